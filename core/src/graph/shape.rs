@@ -1,0 +1,189 @@
+//! Shapes and their inference.
+
+use std::{collections::HashSet, fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Graph, GraphError, Node, Op, Padding};
+
+/// `channels × height × width` of one image's activation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Shape {
+    /// Channels, or features after a linear layer.
+    pub channels: usize,
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+}
+
+impl Shape {
+    /// A shape of the three sizes.
+    pub const fn new(channels: usize, height: usize, width: usize) -> Self {
+        Self { channels, height, width }
+    }
+
+    /// A square feature map.
+    pub const fn square(channels: usize, size: usize) -> Self {
+        Self::new(channels, size, size)
+    }
+
+    /// Number of elements.
+    pub fn elements(&self) -> usize {
+        self.channels * self.height * self.width
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}x{}", self.channels, self.height, self.width)
+    }
+}
+
+impl FromStr for Shape {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let sizes: Vec<usize> = text.split('x').filter_map(|part| part.parse().ok()).collect();
+        match sizes[..] {
+            [channels, height, width] if text.split('x').count() == 3 => {
+                Ok(Self::new(channels, height, width))
+            }
+            _ => Err(format!("`{text}` is not a shape like 16x32x32")),
+        }
+    }
+}
+
+impl Graph {
+    /// Checks the graph and infers the shape of every value: the input, then each node's output.
+    pub fn shapes(&self) -> Result<Vec<Shape>, GraphError> {
+        let mut names = HashSet::new();
+        let mut shapes = vec![self.input];
+        for (index, node) in self.nodes.iter().enumerate() {
+            let wrong = |reason: String| GraphError::Structure { node: node.name.clone(), reason };
+            if !names.insert(node.name.as_str()) {
+                return Err(wrong("the name is used twice".into()));
+            }
+            if node.inputs.len() != node.op.arity() {
+                return Err(wrong(format!(
+                    "takes {} inputs, got {}",
+                    node.op.arity(),
+                    node.inputs.len()
+                )));
+            }
+            if let Some(late) = node.inputs.iter().find(|input| input.index() > index) {
+                return Err(wrong(format!("reads value {} before it is computed", late.0)));
+            }
+            let inputs: Vec<Shape> = node.inputs.iter().map(|v| shapes[v.index()]).collect();
+            shapes.push(infer(node, &inputs)?);
+        }
+        if self.output.index() >= shapes.len() {
+            return Err(GraphError::Structure {
+                node: "output".into(),
+                reason: format!("there is no value {}", self.output.0),
+            });
+        }
+        Ok(shapes)
+    }
+}
+
+fn infer(node: &Node, inputs: &[Shape]) -> Result<Shape, GraphError> {
+    let wrong = |reason: String| GraphError::Shape {
+        node: node.name.clone(),
+        op: node.op.kind().name(),
+        reason,
+        shapes: inputs.to_vec(),
+    };
+    let input = inputs[0];
+    match &node.op {
+        Op::Conv2d(conv) => {
+            if conv.groups == 0
+                || !input.channels.is_multiple_of(conv.groups)
+                || !conv.out_channels.is_multiple_of(conv.groups)
+            {
+                return Err(wrong(format!(
+                    "{} groups do not divide {} input and {} output channels",
+                    conv.groups, input.channels, conv.out_channels
+                )));
+            }
+            if conv.out_channels == 0 {
+                return Err(wrong("has no output channels".into()));
+            }
+            let (height, width) = window(input, conv.kernel, conv.stride, conv.padding).map_err(wrong)?;
+            Ok(Shape::new(conv.out_channels, height, width))
+        }
+        Op::AvgPool(pool) | Op::MaxPool(pool) => {
+            if 2 * pool.padding > pool.kernel {
+                return Err(wrong(format!(
+                    "padding {} exceeds half of the window {}",
+                    pool.padding, pool.kernel
+                )));
+            }
+            let (height, width) =
+                window(input, pool.kernel, pool.stride, Padding::all(pool.padding)).map_err(wrong)?;
+            Ok(Shape::new(input.channels, height, width))
+        }
+        Op::Linear { out_features: 0, .. } => Err(wrong("has no output features".into())),
+        Op::Linear { out_features, .. } => Ok(Shape::new(*out_features, 1, 1)),
+        Op::Add if inputs[0] != inputs[1] => Err(wrong("adds two different shapes".into())),
+        Op::Mul if inputs[0] != inputs[1] && inputs[1] != Shape::new(input.channels, 1, 1) => {
+            Err(wrong(format!("the second factor is neither {input} nor {}x1x1", input.channels)))
+        }
+        Op::GlobalAvgPool => Ok(Shape::new(input.channels, 1, 1)),
+        Op::BatchNorm { .. } | Op::Activation { .. } | Op::Add | Op::Mul | Op::Dropout { .. } => Ok(input),
+    }
+}
+
+fn window(input: Shape, kernel: usize, stride: usize, pad: Padding) -> Result<(usize, usize), String> {
+    if kernel == 0 || stride == 0 {
+        return Err(format!("kernel {kernel} and stride {stride} must be positive"));
+    }
+    let size = |length: usize| {
+        length.checked_sub(kernel).map(|rest| rest / stride + 1).ok_or_else(|| {
+            format!("kernel {kernel} is larger than the padded input of {length} pixels")
+        })
+    };
+    Ok((
+        size(input.height + pad.top + pad.bottom)?,
+        size(input.width + pad.left + pad.right)?,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{ConvSpec, GraphBuilder};
+    use super::*;
+
+    #[test]
+    fn a_stride_halves_and_rounds_up() {
+        let mut b = GraphBuilder::new(Shape::square(3, 7));
+        let x = b.conv("c", b.input(), ConvSpec::new(8, 3).stride(2));
+        assert_eq!(b.finish(x).output_shape().unwrap(), Shape::square(8, 4));
+    }
+
+    #[test]
+    fn an_error_names_node_and_shapes() {
+        let mut b = GraphBuilder::new(Shape::square(6, 8));
+        let x = b.input();
+        let y = b.conv("down", x, ConvSpec::new(6, 3).stride(2));
+        let y = b.add("sum", y, x);
+        assert_eq!(
+            b.finish(y).shapes().unwrap_err().to_string(),
+            "node `sum` (add): adds two different shapes; input shapes: 6x4x4, 6x8x8"
+        );
+    }
+
+    #[test]
+    fn groups_must_divide() {
+        let mut b = GraphBuilder::new(Shape::square(6, 8));
+        let x = b.conv("g", b.input(), ConvSpec::new(8, 3).groups(4));
+        assert!(b.finish(x).shapes().unwrap_err().to_string().contains("4 groups do not divide 6"));
+    }
+
+    #[test]
+    fn a_kernel_larger_than_its_input_is_an_error() {
+        let mut b = GraphBuilder::new(Shape::square(1, 2));
+        let x = b.conv("big", b.input(), ConvSpec::new(1, 7).padding(Padding::all(1)));
+        assert!(b.finish(x).shapes().unwrap_err().to_string().contains("kernel 7 is larger"));
+    }
+}

@@ -1,0 +1,86 @@
+//! Latency: what is asked and what is answered.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::graph::Graph;
+
+/// Arithmetic of a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32-bit floating point.
+    Fp32,
+    /// 8-bit integers.
+    Int8,
+}
+
+impl Precision {
+    /// The name used in text.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fp32 => "fp32",
+            Self::Int8 => "int8",
+        }
+    }
+}
+
+/// Where in a network a graph stands. Costs of entering and leaving the runtime (calls, layout
+/// changes, conversion of the input) belong to the first and the last part only, so that the
+/// latencies of parts add up to that of the whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Position {
+    /// A whole network, from input to output.
+    Whole,
+    /// Starts at the network's input.
+    First,
+    /// Between other parts.
+    Inside,
+    /// Ends at the network's output.
+    Last,
+}
+
+/// One question to a latency source.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LatencyQuery {
+    /// Without quantizers: the source places them after its target's scheme.
+    pub graph: Graph,
+    /// Arithmetic.
+    pub precision: Precision,
+    /// Where the graph stands.
+    pub position: Position,
+}
+
+/// One answer of a latency source.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Latency {
+    /// The estimate in milliseconds: for a measurement, the minimum over runs.
+    pub ms: f64,
+    /// Spread of the measurement in milliseconds: median minus minimum; zero where predicted.
+    pub spread_ms: f64,
+    /// Number of timed runs; zero where predicted.
+    pub runs: u32,
+}
+
+/// Why a latency source gave no answer.
+#[derive(Debug, Error)]
+#[error("latency of graph {graph} ({}): {reason}", precision.name())]
+pub struct LatencyError {
+    /// Short hash of the graph.
+    pub graph: String,
+    /// The precision asked for.
+    pub precision: Precision,
+    /// What went wrong.
+    pub reason: String,
+}
+
+/// Answers how long graphs take.
+pub trait LatencySource: Send + Sync {
+    /// What the answers hold for: hardware, runtime and its settings. Answers with different
+    /// fingerprints are never mixed.
+    fn fingerprint(&self) -> String;
+
+    /// Latencies in the order of the queries.
+    fn latencies(&self, queries: &[LatencyQuery]) -> Result<Vec<Latency>, LatencyError>;
+}

@@ -1,0 +1,244 @@
+//! Operator sets: block types, each described once as a function from a request to a graph.
+
+use std::{collections::HashMap, fmt, sync::Arc};
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::graph::{ActivationKind, Graph, GraphError, Shape};
+
+/// A block's choices: an ordered map from axis (declared by the block type) to the value chosen.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BlockConfig(pub IndexMap<String, f64>);
+
+impl BlockConfig {
+    /// A configuration of `(axis, value)` pairs.
+    pub fn of(pairs: &[(&str, f64)]) -> Self {
+        Self(pairs.iter().map(|(axis, value)| ((*axis).to_owned(), *value)).collect())
+    }
+
+    /// The value of an axis.
+    pub fn get(&self, axis: &str) -> Option<f64> {
+        self.0.get(axis).copied()
+    }
+}
+
+impl fmt::Display for BlockConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (axis, value)) in self.0.iter().enumerate() {
+            write!(f, "{}{axis}={value}", if index > 0 { " " } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
+/// A block type of an operator set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BlockType {
+    /// Unique over all operator sets that are loaded, such as `mobilenet-v2-res`.
+    pub name: String,
+    /// One sentence.
+    pub summary: String,
+    /// The elastic axes, in the order of their appearance in encodings.
+    pub axes: Vec<String>,
+}
+
+/// Everything that determines one block.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BlockRequest {
+    /// Name of the block type.
+    pub block: String,
+    /// Shape of the block's input.
+    pub input: Shape,
+    /// Width of the block's output.
+    pub out_channels: usize,
+    /// Down-sampling of the block.
+    pub stride: usize,
+    /// The block's non-linearity.
+    pub activation: ActivationKind,
+    /// A value for each axis of the block type.
+    pub config: BlockConfig,
+}
+
+impl BlockRequest {
+    /// The value of an axis, or an error that names block and axis.
+    pub fn axis(&self, axis: &str) -> Result<f64, OperatorError> {
+        self.config.get(axis).ok_or_else(|| OperatorError::MissingAxis {
+            block: self.block.clone(),
+            axis: axis.to_owned(),
+        })
+    }
+
+    /// The value of an axis that counts something, such as a kernel size.
+    pub fn count(&self, axis: &str) -> Result<usize, OperatorError> {
+        let value = self.axis(axis)?;
+        if value < 1.0 || value.fract() != 0.0 || value > 1e6 {
+            return Err(OperatorError::BadChoice {
+                block: self.block.clone(),
+                axis: axis.to_owned(),
+                value,
+                allowed: "a positive whole number".into(),
+            });
+        }
+        Ok(value as usize)
+    }
+}
+
+/// Why an operator set gave no graph.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum OperatorError {
+    /// No loaded operator set has the block type.
+    #[error("no block type `{block}`; known are {known}")]
+    UnknownBlock {
+        /// What was asked for.
+        block: String,
+        /// Comma-separated names.
+        known: String,
+    },
+    /// The configuration lacks an axis.
+    #[error("block `{block}` needs a value for its axis `{axis}`")]
+    MissingAxis {
+        /// Name of the block type.
+        block: String,
+        /// The axis.
+        axis: String,
+    },
+    /// A value that the block type cannot have.
+    #[error("block `{block}`: {axis} = {value} is not {allowed}")]
+    BadChoice {
+        /// Name of the block type.
+        block: String,
+        /// The axis.
+        axis: String,
+        /// The value.
+        value: f64,
+        /// What is allowed, as words.
+        allowed: String,
+    },
+    /// The block's graph is wrong.
+    #[error("block `{block}` made a wrong graph: {source}")]
+    Graph {
+        /// Name of the block type.
+        block: String,
+        /// What is wrong.
+        #[source]
+        source: GraphError,
+    },
+}
+
+/// A set of block types. One graph function carries a block through training, latency, export
+/// and counting.
+///
+/// ```
+/// use spacewright_core::{
+///     graph::{ActivationKind, ConvSpec, Graph, GraphBuilder, Shape},
+///     operators::{BlockConfig, BlockRequest, BlockType, OperatorError, OperatorSet},
+/// };
+///
+/// struct Plain;
+///
+/// impl OperatorSet for Plain {
+///     fn name(&self) -> &str {
+///         "plain"
+///     }
+///     fn block_types(&self) -> Vec<BlockType> {
+///         let axes = vec!["kernel".to_owned()];
+///         vec![BlockType { name: "plain-conv".into(), summary: "One convolution".into(), axes }]
+///     }
+///     fn graphs(&self, requests: &[BlockRequest]) -> Result<Vec<Graph>, OperatorError> {
+///         let graph = |r: &BlockRequest| {
+///             let mut b = GraphBuilder::new(r.input);
+///             let spec = ConvSpec::new(r.out_channels, r.count("kernel")?).stride(r.stride);
+///             let x = b.conv_bn_act("conv", b.input(), spec, r.activation);
+///             Ok(b.finish(x))
+///         };
+///         requests.iter().map(graph).collect()
+///     }
+/// }
+///
+/// let request = BlockRequest {
+///     block: "plain-conv".into(),
+///     input: Shape::square(3, 32),
+///     out_channels: 16,
+///     stride: 2,
+///     activation: ActivationKind::Relu,
+///     config: BlockConfig::of(&[("kernel", 3.0)]),
+/// };
+/// let graph = &Plain.graphs(&[request]).unwrap()[0];
+/// assert_eq!(graph.output_shape().unwrap(), Shape::square(16, 16));
+/// ```
+pub trait OperatorSet: Send + Sync {
+    /// Name of the set.
+    fn name(&self) -> &str;
+
+    /// The block types, in a fixed order.
+    fn block_types(&self) -> Vec<BlockType>;
+
+    /// The graph of each request, in order. Node names must not depend on the configuration:
+    /// they name the shared weights of the elastic block.
+    fn graphs(&self, requests: &[BlockRequest]) -> Result<Vec<Graph>, OperatorError>;
+}
+
+/// All operator sets of a process, found by block type.
+#[derive(Clone, Default)]
+pub struct Operators {
+    sets: Vec<Arc<dyn OperatorSet>>,
+    types: HashMap<String, (usize, BlockType)>,
+}
+
+impl fmt::Debug for Operators {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.sets.iter().map(|set| set.name())).finish()
+    }
+}
+
+impl Operators {
+    /// Joins operator sets. Where two sets have a block type of the same name, the earlier one
+    /// keeps it.
+    pub fn new(sets: impl IntoIterator<Item = Arc<dyn OperatorSet>>) -> Self {
+        let sets: Vec<_> = sets.into_iter().collect();
+        let mut types = HashMap::new();
+        for (index, set) in sets.iter().enumerate() {
+            for block in set.block_types() {
+                types.entry(block.name.clone()).or_insert((index, block));
+            }
+        }
+        Self { sets, types }
+    }
+
+    /// All block types, by name.
+    pub fn block_types(&self) -> Vec<&BlockType> {
+        let mut types: Vec<_> = self.types.values().map(|(_, block)| block).collect();
+        types.sort_by(|a, b| a.name.cmp(&b.name));
+        types
+    }
+
+    /// The block type of this name.
+    pub fn block_type(&self, name: &str) -> Result<&BlockType, OperatorError> {
+        self.types.get(name).map(|(_, block)| block).ok_or_else(|| OperatorError::UnknownBlock {
+            block: name.to_owned(),
+            known: self.block_types().iter().map(|b| b.name.as_str()).collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    /// The graph of one block, with its shapes checked.
+    pub fn graph(&self, request: &BlockRequest) -> Result<Graph, OperatorError> {
+        self.block_type(&request.block)?;
+        let (set, _) = &self.types[&request.block];
+        let graph = self.sets[*set].graphs(std::slice::from_ref(request))?.remove(0);
+        let wrong = |source| OperatorError::Graph { block: request.block.clone(), source };
+        let output = graph.output_shape().map_err(wrong)?;
+        if graph.input != request.input || output.channels != request.out_channels {
+            return Err(wrong(GraphError::Structure {
+                node: graph.value_name(graph.output).to_owned(),
+                reason: format!(
+                    "asked for {} to {} channels, got a graph from {} to {output}",
+                    request.input, request.out_channels, graph.input
+                ),
+            }));
+        }
+        Ok(graph)
+    }
+}

@@ -1,0 +1,48 @@
+//! What quantization a target's hardware and runtime allow.
+
+use serde::{Deserialize, Serialize};
+
+use crate::graph::{ActivationKind, OpKind};
+
+/// Integers that a weight tensor may hold; always symmetric with one scale per output channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WeightRange {
+    /// −63…63: exact also where products are added in pairs in 16 bits.
+    Bits7,
+    /// −127…127.
+    Bits8,
+    /// −127…127, where additionally the positive and the negative parts of neighbouring pairs, in
+    /// the order (row, column, input channel) of the reduction, sum to at most 128: exact in 16
+    /// bits with activations up to 255, as 255 · 128 < 2¹⁵.
+    PairAware8,
+}
+
+impl WeightRange {
+    /// The largest integer.
+    pub fn max(self) -> i32 {
+        match self {
+            Self::Bits7 => 63,
+            Self::Bits8 | Self::PairAware8 => 127,
+        }
+    }
+}
+
+/// A target's quantization scheme, as data: activations are 8-bit unsigned with one scale and
+/// zero point per tensor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scheme {
+    /// Name, part of the key of tables and models.
+    pub name: String,
+    /// Weights of dense and grouped convolutions and of linear layers.
+    pub dense_weights: WeightRange,
+    /// Weights of depth-wise convolutions.
+    pub depthwise_weights: WeightRange,
+    /// Pairs of operators that the runtime fuses: no quantizer on the value between them, if the
+    /// second is the only reader of the first.
+    pub fused: Vec<(OpKind, OpKind)>,
+    /// Activations that are computed from smaller operators, each quantized: Swish as Sigmoid
+    /// and Mul.
+    pub decomposed: Vec<ActivationKind>,
+}

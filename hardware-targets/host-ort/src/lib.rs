@@ -1,0 +1,1 @@
+//! spacewright-host-ort

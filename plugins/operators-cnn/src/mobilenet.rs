@@ -1,0 +1,146 @@
+//! MobileNet blocks: V1, V2 and V3 (arXiv 1704.04861, 1801.04381, 1905.02244), with the
+//! variants of SpaceEvo: projecting shortcuts and stacked 3×3 depth-wise convolutions.
+
+use spacewright_core::{
+    graph::{ActivationKind, ConvSpec, GraphBuilder, ValueId},
+    operators::{BlockRequest, OperatorError},
+};
+
+use crate::{
+    Block,
+    parts::{Built, Shortcut, add_shortcut, expanded, squeeze_excite, width},
+};
+
+pub(crate) const BLOCKS: &[Block] = &[
+    Block {
+        name: "mobilenet-v1",
+        summary: "Depth-wise and 1x1 convolution",
+        axes: &["kernel"],
+        graph: v1,
+    },
+    Block {
+        name: "mobilenet-v1-dual",
+        summary: "Two depth-wise separable convolutions with a shortcut",
+        axes: &["kernel"],
+        graph: v1_dual,
+    },
+    Block {
+        name: "mobilenet-v2",
+        summary: "Inverted bottleneck; identity shortcut only",
+        axes: &["kernel", "expand"],
+        graph: |r| inverted_bottleneck(r, Depthwise::Single, false, Shortcut::IdentityOnly),
+    },
+    Block {
+        name: "mobilenet-v2-res",
+        summary: "Inverted bottleneck; projecting shortcut where shapes differ",
+        axes: &["kernel", "expand"],
+        graph: |r| inverted_bottleneck(r, Depthwise::Single, false, Shortcut::Projecting),
+    },
+    Block {
+        name: "mobilenet-v3",
+        summary: "Inverted bottleneck with squeeze and excitation; identity shortcut only",
+        axes: &["kernel", "expand"],
+        graph: |r| inverted_bottleneck(r, Depthwise::Single, true, Shortcut::IdentityOnly),
+    },
+    Block {
+        name: "mobilenet-v3-res",
+        summary: "Inverted bottleneck with squeeze and excitation; projecting shortcut",
+        axes: &["kernel", "expand"],
+        graph: |r| inverted_bottleneck(r, Depthwise::Single, true, Shortcut::Projecting),
+    },
+    Block {
+        name: "mobilenet-v2-k3-res",
+        summary: "As mobilenet-v2-res, its kernel made of stacked 3x3 depth-wise convolutions",
+        axes: &["kernel", "expand"],
+        graph: |r| inverted_bottleneck(r, Depthwise::Stacked, false, Shortcut::Projecting),
+    },
+    Block {
+        name: "mobilenet-v3-k3-res",
+        summary: "As mobilenet-v3-res, its kernel made of stacked 3x3 depth-wise convolutions",
+        axes: &["kernel", "expand"],
+        graph: |r| inverted_bottleneck(r, Depthwise::Stacked, true, Shortcut::Projecting),
+    },
+];
+
+fn v1(r: &BlockRequest) -> Built {
+    let mut b = GraphBuilder::new(r.input);
+    let x = b.input();
+    let y = separable(&mut b, x, ["dw", "pw"], r.input.channels, r.out_channels, r.count("kernel")?, r.stride);
+    Ok(b.finish(y))
+}
+
+fn v1_dual(r: &BlockRequest) -> Built {
+    let kernel = r.count("kernel")?;
+    let mut b = GraphBuilder::new(r.input);
+    let x = b.input();
+    let y = separable(&mut b, x, ["dw1", "pw1"], r.input.channels, r.out_channels, kernel, r.stride);
+    let y = separable(&mut b, y, ["dw2", "pw2"], r.out_channels, r.out_channels, kernel, 1);
+    let y = add_shortcut(&mut b, r, y, Shortcut::Projecting);
+    Ok(b.finish(y))
+}
+
+fn separable(
+    b: &mut GraphBuilder,
+    x: ValueId,
+    [depthwise, pointwise]: [&str; 2],
+    channels: usize,
+    out_channels: usize,
+    kernel: usize,
+    stride: usize,
+) -> ValueId {
+    let spec = ConvSpec::depthwise(channels, kernel).stride(stride);
+    let y = b.conv_bn_act(depthwise, x, spec, ActivationKind::Relu);
+    b.conv_bn_act(pointwise, y, ConvSpec::new(out_channels, 1), ActivationKind::Relu)
+}
+
+#[derive(PartialEq)]
+enum Depthwise {
+    Single,
+    /// (k − 1) / 2 convolutions of 3×3, one batch normalization and activation after the last.
+    Stacked,
+}
+
+fn inverted_bottleneck(r: &BlockRequest, depthwise: Depthwise, se: bool, shortcut: Shortcut) -> Built {
+    let kernel = r.count("kernel")?;
+    let hidden = expanded(r, r.input.channels)?;
+    let mut b = GraphBuilder::new(r.input);
+    let mut y = b.input();
+    if hidden != r.input.channels {
+        y = b.conv_bn_act("expand", y, ConvSpec::new(hidden, 1), r.activation);
+    }
+    if depthwise == Depthwise::Single {
+        let spec = ConvSpec::depthwise(hidden, kernel).stride(r.stride);
+        y = b.conv_bn_act("dw", y, spec, r.activation);
+    } else {
+        y = stacked_depthwise(&mut b, r, y, hidden, kernel)?;
+    }
+    if se {
+        y = squeeze_excite(&mut b, y, hidden, width(hidden as f64 / 4.0));
+    }
+    let y = b.conv_bn("project", y, ConvSpec::new(r.out_channels, 1));
+    let y = add_shortcut(&mut b, r, y, shortcut);
+    Ok(b.finish(y))
+}
+
+fn stacked_depthwise(
+    b: &mut GraphBuilder,
+    r: &BlockRequest,
+    mut y: ValueId,
+    hidden: usize,
+    kernel: usize,
+) -> Result<ValueId, OperatorError> {
+    if kernel < 3 || kernel.is_multiple_of(2) {
+        return Err(OperatorError::BadChoice {
+            block: r.block.clone(),
+            axis: "kernel".into(),
+            value: kernel as f64,
+            allowed: "an odd number from 3".into(),
+        });
+    }
+    for index in 0..(kernel - 1) / 2 {
+        let stride = if index == 0 { r.stride } else { 1 };
+        y = b.conv(&format!("dw{index}"), y, ConvSpec::depthwise(hidden, 3).stride(stride));
+    }
+    let y = b.node("dw.bn", spacewright_core::graph::Op::BatchNorm { eps: 1e-5 }, &[y]);
+    Ok(b.act("dw.act", y, r.activation))
+}

@@ -1,0 +1,70 @@
+//! What several blocks share.
+
+use spacewright_core::{
+    graph::{ActivationKind, ConvSpec, Graph, GraphBuilder, ValueId},
+    operators::{BlockRequest, OperatorError},
+};
+
+/// Rounds a channel count to the nearest multiple of eight, never below eight and never more
+/// than a tenth below `value` (MobileNetV2's reference code).
+pub(crate) fn width(value: f64) -> usize {
+    let rounded = ((value + 4.0) as usize / 8 * 8).max(8);
+    if (rounded as f64) < 0.9 * value { rounded + 8 } else { rounded }
+}
+
+pub(crate) fn expanded(request: &BlockRequest, base: usize) -> Result<usize, OperatorError> {
+    Ok(width(request.axis("expand")? * base as f64))
+}
+
+/// Squeeze and excitation (arXiv 1709.01507) with a hard-sigmoid gate.
+pub(crate) fn squeeze_excite(b: &mut GraphBuilder, x: ValueId, channels: usize, reduced: usize) -> ValueId {
+    let gate = b.global_avg_pool("se.squeeze", x);
+    let gate = b.conv("se.reduce", gate, ConvSpec::new(reduced, 1).bias());
+    let gate = b.act("se.reduce.act", gate, ActivationKind::Relu);
+    let gate = b.conv("se.expand", gate, ConvSpec::new(channels, 1).bias());
+    let gate = b.act("se.gate", gate, ActivationKind::HSigmoid);
+    b.mul("se.scale", x, gate)
+}
+
+/// What is added to the main path.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Shortcut {
+    /// Identity where shapes allow it, else nothing.
+    IdentityOnly,
+    /// Identity where shapes allow it, else a projecting 1×1 convolution.
+    Projecting,
+}
+
+/// Ends a block: adds the shortcut to `y`.
+pub(crate) fn add_shortcut(
+    b: &mut GraphBuilder,
+    request: &BlockRequest,
+    y: ValueId,
+    shortcut: Shortcut,
+) -> ValueId {
+    let x = b.input();
+    let same = request.stride == 1 && request.input.channels == request.out_channels;
+    if same {
+        b.add("sum", y, x)
+    } else if shortcut == Shortcut::Projecting {
+        let spec = ConvSpec::new(request.out_channels, 1).stride(request.stride);
+        let x = b.conv_bn("shortcut", x, spec);
+        b.add("sum", y, x)
+    } else {
+        y
+    }
+}
+
+pub(crate) type Built = Result<Graph, OperatorError>;
+
+#[cfg(test)]
+mod tests {
+    use super::width;
+
+    #[test]
+    fn widths_are_multiples_of_eight_and_lose_at_most_a_tenth() {
+        for (value, rounded) in [(1.0, 8), (11.0, 16), (12.0, 16), (20.0, 24), (36.0, 40), (96.0, 96)] {
+            assert_eq!(width(value), rounded, "{value}");
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! ResNet bottlenecks (arXiv 1512.03385), with and without squeeze and excitation. The hidden
+//! width is a multiple of the *output* width.
+
+use spacewright_core::{
+    graph::{ActivationKind, ConvSpec, GraphBuilder},
+    operators::BlockRequest,
+};
+
+use crate::{
+    Block,
+    parts::{Built, Shortcut, add_shortcut, expanded, squeeze_excite, width},
+};
+
+pub(crate) const BLOCKS: &[Block] = &[
+    Block {
+        name: "resnet",
+        summary: "Bottleneck with a dense k x k convolution; activation after the sum",
+        axes: &["kernel", "expand"],
+        graph: |r| bottleneck(r, false),
+    },
+    Block {
+        name: "resnet-se",
+        summary: "Bottleneck with squeeze and excitation; activation after the sum",
+        axes: &["kernel", "expand"],
+        graph: |r| bottleneck(r, true),
+    },
+];
+
+fn bottleneck(r: &BlockRequest, se: bool) -> Built {
+    let hidden = expanded(r, r.out_channels)?;
+    let relu = ActivationKind::Relu;
+    let mut b = GraphBuilder::new(r.input);
+    let x = b.input();
+    let y = b.conv_bn_act("reduce", x, ConvSpec::new(hidden, 1), relu);
+    let spec = ConvSpec::new(hidden, r.count("kernel")?).stride(r.stride);
+    let mut y = b.conv_bn_act("conv", y, spec, relu);
+    if se {
+        y = squeeze_excite(&mut b, y, hidden, width((r.input.channels / 4) as f64));
+    }
+    let y = b.conv_bn("project", y, ConvSpec::new(r.out_channels, 1));
+    let y = add_shortcut(&mut b, r, y, Shortcut::Projecting);
+    let y = b.act("act", y, relu);
+    Ok(b.finish(y))
+}
