@@ -2,8 +2,15 @@
 //!
 //! Plain data and the algorithms on it: no file system, no printing, no plugin by name.
 
+pub mod data;
 pub mod graph;
 pub mod latency;
+pub mod method;
 pub mod operators;
+pub mod quality;
 pub mod quant;
+pub mod score;
+pub mod search;
 pub mod space;
+pub mod target;
+pub mod train;

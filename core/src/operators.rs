@@ -219,7 +219,12 @@ impl Operators {
     pub fn block_type(&self, name: &str) -> Result<&BlockType, OperatorError> {
         self.types.get(name).map(|(_, block)| block).ok_or_else(|| OperatorError::UnknownBlock {
             block: name.to_owned(),
-            known: self.block_types().iter().map(|b| b.name.as_str()).collect::<Vec<_>>().join(", "),
+            known: self
+                .block_types()
+                .iter()
+                .map(|b| b.name.as_str())
+                .collect::<Vec<_>>()
+                .join(", "),
         })
     }
 

@@ -2,12 +2,29 @@
 
 use std::sync::Arc;
 
-use spacewright_core::operators::OperatorSet;
+use spacewright_core::{
+    method::Method, operators::OperatorSet, quant::Quantizer, score::Scorer, search::Strategy,
+    target::Target, train::Trainer,
+};
 
 /// What a built-in plugin offers, made on demand.
 pub enum Item {
     /// Operator sets.
     OperatorSets(fn() -> Vec<Arc<dyn OperatorSet>>),
+    /// Hyperspaces as TOML.
+    Hyperspaces(fn() -> Vec<&'static str>),
+    /// Quantizers.
+    Quantizers(fn() -> Vec<Arc<dyn Quantizer>>),
+    /// Scorers.
+    Scorers(fn() -> Vec<Arc<dyn Scorer>>),
+    /// Search strategies.
+    Strategies(fn() -> Vec<Arc<dyn Strategy>>),
+    /// Targets.
+    Targets(fn() -> Vec<Arc<dyn Target>>),
+    /// Methods.
+    Methods(fn() -> Vec<Arc<dyn Method>>),
+    /// Trainers for a number of threads.
+    Trainers(fn(usize) -> Vec<Arc<dyn Trainer>>),
 }
 
 /// One entry of a built-in plugin.
@@ -26,12 +43,13 @@ pub fn registrations() -> impl Iterator<Item = &'static Registration> {
     inventory::iter::<Registration>.into_iter()
 }
 
-/// Registers a function that makes operator sets, under a plugin's name.
+/// Registers what a built-in plugin offers: `register!("name", OperatorSets, make)`, where the
+/// second argument is a variant of [`Item`] and the third the function that it holds.
 #[macro_export]
-macro_rules! register_operator_sets {
-    ($plugin:expr, $make:path) => {
+macro_rules! register {
+    ($plugin:expr, $kind:ident, $make:path) => {
         $crate::inventory::submit! {
-            $crate::Registration { plugin: $plugin, item: $crate::Item::OperatorSets($make) }
+            $crate::Registration { plugin: $plugin, item: $crate::Item::$kind($make) }
         }
     };
 }

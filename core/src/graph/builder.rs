@@ -92,7 +92,13 @@ impl GraphBuilder {
     }
 
     /// [`conv_bn`](Self::conv_bn) and the activation `<name>.act`.
-    pub fn conv_bn_act(&mut self, name: &str, x: ValueId, spec: ConvSpec, kind: ActivationKind) -> ValueId {
+    pub fn conv_bn_act(
+        &mut self,
+        name: &str,
+        x: ValueId,
+        spec: ConvSpec,
+        kind: ActivationKind,
+    ) -> ValueId {
         let y = self.conv_bn(name, x, spec);
         self.act(&format!("{name}.act"), y, kind)
     }

@@ -173,14 +173,18 @@ mod tests {
 
     fn small() -> Graph {
         let mut b = GraphBuilder::new(Shape::new(3, 8, 8));
-        let x = b.conv_bn_act("conv", b.input(), ConvSpec::new(4, 3).stride(2), ActivationKind::Relu);
+        let x =
+            b.conv_bn_act("conv", b.input(), ConvSpec::new(4, 3).stride(2), ActivationKind::Relu);
         b.finish(x)
     }
 
     #[test]
     fn chaining_checks_shapes() {
         let error = small().then(small().prefixed("b.")).unwrap_err();
-        assert_eq!(error.to_string(), "cannot chain graphs: the first gives 4x4x4, the second takes 3x8x8");
+        assert_eq!(
+            error.to_string(),
+            "cannot chain graphs: the first gives 4x4x4, the second takes 3x8x8"
+        );
     }
 
     #[test]

@@ -109,7 +109,8 @@ fn infer(node: &Node, inputs: &[Shape]) -> Result<Shape, GraphError> {
             if conv.out_channels == 0 {
                 return Err(wrong("has no output channels".into()));
             }
-            let (height, width) = window(input, conv.kernel, conv.stride, conv.padding).map_err(wrong)?;
+            let (height, width) =
+                window(input, conv.kernel, conv.stride, conv.padding).map_err(wrong)?;
             Ok(Shape::new(conv.out_channels, height, width))
         }
         Op::AvgPool(pool) | Op::MaxPool(pool) => {
@@ -120,7 +121,8 @@ fn infer(node: &Node, inputs: &[Shape]) -> Result<Shape, GraphError> {
                 )));
             }
             let (height, width) =
-                window(input, pool.kernel, pool.stride, Padding::all(pool.padding)).map_err(wrong)?;
+                window(input, pool.kernel, pool.stride, Padding::all(pool.padding))
+                    .map_err(wrong)?;
             Ok(Shape::new(input.channels, height, width))
         }
         Op::Linear { out_features: 0, .. } => Err(wrong("has no output features".into())),
@@ -130,11 +132,18 @@ fn infer(node: &Node, inputs: &[Shape]) -> Result<Shape, GraphError> {
             Err(wrong(format!("the second factor is neither {input} nor {}x1x1", input.channels)))
         }
         Op::GlobalAvgPool => Ok(Shape::new(input.channels, 1, 1)),
-        Op::BatchNorm { .. } | Op::Activation { .. } | Op::Add | Op::Mul | Op::Dropout { .. } => Ok(input),
+        Op::BatchNorm { .. } | Op::Activation { .. } | Op::Add | Op::Mul | Op::Dropout { .. } => {
+            Ok(input)
+        }
     }
 }
 
-fn window(input: Shape, kernel: usize, stride: usize, pad: Padding) -> Result<(usize, usize), String> {
+fn window(
+    input: Shape,
+    kernel: usize,
+    stride: usize,
+    pad: Padding,
+) -> Result<(usize, usize), String> {
     if kernel == 0 || stride == 0 {
         return Err(format!("kernel {kernel} and stride {stride} must be positive"));
     }
@@ -143,10 +152,7 @@ fn window(input: Shape, kernel: usize, stride: usize, pad: Padding) -> Result<(u
             format!("kernel {kernel} is larger than the padded input of {length} pixels")
         })
     };
-    Ok((
-        size(input.height + pad.top + pad.bottom)?,
-        size(input.width + pad.left + pad.right)?,
-    ))
+    Ok((size(input.height + pad.top + pad.bottom)?, size(input.width + pad.left + pad.right)?))
 }
 
 #[cfg(test)]

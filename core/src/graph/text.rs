@@ -58,26 +58,36 @@ impl FromStr for Graph {
         for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
             let at_line = |reason: String| GraphError::Text { line: index + 1, reason };
             let value = |values: &HashMap<&str, ValueId>, name: &str| {
-                values.get(name).copied().ok_or_else(|| at_line(format!("no value `{name}` before this line")))
+                values
+                    .get(name)
+                    .copied()
+                    .ok_or_else(|| at_line(format!("no value `{name}` before this line")))
             };
             if let Some(shape) = line.strip_prefix("input ") {
                 input = Some(shape.trim().parse().map_err(at_line)?);
             } else if let Some(name) = line.strip_prefix("output ") {
                 output = Some(value(&values, name.trim())?);
             } else {
-                let (name, rest) =
-                    line.split_once(" = ").ok_or_else(|| at_line("expected `name = op(inputs)`".into()))?;
-                let (op, rest) = rest.split_once('(').ok_or_else(|| at_line("missing `(`".into()))?;
+                let (name, rest) = line
+                    .split_once(" = ")
+                    .ok_or_else(|| at_line("expected `name = op(inputs)`".into()))?;
+                let (op, rest) =
+                    rest.split_once('(').ok_or_else(|| at_line("missing `(`".into()))?;
                 let (inputs, attributes) =
                     rest.split_once(')').ok_or_else(|| at_line("missing `)`".into()))?;
-                let inputs =
-                    inputs.split(", ").map(|name| value(&values, name)).collect::<Result<_, _>>()?;
+                let inputs = inputs
+                    .split(", ")
+                    .map(|name| value(&values, name))
+                    .collect::<Result<_, _>>()?;
                 let op = parse_op(op, &Attributes::new(attributes)).map_err(at_line)?;
                 nodes.push(Node { name: name.to_owned(), op, inputs });
                 values.insert(name, ValueId::of_node(nodes.len() - 1));
             }
         }
-        let missing = |what: &str| GraphError::Text { line: text.lines().count(), reason: format!("no `{what}` line") };
+        let missing = |what: &str| GraphError::Text {
+            line: text.lines().count(),
+            reason: format!("no `{what}` line"),
+        };
         let graph = Graph {
             input: input.ok_or_else(|| missing("input"))?,
             nodes,
@@ -110,7 +120,11 @@ impl<'a> Attributes<'a> {
     }
 
     fn pool(&self) -> Result<Pool, String> {
-        Ok(Pool { kernel: self.get("kernel")?, stride: self.get("stride")?, padding: self.get("pad")? })
+        Ok(Pool {
+            kernel: self.get("kernel")?,
+            stride: self.get("stride")?,
+            padding: self.get("pad")?,
+        })
     }
 }
 
@@ -127,7 +141,9 @@ fn parse_op(name: &str, attributes: &Attributes<'_>) -> Result<Op, String> {
             groups: attributes.get("groups")?,
             bias: attributes.get("bias")?,
         }),
-        "linear" => Op::Linear { out_features: attributes.get("out")?, bias: attributes.get("bias")? },
+        "linear" => {
+            Op::Linear { out_features: attributes.get("out")?, bias: attributes.get("bias")? }
+        }
         "batch_norm" => Op::BatchNorm { eps: attributes.get("eps")? },
         "add" => Op::Add,
         "mul" => Op::Mul,
@@ -172,9 +188,15 @@ mod tests {
     #[test]
     fn errors_name_the_line() {
         let text = "input 3x8x8\nc = conv2d(x) out=4\noutput c";
-        assert_eq!(text.parse::<Graph>().unwrap_err().to_string(), "line 2: no value `x` before this line");
+        assert_eq!(
+            text.parse::<Graph>().unwrap_err().to_string(),
+            "line 2: no value `x` before this line"
+        );
         let text = "input 3x8x8\nc = conv3d(input)\noutput c";
-        assert_eq!(text.parse::<Graph>().unwrap_err().to_string(), "line 2: unknown operator `conv3d`");
+        assert_eq!(
+            text.parse::<Graph>().unwrap_err().to_string(),
+            "line 2: unknown operator `conv3d`"
+        );
     }
 
     proptest! {

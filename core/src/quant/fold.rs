@@ -116,7 +116,9 @@ fn fold_graph(graph: &Graph, weights: &FloatWeights) -> Result<Folded, FoldError
                 })?;
                 let Op::Conv2d(conv) = &mut nodes[before].op else {
                     let before = nodes[before].name.clone();
-                    return Err(PlacementError::BatchNorm { node: node.name.clone(), before }.into());
+                    return Err(
+                        PlacementError::BatchNorm { node: node.name.clone(), before }.into()
+                    );
                 };
                 conv.bias = true;
                 let statistics = BatchNorm::of(weights, &node.name, *eps)?;
@@ -128,7 +130,9 @@ fn fold_graph(graph: &Graph, weights: &FloatWeights) -> Result<Folded, FoldError
             op => {
                 affine.push(match op {
                     Op::Conv2d(conv) => Some(initial(weights, node, conv.out_channels, conv.bias)?),
-                    Op::Linear { out_features, bias } => Some(initial(weights, node, *out_features, *bias)?),
+                    Op::Linear { out_features, bias } => {
+                        Some(initial(weights, node, *out_features, *bias)?)
+                    }
                     _ => None,
                 });
                 nodes.push(Node { name: node.name.clone(), op: op.clone(), inputs });
@@ -141,7 +145,12 @@ fn fold_graph(graph: &Graph, weights: &FloatWeights) -> Result<Folded, FoldError
     Ok(Folded { graph, original, affine })
 }
 
-fn initial(weights: &FloatWeights, node: &Node, channels: usize, bias: bool) -> Result<Affine, FoldError> {
+fn initial(
+    weights: &FloatWeights,
+    node: &Node,
+    channels: usize,
+    bias: bool,
+) -> Result<Affine, FoldError> {
     let bias = if bias {
         tensor(weights, format!("{}.bias", node.name))?.iter().map(|&b| f64::from(b)).collect()
     } else {
@@ -161,15 +170,24 @@ struct BatchNorm<'a> {
 impl<'a> BatchNorm<'a> {
     fn of(weights: &'a FloatWeights, name: &str, eps: f64) -> Result<Self, FoldError> {
         let part = |role: &str| tensor(weights, format!("{name}.{role}"));
-        Ok(Self { gamma: part("gamma")?, beta: part("beta")?, mean: part("mean")?, var: part("var")?, eps })
+        Ok(Self {
+            gamma: part("gamma")?,
+            beta: part("beta")?,
+            mean: part("mean")?,
+            var: part("var")?,
+            eps,
+        })
     }
 
     fn after(&self, affine: &Affine) -> Affine {
-        let factor = |c: usize| f64::from(self.gamma[c]) / (f64::from(self.var[c]) + self.eps).sqrt();
+        let factor =
+            |c: usize| f64::from(self.gamma[c]) / (f64::from(self.var[c]) + self.eps).sqrt();
         Affine {
             factor: (0..self.gamma.len()).map(|c| affine.factor[c] * factor(c)).collect(),
             bias: (0..self.gamma.len())
-                .map(|c| (affine.bias[c] - f64::from(self.mean[c])) * factor(c) + f64::from(self.beta[c]))
+                .map(|c| {
+                    (affine.bias[c] - f64::from(self.mean[c])) * factor(c) + f64::from(self.beta[c])
+                })
                 .collect(),
         }
     }
@@ -216,7 +234,8 @@ pub fn fold_integer(
             Some(source) => {
                 let name = placed.graph.value_name(source);
                 let params = quant.activations.get(name);
-                let params = params.ok_or_else(|| FoldError::Missing(format!("scale of {name}")))?;
+                let params =
+                    params.ok_or_else(|| FoldError::Missing(format!("scale of {name}")))?;
                 check_scale(name, params.scale)?;
                 Some(*params)
             }
@@ -243,7 +262,10 @@ pub fn fold_integer(
             .ok_or_else(|| FoldError::Missing(format!("weight scales of {}", node.name)))?;
         let kernel = &weights[&format!("{}.weight", node.name)];
         let range = ranges[node.name.as_str()];
-        integers.insert(node.name.clone(), integer_weights(node, kernel, scales, range, affine, input)?);
+        integers.insert(
+            node.name.clone(),
+            integer_weights(node, kernel, scales, range, affine, input)?,
+        );
     }
     Ok(IntegerNetwork { graph: folded.graph, values, weights: integers })
 }
@@ -252,7 +274,10 @@ fn check_scale(name: &str, scale: f32) -> Result<(), FoldError> {
     if scale.is_finite() && scale > 0.0 {
         return Ok(());
     }
-    Err(FoldError::Parameter { name: name.to_owned(), reason: format!("scale {scale} is not positive") })
+    Err(FoldError::Parameter {
+        name: name.to_owned(),
+        reason: format!("scale {scale} is not positive"),
+    })
 }
 
 fn integer_weights(
@@ -291,7 +316,9 @@ fn integer_weights(
             if dead { 0 } else { (sign * (w / scale).round_ties_even().clamp(-max, max)) as i8 }
         }));
         result.scales.push(used);
-        result.bias.push((bias / (f64::from(input.scale) * f64::from(used))).round_ties_even() as i32);
+        result
+            .bias
+            .push((bias / (f64::from(input.scale) * f64::from(used))).round_ties_even() as i32);
     }
     if range == WeightRange::PairAware8 {
         let worst = pair_bounds(&result.data, &result.shape).into_iter().max().unwrap_or(0);

@@ -25,7 +25,8 @@ mod tests {
             name: "test".into(),
             dense_weights: WeightRange::Bits7,
             depthwise_weights: WeightRange::Bits8,
-            fused: [follows(OpKind::Conv2d), follows(OpKind::Linear), follows(OpKind::Add)].concat(),
+            fused: [follows(OpKind::Conv2d), follows(OpKind::Linear), follows(OpKind::Add)]
+                .concat(),
             decomposed: vec![ActivationKind::Swish],
         }
     }

@@ -55,9 +55,10 @@ pub fn pair_bounds<T: Part>(data: &[T], shape: &[usize]) -> Vec<T::Sum> {
 pub fn smallest_scales(weights: &TensorData, range: WeightRange) -> Vec<f32> {
     match range {
         WeightRange::Bits7 | WeightRange::Bits8 => vec![0.0; weights.shape[0]],
-        WeightRange::PairAware8 => {
-            pair_bounds(&weights.data, &weights.shape).into_iter().map(|bound| bound / 127.0).collect()
-        }
+        WeightRange::PairAware8 => pair_bounds(&weights.data, &weights.shape)
+            .into_iter()
+            .map(|bound| bound / 127.0)
+            .collect(),
     }
 }
 

@@ -130,7 +130,9 @@ pub fn place(graph: &Graph, scheme: &Scheme) -> Result<PlacedGraph, PlacementErr
             ValueQuant::Own(ActivationRange::after(&node.op))
         });
         weights.push(match &node.op {
-            Op::Conv2d(conv) if conv.groups > 1 && conv.groups == shapes[node.inputs[0].index()].channels => {
+            Op::Conv2d(conv)
+                if conv.groups > 1 && conv.groups == shapes[node.inputs[0].index()].channels =>
+            {
                 Some(scheme.depthwise_weights)
             }
             Op::Conv2d(_) | Op::Linear { .. } => Some(scheme.dense_weights),
@@ -140,7 +142,11 @@ pub fn place(graph: &Graph, scheme: &Scheme) -> Result<PlacedGraph, PlacementErr
     Ok(PlacedGraph { graph, values, weights })
 }
 
-fn check_batch_norm(graph: &Graph, consumers: &[Vec<usize>], node: &Node) -> Result<(), PlacementError> {
+fn check_batch_norm(
+    graph: &Graph,
+    consumers: &[Vec<usize>],
+    node: &Node,
+) -> Result<(), PlacementError> {
     let input = node.inputs[0];
     let follows_convolution =
         input.node().is_some_and(|before| graph.nodes[before].op.kind() == OpKind::Conv2d);
@@ -160,10 +166,15 @@ fn decompose(graph: &Graph, kinds: &[ActivationKind]) -> Graph {
             && kinds.contains(&kind)
         {
             let op = Op::Activation { kind: ActivationKind::Sigmoid };
-            let sigmoid = Node { name: format!("{}.sigmoid", node.name), op, inputs: inputs.clone() };
+            let sigmoid =
+                Node { name: format!("{}.sigmoid", node.name), op, inputs: inputs.clone() };
             nodes.push(sigmoid);
             let gate = ValueId::of_node(nodes.len() - 1);
-            nodes.push(Node { name: node.name.clone(), op: Op::Mul, inputs: vec![inputs[0], gate] });
+            nodes.push(Node {
+                name: node.name.clone(),
+                op: Op::Mul,
+                inputs: vec![inputs[0], gate],
+            });
         } else {
             nodes.push(Node { inputs, ..node.clone() });
         }

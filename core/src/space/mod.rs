@@ -2,6 +2,7 @@
 
 mod hyperspace;
 mod network;
+mod sample;
 
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,6 @@
 //! From subnets to graphs.
 
-use super::{ElasticStage, Hyperspace, Subnet, SubStage};
+use super::{ElasticStage, Hyperspace, SubStage, Subnet};
 use crate::{
     graph::{Graph, GraphError, Shape},
     operators::{BlockConfig, BlockRequest, OperatorError, Operators},
@@ -34,7 +34,8 @@ pub fn stage_graph(
             config: choice.config.clone(),
         };
         let block = operators.graph(&request)?.prefixed(&format!("{}.{index}.", stage.name));
-        let wrong = |source: GraphError| OperatorError::Graph { block: request.block.clone(), source };
+        let wrong =
+            |source: GraphError| OperatorError::Graph { block: request.block.clone(), source };
         shape = block.output_shape().map_err(wrong)?;
         graph = graph.then(block).map_err(wrong)?;
     }

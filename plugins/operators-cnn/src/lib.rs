@@ -71,4 +71,4 @@ pub fn operator_sets() -> Vec<Arc<dyn OperatorSet>> {
     .collect()
 }
 
-spacewright_sdk::register_operator_sets!("operators-cnn", operator_sets);
+spacewright_sdk::register!("operators-cnn", OperatorSets, operator_sets);

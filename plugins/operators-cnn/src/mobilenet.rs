@@ -65,7 +65,15 @@ pub(crate) const BLOCKS: &[Block] = &[
 fn v1(r: &BlockRequest) -> Built {
     let mut b = GraphBuilder::new(r.input);
     let x = b.input();
-    let y = separable(&mut b, x, ["dw", "pw"], r.input.channels, r.out_channels, r.count("kernel")?, r.stride);
+    let y = separable(
+        &mut b,
+        x,
+        ["dw", "pw"],
+        r.input.channels,
+        r.out_channels,
+        r.count("kernel")?,
+        r.stride,
+    );
     Ok(b.finish(y))
 }
 
@@ -73,7 +81,8 @@ fn v1_dual(r: &BlockRequest) -> Built {
     let kernel = r.count("kernel")?;
     let mut b = GraphBuilder::new(r.input);
     let x = b.input();
-    let y = separable(&mut b, x, ["dw1", "pw1"], r.input.channels, r.out_channels, kernel, r.stride);
+    let y =
+        separable(&mut b, x, ["dw1", "pw1"], r.input.channels, r.out_channels, kernel, r.stride);
     let y = separable(&mut b, y, ["dw2", "pw2"], r.out_channels, r.out_channels, kernel, 1);
     let y = add_shortcut(&mut b, r, y, Shortcut::Projecting);
     Ok(b.finish(y))
@@ -100,7 +109,12 @@ enum Depthwise {
     Stacked,
 }
 
-fn inverted_bottleneck(r: &BlockRequest, depthwise: Depthwise, se: bool, shortcut: Shortcut) -> Built {
+fn inverted_bottleneck(
+    r: &BlockRequest,
+    depthwise: Depthwise,
+    se: bool,
+    shortcut: Shortcut,
+) -> Built {
     let kernel = r.count("kernel")?;
     let hidden = expanded(r, r.input.channels)?;
     let mut b = GraphBuilder::new(r.input);

@@ -17,7 +17,12 @@ pub(crate) fn expanded(request: &BlockRequest, base: usize) -> Result<usize, Ope
 }
 
 /// Squeeze and excitation (arXiv 1709.01507) with a hard-sigmoid gate.
-pub(crate) fn squeeze_excite(b: &mut GraphBuilder, x: ValueId, channels: usize, reduced: usize) -> ValueId {
+pub(crate) fn squeeze_excite(
+    b: &mut GraphBuilder,
+    x: ValueId,
+    channels: usize,
+    reduced: usize,
+) -> ValueId {
     let gate = b.global_avg_pool("se.squeeze", x);
     let gate = b.conv("se.reduce", gate, ConvSpec::new(reduced, 1).bias());
     let gate = b.act("se.reduce.act", gate, ActivationKind::Relu);
@@ -63,7 +68,9 @@ mod tests {
 
     #[test]
     fn widths_are_multiples_of_eight_and_lose_at_most_a_tenth() {
-        for (value, rounded) in [(1.0, 8), (11.0, 16), (12.0, 16), (20.0, 24), (36.0, 40), (96.0, 96)] {
+        for (value, rounded) in
+            [(1.0, 8), (11.0, 16), (12.0, 16), (20.0, 24), (36.0, 40), (96.0, 96)]
+        {
             assert_eq!(width(value), rounded, "{value}");
         }
     }

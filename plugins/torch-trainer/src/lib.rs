@@ -1,1 +1,105 @@
-//! spacewright-torch-trainer
+//! Spacewright's trainer on libtorch.
+//!
+//! The only crate that names `tch`. Every network is an op graph that is interpreted with elastic
+//! weights; there is no definition of any block here.
+
+mod batches;
+mod calibrate;
+mod distil;
+mod evaluate;
+mod fake_quant;
+mod fit;
+mod interpret;
+mod layout;
+mod losses;
+mod optim;
+mod params;
+mod seed;
+mod supernet;
+mod teach;
+
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+use spacewright_core::train::{
+    DistilJob, DistilReport, EvaluateJob, Evaluator, FeaturesJob, Monitor, SupernetJob, TeachJob,
+    TrainContext, TrainError, TrainReport, Trainer,
+};
+
+/// The trainer; computes on the CPU.
+#[derive(Debug)]
+pub struct TorchTrainer {
+    threads: usize,
+}
+
+impl TorchTrainer {
+    /// A trainer that uses so many threads: the setting is global to the process.
+    pub fn new(threads: usize) -> Self {
+        tch::set_num_threads(threads.max(1) as i32);
+        Self { threads: threads.max(1) }
+    }
+}
+
+impl Trainer for TorchTrainer {
+    fn fingerprint(&self) -> String {
+        format!("torch-trainer {}, {} threads", env!("CARGO_PKG_VERSION"), self.threads)
+    }
+
+    fn teach(
+        &self,
+        context: &TrainContext,
+        job: &TeachJob,
+        output: &Path,
+        scratch: &Path,
+        monitor: &dyn Monitor,
+    ) -> Result<TrainReport, TrainError> {
+        teach::teach(context, job, output, scratch, monitor)
+    }
+
+    fn features(
+        &self,
+        context: &TrainContext,
+        job: &FeaturesJob,
+        output: &Path,
+        monitor: &dyn Monitor,
+    ) -> Result<f64, TrainError> {
+        teach::features(context, job, output, monitor)
+    }
+
+    fn distil(
+        &self,
+        context: &TrainContext,
+        job: &DistilJob,
+        output: &Path,
+        scratch: &Path,
+        monitor: &dyn Monitor,
+    ) -> Result<DistilReport, TrainError> {
+        distil::distil(context, job, output, scratch, monitor)
+    }
+
+    fn train(
+        &self,
+        context: &TrainContext,
+        job: &SupernetJob,
+        fp32_output: &Path,
+        output: &Path,
+        scratch: &Path,
+        monitor: &dyn Monitor,
+    ) -> Result<BTreeMap<String, TrainReport>, TrainError> {
+        supernet::train(context, job, fp32_output, output, scratch, monitor)
+    }
+
+    fn evaluator(
+        &self,
+        context: &TrainContext,
+        job: &EvaluateJob,
+    ) -> Result<Box<dyn Evaluator>, TrainError> {
+        Ok(Box::new(evaluate::Opened::new(context, job)?))
+    }
+}
+
+/// The trainers of this crate for a number of threads.
+pub fn trainers(threads: usize) -> Vec<Arc<dyn Trainer>> {
+    vec![Arc::new(TorchTrainer::new(threads))]
+}
+
+spacewright_sdk::register!("torch-trainer", Trainers, trainers);

@@ -1,0 +1,80 @@
+//! Scorers: how good a space is.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::{
+    quality::{Composition, FixedLatency, QualityTables},
+    space::{Hyperspace, Space},
+};
+
+/// What spaces are scored against; handed to a scorer once.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScoreProblem {
+    /// The hyperspace of the spaces.
+    pub hyperspace: Hyperspace,
+    /// Sub-stages with loss and latency.
+    pub tables: QualityTables,
+    /// Latency of stem and head.
+    pub fixed: FixedLatency,
+    /// Which loss column counts: name of a quantization scheme.
+    pub scheme: String,
+    /// Which latency column counts: name of a target.
+    pub target: String,
+    /// Latency limits in milliseconds.
+    pub constraints_ms: Vec<f64>,
+    /// How rows of neighbouring stages are combined.
+    pub composition: Composition,
+}
+
+/// A space's score and its parts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SpaceScore {
+    /// Higher is better.
+    pub score: f64,
+    /// One entry per latency limit.
+    pub constraints: Vec<ConstraintScore>,
+}
+
+/// What one latency limit contributes.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ConstraintScore {
+    /// The limit.
+    pub limit_ms: f64,
+    /// Share of subnets within the limit.
+    pub feasible: f64,
+    /// Mean summed loss of the best feasible subnets.
+    pub loss: f64,
+    /// Factor by which a small feasible share is punished; 1 where it is large enough.
+    pub penalty: f64,
+    /// What is added to the score.
+    pub score: f64,
+}
+
+/// Why spaces cannot be scored.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{reason}")]
+pub struct ScoreError {
+    /// What is missing or wrong, with the cell or field that it concerns.
+    pub reason: String,
+}
+
+/// Judges spaces.
+pub trait Scorer: Send + Sync {
+    /// Name in study files.
+    fn name(&self) -> &str;
+
+    /// Prepares for one problem; `options` are the scorer's own fields of the study file.
+    fn prepare(
+        &self,
+        problem: ScoreProblem,
+        options: &serde_json::Value,
+    ) -> Result<Box<dyn PreparedScorer>, ScoreError>;
+}
+
+/// A scorer with its tables at hand.
+pub trait PreparedScorer: Send + Sync {
+    /// One score per space, in order. The same seed gives the same scores, on any number of
+    /// threads; a space's score does not depend on its neighbours in the batch.
+    fn score(&self, spaces: &[Space], seed: u64) -> Result<Vec<SpaceScore>, ScoreError>;
+}

@@ -1,0 +1,113 @@
+//! Targets: a piece of hardware with its runtime.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::{
+    latency::{Latency, LatencySource},
+    quant::{FloatNetwork, IntegerNetwork, Scheme},
+};
+
+/// How a target's latencies are known. Shown wherever they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LatencyKind {
+    /// Measured on the hardware itself.
+    Measured,
+    /// Predicted by a model that was fitted on measurements.
+    Fitted,
+    /// Predicted by a model of the hardware.
+    Modelled,
+}
+
+/// A target as data.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TargetDescription {
+    /// Name in study files.
+    pub name: String,
+    /// One sentence.
+    pub summary: String,
+    /// What quantization the hardware and its runtime allow.
+    pub scheme: Scheme,
+    /// Extension of model files, such as `onnx`.
+    pub model_format: String,
+    /// How latencies are known.
+    pub latency: LatencyKind,
+}
+
+/// Why a target cannot do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("target `{target}`: {reason}")]
+pub struct TargetError {
+    /// Name of the target.
+    pub target: String,
+    /// What went wrong, and what to do.
+    pub reason: String,
+}
+
+/// A piece of hardware with its runtime.
+pub trait Target: Send + Sync {
+    /// Who it is.
+    fn description(&self) -> TargetDescription;
+
+    /// Where its latencies come from.
+    fn latency_source(&self) -> Result<Arc<dyn LatencySource>, TargetError>;
+
+    /// What writes and runs its models; an error where this machine cannot.
+    fn runtime(&self) -> Result<Arc<dyn Runtime>, TargetError>;
+}
+
+/// What a model file says of itself.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct ModelInfo {
+    /// Name of the network.
+    pub name: String,
+    /// Kept in the file: encoding, study, labels, normalization of the input.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// What an integer model gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ModelOutputs {
+    /// The network's output, in real numbers.
+    Result,
+    /// The 8-bit integers of every quantized value, for checks operator by operator.
+    Integers,
+}
+
+/// Writes and runs models.
+pub trait Runtime: Send + Sync {
+    /// A model file of a network in floating point.
+    fn write_float(&self, network: &FloatNetwork, info: &ModelInfo)
+    -> Result<Vec<u8>, TargetError>;
+
+    /// A model file of a network in integers.
+    fn write_integer(
+        &self,
+        network: &IntegerNetwork,
+        info: &ModelInfo,
+        outputs: ModelOutputs,
+    ) -> Result<Vec<u8>, TargetError>;
+
+    /// Loads a model file.
+    fn load(&self, model: &[u8]) -> Result<Box<dyn LoadedModel>, TargetError>;
+}
+
+/// A model that is ready to run, one image at a time.
+pub trait LoadedModel {
+    /// The output for one image, `channels × height × width` in 0…1.
+    fn run(&mut self, image: &[f32]) -> Result<Vec<f32>, TargetError>;
+
+    /// The integers of every quantized value for one image, by the value's name; for models
+    /// written with [`ModelOutputs::Integers`].
+    fn run_integers(&mut self, image: &[f32]) -> Result<BTreeMap<String, Vec<u8>>, TargetError>;
+
+    /// Measures the time of one run.
+    fn measure(&mut self) -> Result<Latency, TargetError>;
+
+    /// Operators that the runtime executes in floating point, after its own optimizations, as
+    /// `operator (node)`; conversions at the network's input and output do not count.
+    fn float_operators(&mut self) -> Result<Vec<String>, TargetError>;
+}

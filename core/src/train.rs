@@ -1,0 +1,311 @@
+//! What a study asks of a trainer. Paths are those of artifacts that the engine manages.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::{
+    data::{Augmentation, DataSet},
+    operators::Operators,
+    quant::{Quantizer, Scheme, TrainedNetwork},
+    space::{ElasticStage, Hyperspace, SubStage, Subnet},
+};
+
+/// Why training stopped.
+#[derive(Debug, Error)]
+pub enum TrainError {
+    /// The user asked to stop; work up to the last checkpoint is kept.
+    #[error("stopped on request")]
+    Cancelled,
+    /// The loss was not finite.
+    #[error("{what}: training diverged at step {step}")]
+    Diverged {
+        /// What was trained.
+        what: String,
+        /// Counted from 0 over all phases.
+        step: usize,
+    },
+    /// A file cannot be read or written.
+    #[error("{path}: {reason}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        reason: String,
+    },
+    /// Anything else.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// What long work tells and asks while it runs.
+pub trait Monitor: Send + Sync {
+    /// `done` of `total` units of work are done; `note` is a short state such as a loss.
+    fn progress(&self, done: usize, total: usize, note: &str);
+
+    /// Whether to stop at the next safe point.
+    fn cancelled(&self) -> bool;
+}
+
+/// What every job shares.
+#[derive(Clone)]
+pub struct TrainContext {
+    /// All block types.
+    pub operators: Operators,
+    /// The images.
+    pub data: Arc<DataSet>,
+    /// Positions in the training images that are never trained on.
+    pub held_out: Arc<Vec<usize>>,
+    /// Side of the square on which images are placed before resizing.
+    pub canvas: usize,
+    /// The hyperspace of the study.
+    pub hyperspace: Hyperspace,
+    /// Quantization scheme of the target.
+    pub scheme: Scheme,
+    /// Where quantization parameters start.
+    pub quantizer: Arc<dyn Quantizer>,
+    /// Seed of everything random.
+    pub seed: u64,
+}
+
+/// Gradient descent: one pass of cosine annealing per phase, with a linear warm-up.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Phase {
+    /// Optimizer steps.
+    pub steps: usize,
+    /// Images per step.
+    pub batch: usize,
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// Decay of convolution and linear weights; never of scales, biases or norms.
+    #[serde(default)]
+    pub weight_decay: f64,
+    /// Share of the steps in which the rate rises linearly.
+    #[serde(default)]
+    pub warmup: f64,
+}
+
+/// Trains a teacher.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TeachJob {
+    /// Stages with exactly one width and choice, followed by the hyperspace's head.
+    pub stages: Vec<ElasticStage>,
+    /// The teacher as the only subnet of these stages, at the canvas' resolution.
+    pub subnet: Subnet,
+    /// How.
+    pub phase: Phase,
+    /// Random changes of the images.
+    pub augmentation: Augmentation,
+    /// Label smoothing.
+    pub label_smoothing: f64,
+}
+
+/// What a trained network achieves.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct TrainReport {
+    /// Share of held-out images classified correctly.
+    pub held_out_accuracy: f64,
+    /// Loss at the end, averaged over the last steps.
+    pub loss: f64,
+}
+
+/// Computes a teacher's stage outputs on fixed images, and its logits on all training images.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FeaturesJob {
+    /// The teacher's stages and subnet.
+    pub teacher: TeachJob,
+    /// Weights written by [`Trainer::teach`].
+    pub weights: PathBuf,
+    /// Number of images to distil on; the first half-open range of a seeded permutation.
+    pub train_images: usize,
+    /// Number of images to judge on, taken from the held-out ones.
+    pub judge_images: usize,
+}
+
+/// Trains one elastic stage alone, to give the teacher's stage output from its stage input, and
+/// judges sub-stages of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DistilJob {
+    /// Index of the choice stage.
+    pub stage: usize,
+    /// Index of the candidate.
+    pub block: usize,
+    /// Folder written by [`Trainer::features`].
+    pub features: PathBuf,
+    /// FP32 phase.
+    pub fp32: Phase,
+    /// INT8 phase.
+    pub int8: Phase,
+    /// Sub-stages to judge: input width, sub-stage, resolution.
+    pub rows: Vec<(usize, SubStage, usize)>,
+    /// Number of images for recalibration of batch normalization.
+    pub calibration_images: usize,
+}
+
+/// What distilling one stage gave.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DistilReport {
+    /// INT8 loss of each row: noise-to-signal ratio.
+    pub losses: Vec<f64>,
+    /// Loss of the largest sub-stage after the FP32 and the INT8 phase.
+    pub max_fp32: f64,
+    /// See `max_fp32`.
+    pub max_int8: f64,
+    /// Learning rate that was used, as a share of the one asked for: below 1 after a divergence.
+    pub rate: f64,
+}
+
+/// Trains the supernet of a space.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SupernetJob {
+    /// The space's elastic stages.
+    pub stages: Vec<ElasticStage>,
+    /// Weights to start from: files written by [`Trainer::distil`] and [`Trainer::teach`].
+    pub start: Vec<PathBuf>,
+    /// Teacher logits, from the folder written by [`Trainer::features`].
+    pub features: PathBuf,
+    /// FP32 phase.
+    pub fp32: Phase,
+    /// INT8 phase.
+    pub int8: Phase,
+    /// Share of the teacher in the loss of the largest subnet; the rest is cross-entropy.
+    pub teacher_share: f64,
+    /// Random changes of the images; only mirroring, as the teacher's logits are cached.
+    pub augmentation: Augmentation,
+    /// Optimizer steps between checkpoints.
+    pub checkpoint_steps: usize,
+}
+
+/// Looks at subnets of a trained supernet.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct EvaluateJob {
+    /// The space's elastic stages.
+    pub stages: Vec<ElasticStage>,
+    /// Weights written by [`Trainer::train`].
+    pub weights: PathBuf,
+    /// Whether quantizers are active.
+    pub quantized: bool,
+    /// Number of training images for recalibration of batch normalization.
+    pub calibration_images: usize,
+    /// Number of held-out images for [`Evaluator::accuracy`].
+    pub judge_images: usize,
+}
+
+/// Classes that a network gives to images.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Predictions {
+    /// One class per image.
+    pub classes: Vec<u8>,
+}
+
+impl Predictions {
+    /// Classes from logits, `images × classes` row-major; of equal logits the first wins.
+    pub fn from_logits(logits: &[f32], classes: usize) -> Self {
+        let best = |row: &[f32]| {
+            let larger =
+                |best: usize, index: usize| if row[index] > row[best] { index } else { best };
+            (0..row.len()).fold(0, larger) as u8
+        };
+        Self { classes: logits.chunks(classes).map(best).collect() }
+    }
+
+    /// Share of images whose class is their label.
+    pub fn accuracy(&self, labels: &[u8]) -> f64 {
+        share_equal(&self.classes, labels)
+    }
+
+    /// Share of images that both networks give the same class.
+    pub fn identical(&self, other: &Self) -> f64 {
+        share_equal(&self.classes, &other.classes)
+    }
+}
+
+fn share_equal(a: &[u8], b: &[u8]) -> f64 {
+    a.iter().zip(b).filter(|(a, b)| a == b).count() as f64 / a.len().max(1) as f64
+}
+
+/// A trained supernet whose subnets can be looked at one by one.
+pub trait Evaluator {
+    /// Share of held-out images that the subnet classifies correctly, after recalibration of its
+    /// batch normalization.
+    fn accuracy(&mut self, subnet: &Subnet) -> Result<f64, TrainError>;
+
+    /// The subnet as a network of its own, with its recalibrated statistics.
+    fn extract(&mut self, subnet: &Subnet) -> Result<TrainedNetwork, TrainError>;
+
+    /// Classes of the test images, computed as in training.
+    fn test_predictions(&mut self, subnet: &Subnet) -> Result<Predictions, TrainError>;
+
+    /// Parameters that another quantizer chooses for the subnet from calibration images: weights
+    /// and activations as they are without quantization.
+    fn post_training(
+        &mut self,
+        subnet: &Subnet,
+        quantizer: &dyn Quantizer,
+    ) -> Result<TrainedNetwork, TrainError>;
+}
+
+/// Trains networks given as graphs. Knows no block: every network is interpreted.
+///
+/// Each method writes its result below `output` and keeps what it needs to continue after a kill
+/// in `scratch`; with the same context, job and number of threads the result is the same bit for
+/// bit, interrupted or not.
+pub trait Trainer: Send + Sync {
+    /// Name and version, for reports and keys of artifacts.
+    fn fingerprint(&self) -> String;
+
+    /// Trains a teacher and writes its weights to the file `output`.
+    fn teach(
+        &self,
+        context: &TrainContext,
+        job: &TeachJob,
+        output: &Path,
+        scratch: &Path,
+        monitor: &dyn Monitor,
+    ) -> Result<TrainReport, TrainError>;
+
+    /// Computes the teacher's features into the folder `output`; the answer is the teacher's
+    /// accuracy on the test images.
+    fn features(
+        &self,
+        context: &TrainContext,
+        job: &FeaturesJob,
+        output: &Path,
+        monitor: &dyn Monitor,
+    ) -> Result<f64, TrainError>;
+
+    /// Distils one (stage, block) and writes its weights to the file `output`.
+    fn distil(
+        &self,
+        context: &TrainContext,
+        job: &DistilJob,
+        output: &Path,
+        scratch: &Path,
+        monitor: &dyn Monitor,
+    ) -> Result<DistilReport, TrainError>;
+
+    /// Trains a supernet: writes the weights after the FP32 phase to `fp32_output` and those
+    /// after the INT8 phase to `output`.
+    fn train(
+        &self,
+        context: &TrainContext,
+        job: &SupernetJob,
+        fp32_output: &Path,
+        output: &Path,
+        scratch: &Path,
+        monitor: &dyn Monitor,
+    ) -> Result<BTreeMap<String, TrainReport>, TrainError>;
+
+    /// Opens a trained supernet.
+    fn evaluator(
+        &self,
+        context: &TrainContext,
+        job: &EvaluateJob,
+    ) -> Result<Box<dyn Evaluator>, TrainError>;
+}

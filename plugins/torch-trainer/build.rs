@@ -1,0 +1,33 @@
+//! Compiles the fake-quantization kernels against libtorch and tells the linker where it is.
+
+use std::{env, path::PathBuf};
+
+fn main() {
+    println!("cargo::rerun-if-changed=cpp/fake_quant.cpp");
+    println!("cargo::rerun-if-env-changed=LIBTORCH");
+    let Some(root) = env::var_os("LIBTORCH").map(PathBuf::from) else {
+        panic!("LIBTORCH is not set\nhint: run `cargo xtask setup`");
+    };
+    let include = root.join("include");
+    assert!(
+        include.join("torch").exists(),
+        "no libtorch in {}\nhint: run `cargo xtask setup`",
+        root.display()
+    );
+    cc::Build::new()
+        .cpp(true)
+        .std("c++17")
+        .opt_level(3)
+        .debug(false)
+        .warnings(false)
+        .flag("-fno-math-errno")
+        .flag("-fno-trapping-math")
+        .define("_GLIBCXX_USE_CXX11_ABI", "1")
+        .include(include.join("torch/csrc/api/include"))
+        .include(&include)
+        .file("cpp/fake_quant.cpp")
+        .compile("spacewright_fake_quant");
+    println!("cargo::metadata=lib={}", root.join("lib").display());
+    println!("cargo::rustc-link-search=native={}", root.join("lib").display());
+    println!("cargo::rustc-link-arg=-Wl,-rpath,{}", root.join("lib").display());
+}

@@ -1,0 +1,76 @@
+//! Where quantization parameters start.
+
+use rand_pcg::Pcg64Mcg;
+use spacewright_core::{
+    quant::{Quantizer, TensorStats, WeightRange},
+    train::{TrainContext, TrainError},
+};
+use tch::{Kind, Tensor};
+
+use crate::{
+    interpret::Observations,
+    layout::Layout,
+    params::{OFFSET, Params, SCALE, WEIGHT_SCALE},
+    seed,
+};
+
+/// Subnets to observe before giving up on values that none of them has.
+const OBSERVED_SUBNETS: usize = 200;
+
+/// Adds scales and offsets for everything in `layout`: weights from their own statistics,
+/// activations from what `observe` sees, first of the largest subnet, then of random ones until
+/// each value has been seen.
+pub fn start(
+    params: &mut Params,
+    layout: &Layout,
+    context: &TrainContext,
+    mut observe: impl FnMut(&Params, &mut Pcg64Mcg) -> Result<Observations, TrainError>,
+) -> Result<(), TrainError> {
+    let mut observations = Observations::new();
+    let mut rng = seed::rng(context.seed, &["observe"]);
+    for _ in 0..OBSERVED_SUBNETS {
+        if layout.activations.keys().all(|name| observations.contains_key(name)) {
+            break;
+        }
+        for (name, stats) in tch::no_grad(|| observe(params, &mut rng))? {
+            observations.entry(name).or_insert(stats);
+        }
+    }
+    const NEVER_SEEN: TensorStats = TensorStats { min: -4.0, max: 4.0, mean_abs: 1.0 };
+    let items: Vec<_> = layout
+        .activations
+        .iter()
+        .map(|(name, range)| (observations.get(name).copied().unwrap_or(NEVER_SEEN), *range))
+        .collect();
+    let answers = context.quantizer.activations(&items);
+    for (name, (scale, offset)) in layout.activations.keys().zip(answers) {
+        params.insert(format!("{name}.{SCALE}"), Tensor::from_slice(&[scale]));
+        params.insert(format!("{name}.{OFFSET}"), Tensor::from_slice(&[offset]));
+    }
+    for node in layout.weight_scales.keys() {
+        let weight = params.get(&format!("{node}.weight"))?;
+        // Ranges of one node differ only between depth-wise and dense convolutions.
+        let range = if weight.size()[1] == 1 && weight.dim() == 4 {
+            context.scheme.depthwise_weights
+        } else {
+            context.scheme.dense_weights
+        };
+        let scales = weight_scales(weight, range, context.quantizer.as_ref());
+        params.insert(format!("{node}.{WEIGHT_SCALE}"), Tensor::from_slice(&scales));
+    }
+    Ok(())
+}
+
+/// A quantizer's scales for a weight tensor, one per output channel.
+pub fn weight_scales(weight: &Tensor, range: WeightRange, quantizer: &dyn Quantizer) -> Vec<f32> {
+    let rows = weight.detach().flatten(1, -1);
+    let column = |t: Tensor| -> Vec<f32> { Vec::try_from(t.contiguous()).unwrap_or_default() };
+    let stats: Vec<TensorStats> = column(rows.amin([1i64].as_slice(), false))
+        .into_iter()
+        .zip(column(rows.amax([1i64].as_slice(), false)))
+        .zip(column(rows.abs().mean_dim([1i64].as_slice(), false, Kind::Float)))
+        .map(|((min, max), mean_abs)| TensorStats { min, max, mean_abs })
+        .collect();
+    let smallest = spacewright_core::quant::SMALLEST_SCALE;
+    quantizer.weights(&stats, range).into_iter().map(|scale| scale.max(smallest)).collect()
+}

@@ -1,0 +1,222 @@
+//! Looking at single subnets of a trained supernet.
+
+use spacewright_core::{
+    quant::{
+        FloatWeights, QuantParams, Quantizer, SMALLEST_SCALE, TensorData, TrainedNetwork,
+        activation_params, smallest_scales,
+    },
+    space::{ElasticStage, Subnet, network, subnet_segments},
+    train::{EvaluateJob, Evaluator, Predictions, TrainContext, TrainError},
+};
+use tch::Tensor;
+
+use crate::{
+    batches, calibrate,
+    interpret::{Norm, Run, Statistics},
+    layout::{Plan, other},
+    params::{OFFSET, Params, SCALE, WEIGHT_SCALE},
+    supernet::subnet_plan,
+    teach::{EVALUATION_BATCH, predict},
+};
+
+/// Subnets of weights in memory.
+pub struct Subnets<'a> {
+    context: &'a TrainContext,
+    stages: &'a [ElasticStage],
+    params: &'a Params,
+    quantized: bool,
+    calibration: Vec<usize>,
+    judged: Vec<usize>,
+}
+
+impl<'a> Subnets<'a> {
+    /// Looks at weights: batch normalization is recalibrated on `calibration_images` training
+    /// images, subnets are judged on `judge_images` held-out ones.
+    pub fn new(
+        context: &'a TrainContext,
+        stages: &'a [ElasticStage],
+        params: &'a Params,
+        quantized: bool,
+        calibration_images: usize,
+        judge_images: usize,
+    ) -> Self {
+        let calibration = batches::fixed_sample(context, "calibration", calibration_images);
+        let judged = context.held_out.iter().copied().take(judge_images).collect();
+        Self { context, stages, params, quantized, calibration, judged }
+    }
+
+    fn run(&self) -> Run<'a> {
+        Run { params: self.params, quantized: self.quantized, dropout: false }
+    }
+
+    fn recalibrated(&self, subnet: &Subnet) -> Result<(Plan, Statistics), TrainError> {
+        let plan = subnet_plan(self.context, self.stages, subnet)?;
+        let mut statistics = Statistics::default();
+        tch::no_grad(|| {
+            self.calibration.chunks(EVALUATION_BATCH).try_for_each(|indices| {
+                let x = self.inputs(indices, subnet.resolution);
+                self.run().forward(&plan, &x, &mut Norm::Record(&mut statistics)).map(drop)
+            })
+        })?;
+        Ok((plan, statistics))
+    }
+
+    fn inputs(&self, indices: &[usize], resolution: usize) -> Tensor {
+        batches::inputs(&self.context.data.train, indices, self.context.canvas, resolution)
+    }
+
+    /// See [`Evaluator::accuracy`].
+    pub fn accuracy(&mut self, subnet: &Subnet) -> Result<f64, TrainError> {
+        let (plan, statistics) = self.recalibrated(subnet)?;
+        let train = &self.context.data.train;
+        let predictions = predict(
+            self.context,
+            &self.run(),
+            &plan,
+            &statistics,
+            train,
+            &self.judged,
+            subnet.resolution,
+        )?;
+        Ok(predictions.accuracy(&train.select(&self.judged).labels))
+    }
+
+    fn test_predictions(&self, subnet: &Subnet) -> Result<Predictions, TrainError> {
+        let (plan, statistics) = self.recalibrated(subnet)?;
+        let test = &self.context.data.test;
+        let all: Vec<usize> = (0..test.len()).collect();
+        predict(self.context, &self.run(), &plan, &statistics, test, &all, subnet.resolution)
+    }
+
+    fn float_network(
+        &self,
+        subnet: &Subnet,
+    ) -> Result<(Plan, TrainedNetwork, Statistics), TrainError> {
+        let (plan, statistics) = self.recalibrated(subnet)?;
+        let segments =
+            subnet_segments(&self.context.operators, &self.context.hyperspace, self.stages, subnet)
+                .map_err(other)?;
+        let graph = network(segments).map_err(other)?;
+        let mut weights = FloatWeights::new();
+        for spec in graph.weights().map_err(other)? {
+            let slice = self.params.slice(&spec.name, &spec.shape)?;
+            weights.insert(spec.name, data(&slice)?);
+        }
+        for (node, (mean, var)) in &statistics.values {
+            weights.insert(format!("{node}.mean"), data(mean)?);
+            weights.insert(format!("{node}.var"), data(var)?);
+        }
+        Ok((plan, TrainedNetwork { graph, weights, quant: None }, statistics))
+    }
+
+    fn extract(&self, subnet: &Subnet) -> Result<TrainedNetwork, TrainError> {
+        let (plan, mut network, _) = self.float_network(subnet)?;
+        if !self.quantized {
+            return Ok(network);
+        }
+        let mut quant = QuantParams::default();
+        for (_, name, range) in plan.placed.quantized() {
+            let number = |part: &str| {
+                Ok::<_, TrainError>(
+                    self.params.get(&format!("{name}.{part}"))?.double_value(&[0]) as f32
+                )
+            };
+            let params = activation_params(number(SCALE)?, number(OFFSET)?, range);
+            quant.activations.insert(name.to_owned(), params);
+        }
+        for (node, range) in plan.placed.graph.nodes.iter().zip(&plan.placed.weights) {
+            let Some(range) = range else { continue };
+            let kernel = &network.weights[&format!("{}.weight", node.name)];
+            let name = format!("{}.{WEIGHT_SCALE}", node.name);
+            let learned = data(&self.params.slice(&name, &kernel.shape[..1])?)?;
+            let used = learned
+                .data
+                .iter()
+                .zip(smallest_scales(kernel, *range))
+                .map(|(scale, smallest)| scale.abs().max(SMALLEST_SCALE).max(smallest))
+                .collect();
+            quant.weight_scales.insert(node.name.clone(), used);
+        }
+        network.quant = Some(quant);
+        Ok(network)
+    }
+
+    fn post_training(
+        &self,
+        subnet: &Subnet,
+        quantizer: &dyn Quantizer,
+    ) -> Result<TrainedNetwork, TrainError> {
+        let (plan, mut network, statistics) = self.float_network(subnet)?;
+        let run = Run { params: self.params, quantized: false, dropout: false };
+        let x = self.inputs(&self.calibration, subnet.resolution);
+        let observations = tch::no_grad(|| run.observe(&plan, &x, &mut Norm::Fixed(&statistics)))?;
+        let mut quant = QuantParams::default();
+        let names: Vec<_> = plan.placed.quantized().collect();
+        let items: Vec<_> =
+            names.iter().map(|(_, name, range)| (observations[*name], *range)).collect();
+        for ((_, name, range), (scale, offset)) in names.iter().zip(quantizer.activations(&items)) {
+            quant.activations.insert((*name).to_owned(), activation_params(scale, offset, *range));
+        }
+        for (node, range) in plan.placed.graph.nodes.iter().zip(&plan.placed.weights) {
+            let Some(range) = range else { continue };
+            let name = format!("{}.weight", node.name);
+            let kernel = &network.weights[&name];
+            let slice = self.params.slice(&name, &kernel.shape)?;
+            let chosen = calibrate::weight_scales(&slice, *range, quantizer);
+            let used =
+                chosen.iter().zip(smallest_scales(kernel, *range)).map(|(a, b)| a.max(b)).collect();
+            quant.weight_scales.insert(node.name.clone(), used);
+        }
+        network.quant = Some(quant);
+        Ok(network)
+    }
+}
+
+fn data(tensor: &Tensor) -> Result<TensorData, TrainError> {
+    let shape = tensor.size().iter().map(|&size| size as usize).collect();
+    let data = Vec::try_from(tensor.detach().contiguous().flatten(0, -1)).map_err(other)?;
+    Ok(TensorData { shape, data })
+}
+
+/// A trained supernet read from a file.
+pub struct Opened {
+    context: TrainContext,
+    job: EvaluateJob,
+    params: Params,
+}
+
+impl Opened {
+    /// Reads the weights.
+    pub fn new(context: &TrainContext, job: &EvaluateJob) -> Result<Self, TrainError> {
+        let params = Params::load(&job.weights)?;
+        Ok(Self { context: context.clone(), job: job.clone(), params })
+    }
+
+    fn subnets(&self) -> Subnets<'_> {
+        let EvaluateJob { stages, quantized, calibration_images, judge_images, .. } = &self.job;
+        let (calibration, judged) = (*calibration_images, *judge_images);
+        Subnets::new(&self.context, stages, &self.params, *quantized, calibration, judged)
+    }
+}
+
+impl Evaluator for Opened {
+    fn accuracy(&mut self, subnet: &Subnet) -> Result<f64, TrainError> {
+        self.subnets().accuracy(subnet)
+    }
+
+    fn extract(&mut self, subnet: &Subnet) -> Result<TrainedNetwork, TrainError> {
+        self.subnets().extract(subnet)
+    }
+
+    fn test_predictions(&mut self, subnet: &Subnet) -> Result<Predictions, TrainError> {
+        self.subnets().test_predictions(subnet)
+    }
+
+    fn post_training(
+        &mut self,
+        subnet: &Subnet,
+        quantizer: &dyn Quantizer,
+    ) -> Result<TrainedNetwork, TrainError> {
+        self.subnets().post_training(subnet, quantizer)
+    }
+}

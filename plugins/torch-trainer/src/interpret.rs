@@ -1,0 +1,275 @@
+//! Runs a placed graph with elastic weights.
+
+use std::collections::BTreeMap;
+
+use spacewright_core::{
+    graph::{ActivationKind, Conv2d, Op, ValueId, WeightRole},
+    quant::{TensorStats, ValueQuant},
+    train::TrainError,
+};
+use tch::{Kind, Tensor};
+
+use crate::{
+    fake_quant,
+    layout::Plan,
+    params::{OFFSET, Params, SCALE, WEIGHT_SCALE},
+};
+
+/// Mean and variance of each batch normalization, averaged over the batches that were recorded.
+#[derive(Debug, Default)]
+pub struct Statistics {
+    /// By node: mean, variance.
+    pub values: BTreeMap<String, (Tensor, Tensor)>,
+    batches: BTreeMap<String, f64>,
+}
+
+impl Statistics {
+    fn record(&mut self, node: &str, mean: Tensor, var: Tensor) {
+        let count = self.batches.entry(node.to_owned()).or_insert(0.0);
+        *count += 1.0;
+        let share = 1.0 / *count;
+        let entry = self.values.remove(node);
+        let mixed = match entry {
+            None => (mean, var),
+            Some((m, v)) => (&m + (mean - &m) * share, &v + (var - &v) * share),
+        };
+        self.values.insert(node.to_owned(), mixed);
+    }
+}
+
+/// What batch normalization normalizes by.
+pub enum Norm<'a> {
+    /// The batch's own statistics.
+    Batch,
+    /// The batch's own, which are recorded.
+    Record(&'a mut Statistics),
+    /// Recorded ones.
+    Fixed(&'a Statistics),
+}
+
+/// Smallest, largest and mean absolute element of each quantized value.
+pub type Observations = BTreeMap<String, TensorStats>;
+
+/// How a graph is run.
+pub struct Run<'a> {
+    /// The weights.
+    pub params: &'a Params,
+    /// Whether quantizers are active.
+    pub quantized: bool,
+    /// Whether dropout drops.
+    pub dropout: bool,
+}
+
+impl Run<'_> {
+    /// Output for a batch of inputs.
+    pub fn forward(
+        &self,
+        plan: &Plan,
+        x: &Tensor,
+        norm: &mut Norm<'_>,
+    ) -> Result<Tensor, TrainError> {
+        self.execute(plan, x, norm, &[], None).map(|mut outputs| outputs.remove(0))
+    }
+
+    /// Output, and what was observed of each quantized value.
+    pub fn observe(
+        &self,
+        plan: &Plan,
+        x: &Tensor,
+        norm: &mut Norm<'_>,
+    ) -> Result<Observations, TrainError> {
+        let mut observations = Observations::new();
+        self.execute(plan, x, norm, &[], Some(&mut observations))?;
+        Ok(observations)
+    }
+
+    /// The output, then the values of `taps`.
+    pub fn execute(
+        &self,
+        plan: &Plan,
+        x: &Tensor,
+        norm: &mut Norm<'_>,
+        taps: &[ValueId],
+        mut observations: Option<&mut Observations>,
+    ) -> Result<Vec<Tensor>, TrainError> {
+        let graph = &plan.placed.graph;
+        let mut values: Vec<Option<Tensor>> = (0..=graph.nodes.len()).map(|_| None).collect();
+        let input = self.quantize(plan, ValueId::INPUT, x.shallow_clone(), &mut observations)?;
+        values[0] = Some(input);
+        for (index, node) in graph.nodes.iter().enumerate() {
+            let inputs: Vec<Tensor> = node
+                .inputs
+                .iter()
+                .map(|v| values[v.index()].as_ref().map(Tensor::shallow_clone))
+                .collect::<Option<_>>()
+                .ok_or_else(|| {
+                    TrainError::Other(format!("node `{}` reads a freed value", node.name))
+                })?;
+            let output = self.apply(plan, index, &inputs, norm)?;
+            let value = ValueId::of_node(index);
+            values[value.index()] = Some(self.quantize(plan, value, output, &mut observations)?);
+            for input in &node.inputs {
+                if plan.last_use[input.index()] == index && !taps.contains(input) {
+                    values[input.index()] = None;
+                }
+            }
+        }
+        let take = |value: &ValueId| values[value.index()].as_ref().map(Tensor::shallow_clone);
+        std::iter::once(&graph.output)
+            .chain(taps)
+            .map(take)
+            .collect::<Option<_>>()
+            .ok_or_else(|| TrainError::Other("a tapped value was never computed".into()))
+    }
+
+    fn quantize(
+        &self,
+        plan: &Plan,
+        value: ValueId,
+        x: Tensor,
+        observations: &mut Option<&mut Observations>,
+    ) -> Result<Tensor, TrainError> {
+        let ValueQuant::Own(range) = plan.placed.values[value.index()] else { return Ok(x) };
+        let name = plan.placed.graph.value_name(value);
+        if let Some(observations) = observations {
+            observations.insert(name.to_owned(), statistics(&x));
+        }
+        if !self.quantized {
+            return Ok(x);
+        }
+        let scale = self.params.get(&format!("{name}.{SCALE}"))?;
+        let offset = self.params.get(&format!("{name}.{OFFSET}"))?;
+        Ok(fake_quant::activation(&x, scale, offset, range))
+    }
+
+    fn weight(
+        &self,
+        plan: &Plan,
+        index: usize,
+        role: WeightRole,
+    ) -> Result<Option<Tensor>, TrainError> {
+        let node = &plan.placed.graph.nodes[index].name;
+        let Some((_, shape)) = plan.weights[index].iter().find(|(r, _)| *r == role) else {
+            return Ok(None);
+        };
+        let tensor = self.params.slice(&format!("{node}.{}", role.name()), shape)?;
+        match plan.placed.weights[index] {
+            Some(range) if self.quantized && role == WeightRole::Weight => {
+                let scales = self.params.slice(&format!("{node}.{WEIGHT_SCALE}"), &shape[..1])?;
+                Ok(Some(fake_quant::weight(&tensor, &scales, range)))
+            }
+            _ => Ok(Some(tensor)),
+        }
+    }
+
+    fn apply(
+        &self,
+        plan: &Plan,
+        index: usize,
+        inputs: &[Tensor],
+        norm: &mut Norm<'_>,
+    ) -> Result<Tensor, TrainError> {
+        let node = &plan.placed.graph.nodes[index];
+        let x = &inputs[0];
+        let weight = |role| self.weight(plan, index, role);
+        Ok(match &node.op {
+            Op::Conv2d(conv) => {
+                let kernel = weight(WeightRole::Weight)?;
+                convolve(x, conv, kernel.as_ref(), weight(WeightRole::Bias)?)?
+            }
+            Op::Linear { .. } => {
+                let kernel = weight(WeightRole::Weight)?.ok_or_else(|| missing(&node.name))?;
+                x.flatten(1, -1).linear(&kernel, weight(WeightRole::Bias)?.as_ref())
+            }
+            Op::BatchNorm { eps } => {
+                let (gamma, beta) = (weight(WeightRole::Gamma)?, weight(WeightRole::Beta)?);
+                batch_norm(x, &node.name, gamma.as_ref(), beta.as_ref(), *eps, norm)?
+            }
+            Op::Activation { kind } => match kind {
+                ActivationKind::Relu => x.relu(),
+                ActivationKind::Relu6 => x.clamp(0.0, 6.0),
+                ActivationKind::HSwish => x.hardswish(),
+                ActivationKind::Swish => x.silu(),
+                ActivationKind::HSigmoid => x.hardsigmoid(),
+                ActivationKind::Sigmoid => x.sigmoid(),
+            },
+            Op::Add => x + &inputs[1],
+            Op::Mul => x * &inputs[1],
+            Op::AvgPool(pool) => {
+                let (k, s, p) = (pool.kernel as i64, pool.stride as i64, pool.padding as i64);
+                x.avg_pool2d([k, k], [s, s], [p, p], false, false, None::<i64>)
+            }
+            Op::MaxPool(pool) => {
+                let (k, s, p) = (pool.kernel as i64, pool.stride as i64, pool.padding as i64);
+                x.max_pool2d([k, k], [s, s], [p, p], [1, 1], false)
+            }
+            Op::GlobalAvgPool => x.mean_dim([2i64, 3].as_slice(), true, Kind::Float),
+            Op::Dropout { rate } => x.dropout(*rate, self.dropout),
+        })
+    }
+}
+
+fn missing(node: &str) -> TrainError {
+    TrainError::Other(format!("node `{node}` has no weight"))
+}
+
+fn convolve(
+    x: &Tensor,
+    conv: &Conv2d,
+    kernel: Option<&Tensor>,
+    bias: Option<Tensor>,
+) -> Result<Tensor, TrainError> {
+    let kernel = kernel.ok_or_else(|| missing("conv"))?;
+    let pad = conv.padding;
+    let (padded, sides) = if pad.is_symmetric() {
+        (x.shallow_clone(), pad.top as i64)
+    } else {
+        let sides = [pad.left, pad.right, pad.top, pad.bottom].map(|side| side as i64);
+        (x.constant_pad_nd(sides), 0)
+    };
+    let stride = conv.stride as i64;
+    Ok(padded.conv2d(
+        kernel,
+        bias.as_ref(),
+        [stride, stride],
+        [sides, sides],
+        [1, 1],
+        conv.groups as i64,
+    ))
+}
+
+fn batch_norm(
+    x: &Tensor,
+    node: &str,
+    gamma: Option<&Tensor>,
+    beta: Option<&Tensor>,
+    eps: f64,
+    norm: &mut Norm<'_>,
+) -> Result<Tensor, TrainError> {
+    const UNUSED_MOMENTUM: f64 = 0.1;
+    let none = None::<&Tensor>;
+    Ok(match norm {
+        Norm::Batch => x.batch_norm(gamma, beta, none, none, true, UNUSED_MOMENTUM, eps, false),
+        Norm::Record(statistics) => {
+            let (y, mean, inverse) =
+                Tensor::native_batch_norm(x, gamma, beta, none, none, true, UNUSED_MOMENTUM, eps);
+            statistics.record(node, mean, inverse.pow_tensor_scalar(-2) - eps);
+            y
+        }
+        Norm::Fixed(statistics) => {
+            let (mean, var) = statistics.values.get(node).ok_or_else(|| {
+                TrainError::Other(format!("no statistics of batch normalization `{node}`"))
+            })?;
+            x.batch_norm(gamma, beta, Some(mean), Some(var), false, UNUSED_MOMENTUM, eps, false)
+        }
+    })
+}
+
+fn statistics(x: &Tensor) -> TensorStats {
+    let number = |t: Tensor| t.double_value(&[]) as f32;
+    TensorStats {
+        min: number(x.min()),
+        max: number(x.max()),
+        mean_abs: number(x.abs().mean(Kind::Float)),
+    }
+}

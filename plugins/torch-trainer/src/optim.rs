@@ -1,0 +1,137 @@
+//! Optimizers on plain tensors, whose state can be saved: `tch` keeps its own out of reach.
+
+use std::collections::BTreeMap;
+
+use tch::Tensor;
+
+use crate::params::{Params, is_decayed, is_quantizer};
+
+/// Which rule updates the parameters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rule {
+    /// Stochastic gradient descent with Nesterov momentum 0.9.
+    Sgd,
+    /// Adam (arXiv 1412.6980) with β = (0.9, 0.999). Steps of quantizers are relative to the
+    /// size of the scale, as Adam's steps do not shrink with the gradient.
+    Adam,
+}
+
+const MOMENTUM: f64 = 0.9;
+const BETAS: (f64, f64) = (0.9, 0.999);
+const EPSILON: f64 = 1e-8;
+
+/// An optimizer with its buffers.
+#[derive(Debug)]
+pub struct Optimizer {
+    rule: Rule,
+    weight_decay: f64,
+    /// `m.<name>` and, for Adam, `v.<name>`.
+    pub buffers: BTreeMap<String, Tensor>,
+}
+
+impl Optimizer {
+    /// An optimizer without history.
+    pub fn new(rule: Rule, weight_decay: f64) -> Self {
+        Self { rule, weight_decay, buffers: BTreeMap::new() }
+    }
+
+    /// One step over all parameters that have a gradient; gradients are clipped to ±1 by value
+    /// and cleared. `step` counts from 0.
+    pub fn step(&mut self, params: &mut Params, rate: f64, step: usize) {
+        tch::no_grad(|| {
+            for (name, param) in &mut params.0 {
+                let gradient = param.grad();
+                if !gradient.defined() {
+                    continue;
+                }
+                let mut gradient = gradient.clamp(-1.0, 1.0);
+                param.zero_grad();
+                if self.weight_decay > 0.0 && is_decayed(name) {
+                    // The tail of an elastic weight that no subnet used has no gradient.
+                    let used = gradient.ne(0.0);
+                    gradient += &*param * self.weight_decay * used;
+                }
+                match self.rule {
+                    Rule::Sgd => {
+                        let momentum = buffer(&mut self.buffers, format!("m.{name}"), param);
+                        let _ = momentum.g_mul_scalar_(MOMENTUM);
+                        *momentum += &gradient;
+                        let update = (gradient + &*momentum * MOMENTUM) * rate;
+                        *param -= update;
+                    }
+                    Rule::Adam => {
+                        let first = buffer(&mut self.buffers, format!("m.{name}"), param);
+                        *first = &*first * BETAS.0 + &gradient * (1.0 - BETAS.0);
+                        let mean = &*first / (1.0 - BETAS.0.powi(step as i32 + 1));
+                        let second = buffer(&mut self.buffers, format!("v.{name}"), param);
+                        *second = &*second * BETAS.1 + &gradient * &gradient * (1.0 - BETAS.1);
+                        let square = &*second / (1.0 - BETAS.1.powi(step as i32 + 1));
+                        let mut update = mean / (square.sqrt() + EPSILON) * rate;
+                        if is_quantizer(name) {
+                            update *= &param.abs();
+                        }
+                        *param -= update;
+                    }
+                }
+            }
+        });
+    }
+}
+
+fn buffer<'a>(
+    buffers: &'a mut BTreeMap<String, Tensor>,
+    name: String,
+    like: &Tensor,
+) -> &'a mut Tensor {
+    buffers.entry(name).or_insert_with(|| like.zeros_like().detach())
+}
+
+/// Learning rate of a step: linear warm-up, then cosine to zero.
+pub fn rate(peak: f64, warmup: f64, step: usize, steps: usize) -> f64 {
+    let position = (step as f64 + 0.5) / steps.max(1) as f64;
+    if position < warmup {
+        return peak * position / warmup;
+    }
+    let progress = (position - warmup) / (1.0 - warmup).max(1e-9);
+    peak * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn minimise(rule: Rule, peak: f64) -> f64 {
+        let mut params = Params::default();
+        params.insert("a.weight".into(), Tensor::from_slice(&[3.0f32, -4.0]));
+        let mut optimizer = Optimizer::new(rule, 0.0);
+        for step in 0..200 {
+            let loss = params.0["a.weight"].square().sum(tch::Kind::Float);
+            loss.backward();
+            optimizer.step(&mut params, rate(peak, 0.1, step, 200), step);
+        }
+        params.0["a.weight"].norm().double_value(&[])
+    }
+
+    #[test]
+    fn both_rules_find_a_minimum() {
+        assert!(minimise(Rule::Sgd, 0.1) < 1e-2);
+        assert!(minimise(Rule::Adam, 0.2) < 1e-2);
+    }
+
+    #[test]
+    fn decay_spares_what_no_gradient_reached() {
+        let mut params = Params::default();
+        params.insert("a.weight".into(), Tensor::from_slice(&[1.0f32, 1.0]));
+        let mut optimizer = Optimizer::new(Rule::Sgd, 0.5);
+        params.0["a.weight"].narrow(0, 0, 1).sum(tch::Kind::Float).backward();
+        optimizer.step(&mut params, 0.1, 0);
+        assert_eq!(params.0["a.weight"].double_value(&[1]), 1.0);
+        assert!(params.0["a.weight"].double_value(&[0]) < 0.8);
+    }
+
+    #[test]
+    fn the_rate_rises_and_falls() {
+        let rates: Vec<f64> = (0..10).map(|step| rate(1.0, 0.2, step, 10)).collect();
+        assert!(rates[0] < rates[1] && rates[2] > rates[5] && rates[9] < 0.05);
+    }
+}

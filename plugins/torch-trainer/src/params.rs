@@ -1,0 +1,196 @@
+//! Named tensors: allocation, initial values, slices, files.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use spacewright_core::{graph::WeightRole, train::TrainError};
+use tch::{Device, Kind, Tensor};
+
+use crate::{layout::Layout, seed};
+
+/// Trained tensors by name: `<node>.<role>`, `<node>.weight_scale`, `<value>.scale`,
+/// `<value>.offset`.
+#[derive(Debug, Default)]
+pub struct Params(pub BTreeMap<String, Tensor>);
+
+pub const WEIGHT_SCALE: &str = "weight_scale";
+pub const SCALE: &str = "scale";
+pub const OFFSET: &str = "offset";
+
+/// Whether a tensor belongs to the quantizers.
+pub fn is_quantizer(name: &str) -> bool {
+    [WEIGHT_SCALE, SCALE, OFFSET].iter().any(|part| last_part(name) == *part)
+}
+
+/// Whether weight decay applies to a tensor.
+pub fn is_decayed(name: &str) -> bool {
+    last_part(name) == WeightRole::Weight.name()
+}
+
+fn last_part(name: &str) -> &str {
+    name.rsplit('.').next().unwrap_or(name)
+}
+
+fn sizes(shape: &[usize]) -> Vec<i64> {
+    shape.iter().map(|&size| size as i64).collect()
+}
+
+impl Params {
+    /// Allocates weights and draws their initial values (He et al., arXiv 1502.01852, fan-out for
+    /// convolutions); each depends on the seed and its name alone.
+    pub fn init(layout: &Layout, seed: u64) -> Self {
+        let floats = (Kind::Float, Device::Cpu);
+        let tensor = |(name, (role, shape)): (&String, &(WeightRole, Vec<usize>))| {
+            let size = sizes(shape);
+            let value = match role {
+                WeightRole::Gamma => Tensor::ones(size, floats),
+                WeightRole::Beta | WeightRole::Bias => Tensor::zeros(size, floats),
+                WeightRole::Weight => {
+                    tch::manual_seed(seed::of(seed, &["init", name]) as i64);
+                    let area: usize = shape[2..].iter().product();
+                    let fan = if shape.len() == 4 && shape[1] > 1 {
+                        shape[0] * area
+                    } else {
+                        shape[1] * area
+                    };
+                    let gain = if shape.len() == 4 { 2.0 } else { 1.0 };
+                    Tensor::randn(size, floats) * (gain / fan as f64).sqrt()
+                }
+            };
+            (name.clone(), value.set_requires_grad(true))
+        };
+        Self(layout.weights.iter().map(tensor).collect())
+    }
+
+    /// The tensor of this name.
+    pub fn get(&self, name: &str) -> Result<&Tensor, TrainError> {
+        self.0.get(name).ok_or_else(|| TrainError::Other(format!("the weights hold no `{name}`")))
+    }
+
+    /// The part of `<node>.<role>` that a configuration of this shape uses.
+    pub fn slice(&self, name: &str, shape: &[usize]) -> Result<Tensor, TrainError> {
+        let full = self.get(name)?;
+        slice(full, shape).ok_or_else(|| {
+            TrainError::Other(format!(
+                "`{name}` has shape {:?}, {shape:?} does not fit in",
+                full.size()
+            ))
+        })
+    }
+
+    /// Adds a leaf.
+    pub fn insert(&mut self, name: String, value: Tensor) {
+        self.0.insert(name, value.detach().contiguous().set_requires_grad(true));
+    }
+
+    /// Copies what `from` has of the same name: first channels and centre of kernels, as much as
+    /// fits. The number of tensors copied.
+    pub fn start_from(&mut self, from: &Self) -> usize {
+        let mut copied = 0;
+        tch::no_grad(|| {
+            for (name, target) in &mut self.0 {
+                let Some(source) = from.0.get(name) else { continue };
+                let common: Vec<usize> = target
+                    .size()
+                    .iter()
+                    .zip(source.size())
+                    .map(|(&a, b)| a.min(b) as usize)
+                    .collect();
+                if let (Some(mut to), Some(part)) = (slice(target, &common), slice(source, &common))
+                {
+                    to.copy_(&part);
+                    copied += 1;
+                }
+            }
+        });
+        copied
+    }
+
+    /// Writes all tensors: temporary file, sync, rename.
+    pub fn save(&self, path: &Path) -> Result<(), TrainError> {
+        let contiguous: Vec<(&str, Tensor)> =
+            self.0.iter().map(|(name, t)| (name.as_str(), t.detach().contiguous())).collect();
+        save(path, &contiguous)
+    }
+
+    /// Reads what [`save`](Self::save) wrote.
+    pub fn load(path: &Path) -> Result<Self, TrainError> {
+        let leaf = |(name, t): (String, Tensor)| (name, t.set_requires_grad(true));
+        Ok(Self(load(path)?.into_iter().map(leaf).collect()))
+    }
+}
+
+/// Writes tensors to a safetensors file, atomically.
+pub fn save<S: AsRef<str>>(path: &Path, tensors: &[(S, Tensor)]) -> Result<(), TrainError> {
+    let wrong = |reason: String| TrainError::File { path: path.to_owned(), reason };
+    let temporary = PathBuf::from(format!("{}.tmp", path.display()));
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).map_err(|error| wrong(error.to_string()))?;
+    }
+    Tensor::write_safetensors(tensors, &temporary).map_err(|error| wrong(error.to_string()))?;
+    let publish = || -> io::Result<()> {
+        fs::File::open(&temporary)?.sync_all()?;
+        fs::rename(&temporary, path)
+    };
+    publish().map_err(|error| wrong(error.to_string()))
+}
+
+/// Reads a safetensors file.
+pub fn load(path: &Path) -> Result<Vec<(String, Tensor)>, TrainError> {
+    Tensor::read_safetensors(path)
+        .map_err(|error| TrainError::File { path: path.to_owned(), reason: error.to_string() })
+}
+
+fn slice(full: &Tensor, shape: &[usize]) -> Option<Tensor> {
+    let mut part = full.shallow_clone();
+    if full.dim() != shape.len() {
+        return None;
+    }
+    for (dimension, (&size, available)) in shape.iter().zip(full.size()).enumerate() {
+        let (size, dimension) = (size as i64, dimension as i64);
+        if size > available {
+            return None;
+        }
+        if size < available {
+            let start = if dimension >= 2 { (available - size) / 2 } else { 0 };
+            part = part.narrow(dimension, start, size);
+        }
+    }
+    Some(part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_take_first_channels_and_the_centre() {
+        let full = Tensor::arange(2 * 3 * 5 * 5, (Kind::Float, Device::Cpu)).view([2, 3, 5, 5]);
+        let part = slice(&full, &[1, 2, 3, 3]).unwrap();
+        assert_eq!(part.size(), [1, 2, 3, 3]);
+        assert_eq!(part.double_value(&[0, 1, 0, 0]), 25.0 + 6.0);
+        assert!(slice(&full, &[3, 3, 5, 5]).is_none());
+    }
+
+    #[test]
+    fn files_round_trip() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.safetensors");
+        let mut params = Params::default();
+        params.insert("n.weight".into(), Tensor::from_slice(&[1.5f32, -2.0]));
+        params.save(&path).unwrap();
+        let read = Params::load(&path).unwrap();
+        assert!(read.0["n.weight"].equal(&params.0["n.weight"]));
+    }
+
+    #[test]
+    fn names_tell_what_is_decayed() {
+        assert!(
+            is_decayed("a.weight") && !is_decayed("a.weight_scale") && !is_decayed("a.bn.gamma")
+        );
+        assert!(is_quantizer("a.weight_scale") && is_quantizer("input.offset"));
+    }
+}
