@@ -7,7 +7,9 @@ mod sample;
 use serde::{Deserialize, Serialize};
 
 pub use hyperspace::{Candidate, ElasticStage, HeadBlock, Hyperspace, Stage, StemStage};
-pub use network::{Segment, head_segments, network, stage_graph, subnet_segments};
+pub use network::{
+    Segment, head_segments, network, stage_blocks, stage_graph, subnet_segments,
+};
 
 use crate::operators::BlockConfig;
 

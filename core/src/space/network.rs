@@ -15,16 +15,15 @@ pub struct Segment {
     pub graph: Graph,
 }
 
-/// The graph of a sub-stage. Nodes are named `<stage>.<block index>.<node>`.
-pub fn stage_graph(
+/// The graphs of a sub-stage's blocks, in order. Nodes are named `<stage>.<block index>.<node>`.
+pub fn stage_blocks(
     operators: &Operators,
     stage: &ElasticStage,
     sub_stage: &SubStage,
     input: Shape,
-) -> Result<Graph, OperatorError> {
-    let mut graph = Graph::identity(input);
+) -> Result<Vec<Graph>, OperatorError> {
     let mut shape = input;
-    for (index, choice) in sub_stage.blocks.iter().enumerate() {
+    let block = |(index, choice): (usize, &super::BlockChoice)| {
         let request = BlockRequest {
             block: stage.candidate.block.clone(),
             input: shape,
@@ -33,13 +32,24 @@ pub fn stage_graph(
             activation: stage.candidate.activation,
             config: choice.config.clone(),
         };
-        let block = operators.graph(&request)?.prefixed(&format!("{}.{index}.", stage.name));
-        let wrong =
-            |source: GraphError| OperatorError::Graph { block: request.block.clone(), source };
-        shape = block.output_shape().map_err(wrong)?;
-        graph = graph.then(block).map_err(wrong)?;
-    }
-    Ok(graph)
+        let graph = operators.graph(&request)?.prefixed(&format!("{}.{index}.", stage.name));
+        let wrong = |source| OperatorError::Graph { block: request.block.clone(), source };
+        shape = graph.output_shape().map_err(wrong)?;
+        Ok(graph)
+    };
+    sub_stage.blocks.iter().enumerate().map(block).collect()
+}
+
+/// The graph of a sub-stage: its blocks in a row.
+pub fn stage_graph(
+    operators: &Operators,
+    stage: &ElasticStage,
+    sub_stage: &SubStage,
+    input: Shape,
+) -> Result<Graph, OperatorError> {
+    let blocks = stage_blocks(operators, stage, sub_stage, input)?;
+    let wrong = |source| OperatorError::Graph { block: stage.candidate.block.clone(), source };
+    blocks.into_iter().try_fold(Graph::identity(input), Graph::then).map_err(wrong)
 }
 
 /// The head for an input of this shape, block by block.
