@@ -1,1 +1,49 @@
-fn main() {}
+//! The project's own commands, run as `cargo xtask <command>`.
+//!
+//! Few dependencies on purpose: this crate is compiled before anything else can be fetched or
+//! built. Archives and checksums are left to the Python that fetches the wheels anyway.
+
+mod light;
+mod message;
+mod process;
+mod quickstart;
+mod repo;
+mod setup;
+mod steps;
+mod test;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+usage: cargo xtask <command>
+
+commands:
+  setup         fetch what the build needs into .deps/ (only what is missing)
+  quickstart    set up, build, and run examples/quickstart.toml
+  test          set up, then every check and test of the project
+  test --fix    the same, but repair formatting and lints instead of checking them
+  help          show this text
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let result = match args[..] {
+        ["setup"] => setup::run().map(|()| ExitCode::SUCCESS),
+        ["quickstart"] => quickstart::run(),
+        ["test"] => test::run(test::Mode::Check).map(|()| ExitCode::SUCCESS),
+        ["test", "--fix"] => test::run(test::Mode::Fix).map(|()| ExitCode::SUCCESS),
+        ["help" | "--help" | "-h"] => {
+            print!("{HELP}");
+            Ok(ExitCode::SUCCESS)
+        }
+        _ => {
+            eprint!("error: unknown command `{}`\n\n{HELP}", args.join(" "));
+            return ExitCode::from(2);
+        }
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("{}", message::describe(&error));
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,46 @@
+//! `cargo xtask setup`: fetches what cargo cannot into `.deps/`.
+//!
+//! Every part is built in a folder beside its place and renamed when it is complete, so whatever
+//! is found in its place is whole, and an interrupted set-up is repaired by the next.
+
+mod fashion_mnist;
+mod onnxruntime;
+mod staging;
+mod torch;
+mod wheels;
+
+use crate::message;
+use anyhow::{Result, bail};
+
+/// Whether the wheels that the set-up fetches fit this machine.
+const LINUX_X86_64: bool = cfg!(all(target_os = "linux", target_arch = "x86_64"));
+
+type Part = (&'static str, fn() -> Result<()>);
+const PARTS: [Part; 3] = [
+    ("libtorch", torch::ensure),
+    ("ONNX Runtime", onnxruntime::ensure),
+    ("Fashion-MNIST", fashion_mnist::ensure),
+];
+
+/// Fetches what is missing; tries every part before it reports failure.
+pub fn run() -> Result<()> {
+    let mut missing = Vec::new();
+    for (name, ensure) in PARTS {
+        if let Err(error) = ensure() {
+            eprintln!("{}", message::describe(&error));
+            missing.push(name);
+        }
+    }
+    if !missing.is_empty() {
+        bail!(
+            "the set-up is incomplete: no {}\nhint: see the errors above, then run `cargo xtask setup` again",
+            missing.join(", no ")
+        );
+    }
+    Ok(())
+}
+
+/// Says on standard error what is being fetched and how much that is.
+fn announce(what: &str, size: &str) {
+    eprintln!("fetching {what} ({size})");
+}

@@ -1,0 +1,98 @@
+//! `cargo xtask test`: every check and test of the project, in the order that fails fastest.
+
+use crate::{light, process, repo, setup, steps::Steps};
+use anyhow::{Context, Result};
+use std::{env, fs, io, process::Command};
+
+/// Whether formatting and lints are checked or repaired.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Report what is wrong.
+    Check,
+    /// Rewrite the sources.
+    Fix,
+}
+
+const CLIPPY_ALL: &[&str] = &["--workspace", "--all-targets"];
+const CLIPPY_LEAN: &[&str] = &["-p", "spacewright", "--no-default-features", "--all-targets"];
+
+/// Runs all parts; the first that fails ends it.
+pub fn run(mode: Mode) -> Result<()> {
+    let mut steps = Steps::default();
+    steps.add("set-up", setup::run);
+    match mode {
+        Mode::Check => {
+            steps.add("formatting", || cargo(&["fmt", "--all", "--check"]));
+            steps.add("lints", || clippy(mode, CLIPPY_ALL));
+            steps.add("lints without torch", || clippy(mode, CLIPPY_LEAN));
+        }
+        Mode::Fix => {
+            steps.add("lints, repaired", || clippy(mode, CLIPPY_ALL));
+            steps.add("lints without torch, repaired", || clippy(mode, CLIPPY_LEAN));
+            // Last, because a repaired lint may be badly formatted.
+            steps.add("formatting, repaired", || cargo(&["fmt", "--all"]));
+        }
+    }
+    steps.add("light crates", light::check);
+    steps.add("documentation", || {
+        process::run(
+            process::cargo()
+                .args(["doc", "--workspace", "--no-deps"])
+                .env("RUSTDOCFLAGS", "-D warnings"),
+        )
+    });
+    steps.add("tests", tests);
+    steps.add("documentation tests", || {
+        process::run(one_thread(process::cargo().args(["test", "--workspace", "--doc"])))
+    });
+    steps.add("smoke run", smoke);
+    steps.run()
+}
+
+fn cargo(args: &[&str]) -> Result<()> {
+    process::run(process::cargo().args(args))
+}
+
+fn clippy(mode: Mode, what: &[&str]) -> Result<()> {
+    let mut command = process::cargo();
+    command.arg("clippy").args(what);
+    if mode == Mode::Fix {
+        command.args(["--fix", "--allow-dirty", "--allow-staged"]);
+    }
+    process::run(command.args(["--", "-D", "warnings"]))
+}
+
+/// The unit and integration tests, with `cargo nextest` where it is installed.
+fn tests() -> Result<()> {
+    let mut command = process::cargo();
+    if process::works(process::cargo().args(["nextest", "--version"])) {
+        // Its report goes to standard error; the closing line belongs to standard output.
+        command.args(["nextest", "run", "--workspace"]).stderr(io::stdout());
+    } else {
+        eprintln!("cargo-nextest is not installed: using `cargo test`");
+        command.args(["test", "--workspace", "--all-targets"]);
+    }
+    process::run(one_thread(&mut command))
+}
+
+/// One whole run of the program on the smallest example, away from the user's own runs.
+fn smoke() -> Result<()> {
+    cargo(&["build", "--package", "spacewright"])?;
+    let program = repo::spacewright("debug")?;
+    let folder = env::temp_dir().join(format!("spacewright-smoke-{}", std::process::id()));
+    fs::create_dir(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let mut command = Command::new(program);
+    command
+        .args(["run", "examples/smoke.toml", "--runs"])
+        .arg(folder.join("runs"))
+        .env("SPACEWRIGHT_HOME", folder.join("home"))
+        .current_dir(repo::root());
+    process::run(one_thread(&mut command))
+        .with_context(|| format!("its files are kept in {}", folder.display()))?;
+    fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))
+}
+
+/// Gives libtorch one thread: tests run side by side already.
+fn one_thread(command: &mut Command) -> &mut Command {
+    command.env("OMP_NUM_THREADS", "1").envs(process::PASSIVE_THREADS)
+}
