@@ -2,8 +2,18 @@
 
 use anyhow::Error;
 
-/// Joins the causes of `error` on one line and moves their `hint:` lines below it.
+/// The causes of `error` on one line, with their `hint:` lines below it.
 pub fn describe(error: &Error) -> String {
+    let (what, hints) = split(error);
+    std::iter::once(format!("error: {what}")).chain(hints).collect::<Vec<_>>().join("\n")
+}
+
+/// The causes of `error` without hints, for an error that is not the end.
+pub fn reason(error: &Error) -> String {
+    split(error).0
+}
+
+fn split(error: &Error) -> (String, Vec<String>) {
     let mut causes = Vec::new();
     let mut hints = Vec::new();
     for cause in error.chain() {
@@ -13,12 +23,7 @@ pub fn describe(error: &Error) -> String {
         causes.push(what.join("\n"));
         hints.extend(hint.into_iter().map(str::to_owned));
     }
-    let mut text = format!("error: {}", causes.join(": "));
-    for hint in hints {
-        text.push('\n');
-        text.push_str(&hint);
-    }
-    text
+    (causes.join(": "), hints)
 }
 
 #[cfg(test)]
@@ -30,5 +35,6 @@ mod tests {
     fn hints_come_after_all_causes() {
         let error = anyhow!("no such file\nhint: look elsewhere").context("cannot read it");
         assert_eq!(describe(&error), "error: cannot read it: no such file\nhint: look elsewhere");
+        assert_eq!(reason(&error), "cannot read it: no such file");
     }
 }

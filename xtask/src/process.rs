@@ -20,10 +20,16 @@ pub fn cargo() -> Command {
     command
 }
 
+/// Python's complaint about an error nobody caught, on one line instead of a traceback.
+const SHORT_COMPLAINT: &str = "\
+import sys
+sys.excepthook = lambda kind, error, _: print(f'{kind.__name__}: {error}', file=sys.stderr)
+";
+
 /// Python, running the script given as text; its arguments are added by the caller.
 pub fn python(script: &str) -> Command {
     let mut command = Command::new("python3");
-    command.args(["-c", script]);
+    command.arg("-c").arg(format!("{SHORT_COMPLAINT}{script}"));
     command
 }
 
@@ -81,6 +87,13 @@ mod tests {
         let text = error.to_string();
         assert!(text.starts_with("`python3 -c <script> x` failed"), "{text}");
         assert!(text.ends_with("went wrong"), "{text}");
+    }
+
+    #[test]
+    fn python_complains_on_one_line() {
+        let text = read(&mut python("open('/no/such')")).unwrap_err().to_string();
+        assert!(text.contains(": FileNotFoundError: "), "{text}");
+        assert_eq!(text.lines().count(), 1);
     }
 
     #[test]

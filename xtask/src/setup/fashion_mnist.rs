@@ -1,7 +1,7 @@
 //! Fashion-MNIST: Debian's package where there is one, else the data set's own site.
 
 use super::{announce, staging};
-use crate::{process, repo};
+use crate::{message::reason, process, repo};
 use anyhow::{Context, Result, bail};
 use std::{fs, path::Path, process::Command};
 
@@ -34,25 +34,27 @@ with urllib.request.urlopen(sys.argv[1], timeout=60) as source, open(sys.argv[2]
     shutil.copyfileobj(source, file)
 ";
 
-const SUM: &str = "\
+const SUMS: &str = "\
 import gzip, hashlib, sys
-with gzip.open(sys.argv[1]) as file:
-    print(hashlib.sha256(file.read()).hexdigest())
+for path in sys.argv[1:]:
+    with gzip.open(path) as file:
+        print(hashlib.sha256(file.read()).hexdigest())
 ";
 
 /// Makes sure that the four files are there.
 pub fn ensure() -> Result<()> {
     let place = repo::deps().join("fashion-mnist");
     if FILES.iter().all(|(name, _)| place.join(name).is_file()) {
-        return Ok(());
+        // Checked every time: where both sources fail, users put the files there themselves.
+        return verify(&place, &FILES);
     }
     announce("Fashion-MNIST", "31 MB");
     staging::publish("fashion-mnist", |folder, scratch| {
         if let Err(error) = from_debian(folder, scratch) {
-            eprintln!("no Debian package of Fashion-MNIST ({error:#}): trying its own site");
+            eprintln!("not from Debian's package ({}): trying its own site", reason(&error));
             from_site(folder)?;
         }
-        FILES.iter().try_for_each(|(name, sum)| verify(&folder.join(name), sum))
+        verify(folder, &FILES)
     })
 }
 
@@ -101,17 +103,20 @@ fn is_root() -> bool {
     process::read(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0")
 }
 
-/// Fails when what is in the packed `file` is not what it should be.
-fn verify(file: &Path, sum: &str) -> Result<()> {
-    let found = process::read(process::python(SUM).arg(file))
-        .with_context(|| format!("cannot unpack {}", file.display()))?;
-    let found = found.trim();
-    if found != sum {
-        let name = file.file_name().unwrap_or_default().to_string_lossy();
-        bail!(
-            "{name} is not the file it should be: its content has SHA-256 {found} instead of {sum}\n\
-             hint: try again, and report it if it stays so; do not train on such data"
-        );
+/// Fails when what is in one of the packed `files` of `folder` does not have the sum beside it.
+fn verify(folder: &Path, files: &[(&str, &str)]) -> Result<()> {
+    let paths = files.iter().map(|(name, _)| folder.join(name));
+    let found = process::read(process::python(SUMS).args(paths))
+        .with_context(|| format!("cannot unpack the data in {}", folder.display()))?;
+    for ((name, sum), found) in files.iter().zip(found.lines()) {
+        if found != *sum {
+            bail!(
+                "{name} is not the file it should be: its content has SHA-256 {found} instead of \
+                 {sum}\n\
+                 hint: remove {} and try again; do not train on such data",
+                repo::deps().join("fashion-mnist").display()
+            );
+        }
     }
     Ok(())
 }
@@ -122,15 +127,16 @@ mod tests {
 
     #[test]
     fn a_wrong_sum_is_an_error_that_names_the_file() {
-        let file = std::env::temp_dir().join(format!("xtask-sum-{}.gz", std::process::id()));
+        let folder = std::env::temp_dir();
+        let name = format!("xtask-sum-{}.gz", std::process::id());
         let pack = "import gzip, sys\ngzip.open(sys.argv[1], 'wb').write(b'abc')";
-        process::read(process::python(pack).arg(&file)).unwrap();
+        process::read(process::python(pack).arg(folder.join(&name))).unwrap();
         let right = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        let good = verify(&file, right);
-        let bad = verify(&file, FILES[0].1);
-        fs::remove_file(&file).unwrap();
+        let good = verify(&folder, &[(&name, right)]);
+        let bad = verify(&folder, &[(&name, right), (&name, FILES[0].1)]);
+        fs::remove_file(folder.join(&name)).unwrap();
         good.unwrap();
         let text = bad.unwrap_err().to_string();
-        assert!(text.contains("xtask-sum-") && text.contains(right), "{text}");
+        assert!(text.starts_with(&name) && text.contains(right), "{text}");
     }
 }

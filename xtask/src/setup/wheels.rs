@@ -2,7 +2,7 @@
 
 use crate::process;
 use anyhow::{Context, Result};
-use std::{fs, path::Path, process::Command};
+use std::{fs, io, path::Path, process::Command};
 
 /// A wheel, pinned by version and content.
 pub struct Wheel {
@@ -63,6 +63,8 @@ fn download(requirements: &Path, target: &Path) -> Command {
     }
     command.args(["--platform", "manylinux2014_x86_64"]);
     command.arg("--dest").arg(target).arg("--requirement").arg(requirements);
+    // Progress is no data: standard output stays free.
+    command.stdout(io::stderr());
     command
 }
 
