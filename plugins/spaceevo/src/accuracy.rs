@@ -1,0 +1,102 @@
+//! Accuracies of subnets, computed in parallel and kept across kills.
+
+use std::{
+    collections::HashMap,
+    fs::{self, File, OpenOptions},
+    io::Write,
+    path::Path,
+    thread,
+};
+
+use spacewright_core::{
+    method::StepError,
+    space::Subnet,
+    train::{EvaluateJob, Monitor, TrainContext, TrainError, Trainer},
+};
+
+/// INT8 accuracies on held-out images, by encoding; each subnet is judged once.
+pub struct Accuracies<'a> {
+    known: HashMap<String, f64>,
+    log: File,
+    trainer: &'a dyn Trainer,
+    train: &'a TrainContext,
+    job: &'a EvaluateJob,
+    workers: usize,
+}
+
+impl<'a> Accuracies<'a> {
+    /// Starts with what an interrupted search has left in `scratch`.
+    pub fn open(
+        scratch: &Path,
+        trainer: &'a dyn Trainer,
+        train: &'a TrainContext,
+        job: &'a EvaluateJob,
+        workers: usize,
+    ) -> Result<Self, StepError> {
+        let path = scratch.join("accuracies.jsonl");
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        // The last line of a killed search may be torn.
+        let known: HashMap<String, f64> = text
+            .split_inclusive('\n')
+            .filter_map(|line| serde_json::from_str::<(String, f64)>(line.strip_suffix('\n')?).ok())
+            .collect();
+        let failed = |error| StepError::Failed(format!("{}: {error}", path.display()));
+        let mut whole: Vec<_> = known.iter().collect();
+        whole.sort_by(|a, b| a.0.cmp(b.0));
+        let text: String = whole.iter().map(|entry| format!("{}\n", serde_json::json!(entry))).collect();
+        fs::write(&path, text).map_err(failed)?;
+        let log = OpenOptions::new().append(true).open(&path).map_err(failed)?;
+        Ok(Self { known, log, trainer, train, job, workers: workers.max(1) })
+    }
+
+    /// Accuracies of subnets, in order; `total` is about how many will be asked for in all.
+    pub fn of(
+        &mut self,
+        subnets: &[Subnet],
+        total: usize,
+        monitor: &dyn Monitor,
+    ) -> Result<Vec<f64>, StepError> {
+        let mut new: Vec<(String, &Subnet)> = Vec::new();
+        for subnet in subnets {
+            let encoding = subnet.to_string();
+            if !self.known.contains_key(&encoding) && !new.iter().any(|(known, _)| *known == encoding) {
+                new.push((encoding, subnet));
+            }
+        }
+        for batch in new.chunks(4 * self.workers) {
+            if monitor.cancelled() {
+                return Err(StepError::Cancelled);
+            }
+            for (encoding, accuracy) in self.compute(batch)? {
+                let line = format!("{}\n", serde_json::json!([encoding, accuracy]));
+                self.log.write_all(line.as_bytes()).map_err(|e| StepError::Failed(e.to_string()))?;
+                self.known.insert(encoding, accuracy);
+            }
+            let best = self.known.values().copied().fold(0.0, f64::max);
+            let done = self.known.len();
+            monitor.progress(done, total.max(done), &format!("best {:.2} %", 100.0 * best));
+        }
+        Ok(subnets.iter().map(|subnet| self.known[&subnet.to_string()]).collect())
+    }
+
+    fn compute(&self, batch: &[(String, &Subnet)]) -> Result<Vec<(String, f64)>, TrainError> {
+        let share = batch.len().div_ceil(self.workers).max(1);
+        let work = |part: &[(String, &Subnet)]| {
+            let mut evaluator = self.trainer.evaluator(self.train, self.job)?;
+            let judge = |(encoding, subnet): &(String, &Subnet)| {
+                Ok((encoding.clone(), evaluator.accuracy(subnet)?))
+            };
+            part.iter().map(judge).collect::<Result<Vec<_>, TrainError>>()
+        };
+        thread::scope(|scope| {
+            let threads: Vec<_> =
+                batch.chunks(share).map(|part| scope.spawn(move || work(part))).collect();
+            let mut results = Vec::new();
+            for thread in threads {
+                let panicked = |_| TrainError::Other("judging a subnet panicked".into());
+                results.extend(thread.join().map_err(panicked)??);
+            }
+            Ok(results)
+        })
+    }
+}

@@ -1,0 +1,478 @@
+//! The method's sections of a study file, with their defaults and their documentation.
+
+use std::collections::BTreeMap;
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use spacewright_core::{
+    data::Augmentation,
+    graph::ActivationKind,
+    method::{SettingsField, SettingsSection, StepContext, StepError},
+    quality::Composition,
+    train::Phase,
+};
+
+/// A latency budget of the networks that are looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Budget {
+    /// A share of the hyperspace's subnets, from 0 to 1, is faster than the budget.
+    Quantile(f64),
+    /// Milliseconds.
+    Ms(f64),
+}
+
+/// `[measure]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MeasureSettings {
+    pub budgets: Vec<Budget>,
+    pub rows: usize,
+    pub stem_rows: usize,
+    pub subnets: usize,
+    pub whole_networks: usize,
+}
+
+/// `[teach]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TeachSettings {
+    pub block: String,
+    pub activation: ActivationKind,
+    pub config: IndexMap<String, f64>,
+    pub stem_width: usize,
+    pub widths: Vec<usize>,
+    pub depths: Vec<usize>,
+    pub phase: Phase,
+    pub augmentation: Augmentation,
+    pub label_smoothing: f64,
+    pub distil_images: usize,
+    pub judge_images: usize,
+}
+
+/// `[distil]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DistilSettings {
+    pub fp32: Phase,
+    pub int8: Phase,
+    pub calibration_images: usize,
+}
+
+/// `[evolve]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EvolveSettings {
+    pub scorer: String,
+    pub score: BTreeMap<String, Value>,
+    pub strategy: String,
+    pub strategy_options: BTreeMap<String, Value>,
+    pub evaluations: usize,
+    pub composition: Composition,
+}
+
+/// `[train]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainSettings {
+    pub fp32: Phase,
+    pub int8: Phase,
+    pub teacher_share: f64,
+    pub augmentation: Augmentation,
+    pub checkpoint_steps: usize,
+}
+
+/// `[search]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SearchSettings {
+    pub population: usize,
+    pub generations: usize,
+    pub slack: f64,
+    pub calibration_images: usize,
+    pub judge_images: usize,
+}
+
+/// `[export]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExportSettings {
+    pub calibration_images: usize,
+    pub check_images: usize,
+    pub post_training: String,
+}
+
+fn phase(steps: usize, batch: usize, learning_rate: f64, weight_decay: f64) -> Phase {
+    Phase { steps, batch, learning_rate, weight_decay, warmup: 0.05 }
+}
+
+impl Default for MeasureSettings {
+    fn default() -> Self {
+        Self {
+            budgets: vec![Budget::Quantile(0.1), Budget::Quantile(0.3), Budget::Quantile(0.6)],
+            rows: 5,
+            stem_rows: 16,
+            subnets: 2000,
+            whole_networks: 8,
+        }
+    }
+}
+
+impl Default for TeachSettings {
+    fn default() -> Self {
+        Self {
+            block: "fused-mbconv-res".into(),
+            activation: ActivationKind::Relu,
+            config: IndexMap::from([("kernel".into(), 3.0), ("expand".into(), 2.0)]),
+            stem_width: 0,
+            widths: Vec::new(),
+            depths: Vec::new(),
+            phase: phase(5000, 64, 0.1, 1e-4),
+            augmentation: Augmentation { flip: true, shift: 1 },
+            label_smoothing: 0.05,
+            distil_images: 4096,
+            judge_images: 1024,
+        }
+    }
+}
+
+impl Default for DistilSettings {
+    fn default() -> Self {
+        Self {
+            fp32: phase(150, 64, 0.005, 0.0),
+            int8: phase(75, 64, 0.001, 0.0),
+            calibration_images: 256,
+        }
+    }
+}
+
+impl Default for EvolveSettings {
+    fn default() -> Self {
+        Self {
+            scorer: "q-t".into(),
+            score: BTreeMap::new(),
+            strategy: "evolution".into(),
+            strategy_options: BTreeMap::new(),
+            evaluations: 5000,
+            composition: Composition::Consistent,
+        }
+    }
+}
+
+impl Default for TrainSettings {
+    fn default() -> Self {
+        Self {
+            fp32: phase(1200, 64, 0.1, 1e-5),
+            int8: phase(500, 64, 0.01, 1e-5),
+            teacher_share: 0.5,
+            augmentation: Augmentation { flip: true, shift: 0 },
+            checkpoint_steps: 200,
+        }
+    }
+}
+
+impl Default for SearchSettings {
+    fn default() -> Self {
+        Self {
+            population: 32,
+            generations: 4,
+            slack: 0.15,
+            calibration_images: 512,
+            judge_images: 2000,
+        }
+    }
+}
+
+impl Default for ExportSettings {
+    fn default() -> Self {
+        Self { calibration_images: 2048, check_images: 8, post_training: "min-max".into() }
+    }
+}
+
+type Fields = &'static [(&'static str, &'static str)];
+
+const PHASE: &str = "`steps` of gradient descent on `batch` images at a peak `learning_rate`, with \
+                     `weight_decay` and a share of linear `warmup`";
+
+const SECTIONS: &[(&str, &str, Fields)] = &[
+    (
+        "measure",
+        "Latency of the blocks that the quality tables hold, and the latency budgets",
+        &[
+            ("budgets", "latency budgets: { ms = 1.5 }, or { quantile = 0.2 } of the hyperspace's own latencies"),
+            ("rows", "rows per table for each input width and resolution"),
+            ("stem_rows", "most sub-stages of the stem to measure"),
+            ("subnets", "random subnets that make up the latency distribution"),
+            ("whole_networks", "whole networks measured to check the sum of their parts"),
+        ],
+    ),
+    (
+        "teach",
+        "The teacher: a graph with the hyperspace's stages and strides",
+        &[
+            ("block", "block type of all its stages"),
+            ("activation", "non-linearity of its blocks"),
+            ("config", "a value for each axis of the block type"),
+            ("stem_width", "output width of its stem; 0: the hyperspace's largest"),
+            ("widths", "output width of each stage; empty: twice the hyperspace's largest"),
+            ("depths", "blocks of each stage; empty: the hyperspace's largest"),
+            ("phase", PHASE),
+            ("augmentation", "`flip`: mirror every second image; `shift`: move by up to so many pixels"),
+            ("label_smoothing", "share of the label that is spread over all classes"),
+            ("distil_images", "training images whose features are kept"),
+            ("judge_images", "held-out images whose features are kept"),
+        ],
+    ),
+    (
+        "distil",
+        "Block-wise distillation of every stage with every block type",
+        &[
+            ("fp32", PHASE),
+            ("int8", PHASE),
+            ("calibration_images", "images for recalibration of batch normalization"),
+        ],
+    ),
+    (
+        "evolve",
+        "The search for the space",
+        &[
+            ("scorer", "what judges spaces"),
+            ("score", "options of the scorer"),
+            ("strategy", "how to walk through spaces"),
+            ("strategy_options", "options of the strategy"),
+            ("evaluations", "spaces to score; the random search beside it gets as many"),
+            ("composition", "`consistent`: widths of neighbouring stages match; `independent`: as published"),
+        ],
+    ),
+    (
+        "train",
+        "The quantized-for-all supernet of the space that was found",
+        &[
+            ("fp32", PHASE),
+            ("int8", PHASE),
+            ("teacher_share", "share of the teacher in the loss of the largest subnet, from 0 to 1"),
+            ("augmentation", "`flip`: mirror every second image; `shift` must stay 0, as the teacher's logits are kept"),
+            ("checkpoint_steps", "steps between checkpoints"),
+        ],
+    ),
+    (
+        "search",
+        "The search for subnets within each latency budget",
+        &[
+            ("population", "subnets of the first generation; half of them are parents of the next"),
+            ("generations", "generations after the first"),
+            ("slack", "subnets use at least 1 − slack of their budget"),
+            ("calibration_images", "training images for recalibration of batch normalization"),
+            ("judge_images", "held-out images that accuracy is judged on"),
+        ],
+    ),
+    (
+        "export",
+        "Model files, verified on the test set",
+        &[
+            ("calibration_images", "training images for the final recalibration and for post-training quantization"),
+            ("check_images", "test images on which every operator is checked against the integer executor"),
+            ("post_training", "quantizer whose network stands beside the trained one"),
+        ],
+    ),
+];
+
+/// Documentation of all sections; defaults are those of the code.
+pub fn sections() -> Vec<SettingsSection> {
+    let section = |(name, summary, fields): &(&str, &str, Fields)| {
+        let defaults = defaults(name).unwrap_or_default();
+        let field = |(field, summary): &(&str, &str)| SettingsField {
+            name: (*field).to_owned(),
+            default: inline(&defaults[*field]),
+            summary: (*summary).to_owned(),
+        };
+        SettingsSection {
+            name: (*name).to_owned(),
+            summary: (*summary).to_owned(),
+            fields: fields.iter().map(field).collect(),
+        }
+    };
+    SECTIONS.iter().map(section).collect()
+}
+
+fn inline(value: &Value) -> String {
+    match value {
+        Value::Object(map) if map.is_empty() => "{}".into(),
+        Value::Object(map) => {
+            let fields = map.iter().map(|(key, value)| format!("{key} = {}", inline(value)));
+            format!("{{ {} }}", fields.collect::<Vec<_>>().join(", "))
+        }
+        Value::Array(items) => {
+            format!("[{}]", items.iter().map(inline).collect::<Vec<_>>().join(", "))
+        }
+        other => other.to_string(),
+    }
+}
+
+fn defaults(section: &str) -> Option<Value> {
+    match section {
+        "measure" => serde_json::to_value(MeasureSettings::default()),
+        "teach" => serde_json::to_value(TeachSettings::default()),
+        "distil" => serde_json::to_value(DistilSettings::default()),
+        "evolve" => serde_json::to_value(EvolveSettings::default()),
+        "train" => serde_json::to_value(TrainSettings::default()),
+        "search" => serde_json::to_value(SearchSettings::default()),
+        "export" => serde_json::to_value(ExportSettings::default()),
+        _ => return None,
+    }
+    .ok()
+}
+
+/// Lays what a study says over the defaults; tables are merged, everything else is replaced.
+fn merged(default: Value, given: &Value) -> Value {
+    match (default, given) {
+        (Value::Object(mut all), Value::Object(given)) => {
+            for (key, value) in given {
+                let merged = match all.remove(key) {
+                    Some(default) if key != "config" => merged(default, value),
+                    _ => value.clone(),
+                };
+                all.insert(key.clone(), merged);
+            }
+            Value::Object(all)
+        }
+        (_, given) => given.clone(),
+    }
+}
+
+/// Fills in the defaults of a section and checks it.
+pub fn check(section: &str, given: &Value) -> Result<Value, StepError> {
+    let unknown = || StepError::Study {
+        message: format!("the method `spaceevo` has no section `[{section}]`"),
+        hint: format!("its sections are {}", SECTIONS.map_names()),
+    };
+    let value = merged(defaults(section).ok_or_else(unknown)?, given);
+    match section {
+        "measure" => valid::<MeasureSettings>(section, &value, check_measure),
+        "teach" => valid::<TeachSettings>(section, &value, |s| {
+            positive(&[("phase.batch", s.phase.batch), ("distil_images", s.distil_images)])
+                .or_else(|| positive(&[("judge_images", s.judge_images)]))
+        }),
+        "distil" => valid::<DistilSettings>(section, &value, |s| {
+            positive(&[("fp32.batch", s.fp32.batch), ("int8.batch", s.int8.batch)])
+                .or_else(|| positive(&[("calibration_images", s.calibration_images)]))
+        }),
+        "evolve" => valid::<EvolveSettings>(section, &value, |s| {
+            positive(&[("evaluations", s.evaluations)])
+        }),
+        "train" => valid::<TrainSettings>(section, &value, |s| {
+            let shift = (s.augmentation.shift > 0)
+                .then(|| "`augmentation.shift` must be 0: the teacher's logits are cached".to_owned());
+            share("teacher_share", s.teacher_share)
+                .or(shift)
+                .or_else(|| positive(&[("fp32.batch", s.fp32.batch), ("int8.batch", s.int8.batch)]))
+        }),
+        "search" => valid::<SearchSettings>(section, &value, |s| {
+            share("slack", s.slack).or_else(|| {
+                positive(&[
+                    ("population", s.population),
+                    ("judge_images", s.judge_images),
+                    ("calibration_images", s.calibration_images),
+                ])
+            })
+        }),
+        _ => valid::<ExportSettings>(section, &value, |s| {
+            positive(&[("calibration_images", s.calibration_images)])
+        }),
+    }?;
+    Ok(value)
+}
+
+trait MapNames {
+    fn map_names(&self) -> String;
+}
+
+impl MapNames for &[(&str, &str, Fields)] {
+    fn map_names(&self) -> String {
+        self.iter().map(|(name, ..)| *name).collect::<Vec<_>>().join(", ")
+    }
+}
+
+fn check_measure(settings: &MeasureSettings) -> Option<String> {
+    if settings.budgets.is_empty() {
+        return Some("`budgets` is empty: give at least one, such as { quantile = 0.2 }".into());
+    }
+    let wrong = |budget: &Budget| match budget {
+        Budget::Quantile(q) if !(0.0..=1.0).contains(q) => {
+            Some(format!("`budgets`: quantile = {q} is not between 0 and 1"))
+        }
+        Budget::Ms(ms) if !ms.is_finite() || *ms <= 0.0 => {
+            Some(format!("`budgets`: ms = {ms} is not positive"))
+        }
+        _ => None,
+    };
+    settings.budgets.iter().find_map(wrong).or_else(|| {
+        positive(&[("rows", settings.rows), ("stem_rows", settings.stem_rows)])
+            .or_else(|| positive(&[("subnets", settings.subnets)]))
+    })
+}
+
+fn positive(fields: &[(&str, usize)]) -> Option<String> {
+    let (name, _) = fields.iter().find(|(_, value)| *value == 0)?;
+    Some(format!("`{name}` must be at least 1"))
+}
+
+fn share(name: &str, value: f64) -> Option<String> {
+    (!(0.0..=1.0).contains(&value)).then(|| format!("`{name}` = {value} is not between 0 and 1"))
+}
+
+fn valid<T: DeserializeOwned>(
+    section: &str,
+    value: &Value,
+    wrong: impl Fn(&T) -> Option<String>,
+) -> Result<(), StepError> {
+    let refuse = |reason: String| StepError::Study {
+        message: format!("[{section}]: {reason}"),
+        hint: format!("`spacewright study explain {section}` lists the fields and their defaults"),
+    };
+    let settings: T = serde_json::from_value(value.clone()).map_err(|e| refuse(e.to_string()))?;
+    wrong(&settings).map_or(Ok(()), |reason| Err(refuse(reason)))
+}
+
+/// The settings of a section in a running step.
+pub fn of<T: DeserializeOwned>(context: &dyn StepContext, section: &str) -> Result<T, StepError> {
+    Ok(serde_json::from_value(context.settings(section)?)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn tables_are_merged_with_their_defaults() {
+        let value = check("distil", &json!({ "fp32": { "steps": 7 } })).unwrap();
+        assert_eq!(value["fp32"]["steps"], 7);
+        assert_eq!(value["fp32"]["batch"], 64);
+    }
+
+    #[test]
+    fn wrong_fields_are_named() {
+        let message = |section: &str, given: Value| check(section, &given).unwrap_err().to_string();
+        assert!(message("train", json!({ "tecaher_share": 1 })).contains("`tecaher_share`"));
+        assert!(message("search", json!({ "slack": 2.0 })).contains("`slack` = 2 is not between 0 and 1"));
+        assert!(message("measure", json!({ "budgets": [] })).contains("`budgets` is empty"));
+        assert!(message("nonsense", json!({})).contains("no section `[nonsense]`"));
+    }
+
+    #[test]
+    fn every_field_is_documented() {
+        for section in sections() {
+            let all = defaults(&section.name).unwrap();
+            let fields: Vec<&String> = all.as_object().unwrap().keys().collect();
+            let mut documented: Vec<&String> = section.fields.iter().map(|field| &field.name).collect();
+            documented.sort();
+            let mut fields = fields.clone();
+            fields.sort();
+            assert_eq!(documented, fields, "[{}]", section.name);
+            assert!(check(&section.name, &json!({})).is_ok());
+        }
+    }
+}

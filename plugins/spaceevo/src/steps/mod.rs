@@ -1,0 +1,108 @@
+//! The steps of the method, in terms of traits: trainer, target, scorer and strategy.
+
+mod distil;
+mod evolve;
+mod export;
+mod measure;
+mod report;
+mod search;
+mod teach;
+mod train;
+
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use spacewright_core::{
+    method::{Method, SettingsSection, StepContext, StepError, StepSpec},
+    train::Trainer,
+};
+
+use crate::settings;
+
+/// SpaceEvo (arXiv 2303.08308): distil every block alone, search for the space, train one
+/// quantized supernet over it, search for subnets.
+pub struct SpaceEvo;
+
+impl Method for SpaceEvo {
+    fn name(&self) -> &str {
+        "spaceevo"
+    }
+
+    fn steps(&self) -> Vec<StepSpec> {
+        let step = |name: &str, summary: &str, after: &[&str], sections: &[&str], trains| StepSpec {
+            name: name.to_owned(),
+            summary: summary.to_owned(),
+            after: after.iter().map(|name| (*name).to_owned()).collect(),
+            settings: sections.iter().map(|name| (*name).to_owned()).collect(),
+            trains,
+        };
+        vec![
+            step("measure", "measure the blocks of the quality tables", &[], &["measure"], false),
+            step("teach", "train the teacher and keep its features", &[], &["teach"], true),
+            step(
+                "distil",
+                "distil every stage with every block type; judge the rows of the quality tables",
+                &["teach"],
+                &["measure", "distil"],
+                true,
+            ),
+            step("evolve", "search for the best space", &["measure", "distil"], &["measure", "evolve"], false),
+            step("train", "train the supernet of the space", &["teach", "distil", "evolve"], &["train"], true),
+            step(
+                "search",
+                "search for the best subnet within each budget",
+                &["measure", "evolve", "train"],
+                &["search"],
+                true,
+            ),
+            step(
+                "export",
+                "write and verify model files",
+                &["evolve", "train", "search"],
+                &["export"],
+                true,
+            ),
+            step(
+                "report",
+                "say what was found",
+                &["measure", "teach", "distil", "evolve", "train", "search", "export"],
+                &[],
+                false,
+            ),
+        ]
+    }
+
+    fn sections(&self) -> Vec<SettingsSection> {
+        settings::sections()
+    }
+
+    fn check_settings(&self, section: &str, value: &Value) -> Result<Value, StepError> {
+        settings::check(section, value)
+    }
+
+    fn run(&self, step: &str, context: &dyn StepContext) -> Result<(), StepError> {
+        match step {
+            "measure" => measure::run(context),
+            "teach" => teach::run(context),
+            "distil" => distil::run(context),
+            "evolve" => evolve::run(context),
+            "train" => train::run(context),
+            "search" => search::run(context),
+            "export" => export::run(context),
+            "report" => report::run(context),
+            _ => Err(StepError::Failed(format!("the method `spaceevo` has no step `{step}`"))),
+        }
+    }
+}
+
+fn trainer(context: &dyn StepContext) -> Result<Arc<dyn Trainer>, StepError> {
+    context.parts().trainer.clone().ok_or_else(|| StepError::Study {
+        message: "this program was built without a trainer".into(),
+        hint: "build it with the feature `torch`".into(),
+    })
+}
+
+fn result<T: DeserializeOwned>(context: &dyn StepContext, artifact: &str) -> Result<T, StepError> {
+    Ok(serde_json::from_value(context.result(artifact)?)?)
+}

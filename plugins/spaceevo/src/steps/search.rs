@@ -1,0 +1,136 @@
+//! The best subnet within each latency budget.
+
+use serde::{Deserialize, Serialize};
+use spacewright_core::{
+    method::{StepContext, StepError, Task, TaskFiles},
+    space::{ElasticStage, Subnet},
+    train::{EvaluateJob, Monitor, TrainContext, Trainer},
+};
+
+use super::{evolve::Evolved, measure::Measured, train};
+use crate::{
+    accuracy::Accuracies,
+    parts::{self, PartLatencies},
+    settings::{self, SearchSettings},
+    subnet_search::{Found, Problem, Range, search},
+};
+
+/// The subnet found for one budget.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Chosen {
+    pub budget_ms: f64,
+    pub subnet: Subnet,
+    /// Sum of its parts.
+    pub predicted_ms: f64,
+    /// Share of the judged held-out images.
+    pub held_out_accuracy: f64,
+    /// Subnets whose accuracy was computed for this budget.
+    pub evaluations: usize,
+}
+
+pub fn run(context: &dyn StepContext) -> Result<(), StepError> {
+    let settings: SearchSettings = settings::of(context, "search")?;
+    let measured: Measured = super::result(context, "measure/latency")?;
+    let evolved: Evolved = super::result(context, "evolve/space")?;
+    let trainer = super::trainer(context)?;
+    let train = context.train_context()?;
+    let stages = evolved.best[0].space.elastic_stages(&context.parts().hyperspace);
+    let job = EvaluateJob {
+        stages,
+        weights: context.path("train/supernet")?.join(train::INT8),
+        quantized: true,
+        calibration_images: settings.calibration_images,
+        judge_images: settings.judge_images,
+    };
+    let task = |(index, &budget): (usize, &f64)| {
+        let (trainer, train, job, settings) = (trainer.as_ref(), &train, &job, &settings);
+        let work = move |files: &TaskFiles, monitor: &dyn Monitor| {
+            let chosen = choose(context, settings, trainer, train, job, budget, files, monitor)?;
+            Ok(serde_json::to_value(chosen)?)
+        };
+        Task::new(format!("budget-{index}"), work)
+    };
+    for value in context.tasks(measured.budgets_ms.iter().enumerate().map(task).collect(), 1)? {
+        let chosen: Chosen = serde_json::from_value(value)?;
+        context.say(&format!(
+            "{:.3} ms: {} takes {:.3} ms, {:.2} % of held-out images",
+            chosen.budget_ms,
+            chosen.subnet,
+            chosen.predicted_ms,
+            100.0 * chosen.held_out_accuracy
+        ));
+    }
+    Ok(())
+}
+
+#[allow(clippy::too_many_arguments, reason = "the arguments of one task, named at its only caller")]
+fn choose(
+    context: &dyn StepContext,
+    settings: &SearchSettings,
+    trainer: &dyn Trainer,
+    train: &TrainContext,
+    job: &EvaluateJob,
+    budget_ms: f64,
+    files: &TaskFiles,
+    monitor: &dyn Monitor,
+) -> Result<Chosen, StepError> {
+    let study = context.parts();
+    let mut accuracies = Accuracies::open(&files.scratch, trainer, train, job, study.threads)?;
+    let mut latencies = PartLatencies::default();
+    let problem = Problem {
+        stages: &job.stages,
+        resolutions: &study.hyperspace.resolutions,
+        budget_ms,
+        population: settings.population,
+        generations: settings.generations,
+        slack: settings.slack,
+        seed: study.seed,
+    };
+    let mut latency = |subnets: &[Subnet]| latencies_of(context, &job.stages, &mut latencies, subnets);
+    let total = problem.evaluations();
+    let mut accuracy = |subnets: &[Subnet]| accuracies.of(subnets, total, monitor);
+    let Found { subnet, latency_ms, accuracy, evaluations } =
+        search(&problem, &mut latency, &mut accuracy).map_err(|stop| stop.into_step_error(budget_ms))?;
+    Ok(Chosen { budget_ms, subnet, predicted_ms: latency_ms, held_out_accuracy: accuracy, evaluations })
+}
+
+fn latencies_of(
+    context: &dyn StepContext,
+    stages: &[ElasticStage],
+    known: &mut PartLatencies,
+    subnets: &[Subnet],
+) -> Result<Vec<f64>, StepError> {
+    let parts = |subnet: &Subnet| parts::subnet_parts(context.parts(), stages, subnet);
+    let parts: Vec<_> = subnets.iter().map(parts).collect::<Result<_, _>>()?;
+    known.ask(context, parts.iter().flatten())?;
+    Ok(parts.iter().map(|parts| known.sum(parts).unwrap_or(f64::NAN)).collect())
+}
+
+/// Why no subnet was found.
+#[derive(Debug)]
+pub enum Stop {
+    /// No subnet of the space is within the budget.
+    Infeasible(Range),
+    /// Something else went wrong.
+    Step(StepError),
+}
+
+impl From<StepError> for Stop {
+    fn from(error: StepError) -> Self {
+        Self::Step(error)
+    }
+}
+
+impl Stop {
+    fn into_step_error(self, budget_ms: f64) -> StepError {
+        match self {
+            Self::Step(error) => error,
+            Self::Infeasible(Range { fastest_ms, slowest_ms }) => StepError::Study {
+                message: format!("no subnet of the space takes at most {budget_ms:.3} ms"),
+                hint: format!(
+                    "its subnets take {fastest_ms:.3} to {slowest_ms:.3} ms: set `budgets` of [measure] within"
+                ),
+            },
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Evolution of subnets under a latency budget: the fitter half of a generation are parents of
+//! the next, one half of whose children are mutants and the other crossings (OFA,
+//! arXiv 1908.09791; rates of SpaceEvo). Every loop is bounded.
+
+use std::collections::HashSet;
+
+use rand::{Rng, seq::IndexedRandom};
+use rand_pcg::Pcg64Mcg;
+use spacewright_core::{
+    method::StepError,
+    space::{ElasticStage, MutationRates, Subnet},
+};
+
+use crate::{rows, steps::search::Stop};
+
+/// What is looked for.
+#[derive(Debug)]
+pub struct Problem<'a> {
+    pub stages: &'a [ElasticStage],
+    pub resolutions: &'a [usize],
+    pub budget_ms: f64,
+    pub population: usize,
+    pub generations: usize,
+    /// Subnets use at least 1 − slack of the budget, where the space has such.
+    pub slack: f64,
+    pub seed: u64,
+}
+
+/// The best subnet within the budget.
+#[derive(Debug)]
+pub struct Found {
+    pub subnet: Subnet,
+    pub latency_ms: f64,
+    pub accuracy: f64,
+    pub evaluations: usize,
+}
+
+/// Latencies that the space's subnets have.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Range {
+    pub fastest_ms: f64,
+    pub slowest_ms: f64,
+}
+
+type Ask<'a> = dyn FnMut(&[Subnet]) -> Result<Vec<f64>, StepError> + 'a;
+
+/// Random draws per subnet that is wanted.
+const TRIES: usize = 40;
+
+impl Problem<'_> {
+    /// Most subnets whose accuracy is asked for.
+    pub fn evaluations(&self) -> usize {
+        self.population * (1 + self.generations)
+    }
+
+    fn random(&self, count: usize, rng: &mut Pcg64Mcg) -> Vec<Subnet> {
+        (0..count).map(|_| Subnet::random(self.stages, self.resolutions, rng)).collect()
+    }
+}
+
+struct Feasible<'a, 'b> {
+    lowest_ms: f64,
+    budget_ms: f64,
+    latency: &'a mut Ask<'b>,
+    seen: HashSet<String>,
+}
+
+impl Feasible<'_, '_> {
+    /// Adds those of `drawn` that are within the budget and were never seen, up to `limit`.
+    fn take(
+        &mut self,
+        drawn: Vec<Subnet>,
+        limit: usize,
+        into: &mut Vec<(Subnet, f64)>,
+    ) -> Result<(), StepError> {
+        let latencies = (self.latency)(&drawn)?;
+        for (subnet, ms) in drawn.into_iter().zip(latencies) {
+            let within = ms <= self.budget_ms && ms >= self.lowest_ms;
+            if into.len() < limit && within && self.seen.insert(subnet.to_string()) {
+                into.push((subnet, ms));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Searches for the most accurate subnet; `latency` gives milliseconds, `accuracy` shares.
+pub fn search(
+    problem: &Problem<'_>,
+    latency: &mut Ask<'_>,
+    accuracy: &mut Ask<'_>,
+) -> Result<Found, Stop> {
+    let mut rng = rows::rng(problem.seed, &[2001, problem.budget_ms.to_bits() as usize]);
+    let extremes = [
+        Subnet::smallest(problem.stages, problem.resolutions),
+        Subnet::largest(problem.stages, problem.resolutions),
+    ];
+    let ends = latency(&extremes)?;
+    let mut feasible = Feasible {
+        lowest_ms: problem.budget_ms * (1.0 - problem.slack),
+        budget_ms: problem.budget_ms,
+        latency,
+        seen: HashSet::new(),
+    };
+    let mut generation = Vec::new();
+    feasible.take(extremes.to_vec(), problem.population, &mut generation)?;
+    for _ in 0..TRIES {
+        if generation.len() >= problem.population {
+            break;
+        }
+        let drawn = problem.random(problem.population, &mut rng);
+        feasible.take(drawn, problem.population, &mut generation)?;
+    }
+    if generation.is_empty() {
+        // Nothing uses the budget up: take whatever keeps to it.
+        feasible.lowest_ms = 0.0;
+        let drawn = problem.random(TRIES * problem.population, &mut rng);
+        feasible.take(extremes.into_iter().chain(drawn).collect(), problem.population, &mut generation)?;
+    }
+    if generation.is_empty() {
+        return Err(Stop::Infeasible(Range { fastest_ms: ends[0], slowest_ms: ends[1] }));
+    }
+
+    let mut judged: Vec<(Subnet, f64, f64)> = Vec::new();
+    let mut evaluations = 0;
+    for round in 0..=problem.generations {
+        let subnets: Vec<Subnet> = generation.iter().map(|(subnet, _)| subnet.clone()).collect();
+        evaluations += subnets.len();
+        let accuracies = accuracy(&subnets)?;
+        judged.extend(generation.drain(..).zip(accuracies).map(|((s, ms), share)| (s, ms, share)));
+        judged.sort_by(|a, b| b.2.total_cmp(&a.2).then(a.1.total_cmp(&b.1)));
+        judged.truncate(problem.population.div_ceil(2).max(1));
+        if round < problem.generations {
+            for _ in 0..TRIES {
+                if generation.len() >= problem.population {
+                    break;
+                }
+                let children = children(problem, &judged, &mut rng);
+                feasible.take(children, problem.population, &mut generation)?;
+            }
+        }
+    }
+    let (subnet, latency_ms, accuracy) = judged.swap_remove(0);
+    Ok(Found { subnet, latency_ms, accuracy, evaluations })
+}
+
+fn children(problem: &Problem<'_>, parents: &[(Subnet, f64, f64)], rng: &mut Pcg64Mcg) -> Vec<Subnet> {
+    let child = |index: usize| {
+        let parent = &parents[rng.random_range(0..parents.len())].0;
+        match parents.choose(rng) {
+            Some((other, ..)) if index % 2 == 1 && other != parent => parent.cross(other, rng),
+            _ => parent.mutate(problem.stages, problem.resolutions, MutationRates::default(), rng),
+        }
+    };
+    (0..problem.population).map(child).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hyperspaces;
+
+    /// Latency grows with the number of blocks and their widths; accuracy with expand ratios.
+    fn found(budget_ms: f64) -> Result<Found, Stop> {
+        let hyperspace = hyperspaces::built_in("mini").unwrap();
+        let space = &hyperspace.uniform_spaces()[2];
+        let stages = space.elastic_stages(&hyperspace);
+        let widths = |subnet: &Subnet| -> f64 {
+            subnet.stages.iter().flat_map(|s| &s.blocks).map(|b| b.width as f64).sum()
+        };
+        let expands = |subnet: &Subnet| -> f64 {
+            let blocks = subnet.stages.iter().flat_map(|s| &s.blocks);
+            blocks.map(|b| b.config.get("expand").unwrap_or_default()).sum()
+        };
+        let problem = Problem {
+            stages: &stages,
+            resolutions: &hyperspace.resolutions,
+            budget_ms,
+            population: 16,
+            generations: 6,
+            slack: 0.3,
+            seed: 1,
+        };
+        search(
+            &problem,
+            &mut |subnets| Ok(subnets.iter().map(widths).collect()),
+            &mut |subnets| Ok(subnets.iter().map(expands).collect()),
+        )
+    }
+
+    #[test]
+    fn the_best_subnet_keeps_to_the_budget() {
+        let found = found(300.0).unwrap();
+        assert!(found.latency_ms <= 300.0 && found.latency_ms >= 210.0, "{found:?}");
+        assert!(found.evaluations <= 16 * 7);
+    }
+
+    #[test]
+    fn the_same_seed_finds_the_same() {
+        assert_eq!(found(300.0).unwrap().subnet, found(300.0).unwrap().subnet);
+    }
+
+    #[test]
+    fn a_budget_above_all_subnets_is_not_used_up() {
+        assert!(found(1e6).unwrap().latency_ms < 1e6);
+    }
+
+    #[test]
+    fn an_infeasible_budget_names_the_range() {
+        let Err(Stop::Infeasible(range)) = found(3.0) else { panic!("something was found") };
+        assert!(range.fastest_ms > 3.0 && range.slowest_ms > range.fastest_ms);
+    }
+}
