@@ -1,0 +1,192 @@
+//! The images of a study: where they are, what identifies them, and reading them.
+
+use std::{
+    env, fs,
+    io::Read,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use flate2::read::GzDecoder;
+use rand::{SeedableRng, seq::SliceRandom};
+use rand_pcg::Pcg64Mcg;
+use serde::{Deserialize, Serialize};
+use spacewright_core::data::{DataSet, ImageSet};
+
+use crate::{
+    error::{AtPath, EngineError, Result},
+    hash, synthetic,
+};
+
+/// A kind of data set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DataKind {
+    /// 60,000 + 10,000 grey images of clothes.
+    #[default]
+    FashionMnist,
+    /// Four IDX files in a folder.
+    Idx,
+    /// Small drawn patterns.
+    Synthetic,
+}
+
+/// The table `data` of a study file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DataSettings {
+    /// Which set.
+    pub set: DataKind,
+    /// Folder of the files; empty for where the set-up has put them.
+    pub folder: String,
+    /// Side of the square on which images are centred.
+    pub canvas: usize,
+    /// Number of training images that are never trained on.
+    pub held_out: usize,
+    /// Uses only the first training images; 0 uses all.
+    pub train_images: usize,
+    /// Uses only the first test images; 0 uses all.
+    pub test_images: usize,
+}
+
+impl Default for DataSettings {
+    fn default() -> Self {
+        Self {
+            set: DataKind::default(),
+            folder: String::new(),
+            canvas: 32,
+            held_out: 5000,
+            train_images: 0,
+            test_images: 0,
+        }
+    }
+}
+
+/// Images in memory, divided.
+#[derive(Debug, Clone)]
+pub struct LoadedData {
+    /// The images.
+    pub data: Arc<DataSet>,
+    /// Positions in the training images that are never trained on.
+    pub held_out: Arc<Vec<usize>>,
+}
+
+const FILES: [&str; 4] = [
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+];
+
+impl DataSettings {
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.set == DataKind::Idx && self.folder.is_empty() {
+            return Err(EngineError::study("`folder` of [data] is missing")
+                .with_hint("name the folder of the four IDX files"));
+        }
+        if self.canvas == 0 {
+            return Err(EngineError::study("`canvas` of [data] must be positive"));
+        }
+        Ok(())
+    }
+
+    /// What identifies the images: settings and content, but not where they lie.
+    pub fn fingerprint(&self, base: &Path) -> Result<String> {
+        let content = match self.set {
+            DataKind::Synthetic => synthetic::VERSION.to_owned(),
+            _ => {
+                let files = self.files(base)?;
+                files.iter().map(|file| hash::of_file(file)).collect::<Result<Vec<_>>>()?.join(" ")
+            }
+        };
+        let Self { canvas, held_out, train_images, test_images, .. } = self;
+        Ok(format!("{content} {canvas} {held_out} {train_images} {test_images}"))
+    }
+
+    /// Reads the images; `base` is the folder of the study file.
+    pub fn load(&self, base: &Path, seed: u64) -> Result<LoadedData> {
+        let (train, test) = match self.set {
+            DataKind::Synthetic => synthetic::images(self.train_images, self.test_images),
+            _ => self.read(base)?,
+        };
+        let held_out = held_out(train.len(), self.held_out, seed)?;
+        Ok(LoadedData { data: Arc::new(DataSet { train, test }), held_out: Arc::new(held_out) })
+    }
+
+    fn read(&self, base: &Path) -> Result<(ImageSet, ImageSet)> {
+        let files = self.files(base)?;
+        let bytes = files.iter().map(|file| read(file)).collect::<Result<Vec<_>>>()?;
+        let folder = files[0].parent().unwrap_or(base).display().to_string();
+        let set = |name: &str, images: &[u8], labels: &[u8], limit: usize| {
+            let set = ImageSet::from_idx(name, images, labels)
+                .map_err(|error| EngineError::study(format!("{folder}: {error}")))?;
+            Ok(if limit == 0 { set } else { set.first(limit) })
+        };
+        Ok((
+            set("train", &bytes[0], &bytes[1], self.train_images)?,
+            set("t10k", &bytes[2], &bytes[3], self.test_images)?,
+        ))
+    }
+
+    fn files(&self, base: &Path) -> Result<Vec<PathBuf>> {
+        let folder = self.locate(base)?;
+        let find = |name: &&str| {
+            let candidates = [folder.join(format!("{name}.gz")), folder.join(name)];
+            candidates.into_iter().find(|path| path.is_file()).ok_or_else(|| {
+                let message = format!("{}: neither {name} nor {name}.gz", folder.display());
+                self.with_hint(EngineError::study(message))
+            })
+        };
+        FILES.iter().map(find).collect()
+    }
+
+    fn locate(&self, base: &Path) -> Result<PathBuf> {
+        if !self.folder.is_empty() {
+            return Ok(base.join(&self.folder));
+        }
+        if let Some(folder) = env::var_os("SPACEWRIGHT_DATA") {
+            return Ok(PathBuf::from(folder).join("fashion-mnist"));
+        }
+        let program = env::current_exe().unwrap_or_default();
+        let places = [env::current_dir().unwrap_or_default()];
+        places
+            .iter()
+            .map(PathBuf::as_path)
+            .chain(program.ancestors().skip(1))
+            .map(|place| place.join(".deps/fashion-mnist"))
+            .find(|folder| folder.is_dir())
+            .ok_or_else(|| {
+                self.with_hint(EngineError::study("the data set fashion-mnist is missing"))
+            })
+    }
+
+    fn with_hint(&self, error: EngineError) -> EngineError {
+        if self.set == DataKind::FashionMnist && self.folder.is_empty() {
+            error.with_hint("run `cargo xtask setup`, or set SPACEWRIGHT_DATA")
+        } else {
+            error.with_hint(format!("the folder must hold {}", FILES.join(", ")))
+        }
+    }
+}
+
+fn held_out(images: usize, count: usize, seed: u64) -> Result<Vec<usize>> {
+    if count >= images {
+        let message = format!("`held_out` = {count} of [data] leaves none of {images} images");
+        return Err(
+            EngineError::study(message).with_hint("hold out fewer, or raise `train_images`")
+        );
+    }
+    let mut order: Vec<usize> = (0..images).collect();
+    order.shuffle(&mut Pcg64Mcg::seed_from_u64(seed ^ 0x6865_6c64));
+    Ok(order.split_off(images - count))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    let bytes = fs::read(path).at(path)?;
+    if path.extension().is_none_or(|extension| extension != "gz") {
+        return Ok(bytes);
+    }
+    let mut content = Vec::new();
+    GzDecoder::new(bytes.as_slice()).read_to_end(&mut content).at(path)?;
+    Ok(content)
+}

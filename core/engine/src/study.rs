@@ -1,0 +1,231 @@
+//! Study files.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use spacewright_core::{
+    method::{Method, SettingsSection, StepError},
+    space::Hyperspace,
+};
+
+use crate::{
+    data_set::DataSettings,
+    document::{Document, suggestion},
+    error::{AtPath, EngineError, Result},
+    hyperspace,
+    registry::Registry,
+    sections::engine_sections,
+};
+
+/// A study: what is looked for, and how.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Study {
+    /// Name of the run.
+    pub name: String,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Name of the method.
+    pub method: String,
+    /// All candidate search spaces.
+    pub hyperspace: Hyperspace,
+    /// Name of the target.
+    pub target: String,
+    /// Name of the quantizer that trains.
+    pub quantizer: String,
+    /// Images.
+    pub data: DataSettings,
+    /// The method's sections, defaults filled in.
+    pub sections: IndexMap<String, Value>,
+    /// The file's text.
+    #[serde(skip)]
+    pub text: String,
+    /// Folder to which paths in the file are relative.
+    #[serde(skip)]
+    pub folder: PathBuf,
+}
+
+/// What the command line says otherwise than the file.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// Instead of the file's seed.
+    pub seed: Option<u64>,
+    /// Instead of the file's target.
+    pub target: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Fields {
+    name: String,
+    #[serde(default)]
+    seed: u64,
+    #[serde(default = "default_method")]
+    method: String,
+    hyperspace: toml::Value,
+    #[serde(default = "default_target")]
+    target: String,
+    #[serde(default = "default_quantizer")]
+    quantizer: String,
+    #[serde(default)]
+    data: DataSettings,
+}
+
+fn default_method() -> String {
+    "spaceevo".into()
+}
+
+fn default_target() -> String {
+    "host-ort".into()
+}
+
+fn default_quantizer() -> String {
+    "lsq-plus".into()
+}
+
+impl Study {
+    /// Reads and checks a study file.
+    pub fn read(path: &Path, registry: &Registry, overrides: &Overrides) -> Result<Self> {
+        let text = fs::read_to_string(path).map_err(|error| {
+            EngineError::study(format!("{}: cannot read the study: {error}", path.display()))
+        })?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        Self::parse(&path.display().to_string(), &text, folder, registry, overrides)
+    }
+
+    /// Checks the text of a study file: `origin` is its name in errors, and paths in it are
+    /// relative to `folder`.
+    pub fn parse(
+        origin: &str,
+        text: &str,
+        folder: &Path,
+        registry: &Registry,
+        overrides: &Overrides,
+    ) -> Result<Self> {
+        let document = Document::parse(origin, text)?;
+        let fields: Fields = document.read()?;
+        let method = registry.method(&fields.method).map_err(|e| document.place(&["method"], e))?;
+        let sections = method.sections();
+        check_names(&document, &sections)?;
+        check_run_name(&fields.name).map_err(|e| document.place(&["name"], e))?;
+
+        let target = overrides.target.clone().unwrap_or(fields.target);
+        if overrides.target.is_some() {
+            registry.target(&target)?;
+        } else {
+            registry.target(&target).map_err(|e| document.place(&["target"], e))?;
+        }
+        registry.quantizer(&fields.quantizer).map_err(|e| document.place(&["quantizer"], e))?;
+        fields.data.check().map_err(|e| document.place(&["data"], e))?;
+        let hyperspace = read_hyperspace(fields.hyperspace, folder, registry)
+            .map_err(|e| document.place(&["hyperspace"], e))?;
+        hyperspace::check(&hyperspace, &registry.operators())
+            .map_err(|e| document.place(&["hyperspace"], e))?;
+
+        Ok(Self {
+            name: fields.name,
+            seed: overrides.seed.unwrap_or(fields.seed),
+            method: fields.method,
+            hyperspace,
+            target,
+            quantizer: fields.quantizer,
+            data: fields.data,
+            sections: method_settings(&document, method.as_ref(), &sections)?,
+            text: text.to_owned(),
+            folder: folder.to_owned(),
+        })
+    }
+}
+
+fn check_names(document: &Document<'_>, sections: &[SettingsSection]) -> Result<()> {
+    let engine = engine_sections();
+    let top: Vec<&str> = engine[0].fields.iter().map(|field| field.name.as_str()).collect();
+    let tables: Vec<&str> =
+        engine[1..].iter().chain(sections).map(|section| section.name.as_str()).collect();
+    for name in document.names() {
+        if top.contains(&name) || tables.contains(&name) {
+            continue;
+        }
+        let table = document.is_table(name);
+        let (message, allowed) = if table {
+            (format!("no section [{name}]"), &tables)
+        } else {
+            (format!("no field `{name}` at the top of a study"), &top)
+        };
+        return Err(document.error(&[name], &message).with_hint(suggestion(name, allowed)));
+    }
+    engine[1..].iter().chain(sections).try_for_each(|section| document.check_fields(section))
+}
+
+fn check_run_name(name: &str) -> Result<()> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.is_empty() || name.starts_with('.') || !name.chars().all(legal) {
+        let message = format!("`{name}` cannot be the name of a run");
+        return Err(EngineError::study(message)
+            .with_hint("use letters, digits, `-`, `_` and `.`; it becomes the name of a folder"));
+    }
+    Ok(())
+}
+
+fn read_hyperspace(value: toml::Value, folder: &Path, registry: &Registry) -> Result<Hyperspace> {
+    let name = match value {
+        toml::Value::String(name) => name,
+        table @ toml::Value::Table(_) => {
+            return table
+                .try_into()
+                .map_err(|error| EngineError::study(format!("hyperspace: {}", error.message())));
+        }
+        other => {
+            let kind = other.type_str();
+            return Err(EngineError::study(format!(
+                "`hyperspace` must be a name, a path or a table, not {kind}"
+            )));
+        }
+    };
+    if !name.ends_with(".toml") {
+        return registry.hyperspace(&name);
+    }
+    let path = folder.join(&name);
+    let text = fs::read_to_string(&path).at(&path)?;
+    hyperspace::parse(&text, &path.display().to_string())
+}
+
+fn method_settings(
+    document: &Document<'_>,
+    method: &dyn Method,
+    sections: &[SettingsSection],
+) -> Result<IndexMap<String, Value>> {
+    let mut given: serde_json::Map<String, Value> = document.read()?;
+    let mut settings = IndexMap::new();
+    for section in sections {
+        let value =
+            given.remove(&section.name).unwrap_or_else(|| Value::Object(Default::default()));
+        let checked = method.check_settings(&section.name, &value).map_err(|error| {
+            let (message, hint) = match error {
+                StepError::Study { message, hint } => (message, hint),
+                other => (other.to_string(), String::new()),
+            };
+            let message = if message.contains(&format!("[{}]", section.name)) {
+                message
+            } else {
+                format!("[{}]: {message}", section.name)
+            };
+            let field = mentioned_field(&message, section);
+            let path: Vec<&str> =
+                std::iter::once(section.name.as_str()).chain(field.split('.')).collect();
+            let error = document.error(&path, &message);
+            if hint.is_empty() { error } else { error.with_hint(hint) }
+        })?;
+        settings.insert(section.name.clone(), checked);
+    }
+    Ok(settings)
+}
+
+/// The field of the section that a method's message names, in backticks.
+fn mentioned_field<'a>(message: &'a str, section: &SettingsSection) -> &'a str {
+    let is_field = |word: &&str| section.fields.iter().any(|field| field.name == *word);
+    message.split('`').skip(1).step_by(2).find(is_field).unwrap_or_default()
+}
