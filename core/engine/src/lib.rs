@@ -2,23 +2,35 @@
 //!
 //! Knows no plugin by name, and prints nothing.
 
+mod context;
 mod data_set;
+mod database;
 mod document;
+mod engine;
 mod error;
 mod events;
 mod files;
 mod hash;
 pub mod hyperspace;
+mod keys;
+mod latency_cache;
+mod lock;
 mod registry;
+mod run;
 mod sections;
+mod store;
 mod study;
 mod suggest;
 mod synthetic;
+mod tasks;
 
 pub use data_set::{DataKind, DataSettings, LoadedData};
+pub use engine::{Engine, EngineOptions, default_home};
 pub use error::{EngineError, ErrorKind, Result};
 pub use events::{Event, Observer, Silent};
+pub use latency_cache::LatencyCache;
 pub use registry::{Registry, TrainerFactory};
+pub use run::{Inputs, StepOutcome, StepState, StepStatus};
 pub use sections::{documented_defaults, engine_sections};
 pub use study::{Overrides, Study};
 pub use suggest::{closest, unknown};

@@ -1,0 +1,165 @@
+//! Runs the tasks of a step on threads and keeps what they make.
+
+use std::{
+    any::Any,
+    collections::HashSet,
+    fs,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+    time::Instant,
+};
+
+use serde_json::Value;
+use spacewright_core::{
+    method::{StepError, Task, TaskFiles},
+    train::Monitor,
+};
+
+use crate::{
+    error::{AtPath, EngineError, Result},
+    events::{Event, Observer, StepMonitor},
+    files::remove,
+    store::Store,
+};
+
+/// What the tasks of one step share.
+pub(crate) struct TaskRunner<'a> {
+    pub store: &'a Store,
+    pub observer: &'a dyn Observer,
+    pub step: &'a str,
+    pub key: &'a str,
+    /// Set when a task has failed: no other is started, and running ones are asked to stop.
+    pub failed: &'a AtomicBool,
+    pub monitor: &'a (dyn Fn(&str) -> StepMonitor + Sync),
+    /// Seconds that the step has taken so far.
+    pub spent: &'a (dyn Fn() -> f64 + Sync),
+}
+
+type Slot = Mutex<Option<Result<Value, StepError>>>;
+
+impl TaskRunner<'_> {
+    /// Runs what is not finished yet, `workers` at a time; results in the order of the tasks.
+    pub fn run(&self, tasks: &[Task<'_>], workers: usize) -> Result<Vec<Value>, StepError> {
+        check_names(tasks)?;
+        let mut slots: Vec<Slot> = Vec::with_capacity(tasks.len());
+        for task in tasks {
+            let kept = self.store.task(self.key, &task.name)?;
+            slots.push(Mutex::new(kept.map(|kept| Ok(kept.result))));
+        }
+        let filled = |slot: &Slot| lock(slot).is_some();
+        let pending: Vec<usize> = (0..tasks.len()).filter(|&i| !filled(&slots[i])).collect();
+        let done = AtomicUsize::new(tasks.len() - pending.len());
+        self.tell_tasks(done.load(Ordering::Relaxed), tasks.len());
+
+        let next = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            for _ in 0..workers.clamp(1, pending.len().max(1)) {
+                scope.spawn(|| {
+                    while let Some(&index) = pending.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        let result = self.attempt(&tasks[index]);
+                        if result.is_ok() {
+                            let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+                            self.tell_tasks(done, tasks.len());
+                        } else {
+                            self.failed.store(true, Ordering::Relaxed);
+                        }
+                        *lock(&slots[index]) = Some(result);
+                    }
+                });
+            }
+        });
+        collect(slots)
+    }
+
+    /// Runs one task from its scratch folder to the record of its result.
+    fn attempt(&self, task: &Task<'_>) -> Result<Value, StepError> {
+        let monitor = (self.monitor)(&task.name);
+        if monitor.cancelled() {
+            return Err(StepError::Cancelled);
+        }
+        let (step, name) = (self.step, task.name.as_str());
+        self.observer.event(&Event::TaskStarted { step, task: name });
+        let started = Instant::now();
+        let result = self.work(task, &monitor, started);
+        let seconds = started.elapsed().as_secs_f64();
+        let succeeded = result.is_ok();
+        self.observer.event(&Event::TaskFinished { step, task: name, seconds, succeeded });
+        result.map_err(|error| match error {
+            StepError::Cancelled => StepError::Cancelled,
+            StepError::Study { message, hint } => {
+                StepError::Study { message: format!("task `{name}`: {message}"), hint }
+            }
+            StepError::Failed(reason) => StepError::Failed(format!("task `{name}`: {reason}")),
+        })
+    }
+
+    fn work(
+        &self,
+        task: &Task<'_>,
+        monitor: &StepMonitor,
+        started: Instant,
+    ) -> Result<Value, StepError> {
+        let folder = self.store.scratch(self.step, self.key, &task.name);
+        let files = TaskFiles { output: folder.join("output"), scratch: folder.join("work") };
+        remove(&files.output)?;
+        fs::create_dir_all(&files.scratch).at(&files.scratch)?;
+        let result = catch_unwind(AssertUnwindSafe(|| (task.work)(&files, monitor)))
+            .unwrap_or_else(|panic| Err(StepError::Failed(panic_message(panic.as_ref()))))?;
+        let seconds = started.elapsed().as_secs_f64();
+        self.store.keep(self.key, &task.name, &result, &files.output, seconds)?;
+        self.store.spent(self.key, (self.spent)(), false)?;
+        remove(&folder)?;
+        Ok(result)
+    }
+
+    fn tell_tasks(&self, done: usize, total: usize) {
+        self.observer.event(&Event::Tasks { step: self.step, done, total });
+    }
+}
+
+/// All results, or the first failure; a request to stop only where nothing has failed.
+fn collect(slots: Vec<Slot>) -> Result<Vec<Value>, StepError> {
+    let mut results = Vec::with_capacity(slots.len());
+    let mut stopped = false;
+    for slot in slots {
+        match slot.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Some(Ok(value)) => results.push(value),
+            Some(Err(StepError::Cancelled)) | None => stopped = true,
+            Some(Err(error)) => return Err(error),
+        }
+    }
+    if stopped { Err(StepError::Cancelled) } else { Ok(results) }
+}
+
+fn check_names(tasks: &[Task<'_>]) -> Result<()> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let mut seen = HashSet::new();
+    for Task { name, .. } in tasks {
+        if name.is_empty() || name.starts_with('.') || !name.chars().all(legal) {
+            let message = format!("`{name}` cannot be the name of a task");
+            return Err(
+                EngineError::study(message).with_hint("use letters, digits, `-`, `_` and `.`")
+            );
+        }
+        if !seen.insert(name) {
+            return Err(EngineError::study(format!("two tasks have the name `{name}`")));
+        }
+    }
+    Ok(())
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned());
+    format!("panicked: {}", text.unwrap_or_else(|| "without a message".into()))
+}
+
+fn lock(slot: &Slot) -> std::sync::MutexGuard<'_, Option<Result<Value, StepError>>> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner)
+}
