@@ -159,7 +159,7 @@ impl Store {
 
     /// Names of the tasks that are finished under a key.
     pub fn task_names(&self, key: &str) -> Result<Vec<String>> {
-        let query = "SELECT task FROM tasks WHERE step_key = ?1 ORDER BY rowid";
+        let query = "SELECT task FROM tasks WHERE step_key = ?1 ORDER BY task";
         Ok(self.column(query, key)?.into_iter().flatten().collect())
     }
 
@@ -248,7 +248,7 @@ impl Store {
 
     fn write<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
         let mut connection = self.lock();
-        let mut all = || {
+        let all = || {
             let transaction = connection.transaction()?;
             let value = work(&transaction)?;
             transaction.commit()?;

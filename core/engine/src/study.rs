@@ -58,13 +58,18 @@ pub struct Overrides {
     pub target: Option<String>,
 }
 
+/// Read first: the method decides which tables there are.
+#[derive(Deserialize)]
+struct Choice {
+    #[serde(default = "default_method")]
+    method: String,
+}
+
 #[derive(Deserialize)]
 struct Fields {
     name: String,
     #[serde(default)]
     seed: u64,
-    #[serde(default = "default_method")]
-    method: String,
     hyperspace: toml::Value,
     #[serde(default = "default_target")]
     target: String,
@@ -106,10 +111,11 @@ impl Study {
         overrides: &Overrides,
     ) -> Result<Self> {
         let document = Document::parse(origin, text)?;
-        let fields: Fields = document.read()?;
-        let method = registry.method(&fields.method).map_err(|e| document.place(&["method"], e))?;
+        let Choice { method: method_name } = document.read()?;
+        let method = registry.method(&method_name).map_err(|e| document.place(&["method"], e))?;
         let sections = method.sections();
         check_names(&document, &sections)?;
+        let fields: Fields = document.read()?;
         check_run_name(&fields.name).map_err(|e| document.place(&["name"], e))?;
 
         let target = overrides.target.clone().unwrap_or(fields.target);
@@ -128,7 +134,7 @@ impl Study {
         Ok(Self {
             name: fields.name,
             seed: overrides.seed.unwrap_or(fields.seed),
-            method: fields.method,
+            method: method_name,
             hyperspace,
             target,
             quantizer: fields.quantizer,

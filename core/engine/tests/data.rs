@@ -1,0 +1,100 @@
+//! Data sets: files, caps and what identifies them.
+
+use std::{fs, io::Write, path::Path};
+
+use flate2::{Compression, write::GzEncoder};
+use spacewright_engine::{DataKind, DataSettings};
+
+fn idx(sizes: &[u32], content: &[u8]) -> Vec<u8> {
+    let mut bytes = (0x800 + sizes.len() as u32).to_be_bytes().to_vec();
+    sizes.iter().for_each(|size| bytes.extend(size.to_be_bytes()));
+    bytes.extend(content);
+    bytes
+}
+
+fn write_set(folder: &Path, gzip: bool) {
+    let write = |name: &str, bytes: &[u8]| {
+        if gzip {
+            let file = fs::File::create(folder.join(format!("{name}.gz"))).unwrap();
+            let mut encoder = GzEncoder::new(file, Compression::fast());
+            encoder.write_all(bytes).unwrap();
+            encoder.finish().unwrap();
+        } else {
+            fs::write(folder.join(name), bytes).unwrap();
+        }
+    };
+    write("train-images-idx3-ubyte", &idx(&[4, 2, 2], &[7; 16]));
+    write("train-labels-idx1-ubyte", &idx(&[4], &[0, 1, 2, 3]));
+    write("t10k-images-idx3-ubyte", &idx(&[2, 2, 2], &[9; 8]));
+    write("t10k-labels-idx1-ubyte", &idx(&[2], &[4, 5]));
+}
+
+fn settings() -> DataSettings {
+    DataSettings { set: DataKind::Idx, folder: "set".into(), held_out: 1, ..Default::default() }
+}
+
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("set")).unwrap();
+    folder
+}
+
+#[test]
+fn idx_files_are_read_plain_and_gzipped() {
+    for gzip in [false, true] {
+        let folder = folder();
+        write_set(&folder.path().join("set"), gzip);
+        let loaded = settings().load(folder.path(), 0).unwrap();
+        assert_eq!(loaded.data.train.labels, [0, 1, 2, 3]);
+        assert_eq!(loaded.data.test.pixels, [9; 8]);
+        assert_eq!(loaded.held_out.len(), 1);
+        let capped = DataSettings { train_images: 2, ..settings() };
+        assert_eq!(capped.load(folder.path(), 0).unwrap().data.train.labels, [0, 1]);
+    }
+}
+
+#[test]
+fn the_fingerprint_follows_the_content() {
+    let folder = folder();
+    let set = folder.path().join("set");
+    write_set(&set, false);
+    let before = settings().fingerprint(folder.path()).unwrap();
+    assert_eq!(settings().fingerprint(folder.path()).unwrap(), before);
+    fs::write(set.join("t10k-labels-idx1-ubyte"), idx(&[2], &[4, 6])).unwrap();
+    assert_ne!(settings().fingerprint(folder.path()).unwrap(), before);
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let folder = folder();
+    let error = settings().load(folder.path(), 0).unwrap_err();
+    let expected = "set: neither train-images-idx3-ubyte nor train-images-idx3-ubyte.gz";
+    assert!(error.message.ends_with(expected), "{error}");
+}
+
+#[test]
+fn a_damaged_file_is_named() {
+    let folder = folder();
+    let set = folder.path().join("set");
+    write_set(&set, false);
+    fs::write(set.join("train-labels-idx1-ubyte"), idx(&[9], &[0])).unwrap();
+    let error = settings().load(folder.path(), 0).unwrap_err();
+    let expected = "set: train labels: 1 bytes of content for a shape of 9";
+    assert!(error.message.ends_with(expected), "{error}");
+}
+
+#[test]
+fn held_out_images_depend_on_the_seed_alone() {
+    let settings = DataSettings {
+        set: DataKind::Synthetic,
+        held_out: 20,
+        train_images: 100,
+        test_images: 10,
+        ..Default::default()
+    };
+    let held_out = |seed| settings.load(Path::new("."), seed).unwrap().held_out;
+    assert_eq!(held_out(1), held_out(1));
+    assert_ne!(held_out(1), held_out(2));
+    let error = DataSettings { held_out: 100, ..settings }.load(Path::new("."), 0).unwrap_err();
+    assert_eq!(error.message, "`held_out` = 100 of [data] leaves none of 100 images");
+}

@@ -1,0 +1,233 @@
+//! Running studies: what is skipped, repeated, resumed and refused.
+
+mod common;
+
+use std::{fs, sync::atomic::Ordering};
+
+use common::{Bench, FakeSource, STUDY, query};
+use spacewright_core::{latency::Precision, train::Monitor};
+use spacewright_engine::{ErrorKind, Inputs, LatencyCache, StepState};
+
+fn set(which: &std::sync::Mutex<Option<String>>, task: Option<&str>) {
+    *which.lock().unwrap() = task.map(str::to_owned);
+}
+
+fn skipped(bench: &Bench, text: &str) -> Vec<bool> {
+    bench.engine(text).run_all().unwrap().iter().map(|outcome| outcome.skipped).collect()
+}
+
+fn states(bench: &Bench, text: &str) -> Vec<StepState> {
+    bench.engine(text).status().unwrap().iter().map(|status| status.state).collect()
+}
+
+#[test]
+fn unchanged_steps_are_skipped() {
+    let bench = Bench::new();
+    assert_eq!(states(&bench, STUDY), [StepState::Missing; 3]);
+    assert!(!bench.runs().exists(), "asking makes no file");
+    assert_eq!(skipped(&bench, STUDY), [false; 3]);
+    assert_eq!(bench.controls.take_ran(), ["report", "t0", "t1", "t2", "t3"]);
+    assert_eq!(skipped(&bench, STUDY), [true; 3]);
+    assert!(bench.controls.take_ran().is_empty());
+    assert_eq!(states(&bench, STUDY), [StepState::Current; 3]);
+    let report = fs::read_to_string(bench.runs().join("test/reports/report.txt")).unwrap();
+    assert!(report.ends_with(" t0 [\"measure\", \"teach\"]"), "{report}");
+    assert_eq!(fs::read_to_string(bench.runs().join("test/study.toml")).unwrap(), STUDY);
+}
+
+#[test]
+fn a_changed_setting_repeats_its_step_and_those_after_it() {
+    let bench = Bench::new();
+    let changed = format!("{STUDY}[teach]\nrate = 0.2");
+    bench.engine(STUDY).run_all().unwrap();
+    assert_eq!(states(&bench, &changed), [StepState::Current, StepState::Stale, StepState::Stale]);
+    assert_eq!(skipped(&bench, &changed), [true, false, false]);
+    bench.controls.take_ran();
+    assert_eq!(skipped(&bench, STUDY), [true, false, false], "published files follow the settings");
+    assert_eq!(bench.controls.take_ran(), ["report"], "tasks are still known");
+}
+
+#[test]
+fn the_seed_the_data_and_the_number_of_threads_matter() {
+    let bench = Bench::new();
+    bench.engine(STUDY).run_all().unwrap();
+    let (current, stale) = (StepState::Current, StepState::Stale);
+    let seed = format!("seed = 1\n{STUDY}");
+    assert_eq!(states(&bench, &seed), [stale; 3]);
+    let data = STUDY.replace("test_images = 20", "test_images = 30");
+    assert_eq!(states(&bench, &data), [current, stale, stale]);
+    let status = bench.engine_on(STUDY, 3).status().unwrap();
+    let threads: Vec<_> = status.iter().map(|status| status.state).collect();
+    assert_eq!(threads, [current, stale, stale]);
+    *bench.controls.fingerprint.lock().unwrap() = "other machine".into();
+    assert_eq!(states(&bench, STUDY), [stale, current, stale]);
+}
+
+#[test]
+fn a_failed_step_goes_on_where_it_stopped() {
+    let bench = Bench::new();
+    set(&bench.controls.fail, Some("t2"));
+    let text = format!("{STUDY}[teach]\ntasks = 6");
+    let error = bench.engine(&text).run_all().unwrap_err();
+    assert_eq!(error.message, "step `teach`: task `t2`: out of luck");
+    let first = bench.controls.take_ran();
+    assert!(first.len() < 6 && !first.contains(&"t5".into()), "{first:?}");
+    assert_eq!(states(&bench, &text), [StepState::Current, StepState::Missing, StepState::Missing]);
+
+    set(&bench.controls.fail, None);
+    let done = bench.engine(&text).status().unwrap()[1].tasks;
+    let engine = bench.engine(&text);
+    engine.run_all().unwrap();
+    let second = bench.controls.take_ran();
+    assert_eq!(second.len(), 6 - done + 1, "{second:?}");
+    assert_eq!(engine.result("teach/t2").unwrap()["resumed"], true, "checkpoints are kept");
+    assert!(!bench.runs().join("test/scratch/teach").exists());
+}
+
+#[test]
+fn a_request_to_stop_keeps_what_is_finished() {
+    let bench = Bench::new();
+    set(&bench.controls.stop, Some("t1"));
+    let error = bench.engine(STUDY).run_all().unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Cancelled);
+    assert_eq!(error.hint.as_deref(), Some("the same command goes on where it stopped"));
+    assert!(!bench.controls.take_ran().contains(&"t3".into()));
+    set(&bench.controls.stop, None);
+    bench.engine(STUDY).run_all().unwrap();
+}
+
+#[test]
+fn a_panic_is_an_error() {
+    let bench = Bench::new();
+    set(&bench.controls.panic, Some("t0"));
+    let error = bench.engine(STUDY).run_all().unwrap_err();
+    assert_eq!(error.message, "step `teach`: task `t0`: panicked: a bug");
+}
+
+#[test]
+fn a_step_alone_says_what_it_lacks() {
+    let bench = Bench::new();
+    let error = bench.engine(STUDY).run_step("report", Inputs::Require).unwrap_err();
+    assert_eq!(error.message, "step `report` reads `measure`, which has not finished");
+    assert_eq!(error.hint.as_deref(), Some("run the step `measure` first"));
+    assert!(!bench.engine(STUDY).run_step("report", Inputs::Run).unwrap().skipped);
+    let changed = format!("{STUDY}[measure]\nkernels = [7]");
+    let error = bench.engine(&changed).run_step("report", Inputs::Require).unwrap_err();
+    assert_eq!(
+        error.message,
+        "step `report` reads `measure`, whose inputs have changed since it ran"
+    );
+    let error = bench.engine(STUDY).run_step("reprot", Inputs::Run).unwrap_err();
+    assert_eq!(error.message, "no step `reprot`; known are measure, teach, report");
+}
+
+#[test]
+fn without_a_trainer_nothing_is_begun() {
+    let mut bench = Bench::new();
+    bench.registry.trainers.clear();
+    let error = bench.engine(STUDY).run_all().unwrap_err();
+    assert_eq!(error.message, "step `teach` trains, and this program has no trainer");
+    assert_eq!(bench.controls.asked.load(Ordering::Relaxed), 0);
+    bench.engine(STUDY).run_step("measure", Inputs::Require).unwrap();
+}
+
+#[test]
+fn a_lost_object_repeats_its_task_only() {
+    let bench = Bench::new();
+    let engine = bench.engine(STUDY);
+    engine.run_all().unwrap();
+    bench.controls.take_ran();
+    fs::remove_dir_all(engine.path("teach/t3").unwrap()).unwrap();
+    assert_eq!(skipped(&bench, STUDY), [true, false, true]);
+    assert_eq!(bench.controls.take_ran(), ["t3"]);
+}
+
+#[test]
+fn two_processes_do_not_share_a_run() {
+    let bench = Bench::new();
+    let folder = bench.runs().join("test");
+    fs::create_dir_all(&folder).unwrap();
+    let lock = fs::File::create(folder.join("lock")).unwrap();
+    lock.lock().unwrap();
+    let error = bench.engine(STUDY).run_all().unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Locked);
+    assert!(error.message.ends_with("test: another process works on this run"), "{error}");
+    bench.engine(STUDY).status().unwrap();
+    drop(lock);
+    bench.engine(STUDY).run_all().unwrap();
+}
+
+#[test]
+fn artifacts_that_do_not_exist_are_explained() {
+    let bench = Bench::new();
+    let engine = bench.engine(STUDY);
+    let error = engine.result("teach/t0").unwrap_err();
+    assert_eq!(error.message, "the run `test` has not been started");
+    engine.run_all().unwrap();
+    let error = engine.result("teach/t9").unwrap_err();
+    assert_eq!(error.message, "no artifact `t9`; known are t0, t1, t2, t3");
+    let error = engine.path("measure/sum").unwrap_err();
+    assert_eq!(error.message, "`measure/sum` has a result, but wrote no file");
+}
+
+#[test]
+fn events_tell_the_story() {
+    let bench = Bench::new();
+    bench.engine(STUDY).run_all().unwrap();
+    bench.engine(STUDY).run_step("measure", Inputs::Run).unwrap();
+    let events = bench.controls.events.lock().unwrap();
+    let names: Vec<&str> = events.iter().map(|event| event["event"].as_str().unwrap()).collect();
+    assert_eq!(names.first(), Some(&"step_started"));
+    assert_eq!(names.last(), Some(&"step_skipped"));
+    assert!(events.contains(&serde_json::json!(
+        { "event": "tasks", "step": "teach", "done": 4, "total": 4 }
+    )));
+    assert!(events.contains(&serde_json::json!(
+        { "event": "said", "step": "measure", "line": "measured" }
+    )));
+}
+
+struct Patient;
+
+impl Monitor for Patient {
+    fn progress(&self, _: usize, _: usize, _: &str) {}
+
+    fn cancelled(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn known_latencies_are_not_asked_again() {
+    let bench = Bench::new();
+    let source = FakeSource(bench.controls.clone());
+    let asked = || bench.controls.asked.swap(0, Ordering::Relaxed);
+    let queries: Vec<_> = (0..30).map(|index| query(2 * (index % 15) + 1)).collect();
+    let cache = LatencyCache::open(bench.folder.path()).unwrap();
+    let first = cache.latencies(&source, &queries, &Patient).unwrap();
+    assert_eq!(asked(), 15);
+    assert_eq!(first[0], first[15]);
+    drop(cache);
+
+    let cache = LatencyCache::open(bench.folder.path()).unwrap();
+    assert_eq!(cache.latencies(&source, &queries, &Patient).unwrap(), first);
+    assert_eq!(asked(), 0);
+    let mut other = query(1);
+    other.precision = Precision::Fp32;
+    cache.latencies(&source, &[other, query(1)], &Patient).unwrap();
+    assert_eq!(asked(), 1);
+    *bench.controls.fingerprint.lock().unwrap() = "other machine".into();
+    cache.latencies(&source, &queries[..3], &Patient).unwrap();
+    assert_eq!(asked(), 3);
+}
+
+#[test]
+fn a_damaged_store_is_named() {
+    let bench = Bench::new();
+    let folder = bench.runs().join("test");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("run.sqlite"), "this is no data base, and long enough to be sure")
+        .unwrap();
+    let error = bench.engine(STUDY).run_all().unwrap_err();
+    assert!(error.message.ends_with("run.sqlite: file is not a database"), "{error}");
+}

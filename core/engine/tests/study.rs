@@ -1,0 +1,164 @@
+//! Study files: what is accepted, and what is said about the rest.
+
+mod common;
+
+use common::{Bench, HYPERSPACE, STUDY};
+use serde_json::json;
+use spacewright_engine::{Overrides, Study, documented_defaults, engine_sections};
+
+/// Checks the message and the hint that a study gets.
+fn check(text: &str, message: &str, hint: Option<&str>) {
+    let error = Bench::new().study(text).unwrap_err();
+    assert_eq!((error.message.as_str(), error.hint.as_deref()), (message, hint));
+}
+
+fn with(line: &str) -> String {
+    format!("{line}\n{}", STUDY.trim_start())
+}
+
+#[test]
+fn documented_defaults_are_the_real_ones() {
+    let bench = Bench::new();
+    let text = "name = \"x\"\nmethod = \"fake\"\nhyperspace = \"tiny\"\ntarget = \"fake-target\"";
+    let study = bench.study(text).unwrap();
+    let sections = engine_sections();
+    let top = documented_defaults(&sections[0]).unwrap();
+    assert_eq!(top["seed"], study.seed);
+    assert_eq!(top["quantizer"], study.quantizer);
+    let data = serde_json::to_value(&study.data).unwrap();
+    assert_eq!(documented_defaults(&sections[1]).unwrap(), data);
+    for section in bench.registry.method("fake").unwrap().sections() {
+        assert_eq!(documented_defaults(&section).unwrap(), study.sections[&section.name]);
+    }
+}
+
+#[test]
+fn default_method_and_target_are_the_documented_ones() {
+    let top = documented_defaults(&engine_sections()[0]).unwrap();
+    let message =
+        format!("study.toml: no method `{}`; known are fake", top["method"].as_str().unwrap());
+    check("name = \"x\"\nhyperspace = \"tiny\"", &message, None);
+    let message = format!(
+        "study.toml: no target `{}`; known are fake-target",
+        top["target"].as_str().unwrap()
+    );
+    check("name = \"x\"\nmethod = \"fake\"\nhyperspace = \"tiny\"", &message, None);
+}
+
+#[test]
+fn overrides_win() {
+    let bench = Bench::new();
+    let overrides = Overrides { seed: Some(7), target: Some("fake-tarket".into()) };
+    let parse = |overrides: &Overrides| {
+        Study::parse("study.toml", STUDY, bench.folder.path(), &bench.registry, overrides)
+    };
+    let error = parse(&overrides).unwrap_err();
+    assert_eq!(error.message, "no target `fake-tarket`; known are fake-target");
+    assert_eq!(error.hint.as_deref(), Some("did you mean `fake-target`?"));
+    assert_eq!(parse(&Overrides { target: None, ..overrides }).unwrap().seed, 7);
+}
+
+#[test]
+fn a_hyperspace_is_a_name_a_file_or_a_table() {
+    let bench = Bench::new();
+    std::fs::write(bench.folder.path().join("mine.toml"), HYPERSPACE).unwrap();
+    let named = bench.study(STUDY).unwrap().hyperspace;
+    let by_path = STUDY.replace("\"tiny\"", "\"mine.toml\"");
+    assert_eq!(bench.study(&by_path).unwrap().hyperspace, named);
+    let inline = STUDY.replace("hyperspace = \"tiny\"\n", "")
+        + "[hyperspace]\n"
+        + &HYPERSPACE.replace("[[", "[[hyperspace.");
+    assert_eq!(bench.study(&inline).unwrap().hyperspace, named);
+}
+
+#[test]
+fn settings_of_the_method_are_completed() {
+    let study = Bench::new().study(&format!("{STUDY}[teach]\nphase.steps = 3")).unwrap();
+    assert_eq!(
+        study.sections["teach"],
+        json!({ "tasks": 4, "rate": 0.1, "phase": { "steps": 3 } })
+    );
+}
+
+#[test]
+fn unknown_fields_and_sections_are_named_with_their_line() {
+    check(
+        &with("hyperspcae = \"tiny\""),
+        "study.toml:1: no field `hyperspcae` at the top of a study",
+        Some(
+            "did you mean `hyperspace`? allowed are name, seed, method, hyperspace, target, quantizer",
+        ),
+    );
+    check(
+        &format!("{STUDY}\n[taech]\nrate = 1.0"),
+        "study.toml:13: no section [taech]",
+        Some("did you mean `teach`? allowed are data, measure, teach"),
+    );
+    check(
+        &format!("{STUDY}cavnas = 28"),
+        "study.toml:12: no field `cavnas` in [data]",
+        Some(
+            "did you mean `canvas`? allowed are set, folder, canvas, held_out, train_images, test_images",
+        ),
+    );
+    check(
+        &format!("{STUDY}[teach.phase]\nstep = 28"),
+        "study.toml:13: no field `phase.step` in [teach]",
+        Some("did you mean `phase.steps`? allowed are tasks, rate, phase.steps"),
+    );
+    check(
+        &format!("{STUDY}[teach]\nphase = 28"),
+        "study.toml:13: `phase` in [teach] must be a table",
+        None,
+    );
+}
+
+#[test]
+fn wrong_values_are_named_with_their_line() {
+    check(
+        &format!("{STUDY}[teach]\ntasks = 1\nrate = -1.0"),
+        "study.toml:14: [teach]: `rate` must be positive, not -1",
+        Some("try 0.1"),
+    );
+    check(&with("seed = \"x\""), "study.toml:1: invalid type: string \"x\", expected u64", None);
+    check(
+        &STUDY.replace("\"synthetic\"", "\"cifar\""),
+        "study.toml:8: unknown variant `cifar`, expected one of `fashion-mnist`, `idx`, `synthetic`",
+        None,
+    );
+    check(
+        &STUDY.replace("\"fake-target\"", "\"fake-tagret\""),
+        "study.toml:5: no target `fake-tagret`; known are fake-target",
+        Some("did you mean `fake-target`?"),
+    );
+    check(
+        &STUDY.replace("\"test\"", "\"../test\""),
+        "study.toml:2: `../test` cannot be the name of a run",
+        Some("use letters, digits, `-`, `_` and `.`; it becomes the name of a folder"),
+    );
+    check(&STUDY.replace("name = \"test\"", ""), "study.toml: missing field `name`", None);
+    check("name = ", "study.toml:1: string values must be quoted, expected literal string", None);
+}
+
+#[test]
+fn impossible_hyperspaces_are_refused() {
+    let refused = |from: &str, to: &str| {
+        let bench = Bench::new();
+        let path = bench.folder.path().join("mine.toml");
+        std::fs::write(path, HYPERSPACE.replace(from, to)).unwrap();
+        let study = STUDY.replace("\"tiny\"", "\"mine.toml\"");
+        bench.study(&study).unwrap_err().message
+    };
+    assert_eq!(
+        refused("window = 1", "window = 3"),
+        "study.toml:4: hyperspace `tiny`: stage `s1`: a window of 3 of 2 widths"
+    );
+    assert_eq!(
+        refused("choices = { kernel = [3, 5] }", "choices = { kernal = [3, 5] }"),
+        "study.toml:4: hyperspace `tiny`: block `mobilenet-v1` has the axes kernel, given are kernal"
+    );
+    assert_eq!(
+        refused("depths = [1, 2]", "depths = [2, 1]"),
+        "study.toml:4: hyperspace `tiny`: stage `s1`: depths from 2 to 1"
+    );
+}
