@@ -1,6 +1,8 @@
 //! Quantization: schemes, placement of quantizers, parameters and integer networks.
 
 mod fold;
+mod integer;
+mod kernels;
 mod pairs;
 mod params;
 mod placement;
@@ -8,6 +10,7 @@ mod quantizer;
 mod scheme;
 
 pub use fold::{FloatNetwork, FoldError, IntegerNetwork, IntegerWeights, fold_float, fold_integer};
+pub use integer::{IntegerError, OperatorCheck, QuantizedValue, check};
 pub use pairs::{pair_bounds, smallest_scales};
 pub use params::{FloatWeights, QParams, QuantParams, TensorData, TrainedNetwork};
 pub use placement::{ActivationRange, PlacedGraph, PlacementError, ValueQuant, place};
