@@ -1,1 +1,3 @@
-//! spacewright-host-ort
+//! host-ort
+pub mod proto;
+pub mod writer;
