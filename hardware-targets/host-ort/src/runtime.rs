@@ -1,0 +1,181 @@
+//! Runs models with ONNX Runtime: one thread, sequential, no spinning, all optimizations.
+
+use std::collections::BTreeMap;
+
+use ort::{
+    session::{
+        Session,
+        builder::{GraphOptimizationLevel, SessionBuilder},
+    },
+    value::{Tensor, ValueType},
+};
+use prost::Message;
+use spacewright_core::{
+    latency::Latency,
+    quant::{FloatNetwork, IntegerNetwork},
+    target::{LoadedModel, ModelInfo, ModelOutputs, Runtime, TargetError},
+};
+
+use crate::{
+    library::{Library, library},
+    optimized, proto, timing, writer,
+};
+
+/// ONNX Runtime on this machine.
+pub struct OrtRuntime {
+    target: String,
+    library: &'static Library,
+}
+
+impl OrtRuntime {
+    /// The runtime of the target of this name; an error where the library cannot be loaded.
+    pub fn new(target: &str) -> Result<Self, TargetError> {
+        let target = target.to_owned();
+        match library() {
+            Ok(library) => Ok(Self { target, library }),
+            Err(reason) => Err(TargetError { target, reason }),
+        }
+    }
+
+    pub(crate) fn version(&self) -> &str {
+        &self.library.version
+    }
+
+    fn error(&self, reason: impl ToString) -> TargetError {
+        TargetError { target: self.target.clone(), reason: reason.to_string() }
+    }
+
+    pub(crate) fn open(&self, model: &[u8]) -> Result<OrtModel, TargetError> {
+        let session = builder(self.library)
+            .and_then(|mut builder| builder.commit_from_memory(model))
+            .map_err(|error| self.error(format!("ONNX Runtime refused the model: {error}")))?;
+        let shape = match session.inputs() {
+            [input] => match input.dtype() {
+                ValueType::Tensor { shape, .. } if shape.iter().all(|&size| size > 0) => {
+                    shape.to_vec()
+                }
+                other => {
+                    return Err(self.error(format!("the model's input is {other:?}, not an image")));
+                }
+            },
+            inputs => {
+                return Err(self.error(format!("the model has {} inputs, not one", inputs.len())));
+            }
+        };
+        let (target, library) = (self.target.clone(), self.library);
+        Ok(OrtModel { target, library, model: model.to_vec(), session, shape })
+    }
+}
+
+fn builder(library: &Library) -> ort::Result<SessionBuilder> {
+    Ok(Session::builder(&library.environment)?
+        .with_intra_threads(1)?
+        .with_inter_threads(1)?
+        .with_parallel_execution(false)?
+        .with_intra_op_spinning(false)?
+        .with_inter_op_spinning(false)?
+        .with_deterministic_compute(true)?
+        .with_optimization_level(GraphOptimizationLevel::All)?)
+}
+
+impl Runtime for OrtRuntime {
+    fn write_float(
+        &self,
+        network: &FloatNetwork,
+        info: &ModelInfo,
+    ) -> Result<Vec<u8>, TargetError> {
+        writer::write_float(network, info).map_err(|error| self.error(error))
+    }
+
+    fn write_integer(
+        &self,
+        network: &IntegerNetwork,
+        info: &ModelInfo,
+        outputs: ModelOutputs,
+    ) -> Result<Vec<u8>, TargetError> {
+        writer::write_integer(network, info, outputs).map_err(|error| self.error(error))
+    }
+
+    fn load(&self, model: &[u8]) -> Result<Box<dyn LoadedModel>, TargetError> {
+        Ok(Box::new(self.open(model)?))
+    }
+}
+
+/// A model in a session of its own.
+pub(crate) struct OrtModel {
+    target: String,
+    library: &'static Library,
+    model: Vec<u8>,
+    session: Session,
+    shape: Vec<i64>,
+}
+
+impl OrtModel {
+    fn error(&self, reason: impl ToString) -> TargetError {
+        TargetError { target: self.target.clone(), reason: reason.to_string() }
+    }
+
+    fn input(&self, image: Vec<f32>) -> Result<Tensor<f32>, TargetError> {
+        let elements = self.shape.iter().product::<i64>() as usize;
+        if image.len() != elements {
+            let (shape, found) = (&self.shape, image.len());
+            return Err(self.error(format!("the model takes {shape:?}, got {found} numbers")));
+        }
+        Tensor::from_array((self.shape.clone(), image)).map_err(|error| self.error(error))
+    }
+}
+
+impl LoadedModel for OrtModel {
+    fn run(&mut self, image: &[f32]) -> Result<Vec<f32>, TargetError> {
+        let (input, target) = (self.input(image.to_vec())?, self.target.clone());
+        let wrong = |error: ort::Error| TargetError { target, reason: error.to_string() };
+        let run = || -> ort::Result<Vec<f32>> {
+            let outputs = self.session.run(ort::inputs![input])?;
+            Ok(outputs[0].try_extract_tensor::<f32>()?.1.to_vec())
+        };
+        run().map_err(wrong)
+    }
+
+    fn run_integers(&mut self, image: &[f32]) -> Result<BTreeMap<String, Vec<u8>>, TargetError> {
+        let (input, target) = (self.input(image.to_vec())?, self.target.clone());
+        let wrong = |error: ort::Error| TargetError { target, reason: error.to_string() };
+        let run = || -> ort::Result<BTreeMap<String, Vec<u8>>> {
+            let outputs = self.session.run(ort::inputs![input])?;
+            let integers = outputs.iter().filter_map(|(name, value)| {
+                Some((name.to_owned(), value.try_extract_tensor::<u8>().ok()?.1.to_vec()))
+            });
+            Ok(integers.collect())
+        };
+        let values = run().map_err(wrong)?;
+        if values.is_empty() {
+            return Err(self.error("the model was written without the integers of its values"));
+        }
+        Ok(values)
+    }
+
+    fn measure(&mut self) -> Result<Latency, TargetError> {
+        let elements = self.shape.iter().product::<i64>();
+        let image = (0..elements).map(|i| ((i * 37 + 11) % 256) as f32 / 255.0).collect();
+        let input = self.input(image)?;
+        let session = &mut self.session;
+        let latency = timing::time(|| session.run(ort::inputs![&input]).map(drop));
+        latency.map_err(|error| self.error(error))
+    }
+
+    fn float_operators(&mut self) -> Result<Vec<String>, TargetError> {
+        let folder = tempfile::tempdir().map_err(|error| {
+            self.error(format!("cannot make a temporary folder for the optimized model: {error}"))
+        })?;
+        let file = folder.path().join("optimized.onnx");
+        let dump = || -> ort::Result<Session> {
+            let mut builder = builder(self.library)?.with_optimized_model_path(&file)?;
+            builder.commit_from_memory(&self.model)
+        };
+        dump().map_err(|error| self.error(error))?;
+        let bytes = std::fs::read(&file)
+            .map_err(|error| self.error(format!("cannot read the optimized model: {error}")))?;
+        let model = proto::ModelProto::decode(bytes.as_slice())
+            .map_err(|error| self.error(format!("cannot read the optimized model: {error}")))?;
+        Ok(optimized::float_operators(&model.graph.unwrap_or_default()))
+    }
+}

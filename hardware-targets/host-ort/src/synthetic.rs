@@ -1,0 +1,101 @@
+//! Weights and scales for graphs that have none, so that they can be measured.
+//!
+//! Values are such that no arithmetic is unusually slow or fast: every layer keeps the variance
+//! of its input roughly (He et al., arXiv 1502.01852), so that nothing overflows or becomes
+//! denormal, and no weight is zero throughout.
+
+use std::collections::BTreeMap;
+
+use rand::{Rng, SeedableRng};
+use rand_pcg::Pcg64;
+use spacewright_core::{
+    graph::{Graph, WeightRole},
+    quant::{
+        FloatWeights, FoldError, PlacementError, QuantParams, Scheme, TensorData,
+        activation_params, place, smallest_scales,
+    },
+};
+
+const SEED: u64 = 7;
+/// Real values that activations are taken to span on either side of zero.
+const REACH: f32 = 4.0;
+
+pub(crate) fn weights(graph: &Graph) -> Result<FloatWeights, FoldError> {
+    let mut rng = Pcg64::seed_from_u64(SEED);
+    let mut result = FloatWeights::new();
+    for spec in graph.weights().map_err(PlacementError::from)? {
+        let elements = spec.elements();
+        let mut insert = |name: &str, data: Vec<f32>| {
+            let shape = spec.shape.clone();
+            result.insert(name.to_owned(), TensorData { shape, data });
+        };
+        match spec.role {
+            WeightRole::Weight => {
+                let reach = (6.0 / (elements / spec.shape[0]) as f32).sqrt();
+                insert(
+                    &spec.name,
+                    (0..elements).map(|_| rng.random_range(-reach..reach)).collect(),
+                );
+            }
+            WeightRole::Bias | WeightRole::Beta => insert(&spec.name, vec![0.1; elements]),
+            WeightRole::Gamma => {
+                let node = &graph.nodes[spec.node].name;
+                insert(&spec.name, vec![1.0; elements]);
+                insert(&format!("{node}.mean"), vec![0.0; elements]);
+                insert(&format!("{node}.var"), vec![1.0; elements]);
+            }
+        }
+    }
+    Ok(result)
+}
+
+pub(crate) fn quantization(
+    graph: &Graph,
+    weights: &FloatWeights,
+    scheme: &Scheme,
+) -> Result<QuantParams, FoldError> {
+    let placed = place(graph, scheme)?;
+    let activations = placed
+        .quantized()
+        .map(|(_, name, range)| {
+            let span = if range.non_negative { REACH } else { 2.0 * REACH };
+            (name.to_owned(), activation_params(span / 255.0, -REACH, range))
+        })
+        .collect();
+    let mut weight_scales = BTreeMap::new();
+    for (node, range) in placed.graph.nodes.iter().zip(&placed.weights) {
+        let Some(range) = range else { continue };
+        let tensor = &weights[&format!("{}.weight", node.name)];
+        let per_channel = tensor.data.len() / tensor.shape[0];
+        let scales = tensor.data.chunks(per_channel).zip(smallest_scales(tensor, *range));
+        let scale = |(channel, smallest): (&[f32], f32)| {
+            let max = channel.iter().fold(0.0f32, |max, w| max.max(w.abs()));
+            (max / range.max() as f32).max(smallest).max(f32::MIN_POSITIVE)
+        };
+        weight_scales.insert(node.name.clone(), scales.map(scale).collect());
+    }
+    Ok(QuantParams { activations, weight_scales })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::target::scheme_pairs;
+    use spacewright_core::{
+        graph::{ActivationKind, ConvSpec, GraphBuilder, Shape},
+        quant::fold_integer,
+    };
+
+    #[test]
+    fn synthetic_networks_fold_under_the_pair_rule() {
+        let mut b = GraphBuilder::new(Shape::square(5, 8));
+        let x = b.conv_bn_act("a", b.input(), ConvSpec::new(7, 3), ActivationKind::Swish);
+        let x = b.linear("fc", x, 3);
+        let graph = b.finish(x);
+        let scheme = scheme_pairs();
+        let weights = weights(&graph).unwrap();
+        let quant = quantization(&graph, &weights, &scheme).unwrap();
+        let network = fold_integer(&graph, &weights, &quant, &scheme).unwrap();
+        assert!(network.weights.values().all(|w| w.data.iter().any(|&q| q != 0)));
+    }
+}

@@ -1,0 +1,90 @@
+//! The targets of this machine and their quantization schemes.
+
+use std::sync::Arc;
+
+use spacewright_core::{
+    graph::{ActivationKind, OpKind},
+    latency::LatencySource,
+    quant::{Scheme, WeightRange},
+    target::{LatencyKind, Runtime, Target, TargetDescription, TargetError},
+};
+
+use crate::{latency::OrtLatency, runtime::OrtRuntime};
+
+/// This machine with ONNX Runtime, under one quantization scheme.
+pub struct HostOrt {
+    name: &'static str,
+    summary: &'static str,
+    scheme: Scheme,
+}
+
+impl HostOrt {
+    /// `host-ort`: 7-bit weights, which are exact on every x86 processor.
+    pub fn new() -> Self {
+        Self {
+            name: "host-ort",
+            summary: "This machine with ONNX Runtime; dense weights in 7 bits, exact on any CPU",
+            scheme: scheme_7bit(),
+        }
+    }
+
+    /// `host-ort-pairs`: weights that keep the pair rule, equally exact and finer.
+    pub fn pairs() -> Self {
+        Self {
+            name: "host-ort-pairs",
+            summary: "This machine with ONNX Runtime; dense weights in 8 bits under the pair rule",
+            scheme: scheme_pairs(),
+        }
+    }
+}
+
+impl Default for HostOrt {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Target for HostOrt {
+    fn description(&self) -> TargetDescription {
+        TargetDescription {
+            name: self.name.into(),
+            summary: self.summary.into(),
+            scheme: self.scheme.clone(),
+            model_format: "onnx".into(),
+            latency: LatencyKind::Measured,
+        }
+    }
+
+    fn latency_source(&self) -> Result<Arc<dyn LatencySource>, TargetError> {
+        let runtime = OrtRuntime::new(self.name)?;
+        Ok(Arc::new(OrtLatency::new(runtime, self.scheme.clone())))
+    }
+
+    fn runtime(&self) -> Result<Arc<dyn Runtime>, TargetError> {
+        Ok(Arc::new(OrtRuntime::new(self.name)?))
+    }
+}
+
+/// The scheme `ort-u8s8-7bit`.
+pub fn scheme_7bit() -> Scheme {
+    scheme("ort-u8s8-7bit", WeightRange::Bits7)
+}
+
+/// The scheme `ort-u8s8-pairs`.
+pub fn scheme_pairs() -> Scheme {
+    scheme("ort-u8s8-pairs", WeightRange::PairAware8)
+}
+
+fn scheme(name: &str, dense_weights: WeightRange) -> Scheme {
+    Scheme {
+        name: name.into(),
+        dense_weights,
+        depthwise_weights: WeightRange::Bits8,
+        fused: vec![
+            (OpKind::Conv2d, OpKind::Relu),
+            (OpKind::Conv2d, OpKind::Relu6),
+            (OpKind::Add, OpKind::Relu),
+        ],
+        decomposed: vec![ActivationKind::Swish],
+    }
+}
