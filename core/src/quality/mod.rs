@@ -1,8 +1,14 @@
 //! Quality tables: sampled sub-stages with their loss and their latency on each target.
 
+mod published;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+
+pub use published::{
+    Counter, Counts, PublishedRow, TableError, read_published, table_of_published,
+};
 
 use crate::{graph::GraphHash, space::SubStage};
 

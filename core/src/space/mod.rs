@@ -1,15 +1,24 @@
 //! Hyperspaces, search spaces and subnets.
 
+pub mod codec;
+mod count;
 mod hyperspace;
 mod network;
 mod sample;
+#[cfg(test)]
+pub(crate) mod testing;
+mod validate;
+mod vary;
 
 use serde::{Deserialize, Serialize};
 
+pub use codec::EncodingError;
 pub use hyperspace::{Candidate, ElasticStage, HeadBlock, Hyperspace, Stage, StemStage};
 pub use network::{
     Segment, head_segments, network, stage_blocks, stage_graph, subnet_segments,
 };
+pub use validate::HyperspaceError;
+pub use vary::{MutationRates, retry};
 
 use crate::operators::BlockConfig;
 

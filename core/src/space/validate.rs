@@ -1,0 +1,284 @@
+//! Checks of hyperspaces.
+
+use std::collections::HashSet;
+
+use thiserror::Error;
+
+use super::{Candidate, Hyperspace};
+use crate::operators::Operators;
+
+/// What is wrong with a hyperspace, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("hyperspace `{hyperspace}`: {field}: {reason}")]
+pub struct HyperspaceError {
+    /// Name of the hyperspace.
+    pub hyperspace: String,
+    /// The field, such as `stage[2].window`; positions count from 0.
+    pub field: String,
+    /// What is wrong and what is allowed.
+    pub reason: String,
+}
+
+type Checked = Result<(), (String, String)>;
+
+impl Hyperspace {
+    /// Checks every field, block types against those that are loaded.
+    pub fn validate(&self, operators: &Operators) -> Result<(), HyperspaceError> {
+        self.check(operators).map_err(|(field, reason)| HyperspaceError {
+            hyperspace: self.name.clone(),
+            field,
+            reason,
+        })
+    }
+
+    fn check(&self, operators: &Operators) -> Checked {
+        let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let named = self.name.contains(|c: char| c.is_ascii_alphabetic());
+        require(named && self.name.chars().all(word), "name", || {
+            "must be letters, digits and underscores, at least one letter".into()
+        })?;
+        require(self.input_channels > 0, "input_channels", || "must be at least 1".into())?;
+        require(self.classes > 0, "classes", || "must be at least 1".into())?;
+        ascending("resolutions", &self.resolutions)?;
+        ascending("table_resolutions", &self.table_resolutions)?;
+        for (resolution, ms) in &self.fixed_latency_ms {
+            require(ms.is_finite() && *ms >= 0.0, "fixed_latency_ms", || {
+                format!("{resolution} = {ms} is not a time in milliseconds")
+            })?;
+        }
+        for (field, empty) in [
+            ("stem", self.stem.is_empty()),
+            ("candidate", self.candidates.is_empty()),
+            ("stage", self.stages.is_empty()),
+            ("head", self.head.is_empty()),
+        ] {
+            require(!empty, field, || "needs at least one entry".into())?;
+        }
+        self.check_names()?;
+        for (index, candidate) in self.candidates.iter().enumerate() {
+            check_candidate(&format!("candidate[{index}]"), candidate, operators)?;
+        }
+        self.check_stages(operators)?;
+        self.check_head(operators)
+    }
+
+    fn check_names(&self) -> Checked {
+        let mut seen = HashSet::new();
+        let stem = self.stem.iter().map(|stage| &stage.name);
+        let stages = self.stages.iter().map(|stage| &stage.name);
+        let head = self.head.iter().map(|block| &block.name);
+        let kinds = [
+            ("stem", stem.collect::<Vec<_>>()),
+            ("stage", stages.collect()),
+            ("head", head.collect()),
+        ];
+        for (kind, names) in kinds {
+            for (index, name) in names.into_iter().enumerate() {
+                let field = format!("{kind}[{index}].name");
+                let plain = !name.is_empty()
+                    && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
+                require(plain, &field, || {
+                    format!("`{name}` is not made of letters, digits, `_` and `-`")
+                })?;
+                require(seen.insert(name), &field, || format!("`{name}` is used twice"))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_stages(&self, operators: &Operators) -> Checked {
+        for (index, stage) in self.stem.iter().enumerate() {
+            let at = format!("stem[{index}]");
+            check_stage(&at, stage.stride, &stage.widths, stage.depths)?;
+            check_candidate(&at, &stage.candidate, operators)?;
+        }
+        for (index, stage) in self.stages.iter().enumerate() {
+            let at = format!("stage[{index}]");
+            check_stage(&at, stage.stride, &stage.widths, stage.depths)?;
+            let most = stage.widths.len();
+            require((1..=most).contains(&stage.window), &format!("{at}.window"), || {
+                format!("{} is not between 1 and the number of widths, {most}", stage.window)
+            })?;
+        }
+        Ok(())
+    }
+
+    fn check_head(&self, operators: &Operators) -> Checked {
+        for (index, head) in self.head.iter().enumerate() {
+            let at = format!("head[{index}]");
+            let axes: Vec<&str> = head.config.keys().map(|axis| &**axis).collect();
+            check_block(&at, "config", &head.block, &axes, operators)?;
+            require(head.width > 0, &format!("{at}.width"), || "must be at least 1".into())?;
+        }
+        let last = self.head.len() - 1;
+        require(self.head[last].width == self.classes, &format!("head[{last}].width"), || {
+            format!("{} is not the number of classes, {}", self.head[last].width, self.classes)
+        })
+    }
+}
+
+fn require(holds: bool, field: &str, reason: impl FnOnce() -> String) -> Checked {
+    if holds { Ok(()) } else { Err((field.to_owned(), reason())) }
+}
+
+fn ascending(field: &str, values: &[usize]) -> Checked {
+    let sorted = values.windows(2).all(|pair| pair[0] < pair[1]);
+    require(!values.is_empty() && values[0] > 0 && sorted, field, || {
+        format!("{values:?} is not a list of positive numbers, smallest first, each once")
+    })
+}
+
+fn check_stage(at: &str, stride: usize, widths: &[usize], depths: [usize; 2]) -> Checked {
+    require(stride > 0, &format!("{at}.stride"), || "must be at least 1".into())?;
+    ascending(&format!("{at}.widths"), widths)?;
+    require(depths[0] >= 1 && depths[0] <= depths[1], &format!("{at}.depths"), || {
+        format!("{depths:?} is not a fewest and a most number of blocks, from 1")
+    })
+}
+
+fn check_candidate(at: &str, candidate: &Candidate, operators: &Operators) -> Checked {
+    let axes: Vec<&str> = candidate.choices.keys().map(|axis| &**axis).collect();
+    check_block(at, "choices", &candidate.block, &axes, operators)?;
+    for (axis, values) in &candidate.choices {
+        let field = format!("{at}.choices.{axis}");
+        let sorted = values.windows(2).all(|pair| pair[0] < pair[1]);
+        let finite = values.iter().all(|value| value.is_finite());
+        require(!values.is_empty() && sorted && finite, &field, || {
+            format!("{values:?} is not a list of numbers, smallest first, each once")
+        })?;
+        // Zero stands for "no such axis" in encodings of these two.
+        let positive = !["kernel", "expand"].contains(&&**axis) || values[0] > 0.0;
+        require(positive, &field, || format!("{values:?} must be positive"))?;
+    }
+    Ok(())
+}
+
+fn check_block(
+    at: &str,
+    table: &str,
+    block: &str,
+    axes: &[&str],
+    operators: &Operators,
+) -> Checked {
+    let block =
+        operators.block_type(block).map_err(|error| (format!("{at}.block"), error.to_string()))?;
+    let known = match &block.axes[..] {
+        [] => format!("block `{}` has no axes", block.name),
+        axes => format!("the axes of block `{}` are {}", block.name, axes.join(", ")),
+    };
+    for axis in axes {
+        require(block.axes.iter().any(|a| a == axis), &format!("{at}.{table}.{axis}"), || {
+            format!("no such axis; {known}")
+        })?;
+    }
+    for axis in &block.axes {
+        require(axes.contains(&&**axis), &format!("{at}.{table}.{axis}"), || {
+            format!("missing; {known}")
+        })?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crate::{
+        graph::Graph,
+        operators::{BlockRequest, BlockType, OperatorError, OperatorSet, Operators},
+        space::{Hyperspace, testing},
+    };
+
+    struct Toy;
+
+    impl OperatorSet for Toy {
+        fn name(&self) -> &str {
+            "toy"
+        }
+
+        fn block_types(&self) -> Vec<BlockType> {
+            let block = |(name, axes): (&str, &[&str])| BlockType {
+                name: name.into(),
+                summary: String::new(),
+                axes: axes.iter().map(|axis| (*axis).into()).collect(),
+            };
+            let types: [(&str, &[&str]); 4] = [
+                ("plain", &["kernel"]),
+                ("wide", &["kernel", "expand"]),
+                ("odd", &["kernel", "split_ratio", "taps"]),
+                ("classify", &[]),
+            ];
+            types.into_iter().map(block).collect()
+        }
+
+        fn graphs(&self, _: &[BlockRequest]) -> Result<Vec<Graph>, OperatorError> {
+            Ok(Vec::new())
+        }
+    }
+
+    fn operators() -> Operators {
+        Operators::new([Arc::new(Toy) as Arc<dyn OperatorSet>])
+    }
+
+    #[test]
+    fn a_sound_hyperspace_passes() {
+        testing::hyperspace().validate(&operators()).unwrap();
+    }
+
+    #[test]
+    fn faults_are_named_with_their_field() {
+        type Fault = (fn(&mut Hyperspace), &'static str);
+        let faults: [Fault; 12] = [
+            (
+                |h| h.name = "a-b".into(),
+                "name: must be letters, digits and underscores, at least one letter",
+            ),
+            (
+                |h| h.resolutions = vec![48, 32],
+                "resolutions: [48, 32] is not a list of positive numbers, smallest first, each once",
+            ),
+            (|h| h.stages.clear(), "stage: needs at least one entry"),
+            (|h| h.stages[1].name = "stem".into(), "stage[1].name: `stem` is used twice"),
+            (
+                |h| h.candidates[0].block = "plane".into(),
+                "candidate[0].block: no block type `plane`; known are classify, odd, plain, wide",
+            ),
+            (
+                |h| {
+                    h.candidates[0].choices.insert("expand".into(), vec![1.0]);
+                },
+                "candidate[0].choices.expand: no such axis; the axes of block `plain` are kernel",
+            ),
+            (
+                |h| {
+                    h.candidates[1].choices.shift_remove("expand");
+                },
+                "candidate[1].choices.expand: missing; the axes of block `wide` are kernel, expand",
+            ),
+            (
+                |h| h.candidates[1].choices[0] = vec![5.0, 3.0],
+                "candidate[1].choices.kernel: [5.0, 3.0] is not a list of numbers, smallest first, each once",
+            ),
+            (
+                |h| h.stages[0].widths = vec![16, 16],
+                "stage[0].widths: [16, 16] is not a list of positive numbers, smallest first, each once",
+            ),
+            (
+                |h| h.stages[0].window = 4,
+                "stage[0].window: 4 is not between 1 and the number of widths, 3",
+            ),
+            (
+                |h| h.stages[0].depths = [2, 1],
+                "stage[0].depths: [2, 1] is not a fewest and a most number of blocks, from 1",
+            ),
+            (|h| h.head[0].width = 11, "head[0].width: 11 is not the number of classes, 10"),
+        ];
+        for (spoil, message) in faults {
+            let mut hyperspace = testing::hyperspace();
+            spoil(&mut hyperspace);
+            let name = hyperspace.name.clone();
+            let error = hyperspace.validate(&operators()).unwrap_err();
+            assert_eq!(error.to_string(), format!("hyperspace `{name}`: {message}"));
+        }
+    }
+}

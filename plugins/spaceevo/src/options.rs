@@ -1,0 +1,22 @@
+//! Options of scorers and strategies, as fields of a study file.
+
+use serde::de::DeserializeOwned;
+use spacewright_core::score::ScoreError;
+
+/// Reads options; nothing means the defaults.
+pub(crate) fn read<T: DeserializeOwned + Default>(
+    owner: &str,
+    options: &serde_json::Value,
+) -> Result<T, ScoreError> {
+    if options.is_null() {
+        return Ok(T::default());
+    }
+    serde_json::from_value(options.clone())
+        .map_err(|error| ScoreError { reason: format!("options of `{owner}`: {error}") })
+}
+
+/// An error about one option.
+pub(crate) fn wrong(owner: &str, option: &str, found: impl ToString, allowed: &str) -> ScoreError {
+    let found = found.to_string();
+    ScoreError { reason: format!("options of `{owner}`: {option} = {found}; allowed is {allowed}") }
+}

@@ -1,0 +1,196 @@
+//! Folders of published tables: one file `<stage>_<block>_<window>.csv` per cell.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use rayon::prelude::*;
+use spacewright_core::{
+    operators::Operators,
+    quality::{
+        Cell, Counter, PublishedRow, QualityTables, TableError, read_published, table_of_published,
+    },
+    space::{Hyperspace, Space},
+};
+use thiserror::Error;
+
+/// Name of the loss and latency columns of published tables.
+pub const PUBLISHED: &str = "published";
+
+/// Why published tables cannot be read or checked.
+#[derive(Debug, Error)]
+pub enum PublishedError {
+    /// A file cannot be opened.
+    #[error("cannot read {}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A file says something impossible.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// A row's graph cannot be built.
+    #[error("{file}, line {line}: {reason}")]
+    Graph {
+        /// The file.
+        file: String,
+        /// Counted from 1.
+        line: usize,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// The cells of a hyperspace, each once.
+pub fn all_cells(hyperspace: &Hyperspace) -> BTreeSet<Cell> {
+    let mut cells = BTreeSet::new();
+    for (stage, of) in hyperspace.stages.iter().enumerate() {
+        for block in 0..hyperspace.candidates.len() {
+            cells.extend((0..of.windows()).map(|window| Cell { stage, block, window }));
+        }
+    }
+    cells
+}
+
+/// The cells that these spaces need.
+pub fn cells_of<'a>(spaces: impl IntoIterator<Item = &'a Space>) -> BTreeSet<Cell> {
+    let cells = |space: &'a Space| {
+        let choices = space.blocks.iter().zip(&space.windows).enumerate();
+        choices.map(|(stage, (&block, &window))| Cell { stage, block, window })
+    };
+    spaces.into_iter().flat_map(cells).collect()
+}
+
+/// Reads the tables of these cells. `folder` holds the files, or a folder of the hyperspace's
+/// name that does.
+pub fn read_tables(
+    folder: &Path,
+    hyperspace: &Hyperspace,
+    cells: &BTreeSet<Cell>,
+) -> Result<QualityTables, PublishedError> {
+    let folder = table_folder(folder, hyperspace);
+    let cells: Vec<Cell> = cells.iter().copied().collect();
+    let table = |cell: &Cell| {
+        let (_, rows) = read_cell(&folder, hyperspace, *cell)?;
+        Ok((*cell, table_of_published(rows, PUBLISHED, PUBLISHED)))
+    };
+    let cells = cells.par_iter().map(table).collect::<Result<_, PublishedError>>()?;
+    Ok(QualityTables { cells })
+}
+
+fn table_folder(folder: &Path, hyperspace: &Hyperspace) -> PathBuf {
+    let inner = folder.join(&hyperspace.name);
+    if inner.is_dir() { inner } else { folder.to_owned() }
+}
+
+fn read_cell(
+    folder: &Path,
+    hyperspace: &Hyperspace,
+    cell: Cell,
+) -> Result<(String, Vec<PublishedRow>), PublishedError> {
+    let stage = &hyperspace.stages[cell.stage].name;
+    let file = format!("{stage}_{}_{}.csv", cell.block, cell.window);
+    let path = folder.join(&file);
+    let text = fs::read_to_string(&path)
+        .map_err(|source| PublishedError::File { path: path.clone(), source })?;
+    let rows = read_published(&file, &text, hyperspace, cell)?;
+    Ok((file, rows))
+}
+
+/// A printed figure that differs from the count of the row's graph.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Mismatch {
+    /// File of the row.
+    pub file: String,
+    /// Counted from 1.
+    pub line: usize,
+    /// Which figure.
+    pub figure: &'static str,
+    /// In millions, as printed.
+    pub printed: f64,
+    /// Of the graph; three scalars per convolution included for parameters.
+    pub counted: u64,
+}
+
+/// How many rows agree with the counts of their graphs.
+#[derive(Debug, Clone, PartialEq, Default, serde::Serialize)]
+pub struct TableCheck {
+    /// Files read.
+    pub files: usize,
+    /// Rows read.
+    pub rows: usize,
+    /// Rows whose multiply-adds agree, up to printing and accumulated rounding.
+    pub macs_equal: usize,
+    /// Rows whose parameters agree, likewise.
+    pub params_equal: usize,
+    /// All that differ, in the order of files and lines.
+    pub mismatches: Vec<Mismatch>,
+}
+
+/// Compares every row of a folder of published tables with the counts of its graph.
+pub fn check_tables(
+    folder: &Path,
+    hyperspace: &Hyperspace,
+    operators: &Operators,
+) -> Result<TableCheck, PublishedError> {
+    let folder = table_folder(folder, hyperspace);
+    let cells: Vec<Cell> = all_cells(hyperspace).into_iter().collect();
+    // Cells of one stage and block share most of their blocks.
+    let groups: Vec<&[Cell]> =
+        cells.chunk_by(|a, b| (a.stage, a.block) == (b.stage, b.block)).collect();
+    let checks: Vec<TableCheck> = groups
+        .par_iter()
+        .map(|cells| check_cells(&folder, hyperspace, operators, cells))
+        .collect::<Result<_, _>>()?;
+    Ok(checks.into_iter().fold(TableCheck::default(), |mut sum, check| {
+        sum.files += check.files;
+        sum.rows += check.rows;
+        sum.macs_equal += check.macs_equal;
+        sum.params_equal += check.params_equal;
+        sum.mismatches.extend(check.mismatches);
+        sum
+    }))
+}
+
+fn check_cells(
+    folder: &Path,
+    hyperspace: &Hyperspace,
+    operators: &Operators,
+    cells: &[Cell],
+) -> Result<TableCheck, PublishedError> {
+    let mut check = TableCheck::default();
+    let Some(first) = cells.first() else { return Ok(check) };
+    let mut counter = Counter::new(operators, hyperspace, first.stage, first.block);
+    for cell in cells {
+        let (file, rows) = read_cell(folder, hyperspace, *cell)?;
+        check.files += 1;
+        check.rows += rows.len();
+        for (index, row) in rows.iter().enumerate() {
+            let line = index + 1;
+            let counts = counter.counts(row.input_width, row.resolution, &row.sub_stage).map_err(
+                |error| PublishedError::Graph {
+                    file: file.clone(),
+                    line,
+                    reason: error.to_string(),
+                },
+            )?;
+            let mut judge = |agrees: bool, figure, printed, counted| {
+                if !agrees {
+                    let file = file.clone();
+                    check.mismatches.push(Mismatch { file, line, figure, printed, counted });
+                }
+                usize::from(agrees)
+            };
+            let params = counts.params + 3 * counts.convolutions;
+            let macs_equal = judge(counts.macs_agree(row), "macs", row.macs_m, counts.macs);
+            let params_equal = judge(counts.params_agree(row), "params", row.params_m, params);
+            check.macs_equal += macs_equal;
+            check.params_equal += params_equal;
+        }
+    }
+    Ok(check)
+}

@@ -1,0 +1,196 @@
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use spacewright_core::{
+    graph::GraphHash,
+    operators::BlockConfig,
+    quality::{Cell, FixedLatency, HeadRow, QualityRow, QualityTables, StageTable, StemRow},
+    space::{BlockChoice, Hyperspace, SubStage},
+};
+
+use super::*;
+use crate::{hyperspaces::built_in, published::all_cells};
+
+fn hyperspace() -> Hyperspace {
+    let mut hyperspace = built_in("mini").unwrap();
+    hyperspace.candidates.truncate(2);
+    hyperspace.stages.truncate(2);
+    hyperspace
+}
+
+/// One row per input and output width. Loss and latency are functions of the two widths.
+fn table(hyperspace: &Hyperspace, cell: Cell) -> StageTable {
+    let mut table = StageTable::default();
+    let mut loss = Vec::new();
+    let mut latency = Vec::new();
+    for &input_width in hyperspace.input_widths(cell.stage) {
+        for &width in hyperspace.stages[cell.stage].window_widths(cell.window) {
+            let block = BlockChoice { width, config: BlockConfig::default() };
+            table.rows.push(QualityRow {
+                input_width,
+                resolution: 32,
+                sub_stage: SubStage { blocks: vec![block] },
+                graph: GraphHash(String::new()),
+                macs: 0,
+                params: 0,
+            });
+            loss.push(1.0 / width as f64 + cell.block as f64);
+            latency.push((input_width * width) as f64 / 1000.0);
+        }
+    }
+    table.loss.insert("int8".into(), loss);
+    table.latency_ms.insert("cpu".into(), latency);
+    table
+}
+
+fn problem(composition: Composition) -> ScoreProblem {
+    let hyperspace = hyperspace();
+    let cells = all_cells(&hyperspace).into_iter();
+    let cells = cells.map(|cell| (cell, table(&hyperspace, cell))).collect();
+    ScoreProblem {
+        hyperspace,
+        tables: QualityTables { cells },
+        fixed: FixedLatency::PerResolution(BTreeMap::from([(32, 1.0)])),
+        scheme: "int8".into(),
+        target: "cpu".into(),
+        constraints_ms: vec![100.0],
+        composition,
+    }
+}
+
+fn space(text: &str) -> Space {
+    Space::parse(text, &hyperspace()).unwrap()
+}
+
+fn score(problem: ScoreProblem, options: Value, text: &str) -> Result<SpaceScore, ScoreError> {
+    Ok(QtScore.prepare(problem, &options)?.score(&[space(text)], 3)?.remove(0))
+}
+
+#[test]
+fn the_best_subnets_within_the_limit_are_averaged() {
+    // Widths 16 → {16, 24} → {24, 32}; stem and head 1 ms. Drawn often enough, the best is
+    // 16 → 24 → 32 (2.152 ms), then 16 → 16 → 32 or 16 → 24 → 24.
+    let consistent = |limit: f64| {
+        let mut problem = problem(Composition::Consistent);
+        problem.constraints_ms = vec![limit];
+        score(problem, json!({ "draws": 4000 }), "mini-00-00").unwrap().constraints[0]
+    };
+    let all = consistent(3.0);
+    assert_eq!(all.feasible, 1.0);
+    assert_eq!(all.penalty, 1.0);
+    let exact = |loss: f64| loss * 50.0 / (50.0 + 1e-5);
+    assert!((all.loss - exact(1.0 / 24.0 + 1.0 / 32.0)).abs() < 1e-12);
+    assert!((all.score - 1.0 / all.loss).abs() < 1e-12);
+    let some = consistent(1.8);
+    assert!((some.feasible - 0.5).abs() < 0.05, "{}", some.feasible);
+    assert!((some.loss - exact(1.0 / 16.0 + 1.0 / 32.0)).abs() < 1e-12);
+    let none = consistent(1.0);
+    assert_eq!((none.feasible, none.loss), (0.0, 1e5));
+    assert!((none.penalty - (0.08f64 / 1e-5).powf(0.01)).abs() < 1e-12);
+}
+
+#[test]
+fn independent_composition_ignores_input_widths() {
+    let mut problem = problem(Composition::Independent);
+    // 16 → 16 (0.256 ms), then 16 → 24 (0.384 ms), although the stage before may end in 24.
+    problem.constraints_ms = vec![1.7];
+    let part = score(problem, Value::Null, "mini-00-00").unwrap().constraints[0];
+    // (16,24) with each of the two rows of stage 1; (16,32) and (24,24) with the first only.
+    assert!((part.feasible - 2.0 / 12.0).abs() < 0.01, "{}", part.feasible);
+}
+
+#[test]
+fn stem_and_head_are_counted_where_they_are_predicted() {
+    let mut problem = problem(Composition::Consistent);
+    let stem = vec![StemRow { width: 16, resolution: 32, latency_ms: 2.0 }];
+    let head = |width: usize| HeadRow { width, resolution: 32, latency_ms: width as f64 };
+    problem.fixed = FixedLatency::Predicted { stem, head: vec![head(24), head(32)] };
+    problem.constraints_ms = vec![30.0];
+    let part = score(problem.clone(), Value::Null, "mini-00-00").unwrap().constraints[0];
+    assert!((part.feasible - 0.5).abs() < 0.01, "{}", part.feasible);
+    let error = score(problem, Value::Null, "mini-00-01").unwrap_err();
+    assert_eq!(error.to_string(), "no latency of the head behind width 40 at resolution 32");
+}
+
+#[test]
+fn scores_depend_on_the_seed_alone() {
+    let text = "mini-01-10";
+    for composition in [Composition::Consistent, Composition::Independent] {
+        let mut problem = problem(composition);
+        problem.constraints_ms = vec![1.9, 2.1];
+        let prepared = QtScore.prepare(problem, &json!({ "draws": 1000 })).unwrap();
+        let alone = prepared.score(&[space(text)], 3).unwrap();
+        let among = prepared.score(&[space("mini-11-11"), space(text)], 3).unwrap();
+        assert_eq!(alone[0], among[1]);
+        let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        assert_eq!(alone, one_thread.install(|| prepared.score(&[space(text)], 3)).unwrap());
+        assert_ne!(alone, prepared.score(&[space(text)], 4).unwrap());
+        assert_ne!(alone[0].constraints[0].feasible, alone[0].constraints[1].feasible);
+    }
+}
+
+#[test]
+fn weights_scale_the_contributions() {
+    let mut problem = problem(Composition::Consistent);
+    problem.constraints_ms = vec![50.0, 100.0];
+    let plain = score(problem.clone(), Value::Null, "mini-00-00").unwrap();
+    let weighted = score(problem, json!({ "weights": [0.0, 2.0] }), "mini-00-00").unwrap();
+    assert_eq!(weighted.constraints[0].score, 0.0);
+    assert_eq!(weighted.score, 2.0 * plain.constraints[1].score);
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let check = |spoil: fn(&mut ScoreProblem), options: Value, message: &str| {
+        let mut problem = problem(Composition::Consistent);
+        spoil(&mut problem);
+        assert_eq!(score(problem, options, "mini-00-00").unwrap_err().to_string(), message);
+    };
+    const FIRST: Cell = Cell { stage: 0, block: 0, window: 0 };
+    const SECOND: Cell = Cell { stage: 1, block: 0, window: 0 };
+    check(
+        |p| drop(p.tables.cells.remove(&SECOND)),
+        Value::Null,
+        "space mini-00-00 needs a quality table of stage `stage2`, block 0, window 0, which is \
+         missing",
+    );
+    check(
+        |p| {
+            let table = p.tables.cells.get_mut(&SECOND).unwrap();
+            table
+                .rows
+                .iter_mut()
+                .filter(|row| row.input_width == 24)
+                .for_each(|row| row.input_width = 32);
+        },
+        Value::Null,
+        "space mini-00-00: stage `stage2`, block 0, window 0 has no row of input width 24 at \
+         resolution 32",
+    );
+    check(
+        |p| p.tables.cells.get_mut(&FIRST).unwrap().rows[1].input_width = 17,
+        Value::Null,
+        "stage `stage1`, block 0, window 0: row 2: input width 17 is not of the hyperspace",
+    );
+    check(
+        |p| p.scheme = "int4".into(),
+        Value::Null,
+        "stage `stage1`, block 0, window 0: no loss column `int4`; there is int8",
+    );
+    check(
+        |p| p.fixed = FixedLatency::PerResolution(BTreeMap::new()),
+        Value::Null,
+        "no latency of stem and head at resolution 32",
+    );
+    check(
+        |p| p.constraints_ms = vec![],
+        Value::Null,
+        "latency limits []; needed is at least one, above 0 ms",
+    );
+    check(|_| (), json!({ "t": 0.0 }), "options of `q-t`: t = 0; allowed is above 0, at most 1");
+    check(
+        |_| (),
+        json!({ "weights": [1.0, 2.0] }),
+        "options of `q-t`: weights = [1.0, 2.0]; allowed is 1 numbers from 0, one per latency limit",
+    );
+}

@@ -1,0 +1,45 @@
+//! Random search: the baseline that every other strategy has to beat.
+
+use rand::SeedableRng;
+use rand_pcg::Pcg64Mcg;
+use serde::Deserialize;
+use spacewright_core::{
+    score::{PreparedScorer, ScoreError},
+    search::{ScoredSpace, SearchBudget, SearchProgress, Strategy},
+    space::Hyperspace,
+};
+
+use crate::{evolution::History, options, seen::Seen};
+
+/// Scores spaces drawn uniformly, none twice.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Random;
+
+/// Random search has no options.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct NoOptions {}
+
+impl Strategy for Random {
+    fn name(&self) -> &str {
+        "random"
+    }
+
+    fn search(
+        &self,
+        hyperspace: &Hyperspace,
+        scorer: &dyn PreparedScorer,
+        budget: &SearchBudget,
+        options: &serde_json::Value,
+        progress: &mut SearchProgress<'_>,
+    ) -> Result<Vec<ScoredSpace>, ScoreError> {
+        let _: NoOptions = options::read(self.name(), options)?;
+        let rng = &mut Pcg64Mcg::seed_from_u64(budget.seed);
+        let mut seen = Seen::default();
+        let draws = (0..budget.evaluations).map_while(|_| seen.draw(hyperspace, rng));
+        let spaces = draws.collect();
+        let mut history = History::new(scorer, budget.seed, progress);
+        history.score(spaces)?;
+        Ok(history.best_first())
+    }
+}
