@@ -122,7 +122,7 @@ impl Tables {
             reached.sort_unstable();
             reached.dedup();
             let place = || format!("space {space}: {}", name(&self.hyperspace, cell));
-            let mut next = Vec::new();
+            let mut next: Vec<Row> = Vec::new();
             if composition == Composition::Independent {
                 next.extend(table.at_resolution(fixed.index));
                 if next.is_empty() {

@@ -92,11 +92,11 @@ fn the_best_subnets_within_the_limit_are_averaged() {
 #[test]
 fn independent_composition_ignores_input_widths() {
     let mut problem = problem(Composition::Independent);
-    // 16 → 16 (0.256 ms), then 16 → 24 (0.384 ms), although the stage before may end in 24.
-    problem.constraints_ms = vec![1.7];
+    problem.constraints_ms = vec![1.77];
     let part = score(problem, Value::Null, "mini-00-00").unwrap().constraints[0];
-    // (16,24) with each of the two rows of stage 1; (16,32) and (24,24) with the first only.
-    assert!((part.feasible - 2.0 / 12.0).abs() < 0.01, "{}", part.feasible);
+    // 0.77 ms for 16 → 16 (0.256 ms) and then 16 → 24 (0.384 ms) or 16 → 32 (0.512 ms), or for
+    // 16 → 24 (0.384 ms) and then 16 → 24, which does not fit behind it.
+    assert!((part.feasible - 3.0 / 12.0).abs() < 0.01, "{}", part.feasible);
 }
 
 #[test]
