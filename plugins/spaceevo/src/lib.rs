@@ -1,10 +1,29 @@
 //! The SpaceEvo method (ICCV 2023, arXiv 2303.08308; public repository microsoft/Moonlit): its
-//! hyperspaces as data, the Q-T score, and the search for spaces.
+//! hyperspaces as data, the Q-T score, the search for spaces, and the steps of a study.
 
+mod accuracy;
 pub mod evolution;
 pub mod hyperspaces;
 mod options;
+mod parts;
 pub mod published;
 pub mod qt_score;
 pub mod random;
+mod rows;
 mod seen;
+mod settings;
+mod steps;
+mod subnet_search;
+
+use std::sync::Arc;
+
+use spacewright_core::method::Method;
+
+pub use steps::SpaceEvo;
+
+/// The method of this crate.
+pub fn methods() -> Vec<Arc<dyn Method>> {
+    vec![Arc::new(SpaceEvo)]
+}
+
+spacewright_sdk::register!("spaceevo", Methods, methods);

@@ -11,7 +11,7 @@ use spacewright_core::{
     space::{ElasticStage, MutationRates, Subnet},
 };
 
-use crate::{rows, steps::search::Stop};
+use crate::rows;
 
 /// What is looked for.
 #[derive(Debug)]
@@ -40,6 +40,36 @@ pub struct Found {
 pub struct Range {
     pub fastest_ms: f64,
     pub slowest_ms: f64,
+}
+
+/// Why no subnet was found.
+#[derive(Debug)]
+pub enum Stop {
+    /// No subnet of the space is within the budget.
+    Infeasible(Range),
+    /// Something else went wrong.
+    Step(StepError),
+}
+
+impl From<StepError> for Stop {
+    fn from(error: StepError) -> Self {
+        Self::Step(error)
+    }
+}
+
+impl Stop {
+    /// As the end of a step.
+    pub fn into_step_error(self, budget_ms: f64) -> StepError {
+        match self {
+            Self::Step(error) => error,
+            Self::Infeasible(Range { fastest_ms, slowest_ms }) => StepError::Study {
+                message: format!("no subnet of the space takes at most {budget_ms:.3} ms"),
+                hint: format!(
+                    "its subnets take {fastest_ms:.3} to {slowest_ms:.3} ms: set `budgets` of [measure] within"
+                ),
+            },
+        }
+    }
 }
 
 type Ask<'a> = dyn FnMut(&[Subnet]) -> Result<Vec<f64>, StepError> + 'a;

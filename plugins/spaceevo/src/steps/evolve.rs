@@ -36,10 +36,10 @@ pub struct Evolved {
 
 pub fn run(context: &dyn StepContext) -> Result<(), StepError> {
     let settings: EvolveSettings = settings::of(context, "evolve")?;
-    let work = |_: &_, monitor: &dyn Monitor| {
+    let work = Task::new("space", |_, monitor| {
         Ok(serde_json::to_value(evolve(context, &settings, monitor)?)?)
-    };
-    context.tasks(vec![Task::new("space", work)], 1)?;
+    });
+    context.tasks(vec![work], 1)?;
     let evolved: Evolved = super::result(context, "evolve/space")?;
     let best = &evolved.best[0];
     context.say(&format!("space: {} (score {:.4})", best.space, best.score.score));

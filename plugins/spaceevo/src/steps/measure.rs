@@ -40,8 +40,8 @@ pub struct PartsCheck {
 
 pub fn run(context: &dyn StepContext) -> Result<(), StepError> {
     let settings: MeasureSettings = settings::of(context, "measure")?;
-    let work = |_: &_, _: &_| Ok(serde_json::to_value(measure(context, &settings)?)?);
-    context.tasks(vec![Task::new("latency", work)], 1)?;
+    let work = Task::new("latency", |_, _| Ok(serde_json::to_value(measure(context, &settings)?)?));
+    context.tasks(vec![work], 1)?;
     let measured: Measured = super::result(context, "measure/latency")?;
     let budgets: Vec<String> = measured.budgets_ms.iter().map(|ms| format!("{ms:.3} ms")).collect();
     context.say(&format!("latency budgets: {}", budgets.join(", ")));

@@ -12,7 +12,7 @@ use crate::{
     accuracy::Accuracies,
     parts::{self, PartLatencies},
     settings::{self, SearchSettings},
-    subnet_search::{Found, Problem, Range, search},
+    subnet_search::{Found, Problem, search},
 };
 
 /// The subnet found for one budget.
@@ -104,33 +104,4 @@ fn latencies_of(
     let parts: Vec<_> = subnets.iter().map(parts).collect::<Result<_, _>>()?;
     known.ask(context, parts.iter().flatten())?;
     Ok(parts.iter().map(|parts| known.sum(parts).unwrap_or(f64::NAN)).collect())
-}
-
-/// Why no subnet was found.
-#[derive(Debug)]
-pub enum Stop {
-    /// No subnet of the space is within the budget.
-    Infeasible(Range),
-    /// Something else went wrong.
-    Step(StepError),
-}
-
-impl From<StepError> for Stop {
-    fn from(error: StepError) -> Self {
-        Self::Step(error)
-    }
-}
-
-impl Stop {
-    fn into_step_error(self, budget_ms: f64) -> StepError {
-        match self {
-            Self::Step(error) => error,
-            Self::Infeasible(Range { fastest_ms, slowest_ms }) => StepError::Study {
-                message: format!("no subnet of the space takes at most {budget_ms:.3} ms"),
-                hint: format!(
-                    "its subnets take {fastest_ms:.3} to {slowest_ms:.3} ms: set `budgets` of [measure] within"
-                ),
-            },
-        }
-    }
 }
