@@ -43,7 +43,8 @@ impl<'a> Accuracies<'a> {
         let failed = |error| StepError::Failed(format!("{}: {error}", path.display()));
         let mut whole: Vec<_> = known.iter().collect();
         whole.sort_by(|a, b| a.0.cmp(b.0));
-        let text: String = whole.iter().map(|entry| format!("{}\n", serde_json::json!(entry))).collect();
+        let text: String =
+            whole.iter().map(|entry| format!("{}\n", serde_json::json!(entry))).collect();
         fs::write(&path, text).map_err(failed)?;
         let log = OpenOptions::new().append(true).open(&path).map_err(failed)?;
         Ok(Self { known, log, trainer, train, job, workers: workers.max(1) })
@@ -59,7 +60,9 @@ impl<'a> Accuracies<'a> {
         let mut new: Vec<(String, &Subnet)> = Vec::new();
         for subnet in subnets {
             let encoding = subnet.to_string();
-            if !self.known.contains_key(&encoding) && !new.iter().any(|(known, _)| *known == encoding) {
+            if !self.known.contains_key(&encoding)
+                && !new.iter().any(|(known, _)| *known == encoding)
+            {
                 new.push((encoding, subnet));
             }
         }
@@ -69,7 +72,9 @@ impl<'a> Accuracies<'a> {
             }
             for (encoding, accuracy) in self.compute(batch)? {
                 let line = format!("{}\n", serde_json::json!([encoding, accuracy]));
-                self.log.write_all(line.as_bytes()).map_err(|e| StepError::Failed(e.to_string()))?;
+                self.log
+                    .write_all(line.as_bytes())
+                    .map_err(|e| StepError::Failed(e.to_string()))?;
                 self.known.insert(encoding, accuracy);
             }
             let best = self.known.values().copied().fold(0.0, f64::max);

@@ -6,7 +6,10 @@ use spacewright_core::{
     graph::{Graph, GraphHash, Shape},
     latency::{LatencyQuery, Position, Precision},
     method::{Parts, StepContext, StepError},
-    space::{ElasticStage, Hyperspace, SubStage, Subnet, head_segments, network, stage_blocks, subnet_segments},
+    space::{
+        ElasticStage, Hyperspace, SubStage, Subnet, head_segments, network, stage_blocks,
+        subnet_segments,
+    },
 };
 
 /// A part of a network.
@@ -51,7 +54,12 @@ pub fn query(graph: Graph, position: Position, precision: Precision) -> LatencyQ
 }
 
 /// Shape that enters choice stage `stage`, or the head where `stage` is their number.
-pub fn stage_input(hyperspace: &Hyperspace, stage: usize, width: usize, resolution: usize) -> Shape {
+pub fn stage_input(
+    hyperspace: &Hyperspace,
+    stage: usize,
+    width: usize,
+    resolution: usize,
+) -> Shape {
     Shape::square(width, resolution.div_ceil(hyperspace.input_stride(stage)))
 }
 
@@ -107,8 +115,10 @@ pub fn subnet_parts(
 ) -> Result<Vec<Part>, StepError> {
     let stem = parts.hyperspace.stem.len();
     let mut all = stem_parts(parts, &stages[..stem], &subnet.stages[..stem], subnet.resolution)?;
-    let mut width = subnet.stages[..stem].iter().rev().find_map(SubStage::width).unwrap_or_default();
-    for (index, (stage, sub_stage)) in stages[stem..].iter().zip(&subnet.stages[stem..]).enumerate() {
+    let mut width =
+        subnet.stages[..stem].iter().rev().find_map(SubStage::width).unwrap_or_default();
+    for (index, (stage, sub_stage)) in stages[stem..].iter().zip(&subnet.stages[stem..]).enumerate()
+    {
         let input = stage_input(&parts.hyperspace, index, width, subnet.resolution);
         let blocks = stage_blocks(&parts.operators, stage, sub_stage, input)?;
         all.extend(blocks.into_iter().map(|graph| (graph, Position::Inside)));

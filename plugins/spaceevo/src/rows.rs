@@ -27,7 +27,13 @@ pub fn rng(seed: u64, purpose: &[usize]) -> Pcg64Mcg {
 /// The rows of all windows of (stage, block): for each window, input width and resolution `count`
 /// sub-stages, drawn with a fixed seed. Output widths of the last block take turns, so that every
 /// width that a window holds is reached.
-pub fn rows(hyperspace: &Hyperspace, stage: usize, block: usize, count: usize, seed: u64) -> Vec<Row> {
+pub fn rows(
+    hyperspace: &Hyperspace,
+    stage: usize,
+    block: usize,
+    count: usize,
+    seed: u64,
+) -> Vec<Row> {
     let mut rng = rng(seed, &[stage, block]);
     let mut rows = Vec::new();
     for window in 0..hyperspace.stages[stage].windows() {

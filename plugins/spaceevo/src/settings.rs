@@ -200,7 +200,10 @@ const SECTIONS: &[(&str, &str, Fields)] = &[
         "measure",
         "Latency of the blocks that the quality tables hold, and the latency budgets",
         &[
-            ("budgets", "latency budgets: { ms = 1.5 }, or { quantile = 0.2 } of the hyperspace's own latencies"),
+            (
+                "budgets",
+                "latency budgets: { ms = 1.5 }, or { quantile = 0.2 } of the hyperspace's own latencies",
+            ),
             ("rows", "rows per table for each input width and resolution"),
             ("stem_rows", "most sub-stages of the stem to measure"),
             ("subnets", "random subnets that make up the latency distribution"),
@@ -218,7 +221,10 @@ const SECTIONS: &[(&str, &str, Fields)] = &[
             ("widths", "output width of each stage; empty: twice the hyperspace's largest"),
             ("depths", "blocks of each stage; empty: the hyperspace's largest"),
             ("phase", PHASE),
-            ("augmentation", "`flip`: mirror every second image; `shift`: move by up to so many pixels"),
+            (
+                "augmentation",
+                "`flip`: mirror every second image; `shift`: move by up to so many pixels",
+            ),
             ("label_smoothing", "share of the label that is spread over all classes"),
             ("distil_images", "training images whose features are kept"),
             ("judge_images", "held-out images whose features are kept"),
@@ -242,7 +248,10 @@ const SECTIONS: &[(&str, &str, Fields)] = &[
             ("strategy", "how to walk through spaces"),
             ("strategy_options", "options of the strategy"),
             ("evaluations", "spaces to score; the random search beside it gets as many"),
-            ("composition", "`consistent`: widths of neighbouring stages match; `independent`: as published"),
+            (
+                "composition",
+                "`consistent`: widths of neighbouring stages match; `independent`: as published",
+            ),
         ],
     ),
     (
@@ -251,8 +260,14 @@ const SECTIONS: &[(&str, &str, Fields)] = &[
         &[
             ("fp32", PHASE),
             ("int8", PHASE),
-            ("teacher_share", "share of the teacher in the loss of the largest subnet, from 0 to 1"),
-            ("augmentation", "`flip`: mirror every second image; `shift` must stay 0, as the teacher's logits are kept"),
+            (
+                "teacher_share",
+                "share of the teacher in the loss of the largest subnet, from 0 to 1",
+            ),
+            (
+                "augmentation",
+                "`flip`: mirror every second image; `shift` must stay 0, as the teacher's logits are kept",
+            ),
             ("checkpoint_steps", "steps between checkpoints"),
         ],
     ),
@@ -271,8 +286,14 @@ const SECTIONS: &[(&str, &str, Fields)] = &[
         "export",
         "Model files, verified on the test set",
         &[
-            ("calibration_images", "training images for the final recalibration and for post-training quantization"),
-            ("check_images", "test images on which every operator is checked against the integer executor"),
+            (
+                "calibration_images",
+                "training images for the final recalibration and for post-training quantization",
+            ),
+            (
+                "check_images",
+                "test images on which every operator is checked against the integer executor",
+            ),
             ("post_training", "quantizer whose network stands beside the trained one"),
         ],
     ),
@@ -362,8 +383,9 @@ pub fn check(section: &str, given: &Value) -> Result<Value, StepError> {
             positive(&[("evaluations", s.evaluations)])
         }),
         "train" => valid::<TrainSettings>(section, &value, |s| {
-            let shift = (s.augmentation.shift > 0)
-                .then(|| "`augmentation.shift` must be 0: the teacher's logits are cached".to_owned());
+            let shift = (s.augmentation.shift > 0).then(|| {
+                "`augmentation.shift` must be 0: the teacher's logits are cached".to_owned()
+            });
             share("teacher_share", s.teacher_share)
                 .or(shift)
                 .or_else(|| positive(&[("fp32.batch", s.fp32.batch), ("int8.batch", s.int8.batch)]))
@@ -457,7 +479,10 @@ mod tests {
     fn wrong_fields_are_named() {
         let message = |section: &str, given: Value| check(section, &given).unwrap_err().to_string();
         assert!(message("train", json!({ "tecaher_share": 1 })).contains("`tecaher_share`"));
-        assert!(message("search", json!({ "slack": 2.0 })).contains("`slack` = 2 is not between 0 and 1"));
+        assert!(
+            message("search", json!({ "slack": 2.0 }))
+                .contains("`slack` = 2 is not between 0 and 1")
+        );
         assert!(message("measure", json!({ "budgets": [] })).contains("`budgets` is empty"));
         assert!(message("nonsense", json!({})).contains("no section `[nonsense]`"));
     }
@@ -467,7 +492,8 @@ mod tests {
         for section in sections() {
             let all = defaults(&section.name).unwrap();
             let fields: Vec<&String> = all.as_object().unwrap().keys().collect();
-            let mut documented: Vec<&String> = section.fields.iter().map(|field| &field.name).collect();
+            let mut documented: Vec<&String> =
+                section.fields.iter().map(|field| &field.name).collect();
             documented.sort();
             let mut fields = fields.clone();
             fields.sort();

@@ -145,7 +145,11 @@ pub fn search(
         // Nothing uses the budget up: take whatever keeps to it.
         feasible.lowest_ms = 0.0;
         let drawn = problem.random(TRIES * problem.population, &mut rng);
-        feasible.take(extremes.into_iter().chain(drawn).collect(), problem.population, &mut generation)?;
+        feasible.take(
+            extremes.into_iter().chain(drawn).collect(),
+            problem.population,
+            &mut generation,
+        )?;
     }
     if generation.is_empty() {
         return Err(Stop::Infeasible(Range { fastest_ms: ends[0], slowest_ms: ends[1] }));
@@ -174,7 +178,11 @@ pub fn search(
     Ok(Found { subnet, latency_ms, accuracy, evaluations })
 }
 
-fn children(problem: &Problem<'_>, parents: &[(Subnet, f64, f64)], rng: &mut Pcg64Mcg) -> Vec<Subnet> {
+fn children(
+    problem: &Problem<'_>,
+    parents: &[(Subnet, f64, f64)],
+    rng: &mut Pcg64Mcg,
+) -> Vec<Subnet> {
     let child = |index: usize| {
         let parent = &parents[rng.random_range(0..parents.len())].0;
         match parents.choose(rng) {
@@ -211,11 +219,9 @@ mod tests {
             slack: 0.3,
             seed: 1,
         };
-        search(
-            &problem,
-            &mut |subnets| Ok(subnets.iter().map(widths).collect()),
-            &mut |subnets| Ok(subnets.iter().map(expands).collect()),
-        )
+        search(&problem, &mut |subnets| Ok(subnets.iter().map(widths).collect()), &mut |subnets| {
+            Ok(subnets.iter().map(expands).collect())
+        })
     }
 
     #[test]

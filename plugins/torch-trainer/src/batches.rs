@@ -34,11 +34,6 @@ fn tensor(values: &[f32], channels: usize, resolution: usize) -> Tensor {
     Tensor::from_slice(values).view([-1, channels as i64, side, side])
 }
 
-/// Labels of images.
-pub fn labels(set: &ImageSet, indices: &[usize]) -> Tensor {
-    Tensor::from_slice(&set.labels_of(indices))
-}
-
 /// Walks through the trainable images in a new random order each epoch; which images a step gets
 /// depends on the seed and the step's number alone.
 pub struct Sampler {

@@ -188,7 +188,7 @@ impl<'a> Student<'a> {
             for start in (0..calibration).step_by(EVALUATION_BATCH) {
                 let end = (start + EVALUATION_BATCH).min(calibration);
                 let (x, _) = features.batch(&range(start, end));
-                run.forward(&plan, &x, &mut Norm::Record(&mut statistics))?;
+                let _ = run.forward(&plan, &x, &mut Norm::Record(&mut statistics))?;
             }
             let images = features.input.size()[0] as usize;
             let mut sum = 0.0;

@@ -26,17 +26,28 @@ use spacewright_core::train::{
 };
 
 /// The trainer; computes on the CPU.
+///
+/// Teachers and supernets use all threads for one network. Stages are distilled and subnets
+/// evaluated on one thread each, so that several run side by side, and their results do not
+/// depend on the number of threads.
 #[derive(Debug)]
 pub struct TorchTrainer {
     threads: usize,
 }
 
 impl TorchTrainer {
-    /// A trainer that uses so many threads: the setting is global to the process.
+    /// A trainer that uses so many threads.
     pub fn new(threads: usize) -> Self {
-        tch::set_num_threads(threads.max(1) as i32);
         Self { threads: threads.max(1) }
     }
+
+    fn use_all_threads(&self) {
+        tch::set_num_threads(self.threads as i32);
+    }
+}
+
+fn use_one_thread() {
+    tch::set_num_threads(1);
 }
 
 impl Trainer for TorchTrainer {
@@ -52,6 +63,7 @@ impl Trainer for TorchTrainer {
         scratch: &Path,
         monitor: &dyn Monitor,
     ) -> Result<TrainReport, TrainError> {
+        self.use_all_threads();
         teach::teach(context, job, output, scratch, monitor)
     }
 
@@ -62,6 +74,7 @@ impl Trainer for TorchTrainer {
         output: &Path,
         monitor: &dyn Monitor,
     ) -> Result<f64, TrainError> {
+        self.use_all_threads();
         teach::features(context, job, output, monitor)
     }
 
@@ -73,6 +86,7 @@ impl Trainer for TorchTrainer {
         scratch: &Path,
         monitor: &dyn Monitor,
     ) -> Result<DistilReport, TrainError> {
+        use_one_thread();
         distil::distil(context, job, output, scratch, monitor)
     }
 
@@ -85,6 +99,7 @@ impl Trainer for TorchTrainer {
         scratch: &Path,
         monitor: &dyn Monitor,
     ) -> Result<BTreeMap<String, TrainReport>, TrainError> {
+        self.use_all_threads();
         supernet::train(context, job, fp32_output, output, scratch, monitor)
     }
 
@@ -93,6 +108,7 @@ impl Trainer for TorchTrainer {
         context: &TrainContext,
         job: &EvaluateJob,
     ) -> Result<Box<dyn Evaluator>, TrainError> {
+        use_one_thread();
         Ok(Box::new(evaluate::Opened::new(context, job)?))
     }
 }

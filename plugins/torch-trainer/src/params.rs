@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rand::Rng;
+use rand_distr::StandardNormal;
 use spacewright_core::{graph::WeightRole, train::TrainError};
 use tch::{Device, Kind, Tensor};
 
@@ -49,7 +51,6 @@ impl Params {
                 WeightRole::Gamma => Tensor::ones(size, floats),
                 WeightRole::Beta | WeightRole::Bias => Tensor::zeros(size, floats),
                 WeightRole::Weight => {
-                    tch::manual_seed(seed::of(seed, &["init", name]) as i64);
                     let area: usize = shape[2..].iter().product();
                     let fan = if shape.len() == 4 && shape[1] > 1 {
                         shape[0] * area
@@ -57,7 +58,10 @@ impl Params {
                         shape[1] * area
                     };
                     let gain = if shape.len() == 4 { 2.0 } else { 1.0 };
-                    Tensor::randn(size, floats) * (gain / fan as f64).sqrt()
+                    // Not torch's generator: it is shared by all threads.
+                    let normal = seed::rng(seed, &["init", name]).sample_iter(StandardNormal);
+                    let values: Vec<f32> = normal.take(shape.iter().product()).collect();
+                    Tensor::from_slice(&values).view(size.as_slice()) * (gain / fan as f64).sqrt()
                 }
             };
             (name.clone(), value.set_requires_grad(true))

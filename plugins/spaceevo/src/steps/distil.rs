@@ -54,11 +54,14 @@ pub fn run(context: &dyn StepContext) -> Result<(), StepError> {
         };
         let (trainer, train) = (&trainer, &train);
         Task::new(rows::task_name(hyperspace, stage, block), move |files, monitor| {
-            let distilled = match trainer.distil(train, &job, &files.output, &files.scratch, monitor) {
-                Ok(report) => Distilled::Learned(report),
-                Err(error @ TrainError::Diverged { .. }) => Distilled::Diverged(error.to_string()),
-                Err(error) => return Err(error.into()),
-            };
+            let distilled =
+                match trainer.distil(train, &job, &files.output, &files.scratch, monitor) {
+                    Ok(report) => Distilled::Learned(report),
+                    Err(error @ TrainError::Diverged { .. }) => {
+                        Distilled::Diverged(error.to_string())
+                    }
+                    Err(error) => return Err(error.into()),
+                };
             Ok(serde_json::to_value(distilled)?)
         })
     };

@@ -98,14 +98,16 @@ pub fn run(context: &dyn StepContext) -> Result<(), StepError> {
         })
     };
     context.tasks((0..chosen.len()).map(task).collect(), study.threads)?;
-    let measure = Task::new("latency", |_, _| Ok(serde_json::to_value(deployed(context, export, &chosen)?)?));
+    let measure =
+        Task::new("latency", |_, _| Ok(serde_json::to_value(deployed(context, export, &chosen)?)?));
     context.tasks(vec![measure], 1)?;
     for index in 0..chosen.len() {
         let verified: Verified = super::result(context, &format!("export/network-{index}"))?;
         let folder = context.path(&format!("export/network-{index}"))?;
         for precision in [Precision::Int8, Precision::Fp32] {
             let name = file_name(study, index, precision);
-            let bytes = fs::read(folder.join(&name)).map_err(|e| StepError::Failed(e.to_string()))?;
+            let bytes =
+                fs::read(folder.join(&name)).map_err(|e| StepError::Failed(e.to_string()))?;
             context.publish(&name, &bytes)?;
         }
         context.say(&format!(
@@ -157,10 +159,12 @@ impl Export<'_> {
         let float = fold_float(&network.graph, &network.weights)?;
         let model = self.runtime.write_integer(&integer, &info, ModelOutputs::Result)?;
         let float_model = self.runtime.write_float(&float, &info)?;
-        let failed = |e: std::io::Error| StepError::Failed(format!("{}: {e}", files.output.display()));
+        let failed =
+            |e: std::io::Error| StepError::Failed(format!("{}: {e}", files.output.display()));
         fs::create_dir_all(&files.output).map_err(failed)?;
         for (precision, bytes) in [(Precision::Int8, &model), (Precision::Fp32, &float_model)] {
-            fs::write(files.output.join(file_name(self.study, index, precision)), bytes).map_err(failed)?;
+            fs::write(files.output.join(file_name(self.study, index, precision)), bytes)
+                .map_err(failed)?;
         }
         at(1, "test set, as trained")?;
         let trained = evaluator.test_predictions(&chosen.subnet)?;

@@ -66,11 +66,16 @@ fn measure(context: &dyn StepContext, settings: &MeasureSettings) -> Result<Meas
     let stems = stems(study, settings.stem_rows)?;
     let heads = heads(study)?;
     let mut latencies = PartLatencies::default();
-    let all = row_parts.iter().flatten().chain(stems.iter().map(|s| &s.2)).chain(heads.iter().map(|h| &h.2));
+    let all = row_parts
+        .iter()
+        .flatten()
+        .chain(stems.iter().map(|s| &s.2))
+        .chain(heads.iter().map(|h| &h.2));
     latencies.ask(context, all.flatten())?;
 
     let sum = |parts: &Vec<Part>| latencies.sum(parts).unwrap_or(f64::NAN);
-    let rows_ms: Vec<Vec<f64>> = row_parts.iter().map(|rows| rows.iter().map(sum).collect()).collect();
+    let rows_ms: Vec<Vec<f64>> =
+        row_parts.iter().map(|rows| rows.iter().map(sum).collect()).collect();
     let fixed = FixedLatency::Predicted {
         stem: stems
             .iter()
@@ -111,8 +116,10 @@ type Fixed = (usize, usize, Vec<Part>);
 fn stems(study: &Parts, most: usize) -> Result<Vec<Fixed>, StepError> {
     let stages = study.hyperspace.stem_stages();
     let mut rng = rows::rng(study.seed, &[1001]);
-    let mut choices: Vec<Vec<SubStage>> =
-        vec![stages.iter().map(SubStage::smallest).collect(), stages.iter().map(SubStage::largest).collect()];
+    let mut choices: Vec<Vec<SubStage>> = vec![
+        stages.iter().map(SubStage::smallest).collect(),
+        stages.iter().map(SubStage::largest).collect(),
+    ];
     let random = |_| stages.iter().map(|stage| SubStage::random(stage, &mut rng)).collect();
     choices.extend((0..4 * most).map(random).collect::<Vec<_>>());
     let mut distinct: Vec<Vec<SubStage>> = Vec::new();
@@ -163,7 +170,9 @@ fn distribution(
             let window = rng.random_range(0..study.hyperspace.stages[stage].windows());
             let rows = &tables[table].2;
             let fits = |row: &Row| {
-                row.window == window && row.input_width == width && row.resolution == start.resolution
+                row.window == window
+                    && row.input_width == width
+                    && row.resolution == start.resolution
             };
             let fitting: Vec<usize> = (0..rows.len()).filter(|&index| fits(&rows[index])).collect();
             let row = *fitting.choose(rng)?;
@@ -175,7 +184,9 @@ fn distribution(
     };
     let drawn: Option<Vec<f64>> = (0..count).map(|_| one(&mut rng)).collect();
     drawn.ok_or_else(|| {
-        StepError::Failed("the stem's rows reach a width that no row of the first stage takes".into())
+        StepError::Failed(
+            "the stem's rows reach a width that no row of the first stage takes".into(),
+        )
     })
 }
 
@@ -189,9 +200,11 @@ fn check_sums(
     let mut rng = rows::rng(study.seed, &[1003]);
     let mut checks = Vec::new();
     for _ in 0..count {
-        let blocks = hyperspace.stages.iter().map(|_| rng.random_range(0..hyperspace.candidates.len()));
+        let blocks =
+            hyperspace.stages.iter().map(|_| rng.random_range(0..hyperspace.candidates.len()));
         let blocks: Vec<usize> = blocks.collect();
-        let windows = hyperspace.stages.iter().map(|stage| rng.random_range(0..stage.windows())).collect();
+        let windows =
+            hyperspace.stages.iter().map(|stage| rng.random_range(0..stage.windows())).collect();
         let space = Space { hyperspace: hyperspace.name.clone(), blocks, windows };
         let stages = space.elastic_stages(hyperspace);
         let subnet = Subnet::random(&stages, &hyperspace.table_resolutions, &mut rng);

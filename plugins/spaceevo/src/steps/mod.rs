@@ -30,13 +30,14 @@ impl Method for SpaceEvo {
     }
 
     fn steps(&self) -> Vec<StepSpec> {
-        let step = |name: &str, summary: &str, after: &[&str], sections: &[&str], trains| StepSpec {
-            name: name.to_owned(),
-            summary: summary.to_owned(),
-            after: after.iter().map(|name| (*name).to_owned()).collect(),
-            settings: sections.iter().map(|name| (*name).to_owned()).collect(),
-            trains,
-        };
+        let step =
+            |name: &str, summary: &str, after: &[&str], sections: &[&str], trains| StepSpec {
+                name: name.to_owned(),
+                summary: summary.to_owned(),
+                after: after.iter().map(|name| (*name).to_owned()).collect(),
+                settings: sections.iter().map(|name| (*name).to_owned()).collect(),
+                trains,
+            };
         vec![
             step("measure", "measure the blocks of the quality tables", &[], &["measure"], false),
             step("teach", "train the teacher and keep its features", &[], &["teach"], true),
@@ -47,8 +48,20 @@ impl Method for SpaceEvo {
                 &["measure", "distil"],
                 true,
             ),
-            step("evolve", "search for the best space", &["measure", "distil"], &["measure", "evolve"], false),
-            step("train", "train the supernet of the space", &["teach", "distil", "evolve"], &["train"], true),
+            step(
+                "evolve",
+                "search for the best space",
+                &["measure", "distil"],
+                &["measure", "evolve"],
+                false,
+            ),
+            step(
+                "train",
+                "train the supernet of the space",
+                &["teach", "distil", "evolve"],
+                &["train"],
+                true,
+            ),
             step(
                 "search",
                 "search for the best subnet within each budget",

@@ -121,10 +121,15 @@ fn report(context: &dyn StepContext) -> Result<Report, StepError> {
         constraints: scored.score.constraints.clone(),
     };
     let mut other_spaces = vec![row("random search", &evolved.random)];
-    other_spaces.extend(evolved.uniform.iter().map(|scored| row("one block type everywhere", scored)));
-    let errors: Vec<f64> =
-        measured.sum_of_parts.iter().map(|check| check.predicted_ms / check.measured_ms - 1.0).collect();
-    let mean = |values: &mut dyn Iterator<Item = f64>| values.sum::<f64>() / errors.len().max(1) as f64;
+    other_spaces
+        .extend(evolved.uniform.iter().map(|scored| row("one block type everywhere", scored)));
+    let errors: Vec<f64> = measured
+        .sum_of_parts
+        .iter()
+        .map(|check| check.predicted_ms / check.measured_ms - 1.0)
+        .collect();
+    let mean =
+        |values: &mut dyn Iterator<Item = f64>| values.sum::<f64>() / errors.len().max(1) as f64;
     Ok(Report {
         hyperspace: study.hyperspace.name.clone(),
         target: study.target.description().name,

@@ -86,12 +86,20 @@ fn choose(
         slack: settings.slack,
         seed: study.seed,
     };
-    let mut latency = |subnets: &[Subnet]| latencies_of(context, &job.stages, &mut latencies, subnets);
+    let mut latency =
+        |subnets: &[Subnet]| latencies_of(context, &job.stages, &mut latencies, subnets);
     let total = problem.evaluations();
     let mut accuracy = |subnets: &[Subnet]| accuracies.of(subnets, total, monitor);
     let Found { subnet, latency_ms, accuracy, evaluations } =
-        search(&problem, &mut latency, &mut accuracy).map_err(|stop| stop.into_step_error(budget_ms))?;
-    Ok(Chosen { budget_ms, subnet, predicted_ms: latency_ms, held_out_accuracy: accuracy, evaluations })
+        search(&problem, &mut latency, &mut accuracy)
+            .map_err(|stop| stop.into_step_error(budget_ms))?;
+    Ok(Chosen {
+        budget_ms,
+        subnet,
+        predicted_ms: latency_ms,
+        held_out_accuracy: accuracy,
+        evaluations,
+    })
 }
 
 fn latencies_of(

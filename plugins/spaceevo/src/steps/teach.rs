@@ -62,7 +62,9 @@ fn job(study: &Parts, settings: &TeachSettings) -> Result<TeachJob, StepError> {
         length if length == count && !given.contains(&0) => Ok(given.to_vec()),
         length => Err(StepError::Study {
             message: format!("[teach]: `{name}` has {length} entries, or a zero among them"),
-            hint: format!("give one positive number for each of the {count} stages, or leave it empty"),
+            hint: format!(
+                "give one positive number for each of the {count} stages, or leave it empty"
+            ),
         }),
     };
     let largest = |widths: &[usize]| widths.iter().max().copied().unwrap_or_default();
@@ -73,11 +75,13 @@ fn job(study: &Parts, settings: &TeachSettings) -> Result<TeachJob, StepError> {
 
     let mut stages = hyperspace.stem_stages();
     for stage in &mut stages {
-        let width = if settings.stem_width > 0 { settings.stem_width } else { largest(&stage.widths) };
+        let width =
+            if settings.stem_width > 0 { settings.stem_width } else { largest(&stage.widths) };
         stage.widths = vec![width];
         stage.depths = [1, 1];
     }
-    let choices = settings.config.iter().map(|(axis, value)| (axis.clone(), vec![*value])).collect();
+    let choices =
+        settings.config.iter().map(|(axis, value)| (axis.clone(), vec![*value])).collect();
     let candidate =
         Candidate { block: settings.block.clone(), activation: settings.activation, choices };
     for ((stage, width), depth) in hyperspace.stages.iter().zip(widths).zip(depths) {

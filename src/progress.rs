@@ -1,0 +1,151 @@
+//! Progress on standard error: bars on a terminal, plain lines elsewhere.
+
+use std::{
+    collections::HashMap,
+    io::{IsTerminal, Write, stderr},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use spacewright_engine::{Event, Observer, Silent};
+
+/// An observer that suits standard error; silent where `quiet`.
+pub fn observer(quiet: bool) -> Arc<dyn Observer> {
+    if quiet {
+        Arc::new(Silent)
+    } else if stderr().is_terminal() {
+        Arc::new(Bars::new())
+    } else {
+        Arc::new(Lines::default())
+    }
+}
+
+/// Seconds as people say them.
+pub fn duration(seconds: f64) -> String {
+    let whole = seconds.round() as u64;
+    match whole {
+        0..60 => format!("{seconds:.1} s"),
+        60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
+        _ => format!("{} h {:02} min", whole / 3600, whole / 60 % 60),
+    }
+}
+
+fn line(text: &str) {
+    // Standard error may be closed; that is no reason to stop a study.
+    let _ = writeln!(stderr(), "{text}");
+}
+
+fn step_line(event: &Event<'_>) -> Option<String> {
+    Some(match event {
+        Event::StepStarted { step, summary } => format!("{step}: {summary}"),
+        Event::StepSkipped { step, seconds } => {
+            format!("{step}: unchanged, skipped (took {})", duration(*seconds))
+        }
+        Event::StepFinished { step, seconds } => {
+            format!("{step}: finished in {}", duration(*seconds))
+        }
+        Event::Said { line, .. } => format!("  {line}"),
+        _ => return None,
+    })
+}
+
+struct Bars {
+    all: MultiProgress,
+    bars: Mutex<HashMap<String, ProgressBar>>,
+}
+
+impl Bars {
+    fn new() -> Self {
+        let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(5));
+        Self { all, bars: Mutex::default() }
+    }
+
+    fn update(&self, key: &str, done: usize, total: usize, note: String) {
+        const TEMPLATE: &str =
+            "  {prefix:28!} {bar:24} {pos}/{len} {per_sec:>12} left {eta:>4}  {msg}";
+        let mut bars = self.bars.lock().unwrap_or_else(PoisonError::into_inner);
+        let bar = bars.entry(key.to_owned()).or_insert_with(|| {
+            let style = ProgressStyle::with_template(TEMPLATE);
+            let bar = self.all.add(ProgressBar::new(total as u64));
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar.set_prefix(key.to_owned());
+            bar
+        });
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+        bar.set_message(note);
+    }
+
+    fn clear(&self, keep: impl Fn(&str) -> bool) {
+        let mut bars = self.bars.lock().unwrap_or_else(PoisonError::into_inner);
+        bars.retain(|key, bar| {
+            let kept = keep(key);
+            if !kept {
+                bar.finish_and_clear();
+                self.all.remove(bar);
+            }
+            kept
+        });
+    }
+}
+
+impl Observer for Bars {
+    fn event(&self, event: &Event<'_>) {
+        match event {
+            Event::Tasks { step, done, total } if *total > 1 => {
+                self.update(step, *done, *total, "tasks".into());
+            }
+            Event::Progress { step, task, done, total, note } => {
+                let key = if task.is_empty() { step } else { task };
+                self.update(key, *done, *total, (*note).to_owned());
+            }
+            Event::TaskFinished { task, .. } => self.clear(|key| key != *task),
+            Event::StepFinished { .. } | Event::StepStopped { .. } => self.clear(|_| false),
+            _ => {}
+        }
+        if let Some(text) = step_line(event) {
+            let _ = self.all.println(text);
+        }
+    }
+}
+
+/// At most one line of progress in so long.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+#[derive(Default)]
+struct Lines {
+    last: Mutex<Option<Instant>>,
+}
+
+impl Observer for Lines {
+    fn event(&self, event: &Event<'_>) {
+        if let Some(text) = step_line(event) {
+            line(&text);
+        }
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::StepStarted { .. } => *last = Some(Instant::now()),
+            Event::Progress { task, done, total, note, .. }
+                if last.is_none_or(|last| last.elapsed() >= INTERVAL) =>
+            {
+                *last = Some(Instant::now());
+                let task = if task.is_empty() { String::new() } else { format!("{task}: ") };
+                line(&format!("  {task}{done} of {total}, {note}"));
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::duration;
+
+    #[test]
+    fn durations_have_two_parts_at_most() {
+        assert_eq!(duration(3.21), "3.2 s");
+        assert_eq!(duration(75.0), "1 min 15 s");
+        assert_eq!(duration(7320.0), "2 h 02 min");
+    }
+}

@@ -1,0 +1,58 @@
+//! What has to be set up before anything runs: threads that sleep while they wait, logs, and the
+//! built-in plugins.
+
+use std::{
+    env,
+    io::{IsTerminal, stderr},
+};
+
+use tracing_subscriber::EnvFilter;
+
+/// OpenMP reads this when it is loaded, which is before `main`: the program starts itself again.
+#[cfg(all(unix, feature = "torch"))]
+fn wait_passively() {
+    use std::os::unix::process::CommandExt;
+    const POLICY: &str = "OMP_WAIT_POLICY";
+    if env::var_os(POLICY).is_some() {
+        return;
+    }
+    let Ok(program) = env::current_exe() else { return };
+    // Spinning threads slow training down several times where cores are few.
+    let error = std::process::Command::new(program)
+        .args(env::args_os().skip(1))
+        .env(POLICY, "passive")
+        .env("KMP_BLOCKTIME", "0")
+        .exec();
+    tracing::debug!("cannot restart with passive waiting: {error}");
+}
+
+#[cfg(not(all(unix, feature = "torch")))]
+fn wait_passively() {}
+
+/// Prepares the process.
+pub fn prepare(verbose: bool) {
+    wait_passively();
+    let level = if verbose { "debug" } else { "warn" };
+    let filter = env::var("SPACEWRIGHT_LOG").unwrap_or_else(|_| level.into());
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(filter))
+        .with_writer(stderr)
+        .with_ansi(stderr().is_terminal())
+        .without_time()
+        .with_target(false)
+        .init();
+    link_plugins();
+}
+
+/// Names one item of each built-in crate: the linker drops crates that nothing refers to, with
+/// their registrations.
+fn link_plugins() {
+    std::hint::black_box((
+        spacewright_operators_cnn::operator_sets as fn() -> _,
+        spacewright_quantizers::quantizers as fn() -> _,
+        spacewright_spaceevo::methods as fn() -> _,
+        spacewright_host_ort::targets as fn() -> _,
+        #[cfg(feature = "torch")]
+        (spacewright_torch_trainer::trainers as fn(usize) -> _),
+    ));
+}
