@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// Names in a run's folder that are not for results.
-const RESERVED: [&str; 3] = ["objects", "scratch", "lock"];
+const RESERVED: [&str; 5] = ["objects", "scratch", "lock", "study.toml", "study.json"];
 
 /// One run of one step.
 pub(crate) struct Context<'e> {

@@ -95,11 +95,19 @@ pub trait Observer: Send + Sync {
     fn event(&self, event: &Event<'_>);
 }
 
-/// Hears nothing.
+/// Hears nothing, and never asks to stop.
 pub struct Silent;
 
 impl Observer for Silent {
     fn event(&self, _event: &Event<'_>) {}
+}
+
+impl Monitor for Silent {
+    fn progress(&self, _done: usize, _total: usize, _note: &str) {}
+
+    fn cancelled(&self) -> bool {
+        false
+    }
 }
 
 /// The monitor that steps and tasks are handed.

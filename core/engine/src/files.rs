@@ -13,7 +13,7 @@ use crate::error::{AtPath, Result};
 pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
     let mut name = OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".{}", std::process::id()));
+    name.push(".tmp");
     let temporary = path.with_file_name(name);
     let mut file = File::create(&temporary).at(&temporary)?;
     file.write_all(content).at(&temporary)?;

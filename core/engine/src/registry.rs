@@ -132,3 +132,29 @@ impl Registry {
         method, add_method: methods, "method", Arc<dyn Method>;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn linked_plugins_are_found_by_name() {
+        assert_eq!(spacewright_quantizers::quantizers().len(), 2);
+        let registry = Registry::built_in().unwrap();
+        assert!(registry.quantizer("lsq-plus").is_ok());
+        let error = registry.quantizer("lsq-puls").err().unwrap();
+        assert_eq!(error.message, "no quantizer `lsq-puls`; known are lsq-plus, min-max");
+        assert_eq!(error.hint.as_deref(), Some("did you mean `lsq-plus`?"));
+        let error = registry.target("host-ort").err().unwrap();
+        assert_eq!(error.message, "no target `host-ort`; this program has none");
+    }
+
+    #[test]
+    fn the_earlier_plugin_keeps_a_name() {
+        let mut registry = Registry::default();
+        let [first, second] = [(); 2].map(|()| spacewright_quantizers::quantizers().remove(0));
+        registry.add_quantizer("q", first.clone());
+        registry.add_quantizer("q", second);
+        assert!(Arc::ptr_eq(&registry.quantizer("q").unwrap(), &first));
+    }
+}

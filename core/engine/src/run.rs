@@ -1,6 +1,6 @@
 //! Running the steps of a study.
 
-use std::{fs, path::Path};
+use std::fs;
 
 use serde::Serialize;
 use spacewright_core::method::StepSpec;
@@ -10,8 +10,8 @@ use crate::{
     engine::Engine,
     error::{AtPath, EngineError, ErrorKind, Result},
     events::Event,
-    files::write_atomically,
     lock::Lock,
+    runs::keep_study,
     store::Store,
 };
 
@@ -144,18 +144,8 @@ impl Engine {
         fs::create_dir_all(&folder).at(&folder)?;
         let _lock = Lock::run(&folder)?;
         let store = Store::create(&folder)?;
-        self.keep_study(&folder)?;
+        keep_study(self.study(), &folder)?;
         steps.iter().map(|step| self.run_one(&store, step)).collect()
-    }
-
-    /// Leaves the study in the run's folder, so that results can be traced to it.
-    fn keep_study(&self, folder: &Path) -> Result<()> {
-        let path = folder.join("study.toml");
-        let kept = fs::read_to_string(&path).unwrap_or_default();
-        if kept == self.study().text {
-            return Ok(());
-        }
-        write_atomically(&path, self.study().text.as_bytes())
     }
 
     fn run_one(&self, store: &Store, step: &StepSpec) -> Result<StepOutcome> {

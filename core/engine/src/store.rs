@@ -19,6 +19,7 @@ use crate::{
     error::{AtPath, EngineError, Result},
     files::{remove, seal, sync_folder},
     hash,
+    runs::StepRecord,
 };
 
 const VERSION: i64 = 1;
@@ -138,6 +139,26 @@ impl Store {
         })
     }
 
+    /// The latest attempt at each step, in the order of their start.
+    pub fn records(&self) -> Result<Vec<StepRecord>> {
+        self.read(|connection| {
+            let query = "
+                SELECT step, state = 'done', started, seconds,
+                    (SELECT count(*) FROM tasks WHERE step_key = key)
+                FROM steps WHERE state <> 'superseded' ORDER BY started, rowid";
+            let record = |row: &rusqlite::Row<'_>| {
+                Ok(StepRecord {
+                    step: row.get(0)?,
+                    finished: row.get(1)?,
+                    started: row.get(2)?,
+                    seconds: row.get(3)?,
+                    tasks: row.get(4)?,
+                })
+            };
+            connection.prepare(query)?.query_map([], record)?.collect()
+        })
+    }
+
     /// Seconds of each step whose latest run has finished, in the order of their start.
     pub fn seconds(&self) -> Result<IndexMap<String, f64>> {
         self.read(|connection| {
@@ -226,13 +247,15 @@ impl Store {
     fn adopt(&self, output: &Path) -> Result<String> {
         let hash = hash::of_object(output)?;
         let object = self.object(&hash);
-        if object.exists() {
-            remove(output)?;
-        } else {
+        if !object.exists() {
             seal(output)?;
-            fs::rename(output, &object).at(&object)?;
-            sync_folder(&self.folder.join("objects"))?;
+            match fs::rename(output, &object) {
+                // A neighbouring task with the same content may have been faster.
+                Err(error) if !object.exists() => return Err(EngineError::file(&object, error)),
+                _ => sync_folder(&self.folder.join("objects"))?,
+            }
         }
+        remove(output)?;
         Ok(hash)
     }
 

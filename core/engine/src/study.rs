@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// A study: what is looked for, and how.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Study {
     /// Name of the run.
     pub name: String,
@@ -44,8 +44,7 @@ pub struct Study {
     /// The file's text.
     #[serde(skip)]
     pub text: String,
-    /// Folder to which paths in the file are relative.
-    #[serde(skip)]
+    /// Folder to which paths in the file are relative, absolute where possible.
     pub folder: PathBuf,
 }
 
@@ -141,7 +140,7 @@ impl Study {
             data: fields.data,
             sections: method_settings(&document, method.as_ref(), &sections)?,
             text: text.to_owned(),
-            folder: folder.to_owned(),
+            folder: std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned()),
         })
     }
 }

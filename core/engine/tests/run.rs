@@ -5,8 +5,10 @@ mod common;
 use std::{fs, sync::atomic::Ordering};
 
 use common::{Bench, FakeSource, STUDY, query};
-use spacewright_core::{latency::Precision, train::Monitor};
-use spacewright_engine::{ErrorKind, Inputs, LatencyCache, StepState};
+use spacewright_core::latency::Precision;
+use spacewright_engine::{
+    ErrorKind, Inputs, LatencyCache, RunRecord, Silent, StepState, list_runs,
+};
 
 fn set(which: &std::sync::Mutex<Option<String>>, task: Option<&str>) {
     *which.lock().unwrap() = task.map(str::to_owned);
@@ -187,16 +189,6 @@ fn events_tell_the_story() {
     )));
 }
 
-struct Patient;
-
-impl Monitor for Patient {
-    fn progress(&self, _: usize, _: usize, _: &str) {}
-
-    fn cancelled(&self) -> bool {
-        false
-    }
-}
-
 #[test]
 fn known_latencies_are_not_asked_again() {
     let bench = Bench::new();
@@ -204,20 +196,20 @@ fn known_latencies_are_not_asked_again() {
     let asked = || bench.controls.asked.swap(0, Ordering::Relaxed);
     let queries: Vec<_> = (0..30).map(|index| query(2 * (index % 15) + 1)).collect();
     let cache = LatencyCache::open(bench.folder.path()).unwrap();
-    let first = cache.latencies(&source, &queries, &Patient).unwrap();
+    let first = cache.latencies(&source, &queries, &Silent).unwrap();
     assert_eq!(asked(), 15);
     assert_eq!(first[0], first[15]);
     drop(cache);
 
     let cache = LatencyCache::open(bench.folder.path()).unwrap();
-    assert_eq!(cache.latencies(&source, &queries, &Patient).unwrap(), first);
+    assert_eq!(cache.latencies(&source, &queries, &Silent).unwrap(), first);
     assert_eq!(asked(), 0);
     let mut other = query(1);
     other.precision = Precision::Fp32;
-    cache.latencies(&source, &[other, query(1)], &Patient).unwrap();
+    cache.latencies(&source, &[other, query(1)], &Silent).unwrap();
     assert_eq!(asked(), 1);
     *bench.controls.fingerprint.lock().unwrap() = "other machine".into();
-    cache.latencies(&source, &queries[..3], &Patient).unwrap();
+    cache.latencies(&source, &queries[..3], &Silent).unwrap();
     assert_eq!(asked(), 3);
 }
 
@@ -230,4 +222,35 @@ fn a_damaged_store_is_named() {
         .unwrap();
     let error = bench.engine(STUDY).run_all().unwrap_err();
     assert!(error.message.ends_with("run.sqlite: file is not a database"), "{error}");
+}
+
+#[test]
+fn runs_are_listed_without_their_plugins() {
+    let bench = Bench::new();
+    assert!(list_runs(&bench.runs()).unwrap().is_empty());
+    set(&bench.controls.fail, Some("t3"));
+    bench.engine(STUDY).run_all().unwrap_err();
+    let runs = list_runs(&bench.runs()).unwrap();
+    assert_eq!(runs.len(), 1);
+    assert_eq!(runs[0].study.name, "test");
+    assert_eq!(runs[0].study.hyperspace, bench.study(STUDY).unwrap().hyperspace);
+    let steps: Vec<_> = runs[0].steps.iter().map(|s| (s.step.as_str(), s.finished)).collect();
+    assert_eq!(steps, [("measure", true), ("teach", false)]);
+    let error = RunRecord::read(&bench.runs().join("other")).unwrap_err();
+    assert!(error.message.ends_with("other: no run"), "{error}");
+}
+
+#[test]
+fn a_failing_source_loses_one_chunk_at_most() {
+    let bench = Bench::new();
+    let source = FakeSource(bench.controls.clone());
+    let cache = LatencyCache::open(bench.folder.path()).unwrap();
+    let queries: Vec<_> = (0..12).map(|index| query(2 * index + 1)).collect();
+    bench.controls.break_after.store(10, Ordering::Relaxed);
+    let error = cache.latencies(&source, &queries, &Silent).unwrap_err();
+    assert!(error.message.ends_with("(int8): out of reach"), "{error}");
+    bench.controls.break_after.store(0, Ordering::Relaxed);
+    bench.controls.asked.store(0, Ordering::Relaxed);
+    cache.latencies(&source, &queries, &Silent).unwrap();
+    assert_eq!(bench.controls.asked.load(Ordering::Relaxed), 4);
 }

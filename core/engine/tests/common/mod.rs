@@ -85,6 +85,8 @@ pub struct Controls {
     pub ran: Mutex<Vec<String>>,
     /// Graphs that the source was asked for.
     pub asked: AtomicUsize,
+    /// Number of graphs after which the source fails; 0 for never.
+    pub break_after: AtomicUsize,
     /// Task that fails.
     pub fail: Mutex<Option<String>>,
     /// Task in which the user asks to stop.
@@ -307,7 +309,15 @@ impl LatencySource for FakeSource {
     }
 
     fn latencies(&self, queries: &[LatencyQuery]) -> Result<Vec<Latency>, LatencyError> {
-        self.0.asked.fetch_add(queries.len(), Ordering::Relaxed);
+        let asked = self.0.asked.fetch_add(queries.len(), Ordering::Relaxed) + queries.len();
+        let limit = self.0.break_after.load(Ordering::Relaxed);
+        if limit > 0 && asked > limit {
+            return Err(LatencyError {
+                graph: queries[0].graph.hash().short().to_owned(),
+                precision: queries[0].precision,
+                reason: "out of reach".into(),
+            });
+        }
         let answer = |query: &LatencyQuery| Latency {
             ms: query.graph.macs().unwrap() as f64 / 3e6,
             spread_ms: 0.0,

@@ -1,0 +1,85 @@
+//! Looking at runs from outside, without their plugins.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde::Serialize;
+
+use crate::{
+    error::{AtPath, EngineError, ErrorKind, Result},
+    files::write_atomically,
+    store::Store,
+    study::Study,
+};
+
+/// What the latest attempt at a step has come to.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StepRecord {
+    /// Name of the step.
+    pub step: String,
+    /// Whether it has finished; else it was interrupted, has failed, or is running.
+    pub finished: bool,
+    /// When it was last started, in seconds since 1970.
+    pub started: i64,
+    /// What it has taken so far.
+    pub seconds: f64,
+    /// Number of finished tasks.
+    pub tasks: i64,
+}
+
+/// A run as its folder tells it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RunRecord {
+    /// The run's folder.
+    pub folder: PathBuf,
+    /// The study that ran last, defaults and overrides included.
+    pub study: Study,
+    /// The steps in the order of their start.
+    pub steps: Vec<StepRecord>,
+}
+
+impl RunRecord {
+    /// Reads the folder of a run.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let Some(store) = Store::existing(folder)? else {
+            let message = format!("{}: no run", folder.display());
+            return Err(EngineError::new(ErrorKind::Missing, message));
+        };
+        let path = folder.join("study.json");
+        let text = fs::read_to_string(&path).at(&path)?;
+        let study: Study =
+            serde_json::from_str(&text).map_err(|error| EngineError::file(&path, error))?;
+        Ok(Self { folder: folder.to_owned(), study, steps: store.records()? })
+    }
+}
+
+/// All runs below a folder, by name.
+pub fn list_runs(runs: &Path) -> Result<Vec<RunRecord>> {
+    if !runs.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut folders = Vec::new();
+    for entry in fs::read_dir(runs).at(runs)? {
+        let folder = entry.at(runs)?.path();
+        if folder.join("study.json").is_file() {
+            folders.push(folder);
+        }
+    }
+    folders.sort();
+    folders.iter().map(|folder| RunRecord::read(folder)).collect()
+}
+
+/// Leaves the study in the run's folder: as it was written, and with all that it means.
+pub(crate) fn keep_study(study: &Study, folder: &Path) -> Result<()> {
+    let meant = serde_json::to_string_pretty(study)
+        .map_err(|error| EngineError::study(error.to_string()))?;
+    for (name, text) in [("study.toml", &study.text), ("study.json", &meant)] {
+        let path = folder.join(name);
+        if fs::read_to_string(&path).ok().as_ref() != Some(text) {
+            write_atomically(&path, text.as_bytes())?;
+        }
+    }
+    Ok(())
+}
