@@ -1,6 +1,21 @@
 //! Runs studies: study file, run store, resume, events, caches.
 //!
 //! Knows no plugin by name, and prints nothing.
+//!
+//! ```no_run
+//! use spacewright_engine::{Engine, EngineOptions, Inputs, Overrides, Registry, Study};
+//!
+//! # fn main() -> spacewright_engine::Result<()> {
+//! let registry = Registry::built_in()?;
+//! let study = Study::read("study.toml".as_ref(), &registry, &Overrides::default())?;
+//! let engine = Engine::open(study, &registry, EngineOptions::default())?;
+//! engine.run_step("measure", Inputs::Run)?;
+//! for status in engine.status()? {
+//!     assert_eq!(engine.artifacts(&status.step)?.len(), status.tasks);
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 mod context;
 mod data_set;

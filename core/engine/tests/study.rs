@@ -86,7 +86,8 @@ fn unknown_fields_and_sections_are_named_with_their_line() {
         &with("hyperspcae = \"tiny\""),
         "study.toml:1: no field `hyperspcae` at the top of a study",
         Some(
-            "did you mean `hyperspace`? allowed are name, seed, method, hyperspace, target, quantizer",
+            "did you mean `hyperspace`? \
+             allowed are name, seed, method, hyperspace, target, quantizer",
         ),
     );
     check(
@@ -98,7 +99,8 @@ fn unknown_fields_and_sections_are_named_with_their_line() {
         &format!("{STUDY}cavnas = 28"),
         "study.toml:12: no field `cavnas` in [data]",
         Some(
-            "did you mean `canvas`? allowed are set, folder, canvas, held_out, train_images, test_images",
+            "did you mean `canvas`? \
+             allowed are set, folder, canvas, held_out, train_images, test_images",
         ),
     );
     check(
@@ -123,7 +125,8 @@ fn wrong_values_are_named_with_their_line() {
     check(&with("seed = \"x\""), "study.toml:1: invalid type: string \"x\", expected u64", None);
     check(
         &STUDY.replace("\"synthetic\"", "\"cifar\""),
-        "study.toml:8: unknown variant `cifar`, expected one of `fashion-mnist`, `idx`, `synthetic`",
+        "study.toml:8: unknown variant `cifar`, \
+         expected one of `fashion-mnist`, `idx`, `synthetic`",
         None,
     );
     check(
@@ -155,7 +158,8 @@ fn impossible_hyperspaces_are_refused() {
     );
     assert_eq!(
         refused("choices = { kernel = [3, 5] }", "choices = { kernal = [3, 5] }"),
-        "study.toml:4: hyperspace `tiny`: block `mobilenet-v1` has the axes kernel, given are kernal"
+        "study.toml:4: hyperspace `tiny`: block `mobilenet-v1` \
+         has the axes kernel, given are kernal"
     );
     assert_eq!(
         refused("depths = [1, 2]", "depths = [2, 1]"),
