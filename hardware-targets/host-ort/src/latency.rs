@@ -18,7 +18,8 @@
 //! input and has no entry: it is wrong by −D(c_out, h_out), which the second part cancels, and the
 //! last has no exit. The sum over a chain is free of D, and contains the cost of a call once.
 //!
-//! References are timed once per shape and precision. Timings never run at the same time.
+//! References are timed once per shape and precision. Models that are asked for together take
+//! turns in being timed, and timings never run at the same time.
 
 use std::{
     collections::HashMap,
@@ -26,26 +27,38 @@ use std::{
 };
 
 use spacewright_core::{
-    graph::{ActivationKind, ConvSpec, Graph, GraphBuilder, Shape},
+    graph::{ActivationKind, ConvSpec, Graph, GraphBuilder, GraphError, Shape},
     latency::{Latency, LatencyError, LatencyQuery, LatencySource, Position, Precision},
     quant::{Scheme, fold_float, fold_integer},
-    target::{LoadedModel, ModelInfo, ModelOutputs},
+    target::{ModelInfo, ModelOutputs},
 };
 
-use crate::{cpu, runtime::OrtRuntime, synthetic, timing::FLOOR_MS, writer};
+use crate::{
+    cpu,
+    runtime::{OrtModel, OrtRuntime},
+    synthetic,
+    timing::{FLOOR_MS, Samples},
+    writer,
+};
 
 /// Channels on the outer side of the convolutions around a part.
 pub const WRAP: usize = 8;
 
-/// Serializes all timings of the process: two at once would disturb each other.
-static CLOCK: Mutex<()> = Mutex::new(());
+/// How often each model takes its turn: what disturbs a busy machine often lasts longer than one
+/// turn.
+const ROUNDS: usize = 3;
+
+/// How many models are held in memory and take turns.
+const TOGETHER: usize = 24;
 
 /// Latencies measured on this machine.
 pub struct OrtLatency {
     runtime: OrtRuntime,
     scheme: Scheme,
-    references: Mutex<HashMap<(Shape, Precision), Latency>>,
+    references: Mutex<HashMap<Reference, Latency>>,
 }
+
+type Reference = (Shape, Precision);
 
 impl OrtLatency {
     /// Measures with this runtime, with quantizers placed after this scheme.
@@ -53,34 +66,44 @@ impl OrtLatency {
         Self { runtime, scheme, references: Mutex::default() }
     }
 
-    fn measure(&self, query: &LatencyQuery) -> Result<Latency, String> {
-        let LatencyQuery { graph, precision, position } = query;
-        let output = graph.output_shape().map_err(text)?;
-        let enters = matches!(position, Position::Inside | Position::Last);
-        let leaves = matches!(position, Position::Inside | Position::First);
-        let wrapped = wrap(graph.clone(), enters, leaves).map_err(text)?;
-        let whole = self.time(&wrapped, *precision)?;
-        let ends = [(enters, graph.input), (leaves, output)];
-        ends.into_iter().filter(|(wrapped, _)| *wrapped).try_fold(whole, |rest, (_, shape)| {
-            let reference = self.reference(shape, *precision)?;
-            Ok(Latency {
-                ms: (rest.ms - reference.ms / 2.0).max(FLOOR_MS),
-                spread_ms: rest.spread_ms + reference.spread_ms / 2.0,
-                runs: rest.runs,
-            })
-        })
-    }
-
-    fn reference(&self, shape: Shape, precision: Precision) -> Result<Latency, String> {
-        if let Some(known) = lock(&self.references).get(&(shape, precision)) {
-            return Ok(*known);
+    /// Answers queries together: their models take turns in being timed.
+    fn measure(&self, queries: &[LatencyQuery]) -> Result<Vec<Latency>, (usize, String)> {
+        let mut timed = Vec::with_capacity(queries.len());
+        let mut ends = Vec::with_capacity(queries.len());
+        let mut wanted: Vec<(usize, Reference)> = Vec::new();
+        for (index, query) in queries.iter().enumerate() {
+            let failed = |reason: String| (index, reason);
+            let (graph, references) = wrapped(query).map_err(|e| failed(e.to_string()))?;
+            timed.push(self.open(&graph, query.precision).map_err(failed)?);
+            wanted.extend(references.iter().map(|&reference| (index, reference)));
+            ends.push(references);
         }
-        let graph = wrap(Graph::identity(shape), true, true).map_err(text)?;
-        let latency = self.time(&graph, precision)?;
-        Ok(*lock(&self.references).entry((shape, precision)).or_insert(latency))
+        let mut known = lock(&self.references);
+        wanted.sort_by_key(|(_, reference)| *reference);
+        wanted.dedup_by_key(|(_, reference)| *reference);
+        wanted.retain(|(_, reference)| !known.contains_key(reference));
+        for (index, (shape, precision)) in &wanted {
+            let graph = wrap(Graph::identity(*shape), true, true);
+            let graph = graph.map_err(|error| (*index, error.to_string()))?;
+            timed.push(self.open(&graph, *precision).map_err(|reason| (*index, reason))?);
+        }
+        for _ in 0..ROUNDS {
+            for (index, (model, samples)) in timed.iter_mut().enumerate() {
+                let asker = || wanted.get(index.wrapping_sub(queries.len())).map_or(index, |w| w.0);
+                model.sample(samples).map_err(|error| (asker(), error.to_string()))?;
+            }
+        }
+        let mut latencies: Vec<Latency> =
+            timed.into_iter().map(|(_, samples)| samples.latency()).collect();
+        let references = latencies.split_off(queries.len());
+        known.extend(wanted.into_iter().map(|(_, reference)| reference).zip(references));
+        let part = |(whole, ends): (Latency, Vec<Reference>)| {
+            ends.iter().map(|end| known[end]).fold(whole, without_half)
+        };
+        Ok(latencies.into_iter().zip(ends).map(part).collect())
     }
 
-    fn time(&self, graph: &Graph, precision: Precision) -> Result<Latency, String> {
+    fn open(&self, graph: &Graph, precision: Precision) -> Result<(OrtModel, Samples), String> {
         let weights = synthetic::weights(graph).map_err(text)?;
         let info = ModelInfo::default();
         let model = match precision {
@@ -94,9 +117,7 @@ impl OrtLatency {
                 writer::write_integer(&network, &info, ModelOutputs::Result).map_err(text)?
             }
         };
-        let mut model = self.runtime.open(&model).map_err(text)?;
-        let _alone = lock(&CLOCK);
-        model.measure().map_err(text)
+        Ok((self.runtime.open(&model).map_err(text)?, Samples::default()))
     }
 }
 
@@ -110,22 +131,37 @@ impl LatencySource for OrtLatency {
     }
 
     fn latencies(&self, queries: &[LatencyQuery]) -> Result<Vec<Latency>, LatencyError> {
-        let measure = |query: &LatencyQuery| {
-            self.measure(query).map_err(|reason| LatencyError {
-                graph: query.graph.hash().short().to_owned(),
-                precision: query.precision,
+        let mut latencies = Vec::with_capacity(queries.len());
+        for queries in queries.chunks(TOGETHER) {
+            latencies.extend(self.measure(queries).map_err(|(index, reason)| LatencyError {
+                graph: queries[index].graph.hash().short().to_owned(),
+                precision: queries[index].precision,
                 reason,
-            })
-        };
-        queries.iter().map(measure).collect()
+            })?);
+        }
+        Ok(latencies)
     }
 }
 
-fn wrap(
-    graph: Graph,
-    enters: bool,
-    leaves: bool,
-) -> Result<Graph, spacewright_core::graph::GraphError> {
+/// The graph that is timed for a query, and the references of which half is subtracted.
+fn wrapped(query: &LatencyQuery) -> Result<(Graph, Vec<Reference>), GraphError> {
+    let LatencyQuery { graph, precision, position } = query;
+    let enters = matches!(position, Position::Inside | Position::Last);
+    let leaves = matches!(position, Position::Inside | Position::First);
+    let ends = [(enters, graph.input), (leaves, graph.output_shape()?)];
+    let references = ends.into_iter().filter(|end| end.0).map(|end| (end.1, *precision)).collect();
+    Ok((wrap(graph.clone(), enters, leaves)?, references))
+}
+
+fn without_half(rest: Latency, reference: Latency) -> Latency {
+    Latency {
+        ms: (rest.ms - reference.ms / 2.0).max(FLOOR_MS),
+        spread_ms: rest.spread_ms + reference.spread_ms / 2.0,
+        runs: rest.runs,
+    }
+}
+
+fn wrap(graph: Graph, enters: bool, leaves: bool) -> Result<Graph, GraphError> {
     let input = graph.input;
     let output = graph.output_shape()?;
     let mut whole = graph.prefixed("part.");

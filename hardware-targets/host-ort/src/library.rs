@@ -15,7 +15,7 @@ const FOLDER: &str = ".deps/onnxruntime";
 
 pub(crate) struct Library {
     pub(crate) environment: Environment,
-    /// Branch and commit of the library's build, such as `rel-1.32.0 1a2b3c4`.
+    /// Version from the file's name and commit of the build, such as `1.32.0 (1a2b3c4)`.
     pub(crate) version: String,
 }
 
@@ -30,16 +30,17 @@ fn load(path: &Path) -> Result<Library, String> {
     let builder = ort::init_from(path).map_err(|error| wrong(error.to_string()))?;
     let environment = builder.build().map_err(|error| wrong(error.to_string()))?;
     environment.set_log_level(LogLevel::Error);
-    Ok(Library { environment, version: version(ort::info()) })
+    Ok(Library { environment, version: version(path, ort::info()) })
 }
 
-/// Branch and commit out of the library's description of its build.
-fn version(info: &str) -> String {
-    let part = |key: &str| {
-        let rest = info.split_once(key).map_or("unknown", |(_, rest)| rest);
-        rest.split([',', ' ']).next().unwrap_or("unknown").to_owned()
-    };
-    format!("{} {}", part("git-branch="), part("git-commit-id="))
+fn version(path: &Path, info: &str) -> String {
+    let file = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let is_number = |part: &&str| part.bytes().all(|byte| byte.is_ascii_digit());
+    let version: Vec<&str> = name.split('.').filter(is_number).collect();
+    let version = if version.is_empty() { "unknown".into() } else { version.join(".") };
+    let commit = info.split_once("git-commit-id=").map_or("unknown", |(_, rest)| rest);
+    format!("{version} ({})", commit.split([',', ' ']).next().unwrap_or(commit))
 }
 
 fn find() -> Result<PathBuf, String> {
@@ -84,11 +85,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_version_is_branch_and_commit() {
-        let info =
-            "ORT Build Info: git-branch=rel-1.32.0, git-commit-id=26250ae, build type=Release";
-        assert_eq!(version(info), "rel-1.32.0 26250ae");
-        assert_eq!(version("?"), "unknown unknown");
+    fn the_version_comes_from_the_file_and_the_build() {
+        let info = "ORT Build Info: git-branch=HEAD, git-commit-id=26250ae, build type=Release";
+        let check = |file: &str, info, expected| {
+            assert_eq!(version(Path::new(file), info), expected);
+        };
+        check("/x/libonnxruntime.so.1.32.0", info, "1.32.0 (26250ae)");
+        check("/x/libonnxruntime.1.32.0.dylib", "?", "1.32.0 (unknown)");
+        check("/x/onnxruntime.dll", info, "unknown (26250ae)");
     }
 
     #[test]

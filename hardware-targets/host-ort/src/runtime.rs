@@ -1,6 +1,9 @@
 //! Runs models with ONNX Runtime: one thread, sequential, no spinning, all optimizations.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
 
 use ort::{
     session::{
@@ -18,8 +21,13 @@ use spacewright_core::{
 
 use crate::{
     library::{Library, library},
-    optimized, proto, timing, writer,
+    optimized, proto,
+    timing::Samples,
+    writer,
 };
+
+/// Serializes all timings of the process: two at once would disturb each other.
+static CLOCK: Mutex<()> = Mutex::new(());
 
 /// ONNX Runtime on this machine.
 pub struct OrtRuntime {
@@ -43,6 +51,11 @@ impl OrtRuntime {
 
     fn error(&self, reason: impl ToString) -> TargetError {
         TargetError { target: self.target.clone(), reason: reason.to_string() }
+    }
+
+    /// The graph that ONNX Runtime makes of a model, with the kernels that it chose.
+    pub fn optimized(&self, model: &[u8]) -> Result<proto::GraphProto, TargetError> {
+        optimized(self.library, model).map_err(|reason| self.error(reason))
     }
 
     pub(crate) fn open(&self, model: &[u8]) -> Result<OrtModel, TargetError> {
@@ -76,6 +89,20 @@ fn builder(library: &Library) -> ort::Result<SessionBuilder> {
         .with_inter_op_spinning(false)?
         .with_deterministic_compute(true)?
         .with_optimization_level(GraphOptimizationLevel::All)?)
+}
+
+/// The graph that the runtime makes of a model, with the kernels that it chose.
+fn optimized(library: &Library, model: &[u8]) -> Result<proto::GraphProto, String> {
+    let wrong = |error: &dyn std::fmt::Display| format!("no optimized model: {error}");
+    let folder = tempfile::tempdir().map_err(|error| wrong(&error))?;
+    let file = folder.path().join("optimized.onnx");
+    let dump = || -> ort::Result<Session> {
+        builder(library)?.with_optimized_model_path(&file)?.commit_from_memory(model)
+    };
+    dump().map_err(|error| wrong(&error))?;
+    let bytes = std::fs::read(&file).map_err(|error| wrong(&error))?;
+    let model = proto::ModelProto::decode(bytes.as_slice()).map_err(|error| wrong(&error))?;
+    Ok(model.graph.unwrap_or_default())
 }
 
 impl Runtime for OrtRuntime {
@@ -123,6 +150,17 @@ impl OrtModel {
         }
         Tensor::from_array((self.shape.clone(), image)).map_err(|error| self.error(error))
     }
+
+    /// Adds one round of timings, on an image that is always the same.
+    pub(crate) fn sample(&mut self, samples: &mut Samples) -> Result<(), TargetError> {
+        let elements = self.shape.iter().product::<i64>();
+        let image = (0..elements).map(|i| ((i * 37 + 11) % 256) as f32 / 255.0).collect();
+        let input = self.input(image)?;
+        let _alone = CLOCK.lock().unwrap_or_else(PoisonError::into_inner);
+        let session = &mut self.session;
+        let result = samples.round(|| session.run(ort::inputs![&input]).map(drop));
+        result.map_err(|error| self.error(error))
+    }
 }
 
 impl LoadedModel for OrtModel {
@@ -154,28 +192,13 @@ impl LoadedModel for OrtModel {
     }
 
     fn measure(&mut self) -> Result<Latency, TargetError> {
-        let elements = self.shape.iter().product::<i64>();
-        let image = (0..elements).map(|i| ((i * 37 + 11) % 256) as f32 / 255.0).collect();
-        let input = self.input(image)?;
-        let session = &mut self.session;
-        let latency = timing::time(|| session.run(ort::inputs![&input]).map(drop));
-        latency.map_err(|error| self.error(error))
+        let mut samples = Samples::default();
+        self.sample(&mut samples)?;
+        Ok(samples.latency())
     }
 
     fn float_operators(&mut self) -> Result<Vec<String>, TargetError> {
-        let folder = tempfile::tempdir().map_err(|error| {
-            self.error(format!("cannot make a temporary folder for the optimized model: {error}"))
-        })?;
-        let file = folder.path().join("optimized.onnx");
-        let dump = || -> ort::Result<Session> {
-            let mut builder = builder(self.library)?.with_optimized_model_path(&file)?;
-            builder.commit_from_memory(&self.model)
-        };
-        dump().map_err(|error| self.error(error))?;
-        let bytes = std::fs::read(&file)
-            .map_err(|error| self.error(format!("cannot read the optimized model: {error}")))?;
-        let model = proto::ModelProto::decode(bytes.as_slice())
-            .map_err(|error| self.error(format!("cannot read the optimized model: {error}")))?;
-        Ok(optimized::float_operators(&model.graph.unwrap_or_default()))
+        let graph = optimized(self.library, &self.model).map_err(|reason| self.error(reason))?;
+        Ok(optimized::float_operators(&graph))
     }
 }

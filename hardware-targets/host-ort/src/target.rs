@@ -75,16 +75,16 @@ pub fn scheme_pairs() -> Scheme {
     scheme("ort-u8s8-pairs", WeightRange::PairAware8)
 }
 
+/// Quantizers where the runtime's fusions allow them. A ReLU or ReLU6 disappears into the
+/// quantizer after it, whatever it follows, as long as no quantizer stands before it; between two
+/// quantizers it would cost a conversion to real numbers and back.
 fn scheme(name: &str, dense_weights: WeightRange) -> Scheme {
+    let clamped = |first| [(first, OpKind::Relu), (first, OpKind::Relu6)];
     Scheme {
         name: name.into(),
         dense_weights,
         depthwise_weights: WeightRange::Bits8,
-        fused: vec![
-            (OpKind::Conv2d, OpKind::Relu),
-            (OpKind::Conv2d, OpKind::Relu6),
-            (OpKind::Add, OpKind::Relu),
-        ],
+        fused: [OpKind::Conv2d, OpKind::Linear, OpKind::Add].map(clamped).concat(),
         decomposed: vec![ActivationKind::Swish],
     }
 }

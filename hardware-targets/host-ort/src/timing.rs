@@ -16,17 +16,33 @@ const STABLE: f64 = 0.005;
 /// Below what a clock can tell, in milliseconds.
 pub(crate) const FLOOR_MS: f64 = 1e-4;
 
-pub(crate) fn time<E>(mut run: impl FnMut() -> Result<(), E>) -> Result<Latency, E> {
-    for _ in 0..WARM_UPS {
-        run()?;
+/// Times of one call, in milliseconds, from one or several rounds.
+#[derive(Default)]
+pub(crate) struct Samples(Vec<f64>);
+
+impl Samples {
+    /// One round: warms up, then times until the minimum of the round is stable.
+    pub(crate) fn round<E>(&mut self, mut run: impl FnMut() -> Result<(), E>) -> Result<(), E> {
+        for _ in 0..WARM_UPS {
+            run()?;
+        }
+        let mut times = Vec::with_capacity(FEWEST);
+        while times.len() < FEWEST || (times.len() < MOST && !is_stable(&times)) {
+            let start = Instant::now();
+            run()?;
+            times.push(start.elapsed().as_secs_f64() * 1e3);
+        }
+        self.0.append(&mut times);
+        Ok(())
     }
-    let mut times = Vec::with_capacity(FEWEST);
-    while times.len() < FEWEST || (times.len() < MOST && !is_stable(&times)) {
-        let start = Instant::now();
-        run()?;
-        times.push(start.elapsed().as_secs_f64() * 1e3);
+
+    /// Minimum and spread over all rounds; there must have been one.
+    pub(crate) fn latency(mut self) -> Latency {
+        self.0.sort_by(f64::total_cmp);
+        let ms = self.0[0].max(FLOOR_MS);
+        let spread_ms = (self.0[self.0.len() / 2] - ms).max(0.0);
+        Latency { ms, spread_ms, runs: self.0.len() as u32 }
     }
-    Ok(summarize(times))
 }
 
 fn minimum(times: &[f64]) -> f64 {
@@ -37,22 +53,15 @@ fn is_stable(times: &[f64]) -> bool {
     minimum(times) > minimum(&times[..times.len() / 2]) * (1.0 - STABLE)
 }
 
-fn summarize(mut times: Vec<f64>) -> Latency {
-    times.sort_by(f64::total_cmp);
-    let ms = times[0].max(FLOOR_MS);
-    let spread_ms = (times[times.len() / 2] - ms).max(0.0);
-    Latency { ms, spread_ms, runs: times.len() as u32 }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn minimum_and_spread() {
-        let latency = summarize(vec![3.0, 1.0, 2.0]);
+        let latency = Samples(vec![3.0, 1.0, 2.0]).latency();
         assert_eq!(latency, Latency { ms: 1.0, spread_ms: 1.0, runs: 3 });
-        assert_eq!(summarize(vec![0.0]).ms, FLOOR_MS);
+        assert_eq!(Samples(vec![0.0]).latency().ms, FLOOR_MS);
     }
 
     #[test]
@@ -64,16 +73,18 @@ mod tests {
     #[test]
     fn the_number_of_runs_is_bounded() {
         let mut calls = 0;
-        let latency = time(|| {
+        let mut samples = Samples::default();
+        let call = || {
             calls += 1;
             Ok::<_, ()>(())
-        });
-        let runs = latency.unwrap().runs as usize;
+        };
+        samples.round(call).unwrap();
+        let runs = samples.latency().runs as usize;
         assert!((FEWEST..=MOST).contains(&runs) && calls == runs + WARM_UPS);
     }
 
     #[test]
     fn an_error_ends_the_timing() {
-        assert_eq!(time(|| Err("broken")), Err("broken"));
+        assert_eq!(Samples::default().round(|| Err("broken")), Err("broken"));
     }
 }
