@@ -1,45 +1,40 @@
 //! What can be typed.
 
-use clap::{Parser, Subcommand};
+use std::path::PathBuf;
 
-use crate::{
-    commands::run::{StepArgs, StudyArgs},
-    output::Output,
-};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use spacewright_core::quality::Composition;
 
 /// Designs INT8 neural networks that are really fast on the hardware at hand.
 #[derive(Debug, Parser)]
-#[command(name = "spacewright", version, arg_required_else_help = true)]
+#[command(name = "spacewright", version)]
 pub struct Cli {
-    /// What to do.
+    #[command(flatten)]
+    pub global: Global,
     #[command(subcommand)]
     pub command: Command,
-    /// Print results as JSON.
+}
+
+/// Flags of every command.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Print one JSON document instead of text.
     #[arg(long, global = true)]
     pub json: bool,
+    /// Threads to use; all cores by default.
+    #[arg(long, global = true, value_parser = clap::value_parser!(u16).range(1..))]
+    pub threads: Option<u16>,
+    /// Seed of everything random; the study's own, or 0, where not given.
+    #[arg(long, global = true)]
+    pub seed: Option<u64>,
     /// Show no progress.
     #[arg(long, global = true)]
     pub quiet: bool,
     /// Show debug messages.
     #[arg(long, global = true)]
     pub verbose: bool,
-    /// Seed of everything random.
-    #[arg(long, global = true, value_name = "N")]
-    pub seed: Option<u64>,
-    /// Threads to use; one per core where not given.
-    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    pub threads: Option<u16>,
 }
 
-impl Cli {
-    /// The global options.
-    pub fn output(&self) -> Output {
-        let threads = self.threads.map(usize::from);
-        Output { json: self.json, quiet: self.quiet, seed: self.seed, threads }
-    }
-}
-
-/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run a whole study; goes on where an earlier run stopped.
@@ -60,4 +55,205 @@ pub enum Command {
     Export(StepArgs),
     /// Say what was found.
     Report(StepArgs),
+    /// Study files and their runs.
+    #[command(subcommand)]
+    Study(StudyCommand),
+    /// Pieces of hardware with their runtimes.
+    #[command(subcommand)]
+    Target(TargetCommand),
+    /// Candidate spaces: count, show, draw, score, search.
+    #[command(subcommand)]
+    Space(SpaceCommand),
+    /// Single networks.
+    #[command(subcommand)]
+    Subnet(SubnetCommand),
+    /// Quality tables.
+    #[command(subcommand)]
+    Table(TableCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SpaceCommand {
+    /// Count the candidate spaces of a hyperspace.
+    Count {
+        /// Built-in name, or path of a TOML file.
+        hyperspace: String,
+    },
+    /// Show the stages of a space and count its subnets.
+    Show {
+        /// Encoding, such as `onnxw-151122-023231`.
+        space: String,
+        /// Hyperspace of the space, where its encoding does not name a built-in one.
+        #[arg(long)]
+        hyperspace: Option<String>,
+    },
+    /// Draw random spaces, and the smallest and largest subnet of each.
+    Sample {
+        /// Built-in name, or path of a TOML file.
+        hyperspace: String,
+        /// How many.
+        #[arg(long, default_value_t = 10)]
+        count: usize,
+    },
+    /// Score spaces against latency limits.
+    Score(SpaceScoreArgs),
+    /// Search a hyperspace for the space with the best score.
+    Search(SpaceSearchArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct SpaceScoreArgs {
+    /// Encodings of spaces.
+    #[arg(required = true)]
+    pub spaces: Vec<String>,
+    /// Hyperspace of the spaces, where their encodings do not name a built-in one.
+    #[arg(long)]
+    pub hyperspace: Option<String>,
+    #[command(flatten)]
+    pub scoring: ScoringArgs,
+    /// Score every space this often, with the seeds that follow.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    pub repeats: u16,
+}
+
+#[derive(Debug, Args)]
+pub struct SpaceSearchArgs {
+    /// Built-in name, or path of a TOML file.
+    #[arg(long)]
+    pub hyperspace: String,
+    #[command(flatten)]
+    pub scoring: ScoringArgs,
+    /// How to walk through the spaces.
+    #[arg(long, default_value = "evolution")]
+    pub strategy: String,
+    /// Spaces to score, the first ones included.
+    #[arg(long, default_value_t = 5000)]
+    pub evaluations: usize,
+    /// How many of the best spaces to list.
+    #[arg(long, default_value_t = 10)]
+    pub top: usize,
+}
+
+#[derive(Debug, Args)]
+pub struct ScoringArgs {
+    /// Folder of published tables, `<stage>_<block>_<window>.csv`, or a folder with one folder
+    /// per hyperspace.
+    #[arg(long)]
+    pub tables: PathBuf,
+    /// Latency limit in milliseconds; may be given several times.
+    #[arg(long = "constraint", required = true)]
+    pub constraints: Vec<f64>,
+    /// How the best subnets of a space are found.
+    #[arg(long, value_enum, default_value_t = ScoreMode::MonteCarlo)]
+    pub score: ScoreMode,
+    /// How rows of neighbouring stages are combined.
+    #[arg(long, value_enum, default_value_t = CompositionArg::Consistent)]
+    pub composition: CompositionArg,
+    /// Subnets drawn per space and limit.
+    #[arg(long, default_value_t = 100_000)]
+    pub draws: usize,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum ScoreMode {
+    /// By drawing subnets at random.
+    MonteCarlo,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum CompositionArg {
+    /// A row's input width is the width that the stage before it reached.
+    Consistent,
+    /// Every stage's row is drawn on its own, as published.
+    Independent,
+}
+
+impl From<CompositionArg> for Composition {
+    fn from(typed: CompositionArg) -> Self {
+        match typed {
+            CompositionArg::Consistent => Self::Consistent,
+            CompositionArg::Independent => Self::Independent,
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SubnetCommand {
+    /// Show the shapes, multiply-adds and parameters of a network.
+    Show {
+        /// Encoding, such as `d1#…_k3#…_w16#…_e0#…_r160`.
+        subnet: String,
+        /// Space of the network: says the block type of each stage.
+        #[arg(long)]
+        space: Option<String>,
+        /// Built-in name, or path of a TOML file. Without `--space`, block types are concluded
+        /// from the network's kernels, widths and expand ratios, where only one type allows them.
+        #[arg(long, required_unless_present = "space")]
+        hyperspace: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TableCommand {
+    /// Compare the multiply-adds and parameters of published tables with the blocks' graphs.
+    Check {
+        /// Folder of the tables, or a folder with one folder per hyperspace.
+        folder: PathBuf,
+        /// Built-in name, or path of a TOML file.
+        #[arg(long)]
+        hyperspace: String,
+    },
+}
+
+/// A study and where it runs.
+#[derive(Debug, Args)]
+pub struct StudyArgs {
+    /// The study file (TOML).
+    pub study: PathBuf,
+    /// Folder of all runs.
+    #[arg(long, default_value = "runs", value_name = "DIR")]
+    pub runs: PathBuf,
+    /// Another target than the study's.
+    #[arg(long)]
+    pub target: Option<String>,
+}
+
+/// One step of a study.
+#[derive(Debug, Args)]
+pub struct StepArgs {
+    #[command(flatten)]
+    pub study: StudyArgs,
+    /// First run the steps that this one reads, where they are not current.
+    #[arg(long)]
+    pub with_inputs: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum StudyCommand {
+    /// The fields of study files with their defaults, as a study file.
+    Schema,
+    /// What the fields of a section mean; of all sections where none is named.
+    Explain {
+        /// Name of a section; `study` for the fields outside of sections.
+        section: Option<String>,
+    },
+    /// The runs of a folder.
+    List {
+        /// Folder of all runs.
+        #[arg(long, default_value = "runs", value_name = "DIR")]
+        runs: PathBuf,
+    },
+    /// How the steps of a study stand.
+    Show(StudyArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TargetCommand {
+    /// All targets.
+    List,
+    /// What a target allows and how its latencies are known.
+    Inspect {
+        /// Its name.
+        target: String,
+    },
 }

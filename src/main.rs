@@ -1,12 +1,12 @@
-//! The `spacewright` command.
+//! The `spacewright` command: reads what was typed, runs it, shows what came out.
 
+mod catalog;
 mod cli;
 mod commands;
-mod failure;
-mod output;
+mod process;
 mod progress;
+mod render;
 mod report;
-mod runtime;
 
 use std::process::ExitCode;
 
@@ -14,9 +14,7 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
-    runtime::prepare(cli.verbose);
-    match commands::run(&cli) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failure::report(&error),
-    }
+    process::prepare(cli.global.verbose);
+    let outcome = commands::run(&cli);
+    render::show(outcome, cli.global.json)
 }

@@ -21,6 +21,15 @@ pub fn observer(quiet: bool) -> Arc<dyn Observer> {
     }
 }
 
+/// A bar that counts to `length`.
+pub fn bar(length: usize) -> ProgressBar {
+    let bar = ProgressBar::new(length as u64);
+    if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} {eta} {msg}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
 /// Seconds as people say them.
 pub fn duration(seconds: f64) -> String {
     let whole = seconds.round() as u64;

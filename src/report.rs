@@ -4,7 +4,7 @@ use std::{fmt::Write, path::Path};
 
 use serde_json::Value;
 
-use crate::{output::table, progress::duration};
+use crate::{progress::duration, render::Table};
 
 fn number(value: &Value) -> f64 {
     value.as_f64().unwrap_or(f64::NAN)
@@ -69,9 +69,9 @@ fn networks(report: &Value, folder: &Path) -> String {
         "post-training",
         "file",
     ];
-    let mut rows = vec![heading.map(str::to_owned).to_vec()];
+    let mut table = Table::new(&heading);
     for budget in items(&report["budgets"]) {
-        rows.push(vec![
+        table.row([
             ms(&budget["budget_ms"]),
             ms(&budget["int8_ms"]),
             ms(&budget["fp32_ms"]),
@@ -84,7 +84,7 @@ fn networks(report: &Value, folder: &Path) -> String {
             folder.join(text_of(&budget["file"])).display().to_string(),
         ]);
     }
-    table(&rows, &[0, 1, 2, 3, 4, 5, 6, 7, 8])
+    table.render()
 }
 
 fn encodings(report: &Value) -> String {
@@ -107,13 +107,13 @@ fn encodings(report: &Value) -> String {
 
 fn spaces(report: &Value) -> String {
     let heading = ["score", "space", "found by", "feasible", "loss"];
-    let mut rows = vec![heading.map(str::to_owned).to_vec()];
+    let mut table = Table::new(&heading);
     for space in std::iter::once(&report["space"]).chain(items(&report["other_spaces"])) {
         let join = |field: &str, show: &dyn Fn(f64) -> String| {
             let values = items(&space["constraints"]).map(|c| show(number(&c[field])));
             values.collect::<Vec<_>>().join(" ")
         };
-        rows.push(vec![
+        table.row([
             format!("{:.4}", number(&space["score"])),
             text_of(&space["space"]),
             text_of(&space["found_by"]),
@@ -121,5 +121,5 @@ fn spaces(report: &Value) -> String {
             join("loss", &|loss| format!("{loss:.3}")),
         ]);
     }
-    table(&rows, &[0])
+    table.render()
 }

@@ -226,7 +226,8 @@ impl<'a> Counter<'a> {
         first: bool,
         choice: &BlockChoice,
     ) -> Result<(Counts, Shape), OperatorError> {
-        let config = choice.config.0.values().map(|value| value.to_bits()).collect();
+        let axes = self.stage.candidate.choices.keys();
+        let config = axes.filter_map(|axis| choice.config.get(axis)).map(f64::to_bits).collect();
         let key = (input.channels, input.height, choice.width, first, config);
         if let Some(known) = self.blocks.get(&key) {
             return Ok(*known);

@@ -59,10 +59,6 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    fn is_next(&self, prefix: &str) -> bool {
-        self.rest.is_some_and(|rest| rest.starts_with(prefix))
-    }
-
     fn take(&mut self, prefix: &str) -> Result<&'a str, EncodingError> {
         let form = "`d…_k…_w…_e…_r…`, each letter followed by numbers joined by `#`";
         let rest = self.rest.unwrap_or_default();
@@ -75,23 +71,33 @@ impl<'a> Fields<'a> {
         Ok(body)
     }
 
-    /// The values of a field; `count` of them, where it is known.
     fn values<T>(
-        &mut self,
-        prefix: &str,
-        count: Option<usize>,
+        &self,
+        field: &str,
+        text: &str,
         parse: impl Fn(&str) -> Option<T>,
         allowed: &str,
     ) -> Result<Vec<T>, EncodingError> {
-        let tokens: Vec<&str> = self.take(prefix)?.split('#').collect();
-        if let Some(count) = count.filter(|&count| count != tokens.len()) {
-            let found = format!("{} values", tokens.len());
-            return Err(self.report.error(prefix, None, found, format!("{count} values")));
-        }
-        let value = |(index, token): (usize, &&str)| {
-            parse(token).ok_or_else(|| self.report.error(prefix, index + 1, token, allowed))
+        let value = |(index, token): (usize, &str)| {
+            parse(token).ok_or_else(|| self.report.error(field, index + 1, token, allowed))
         };
-        tokens.iter().enumerate().map(value).collect()
+        text.split('#').enumerate().map(value).collect()
+    }
+
+    /// A value for each of `blocks` blocks.
+    fn per_block<T>(
+        &mut self,
+        prefix: &str,
+        blocks: usize,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<Vec<T>, EncodingError> {
+        let text = self.take(prefix)?;
+        let values = self.values(prefix, text, parse, "a number")?;
+        if values.len() == blocks {
+            return Ok(values);
+        }
+        let allowed = format!("{blocks} values, the sum of the depths");
+        Err(self.report.error(prefix, None, format!("{} values", values.len()), allowed))
     }
 
     fn axis(&mut self, axis: &str, blocks: usize) -> Result<Vec<Option<f64>>, EncodingError> {
@@ -99,7 +105,13 @@ impl<'a> Fields<'a> {
         let parse = |token: &str| {
             if token == missing { Some(None) } else { number(token).map(Some) }
         };
-        self.values(&prefix, Some(blocks), parse, "a number")
+        self.per_block(&prefix, blocks, parse)
+    }
+
+    /// The axis that the next field is about, if it is one without a letter of its own.
+    fn other_axis(&self) -> Option<&'a str> {
+        let (axis, _) = self.rest?.strip_prefix("a.")?.split_once('=')?;
+        Some(axis)
     }
 }
 
@@ -110,50 +122,44 @@ impl Subnet {
         stages: &[ElasticStage],
         resolutions: &[usize],
     ) -> Result<Self, EncodingError> {
+        let subnet = Self::parse_any(encoding)?;
+        subnet.check_as(&Reporter(encoding), stages, resolutions)?;
+        Ok(subnet)
+    }
+
+    /// Reads an encoding of a subnet of whatever space.
+    pub fn parse_any(encoding: &str) -> Result<Self, EncodingError> {
         let mut fields = Fields { report: Reporter(encoding), rest: Some(encoding) };
-        let depths = fields.values("d", Some(stages.len()), whole, "a whole number")?;
-        for (index, (stage, depth)) in stages.iter().zip(&depths).enumerate() {
-            check_depth(&fields.report, index, stage, *depth)?;
-        }
-        let blocks = depths.iter().sum();
-        let mut axes: IndexMap<&str, Vec<Option<f64>>> = IndexMap::new();
+        let depths = fields.take("d")?;
+        let depths: Vec<usize> = fields.values("d", depths, whole, "a whole number")?;
+        let blocks = depths.iter().fold(0usize, |sum, depth| sum.saturating_add(*depth));
+        let mut axes = IndexMap::new();
         axes.insert("kernel", fields.axis("kernel", blocks)?);
-        let widths = fields.values("w", Some(blocks), whole, "a whole number")?;
+        let widths = fields.per_block("w", blocks, whole)?;
         axes.insert("expand", fields.axis("expand", blocks)?);
-        for axis in stages.iter().flat_map(|stage| stage.candidate.choices.keys()) {
-            if !axes.contains_key(&**axis) && fields.is_next(&axis_field(axis).0) {
-                axes.insert(axis, fields.axis(axis, blocks)?);
+        while let Some(axis) = fields.other_axis() {
+            if axes.contains_key(axis) {
+                let found = format!("a.{axis}=");
+                return Err(fields.report.error("form", None, found, "each axis once"));
             }
+            axes.insert(axis, fields.axis(axis, blocks)?);
         }
         let resolution = fields.take("r")?;
+        let resolution = whole(resolution)
+            .ok_or_else(|| fields.report.error("r", None, resolution, "a whole number"))?;
         if let Some(more) = fields.rest {
-            return Err(fields.report.error(
-                "r",
-                None,
-                format!("r{resolution}_{more}"),
-                "the last field",
-            ));
+            return Err(fields.report.error("form", None, more, "nothing behind `r`"));
         }
-        let Some(resolution) = whole(resolution) else {
-            return Err(fields.report.error("r", None, resolution, list(resolutions)));
-        };
-
-        let mut position = 0..;
-        let mut block = |stage: &ElasticStage| {
-            let at = position.next().unwrap_or_default();
-            let declared = stage.candidate.choices.keys().map(|axis| &**axis);
-            let order: IndexSet<&str> = declared.chain(axes.keys().copied()).collect();
-            let value = |axis: &str| Some((axis.to_owned(), (*axes.get(axis)?.get(at)?)?));
-            let config = BlockConfig(order.into_iter().filter_map(value).collect());
+        let mut at = 0..;
+        let mut block = || {
+            let at = at.next().unwrap_or_default();
+            let value = |(axis, values): (&&str, &Vec<_>)| Some(((*axis).to_owned(), values[at]?));
+            let config = BlockConfig(axes.iter().filter_map(value).collect());
             BlockChoice { width: widths[at], config }
         };
-        let sub_stage = |(stage, depth): (&ElasticStage, &usize)| SubStage {
-            blocks: (0..*depth).map(|_| block(stage)).collect(),
-        };
-        let subnet =
-            Self { stages: stages.iter().zip(&depths).map(sub_stage).collect(), resolution };
-        subnet.check_as(&fields.report, stages, resolutions)?;
-        Ok(subnet)
+        let mut sub_stage =
+            |depth: &usize| SubStage { blocks: (0..*depth).map(|_| block()).collect() };
+        Ok(Self { stages: depths.iter().map(&mut sub_stage).collect(), resolution })
     }
 
     /// Whether this is a subnet of these elastic stages and resolutions.
@@ -174,7 +180,12 @@ impl Subnet {
     ) -> Result<(), EncodingError> {
         if self.stages.len() != stages.len() {
             let found = format!("{} values", self.stages.len());
-            return Err(report.error("d", None, found, format!("{} values", stages.len())));
+            return Err(report.error(
+                "d",
+                None,
+                found,
+                format!("{} values, one per stage", stages.len()),
+            ));
         }
         if !resolutions.contains(&self.resolution) {
             return Err(report.error("r", None, self.resolution, list(resolutions)));
@@ -188,6 +199,17 @@ impl Subnet {
             }
         }
         Ok(())
+    }
+}
+
+impl SubStage {
+    /// Whether this is a sub-stage of `stage`.
+    pub fn check(&self, stage: &ElasticStage) -> Result<(), EncodingError> {
+        let text = self.encode(stage);
+        let report = Reporter(&text);
+        check_depth(&report, 0, stage, self.blocks.len())?;
+        let mut blocks = self.blocks.iter().enumerate();
+        blocks.try_for_each(|(index, block)| check_block(&report, index + 1, stage, block))
     }
 }
 
@@ -262,10 +284,26 @@ mod tests {
         let form = "`d…_k…_w…_e…_r…`, each letter followed by numbers joined by `#`";
         for (text, message) in [
             ("nonsense", format!("d: found `nonsense`, allowed: {form}")),
-            ("d1#1", "d: found `2 values`, allowed: 3 values".into()),
-            ("d1#3#1_k3", "d, position 2: found `3`, allowed: 1 to 2 in `stage1`".into()),
+            ("d1#1", format!("k: found ``, allowed: {form}")),
+            ("d1#x", "d, position 2: found `x`, allowed: a whole number".into()),
+            (
+                "d1#1_k3#3_w8#16_e0#0.5_r32",
+                "d: found `2 values`, allowed: 3 values, one per stage".into(),
+            ),
+            (
+                "d1#3#1_k3#5#5#5#3_w8#24#24#24#24_e0#0.5#1#1#0_r32",
+                "d, position 2: found `3`, allowed: 1 to 2 in `stage1`".into(),
+            ),
             ("d1#1#1_k3#5#3", format!("w: found ``, allowed: {form}")),
-            ("d1#1#1_k3#5_w8", "k: found `2 values`, allowed: 3 values".into()),
+            (
+                "d1#1#1_k3#5_w8",
+                "k: found `2 values`, allowed: 3 values, the sum of the depths".into(),
+            ),
+            (
+                "d18446744073709551615#1_k3",
+                "k: found `1 values`, allowed: 18446744073709551615 values, the sum of the depths"
+                    .into(),
+            ),
             ("d1#1#1_k3#five#3", "k, position 2: found `five`, allowed: a number".into()),
             (
                 "d1#1#1_k3#7#3_w8#24#24_e0#0.5#0_r32",
@@ -288,7 +326,7 @@ mod tests {
             ("d1#1#1_k3#5#3_w8#24#24_e0#0.5#0_r33", "r: found `33`, allowed: 32, 48".into()),
             (
                 "d1#1#1_k3#5#3_w8#24#24_e0#0.5#0_r32_r32",
-                "r: found `r32_r32`, allowed: the last field".into(),
+                "form: found `r32`, allowed: nothing behind `r`".into(),
             ),
         ] {
             let error = Subnet::parse(text, &stages, &hyperspace.resolutions).unwrap_err();
@@ -326,6 +364,7 @@ mod tests {
             let hyperspace = testing::hyperspace();
             let stages = Space::parse("toy-20-00", &hyperspace).unwrap().elastic_stages(&hyperspace);
             let _ = Subnet::parse(&text, &stages, &hyperspace.resolutions);
+            let _ = Subnet::parse(&format!("d1#1#1_k{text}"), &stages, &hyperspace.resolutions);
         }
     }
 }

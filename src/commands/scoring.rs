@@ -1,0 +1,49 @@
+//! From flags to a prepared scorer.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+use spacewright_core::{
+    quality::{Cell, FixedLatency},
+    score::{PreparedScorer, ScoreProblem},
+    space::Hyperspace,
+};
+use spacewright_spaceevo::published::{PUBLISHED, PublishedError, read_tables};
+
+use crate::{
+    catalog,
+    cli::{ScoreMode, ScoringArgs},
+    render::Failure,
+};
+
+/// Reads the tables of these cells and prepares the Q-T scorer.
+pub fn prepare(
+    args: &ScoringArgs,
+    hyperspace: &Hyperspace,
+    cells: &BTreeSet<Cell>,
+) -> Result<Box<dyn PreparedScorer>, Failure> {
+    if hyperspace.fixed_latency_ms.is_empty() {
+        let message = format!("hyperspace `{}` has no fixed_latency_ms", hyperspace.name);
+        return Err(Failure::input(message)
+            .hint("published tables hold no stem and head; add their latency by resolution"));
+    }
+    let tables = read_tables(&args.tables, hyperspace, cells).map_err(|error| match error {
+        PublishedError::File { .. } => Failure::input(error)
+            .hint("--tables names the folder of the tables, or the folder above it"),
+        other => Failure::input(other),
+    })?;
+    let problem = ScoreProblem {
+        hyperspace: hyperspace.clone(),
+        tables,
+        fixed: FixedLatency::PerResolution(hyperspace.fixed_latency_ms.clone()),
+        scheme: PUBLISHED.into(),
+        target: PUBLISHED.into(),
+        constraints_ms: args.constraints.clone(),
+        composition: args.composition.into(),
+    };
+    let mode = match args.score {
+        ScoreMode::MonteCarlo => "monte-carlo",
+    };
+    let options = json!({ "mode": mode, "draws": args.draws });
+    catalog::scorer("q-t")?.prepare(problem, &options).map_err(Failure::input)
+}

@@ -1,0 +1,181 @@
+//! Results on standard output, errors with what to do about them on standard error.
+//!
+//! Exit codes: 0 done; 1 something failed, or a check found differences; 2 an option, a name or a
+//! file is wrong; 130 stopped on request, and the same command goes on.
+
+use std::{
+    fmt::Write as _,
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use serde::Serialize;
+use serde_json::Value;
+use spacewright_engine::{EngineError, ErrorKind};
+
+const FAILED: u8 = 1;
+const WRONG_USE: u8 = 2;
+/// As shells count a process that SIGINT has ended.
+const STOPPED: u8 = 130;
+
+/// What a command found, for people and for machines.
+#[derive(Debug)]
+pub struct Output {
+    text: String,
+    json: Value,
+    good: bool,
+}
+
+impl Output {
+    /// `text` for people, `data` for machines.
+    pub fn new(text: String, data: &impl Serialize) -> Result<Self, Failure> {
+        let json = serde_json::to_value(data).map_err(Failure::failed)?;
+        Ok(Self { text, json, good: true })
+    }
+
+    /// Makes the command exit with 1 where what it found is not good.
+    pub fn good(self, good: bool) -> Self {
+        Self { good, ..self }
+    }
+}
+
+/// Why a command has no result.
+#[derive(Debug)]
+pub struct Failure {
+    message: String,
+    hint: Option<String>,
+    code: u8,
+}
+
+impl Failure {
+    /// The command was asked for something that cannot be.
+    pub fn input(message: impl ToString) -> Self {
+        Self { message: message.to_string(), hint: None, code: WRONG_USE }
+    }
+
+    /// Something went wrong on the way.
+    pub fn failed(message: impl ToString) -> Self {
+        Self { message: message.to_string(), hint: None, code: FAILED }
+    }
+
+    /// What to do about it.
+    pub fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        let code = match error.kind {
+            ErrorKind::Cancelled => STOPPED,
+            ErrorKind::Study | ErrorKind::Missing => WRONG_USE,
+            ErrorKind::Locked | ErrorKind::Storage | ErrorKind::Step => FAILED,
+        };
+        Self { message: error.message, hint: error.hint, code }
+    }
+}
+
+/// Prints the outcome of a command.
+pub fn show(outcome: Result<Output, Failure>, json: bool) -> ExitCode {
+    match outcome {
+        Ok(output) => {
+            let text = if json { format!("{:#}", output.json) } else { output.text };
+            match writeln!(io::stdout(), "{}", text.trim_end()) {
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+                _ => ExitCode::from(u8::from(!output.good)),
+            }
+        }
+        Err(failure) => {
+            let mut text = format!("error: {}\n", failure.message);
+            if let Some(hint) = failure.hint {
+                let _ = writeln!(text, "hint: {hint}");
+            }
+            let _ = write!(io::stderr(), "{text}");
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+/// Columns aligned with spaces: numbers to the right, the rest to the left.
+#[derive(Debug)]
+pub struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    pub fn new(header: &[&str]) -> Self {
+        Self { rows: vec![header.iter().map(|cell| (*cell).to_owned()).collect()] }
+    }
+
+    pub fn row<const N: usize>(&mut self, cells: [String; N]) {
+        self.rows.push(cells.into());
+    }
+
+    pub fn render(&self) -> String {
+        let columns = self.rows[0].len();
+        let width = |column: usize| self.rows.iter().map(|row| row[column].chars().count()).max();
+        let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+        let numeric: Vec<bool> = (0..columns)
+            .map(|column| self.rows[1..].iter().all(|row| is_number(&row[column])))
+            .collect();
+        let mut text = String::new();
+        for row in &self.rows {
+            let mut line = String::new();
+            for (column, cell) in row.iter().enumerate() {
+                let gap = if column > 0 { "  " } else { "" };
+                let width = widths[column];
+                let _ = if numeric[column] {
+                    write!(line, "{gap}{cell:>width$}")
+                } else {
+                    write!(line, "{gap}{cell:<width$}")
+                };
+            }
+            let _ = writeln!(text, "{}", line.trim_end());
+        }
+        text
+    }
+}
+
+fn is_number(cell: &str) -> bool {
+    cell.starts_with(|c: char| c.is_ascii_digit()) && cell.parse::<f64>().is_ok()
+}
+
+/// `1185901920` as `1,185,901,920`.
+pub fn grouped(digits: &str) -> String {
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A whole number of any size, in powers of ten where it is long: `1.8e49`.
+pub fn magnitude(digits: &str) -> String {
+    if digits.len() <= 15 {
+        return grouped(digits);
+    }
+    digits.parse::<f64>().map_or(digits.to_owned(), |value| format!("{value:.2e}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_stand_to_the_right() {
+        let mut table = Table::new(&["name", "count"]);
+        table.row(["a".into(), "1".into()]);
+        table.row(["long".into(), "1000".into()]);
+        assert_eq!(table.render(), "name  count\na         1\nlong   1000\n");
+    }
+
+    #[test]
+    fn large_numbers_are_readable() {
+        assert_eq!(grouped("1185901920"), "1,185,901,920");
+        assert_eq!(magnitude("123"), "123");
+        assert_eq!(magnitude("12345678901234567890"), "1.23e19");
+    }
+}
