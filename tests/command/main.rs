@@ -1,0 +1,47 @@
+//! The command as a whole: arguments in; standard output, standard error and exit code out.
+
+mod published;
+mod space;
+mod subnet;
+mod table;
+
+use std::process::Command;
+
+use serde_json::Value;
+
+struct Ran {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+/// Runs `spacewright` with these arguments, split at spaces.
+fn run(arguments: &str) -> Ran {
+    let output = Command::new(env!("CARGO_BIN_EXE_spacewright"))
+        .args(arguments.split_whitespace())
+        .output()
+        .unwrap();
+    Ran {
+        code: output.status.code().unwrap(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// Standard output of a run that must succeed and say nothing else.
+fn text(arguments: &str) -> String {
+    let ran = run(arguments);
+    assert_eq!((ran.code, &*ran.stderr), (0, ""), "{arguments}");
+    ran.stdout
+}
+
+fn json(arguments: &str) -> Value {
+    serde_json::from_str(&text(&format!("--json {arguments}"))).unwrap()
+}
+
+/// Standard error of a run that must refuse its input.
+fn refusal(arguments: &str) -> String {
+    let ran = run(arguments);
+    assert_eq!((ran.code, &*ran.stdout), (2, ""), "{arguments}");
+    ran.stderr
+}
