@@ -8,10 +8,10 @@ use spacewright_core::{
     score::{PreparedScorer, ScoreProblem},
     space::Hyperspace,
 };
+use spacewright_engine::Registry;
 use spacewright_spaceevo::published::{PUBLISHED, PublishedError, read_tables};
 
 use crate::{
-    catalog,
     cli::{ScoreMode, ScoringArgs},
     render::Failure,
 };
@@ -45,5 +45,5 @@ pub fn prepare(
         ScoreMode::MonteCarlo => "monte-carlo",
     };
     let options = json!({ "mode": mode, "draws": args.draws });
-    catalog::scorer("q-t")?.prepare(problem, &options).map_err(Failure::input)
+    Registry::built_in()?.scorer("q-t")?.prepare(problem, &options).map_err(Failure::input)
 }

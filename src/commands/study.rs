@@ -25,7 +25,11 @@ pub fn run(command: &StudyCommand, global: &Global) -> Result<Output, Failure> {
             let mut table = Table::new(&["run", "finished steps", "folder"]);
             for run in &runs {
                 let steps: Vec<&str> = run.steps.iter().map(|step| step.step.as_str()).collect();
-                table.row([run.study.name.clone(), steps.join(", "), run.folder.display().to_string()]);
+                table.row([
+                    run.study.name.clone(),
+                    steps.join(", "),
+                    run.folder.display().to_string(),
+                ]);
             }
             Output::new(table.render(), &json!({ "runs": runs }))
         }

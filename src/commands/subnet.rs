@@ -78,7 +78,7 @@ fn report(encoding: &str, hyperspace: &Hyperspace, space: &Space) -> Result<Subn
     let elastic = space.elastic_stages(hyperspace);
     let subnet =
         Subnet::parse(encoding, &elastic, &hyperspace.resolutions).map_err(Failure::input)?;
-    let segments = subnet_segments(&catalog::operators(), hyperspace, &elastic, &subnet)
+    let segments = subnet_segments(&catalog::operators()?, hyperspace, &elastic, &subnet)
         .map_err(Failure::failed)?;
     let stages = elastic.iter().map(|stage| &stage.candidate.block).zip(&subnet.stages);
     let stages = stages.map(|(block, stage)| (block.clone(), stage.blocks.len()));

@@ -32,7 +32,7 @@ struct CheckReport {
 
 fn check(folder: &std::path::Path, hyperspace: &str) -> Result<Output, Failure> {
     let hyperspace = catalog::hyperspace(hyperspace)?;
-    let check = check_tables(folder, &hyperspace, &catalog::operators()).map_err(|error| {
+    let check = check_tables(folder, &hyperspace, &catalog::operators()?).map_err(|error| {
         Failure::input(error)
             .hint("a folder of tables has a file for every stage, block and window")
     })?;

@@ -16,7 +16,7 @@ use spacewright_core::{
 use crate::{
     data_set::DataSettings,
     document::{Document, suggestion},
-    error::{AtPath, EngineError, Result},
+    error::{EngineError, Result},
     hyperspace,
     registry::Registry,
     sections::engine_sections,
@@ -127,8 +127,9 @@ impl Study {
         fields.data.check().map_err(|e| document.place(&["data"], e))?;
         let hyperspace = read_hyperspace(fields.hyperspace, folder, registry)
             .map_err(|e| document.place(&["hyperspace"], e))?;
-        hyperspace::check(&hyperspace, &registry.operators())
-            .map_err(|e| document.place(&["hyperspace"], e))?;
+        hyperspace
+            .validate(&registry.operators())
+            .map_err(|e| document.place(&["hyperspace"], EngineError::study(e.to_string())))?;
 
         Ok(Self {
             name: fields.name,
@@ -193,9 +194,7 @@ fn read_hyperspace(value: toml::Value, folder: &Path, registry: &Registry) -> Re
     if !name.ends_with(".toml") {
         return registry.hyperspace(&name);
     }
-    let path = folder.join(&name);
-    let text = fs::read_to_string(&path).at(&path)?;
-    hyperspace::parse(&text, &path.display().to_string())
+    hyperspace::read(&folder.join(&name))
 }
 
 fn method_settings(

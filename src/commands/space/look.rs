@@ -144,7 +144,7 @@ struct SampledSpace {
 
 pub fn sample(hyperspace: &str, count: usize, seed: u64) -> Result<Output, Failure> {
     let hyperspace = catalog::hyperspace(hyperspace)?;
-    let operators = catalog::operators();
+    let operators = catalog::operators()?;
     let rng = &mut Pcg64Mcg::seed_from_u64(seed);
     let mut spaces = Vec::new();
     for _ in 0..count {
