@@ -5,7 +5,14 @@ use std::collections::HashSet;
 use thiserror::Error;
 
 use super::{Candidate, Hyperspace};
-use crate::operators::Operators;
+use crate::{
+    graph::{ActivationKind, Shape},
+    operators::{BlockConfig, BlockRequest, Operators},
+};
+
+/// Larger sizes and depths are taken for mistakes; products of sizes stay within 64 bits.
+const LARGEST_SIZE: usize = 1 << 13;
+const LARGEST_DEPTH: usize = 100;
 
 /// What is wrong with a hyperspace, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -37,8 +44,11 @@ impl Hyperspace {
         require(named && self.name.chars().all(word), "name", || {
             "must be letters, digits and underscores, at least one letter".into()
         })?;
-        require(self.input_channels > 0, "input_channels", || "must be at least 1".into())?;
-        require(self.classes > 0, "classes", || "must be at least 1".into())?;
+        for (field, count) in [("input_channels", self.input_channels), ("classes", self.classes)] {
+            require((1..=LARGEST_SIZE).contains(&count), field, || {
+                format!("{count} is not between 1 and {LARGEST_SIZE}")
+            })?;
+        }
         ascending("resolutions", &self.resolutions)?;
         ascending("table_resolutions", &self.table_resolutions)?;
         for (resolution, ms) in &self.fixed_latency_ms {
@@ -108,7 +118,11 @@ impl Hyperspace {
             let at = format!("head[{index}]");
             let axes: Vec<&str> = head.config.keys().map(|axis| &**axis).collect();
             check_block(&at, "config", &head.block, &axes, operators)?;
-            require(head.width > 0, &format!("{at}.width"), || "must be at least 1".into())?;
+            require((1..=LARGEST_SIZE).contains(&head.width), &format!("{at}.width"), || {
+                format!("{} is not between 1 and {LARGEST_SIZE}", head.width)
+            })?;
+            let config = BlockConfig(head.config.clone());
+            probe(&format!("{at}.config"), &head.block, head.activation, config, operators)?;
         }
         let last = self.head.len() - 1;
         require(self.head[last].width == self.classes, &format!("head[{last}].width"), || {
@@ -125,14 +139,17 @@ fn ascending(field: &str, values: &[usize]) -> Checked {
     let sorted = values.windows(2).all(|pair| pair[0] < pair[1]);
     require(!values.is_empty() && values[0] > 0 && sorted, field, || {
         format!("{values:?} is not a list of positive numbers, smallest first, each once")
-    })
+    })?;
+    let largest = values[values.len() - 1];
+    require(largest <= LARGEST_SIZE, field, || format!("{largest} exceeds {LARGEST_SIZE}"))
 }
 
 fn check_stage(at: &str, stride: usize, widths: &[usize], depths: [usize; 2]) -> Checked {
     require(stride > 0, &format!("{at}.stride"), || "must be at least 1".into())?;
     ascending(&format!("{at}.widths"), widths)?;
-    require(depths[0] >= 1 && depths[0] <= depths[1], &format!("{at}.depths"), || {
-        format!("{depths:?} is not a fewest and a most number of blocks, from 1")
+    let [fewest, most] = depths;
+    require(1 <= fewest && fewest <= most && most <= LARGEST_DEPTH, &format!("{at}.depths"), || {
+        format!("{depths:?} is not a fewest and a most number of blocks, from 1 to {LARGEST_DEPTH}")
     })
 }
 
@@ -149,8 +166,32 @@ fn check_candidate(at: &str, candidate: &Candidate, operators: &Operators) -> Ch
         // Zero stands for "no such axis" in encodings of these two.
         let positive = !["kernel", "expand"].contains(&&**axis) || values[0] > 0.0;
         require(positive, &field, || format!("{values:?} must be positive"))?;
+        for value in values {
+            let mut config = candidate.smallest();
+            config.0.insert(axis.clone(), *value);
+            probe(&field, &candidate.block, candidate.activation, config, operators)?;
+        }
     }
     Ok(())
+}
+
+/// Lets the operator set say whether a block can be what is asked of it.
+fn probe(
+    field: &str,
+    block: &str,
+    activation: ActivationKind,
+    config: BlockConfig,
+    operators: &Operators,
+) -> Checked {
+    let request = BlockRequest {
+        block: block.to_owned(),
+        input: Shape::square(16, 32),
+        out_channels: 32,
+        stride: 1,
+        activation,
+        config,
+    };
+    operators.graph(&request).map(drop).map_err(|error| (field.to_owned(), error.to_string()))
 }
 
 fn check_block(
@@ -184,7 +225,7 @@ mod tests {
     use std::sync::Arc;
 
     use crate::{
-        graph::Graph,
+        graph::{ConvSpec, Graph, GraphBuilder},
         operators::{BlockRequest, BlockType, OperatorError, OperatorSet, Operators},
         space::{Hyperspace, testing},
     };
@@ -211,8 +252,15 @@ mod tests {
             types.into_iter().map(block).collect()
         }
 
-        fn graphs(&self, _: &[BlockRequest]) -> Result<Vec<Graph>, OperatorError> {
-            Ok(Vec::new())
+        fn graphs(&self, requests: &[BlockRequest]) -> Result<Vec<Graph>, OperatorError> {
+            let graph = |request: &BlockRequest| {
+                let kernel =
+                    request.config.get("kernel").map_or(Ok(1), |_| request.count("kernel"))?;
+                let mut b = GraphBuilder::new(request.input);
+                let x = b.conv("conv", b.input(), ConvSpec::new(request.out_channels, kernel));
+                Ok(b.finish(x))
+            };
+            requests.iter().map(graph).collect()
         }
     }
 
@@ -228,7 +276,7 @@ mod tests {
     #[test]
     fn faults_are_named_with_their_field() {
         type Fault = (fn(&mut Hyperspace), &'static str);
-        let faults: [Fault; 12] = [
+        let faults: [Fault; 15] = [
             (
                 |h| h.name = "a-b".into(),
                 "name: must be letters, digits and underscores, at least one letter",
@@ -269,7 +317,16 @@ mod tests {
             ),
             (
                 |h| h.stages[0].depths = [2, 1],
-                "stage[0].depths: [2, 1] is not a fewest and a most number of blocks, from 1",
+                "stage[0].depths: [2, 1] is not a fewest and a most number of blocks, from 1 to 100",
+            ),
+            (
+                |h| h.candidates[1].choices[0] = vec![2.5, 3.0],
+                "candidate[1].choices.kernel: block `wide`: kernel = 2.5 is not a positive whole number",
+            ),
+            (|h| h.resolutions = vec![32, 9000], "resolutions: 9000 exceeds 8192"),
+            (
+                |h| h.stages[0].depths = [1, 101],
+                "stage[0].depths: [1, 101] is not a fewest and a most number of blocks, from 1 to 100",
             ),
             (|h| h.head[0].width = 11, "head[0].width: 11 is not the number of classes, 10"),
         ];
