@@ -15,6 +15,8 @@ fn hyperspace() -> Hyperspace {
     let mut hyperspace = built_in("mini").unwrap();
     hyperspace.candidates.truncate(2);
     hyperspace.stages.truncate(2);
+    hyperspace.stages[0].widths = vec![16, 24, 32];
+    hyperspace.stages[1].widths = vec![24, 32, 40];
     hyperspace
 }
 
