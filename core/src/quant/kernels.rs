@@ -4,7 +4,7 @@
 //! and without its zero point, with the `f32` operations that ONNX Runtime's CPU kernels use.
 
 use super::{IntegerWeights, QParams};
-use crate::graph::{ActivationKind, Conv2d, Pool, Shape};
+use crate::graph::{ActivationKind, Conv2d, Padding, Pool, Shape};
 
 /// A quantized value as its kernels read it.
 #[derive(Debug, Clone)]
@@ -53,6 +53,10 @@ fn add_tap(
     x: &Centred,
     plane: &mut [i32],
 ) {
+    if conv.kernel == 1 && conv.stride == 1 && conv.padding == Padding::default() {
+        plane.iter_mut().zip(image).for_each(|(sum, x)| *sum = sum.wrapping_add(weight * x));
+        return;
+    }
     let Shape { height, width, .. } = x.shape;
     let out_width =
         (width + conv.padding.left + conv.padding.right - conv.kernel) / conv.stride + 1;

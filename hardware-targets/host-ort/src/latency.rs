@@ -46,7 +46,7 @@ pub const WRAP: usize = 8;
 
 /// How often each model takes its turn: what disturbs a busy machine often lasts longer than one
 /// turn.
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 
 /// How many models are held in memory and take turns.
 const TOGETHER: usize = 24;

@@ -12,10 +12,9 @@ use spacewright_core::{
 use spacewright_host_ort::{HostOrt, OrtRuntime, scheme_7bit, scheme_pairs};
 use support::{evaluate, quantized, random_image, random_weights, rng};
 
-/// Checks one graph in integers and in floating point; gives the operators left in floating point
-/// and the number of rounding ties.
+/// Checks one graph in integers and in floating point; gives the operators left in floating point.
 #[track_caller]
-fn check_graph(graph: &Graph, scheme: &Scheme, seed: u64) -> (Vec<String>, usize) {
+fn check_graph(graph: &Graph, scheme: &Scheme, seed: u64) -> Vec<String> {
     let runtime = OrtRuntime::new("test").unwrap();
     let mut rng = rng(seed);
     let weights = random_weights(graph, &mut rng);
@@ -35,10 +34,8 @@ fn check_graph(graph: &Graph, scheme: &Scheme, seed: u64) -> (Vec<String>, usize
     let write = |outputs| runtime.write_integer(&network, &info, outputs).unwrap();
     let mut model = runtime.load(&write(ModelOutputs::Integers)).unwrap();
     let observed = model.run_integers(&image).unwrap();
-    let mut ties = 0;
     for result in check(&network, &observed).unwrap() {
         assert_eq!(result.wrong, 0, "{result:?} in\n{graph}");
-        ties += result.ties;
     }
     let executed = network.run(&image).unwrap();
     assert_eq!(executed["input"].integers, observed["input"]);
@@ -53,7 +50,7 @@ fn check_graph(graph: &Graph, scheme: &Scheme, seed: u64) -> (Vec<String>, usize
         !float.iter().any(|op| op.contains("Conv") || op.contains("Gemm") || op.contains("MatMul")),
         "{float:?} in\n{graph}"
     );
-    (float, ties)
+    float
 }
 
 fn operators() -> Operators {
@@ -81,7 +78,7 @@ fn every_block_type_runs_in_integers_as_the_executor_says() {
                 let mut request = block(&block_type.name, shape, out, stride, activation);
                 request.config = BlockConfig::of(&[("kernel", kernel as f64), ("expand", 2.0)]);
                 let graph = operators.graph(&request).unwrap();
-                let (float, _) = check_graph(&graph, &scheme, seed);
+                let float = check_graph(&graph, &scheme, seed);
                 let functions = graph
                     .nodes
                     .iter()
@@ -111,7 +108,20 @@ fn operators_that_no_block_has() {
     let x = b.act("fc1.act", x, ActivationKind::Relu);
     let x = b.linear("fc2", x, 16);
     let x = b.conv("conv", x, ConvSpec::new(8, 1));
-    check_graph(&b.finish(x), &scheme_7bit(), 99);
+    let float = check_graph(&b.finish(x), &scheme_7bit(), 99);
+    assert_eq!(float, Vec::<String>::new());
+}
+
+#[test]
+#[cfg_attr(not(have_ort), ignore = "no ONNX Runtime: run cargo xtask setup")]
+fn a_relu_between_two_quantizers_is_a_conversion() {
+    let mut b = GraphBuilder::new(Shape::square(8, 6));
+    let x = b.conv("a", b.input(), ConvSpec::new(8, 3));
+    let y = b.act("act", x, ActivationKind::Relu);
+    let y = b.mul("product", y, x);
+    let float = check_graph(&b.finish(y), &scheme_7bit(), 6);
+    assert_eq!(float.len(), 2, "{float:?}");
+    assert!(float[0].starts_with("DequantizeLinear") && float[1].starts_with("QuantizeLinear"));
 }
 
 #[test]
@@ -122,6 +132,91 @@ fn a_sum_and_its_relu_are_one_operator() {
     let y = b.conv_bn("a", x, ConvSpec::new(8, 3));
     let y = b.add("sum", y, x);
     let y = b.act("act", y, ActivationKind::Relu);
-    let (float, _) = check_graph(&b.finish(y), &scheme_7bit(), 5);
+    let float = check_graph(&b.finish(y), &scheme_7bit(), 5);
     assert_eq!(float, Vec::<String>::new());
+}
+
+/// Stem, two blocks and head: the parts of a network with 32×32 pixels.
+fn parts() -> Vec<Graph> {
+    let operators = operators();
+    let mut input = Shape::square(3, 32);
+    let stages = [("conv", 16, 2), ("mobilenet-v2-res", 24, 2), ("mobilenet-v3-res", 24, 1)];
+    let mut parts = Vec::new();
+    for (name, out, stride) in stages.into_iter().chain([("feature-mix", 64, 1), ("logits", 10, 1)])
+    {
+        let request = block(name, input, out, stride, ActivationKind::Relu6);
+        let graph = operators.graph(&request).unwrap().prefixed(&format!("{}.", parts.len()));
+        input = graph.output_shape().unwrap();
+        parts.push(graph);
+    }
+    parts
+}
+
+fn joined() -> Graph {
+    parts().into_iter().reduce(|whole, part| whole.then(part).unwrap()).unwrap()
+}
+
+#[test]
+#[cfg_attr(not(have_ort), ignore = "no ONNX Runtime: run cargo xtask setup")]
+fn a_whole_network_gives_the_result_of_the_executor() {
+    let graph = joined();
+    check_graph(&graph, &scheme_7bit(), 11);
+
+    let mut rng = rng(12);
+    let weights = random_weights(&graph, &mut rng);
+    let image = random_image(graph.input, &mut rng);
+    let network = quantized(&graph, &weights, &image, &scheme_pairs());
+    let runtime = HostOrt::pairs().runtime().unwrap();
+    let model =
+        runtime.write_integer(&network, &ModelInfo::default(), ModelOutputs::Result).unwrap();
+    let found = runtime.load(&model).unwrap().run(&image).unwrap();
+    let step = network.values[network.graph.output.index()].unwrap().scale;
+    for (found, expected) in found.iter().zip(network.result(&image).unwrap()) {
+        assert!((found - expected).abs() < 2.5 * step, "{found} {expected}");
+    }
+}
+
+#[test]
+#[cfg_attr(not(have_ort), ignore = "no ONNX Runtime: run cargo xtask setup")]
+fn latencies_of_parts_have_a_sum() {
+    let source = HostOrt::new().latency_source().unwrap();
+    assert!(source.fingerprint().contains("threads=1"), "{}", source.fingerprint());
+    for precision in [Precision::Fp32, Precision::Int8] {
+        let parts = parts();
+        let last = parts.len() - 1;
+        let position = |index| match index {
+            0 => Position::First,
+            _ if index == last => Position::Last,
+            _ => Position::Inside,
+        };
+        let mut queries: Vec<LatencyQuery> = parts
+            .into_iter()
+            .enumerate()
+            .map(|(i, graph)| LatencyQuery { graph, precision, position: position(i) })
+            .collect();
+        queries.push(LatencyQuery { graph: joined(), precision, position: Position::Whole });
+        let latencies = source.latencies(&queries).unwrap();
+        let sum: f64 = latencies[..=last].iter().map(|latency| latency.ms).sum();
+        assert!(sum.is_finite() && latencies.iter().all(|l| l.ms > 0.0 && l.runs >= 50));
+    }
+}
+
+#[test]
+#[cfg_attr(not(have_ort), ignore = "no ONNX Runtime: run cargo xtask setup")]
+fn errors_say_what_is_wrong() {
+    let runtime = OrtRuntime::new("host-ort").unwrap();
+    let refused = runtime.load(b"no model").err().unwrap().to_string();
+    assert!(refused.starts_with("target `host-ort`: ONNX Runtime refused the model"), "{refused}");
+
+    let graph = joined();
+    let mut rng = rng(1);
+    let weights = random_weights(&graph, &mut rng);
+    let image = random_image(graph.input, &mut rng);
+    let network = quantized(&graph, &weights, &image, &scheme_7bit());
+    let model = runtime.write_integer(&network, &ModelInfo::default(), ModelOutputs::Result);
+    let mut model = runtime.load(&model.unwrap()).unwrap();
+    let error = model.run(&image[1..]).unwrap_err().to_string();
+    assert!(error.contains("[1, 3, 32, 32]"), "{error}");
+    let error = model.run_integers(&image).unwrap_err().to_string();
+    assert!(error.contains("without the integers"), "{error}");
 }
