@@ -89,7 +89,7 @@ struct Folded {
     affine: Vec<Option<Affine>>,
 }
 
-fn tensor<'a>(weights: &'a FloatWeights, name: String) -> Result<&'a [f32], FoldError> {
+fn tensor(weights: &FloatWeights, name: String) -> Result<&[f32], FoldError> {
     weights.get(&name).map(|t| t.data.as_slice()).ok_or(FoldError::Missing(name))
 }
 

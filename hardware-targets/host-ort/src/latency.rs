@@ -19,22 +19,26 @@
 //! last has no exit. The sum over a chain is free of D, and contains the cost of a call once.
 //!
 //! References are timed once per shape and precision. Models that are asked for together take
-//! turns in being timed, and timings never run at the same time.
+//! turns in being timed, over rounds between which a small model tells whether other work
+//! disturbs the machine; timings never run at the same time.
 
 use std::{
     collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Duration,
 };
 
 use spacewright_core::{
     graph::{ActivationKind, ConvSpec, Graph, GraphBuilder, GraphError, Shape},
     latency::{Latency, LatencyError, LatencyQuery, LatencySource, Position, Precision},
     quant::{Scheme, fold_float, fold_integer},
-    target::{ModelInfo, ModelOutputs},
+    target::{ModelInfo, ModelOutputs, TargetError},
 };
 
 use crate::{
     cpu,
+    quiet::Sentinel,
     runtime::{OrtModel, OrtRuntime},
     synthetic,
     timing::{FLOOR_MS, Samples},
@@ -44,9 +48,17 @@ use crate::{
 /// Channels on the outer side of the convolutions around a part.
 pub const WRAP: usize = 8;
 
-/// How often each model takes its turn: what disturbs a busy machine often lasts longer than one
-/// turn.
-const ROUNDS: usize = 5;
+/// Undisturbed rounds that each model is timed in.
+const ROUNDS: usize = 3;
+
+/// Rounds after which the minimum is taken, disturbed or not.
+const MOST_ROUNDS: usize = 8;
+
+/// Waiting time after a disturbed round.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Shape of the reference that tells whether a round was disturbed.
+const SENTINEL: Shape = Shape::square(64, 28);
 
 /// How many models are held in memory and take turns.
 const TOGETHER: usize = 24;
@@ -56,6 +68,7 @@ pub struct OrtLatency {
     runtime: OrtRuntime,
     scheme: Scheme,
     references: Mutex<HashMap<Reference, Latency>>,
+    sentinel: Mutex<Option<Sentinel>>,
 }
 
 type Reference = (Shape, Precision);
@@ -63,7 +76,7 @@ type Reference = (Shape, Precision);
 impl OrtLatency {
     /// Measures with this runtime, with quantizers placed after this scheme.
     pub fn new(runtime: OrtRuntime, scheme: Scheme) -> Self {
-        Self { runtime, scheme, references: Mutex::default() }
+        Self { runtime, scheme, references: Mutex::default(), sentinel: Mutex::default() }
     }
 
     /// Answers queries together: their models take turns in being timed.
@@ -87,12 +100,11 @@ impl OrtLatency {
             let graph = graph.map_err(|error| (*index, error.to_string()))?;
             timed.push(self.open(&graph, *precision).map_err(|reason| (*index, reason))?);
         }
-        for _ in 0..ROUNDS {
-            for (index, (model, samples)) in timed.iter_mut().enumerate() {
-                let asker = || wanted.get(index.wrapping_sub(queries.len())).map_or(index, |w| w.0);
-                model.sample(samples).map_err(|error| (asker(), error.to_string()))?;
-            }
-        }
+        let asker = |model: usize| match model.checked_sub(queries.len()) {
+            Some(reference) => wanted[reference].0,
+            None => model,
+        };
+        self.take_turns(&mut timed).map_err(|(model, reason)| (asker(model), reason))?;
         let mut latencies: Vec<Latency> =
             timed.into_iter().map(|(_, samples)| samples.latency()).collect();
         let references = latencies.split_off(queries.len());
@@ -101,6 +113,37 @@ impl OrtLatency {
             ends.iter().map(|end| known[end]).fold(whole, without_half)
         };
         Ok(latencies.into_iter().zip(ends).map(part).collect())
+    }
+
+    /// Times every model in turn, until there were [`ROUNDS`] undisturbed rounds.
+    fn take_turns(&self, models: &mut [(OrtModel, Samples)]) -> Result<(), (usize, String)> {
+        let first = |error: TargetError| (0, error.to_string());
+        let mut sentinel = lock(&self.sentinel);
+        let sentinel = match &mut *sentinel {
+            Some(sentinel) => sentinel,
+            none => {
+                let graph = wrap(Graph::identity(SENTINEL), true, true);
+                let graph = graph.map_err(|error| (0, error.to_string()))?;
+                let (model, _) = self.open(&graph, Precision::Int8).map_err(|e| (0, e))?;
+                none.insert(Sentinel::new(model))
+            }
+        };
+        let mut undisturbed = 0;
+        for _ in 0..MOST_ROUNDS {
+            let before = sentinel.is_quiet().map_err(first)?;
+            for (index, (model, samples)) in models.iter_mut().enumerate() {
+                model.sample(samples).map_err(|error| (index, error.to_string()))?;
+            }
+            if before && sentinel.is_quiet().map_err(first)? {
+                undisturbed += 1;
+            } else {
+                thread::sleep(PAUSE);
+            }
+            if undisturbed == ROUNDS {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn open(&self, graph: &Graph, precision: Precision) -> Result<(OrtModel, Samples), String> {

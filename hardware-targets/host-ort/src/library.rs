@@ -59,14 +59,13 @@ fn find() -> Result<PathBuf, String> {
     let current = env::current_dir().ok();
     let program = env::current_exe().ok();
     let above = program.iter().flat_map(|program| program.ancestors().skip(1));
-    current.iter().map(PathBuf::as_path).chain(above).find_map(|folder| below(folder)).ok_or_else(
-        || {
-            format!(
-                "no ONNX Runtime library in {FOLDER} below the current folder or above this \
-                 program\nhint: run `cargo xtask setup`, or name the library file in {VARIABLE}"
-            )
-        },
-    )
+    let found = current.iter().map(PathBuf::as_path).chain(above).find_map(below);
+    found.ok_or_else(|| {
+        format!(
+            "no ONNX Runtime library in {FOLDER} below the current folder or above this program\n\
+             hint: run `cargo xtask setup`, or name the library file in {VARIABLE}"
+        )
+    })
 }
 
 /// The library in a folder's [`FOLDER`]; the last by name where there are several.

@@ -1,0 +1,31 @@
+//! Tells whether the processor is undisturbed, from a small model that is timed again and again.
+//!
+//! Other work on the same physical core slows every measurement by up to 1.4 times, for seconds
+//! at a time, with no sign of it in the spread.
+
+use spacewright_core::target::TargetError;
+
+use crate::{runtime::OrtModel, timing::Samples};
+
+/// How much slower than its best the small model may be on a quiet machine.
+const SLOWER: f64 = 1.1;
+
+pub(crate) struct Sentinel {
+    model: OrtModel,
+    best_ms: f64,
+}
+
+impl Sentinel {
+    pub(crate) fn new(model: OrtModel) -> Self {
+        Self { model, best_ms: f64::INFINITY }
+    }
+
+    /// Times the model once more, against the best time so far.
+    pub(crate) fn is_quiet(&mut self) -> Result<bool, TargetError> {
+        let mut samples = Samples::default();
+        self.model.sample(&mut samples)?;
+        let ms = samples.latency().ms;
+        self.best_ms = self.best_ms.min(ms);
+        Ok(ms <= self.best_ms * SLOWER)
+    }
+}
