@@ -41,15 +41,12 @@ use crate::{
     quiet::Sentinel,
     runtime::{OrtModel, OrtRuntime},
     synthetic,
-    timing::{FLOOR_MS, Samples},
+    timing::{FLOOR_MS, ROUNDS, Samples},
     writer,
 };
 
 /// Channels on the outer side of the convolutions around a part.
 pub const WRAP: usize = 8;
-
-/// Undisturbed rounds that each model is timed in.
-const ROUNDS: usize = 3;
 
 /// Rounds after which the minimum is taken, disturbed or not.
 const MOST_ROUNDS: usize = 8;

@@ -22,7 +22,7 @@ use spacewright_core::{
 use crate::{
     library::{Library, library},
     optimized, proto,
-    timing::Samples,
+    timing::{self, Samples},
     writer,
 };
 
@@ -193,7 +193,9 @@ impl LoadedModel for OrtModel {
 
     fn measure(&mut self) -> Result<Latency, TargetError> {
         let mut samples = Samples::default();
-        self.sample(&mut samples)?;
+        for _ in 0..timing::ROUNDS {
+            self.sample(&mut samples)?;
+        }
         Ok(samples.latency())
     }
 

@@ -88,3 +88,22 @@ fn scheme(name: &str, dense_weights: WeightRange) -> Scheme {
         decomposed: vec![ActivationKind::Swish],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use spacewright_sdk::{Item, registrations};
+
+    #[test]
+    fn both_targets_are_registered() {
+        let names: Vec<String> = registrations()
+            .filter(|registration| registration.plugin == "host-ort")
+            .filter_map(|registration| match registration.item {
+                Item::Targets(make) => Some(make()),
+                _ => None,
+            })
+            .flatten()
+            .map(|target| target.description().name)
+            .collect();
+        assert_eq!(names, ["host-ort", "host-ort-pairs"]);
+    }
+}

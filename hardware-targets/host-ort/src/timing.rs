@@ -8,6 +8,9 @@ use std::time::Instant;
 
 use spacewright_core::latency::Latency;
 
+/// Undisturbed rounds that a model is timed in.
+pub(crate) const ROUNDS: usize = 3;
+
 const WARM_UPS: usize = 5;
 const FEWEST: usize = 50;
 const MOST: usize = 400;

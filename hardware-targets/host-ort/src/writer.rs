@@ -38,7 +38,7 @@ pub enum WriteError {
     Graph(#[from] GraphError),
     /// A name that the file needs for itself.
     #[error(
-        "node `{0}`: rename it: `image`, `result` and names with `:` are reserved in ONNX files"
+        "node `{0}`: rename it: `image`, `input`, `result` and names with `:` are reserved in ONNX files"
     )]
     Name(String),
     /// Something that the network lacks.
@@ -85,7 +85,7 @@ impl<'a> Writer<'a> {
         values: Option<&'a [Option<QParams>]>,
     ) -> Result<Self, WriteError> {
         let shapes = graph.shapes()?;
-        let reserved = |name: &&str| [INPUT, OUTPUT].contains(name) || name.contains(':');
+        let reserved = |name: &&str| [INPUT, OUTPUT, "input"].contains(name) || name.contains(':');
         if let Some(name) = graph.nodes.iter().map(|node| node.name.as_str()).find(reserved) {
             return Err(WriteError::Name(name.to_owned()));
         }
