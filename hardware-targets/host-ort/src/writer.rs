@@ -38,7 +38,8 @@ pub enum WriteError {
     Graph(#[from] GraphError),
     /// A name that the file needs for itself.
     #[error(
-        "node `{0}`: rename it: `image`, `input`, `result` and names with `:` are reserved in ONNX files"
+        "node `{0}`: rename it: `image`, `input`, `result` and names with `:` are reserved in ONNX \
+         files"
     )]
     Name(String),
     /// Something that the network lacks.

@@ -79,10 +79,10 @@ fn every_block_type_runs_in_integers_as_the_executor_says() {
                 request.config = BlockConfig::of(&[("kernel", kernel as f64), ("expand", 2.0)]);
                 let graph = operators.graph(&request).unwrap();
                 let float = check_graph(&graph, &scheme, seed);
-                let functions = graph
-                    .nodes
-                    .iter()
-                    .any(|node| matches!(node.op, Op::Activation { kind } if [HSwish, ActivationKind::HSigmoid].contains(&kind)));
+                let is_function = |op: &Op| {
+                    matches!(op, Op::Activation { kind: HSwish | ActivationKind::HSigmoid })
+                };
+                let functions = graph.nodes.iter().any(|node| is_function(&node.op));
                 assert_eq!(float.is_empty(), !functions, "{float:?} in\n{graph}");
             }
         }
