@@ -25,7 +25,8 @@ use crate::{
     teach::{EVALUATION_BATCH, features_file},
 };
 
-/// Tries at falling learning rates before a block is reported as diverged.
+/// Tries at falling learning rates before a block is reported as diverged: its loss is not finite,
+/// or worse than without training and than that of the mean of the teacher's features.
 const ATTEMPTS: usize = 3;
 
 /// A teacher's features at one resolution.
@@ -252,6 +253,8 @@ fn attempt_at(
     let largest = student.largest(high);
     let mut offset = 0;
     let mut losses = [0.0; 2];
+    // Giving the mean of the teacher's features would cost 1.
+    let useless = student.judge(&params, false, &largest, job.calibration_images)?.max(1.0);
     for (phase, settings) in [&job.fp32, &job.int8].into_iter().enumerate() {
         let quantized = phase == 1;
         if quantized {
@@ -278,8 +281,7 @@ fn attempt_at(
         })?;
         offset += settings.steps;
         losses[phase] = student.judge(&params, quantized, &largest, job.calibration_images)?;
-        // Giving the mean of the teacher's features would cost 1.
-        if losses[phase].is_nan() || losses[phase] > 1.0 {
+        if losses[phase].is_nan() || losses[phase] > useless {
             return Err(TrainError::Diverged { what, step: offset });
         }
     }

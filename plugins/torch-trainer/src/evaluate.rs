@@ -220,3 +220,65 @@ impl Evaluator for Opened {
         self.subnets().post_training(subnet, quantizer)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use spacewright_core::{quant::fold_integer, space::Space};
+
+    use super::*;
+    use crate::{layout::Layout, testing};
+
+    /// Random weights of a space with quantizers that have seen some images.
+    fn params(context: &TrainContext, stages: &[ElasticStage]) -> Params {
+        let space = &context.hyperspace;
+        let size = space.resolutions.iter().max().copied().unwrap();
+        let layout =
+            Layout::of_supernet(&context.operators, &context.scheme, space, stages, size).unwrap();
+        let mut params = Params::init(&layout, 3);
+        calibrate::start(&mut params, &layout, context, |params, rng| {
+            let subnet = Subnet::random(stages, &space.resolutions, rng);
+            let x = batches::inputs(&context.data.train, &[0, 1, 2, 3], context.canvas, subnet.resolution);
+            let run = Run { params, quantized: false, dropout: false };
+            run.observe(&subnet_plan(context, stages, &subnet)?, &x, &mut Norm::Batch)
+        })
+        .unwrap();
+        params
+    }
+
+    /// Every kind of block: what is deployed computes, up to rounding ties, what was trained.
+    #[test]
+    fn integers_give_what_fake_quantization_gives() {
+        let context = testing::context();
+        for block in 0..context.hyperspace.candidates.len() {
+            let count = context.hyperspace.stages.len();
+            let space = Space {
+                hyperspace: context.hyperspace.name.clone(),
+                blocks: vec![block; count],
+                windows: vec![0; count],
+            };
+            let stages = space.elastic_stages(&context.hyperspace);
+            let params = params(&context, &stages);
+            let subnets = Subnets::new(&context, &stages, &params, true, 32, 8);
+            let subnet = Subnet::largest(&stages, &context.hyperspace.resolutions);
+            let network = subnets.extract(&subnet).unwrap();
+            let quant = network.quant.as_ref().unwrap();
+            let integers =
+                fold_integer(&network.graph, &network.weights, quant, &context.scheme).unwrap();
+
+            let (plan, statistics) = subnets.recalibrated(&subnet).unwrap();
+            let images = [0, 5, 9];
+            let x = subnets.inputs(&images, subnet.resolution);
+            let logits = subnets.run().forward(&plan, &x, &mut Norm::Fixed(&statistics)).unwrap();
+            let step = quant.activations[network.graph.value_name(network.graph.output)].scale;
+            for (row, &index) in images.iter().enumerate() {
+                let set = &context.data.train;
+                let image = set.inputs(&[index], context.canvas, subnet.resolution);
+                for (class, value) in integers.result(&image).unwrap().into_iter().enumerate() {
+                    let trained = logits.double_value(&[row as i64, class as i64]) as f32;
+                    let steps = (value - trained).abs() / step;
+                    assert!(steps < 2.5, "block {block}, class {class}: {steps} steps apart");
+                }
+            }
+        }
+    }
+}

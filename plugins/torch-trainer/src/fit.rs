@@ -93,7 +93,7 @@ impl Fit<'_> {
                 {
                     let range = self.layout.activations.get(value);
                     let largest =
-                        range.and_then(|range| range.max_scale()).map_or(f64::MAX, f64::from);
+                        range.and_then(|range| range.max_scale()).map_or(f64::from(f32::MAX), f64::from);
                     let _ = param.clamp_(smallest, largest);
                 }
             }

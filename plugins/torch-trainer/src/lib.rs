@@ -17,6 +17,8 @@ mod params;
 mod seed;
 mod supernet;
 mod teach;
+#[cfg(test)]
+mod testing;
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 

@@ -17,16 +17,16 @@ const TAKES: [Take; 1] =
 
 /// Makes sure that there is an ONNX Runtime to load.
 pub fn ensure() -> Result<()> {
-    if let Some(own) = env::var_os("ORT_DYLIB_PATH") {
+    if let Some(own) = env::var_os("SPACEWRIGHT_ONNXRUNTIME") {
         let own = Path::new(&own);
         if !own.is_file() {
             bail!(
-                "ORT_DYLIB_PATH is set to {}, which is no file\n\
-                 hint: unset ORT_DYLIB_PATH to let the set-up fetch ONNX Runtime",
+                "SPACEWRIGHT_ONNXRUNTIME is set to {}, which is no file\n\
+                 hint: unset SPACEWRIGHT_ONNXRUNTIME to let the set-up fetch ONNX Runtime",
                 own.display()
             );
         }
-        eprintln!("using the ONNX Runtime that ORT_DYLIB_PATH names: {}", own.display());
+        eprintln!("using the ONNX Runtime that SPACEWRIGHT_ONNXRUNTIME names: {}", own.display());
         return Ok(());
     }
     if repo::deps().join("onnxruntime").join(LIBRARY).is_file() {
@@ -35,7 +35,7 @@ pub fn ensure() -> Result<()> {
     if !LINUX_X86_64 {
         bail!(
             "ONNX Runtime can be fetched for Linux on x86-64 only, and this is {} on {}\n\
-             hint: install ONNX Runtime 1.32.0 and set ORT_DYLIB_PATH to its library",
+             hint: install ONNX Runtime 1.32.0 and set SPACEWRIGHT_ONNXRUNTIME to its library",
             env::consts::OS,
             env::consts::ARCH
         );

@@ -1,0 +1,49 @@
+//! What the tests of this crate share.
+
+use std::sync::Arc;
+
+use rand::Rng;
+use spacewright_core::{
+    data::{DataSet, ImageSet},
+    graph::{ActivationKind, OpKind},
+    operators::Operators,
+    quant::{Scheme, WeightRange},
+    train::TrainContext,
+};
+use spacewright_quantizers::LsqPlus;
+
+use crate::seed;
+
+const HYPERSPACE: &str = include_str!("../tests/space.toml");
+
+fn images(count: usize) -> ImageSet {
+    let mut rng = seed::rng(5, &["images"]);
+    let bright = |index: usize, position: usize| (position / 16) % 10 == index % 10;
+    let pixel = |index: usize, position: usize, noise: u8| {
+        if bright(index, position) { 200 + noise / 8 } else { noise / 4 }
+    };
+    let pixels = (0..count * 256).map(|at| pixel(at / 256, at % 256, rng.random())).collect();
+    let labels = (0..count).map(|index| (index % 10) as u8).collect();
+    ImageSet { channels: 1, height: 16, width: 16, pixels, labels }
+}
+
+/// A hyperspace with every kind of block on small images in ten classes.
+pub fn context() -> TrainContext {
+    let follows = |first| [(first, OpKind::Relu), (first, OpKind::Relu6)];
+    TrainContext {
+        operators: Operators::new(spacewright_operators_cnn::operator_sets()),
+        data: Arc::new(DataSet { train: images(80), test: images(20) }),
+        held_out: Arc::new((60..80).collect()),
+        canvas: 16,
+        hyperspace: toml::from_str(HYPERSPACE).unwrap(),
+        scheme: Scheme {
+            name: "test".into(),
+            dense_weights: WeightRange::Bits7,
+            depthwise_weights: WeightRange::Bits8,
+            fused: [follows(OpKind::Conv2d), follows(OpKind::Linear), follows(OpKind::Add)].concat(),
+            decomposed: vec![ActivationKind::Swish],
+        },
+        quantizer: Arc::new(LsqPlus),
+        seed: 1,
+    }
+}

@@ -1,0 +1,194 @@
+//! Whole studies, run by the real program: to their end, again, and killed on the way.
+#![cfg(all(unix, feature = "torch"))]
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{BufRead, BufReader},
+    os::unix::process::ExitStatusExt,
+    path::{Path, PathBuf},
+    process::{Child, ChildStderr, Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use rusqlite::Connection;
+use serde_json::Value;
+use tempfile::TempDir;
+
+const STEPS: [&str; 8] =
+    ["measure", "teach", "distil", "evolve", "train", "search", "export", "report"];
+
+/// A place for runs with caches of its own.
+struct Place {
+    folder: TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// A place that starts with the latencies that another has measured.
+    fn with_latencies_of(other: &Self) -> Self {
+        let place = Self::new();
+        fs::create_dir_all(place.home()).unwrap();
+        fs::copy(other.cache(), place.cache()).unwrap();
+        place
+    }
+
+    fn home(&self) -> PathBuf {
+        self.folder.path().join("home")
+    }
+
+    fn cache(&self) -> PathBuf {
+        self.home().join("latency.sqlite")
+    }
+
+    fn run_folder(&self) -> PathBuf {
+        self.folder.path().join("runs/tiny")
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let study = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/study/tiny.toml");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_spacewright"));
+        command
+            .args(arguments)
+            .arg(study)
+            .arg("--runs")
+            .arg(self.folder.path().join("runs"))
+            .args(["--threads", "1"])
+            .env("SPACEWRIGHT_HOME", self.home())
+            .env("OMP_WAIT_POLICY", "passive")
+            .env("OMP_NUM_THREADS", "1");
+        command
+    }
+
+    /// Runs to the end; standard output and standard error.
+    fn finish(&self, arguments: &[&str]) -> (String, String) {
+        let output = self.command(arguments).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        let (stdout, stderr) = (text(output.stdout), text(output.stderr));
+        assert!(output.status.success(), "{arguments:?}: {stderr}");
+        (stdout, stderr)
+    }
+
+    /// Runs until a step has begun and `delay` has passed, then kills the process. Whether it
+    /// was still running.
+    fn kill_in(&self, step: &str, delay: Duration) -> bool {
+        let mut child = self.command(&["run"]).stderr(Stdio::piped()).spawn().unwrap();
+        let begun = wait_for_step(child.stderr.take().unwrap(), step);
+        assert!(begun, "the study ended before `{step}`");
+        thread::sleep(delay);
+        kill(child)
+    }
+
+    /// The report without what clocks decide.
+    fn report(&self) -> Value {
+        let text = fs::read_to_string(self.run_folder().join("report.json")).unwrap();
+        let mut report: Value = serde_json::from_str(&text).unwrap();
+        report.as_object_mut().unwrap().remove("seconds");
+        report
+    }
+
+    /// Content of the published files, and names of all artifacts, which are their hashes.
+    fn results(&self) -> (Value, BTreeMap<String, Vec<u8>>, Vec<String>) {
+        let names = |folder: &Path| {
+            let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+            let mut names: Vec<String> = entries.map(|name| name.into_string().unwrap()).collect();
+            names.sort();
+            names
+        };
+        let models = names(&self.run_folder()).into_iter().filter(|name| name.ends_with(".onnx"));
+        let content = |name: String| {
+            let bytes = fs::read(self.run_folder().join(&name)).unwrap();
+            (name, bytes)
+        };
+        let objects = names(&self.run_folder().join("objects"));
+        (self.report(), models.map(content).collect(), objects)
+    }
+
+    fn latencies(&self) -> BTreeMap<String, f64> {
+        let Ok(cache) = Connection::open(self.cache()) else { return BTreeMap::new() };
+        let rows = "SELECT graph || precision || position || fingerprint, ms FROM latencies";
+        let Ok(mut statement) = cache.prepare(rows) else { return BTreeMap::new() };
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        rows.map(Result::unwrap).collect()
+    }
+}
+
+fn wait_for_step(stderr: ChildStderr, step: &str) -> bool {
+    let mut lines = BufReader::new(stderr).lines();
+    let begins = |line: &String| {
+        let rest = line.strip_prefix(step).and_then(|rest| rest.strip_prefix(": "));
+        rest.is_some_and(|rest| !rest.starts_with("unchanged") && !rest.starts_with("finished"))
+    };
+    let begun = lines.by_ref().map_while(Result::ok).any(|line| begins(&line));
+    // Somebody has to read on, or the process would stop at a full pipe.
+    thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+    begun
+}
+
+fn kill(mut child: Child) -> bool {
+    const SIGKILL: i32 = 9;
+    child.kill().unwrap();
+    child.wait().unwrap().signal() == Some(SIGKILL)
+}
+
+#[test]
+fn a_study_ends_the_same_again_and_killed_in_every_step() {
+    let first = Place::new();
+    let (stdout, _) = first.finish(&["run", "--json"]);
+    let seconds = serde_json::from_str::<Value>(&stdout).unwrap()["seconds"].clone();
+
+    let (_, stderr) = first.finish(&["run"]);
+    let skipped = stderr.lines().filter(|line| line.contains(": unchanged, skipped")).count();
+    assert_eq!(skipped, STEPS.len(), "{stderr}");
+
+    let again = Place::with_latencies_of(&first);
+    again.finish(&["run"]);
+    assert_eq!(again.results(), first.results());
+
+    let killed = Place::with_latencies_of(&first);
+    for step in STEPS {
+        let half = seconds[step].as_f64().unwrap_or_default() / 2.0;
+        let running = killed.kill_in(step, Duration::from_secs_f64(half));
+        // The last step may be over before the signal arrives.
+        assert!(running || step == "report", "`{step}` ended before it was killed");
+    }
+    killed.finish(&["run"]);
+    assert_eq!(killed.results(), first.results());
+}
+
+#[test]
+fn what_was_measured_is_not_measured_again() {
+    let place = Place::new();
+    let running = place.kill_in("measure", Duration::from_millis(400));
+    let before = place.latencies();
+    place.finish(&["measure"]);
+    let after = place.latencies();
+    assert!(!running || after.len() > before.len());
+    assert!(before.iter().all(|(key, ms)| after[key] == *ms));
+}
+
+#[test]
+fn the_report_holds_what_was_verified() {
+    let place = Place::new();
+    place.finish(&["run", "--quiet"]);
+    let report = place.report();
+    let budgets = report["budgets"].as_array().unwrap();
+    assert_eq!(budgets.len(), 2);
+    for budget in budgets {
+        let number = |field: &str| budget[field].as_f64().unwrap();
+        assert_eq!(budget["wrong_operators"], Value::Array(Vec::new()));
+        assert!(number("checked_integers") > 1000.0);
+        assert!(number("predicted_ms") <= number("budget_ms"));
+        assert!((number("int8_accuracy") - number("fake_quant_accuracy")).abs() < 0.1);
+        assert!(number("int8_ms") > 0.0 && number("fp32_ms") > 0.0);
+        let float = budget["float_operators"].to_string();
+        assert!(!float.contains("Conv") && !float.contains("Gemm"), "{float}");
+        for file in ["file", "fp32_file"] {
+            assert!(place.run_folder().join(budget[file].as_str().unwrap()).exists());
+        }
+    }
+}
