@@ -35,6 +35,15 @@ pub fn text(report: &Value, folder: &Path) -> String {
     let _ = writeln!(text, "teacher  {} of test images", percent(&report["teacher_accuracy"]));
     let _ = writeln!(text, "\nnetworks, on {}:\n", text_of(&report["latency_source"]));
     text += &networks(report, folder);
+    for budget in items(&report["infeasible_budgets"]).map(|searched| &searched["infeasible"]) {
+        let _ = writeln!(
+            text,
+            "no subnet takes at most {} ms; the space's take {} to {} ms",
+            ms(&budget["budget_ms"]),
+            ms(&budget["fastest_ms"]),
+            ms(&budget["slowest_ms"])
+        );
+    }
     text += &encodings(report);
     let _ = writeln!(text, "\nspaces, by score:\n");
     text += &spaces(report);

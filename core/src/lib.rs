@@ -9,6 +9,7 @@ pub mod method;
 pub mod operators;
 pub mod quality;
 pub mod quant;
+pub mod random;
 pub mod score;
 pub mod search;
 pub mod space;

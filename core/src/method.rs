@@ -187,6 +187,13 @@ pub trait Method: Send + Sync {
     /// Checks a section of the settings and fills in defaults; errors name the field.
     fn check_settings(&self, section: &str, value: &Value) -> Result<Value, StepError>;
 
+    /// Checks a study as a whole, before anything runs; `settings` gives a section with its
+    /// defaults filled in.
+    fn check(&self, parts: &Parts, settings: &dyn Fn(&str) -> Value) -> Result<(), StepError> {
+        let _ = (parts, settings);
+        Ok(())
+    }
+
     /// Runs one step.
     fn run(&self, step: &str, context: &dyn StepContext) -> Result<(), StepError>;
 }

@@ -89,6 +89,8 @@ pub struct Phase {
     /// Share of the steps in which the rate rises linearly.
     #[serde(default)]
     pub warmup: f64,
+    /// Steps between checkpoints.
+    pub checkpoint_steps: usize,
 }
 
 /// Trains a teacher.
@@ -161,13 +163,22 @@ pub struct DistilReport {
     pub rate: f64,
 }
 
+/// Weights of some stages to start from.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Start {
+    /// A file written by [`Trainer::distil`] or [`Trainer::teach`].
+    pub weights: PathBuf,
+    /// Names of the stages and head blocks that start from it, and no others.
+    pub segments: Vec<String>,
+}
+
 /// Trains the supernet of a space.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SupernetJob {
     /// The space's elastic stages.
     pub stages: Vec<ElasticStage>,
-    /// Weights to start from: files written by [`Trainer::distil`] and [`Trainer::teach`].
-    pub start: Vec<PathBuf>,
+    /// Where its stages start from; those that nothing names start at random.
+    pub start: Vec<Start>,
     /// Teacher logits, from the folder written by [`Trainer::features`].
     pub features: PathBuf,
     /// FP32 phase.
@@ -178,8 +189,6 @@ pub struct SupernetJob {
     pub teacher_share: f64,
     /// Random changes of the images; only mirroring, as the teacher's logits are cached.
     pub augmentation: Augmentation,
-    /// Optimizer steps between checkpoints.
-    pub checkpoint_steps: usize,
 }
 
 /// Looks at subnets of a trained supernet.

@@ -99,11 +99,7 @@ fn faults_of_hyperspaces_are_named() {
             "widths = [8, 16, 12]",
             "stage[0].widths: [8, 16, 12] is not a list",
         ),
-        (
-            "depths = [1, 1]",
-            "depths = [1, 1]\ncolour = 1",
-            "stem[0] has no field `colour`",
-        ),
+        ("depths = [1, 1]", "depths = [1, 1]\ncolour = 1", "stem[0] has no field `colour`"),
     ] {
         let (_folder, path) = edited_mini(from, to);
         let error = refusal(&format!("space count {path}"));

@@ -84,6 +84,10 @@ impl DataSettings {
             return Err(EngineError::study("`folder` of [data] is missing")
                 .with_hint("name the folder of the four IDX files"));
         }
+        if self.held_out == 0 {
+            return Err(EngineError::study("`held_out` of [data] must be positive")
+                .with_hint("networks are judged on images that are not trained on"));
+        }
         if self.canvas == 0 {
             return Err(EngineError::study("`canvas` of [data] must be positive"));
         }

@@ -95,6 +95,8 @@ impl Engine {
             seed: study.seed,
             threads: options.threads,
         };
+        let settings = |section: &str| study.sections.get(section).cloned().unwrap_or_default();
+        method.check(&parts, &settings).map_err(EngineError::in_study)?;
         Ok(Self {
             study,
             parts,

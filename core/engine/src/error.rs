@@ -65,6 +65,16 @@ impl EngineError {
         self
     }
 
+    /// Something that a method finds wrong with a study.
+    pub(crate) fn in_study(error: StepError) -> Self {
+        match error {
+            StepError::Study { message, hint } => {
+                Self { hint: Some(hint).filter(|hint| !hint.is_empty()), ..Self::study(message) }
+            }
+            other => Self::study(other.to_string()),
+        }
+    }
+
     /// Names the step in which it happened.
     pub(crate) fn in_step(step: &str, error: StepError) -> Self {
         match error {

@@ -46,6 +46,7 @@ impl Ingredients<'_> {
         };
         let all = json!({
             "format": FORMAT,
+            "version": env!("CARGO_PKG_VERSION"),
             "method": self.study.method,
             "step": step.name,
             "seed": self.study.seed,

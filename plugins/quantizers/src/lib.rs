@@ -4,8 +4,12 @@ use std::sync::Arc;
 
 use spacewright_core::quant::{ActivationRange, Quantizer, TensorStats, WeightRange};
 
-/// Learned step sizes (LSQ+, arXiv 2004.09576): weights start at 2·mean|w| / √max per output
-/// channel (LSQ, arXiv 1902.08153), activations at their observed range.
+/// Learned step sizes (LSQ+, arXiv 2004.09576): per output channel weights start at three standard
+/// deviations over the largest integer (section 4 there; the deviation is taken from the mean
+/// absolute weight, as of a normal distribution), activations at their observed range.
+///
+/// LSQ's own start (arXiv 1902.08153), 2·mean|w| / √max, leaves most of seven bits unused: the
+/// largest weights of a normal distribution get the integer 17 of 63.
 pub struct LsqPlus;
 
 /// Post-training quantization to the observed range.
@@ -25,8 +29,9 @@ impl Quantizer for LsqPlus {
     }
 
     fn weights(&self, channels: &[TensorStats], range: WeightRange) -> Vec<f32> {
-        let root = (range.max() as f32).sqrt();
-        channels.iter().map(|stats| 2.0 * stats.mean_abs / root).collect()
+        let deviation = |stats: &TensorStats| stats.mean_abs * (std::f32::consts::PI / 2.0).sqrt();
+        let reach = |stats: &TensorStats| largest(stats).min(3.0 * deviation(stats));
+        channels.iter().map(|stats| reach(stats) / range.max() as f32).collect()
     }
 }
 
@@ -44,9 +49,12 @@ impl Quantizer for MinMax {
     }
 
     fn weights(&self, channels: &[TensorStats], range: WeightRange) -> Vec<f32> {
-        let largest = |stats: &TensorStats| stats.max.abs().max(stats.min.abs());
         channels.iter().map(|stats| largest(stats) / range.max() as f32).collect()
     }
+}
+
+fn largest(stats: &TensorStats) -> f32 {
+    stats.max.abs().max(stats.min.abs())
 }
 
 fn observed_range(stats: &TensorStats, range: ActivationRange) -> (f32, f32) {
@@ -78,7 +86,8 @@ mod tests {
 
     #[test]
     fn weights_start_at_the_published_values() {
-        assert_eq!(LsqPlus.weights(&[STATS], WeightRange::Bits8), [1.0 / 127f32.sqrt()]);
+        let scale = LsqPlus.weights(&[STATS], WeightRange::Bits8)[0];
+        assert!((scale - 3.0 * 0.5 * 1.253_314 / 127.0).abs() < 1e-6);
         assert_eq!(MinMax.weights(&[STATS], WeightRange::Bits7), [4.1 / 63.0]);
     }
 }

@@ -1,9 +1,9 @@
 //! Which sub-stages the quality tables hold.
 
 use rand::Rng;
-use rand_pcg::Pcg64Mcg;
 use spacewright_core::{
     quality::Cell,
+    random,
     space::{BlockChoice, Hyperspace, SubStage},
 };
 
@@ -16,14 +16,6 @@ pub struct Row {
     pub sub_stage: SubStage,
 }
 
-/// A generator for one purpose, independent of all others.
-pub fn rng(seed: u64, purpose: &[usize]) -> Pcg64Mcg {
-    const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mix = |state: u64, part: u64| (state ^ part).wrapping_mul(GOLDEN).rotate_left(29) ^ GOLDEN;
-    let state = purpose.iter().fold(mix(seed, 1), |state, &part| mix(state, part as u64 + 2));
-    Pcg64Mcg::new(u128::from(state) << 1 | 1)
-}
-
 /// The rows of all windows of (stage, block): for each window, input width and resolution `count`
 /// sub-stages, drawn with a fixed seed. Output widths of the last block take turns, so that every
 /// width that a window holds is reached.
@@ -34,7 +26,8 @@ pub fn rows(
     count: usize,
     seed: u64,
 ) -> Vec<Row> {
-    let mut rng = rng(seed, &[stage, block]);
+    let purpose = ["rows", &stage.to_string(), &block.to_string()];
+    let mut rng = random::generator(seed, &purpose);
     let mut rows = Vec::new();
     for window in 0..hyperspace.stages[stage].windows() {
         let elastic = hyperspace.choice_stage(stage, block, Some(window));

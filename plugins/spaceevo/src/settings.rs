@@ -23,12 +23,18 @@ pub enum Budget {
     Ms(f64),
 }
 
+/// `[tables]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TableSettings {
+    pub rows: usize,
+}
+
 /// `[measure]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MeasureSettings {
     pub budgets: Vec<Budget>,
-    pub rows: usize,
     pub stem_rows: usize,
     pub subnets: usize,
     pub whole_networks: usize,
@@ -80,7 +86,6 @@ pub struct TrainSettings {
     pub int8: Phase,
     pub teacher_share: f64,
     pub augmentation: Augmentation,
-    pub checkpoint_steps: usize,
 }
 
 /// `[search]`
@@ -104,14 +109,19 @@ pub struct ExportSettings {
 }
 
 fn phase(steps: usize, batch: usize, learning_rate: f64, weight_decay: f64) -> Phase {
-    Phase { steps, batch, learning_rate, weight_decay, warmup: 0.05 }
+    Phase { steps, batch, learning_rate, weight_decay, warmup: 0.05, checkpoint_steps: 100 }
+}
+
+impl Default for TableSettings {
+    fn default() -> Self {
+        Self { rows: 4 }
+    }
 }
 
 impl Default for MeasureSettings {
     fn default() -> Self {
         Self {
             budgets: vec![Budget::Quantile(0.1), Budget::Quantile(0.3), Budget::Quantile(0.6)],
-            rows: 5,
             stem_rows: 16,
             subnets: 2000,
             whole_networks: 8,
@@ -167,7 +177,6 @@ impl Default for TrainSettings {
             int8: phase(500, 64, 0.01, 1e-5),
             teacher_share: 0.5,
             augmentation: Augmentation { flip: true, shift: 0 },
-            checkpoint_steps: 200,
         }
     }
 }
@@ -193,9 +202,15 @@ impl Default for ExportSettings {
 type Fields = &'static [(&'static str, &'static str)];
 
 const PHASE: &str = "`steps` of gradient descent on `batch` images at a peak `learning_rate`, with \
-                     `weight_decay` and a share of linear `warmup`";
+                     `weight_decay`, a share of linear `warmup`, and a checkpoint every \
+                     `checkpoint_steps`";
 
 const SECTIONS: &[(&str, &str, Fields)] = &[
+    (
+        "tables",
+        "The quality tables, one for each stage, block type and width window",
+        &[("rows", "rows for each input width and resolution")],
+    ),
     (
         "measure",
         "Latency of the blocks that the quality tables hold, and the latency budgets",
@@ -204,7 +219,6 @@ const SECTIONS: &[(&str, &str, Fields)] = &[
                 "budgets",
                 "latency budgets: { ms = 1.5 }, or { quantile = 0.2 } of the hyperspace's own latencies",
             ),
-            ("rows", "rows per table for each input width and resolution"),
             ("stem_rows", "most sub-stages of the stem to measure"),
             ("subnets", "random subnets that make up the latency distribution"),
             ("whole_networks", "whole networks measured to check the sum of their parts"),
@@ -268,7 +282,6 @@ const SECTIONS: &[(&str, &str, Fields)] = &[
                 "augmentation",
                 "`flip`: mirror every second image; `shift` must stay 0, as the teacher's logits are kept",
             ),
-            ("checkpoint_steps", "steps between checkpoints"),
         ],
     ),
     (
@@ -333,6 +346,7 @@ fn inline(value: &Value) -> String {
 
 fn defaults(section: &str) -> Option<Value> {
     match section {
+        "tables" => serde_json::to_value(TableSettings::default()),
         "measure" => serde_json::to_value(MeasureSettings::default()),
         "teach" => serde_json::to_value(TeachSettings::default()),
         "distil" => serde_json::to_value(DistilSettings::default()),
@@ -370,13 +384,16 @@ pub fn check(section: &str, given: &Value) -> Result<Value, StepError> {
     };
     let value = merged(defaults(section).ok_or_else(unknown)?, given);
     match section {
+        "tables" => valid::<TableSettings>(section, &value, |s| positive(&[("rows", s.rows)])),
         "measure" => valid::<MeasureSettings>(section, &value, check_measure),
         "teach" => valid::<TeachSettings>(section, &value, |s| {
-            positive(&[("phase.batch", s.phase.batch), ("distil_images", s.distil_images)])
-                .or_else(|| positive(&[("judge_images", s.judge_images)]))
+            check_phase("phase", &s.phase).or_else(|| {
+                positive(&[("distil_images", s.distil_images), ("judge_images", s.judge_images)])
+            })
         }),
         "distil" => valid::<DistilSettings>(section, &value, |s| {
-            positive(&[("fp32.batch", s.fp32.batch), ("int8.batch", s.int8.batch)])
+            check_phase("fp32", &s.fp32)
+                .or_else(|| check_phase("int8", &s.int8))
                 .or_else(|| positive(&[("calibration_images", s.calibration_images)]))
         }),
         "evolve" => valid::<EvolveSettings>(section, &value, |s| {
@@ -388,7 +405,8 @@ pub fn check(section: &str, given: &Value) -> Result<Value, StepError> {
             });
             share("teacher_share", s.teacher_share)
                 .or(shift)
-                .or_else(|| positive(&[("fp32.batch", s.fp32.batch), ("int8.batch", s.int8.batch)]))
+                .or_else(|| check_phase("fp32", &s.fp32))
+                .or_else(|| check_phase("int8", &s.int8))
         }),
         "search" => valid::<SearchSettings>(section, &value, |s| {
             share("slack", s.slack).or_else(|| {
@@ -429,10 +447,21 @@ fn check_measure(settings: &MeasureSettings) -> Option<String> {
         }
         _ => None,
     };
-    settings.budgets.iter().find_map(wrong).or_else(|| {
-        positive(&[("rows", settings.rows), ("stem_rows", settings.stem_rows)])
-            .or_else(|| positive(&[("subnets", settings.subnets)]))
-    })
+    settings
+        .budgets
+        .iter()
+        .find_map(wrong)
+        .or_else(|| positive(&[("stem_rows", settings.stem_rows), ("subnets", settings.subnets)]))
+}
+
+fn check_phase(name: &str, phase: &Phase) -> Option<String> {
+    let fields = [("steps", phase.steps), ("batch", phase.batch)];
+    if let Some((field, _)) = fields.iter().find(|(_, value)| *value == 0) {
+        return Some(format!("`{name}.{field}` must be at least 1"));
+    }
+    let rate = phase.learning_rate;
+    let wrong = !rate.is_finite() || rate <= 0.0;
+    wrong.then(|| format!("`{name}.learning_rate` = {rate} is not positive"))
 }
 
 fn positive(fields: &[(&str, usize)]) -> Option<String> {

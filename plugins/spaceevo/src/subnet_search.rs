@@ -2,16 +2,16 @@
 //! the next, one half of whose children are mutants and the other crossings (OFA,
 //! arXiv 1908.09791; rates of SpaceEvo). Every loop is bounded.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, fmt};
 
 use rand::{Rng, seq::IndexedRandom};
 use rand_pcg::Pcg64Mcg;
+use serde::{Deserialize, Serialize};
 use spacewright_core::{
     method::StepError,
+    random,
     space::{ElasticStage, MutationRates, Subnet},
 };
-
-use crate::rows;
 
 /// What is looked for.
 #[derive(Debug)]
@@ -35,40 +35,16 @@ pub struct Found {
     pub evaluations: usize,
 }
 
-/// Latencies that the space's subnets have.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// Latencies of a space's smallest and largest subnet.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Range {
     pub fastest_ms: f64,
     pub slowest_ms: f64,
 }
 
-/// Why no subnet was found.
-#[derive(Debug)]
-pub enum Stop {
-    /// No subnet of the space is within the budget.
-    Infeasible(Range),
-    /// Something else went wrong.
-    Step(StepError),
-}
-
-impl From<StepError> for Stop {
-    fn from(error: StepError) -> Self {
-        Self::Step(error)
-    }
-}
-
-impl Stop {
-    /// As the end of a step.
-    pub fn into_step_error(self, budget_ms: f64) -> StepError {
-        match self {
-            Self::Step(error) => error,
-            Self::Infeasible(Range { fastest_ms, slowest_ms }) => StepError::Study {
-                message: format!("no subnet of the space takes at most {budget_ms:.3} ms"),
-                hint: format!(
-                    "its subnets take {fastest_ms:.3} to {slowest_ms:.3} ms: set `budgets` of [measure] within"
-                ),
-            },
-        }
+impl fmt::Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.3} to {:.3} ms", self.fastest_ms, self.slowest_ms)
     }
 }
 
@@ -114,13 +90,14 @@ impl Feasible<'_, '_> {
     }
 }
 
-/// Searches for the most accurate subnet; `latency` gives milliseconds, `accuracy` shares.
+/// Searches for the most accurate subnet; `latency` gives milliseconds, `accuracy` shares. Where no
+/// subnet is within the budget, the latencies that the space has.
 pub fn search(
     problem: &Problem<'_>,
     latency: &mut Ask<'_>,
     accuracy: &mut Ask<'_>,
-) -> Result<Found, Stop> {
-    let mut rng = rows::rng(problem.seed, &[2001, problem.budget_ms.to_bits() as usize]);
+) -> Result<Result<Found, Range>, StepError> {
+    let mut rng = random::generator(problem.seed, &["search", &problem.budget_ms.to_string()]);
     let extremes = [
         Subnet::smallest(problem.stages, problem.resolutions),
         Subnet::largest(problem.stages, problem.resolutions),
@@ -152,7 +129,7 @@ pub fn search(
         )?;
     }
     if generation.is_empty() {
-        return Err(Stop::Infeasible(Range { fastest_ms: ends[0], slowest_ms: ends[1] }));
+        return Ok(Err(Range { fastest_ms: ends[0], slowest_ms: ends[1] }));
     }
 
     let mut judged: Vec<(Subnet, f64, f64)> = Vec::new();
@@ -175,7 +152,7 @@ pub fn search(
         }
     }
     let (subnet, latency_ms, accuracy) = judged.swap_remove(0);
-    Ok(Found { subnet, latency_ms, accuracy, evaluations })
+    Ok(Ok(Found { subnet, latency_ms, accuracy, evaluations }))
 }
 
 fn children(
@@ -199,7 +176,7 @@ mod tests {
     use crate::hyperspaces;
 
     /// Latency grows with the number of blocks and their widths; accuracy with expand ratios.
-    fn found(budget_ms: f64) -> Result<Found, Stop> {
+    fn found(budget_ms: f64) -> Result<Found, Range> {
         let hyperspace = hyperspaces::built_in("mini").unwrap();
         let space = &hyperspace.uniform_spaces()[2];
         let stages = space.elastic_stages(&hyperspace);
@@ -222,6 +199,7 @@ mod tests {
         search(&problem, &mut |subnets| Ok(subnets.iter().map(widths).collect()), &mut |subnets| {
             Ok(subnets.iter().map(expands).collect())
         })
+        .unwrap()
     }
 
     #[test]
@@ -243,7 +221,7 @@ mod tests {
 
     #[test]
     fn an_infeasible_budget_names_the_range() {
-        let Err(Stop::Infeasible(range)) = found(3.0) else { panic!("something was found") };
+        let range = found(3.0).unwrap_err();
         assert!(range.fastest_ms > 3.0 && range.slowest_ms > range.fastest_ms);
     }
 }

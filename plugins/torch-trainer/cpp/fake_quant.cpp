@@ -169,23 +169,29 @@ struct WeightQuant : Function<WeightQuant> {
     const Tensor w = weight.contiguous();
     const int64_t outputs = w.size(0), n = w.numel() / outputs, inputs = w.size(1);
     Tensor used = torch::empty({outputs}, w.options());
+    Tensor free = torch::ones({outputs}, w.options());
     Tensor y = torch::empty_like(w);
     const Tensor learned = scales.contiguous();
     const float* src = w.data_ptr<float>();
     for (int64_t c = 0; c < outputs; ++c) {
       float scale = std::max(std::fabs(learned.data_ptr<float>()[c]), SMALLEST_SCALE);
-      if (pairs) scale = std::max(scale, pair_floor(src + c * n, inputs, n / inputs));
+      if (pairs) {
+        const float floor = pair_floor(src + c * n, inputs, n / inputs);
+        // The learned scale has no effect below the floor, so it gets no gradient there.
+        if (floor > scale) free.data_ptr<float>()[c] = 0.0f;
+        scale = std::max(scale, floor);
+      }
       used.data_ptr<float>()[c] = scale;
       weight_forward(src + c * n, y.data_ptr<float>() + c * n, n, scale, static_cast<float>(max));
     }
-    ctx->save_for_backward({w, used});
+    ctx->save_for_backward({w, used, free});
     ctx->saved_data["max"] = max;
     return y;
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     const auto saved = ctx->get_saved_variables();
-    const Tensor &w = saved[0], &used = saved[1];
+    const Tensor &w = saved[0], &used = saved[1], &free = saved[2];
     const Tensor gy = grads[0].contiguous();
     const float max = static_cast<float>(ctx->saved_data["max"].toInt());
     const int64_t outputs = w.size(0), n = w.numel() / outputs;
@@ -193,7 +199,8 @@ struct WeightQuant : Function<WeightQuant> {
     const float factor = 1.0f / std::sqrt(static_cast<float>(n) * max);
     for (int64_t c = 0; c < outputs; ++c) {
       gs.data_ptr<float>()[c] =
-          factor * weight_backward(w.data_ptr<float>() + c * n, gy.data_ptr<float>() + c * n,
+          factor * free.data_ptr<float>()[c] *
+          weight_backward(w.data_ptr<float>() + c * n, gy.data_ptr<float>() + c * n,
                                    gw.data_ptr<float>() + c * n, n, used.data_ptr<float>()[c], max);
     }
     return {gw, gs, Tensor(), Tensor()};
@@ -223,6 +230,11 @@ Tensor* spacewright_quant_activation(Tensor* x, Tensor* scale, Tensor* offset, i
   return guarded([&] {
     return ActivationQuant::apply(*x, *scale, *offset, non_negative != 0, max_scale, factor);
   });
+}
+
+// Convolutions of oneDNN are faster on this layout, and keep it.
+Tensor* spacewright_channels_last(Tensor* x) {
+  return guarded([&] { return x->contiguous(at::MemoryFormat::ChannelsLast); });
 }
 
 Tensor* spacewright_quant_weight(Tensor* w, Tensor* scales, int64_t max, int pairs) {

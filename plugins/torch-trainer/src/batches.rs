@@ -1,14 +1,13 @@
 //! Images as tensors.
 
-use rand::seq::SliceRandom;
+use rand::{Rng, seq::SliceRandom};
 use rand_pcg::Pcg64Mcg;
 use spacewright_core::{
     data::{Augmentation, ImageSet},
+    random,
     train::TrainContext,
 };
 use tch::Tensor;
-
-use crate::seed;
 
 /// Positions of the training images that may be trained on, in order.
 pub fn trainable(context: &TrainContext) -> Vec<usize> {
@@ -19,7 +18,7 @@ pub fn trainable(context: &TrainContext) -> Vec<usize> {
 /// A fixed sample of the trainable images, for calibration and distillation.
 pub fn fixed_sample(context: &TrainContext, purpose: &str, count: usize) -> Vec<usize> {
     let mut indices = trainable(context);
-    indices.shuffle(&mut seed::rng(context.seed, &["sample", purpose]));
+    indices.shuffle(&mut random::generator(context.seed, &["sample", purpose]));
     indices.truncate(count);
     indices
 }
@@ -60,7 +59,7 @@ impl Sampler {
         if self.epoch != Some(epoch) {
             self.order.clone_from(&self.indices);
             let purpose = ["order", self.purpose.as_str(), &epoch.to_string()];
-            self.order.shuffle(&mut seed::rng(self.seed, &purpose));
+            self.order.shuffle(&mut random::generator(self.seed, &purpose));
             self.epoch = Some(epoch);
         }
         self.order[position % self.indices.len()]
@@ -87,11 +86,12 @@ impl Batch {
         context: &TrainContext,
         indices: Vec<usize>,
         augmentation: Augmentation,
-        rng: &Pcg64Mcg,
+        rng: &mut impl Rng,
     ) -> Self {
         let images = context.data.train.select(&indices);
         let labels = Tensor::from_slice(&context.data.train.labels_of(&indices));
-        let (rng, canvas) = (rng.clone(), context.canvas);
+        // A generator of its own: every resolution gets the same changes.
+        let (rng, canvas) = (Pcg64Mcg::new(rng.random::<u128>() | 1), context.canvas);
         let mut batch =
             Self { indices, flipped: Vec::new(), labels, images, canvas, augmentation, rng };
         batch.flipped = batch.augmented(1).1;

@@ -3,6 +3,7 @@
 use rand_pcg::Pcg64Mcg;
 use spacewright_core::{
     quant::{Quantizer, TensorStats, WeightRange},
+    random,
     train::{TrainContext, TrainError},
 };
 use tch::{Kind, Tensor};
@@ -11,7 +12,6 @@ use crate::{
     interpret::Observations,
     layout::Layout,
     params::{OFFSET, Params, SCALE, WEIGHT_SCALE},
-    seed,
 };
 
 /// Subnets to observe before giving up on values that none of them has.
@@ -27,7 +27,7 @@ pub fn start(
     mut observe: impl FnMut(&Params, &mut Pcg64Mcg) -> Result<Observations, TrainError>,
 ) -> Result<(), TrainError> {
     let mut observations = Observations::new();
-    let mut rng = seed::rng(context.seed, &["observe"]);
+    let mut rng = random::generator(context.seed, &["observe"]);
     for _ in 0..OBSERVED_SUBNETS {
         if layout.activations.keys().all(|name| observations.contains_key(name)) {
             break;
@@ -47,15 +47,9 @@ pub fn start(
         params.insert(format!("{name}.{SCALE}"), Tensor::from_slice(&[scale]));
         params.insert(format!("{name}.{OFFSET}"), Tensor::from_slice(&[offset]));
     }
-    for node in layout.weight_scales.keys() {
+    for (node, range) in &layout.weight_scales {
         let weight = params.get(&format!("{node}.weight"))?;
-        // Ranges of one node differ only between depth-wise and dense convolutions.
-        let range = if weight.size()[1] == 1 && weight.dim() == 4 {
-            context.scheme.depthwise_weights
-        } else {
-            context.scheme.dense_weights
-        };
-        let scales = weight_scales(weight, range, context.quantizer.as_ref());
+        let scales = weight_scales(weight, *range, context.quantizer.as_ref());
         params.insert(format!("{node}.{WEIGHT_SCALE}"), Tensor::from_slice(&scales));
     }
     Ok(())

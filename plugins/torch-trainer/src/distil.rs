@@ -3,11 +3,12 @@
 //!
 //! Two 1×1 convolutions, for training only, join the widths of teacher and student.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, io, path::Path};
 
 use rand::{Rng, seq::IndexedRandom};
 use spacewright_core::{
     graph::{ConvSpec, Graph, GraphBuilder, Shape},
+    random,
     space::{ElasticStage, SubStage, stage_graph},
     train::{DistilJob, DistilReport, Monitor, TrainContext, TrainError},
 };
@@ -90,6 +91,11 @@ impl<'a> Student<'a> {
             features,
             train_images,
         })
+    }
+
+    /// For messages and seeds.
+    fn what(&self) -> String {
+        format!("{}, {}", self.stage.name, self.stage.candidate.block)
     }
 
     fn graph(&self, (width, sub_stage, resolution): &Row) -> Result<Graph, TrainError> {
@@ -214,24 +220,31 @@ pub fn distil(
     monitor: &dyn Monitor,
 ) -> Result<DistilReport, TrainError> {
     let student = Student::new(context, job)?;
-    let mut last = None;
+    let mut diverged = None;
     for attempt in 0..ATTEMPTS {
         let folder = scratch.join(format!("attempt-{attempt}"));
-        let failed = folder.join("diverged");
-        if failed.exists() {
-            continue;
-        }
-        match attempt_at(&student, job, 0.3f64.powi(attempt as i32), output, &folder, monitor) {
-            Err(error @ TrainError::Diverged { .. }) => {
-                fs::create_dir_all(&folder)
-                    .and_then(|()| fs::write(&failed, error.to_string()))
-                    .map_err(|e| TrainError::File { path: failed, reason: e.to_string() })?;
-                last = Some(error);
+        let marker = folder.join("diverged-at");
+        let file =
+            |error: io::Error| TrainError::File { path: marker.clone(), reason: error.to_string() };
+        let step = match fs::read_to_string(&marker) {
+            Ok(text) => text.trim().parse().unwrap_or_default(),
+            Err(_) => {
+                let slower = 0.3f64.powi(attempt as i32);
+                match attempt_at(&student, job, slower, output, &folder, monitor) {
+                    Err(TrainError::Diverged { step, .. }) => {
+                        fs::create_dir_all(&folder).map_err(file)?;
+                        let temporary = folder.join("diverged-at.tmp");
+                        fs::write(&temporary, step.to_string()).map_err(file)?;
+                        fs::rename(&temporary, &marker).map_err(file)?;
+                        step
+                    }
+                    result => return result,
+                }
             }
-            result => return result,
-        }
+        };
+        diverged = Some(TrainError::Diverged { what: student.what(), step });
     }
-    Err(last.unwrap_or_else(|| TrainError::Other("distillation diverged in an earlier run".into())))
+    Err(diverged.unwrap_or_else(|| TrainError::Other("no attempt was made".into())))
 }
 
 fn attempt_at(
@@ -243,9 +256,9 @@ fn attempt_at(
     monitor: &dyn Monitor,
 ) -> Result<DistilReport, TrainError> {
     let context = student.context;
-    let what = format!("{}, {}", student.stage.name, student.stage.candidate.block);
+    let what = student.what();
     let layout = student.layout()?;
-    let seed = crate::seed::of(context.seed, &["distil", &what]);
+    let seed = random::seed(context.seed, &["distil", &what]);
     let mut params = Params::init(&layout, seed);
     let steps = job.fp32.steps + job.int8.steps;
     let total = steps + job.rows.len();
@@ -269,7 +282,7 @@ fn attempt_at(
             slower,
             seed,
             checkpoint: &folder.join(format!("{}.safetensors", settings_name(phase))),
-            checkpoint_steps: 50,
+            learns_quantizers: context.quantizer.learnable(),
             layout: &layout,
             offset,
             total,

@@ -1,9 +1,12 @@
 //! Looking at single subnets of a trained supernet.
 
+use std::collections::BTreeMap;
+
 use spacewright_core::{
+    graph::ValueId,
     quant::{
-        FloatWeights, QuantParams, Quantizer, SMALLEST_SCALE, TensorData, TrainedNetwork,
-        activation_params, smallest_scales,
+        ActivationRange, FloatWeights, QuantParams, Quantizer, SMALLEST_SCALE, TensorData,
+        TrainedNetwork, WeightRange, activation_params, smallest_scales,
     },
     space::{ElasticStage, Subnet, network, subnet_segments},
     train::{EvaluateJob, Evaluator, Predictions, TrainContext, TrainError},
@@ -12,7 +15,7 @@ use tch::Tensor;
 
 use crate::{
     batches, calibrate,
-    interpret::{Norm, Run, Statistics},
+    interpret::{Norm, Observations, Run, Statistics},
     layout::{Plan, other},
     params::{OFFSET, Params, SCALE, WEIGHT_SCALE},
     supernet::subnet_plan,
@@ -78,7 +81,8 @@ impl<'a> Subnets<'a> {
             &self.judged,
             subnet.resolution,
         )?;
-        Ok(predictions.accuracy(&train.select(&self.judged).labels))
+        let labels: Vec<u8> = self.judged.iter().map(|&index| train.labels[index]).collect();
+        Ok(predictions.accuracy(&labels))
     }
 
     fn test_predictions(&self, subnet: &Subnet) -> Result<Predictions, TrainError> {
@@ -114,30 +118,22 @@ impl<'a> Subnets<'a> {
         if !self.quantized {
             return Ok(network);
         }
-        let mut quant = QuantParams::default();
-        for (_, name, range) in plan.placed.quantized() {
-            let number = |part: &str| {
-                Ok::<_, TrainError>(
-                    self.params.get(&format!("{name}.{part}"))?.double_value(&[0]) as f32
-                )
-            };
-            let params = activation_params(number(SCALE)?, number(OFFSET)?, range);
-            quant.activations.insert(name.to_owned(), params);
-        }
-        for (node, range) in plan.placed.graph.nodes.iter().zip(&plan.placed.weights) {
-            let Some(range) = range else { continue };
-            let kernel = &network.weights[&format!("{}.weight", node.name)];
-            let name = format!("{}.{WEIGHT_SCALE}", node.name);
-            let learned = data(&self.params.slice(&name, &kernel.shape[..1])?)?;
-            let used = learned
-                .data
-                .iter()
-                .zip(smallest_scales(kernel, *range))
-                .map(|(scale, smallest)| scale.abs().max(SMALLEST_SCALE).max(smallest))
-                .collect();
-            quant.weight_scales.insert(node.name.clone(), used);
-        }
-        network.quant = Some(quant);
+        let number =
+            |name: String| Ok::<_, TrainError>(self.params.get(&name)?.double_value(&[0]) as f32);
+        let activation = |(_, name, range): (ValueId, &str, ActivationRange)| {
+            let (scale, offset) =
+                (number(format!("{name}.{SCALE}"))?, number(format!("{name}.{OFFSET}"))?);
+            Ok((name.to_owned(), activation_params(scale, offset, range)))
+        };
+        let activations =
+            plan.placed.quantized().map(activation).collect::<Result<_, TrainError>>()?;
+        let learned = |node: &str, kernel: &TensorData, _| {
+            let name = format!("{node}.{WEIGHT_SCALE}");
+            let scales = data(&self.params.slice(&name, &kernel.shape[..1])?)?.data;
+            Ok(scales.into_iter().map(f32::abs).collect())
+        };
+        let weight_scales = weight_scales(&plan, &network, learned)?;
+        network.quant = Some(QuantParams { activations, weight_scales });
         Ok(network)
     }
 
@@ -148,27 +144,60 @@ impl<'a> Subnets<'a> {
     ) -> Result<TrainedNetwork, TrainError> {
         let (plan, mut network, statistics) = self.float_network(subnet)?;
         let run = Run { params: self.params, quantized: false, dropout: false };
-        let x = self.inputs(&self.calibration, subnet.resolution);
-        let observations = tch::no_grad(|| run.observe(&plan, &x, &mut Norm::Fixed(&statistics)))?;
-        let mut quant = QuantParams::default();
+        let mut observations = Observations::new();
+        let mut seen = 0;
+        for indices in self.calibration.chunks(EVALUATION_BATCH) {
+            let x = self.inputs(indices, subnet.resolution);
+            let new = tch::no_grad(|| run.observe(&plan, &x, &mut Norm::Fixed(&statistics)))?;
+            merge(&mut observations, seen, new, indices.len());
+            seen += indices.len();
+        }
         let names: Vec<_> = plan.placed.quantized().collect();
         let items: Vec<_> =
             names.iter().map(|(_, name, range)| (observations[*name], *range)).collect();
-        for ((_, name, range), (scale, offset)) in names.iter().zip(quantizer.activations(&items)) {
-            quant.activations.insert((*name).to_owned(), activation_params(scale, offset, *range));
-        }
-        for (node, range) in plan.placed.graph.nodes.iter().zip(&plan.placed.weights) {
-            let Some(range) = range else { continue };
-            let name = format!("{}.weight", node.name);
-            let kernel = &network.weights[&name];
-            let slice = self.params.slice(&name, &kernel.shape)?;
-            let chosen = calibrate::weight_scales(&slice, *range, quantizer);
-            let used =
-                chosen.iter().zip(smallest_scales(kernel, *range)).map(|(a, b)| a.max(b)).collect();
-            quant.weight_scales.insert(node.name.clone(), used);
-        }
-        network.quant = Some(quant);
+        let answers = quantizer.activations(&items);
+        let activation = |((_, name, range), (scale, offset)): (&(_, &str, _), (f32, f32))| {
+            ((*name).to_owned(), activation_params(scale, offset, *range))
+        };
+        let activations = names.iter().zip(answers).map(activation).collect();
+        let chosen = |node: &str, kernel: &TensorData, range| {
+            let slice = self.params.slice(&format!("{node}.weight"), &kernel.shape)?;
+            Ok(calibrate::weight_scales(&slice, range, quantizer))
+        };
+        let weight_scales = weight_scales(&plan, &network, chosen)?;
+        network.quant = Some(QuantParams { activations, weight_scales });
         Ok(network)
+    }
+}
+
+/// The scales of all weights as `choose` gives them, raised to what their range asks for.
+fn weight_scales(
+    plan: &Plan,
+    network: &TrainedNetwork,
+    choose: impl Fn(&str, &TensorData, WeightRange) -> Result<Vec<f32>, TrainError>,
+) -> Result<BTreeMap<String, Vec<f32>>, TrainError> {
+    let mut all = BTreeMap::new();
+    for (node, range) in plan.placed.graph.nodes.iter().zip(&plan.placed.weights) {
+        let Some(range) = range else { continue };
+        let kernel = &network.weights[&format!("{}.weight", node.name)];
+        let scales = choose(&node.name, kernel, *range)?;
+        let raised = scales
+            .into_iter()
+            .zip(smallest_scales(kernel, *range))
+            .map(|(scale, smallest)| scale.max(SMALLEST_SCALE).max(smallest));
+        all.insert(node.name.clone(), raised.collect());
+    }
+    Ok(all)
+}
+
+/// Adds observations of `images` images to those of `seen` ones.
+fn merge(all: &mut Observations, seen: usize, new: Observations, images: usize) {
+    for (name, stats) in new {
+        let entry = all.entry(name).or_insert(stats);
+        let share = images as f32 / (seen + images) as f32;
+        entry.min = entry.min.min(stats.min);
+        entry.max = entry.max.max(stats.max);
+        entry.mean_abs += (stats.mean_abs - entry.mean_abs) * share;
     }
 }
 
@@ -237,7 +266,12 @@ mod tests {
         let mut params = Params::init(&layout, 3);
         calibrate::start(&mut params, &layout, context, |params, rng| {
             let subnet = Subnet::random(stages, &space.resolutions, rng);
-            let x = batches::inputs(&context.data.train, &[0, 1, 2, 3], context.canvas, subnet.resolution);
+            let x = batches::inputs(
+                &context.data.train,
+                &[0, 1, 2, 3],
+                context.canvas,
+                subnet.resolution,
+            );
             let run = Run { params, quantized: false, dropout: false };
             run.observe(&subnet_plan(context, stages, &subnet)?, &x, &mut Norm::Batch)
         })

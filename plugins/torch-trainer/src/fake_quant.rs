@@ -26,6 +26,7 @@ unsafe extern "C" {
         max: i64,
         pairs: c_int,
     ) -> *mut C_tensor;
+    fn spacewright_channels_last(x: *const C_tensor) -> *mut C_tensor;
 }
 
 #[allow(unsafe_code, reason = "takes over a tensor that the kernel has just made")]
@@ -68,6 +69,13 @@ pub fn weight(w: &Tensor, scales: &Tensor, range: WeightRange) -> Tensor {
     take(unsafe {
         spacewright_quant_weight(w.as_ptr(), scales.as_ptr(), i64::from(range.max()), pairs)
     })
+}
+
+/// The same values with channels innermost in memory; `x` has four dimensions.
+#[allow(unsafe_code, reason = "calls a kernel with a live tensor")]
+pub fn channels_last(x: &Tensor) -> Tensor {
+    // SAFETY: the tensor outlives the call, which does not keep the pointer.
+    take(unsafe { spacewright_channels_last(x.as_ptr()) })
 }
 
 #[cfg(test)]

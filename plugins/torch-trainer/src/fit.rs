@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use rand_pcg::Pcg64Mcg;
 use spacewright_core::{
     quant::SMALLEST_SCALE,
+    random,
     train::{Monitor, Phase, TrainError},
 };
 use tch::Tensor;
@@ -13,7 +14,6 @@ use crate::{
     layout::Layout,
     optim::{Optimizer, Rule, rate},
     params::{self, Params, SCALE, WEIGHT_SCALE},
-    seed,
 };
 
 /// One phase of training.
@@ -30,8 +30,8 @@ pub struct Fit<'a> {
     pub seed: u64,
     /// Where the checkpoint of this phase is.
     pub checkpoint: &'a Path,
-    /// Steps between checkpoints.
-    pub checkpoint_steps: usize,
+    /// Whether scales and offsets are trained.
+    pub learns_quantizers: bool,
     /// Ranges of scales.
     pub layout: &'a Layout,
     /// Steps done by earlier phases, and steps of all phases: for progress.
@@ -52,7 +52,8 @@ impl Fit<'_> {
         monitor: &dyn Monitor,
         mut step: impl FnMut(&Params, usize, &mut Pcg64Mcg) -> Result<f64, TrainError>,
     ) -> Result<f64, TrainError> {
-        let mut optimizer = Optimizer::new(self.rule, self.phase.weight_decay);
+        let mut optimizer =
+            Optimizer::new(self.rule, self.phase.weight_decay, self.learns_quantizers);
         let (mut start, mut mean) = (0, f64::NAN);
         if self.checkpoint.exists() {
             (start, mean) = self.restore(params, &mut optimizer)?;
@@ -63,8 +64,8 @@ impl Fit<'_> {
                 return Err(TrainError::Cancelled);
             }
             let number = index.to_string();
-            tch::manual_seed(seed::of(self.seed, &[self.what, "torch", &number]) as i64);
-            let mut rng = seed::rng(self.seed, &[self.what, "step", &number]);
+            tch::manual_seed(random::seed(self.seed, &[self.what, "torch", &number]) as i64);
+            let mut rng = random::generator(self.seed, &[self.what, "step", &number]);
             let loss = step(params, index, &mut rng)?;
             if !loss.is_finite() {
                 let what = self.what.to_owned();
@@ -75,7 +76,8 @@ impl Fit<'_> {
             optimizer.step(params, rate * self.slower, index);
             self.bound_scales(params);
             monitor.progress(self.offset + index + 1, self.total, &format!("loss {mean:.4}"));
-            if (index + 1) % self.checkpoint_steps.max(1) == 0 && index + 1 < self.phase.steps {
+            if (index + 1) % self.phase.checkpoint_steps.max(1) == 0 && index + 1 < self.phase.steps
+            {
                 self.store(params, &optimizer, index + 1, mean)?;
             }
         }
@@ -92,8 +94,9 @@ impl Fit<'_> {
                     name.strip_suffix(SCALE).and_then(|n| n.strip_suffix('.'))
                 {
                     let range = self.layout.activations.get(value);
-                    let largest =
-                        range.and_then(|range| range.max_scale()).map_or(f64::from(f32::MAX), f64::from);
+                    let largest = range
+                        .and_then(|range| range.max_scale())
+                        .map_or(f64::from(f32::MAX), f64::from);
                     let _ = param.clamp_(smallest, largest);
                 }
             }
@@ -163,40 +166,54 @@ mod tests {
         }
     }
 
-    fn train(folder: &Path, stop: usize) -> Result<Vec<f32>, TrainError> {
+    /// Two parameters, the second of which is used in every fifth step only.
+    fn train(rule: Rule, folder: &Path, stop: usize) -> Result<Vec<f32>, TrainError> {
         let mut params = Params::default();
         params.insert("a.weight".into(), Tensor::from_slice(&[3.0f32, -4.0]));
-        let phase =
-            Phase { steps: 40, batch: 1, learning_rate: 0.05, weight_decay: 1e-3, warmup: 0.1 };
+        params.insert("b.weight".into(), Tensor::from_slice(&[1.0f32, 2.0]));
+        let phase = Phase {
+            steps: 40,
+            batch: 1,
+            learning_rate: 0.05,
+            weight_decay: 1e-3,
+            warmup: 0.1,
+            checkpoint_steps: 7,
+        };
         let fit = Fit {
             what: "test",
             phase: &phase,
-            rule: Rule::Adam,
+            rule,
             slower: 1.0,
             seed: 3,
             checkpoint: &folder.join("c.safetensors"),
-            checkpoint_steps: 7,
+            learns_quantizers: true,
             layout: &Layout::default(),
             offset: 0,
             total: 40,
         };
-        fit.run(&mut params, &StopAt(AtomicUsize::new(stop)), |params, _, rng| {
+        fit.run(&mut params, &StopAt(AtomicUsize::new(stop)), |params, step, rng| {
             let noise = Tensor::from_slice(&[rng.random::<f32>(), rng.random()]);
-            let noise = noise.dropout(0.5, true);
-            let loss = (&params.0["a.weight"] - noise).square().sum(tch::Kind::Float);
+            let distance = |name: &str| (&params.0[name] - &noise).square().sum(tch::Kind::Float);
+            let mut loss = distance("a.weight");
+            if step % 5 == 0 {
+                loss += distance("b.weight");
+            }
             loss.backward();
             Ok(loss.double_value(&[]))
         })?;
-        Ok(Vec::try_from(&params.0["a.weight"]).unwrap())
+        let values = |name: &str| Vec::<f32>::try_from(&params.0[name]).unwrap();
+        Ok([values("a.weight"), values("b.weight")].concat())
     }
 
     #[test]
     fn an_interrupted_run_ends_as_an_uninterrupted_one() {
-        let whole = train(tempfile::tempdir().unwrap().path(), usize::MAX).unwrap();
-        for stop in [3, 7, 25] {
-            let folder = tempfile::tempdir().unwrap();
-            assert!(matches!(train(folder.path(), stop), Err(TrainError::Cancelled)));
-            assert_eq!(train(folder.path(), usize::MAX).unwrap(), whole);
+        for rule in [Rule::Sgd, Rule::Adam] {
+            let whole = train(rule, tempfile::tempdir().unwrap().path(), usize::MAX).unwrap();
+            for stop in [3, 7, 25] {
+                let folder = tempfile::tempdir().unwrap();
+                assert!(matches!(train(rule, folder.path(), stop), Err(TrainError::Cancelled)));
+                assert_eq!(train(rule, folder.path(), usize::MAX).unwrap(), whole);
+            }
         }
     }
 }

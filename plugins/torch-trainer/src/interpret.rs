@@ -15,19 +15,20 @@ use crate::{
     params::{OFFSET, Params, SCALE, WEIGHT_SCALE},
 };
 
-/// Mean and variance of each batch normalization, averaged over the batches that were recorded.
+/// Mean and variance of each batch normalization, averaged over the batches that were recorded, by
+/// their number of images.
 #[derive(Debug, Default)]
 pub struct Statistics {
     /// By node: mean, variance.
     pub values: BTreeMap<String, (Tensor, Tensor)>,
-    batches: BTreeMap<String, f64>,
+    images: BTreeMap<String, f64>,
 }
 
 impl Statistics {
-    fn record(&mut self, node: &str, mean: Tensor, var: Tensor) {
-        let count = self.batches.entry(node.to_owned()).or_insert(0.0);
-        *count += 1.0;
-        let share = 1.0 / *count;
+    fn record(&mut self, node: &str, images: i64, mean: Tensor, var: Tensor) {
+        let count = self.images.entry(node.to_owned()).or_insert(0.0);
+        *count += images as f64;
+        let share = images as f64 / *count;
         let entry = self.values.remove(node);
         let mixed = match entry {
             None => (mean, var),
@@ -221,8 +222,9 @@ fn convolve(
 ) -> Result<Tensor, TrainError> {
     let kernel = kernel.ok_or_else(|| missing("conv"))?;
     let pad = conv.padding;
+    let x = fake_quant::channels_last(x);
     let (padded, sides) = if pad.is_symmetric() {
-        (x.shallow_clone(), pad.top as i64)
+        (x, pad.top as i64)
     } else {
         let sides = [pad.left, pad.right, pad.top, pad.bottom].map(|side| side as i64);
         (x.constant_pad_nd(sides), 0)
@@ -253,7 +255,7 @@ fn batch_norm(
         Norm::Record(statistics) => {
             let (y, mean, inverse) =
                 Tensor::native_batch_norm(x, gamma, beta, none, none, true, UNUSED_MOMENTUM, eps);
-            statistics.record(node, mean, inverse.pow_tensor_scalar(-2) - eps);
+            statistics.record(node, x.size()[0], mean, inverse.pow_tensor_scalar(-2) - eps);
             y
         }
         Norm::Fixed(statistics) => {

@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 
 use spacewright_core::{
-    graph::{Graph, Shape, WeightRole},
+    graph::{Graph, Shape, ValueId, WeightRole},
     operators::{BlockConfig, Operators},
-    quant::{ActivationRange, PlacedGraph, Scheme, place},
+    quant::{ActivationRange, PlacedGraph, Scheme, WeightRange, place},
     space::{
         BlockChoice, Candidate, ElasticStage, Hyperspace, SubStage, head_segments, stage_graph,
     },
@@ -20,8 +20,8 @@ use spacewright_core::{
 pub struct Layout {
     /// `<node>.<role>`: largest shape.
     pub weights: BTreeMap<String, (WeightRole, Vec<usize>)>,
-    /// Nodes that have weight scales, with their largest number of output channels.
-    pub weight_scales: BTreeMap<String, usize>,
+    /// Nodes that have weight scales, with the integers that their weights may be.
+    pub weight_scales: BTreeMap<String, WeightRange>,
     /// Quantized values.
     pub activations: BTreeMap<String, ActivationRange>,
 }
@@ -36,9 +36,8 @@ impl Layout {
         let placed = place(graph, scheme).map_err(other)?;
         for spec in placed.graph.weights().map_err(other)? {
             let node = &placed.graph.nodes[spec.node].name;
-            if spec.role == WeightRole::Weight {
-                let channels = self.weight_scales.entry(node.clone()).or_default();
-                *channels = spec.shape[0].max(*channels);
+            if let (WeightRole::Weight, Some(range)) = (spec.role, placed.weights[spec.node]) {
+                self.weight_scales.insert(node.clone(), range);
             }
             let entry = self.weights.entry(spec.name.clone());
             let (_, largest) = entry.or_insert_with(|| (spec.role, spec.shape.clone()));
@@ -173,5 +172,12 @@ impl Plan {
         }
         last_use[placed.graph.output.index()] = usize::MAX;
         Ok(Self { placed, weights, last_use })
+    }
+
+    /// The value of this name, which placement keeps.
+    pub fn value(&self, name: &str) -> Result<ValueId, TrainError> {
+        let position = self.placed.graph.nodes.iter().position(|node| node.name == name);
+        let missing = || TrainError::Other(format!("the graph has no value `{name}`"));
+        position.map(ValueId::of_node).ok_or_else(missing)
     }
 }

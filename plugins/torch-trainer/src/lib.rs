@@ -14,7 +14,6 @@ mod layout;
 mod losses;
 mod optim;
 mod params;
-mod seed;
 mod supernet;
 mod teach;
 #[cfg(test)]

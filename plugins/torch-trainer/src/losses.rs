@@ -34,18 +34,17 @@ pub fn adaptive_alpha_divergence(student: &Tensor, teacher: &Tensor) -> Tensor {
     let teacher = teacher.detach();
     let (log_q, log_p) =
         (student.log_softmax(-1, Kind::Float), teacher.log_softmax(-1, Kind::Float));
-    let q = log_q.detach().exp();
+    let (q, p) = (log_q.detach().exp(), log_p.exp());
     let log_ratio = &log_p - log_q.detach();
-    let ratio = log_ratio.exp();
     let sum = |t: Tensor| t.sum_dim_intlist([-1i64].as_slice(), false, Kind::Float);
 
     // α = −1: f = w / 2 with w = clip(1 / r), base 1/2, ρ = −w + 1/2.
     let inverse = (-&log_ratio).exp().clamp(0.0, CLIP);
     let value_low = sum(&q * (&inverse * 0.5 - 0.5));
     let gradient_low = -sum(&q * (-&inverse + 0.5) * &log_q);
-    // α = 1: f = r ln r, base 0, ρ = r.
-    let value_high = sum(&q * &ratio * &log_ratio);
-    let gradient_high = -sum(&q * &ratio * &log_q);
+    // α = 1: f = r ln r, base 0, ρ = r; q·r = p, which stays finite where q vanishes.
+    let value_high = sum(&p * &log_ratio);
+    let gradient_high = -sum(&p * &log_q);
 
     let low = value_low.gt_tensor(&value_high);
     gradient_low.where_self(&low, &gradient_high).mean(Kind::Float)
@@ -68,6 +67,16 @@ mod tests {
         let variance = x.var(false).view([1]);
         let loss = noise_to_signal(&(x.mean(Kind::Float) * x.ones_like()), &x, &variance);
         assert!((loss.double_value(&[]) - 1.0).abs() < 1e-3);
+    }
+
+    #[test]
+    fn the_divergence_is_finite_where_the_student_is_sure_and_wrong() {
+        let teacher = Tensor::from_slice(&[300.0f32, 0.0]).view([1, 2]);
+        let student = Tensor::from_slice(&[0.0f32, 300.0]).view([1, 2]).set_requires_grad(true);
+        let loss = adaptive_alpha_divergence(&student, &teacher);
+        loss.backward();
+        assert!(loss.double_value(&[]).is_finite());
+        assert!(student.grad().abs().sum(Kind::Float).double_value(&[]) > 0.5);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tch::Tensor;
 
-use crate::params::{Params, is_decayed, is_quantizer};
+use crate::params::{OFFSET, Params, SCALE, is_decayed, is_quantizer};
 
 /// Which rule updates the parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,27 +25,39 @@ const EPSILON: f64 = 1e-8;
 pub struct Optimizer {
     rule: Rule,
     weight_decay: f64,
+    learns_quantizers: bool,
     /// `m.<name>` and, for Adam, `v.<name>`.
     pub buffers: BTreeMap<String, Tensor>,
 }
 
 impl Optimizer {
-    /// An optimizer without history.
-    pub fn new(rule: Rule, weight_decay: f64) -> Self {
-        Self { rule, weight_decay, buffers: BTreeMap::new() }
+    /// An optimizer without history; scales and offsets stay as they are unless it
+    /// `learns_quantizers`.
+    pub fn new(rule: Rule, weight_decay: f64, learns_quantizers: bool) -> Self {
+        Self { rule, weight_decay, learns_quantizers, buffers: BTreeMap::new() }
     }
 
-    /// One step over all parameters that have a gradient; gradients are clipped to ±1 by value
-    /// and cleared. `step` counts from 0.
+    /// One step over all parameters that have or had a gradient; gradients are clipped to ±1 by
+    /// value and cleared. `step` counts from 0.
     pub fn step(&mut self, params: &mut Params, rate: f64, step: usize) {
+        let sizes = quantizer_sizes(params);
         tch::no_grad(|| {
             for (name, param) in &mut params.0 {
-                let gradient = param.grad();
-                if !gradient.defined() {
+                if is_quantizer(name) && !self.learns_quantizers {
                     continue;
                 }
-                let mut gradient = gradient.clamp(-1.0, 1.0);
-                param.zero_grad();
+                let gradient = param.grad();
+                // A parameter that this step did not use goes on by its momentum, whether or not
+                // its gradient exists: after a restart it does not.
+                let mut gradient = if gradient.defined() {
+                    let clipped = gradient.clamp(-1.0, 1.0);
+                    param.zero_grad();
+                    clipped
+                } else if self.buffers.contains_key(&format!("m.{name}")) {
+                    param.zeros_like().detach()
+                } else {
+                    continue;
+                };
                 if self.weight_decay > 0.0 && is_decayed(name) {
                     // The tail of an elastic weight that no subnet used has no gradient.
                     let used = gradient.ne(0.0);
@@ -67,8 +79,8 @@ impl Optimizer {
                         *second = &*second * BETAS.1 + &gradient * &gradient * (1.0 - BETAS.1);
                         let square = &*second / (1.0 - BETAS.1.powi(step as i32 + 1));
                         let mut update = mean / (square.sqrt() + EPSILON) * rate;
-                        if is_quantizer(name) {
-                            update *= &param.abs();
+                        if let Some(size) = sizes.get(name) {
+                            update *= size;
                         }
                         *param -= update;
                     }
@@ -76,6 +88,21 @@ impl Optimizer {
             }
         });
     }
+}
+
+/// What Adam's steps of scales and offsets are relative to. An offset may be zero, so its scale
+/// counts, too.
+fn quantizer_sizes(params: &Params) -> BTreeMap<String, Tensor> {
+    let size = |(name, param): (&String, &Tensor)| {
+        let own = param.detach().abs();
+        let scale = name.strip_suffix(OFFSET).map(|value| params.0.get(&format!("{value}{SCALE}")));
+        let size = match scale.flatten() {
+            Some(scale) => own.maximum(&scale.detach().abs()),
+            None => own.copy(),
+        };
+        is_quantizer(name).then(|| (name.clone(), size))
+    };
+    params.0.iter().filter_map(size).collect()
 }
 
 fn buffer<'a>(
@@ -103,7 +130,7 @@ mod tests {
     fn minimise(rule: Rule, peak: f64) -> f64 {
         let mut params = Params::default();
         params.insert("a.weight".into(), Tensor::from_slice(&[3.0f32, -4.0]));
-        let mut optimizer = Optimizer::new(rule, 0.0);
+        let mut optimizer = Optimizer::new(rule, 0.0, true);
         for step in 0..200 {
             let loss = params.0["a.weight"].square().sum(tch::Kind::Float);
             loss.backward();
@@ -122,7 +149,7 @@ mod tests {
     fn decay_spares_what_no_gradient_reached() {
         let mut params = Params::default();
         params.insert("a.weight".into(), Tensor::from_slice(&[1.0f32, 1.0]));
-        let mut optimizer = Optimizer::new(Rule::Sgd, 0.5);
+        let mut optimizer = Optimizer::new(Rule::Sgd, 0.5, true);
         params.0["a.weight"].narrow(0, 0, 1).sum(tch::Kind::Float).backward();
         optimizer.step(&mut params, 0.1, 0);
         assert_eq!(params.0["a.weight"].double_value(&[1]), 1.0);

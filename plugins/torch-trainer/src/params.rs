@@ -8,10 +8,10 @@ use std::{
 
 use rand::Rng;
 use rand_distr::StandardNormal;
-use spacewright_core::{graph::WeightRole, train::TrainError};
+use spacewright_core::{graph::WeightRole, random, train::TrainError};
 use tch::{Device, Kind, Tensor};
 
-use crate::{layout::Layout, seed};
+use crate::layout::Layout;
 
 /// Trained tensors by name: `<node>.<role>`, `<node>.weight_scale`, `<value>.scale`,
 /// `<value>.offset`.
@@ -59,7 +59,8 @@ impl Params {
                     };
                     let gain = if shape.len() == 4 { 2.0 } else { 1.0 };
                     // Not torch's generator: it is shared by all threads.
-                    let normal = seed::rng(seed, &["init", name]).sample_iter(StandardNormal);
+                    let normal =
+                        random::generator(seed, &["init", name]).sample_iter(StandardNormal);
                     let values: Vec<f32> = normal.take(shape.iter().product()).collect();
                     Tensor::from_slice(&values).view(size.as_slice()) * (gain / fan as f64).sqrt()
                 }
@@ -90,12 +91,16 @@ impl Params {
         self.0.insert(name, value.detach().contiguous().set_requires_grad(true));
     }
 
-    /// Copies what `from` has of the same name: first channels and centre of kernels, as much as
-    /// fits. The number of tensors copied.
-    pub fn start_from(&mut self, from: &Self) -> usize {
+    /// Copies what `from` has of the same name in these segments: first channels and centre of
+    /// kernels, as much as fits. The number of tensors copied.
+    pub fn start_from(&mut self, from: &Self, segments: &[String]) -> usize {
+        let wanted = |name: &str| {
+            let segment = name.split('.').next().unwrap_or_default();
+            segments.iter().any(|wanted| wanted == segment)
+        };
         let mut copied = 0;
         tch::no_grad(|| {
-            for (name, target) in &mut self.0 {
+            for (name, target) in self.0.iter_mut().filter(|(name, _)| wanted(name)) {
                 let Some(source) = from.0.get(name) else { continue };
                 let common: Vec<usize> = target
                     .size()
@@ -188,6 +193,26 @@ mod tests {
         params.save(&path).unwrap();
         let read = Params::load(&path).unwrap();
         assert!(read.0["n.weight"].equal(&params.0["n.weight"]));
+    }
+
+    #[test]
+    fn only_the_named_segments_start_from_a_file() {
+        let of = |value: f32, channels: i64| {
+            let mut params = Params::default();
+            for name in ["stem.0.conv.weight", "stage1.0.project.weight"] {
+                let shape = [channels, 2, 1, 1];
+                params.insert(
+                    name.into(),
+                    Tensor::full(shape, f64::from(value), (Kind::Float, Device::Cpu)),
+                );
+            }
+            params
+        };
+        let mut params = of(0.0, 4);
+        assert_eq!(params.start_from(&of(7.0, 3), &["stem".into()]), 1);
+        assert_eq!(params.0["stem.0.conv.weight"].double_value(&[2, 1, 0, 0]), 7.0);
+        assert_eq!(params.0["stem.0.conv.weight"].double_value(&[3, 0, 0, 0]), 0.0);
+        assert_eq!(params.0["stage1.0.project.weight"].abs().max().double_value(&[]), 0.0);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::{
 
 use rand::Rng;
 use spacewright_core::{
+    random,
     space::{ElasticStage, Subnet, network, subnet_segments},
     train::{Monitor, SupernetJob, TrainContext, TrainError, TrainReport},
 };
@@ -123,9 +124,9 @@ pub fn train(
         &job.stages,
         high,
     )?;
-    let mut params = Params::init(&layout, crate::seed::of(context.seed, &["supernet"]));
-    for file in &job.start {
-        params.start_from(&Params::load(file)?);
+    let mut params = Params::init(&layout, random::seed(context.seed, &["supernet"]));
+    for start in &job.start {
+        params.start_from(&Params::load(&start.weights)?, &start.segments);
     }
     let total = job.fp32.steps + job.int8.steps;
     let mut reports = BTreeMap::new();
@@ -145,21 +146,16 @@ pub fn train(
             slower: 1.0,
             seed: context.seed,
             checkpoint: &scratch.join(format!("{name}.safetensors")),
-            checkpoint_steps: job.checkpoint_steps,
+            learns_quantizers: context.quantizer.learnable(),
             layout: &layout,
             offset,
             total,
         };
-        let loss = if !quantized && file.exists() {
-            params = Params::load(&file)?;
-            f64::NAN
-        } else {
-            fit.run(&mut params, monitor, |params, step, rng| {
-                let indices = sampler.batch(step, phase.batch);
-                let batch = Batch::draw(context, indices, job.augmentation, rng);
-                supernet.sandwich(params, quantized, &batch, rng)
-            })?
-        };
+        let loss = fit.run(&mut params, monitor, |params, step, rng| {
+            let indices = sampler.batch(step, phase.batch);
+            let batch = Batch::draw(context, indices, job.augmentation, rng);
+            supernet.sandwich(params, quantized, &batch, rng)
+        })?;
         offset += phase.steps;
         params.save(&file)?;
         let mut subnets = Subnets::new(context, &job.stages, &params, quantized, 1024, usize::MAX);

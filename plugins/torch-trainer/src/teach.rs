@@ -3,8 +3,8 @@
 use std::{fs, path::Path};
 
 use spacewright_core::{
-    graph::{Graph, ValueId},
-    space::{network, subnet_segments},
+    graph::Graph,
+    space::{Segment, Subnet, network, subnet_segments},
     train::{FeaturesJob, Monitor, Predictions, TeachJob, TrainContext, TrainError, TrainReport},
 };
 use tch::{Kind, Tensor};
@@ -24,22 +24,17 @@ const STATISTICS_IMAGES: usize = 2048;
 /// Images per forward pass without gradients.
 pub const EVALUATION_BATCH: usize = 256;
 
-/// The teacher's graph at a resolution, and the values that leave its stages.
+/// The teacher's graph at a resolution, and the names of the values that leave its stages.
 fn teacher_graph(
     context: &TrainContext,
     job: &TeachJob,
     resolution: usize,
-) -> Result<(Graph, Vec<ValueId>), TrainError> {
-    let mut subnet = job.subnet.clone();
-    subnet.resolution = resolution;
+) -> Result<(Graph, Vec<String>), TrainError> {
+    let subnet = Subnet { resolution, ..job.subnet.clone() };
     let segments = subnet_segments(&context.operators, &context.hyperspace, &job.stages, &subnet)
         .map_err(other)?;
-    let mut ends = Vec::new();
-    let mut nodes = 0;
-    for segment in segments.iter().take(job.stages.len()) {
-        nodes += segment.graph.nodes.len();
-        ends.push(ValueId(nodes as u32));
-    }
+    let end = |segment: &Segment| segment.graph.value_name(segment.graph.output).to_owned();
+    let ends = segments.iter().take(job.stages.len()).map(end).collect();
     Ok((network(segments).map_err(other)?, ends))
 }
 
@@ -64,7 +59,7 @@ pub fn teach(
         slower: 1.0,
         seed: context.seed,
         checkpoint: &scratch.join("teacher.safetensors"),
-        checkpoint_steps: 100,
+        learns_quantizers: false,
         layout: &layout,
         offset: 0,
         total: job.phase.steps,
@@ -160,6 +155,7 @@ pub fn features(
     for &resolution in &resolutions {
         let (graph, ends) = teacher_graph(context, &job.teacher, resolution)?;
         let plan = Plan::new(&graph, &context.scheme)?;
+        let ends = ends.iter().map(|name| plan.value(name)).collect::<Result<Vec<_>, _>>()?;
         let mut stages: Vec<Vec<Tensor>> = ends.iter().map(|_| Vec::new()).collect();
         for indices in images.chunks(EVALUATION_BATCH) {
             let x = batches::inputs(train, indices, context.canvas, resolution);
@@ -190,9 +186,6 @@ pub fn features(
     let mut tensors = Vec::new();
     let all: Vec<usize> = (0..train.len()).collect();
     for (name, mirrored) in [("plain", false), ("mirrored", true)] {
-        if mirrored && !job.teacher.augmentation.flip {
-            continue;
-        }
         let mut logits = Vec::new();
         for indices in all.chunks(EVALUATION_BATCH) {
             let mut x = batches::inputs(train, indices, context.canvas, context.canvas);

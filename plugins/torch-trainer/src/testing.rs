@@ -8,16 +8,15 @@ use spacewright_core::{
     graph::{ActivationKind, OpKind},
     operators::Operators,
     quant::{Scheme, WeightRange},
+    random,
     train::TrainContext,
 };
 use spacewright_quantizers::LsqPlus;
 
-use crate::seed;
-
 const HYPERSPACE: &str = include_str!("../tests/space.toml");
 
 fn images(count: usize) -> ImageSet {
-    let mut rng = seed::rng(5, &["images"]);
+    let mut rng = random::generator(5, &["images"]);
     let bright = |index: usize, position: usize| (position / 16) % 10 == index % 10;
     let pixel = |index: usize, position: usize, noise: u8| {
         if bright(index, position) { 200 + noise / 8 } else { noise / 4 }
@@ -40,7 +39,8 @@ pub fn context() -> TrainContext {
             name: "test".into(),
             dense_weights: WeightRange::Bits7,
             depthwise_weights: WeightRange::Bits8,
-            fused: [follows(OpKind::Conv2d), follows(OpKind::Linear), follows(OpKind::Add)].concat(),
+            fused: [follows(OpKind::Conv2d), follows(OpKind::Linear), follows(OpKind::Add)]
+                .concat(),
             decomposed: vec![ActivationKind::Swish],
         },
         quantizer: Arc::new(LsqPlus),

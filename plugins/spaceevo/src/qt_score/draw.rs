@@ -1,19 +1,14 @@
 //! Drawing subnets: the summed losses of those within a latency limit.
 
-use rand::{RngCore, SeedableRng};
+use rand::RngCore;
 use rand_pcg::Pcg64Mcg;
-use spacewright_core::space::Space;
+use spacewright_core::{random, space::Space};
 
 use super::{QtOptions, rows::Tables};
 
 /// The generator of one space and limit: neither threads nor other spaces change its draws.
 pub(super) fn rng(seed: u64, space: &Space, limit_ms: f64) -> Pcg64Mcg {
-    let encoding = space.to_string();
-    let bytes = [seed.to_le_bytes(), limit_ms.to_bits().to_le_bytes()].concat();
-    let fnv = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-    Pcg64Mcg::seed_from_u64(
-        bytes.iter().chain(encoding.as_bytes()).fold(0xcbf2_9ce4_8422_2325, fnv),
-    )
+    random::generator(seed, &["q-t", &space.to_string(), &limit_ms.to_string()])
 }
 
 /// A number below `count`: multiply and shift, whose bias is below `count` / 2³².

@@ -8,7 +8,7 @@ use spacewright_core::{
 
 use crate::{
     rows::{self, Row},
-    settings::{self, DistilSettings, MeasureSettings},
+    settings::{self, DistilSettings, TableSettings},
 };
 
 /// What distilling one (stage, block) gave.
@@ -34,14 +34,14 @@ impl Distilled {
 
 pub fn run(context: &dyn StepContext) -> Result<(), StepError> {
     let settings: DistilSettings = settings::of(context, "distil")?;
-    let measure: MeasureSettings = settings::of(context, "measure")?;
+    let tables: TableSettings = settings::of(context, "tables")?;
     let trainer = super::trainer(context)?;
     let train = context.train_context()?;
     let features = context.path("teach/features")?;
     let study = context.parts();
     let hyperspace = &study.hyperspace;
     let task = |(stage, block)| {
-        let rows = rows::rows(hyperspace, stage, block, measure.rows, study.seed);
+        let rows = rows::rows(hyperspace, stage, block, tables.rows, study.seed);
         let row = |row: Row| (row.input_width, row.sub_stage, row.resolution);
         let job = DistilJob {
             stage,

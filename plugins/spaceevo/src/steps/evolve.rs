@@ -15,7 +15,7 @@ use spacewright_core::{
 use super::{distil::Distilled, measure::Measured};
 use crate::{
     parts, rows,
-    settings::{self, EvolveSettings, MeasureSettings},
+    settings::{self, EvolveSettings, TableSettings},
 };
 
 /// How many of the best spaces are kept.
@@ -46,6 +46,13 @@ pub fn run(context: &dyn StepContext) -> Result<(), StepError> {
     Ok(())
 }
 
+/// Whether scorer and strategy exist.
+pub fn check(parts: &Parts, settings: &EvolveSettings) -> Result<(), StepError> {
+    super::named("[evolve] scorer", &settings.scorer, &parts.scorers)?;
+    super::named("[evolve] strategy", &settings.strategy, &parts.strategies)?;
+    Ok(())
+}
+
 fn evolve(
     context: &dyn StepContext,
     settings: &EvolveSettings,
@@ -63,18 +70,8 @@ fn evolve(
         constraints_ms: measured.budgets_ms,
         composition: settings.composition,
     };
-    let named = |kind: &str, name: &str, known: Vec<&String>| StepError::Study {
-        message: format!("[evolve]: no {kind} `{name}`"),
-        hint: format!("known are {}", known.into_iter().cloned().collect::<Vec<_>>().join(", ")),
-    };
-    let scorer = study
-        .scorers
-        .get(&settings.scorer)
-        .ok_or_else(|| named("scorer", &settings.scorer, study.scorers.keys().collect()))?;
-    let strategy = |name: &str| {
-        let known = || named("strategy", name, study.strategies.keys().collect());
-        study.strategies.get(name).ok_or_else(known)
-    };
+    let scorer = super::named("[evolve] scorer", &settings.scorer, &study.scorers)?;
+    let strategy = |name: &str| super::named("[evolve] strategy", name, &study.strategies);
     let scorer = scorer.prepare(problem, &serde_json::to_value(&settings.score)?)?;
     let options = serde_json::to_value(&settings.strategy_options)?;
     let search = |strategy: &dyn Strategy, options: &serde_json::Value, note: &str| {
@@ -123,7 +120,7 @@ fn uniform(study: &Parts, scorer: &dyn PreparedScorer) -> Result<Vec<ScoredSpace
 fn tables(context: &dyn StepContext, measured: &Measured) -> Result<QualityTables, StepError> {
     let study = context.parts();
     let hyperspace = &study.hyperspace;
-    let settings: MeasureSettings = settings::of(context, "measure")?;
+    let settings: TableSettings = settings::of(context, "tables")?;
     let description = study.target.description();
     let mut tables = QualityTables { cells: BTreeMap::new() };
     for ((stage, block), latencies) in rows::stage_blocks(hyperspace).zip(&measured.rows_ms) {
@@ -132,6 +129,14 @@ fn tables(context: &dyn StepContext, measured: &Measured) -> Result<QualityTable
         let distilled: Distilled = super::result(context, &artifact)?;
         let elastic = hyperspace.choice_stage(stage, block, None);
         let losses = distilled.losses(rows.len());
+        if losses.len() != rows.len() || latencies.len() != rows.len() {
+            let name = rows::task_name(hyperspace, stage, block);
+            let (judged, measured) = (losses.len(), latencies.len());
+            return Err(StepError::Failed(format!(
+                "`{name}` has {} rows, of which {judged} were judged and {measured} measured",
+                rows.len()
+            )));
+        }
         for ((row, loss), latency) in rows.iter().zip(losses).zip(latencies) {
             let input = parts::stage_input(hyperspace, stage, row.input_width, row.resolution);
             let graph = stage_graph(&study.operators, &elastic, &row.sub_stage, input)?;

@@ -12,7 +12,11 @@ use spacewright_core::{
     train::{EvaluateJob, Evaluator, Monitor, Predictions, TrainContext, Trainer},
 };
 
-use super::{evolve::Evolved, search::Chosen, train};
+use super::{
+    evolve::Evolved,
+    search::{self, Chosen},
+    train,
+};
 use crate::{
     parts,
     settings::{self, ExportSettings},
@@ -30,7 +34,7 @@ pub struct Verified {
     pub fake_quant_accuracy: f64,
     /// Images to which both give the same class.
     pub identical_predictions: f64,
-    /// The same subnet after the FP32 phase, without quantization.
+    /// The FP32 file: the same subnet after the FP32 phase, on the runtime.
     pub fp32_accuracy: f64,
     /// The same subnet after the FP32 phase, quantized without training, on the runtime.
     pub ptq_accuracy: f64,
@@ -89,19 +93,19 @@ pub fn run(context: &dyn StepContext) -> Result<(), StepError> {
         jobs: [job(train::FP32, false), job(train::INT8, true)],
         space: space.to_string(),
     };
-    let chosen = chosen(context)?;
-    let (export, chosen_list) = (&export, &chosen);
-    let task = |index: usize| {
+    let found = search::found(context)?;
+    let export = &export;
+    let task = |(index, chosen): &(usize, Chosen)| {
+        let (index, chosen) = (*index, chosen.clone());
         Task::new(format!("network-{index}"), move |files: &TaskFiles, monitor: &dyn Monitor| {
-            let verified = export.verify(&chosen_list[index], index, files, monitor)?;
-            Ok(serde_json::to_value(verified)?)
+            Ok(serde_json::to_value(export.verify(&chosen, index, files, monitor)?)?)
         })
     };
-    context.tasks((0..chosen.len()).map(task).collect(), study.threads)?;
+    context.tasks(found.iter().map(task).collect(), study.threads)?;
     let measure =
-        Task::new("latency", |_, _| Ok(serde_json::to_value(deployed(context, export, &chosen)?)?));
+        Task::new("latency", |_, _| Ok(serde_json::to_value(deployed(context, export, &found)?)?));
     context.tasks(vec![measure], 1)?;
-    for index in 0..chosen.len() {
+    for (index, _) in found {
         let verified: Verified = super::result(context, &format!("export/network-{index}"))?;
         let folder = context.path(&format!("export/network-{index}"))?;
         for precision in [Precision::Int8, Precision::Fp32] {
@@ -121,11 +125,9 @@ pub fn run(context: &dyn StepContext) -> Result<(), StepError> {
     Ok(())
 }
 
-/// The chosen subnets, one per budget.
-pub fn chosen(context: &dyn StepContext) -> Result<Vec<Chosen>, StepError> {
-    let measured: super::measure::Measured = super::result(context, "measure/latency")?;
-    let one = |index| super::result(context, &format!("search/budget-{index}"));
-    (0..measured.budgets_ms.len()).map(one).collect()
+/// Whether the quantizer exists that the trained one is compared with.
+pub fn check_settings(parts: &Parts, settings: &ExportSettings) -> Result<(), StepError> {
+    super::named("[export] post_training", &settings.post_training, &parts.quantizers).map(drop)
 }
 
 /// Name of a model file.
@@ -156,8 +158,10 @@ impl Export<'_> {
         let no_quantizers = || StepError::Failed("the trained network has no quantizers".into());
         let quant: &QuantParams = network.quant.as_ref().ok_or_else(no_quantizers)?;
         let integer = fold_integer(&network.graph, &network.weights, quant, &scheme)?;
-        let float = fold_float(&network.graph, &network.weights)?;
         let model = self.runtime.write_integer(&integer, &info, ModelOutputs::Result)?;
+        let mut unquantized = self.trainer.evaluator(self.train, &self.jobs[0])?;
+        let float = unquantized.extract(&chosen.subnet)?;
+        let float = fold_float(&float.graph, &float.weights)?;
         let float_model = self.runtime.write_float(&float, &info)?;
         let failed =
             |e: std::io::Error| StepError::Failed(format!("{}: {e}", files.output.display()));
@@ -173,10 +177,9 @@ impl Export<'_> {
         let checks = self.check(&integer, &info, chosen.subnet.resolution)?;
         let float_operators = self.runtime.load(&model)?.float_operators()?;
         at(3, "test set, without quantization")?;
-        let mut evaluator = self.trainer.evaluator(self.train, &self.jobs[0])?;
-        let fp32 = evaluator.test_predictions(&chosen.subnet)?;
+        let fp32 = self.predictions(&float_model, chosen.subnet.resolution)?;
         at(4, "test set, post-training quantization")?;
-        let ptq = self.post_training(evaluator.as_mut(), chosen, &info)?;
+        let ptq = self.post_training(unquantized.as_mut(), chosen, &info)?;
         at(STAGES, "verified")?;
         Ok(Verified {
             encoding: chosen.subnet.to_string(),
@@ -246,13 +249,7 @@ impl Export<'_> {
         info: &ModelInfo,
     ) -> Result<Predictions, StepError> {
         let name = &self.settings.post_training;
-        let quantizer = self.study.quantizers.get(name).ok_or_else(|| StepError::Study {
-            message: format!("[export]: no quantizer `{name}`"),
-            hint: format!(
-                "known are {}",
-                self.study.quantizers.keys().cloned().collect::<Vec<_>>().join(", ")
-            ),
-        })?;
+        let quantizer = super::named("[export] post_training", name, &self.study.quantizers)?;
         let network = evaluator.post_training(&chosen.subnet, quantizer.as_ref())?;
         let quant = network.quant.unwrap_or_default();
         let scheme = self.study.target.description().scheme;
@@ -265,11 +262,11 @@ impl Export<'_> {
 fn deployed(
     context: &dyn StepContext,
     export: &Export<'_>,
-    chosen: &[Chosen],
+    found: &[(usize, Chosen)],
 ) -> Result<Vec<Deployed>, StepError> {
     let study = export.study;
     let mut queries = Vec::new();
-    for chosen in chosen {
+    for (_, chosen) in found {
         let stages = &export.jobs[1].stages;
         let graph = parts::whole(study, stages, &chosen.subnet)?;
         for precision in [Precision::Int8, Precision::Fp32] {

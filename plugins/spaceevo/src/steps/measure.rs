@@ -6,13 +6,14 @@ use spacewright_core::{
     latency::{Position, Precision},
     method::{Parts, StepContext, StepError, Task},
     quality::{FixedLatency, HeadRow, StemRow},
+    random,
     space::{Space, SubStage, Subnet},
 };
 
 use crate::{
     parts::{self, Part, PartLatencies},
     rows::{self, Row},
-    settings::{self, Budget, MeasureSettings},
+    settings::{self, Budget, MeasureSettings, TableSettings},
 };
 
 /// What the step found.
@@ -51,9 +52,10 @@ pub fn run(context: &dyn StepContext) -> Result<(), StepError> {
 fn measure(context: &dyn StepContext, settings: &MeasureSettings) -> Result<Measured, StepError> {
     let study = context.parts();
     let hyperspace = &study.hyperspace;
+    let table: TableSettings = settings::of(context, "tables")?;
     let tables: Vec<(usize, usize, Vec<Row>)> = rows::stage_blocks(hyperspace)
         .map(|(stage, block)| {
-            (stage, block, rows::rows(hyperspace, stage, block, settings.rows, study.seed))
+            (stage, block, rows::rows(hyperspace, stage, block, table.rows, study.seed))
         })
         .collect();
     let mut row_parts: Vec<Vec<Vec<Part>>> = Vec::new();
@@ -115,7 +117,7 @@ type Fixed = (usize, usize, Vec<Part>);
 /// Sub-stages of the stem: smallest, largest and random ones, at every resolution of the tables.
 fn stems(study: &Parts, most: usize) -> Result<Vec<Fixed>, StepError> {
     let stages = study.hyperspace.stem_stages();
-    let mut rng = rows::rng(study.seed, &[1001]);
+    let mut rng = random::generator(study.seed, &["measure", "stem"]);
     let mut choices: Vec<Vec<SubStage>> = vec![
         stages.iter().map(SubStage::smallest).collect(),
         stages.iter().map(SubStage::largest).collect(),
@@ -161,7 +163,7 @@ fn distribution(
         return Err(StepError::Failed("stem and head were not measured".into()));
     };
     let candidates = study.hyperspace.candidates.len();
-    let mut rng = rows::rng(study.seed, &[1002]);
+    let mut rng = random::generator(study.seed, &["measure", "distribution"]);
     let one = |rng: &mut rand_pcg::Pcg64Mcg| {
         let start = stem.choose(rng)?;
         let (mut width, mut total) = (start.width, start.latency_ms);
@@ -197,7 +199,7 @@ fn check_sums(
 ) -> Result<Vec<PartsCheck>, StepError> {
     let study = context.parts();
     let hyperspace = &study.hyperspace;
-    let mut rng = rows::rng(study.seed, &[1003]);
+    let mut rng = random::generator(study.seed, &["measure", "whole networks"]);
     let mut checks = Vec::new();
     for _ in 0..count {
         let blocks =

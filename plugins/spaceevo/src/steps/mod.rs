@@ -14,7 +14,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use spacewright_core::{
-    method::{Method, SettingsSection, StepContext, StepError, StepSpec},
+    method::{Method, Parts, SettingsSection, StepContext, StepError, StepSpec},
     train::Trainer,
 };
 
@@ -39,20 +39,26 @@ impl Method for SpaceEvo {
                 trains,
             };
         vec![
-            step("measure", "measure the blocks of the quality tables", &[], &["measure"], false),
+            step(
+                "measure",
+                "measure the blocks of the quality tables",
+                &[],
+                &["tables", "measure"],
+                false,
+            ),
             step("teach", "train the teacher and keep its features", &[], &["teach"], true),
             step(
                 "distil",
                 "distil every stage with every block type; judge the rows of the quality tables",
                 &["teach"],
-                &["measure", "distil"],
+                &["tables", "distil"],
                 true,
             ),
             step(
                 "evolve",
                 "search for the best space",
                 &["measure", "distil"],
-                &["measure", "evolve"],
+                &["tables", "evolve"],
                 false,
             ),
             step(
@@ -94,6 +100,12 @@ impl Method for SpaceEvo {
         settings::check(section, value)
     }
 
+    fn check(&self, parts: &Parts, settings: &dyn Fn(&str) -> Value) -> Result<(), StepError> {
+        evolve::check(parts, &serde_json::from_value(settings("evolve"))?)?;
+        teach::check(parts, &serde_json::from_value(settings("teach"))?)?;
+        export::check_settings(parts, &serde_json::from_value(settings("export"))?)
+    }
+
     fn run(&self, step: &str, context: &dyn StepContext) -> Result<(), StepError> {
         match step {
             "measure" => measure::run(context),
@@ -107,6 +119,18 @@ impl Method for SpaceEvo {
             _ => Err(StepError::Failed(format!("the method `spaceevo` has no step `{step}`"))),
         }
     }
+}
+
+/// The item of this name, or an error that names the field of the study and what is known.
+fn named<'a, T>(
+    field: &str,
+    name: &str,
+    all: &'a indexmap::IndexMap<String, T>,
+) -> Result<&'a T, StepError> {
+    all.get(name).ok_or_else(|| StepError::Study {
+        message: format!("{field}: there is no `{name}`"),
+        hint: format!("known are {}", all.keys().cloned().collect::<Vec<_>>().join(", ")),
+    })
 }
 
 fn trainer(context: &dyn StepContext) -> Result<Arc<dyn Trainer>, StepError> {

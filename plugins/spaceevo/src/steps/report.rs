@@ -13,8 +13,9 @@ use spacewright_core::{
 use super::{
     distil::Distilled,
     evolve::Evolved,
-    export::{Deployed, Verified, chosen, file_name},
+    export::{Deployed, Verified, file_name},
     measure::Measured,
+    search::{self, Searched},
     teach::Taught,
 };
 use crate::rows;
@@ -29,7 +30,10 @@ struct Report {
     teacher_accuracy: f64,
     teacher_held_out_accuracy: f64,
     space: SpaceRow,
+    /// The networks, one for each budget that the space can keep to.
     budgets: Vec<BudgetRow>,
+    /// Budgets that no subnet of the space keeps to.
+    infeasible_budgets: Vec<Searched>,
     /// Random search and the uniform spaces, by score and predicted feasibility.
     other_spaces: Vec<SpaceRow>,
     supernet: BTreeMap<String, TrainReport>,
@@ -89,7 +93,7 @@ fn report(context: &dyn StepContext) -> Result<Report, StepError> {
     let evolved: Evolved = super::result(context, "evolve/space")?;
     let deployed: Vec<Deployed> = super::result(context, "export/latency")?;
     let mut budgets = Vec::new();
-    for (index, (chosen, latency)) in chosen(context)?.into_iter().zip(deployed).enumerate() {
+    for ((index, chosen), latency) in search::found(context)?.into_iter().zip(deployed) {
         budgets.push(BudgetRow {
             budget_ms: chosen.budget_ms,
             predicted_ms: chosen.predicted_ms,
@@ -101,6 +105,8 @@ fn report(context: &dyn StepContext) -> Result<Report, StepError> {
             speed_up: latency.fp32_ms / latency.int8_ms,
         });
     }
+    let infeasible = |searched: &Searched| matches!(searched, Searched::Infeasible { .. });
+    let infeasible_budgets = search::all(context)?.into_iter().filter(infeasible).collect();
     let mut diverged_blocks = Vec::new();
     for (stage, block) in rows::stage_blocks(&study.hyperspace) {
         let name = rows::task_name(&study.hyperspace, stage, block);
@@ -139,6 +145,7 @@ fn report(context: &dyn StepContext) -> Result<Report, StepError> {
         teacher_held_out_accuracy: teacher.held_out_accuracy,
         space: row("evolution", &evolved.best[0]),
         budgets,
+        infeasible_budgets,
         other_spaces,
         supernet: super::result(context, "train/supernet")?,
         latency: LatencyReport {

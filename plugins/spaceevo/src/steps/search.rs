@@ -12,7 +12,7 @@ use crate::{
     accuracy::Accuracies,
     parts::{self, PartLatencies},
     settings::{self, SearchSettings},
-    subnet_search::{Found, Problem, search},
+    subnet_search::{Found, Problem, Range, search},
 };
 
 /// The subnet found for one budget.
@@ -26,6 +26,36 @@ pub struct Chosen {
     pub held_out_accuracy: f64,
     /// Subnets whose accuracy was computed for this budget.
     pub evaluations: usize,
+}
+
+/// What became of one budget.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Searched {
+    /// The best subnet.
+    Found(Chosen),
+    /// No subnet of the space keeps to the budget.
+    Infeasible {
+        budget_ms: f64,
+        #[serde(flatten)]
+        range: Range,
+    },
+}
+
+/// What became of every budget, in order.
+pub fn all(context: &dyn StepContext) -> Result<Vec<Searched>, StepError> {
+    let measured: Measured = super::result(context, "measure/latency")?;
+    let one = |index| super::result(context, &format!("search/budget-{index}"));
+    (0..measured.budgets_ms.len()).map(one).collect()
+}
+
+/// The subnets that were found, with the positions of their budgets.
+pub fn found(context: &dyn StepContext) -> Result<Vec<(usize, Chosen)>, StepError> {
+    let found = |(index, searched)| match searched {
+        Searched::Found(chosen) => Some((index, chosen)),
+        Searched::Infeasible { .. } => None,
+    };
+    Ok(all(context)?.into_iter().enumerate().filter_map(found).collect())
 }
 
 pub fn run(context: &dyn StepContext) -> Result<(), StepError> {
@@ -45,22 +75,38 @@ pub fn run(context: &dyn StepContext) -> Result<(), StepError> {
     let task = |(index, &budget): (usize, &f64)| {
         let (trainer, train, job, settings) = (trainer.as_ref(), &train, &job, &settings);
         let work = move |files: &TaskFiles, monitor: &dyn Monitor| {
-            let chosen = choose(context, settings, trainer, train, job, budget, files, monitor)?;
-            Ok(serde_json::to_value(chosen)?)
+            let searched = choose(context, settings, trainer, train, job, budget, files, monitor)?;
+            Ok(serde_json::to_value(searched)?)
         };
         Task::new(format!("budget-{index}"), work)
     };
-    for value in context.tasks(measured.budgets_ms.iter().enumerate().map(task).collect(), 1)? {
-        let chosen: Chosen = serde_json::from_value(value)?;
-        context.say(&format!(
-            "{:.3} ms: {} takes {:.3} ms, {:.2} % of held-out images",
-            chosen.budget_ms,
-            chosen.subnet,
-            chosen.predicted_ms,
-            100.0 * chosen.held_out_accuracy
-        ));
+    context.tasks(measured.budgets_ms.iter().enumerate().map(task).collect(), 1)?;
+    let searched = all(context)?;
+    for searched in &searched {
+        context.say(&match searched {
+            Searched::Found(chosen) => format!(
+                "{:.3} ms: {} takes {:.3} ms, {:.2} % of held-out images",
+                chosen.budget_ms,
+                chosen.subnet,
+                chosen.predicted_ms,
+                100.0 * chosen.held_out_accuracy
+            ),
+            Searched::Infeasible { budget_ms, range } => {
+                format!(
+                    "warning: no subnet takes at most {budget_ms:.3} ms; the space's take {range}"
+                )
+            }
+        });
     }
-    Ok(())
+    match searched.last() {
+        Some(Searched::Infeasible { budget_ms, range }) if found(context)?.is_empty() => {
+            Err(StepError::Study {
+                message: format!("no subnet of the space takes at most {budget_ms:.3} ms"),
+                hint: format!("its subnets take {range}: set `budgets` of [measure] within"),
+            })
+        }
+        _ => Ok(()),
+    }
 }
 
 #[allow(clippy::too_many_arguments, reason = "the arguments of one task, named at its only caller")]
@@ -73,7 +119,7 @@ fn choose(
     budget_ms: f64,
     files: &TaskFiles,
     monitor: &dyn Monitor,
-) -> Result<Chosen, StepError> {
+) -> Result<Searched, StepError> {
     let study = context.parts();
     let mut accuracies = Accuracies::open(&files.scratch, trainer, train, job, study.threads)?;
     let mut latencies = PartLatencies::default();
@@ -90,15 +136,15 @@ fn choose(
         |subnets: &[Subnet]| latencies_of(context, &job.stages, &mut latencies, subnets);
     let total = problem.evaluations();
     let mut accuracy = |subnets: &[Subnet]| accuracies.of(subnets, total, monitor);
-    let Found { subnet, latency_ms, accuracy, evaluations } =
-        search(&problem, &mut latency, &mut accuracy)
-            .map_err(|stop| stop.into_step_error(budget_ms))?;
-    Ok(Chosen {
-        budget_ms,
-        subnet,
-        predicted_ms: latency_ms,
-        held_out_accuracy: accuracy,
-        evaluations,
+    Ok(match search(&problem, &mut latency, &mut accuracy)? {
+        Ok(Found { subnet, latency_ms, accuracy, evaluations }) => Searched::Found(Chosen {
+            budget_ms,
+            subnet,
+            predicted_ms: latency_ms,
+            held_out_accuracy: accuracy,
+            evaluations,
+        }),
+        Err(range) => Searched::Infeasible { budget_ms, range },
     })
 }
 

@@ -52,6 +52,17 @@ pub fn run(context: &dyn StepContext) -> Result<(), StepError> {
     Ok(())
 }
 
+/// Whether the teacher can be built.
+pub fn check(parts: &Parts, settings: &TeachSettings) -> Result<(), StepError> {
+    let job = job(parts, settings)?;
+    let resolution = parts.hyperspace.resolutions.iter().max().copied().unwrap_or(1);
+    let subnet = Subnet { resolution, ..job.subnet };
+    parts::whole(parts, &job.stages, &subnet).map(drop).map_err(|error| StepError::Study {
+        message: format!("[teach]: {error}"),
+        hint: "`block` and `config` must be a block type with a value for each of its axes".into(),
+    })
+}
+
 /// The teacher as the only subnet of stages that have one choice each; names and strides are the
 /// hyperspace's.
 fn job(study: &Parts, settings: &TeachSettings) -> Result<TeachJob, StepError> {

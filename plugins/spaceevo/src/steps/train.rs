@@ -4,10 +4,10 @@ use std::{collections::BTreeMap, fs};
 
 use spacewright_core::{
     method::{StepContext, StepError, Task},
-    train::{SupernetJob, TrainReport},
+    train::{Start, SupernetJob, TrainReport},
 };
 
-use super::evolve::Evolved;
+use super::{distil::Distilled, evolve::Evolved};
 use crate::{
     rows,
     settings::{self, TrainSettings},
@@ -25,12 +25,16 @@ pub fn run(context: &dyn StepContext) -> Result<(), StepError> {
     let hyperspace = &context.parts().hyperspace;
     let evolved: Evolved = super::result(context, "evolve/space")?;
     let space = &evolved.best[0].space;
-    let distilled = |(stage, &block): (usize, &usize)| {
-        context.path(&format!("distil/{}", rows::task_name(hyperspace, stage, block)))
-    };
-    // A block that diverged left no weights, and its stage starts at random.
-    let mut start: Vec<_> = space.blocks.iter().enumerate().flat_map(distilled).collect();
-    start.push(context.path("teach/teacher")?);
+    let stem = hyperspace.stem.iter().map(|stage| &stage.name);
+    let fixed = stem.chain(hyperspace.head.iter().map(|head| &head.name)).cloned().collect();
+    let mut start = vec![Start { weights: context.path("teach/teacher")?, segments: fixed }];
+    for (stage, &block) in space.blocks.iter().enumerate() {
+        let artifact = format!("distil/{}", rows::task_name(hyperspace, stage, block));
+        if let Distilled::Learned(_) = super::result(context, &artifact)? {
+            let segments = vec![hyperspace.stages[stage].name.clone()];
+            start.push(Start { weights: context.path(&artifact)?, segments });
+        }
+    }
     let job = SupernetJob {
         stages: space.elastic_stages(hyperspace),
         start,
@@ -39,7 +43,6 @@ pub fn run(context: &dyn StepContext) -> Result<(), StepError> {
         int8: settings.int8,
         teacher_share: settings.teacher_share,
         augmentation: settings.augmentation,
-        checkpoint_steps: settings.checkpoint_steps,
     };
     let work = Task::new("supernet", |files, monitor| {
         let failed = |error: std::io::Error| {
