@@ -23,6 +23,7 @@ use crate::{
     losses,
     optim::Rule,
     params::{self, Params},
+    start::{ADAPTER_IN, ADAPTER_OUT},
     teach::{EVALUATION_BATCH, features_file},
 };
 
@@ -102,14 +103,14 @@ impl<'a> Student<'a> {
         let features = &self.features[resolution];
         let shape = features.input_shape();
         let mut b = GraphBuilder::new(shape);
-        let x = b.conv("adapter.in", b.input(), ConvSpec::new(*width, 1).bias());
+        let x = b.conv(ADAPTER_IN, b.input(), ConvSpec::new(*width, 1).bias());
         let adapter = b.finish(x);
         let inner = Shape::new(*width, shape.height, shape.width);
         let stage =
             stage_graph(&self.context.operators, &self.stage, sub_stage, inner).map_err(other)?;
         let mut b = GraphBuilder::new(stage.output_shape().map_err(other)?);
         let channels = features.target.size()[1] as usize;
-        let x = b.conv("adapter.out", b.input(), ConvSpec::new(channels, 1).bias());
+        let x = b.conv(ADAPTER_OUT, b.input(), ConvSpec::new(channels, 1).bias());
         adapter.then(stage).and_then(|graph| graph.then(b.finish(x))).map_err(other)
     }
 

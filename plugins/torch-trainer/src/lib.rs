@@ -14,6 +14,7 @@ mod layout;
 mod losses;
 mod optim;
 mod params;
+mod start;
 mod supernet;
 mod teach;
 #[cfg(test)]

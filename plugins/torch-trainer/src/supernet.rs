@@ -27,6 +27,7 @@ use crate::{
     losses,
     optim::Rule,
     params::{self, Params},
+    start,
     teach::{EVALUATION_BATCH, logits_file},
 };
 
@@ -125,9 +126,7 @@ pub fn train(
         high,
     )?;
     let mut params = Params::init(&layout, random::seed(context.seed, &["supernet"]));
-    for start in &job.start {
-        params.start_from(&Params::load(&start.weights)?, &start.segments);
-    }
+    start::start(&mut params, context, job)?;
     let total = job.fp32.steps + job.int8.steps;
     let mut reports = BTreeMap::new();
     let mut offset = 0;
