@@ -37,10 +37,10 @@ fn show() {
 #[test]
 fn sample() {
     assert_snapshot!(text("space sample mini --count 3 --seed 5"), @"
-    space           subnets     smallest MMACs  largest MMACs
-    mini-3044-1101  576,000                0.9            6.0
-    mini-4144-0000  576,000                1.1            4.3
-    mini-2133-0011  26,873,856             1.2            6.6
+    space           subnets    smallest MMACs  largest MMACs
+    mini-3044-1101  160,000               2.5           16.3
+    mini-4144-0000  576,000               2.2           14.7
+    mini-2133-0011  2,073,600             1.9           13.4
     ");
     let spaces = json("space sample mobilew --count 4")["spaces"].as_array().unwrap().len();
     assert_eq!(spaces, 4);
@@ -95,9 +95,9 @@ fn faults_of_hyperspaces_are_named() {
         ("\"resnet\"", "\"resent\"", "candidate[3].block: no block type `resent`; known are "),
         ("expand = [0.5, 1.0]", "expnad = [0.5]", "candidate[3].choices.expnad: no such axis"),
         (
-            "widths = [8, 12, 16]",
-            "widths = [8, 16, 12]",
-            "stage[0].widths: [8, 16, 12] is not a list",
+            "widths = [16, 24, 32]",
+            "widths = [16, 32, 24]",
+            "stage[0].widths: [16, 32, 24] is not a list",
         ),
         ("depths = [1, 1]", "depths = [1, 1]\ncolour = 1", "stem[0] has no field `colour`"),
     ] {

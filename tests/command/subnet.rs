@@ -34,7 +34,7 @@ fn show() {
 
 #[test]
 fn block_types_are_concluded_where_only_one_fits() {
-    let plain = "d1#1#1#1#1_k3#3#3#3#3_w16#8#16#24#32_e0#0#0#0#0_r32";
+    let plain = "d1#1#1#1#1_k3#3#3#3#3_w16#16#32#64#80_e0#0#0#0#0_r32";
     assert_eq!(json(&format!("subnet show --hyperspace mini {plain}"))["space"], "mini-0000-0000");
     assert_snapshot!(refusal(&format!("subnet show --hyperspace onnxw {VNNI_A0}")), @"
     error: `d1#1#2#2#2#2#2#1_k3#3#3#3#3#3#3#3#3#3#3#3#3_w16#16#32#32#64#64#112#112#144#144#240#240#320_e0#0.5#4.0#4.0#1.0#1.0#4.0#4.0#4.0#4.0#4.0#4.0#4.0_r160`: stage `stage1` may be of block type 1 (mobilenet-v2-res), 2 (mobilenet-v3-res), 5 (fused-mbconv-res)

@@ -154,15 +154,16 @@ fn impossible_hyperspaces_are_refused() {
     };
     assert_eq!(
         refused("window = 1", "window = 3"),
-        "study.toml:4: hyperspace `tiny`: stage `s1`: a window of 3 of 2 widths"
+        "study.toml:4: hyperspace `tiny`: stage[0].window: 3 is not between 1 and the number of widths, 2"
     );
     assert_eq!(
         refused("choices = { kernel = [3, 5] }", "choices = { kernal = [3, 5] }"),
-        "study.toml:4: hyperspace `tiny`: block `mobilenet-v1` \
-         has the axes kernel, given are kernal"
+        "study.toml:4: hyperspace `tiny`: candidate[0].choices.kernal: no such axis; \
+         the axes of block `mobilenet-v1` are kernel"
     );
     assert_eq!(
         refused("depths = [1, 2]", "depths = [2, 1]"),
-        "study.toml:4: hyperspace `tiny`: stage `s1`: depths from 2 to 1"
+        "study.toml:4: hyperspace `tiny`: stage[0].depths: [2, 1] is not a fewest and a most \
+         number of blocks, from 1 to 100"
     );
 }

@@ -1,5 +1,7 @@
 //! The method's sections of a study file, with their defaults and their documentation.
 
+mod docs;
+
 use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
@@ -8,10 +10,12 @@ use serde_json::Value;
 use spacewright_core::{
     data::Augmentation,
     graph::ActivationKind,
-    method::{SettingsField, SettingsSection, StepContext, StepError},
+    method::{StepContext, StepError},
     quality::Composition,
     train::Phase,
 };
+
+pub use docs::sections;
 
 /// A latency budget of the networks that are looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -199,151 +203,6 @@ impl Default for ExportSettings {
     }
 }
 
-type Fields = &'static [(&'static str, &'static str)];
-
-const PHASE: &str = "`steps` of gradient descent on `batch` images at a peak `learning_rate`, with \
-                     `weight_decay`, a share of linear `warmup`, and a checkpoint every \
-                     `checkpoint_steps`";
-
-const SECTIONS: &[(&str, &str, Fields)] = &[
-    (
-        "tables",
-        "The quality tables, one for each stage, block type and width window",
-        &[("rows", "rows for each input width and resolution")],
-    ),
-    (
-        "measure",
-        "Latency of the blocks that the quality tables hold, and the latency budgets",
-        &[
-            (
-                "budgets",
-                "latency budgets: { ms = 1.5 }, or { quantile = 0.2 } of the hyperspace's own latencies",
-            ),
-            ("stem_rows", "most sub-stages of the stem to measure"),
-            ("subnets", "random subnets that make up the latency distribution"),
-            ("whole_networks", "whole networks measured to check the sum of their parts"),
-        ],
-    ),
-    (
-        "teach",
-        "The teacher: a graph with the hyperspace's stages and strides",
-        &[
-            ("block", "block type of all its stages"),
-            ("activation", "non-linearity of its blocks"),
-            ("config", "a value for each axis of the block type"),
-            ("stem_width", "output width of its stem; 0: the hyperspace's largest"),
-            ("widths", "output width of each stage; empty: twice the hyperspace's largest"),
-            ("depths", "blocks of each stage; empty: the hyperspace's largest"),
-            ("phase", PHASE),
-            (
-                "augmentation",
-                "`flip`: mirror every second image; `shift`: move by up to so many pixels",
-            ),
-            ("label_smoothing", "share of the label that is spread over all classes"),
-            ("distil_images", "training images whose features are kept"),
-            ("judge_images", "held-out images whose features are kept"),
-        ],
-    ),
-    (
-        "distil",
-        "Block-wise distillation of every stage with every block type",
-        &[
-            ("fp32", PHASE),
-            ("int8", PHASE),
-            ("calibration_images", "images for recalibration of batch normalization"),
-        ],
-    ),
-    (
-        "evolve",
-        "The search for the space",
-        &[
-            ("scorer", "what judges spaces"),
-            ("score", "options of the scorer"),
-            ("strategy", "how to walk through spaces"),
-            ("strategy_options", "options of the strategy"),
-            ("evaluations", "spaces to score; the random search beside it gets as many"),
-            (
-                "composition",
-                "`consistent`: widths of neighbouring stages match; `independent`: as published",
-            ),
-        ],
-    ),
-    (
-        "train",
-        "The quantized-for-all supernet of the space that was found",
-        &[
-            ("fp32", PHASE),
-            ("int8", PHASE),
-            (
-                "teacher_share",
-                "share of the teacher in the loss of the largest subnet, from 0 to 1",
-            ),
-            (
-                "augmentation",
-                "`flip`: mirror every second image; `shift` must stay 0, as the teacher's logits are kept",
-            ),
-        ],
-    ),
-    (
-        "search",
-        "The search for subnets within each latency budget",
-        &[
-            ("population", "subnets of the first generation; half of them are parents of the next"),
-            ("generations", "generations after the first"),
-            ("slack", "subnets use at least 1 − slack of their budget"),
-            ("calibration_images", "training images for recalibration of batch normalization"),
-            ("judge_images", "held-out images that accuracy is judged on"),
-        ],
-    ),
-    (
-        "export",
-        "Model files, verified on the test set",
-        &[
-            (
-                "calibration_images",
-                "training images for the final recalibration and for post-training quantization",
-            ),
-            (
-                "check_images",
-                "test images on which every operator is checked against the integer executor",
-            ),
-            ("post_training", "quantizer whose network stands beside the trained one"),
-        ],
-    ),
-];
-
-/// Documentation of all sections; defaults are those of the code.
-pub fn sections() -> Vec<SettingsSection> {
-    let section = |(name, summary, fields): &(&str, &str, Fields)| {
-        let defaults = defaults(name).unwrap_or_default();
-        let field = |(field, summary): &(&str, &str)| SettingsField {
-            name: (*field).to_owned(),
-            default: inline(&defaults[*field]),
-            summary: (*summary).to_owned(),
-        };
-        SettingsSection {
-            name: (*name).to_owned(),
-            summary: (*summary).to_owned(),
-            fields: fields.iter().map(field).collect(),
-        }
-    };
-    SECTIONS.iter().map(section).collect()
-}
-
-fn inline(value: &Value) -> String {
-    match value {
-        Value::Object(map) if map.is_empty() => "{}".into(),
-        Value::Object(map) => {
-            let fields = map.iter().map(|(key, value)| format!("{key} = {}", inline(value)));
-            format!("{{ {} }}", fields.collect::<Vec<_>>().join(", "))
-        }
-        Value::Array(items) => {
-            format!("[{}]", items.iter().map(inline).collect::<Vec<_>>().join(", "))
-        }
-        other => other.to_string(),
-    }
-}
-
 fn defaults(section: &str) -> Option<Value> {
     match section {
         "tables" => serde_json::to_value(TableSettings::default()),
@@ -380,7 +239,7 @@ fn merged(default: Value, given: &Value) -> Value {
 pub fn check(section: &str, given: &Value) -> Result<Value, StepError> {
     let unknown = || StepError::Study {
         message: format!("the method `spaceevo` has no section `[{section}]`"),
-        hint: format!("its sections are {}", SECTIONS.map_names()),
+        hint: format!("its sections are {}", docs::names()),
     };
     let value = merged(defaults(section).ok_or_else(unknown)?, given);
     match section {
@@ -422,16 +281,6 @@ pub fn check(section: &str, given: &Value) -> Result<Value, StepError> {
         }),
     }?;
     Ok(value)
-}
-
-trait MapNames {
-    fn map_names(&self) -> String;
-}
-
-impl MapNames for &[(&str, &str, Fields)] {
-    fn map_names(&self) -> String {
-        self.iter().map(|(name, ..)| *name).collect::<Vec<_>>().join(", ")
-    }
 }
 
 fn check_measure(settings: &MeasureSettings) -> Option<String> {
