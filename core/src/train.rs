@@ -172,6 +172,17 @@ pub struct Start {
     pub segments: Vec<String>,
 }
 
+/// Whose logits the smaller subnets of a supernet learn from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Guide {
+    /// The largest subnet's, on the same images: in-place distillation.
+    Largest,
+    /// The teacher's, as the largest subnet does; every subnet gets images of its own, so that a
+    /// step sees four times as many.
+    Teacher,
+}
+
 /// Trains the supernet of a space.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SupernetJob {
@@ -185,8 +196,10 @@ pub struct SupernetJob {
     pub fp32: Phase,
     /// INT8 phase.
     pub int8: Phase,
-    /// Share of the teacher in the loss of the largest subnet; the rest is cross-entropy.
+    /// Share of the teacher in the loss against teacher and labels; the rest is cross-entropy.
     pub teacher_share: f64,
+    /// Whose logits the smaller subnets learn from.
+    pub guide: Guide,
     /// Random changes of the images; only mirroring, as the teacher's logits are cached.
     pub augmentation: Augmentation,
 }

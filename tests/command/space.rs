@@ -95,9 +95,9 @@ fn faults_of_hyperspaces_are_named() {
         ("\"resnet\"", "\"resent\"", "candidate[3].block: no block type `resent`; known are "),
         ("expand = [0.5, 1.0]", "expnad = [0.5]", "candidate[3].choices.expnad: no such axis"),
         (
-            "widths = [16, 24, 32]",
-            "widths = [16, 32, 24]",
-            "stage[0].widths: [16, 32, 24] is not a list",
+            "widths = [16, 20, 24]",
+            "widths = [16, 24, 20]",
+            "stage[0].widths: [16, 24, 20] is not a list",
         ),
         ("depths = [1, 1]", "depths = [1, 1]\ncolour = 1", "stem[0] has no field `colour`"),
     ] {

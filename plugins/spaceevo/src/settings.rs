@@ -12,7 +12,7 @@ use spacewright_core::{
     graph::ActivationKind,
     method::{StepContext, StepError},
     quality::Composition,
-    train::Phase,
+    train::{Guide, Phase},
 };
 
 pub use docs::sections;
@@ -89,6 +89,7 @@ pub struct TrainSettings {
     pub fp32: Phase,
     pub int8: Phase,
     pub teacher_share: f64,
+    pub guide: Guide,
     pub augmentation: Augmentation,
 }
 
@@ -180,6 +181,7 @@ impl Default for TrainSettings {
             fp32: phase(1200, 64, 0.1, 1e-5),
             int8: phase(500, 64, 0.01, 1e-5),
             teacher_share: 0.5,
+            guide: Guide::Largest,
             augmentation: Augmentation { flip: true, shift: 0 },
         }
     }

@@ -1,8 +1,8 @@
 //! The quantized-for-all supernet: all subnets of a space share weights and scales.
 //!
-//! Each step trains the largest subnet with labels and the teacher's logits, then two random ones
-//! and the smallest with the logits of the largest (sandwich rule and in-place distillation,
-//! AlphaNet, arXiv 2102.07954).
+//! Each step trains the largest subnet with labels and the teacher's logits, then the smallest and
+//! two random ones (sandwich rule): with the logits of the largest (in-place distillation, AlphaNet,
+//! arXiv 2102.07954), or as the largest, on images of their own.
 
 use std::{
     collections::BTreeMap,
@@ -13,7 +13,7 @@ use rand::Rng;
 use spacewright_core::{
     random,
     space::{ElasticStage, Subnet, network, subnet_segments},
-    train::{Monitor, SupernetJob, TrainContext, TrainError, TrainReport},
+    train::{Guide, Monitor, SupernetJob, TrainContext, TrainError, TrainReport},
 };
 use tch::Tensor;
 
@@ -74,36 +74,56 @@ struct Supernet<'a> {
 }
 
 impl Supernet<'_> {
+    /// Accumulates the gradients of one step; `batches` hold the images of each subnet. The loss
+    /// of the largest subnet.
     fn sandwich(
         &self,
         params: &Params,
         quantized: bool,
-        batch: &Batch,
+        batches: &[Batch],
         rng: &mut impl Rng,
     ) -> Result<f64, TrainError> {
         let (stages, resolutions) = (&self.job.stages, &self.context.hyperspace.resolutions);
-        let largest = Subnet::largest(stages, resolutions);
         let run = Run { params, quantized, dropout: true };
-        let forward = |run: &Run<'_>, subnet: &Subnet| {
+        let forward = |run: &Run<'_>, subnet: &Subnet, batch: &Batch| {
             let plan = subnet_plan(self.context, stages, subnet)?;
             run.forward(&plan, &batch.inputs(subnet.resolution), &mut Norm::Batch)
         };
-        let logits = forward(&run, &largest)?;
-        let share = self.job.teacher_share;
-        let hard = losses::cross_entropy(&logits, &batch.labels, 0.0);
-        let soft = losses::distillation(&logits, &self.logits.of(batch)?);
-        let loss = hard * (1.0 - share) + soft * share;
+        let logits = forward(&run, &Subnet::largest(stages, resolutions), &batches[0])?;
+        let loss = self.loss(&logits, &batches[0])?;
         loss.backward();
         let run = Run { dropout: false, ..run };
-        let logits = logits.detach();
-        for subnet in [
+        let largest = logits.detach();
+        let smaller = [
             Subnet::smallest(stages, resolutions),
             Subnet::random(stages, resolutions, rng),
             Subnet::random(stages, resolutions, rng),
-        ] {
-            losses::adaptive_alpha_divergence(&forward(&run, &subnet)?, &logits).backward();
+        ];
+        for (index, subnet) in smaller.iter().enumerate() {
+            let batch = batches.get(index + 1).unwrap_or(&batches[0]);
+            let logits = forward(&run, subnet, batch)?;
+            match self.job.guide {
+                Guide::Largest => losses::adaptive_alpha_divergence(&logits, &largest).backward(),
+                Guide::Teacher => self.loss(&logits, batch)?.backward(),
+            }
         }
         Ok(loss.double_value(&[]))
+    }
+
+    /// Against labels and teacher.
+    fn loss(&self, logits: &Tensor, batch: &Batch) -> Result<Tensor, TrainError> {
+        let share = self.job.teacher_share;
+        let hard = losses::cross_entropy(logits, &batch.labels, 0.0);
+        let soft = losses::distillation(logits, &self.logits.of(batch)?);
+        Ok(hard * (1.0 - share) + soft * share)
+    }
+
+    /// How many batches of images a step takes.
+    fn batches(&self) -> usize {
+        match self.job.guide {
+            Guide::Largest => 1,
+            Guide::Teacher => 4,
+        }
     }
 }
 
@@ -151,9 +171,10 @@ pub fn train(
             total,
         };
         let loss = fit.run(&mut params, monitor, |params, step, rng| {
-            let indices = sampler.batch(step, phase.batch);
-            let batch = Batch::draw(context, indices, job.augmentation, rng);
-            supernet.sandwich(params, quantized, &batch, rng)
+            let indices = sampler.batch(step, supernet.batches() * phase.batch);
+            let draw = |part: &[usize]| Batch::draw(context, part.to_vec(), job.augmentation, rng);
+            let batches: Vec<Batch> = indices.chunks(phase.batch).map(draw).collect();
+            supernet.sandwich(params, quantized, &batches, rng)
         })?;
         offset += phase.steps;
         params.save(&file)?;

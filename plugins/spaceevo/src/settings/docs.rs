@@ -84,7 +84,12 @@ const SECTIONS: &[(&str, &str, Fields)] = &[
             ("int8", PHASE),
             (
                 "teacher_share",
-                "share of the teacher in the loss of the largest subnet, from 0 to 1",
+                "share of the teacher, from 0 to 1, in the loss against teacher and labels",
+            ),
+            (
+                "guide",
+                "whose logits smaller subnets learn from: `largest` (in place), or `teacher`, each \
+                 subnet with images of its own",
             ),
             (
                 "augmentation",

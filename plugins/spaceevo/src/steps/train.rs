@@ -42,6 +42,7 @@ pub fn run(context: &dyn StepContext) -> Result<(), StepError> {
         fp32: settings.fp32,
         int8: settings.int8,
         teacher_share: settings.teacher_share,
+        guide: settings.guide,
         augmentation: settings.augmentation,
     };
     let work = Task::new("supernet", |files, monitor| {
