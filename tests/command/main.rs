@@ -2,6 +2,7 @@
 
 mod published;
 mod space;
+mod study;
 mod subnet;
 mod table;
 
