@@ -100,6 +100,8 @@ pub struct TeachJob {
     pub stages: Vec<ElasticStage>,
     /// The teacher as the only subnet of these stages, at the canvas' resolution.
     pub subnet: Subnet,
+    /// A file with the weights, as [`Trainer::teach`] writes it, instead of training.
+    pub weights: Option<PathBuf>,
     /// How.
     pub phase: Phase,
     /// Random changes of the images.
@@ -113,8 +115,8 @@ pub struct TeachJob {
 pub struct TrainReport {
     /// Share of held-out images classified correctly.
     pub held_out_accuracy: f64,
-    /// Loss at the end, averaged over the last steps.
-    pub loss: f64,
+    /// Loss at the end, averaged over the last steps; none where nothing was trained.
+    pub loss: Option<f64>,
 }
 
 /// Computes a teacher's stage outputs on fixed images, and its logits on all training images.

@@ -19,6 +19,10 @@ use tempfile::TempDir;
 const STEPS: [&str; 8] =
     ["measure", "teach", "distil", "evolve", "train", "search", "export", "report"];
 
+fn tiny() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/study/tiny.toml")
+}
+
 /// A place for runs with caches of its own.
 struct Place {
     folder: TempDir,
@@ -49,8 +53,7 @@ impl Place {
         self.folder.path().join("runs/tiny")
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
-        let study = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/study/tiny.toml");
+    fn command(&self, arguments: &[&str], study: &Path) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_spacewright"));
         command
             .args(arguments)
@@ -66,7 +69,7 @@ impl Place {
 
     /// Runs to the end; standard output and standard error.
     fn finish(&self, arguments: &[&str]) -> (String, String) {
-        let output = self.command(arguments).output().unwrap();
+        let output = self.command(arguments, &tiny()).output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         let (stdout, stderr) = (text(output.stdout), text(output.stderr));
         assert!(output.status.success(), "{arguments:?}: {stderr}");
@@ -76,7 +79,7 @@ impl Place {
     /// Runs until a step has begun and `delay` has passed, then kills the process. Whether it
     /// was still running.
     fn kill_in(&self, step: &str, delay: Duration) -> bool {
-        let mut child = self.command(&["run"]).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = self.command(&["run"], &tiny()).stderr(Stdio::piped()).spawn().unwrap();
         let begun = wait_for_step(child.stderr.take().unwrap(), step);
         assert!(begun, "the study ended before `{step}`");
         thread::sleep(delay);
@@ -157,6 +160,25 @@ fn a_study_ends_the_same_again_and_killed_in_every_step() {
     }
     killed.finish(&["run"]);
     assert_eq!(killed.results(), first.results());
+}
+
+#[test]
+fn a_teacher_can_be_taken_from_another_run() {
+    let place = Place::new();
+    place.finish(&["teach"]);
+    let teacher = place.run_folder().join("teacher.safetensors");
+
+    let other = Place::new();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/study");
+    let text = fs::read_to_string(folder.join("tiny.toml")).unwrap();
+    let with = format!("[teach]\nweights = {:?}", teacher.to_str().unwrap());
+    let study = other.folder.path().join("tiny.toml");
+    fs::write(&study, text.replace("[teach]", &with)).unwrap();
+    fs::copy(folder.join("tiny-space.toml"), other.folder.path().join("tiny-space.toml")).unwrap();
+    let mut command = other.command(&["teach"], &study);
+    assert!(command.output().unwrap().status.success());
+    let taken = other.run_folder().join("teacher.safetensors");
+    assert_eq!(fs::read(taken).unwrap(), fs::read(teacher).unwrap());
 }
 
 #[test]

@@ -118,6 +118,26 @@ impl Params {
         copied
     }
 
+    /// Takes over all tensors from a file that holds each with the same shape.
+    pub fn replace_from(&mut self, path: &Path) -> Result<(), TrainError> {
+        let given = Self::load(path)?;
+        for (name, target) in &mut self.0 {
+            let found = given.0.get(name);
+            match found {
+                Some(found) if found.size() == target.size() => {
+                    *target = found.detach().copy().set_requires_grad(true);
+                }
+                _ => {
+                    let found = found.map_or("nothing".to_owned(), |t| format!("{:?}", t.size()));
+                    let reason =
+                        format!("`{name}` needs the shape {:?}, found {found}", target.size());
+                    return Err(TrainError::File { path: path.to_owned(), reason });
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Writes all tensors: temporary file, sync, rename.
     pub fn save(&self, path: &Path) -> Result<(), TrainError> {
         let contiguous: Vec<(&str, Tensor)> =

@@ -181,7 +181,7 @@ pub fn train(
         let mut subnets = Subnets::new(context, &job.stages, &params, quantized, 1024, usize::MAX);
         let largest = Subnet::largest(&job.stages, &context.hyperspace.resolutions);
         let held_out_accuracy = subnets.accuracy(&largest)?;
-        reports.insert(name.to_owned(), TrainReport { held_out_accuracy, loss });
+        reports.insert(name.to_owned(), TrainReport { held_out_accuracy, loss: Some(loss) });
     }
     Ok(reports)
 }

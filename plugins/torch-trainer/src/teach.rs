@@ -38,7 +38,41 @@ fn teacher_graph(
     Ok((network(segments).map_err(other)?, ends))
 }
 
-/// Trains a teacher in floating point.
+/// Trains the weights from their initial values; the loss at the end.
+fn fit(
+    context: &TrainContext,
+    job: &TeachJob,
+    layout: &Layout,
+    plan: &Plan,
+    params: &mut Params,
+    scratch: &Path,
+    monitor: &dyn Monitor,
+) -> Result<f64, TrainError> {
+    let mut sampler = Sampler::new(batches::trainable(context), context.seed, "teach");
+    let fit = Fit {
+        what: "teacher",
+        phase: &job.phase,
+        rule: Rule::Sgd,
+        slower: 1.0,
+        seed: context.seed,
+        checkpoint: &scratch.join("teacher.safetensors"),
+        learns_quantizers: false,
+        layout,
+        offset: 0,
+        total: job.phase.steps,
+    };
+    fit.run(params, monitor, |params, step, rng| {
+        let indices = sampler.batch(step, job.phase.batch);
+        let batch = Batch::draw(context, indices, job.augmentation, rng);
+        let run = Run { params, quantized: false, dropout: true };
+        let logits = run.forward(plan, &batch.inputs(context.canvas), &mut Norm::Batch)?;
+        let loss = losses::cross_entropy(&logits, &batch.labels, job.label_smoothing);
+        loss.backward();
+        Ok(loss.double_value(&[]))
+    })
+}
+
+/// Trains a teacher in floating point, or takes over its weights.
 pub fn teach(
     context: &TrainContext,
     job: &TeachJob,
@@ -51,28 +85,13 @@ pub fn teach(
     layout.include(&graph, &context.scheme)?;
     let plan = Plan::new(&graph, &context.scheme)?;
     let mut params = Params::init(&layout, context.seed);
-    let mut sampler = Sampler::new(batches::trainable(context), context.seed, "teach");
-    let fit = Fit {
-        what: "teacher",
-        phase: &job.phase,
-        rule: Rule::Sgd,
-        slower: 1.0,
-        seed: context.seed,
-        checkpoint: &scratch.join("teacher.safetensors"),
-        learns_quantizers: false,
-        layout: &layout,
-        offset: 0,
-        total: job.phase.steps,
+    let loss = match &job.weights {
+        Some(file) => {
+            params.replace_from(file)?;
+            None
+        }
+        None => Some(fit(context, job, &layout, &plan, &mut params, scratch, monitor)?),
     };
-    let loss = fit.run(&mut params, monitor, |params, step, rng| {
-        let indices = sampler.batch(step, job.phase.batch);
-        let batch = Batch::draw(context, indices, job.augmentation, rng);
-        let run = Run { params, quantized: false, dropout: true };
-        let logits = run.forward(&plan, &batch.inputs(context.canvas), &mut Norm::Batch)?;
-        let loss = losses::cross_entropy(&logits, &batch.labels, job.label_smoothing);
-        loss.backward();
-        Ok(loss.double_value(&[]))
-    })?;
 
     let calibration = batches::fixed_sample(context, "teacher", STATISTICS_IMAGES);
     let run = Run { params: &params, quantized: false, dropout: false };

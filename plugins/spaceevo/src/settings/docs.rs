@@ -39,6 +39,11 @@ const SECTIONS: &[(&str, &str, Fields)] = &[
             ("block", "block type of all its stages"),
             ("activation", "non-linearity of its blocks"),
             ("config", "a value for each axis of the block type"),
+            (
+                "weights",
+                "file of a trained teacher of this shape, `teacher.safetensors` of another run; \
+                 empty: train it. A file that changes needs another name",
+            ),
             ("stem_width", "output width of its stem; 0: the hyperspace's largest"),
             ("widths", "output width of each stage; empty: twice the hyperspace's largest"),
             ("depths", "blocks of each stage; empty: the hyperspace's largest"),

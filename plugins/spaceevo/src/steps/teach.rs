@@ -1,5 +1,7 @@
 //! The teacher: trained by the study, its features kept for all blocks of a stage.
 
+use std::fs;
+
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
     method::{Parts, StepContext, StepError, Task},
@@ -36,6 +38,8 @@ pub fn run(context: &dyn StepContext) -> Result<(), StepError> {
     let report: TrainReport = super::result(context, "teach/teacher")?;
     context.say(&format!("teacher: {:.2} % of held-out images", 100.0 * report.held_out_accuracy));
     let weights = context.path("teach/teacher")?;
+    let failed = |error| StepError::Failed(format!("{}: {error}", weights.display()));
+    context.publish("teacher.safetensors", &fs::read(&weights).map_err(failed)?)?;
     let features = Task::new("features", |files, monitor| {
         let job = FeaturesJob {
             teacher: job.clone(),
@@ -115,6 +119,7 @@ fn job(study: &Parts, settings: &TeachSettings) -> Result<TeachJob, StepError> {
     Ok(TeachJob {
         stages,
         subnet,
+        weights: (!settings.weights.is_empty()).then(|| settings.weights.clone().into()),
         phase: settings.phase.clone(),
         augmentation: settings.augmentation,
         label_smoothing: settings.label_smoothing,
