@@ -4,6 +4,7 @@
 
 pub mod data;
 pub mod graph;
+pub mod hex;
 pub mod latency;
 pub mod method;
 pub mod operators;

@@ -1,7 +1,6 @@
 //! Content hashes of files, folders and settings.
 
 use std::{
-    fmt::Write as _,
     fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
@@ -9,6 +8,7 @@ use std::{
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use spacewright_core::hex::hex;
 
 use crate::error::{AtPath, EngineError, Result};
 
@@ -88,13 +88,6 @@ fn digest(path: &Path) -> Result<[u8; 32]> {
             Err(error) => return Err(EngineError::file(path, error)),
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::Graph;
+use crate::hex::hex;
 
 /// SHA-256 of a graph's structure, in hexadecimal. Names do not enter: graphs that compute the
 /// same function of their weights share measurements.
@@ -41,13 +42,6 @@ impl Graph {
         let _ = write!(text, "{}", self.output.0);
         GraphHash(hex(&Sha256::digest(text)))
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ mod scheme;
 
 pub use fold::{FloatNetwork, FoldError, IntegerNetwork, IntegerWeights, fold_float, fold_integer};
 pub use integer::{IntegerError, OperatorCheck, QuantizedValue, check};
-pub use pairs::{pair_bounds, smallest_scales};
+pub use pairs::{largest_scales, pair_bounds, smallest_scales};
 pub use params::{FloatWeights, QParams, QuantParams, TensorData, TrainedNetwork};
 pub use placement::{ActivationRange, PlacedGraph, PlacementError, ValueQuant, place};
 pub use quantizer::{Quantizer, SMALLEST_SCALE, TensorStats, activation_params};

@@ -62,6 +62,17 @@ pub fn smallest_scales(weights: &TensorData, range: WeightRange) -> Vec<f32> {
     }
 }
 
+/// Per output channel the scale at which the largest weight becomes the range's largest integer,
+/// and the range's rule is kept; never zero.
+pub fn largest_scales(weights: &TensorData, range: WeightRange) -> Vec<f32> {
+    let per_channel = weights.data.len() / weights.shape[0];
+    let scale = |(channel, smallest): (&[f32], f32)| {
+        let largest = channel.iter().fold(0.0f32, |largest, w| largest.max(w.abs()));
+        (largest / range.max() as f32).max(smallest).max(f32::MIN_POSITIVE)
+    };
+    weights.data.chunks(per_channel).zip(smallest_scales(weights, range)).map(scale).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

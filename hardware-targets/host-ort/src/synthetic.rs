@@ -12,7 +12,7 @@ use spacewright_core::{
     graph::{Graph, WeightRole},
     quant::{
         FloatWeights, FoldError, PlacementError, QuantParams, Scheme, TensorData,
-        activation_params, place, smallest_scales,
+        activation_params, largest_scales, place,
     },
 };
 
@@ -66,13 +66,7 @@ pub(crate) fn quantization(
     for (node, range) in placed.graph.nodes.iter().zip(&placed.weights) {
         let Some(range) = range else { continue };
         let tensor = &weights[&format!("{}.weight", node.name)];
-        let per_channel = tensor.data.len() / tensor.shape[0];
-        let scales = tensor.data.chunks(per_channel).zip(smallest_scales(tensor, *range));
-        let scale = |(channel, smallest): (&[f32], f32)| {
-            let max = channel.iter().fold(0.0f32, |max, w| max.max(w.abs()));
-            (max / range.max() as f32).max(smallest).max(f32::MIN_POSITIVE)
-        };
-        weight_scales.insert(node.name.clone(), scales.map(scale).collect());
+        weight_scales.insert(node.name.clone(), largest_scales(tensor, *range));
     }
     Ok(QuantParams { activations, weight_scales })
 }

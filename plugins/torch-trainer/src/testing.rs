@@ -5,12 +5,12 @@ use std::sync::Arc;
 use rand::Rng;
 use spacewright_core::{
     data::{DataSet, ImageSet},
-    graph::{ActivationKind, OpKind},
     operators::Operators,
-    quant::{Scheme, WeightRange},
     random,
+    target::Target,
     train::TrainContext,
 };
+use spacewright_host_ort::HostOrt;
 use spacewright_quantizers::LsqPlus;
 
 const HYPERSPACE: &str = include_str!("../tests/space.toml");
@@ -28,21 +28,13 @@ fn images(count: usize) -> ImageSet {
 
 /// A hyperspace with every kind of block on small images in ten classes.
 pub fn context() -> TrainContext {
-    let follows = |first| [(first, OpKind::Relu), (first, OpKind::Relu6)];
     TrainContext {
         operators: Operators::new(spacewright_operators_cnn::operator_sets()),
         data: Arc::new(DataSet { train: images(80), test: images(20) }),
         held_out: Arc::new((60..80).collect()),
         canvas: 16,
         hyperspace: toml::from_str(HYPERSPACE).unwrap(),
-        scheme: Scheme {
-            name: "test".into(),
-            dense_weights: WeightRange::Bits7,
-            depthwise_weights: WeightRange::Bits8,
-            fused: [follows(OpKind::Conv2d), follows(OpKind::Linear), follows(OpKind::Add)]
-                .concat(),
-            decomposed: vec![ActivationKind::Swish],
-        },
+        scheme: HostOrt::new().description().scheme,
         quantizer: Arc::new(LsqPlus),
         seed: 1,
     }

@@ -8,7 +8,7 @@ use spacewright_core::{
     graph::{Conv2d, Graph, Op, Padding, Pool, Shape, WeightRole},
     quant::{
         FloatWeights, IntegerNetwork, QuantParams, Scheme, TensorData, activation_params,
-        fold_integer, place, smallest_scales,
+        fold_integer, largest_scales, place,
     },
 };
 
@@ -71,14 +71,7 @@ pub fn quantized(
     for (node, range) in placed.graph.nodes.iter().zip(&placed.weights) {
         let Some(range) = range else { continue };
         let tensor = &weights[&format!("{}.weight", node.name)];
-        let per_channel = tensor.data.len() / tensor.shape[0];
-        let scales = tensor.data.chunks(per_channel).zip(smallest_scales(tensor, *range)).map(
-            |(channel, smallest)| {
-                let max = channel.iter().fold(0.0f32, |max, w| max.max(w.abs()));
-                (max / range.max() as f32).max(smallest)
-            },
-        );
-        weight_scales.insert(node.name.clone(), scales.collect());
+        weight_scales.insert(node.name.clone(), largest_scales(tensor, *range));
     }
     let quant = QuantParams { activations, weight_scales };
     fold_integer(graph, weights, &quant, scheme).unwrap()

@@ -4,7 +4,10 @@ use rand::RngCore;
 use rand_pcg::Pcg64Mcg;
 use spacewright_core::{random, space::Space};
 
-use super::{QtOptions, rows::Tables};
+use super::{
+    QtOptions,
+    rows::{Fixed, Row, Tables},
+};
 
 /// The generator of one space and limit: neither threads nor other spaces change its draws.
 pub(super) fn rng(seed: u64, space: &Space, limit_ms: f64) -> Pcg64Mcg {
@@ -14,6 +17,34 @@ pub(super) fn rng(seed: u64, space: &Space, limit_ms: f64) -> Pcg64Mcg {
 /// A number below `count`: multiply and shift, whose bias is below `count` / 2³².
 fn below(count: u32, rng: &mut Pcg64Mcg) -> usize {
     ((u64::from(rng.next_u32()) * u64::from(count)) >> 32) as usize
+}
+
+/// A subnet that is being drawn, stage by stage.
+struct Drawn<'a> {
+    fixed: &'a Fixed,
+    latency_ms: f64,
+    loss: f64,
+    width: u32,
+}
+
+impl<'a> Drawn<'a> {
+    fn start(fixed: &'a Fixed, rng: &mut Pcg64Mcg) -> Self {
+        let stem = &fixed.stem[below(fixed.stem.len() as u32, rng)];
+        Self { fixed, latency_ms: stem.latency_ms, loss: 0.0, width: stem.width }
+    }
+
+    fn take(&mut self, rows: &[Row], rng: &mut Pcg64Mcg) {
+        let row = &rows[below(rows.len() as u32, rng)];
+        self.latency_ms += row.latency_ms;
+        self.loss += row.loss;
+        self.width = row.width;
+    }
+
+    /// The summed loss, if the subnet keeps to the limit with its head.
+    fn loss_within(self, limit_ms: f64) -> Option<f64> {
+        let latency_ms = self.latency_ms + self.fixed.head[self.width as usize];
+        (latency_ms <= limit_ms).then_some(self.loss)
+    }
 }
 
 /// Every stage's row drawn on its own; one resolution per batch.
@@ -33,18 +64,11 @@ pub(super) fn independent(
         let fixed = &tables.fixed[below(tables.fixed.len() as u32, rng)];
         let slices: Vec<_> = cells.iter().map(|cell| cell.at_resolution(fixed.index)).collect();
         for _ in 0..batch {
-            let mut latency_ms = fixed.stem[below(fixed.stem.len() as u32, rng)].latency_ms;
-            let mut loss = 0.0;
-            let mut width = 0;
+            let mut subnet = Drawn::start(fixed, rng);
             for rows in &slices {
-                let row = &rows[below(rows.len() as u32, rng)];
-                latency_ms += row.latency_ms;
-                loss += row.loss;
-                width = row.width;
+                subnet.take(rows, rng);
             }
-            if latency_ms + fixed.head[width as usize] <= limit_ms {
-                losses.push(loss);
-            }
+            losses.extend(subnet.loss_within(limit_ms));
         }
     }
     losses
@@ -62,20 +86,11 @@ pub(super) fn consistent(
     let mut losses = Vec::new();
     for _ in 0..draws {
         let fixed = &tables.fixed[below(tables.fixed.len() as u32, rng)];
-        let stem = &fixed.stem[below(fixed.stem.len() as u32, rng)];
-        let mut latency_ms = stem.latency_ms;
-        let mut loss = 0.0;
-        let mut width = stem.width;
+        let mut subnet = Drawn::start(fixed, rng);
         for cell in &cells {
-            let rows = cell.at_input(fixed.index, width);
-            let row = &rows[below(rows.len() as u32, rng)];
-            latency_ms += row.latency_ms;
-            loss += row.loss;
-            width = row.width;
+            subnet.take(cell.at_input(fixed.index, subnet.width), rng);
         }
-        if latency_ms + fixed.head[width as usize] <= limit_ms {
-            losses.push(loss);
-        }
+        losses.extend(subnet.loss_within(limit_ms));
     }
     losses
 }
