@@ -232,8 +232,13 @@ impl Operators {
     pub fn graph(&self, request: &BlockRequest) -> Result<Graph, OperatorError> {
         self.block_type(&request.block)?;
         let (set, _) = &self.types[&request.block];
-        let graph = self.sets[*set].graphs(std::slice::from_ref(request))?.remove(0);
         let wrong = |source| OperatorError::Graph { block: request.block.clone(), source };
+        let none = || GraphError::Structure {
+            node: "output".into(),
+            reason: format!("the operator set `{}` gave no graph", self.sets[*set].name()),
+        };
+        let graphs = self.sets[*set].graphs(std::slice::from_ref(request))?;
+        let graph = graphs.into_iter().next().ok_or_else(|| wrong(none()))?;
         let output = graph.output_shape().map_err(wrong)?;
         if graph.input != request.input || output.channels != request.out_channels {
             return Err(wrong(GraphError::Structure {

@@ -31,6 +31,9 @@ use crate::{
     teach::{EVALUATION_BATCH, logits_file},
 };
 
+/// Images for recalibration before the largest subnet is judged between phases.
+const STATISTICS_IMAGES: usize = 1024;
+
 /// Executes subnets of these stages.
 pub fn subnet_plan(
     context: &TrainContext,
@@ -178,7 +181,8 @@ pub fn train(
         })?;
         offset += phase.steps;
         params.save(&file)?;
-        let mut subnets = Subnets::new(context, &job.stages, &params, quantized, 1024, usize::MAX);
+        let mut subnets =
+            Subnets::new(context, &job.stages, &params, quantized, STATISTICS_IMAGES, usize::MAX);
         let largest = Subnet::largest(&job.stages, &context.hyperspace.resolutions);
         let held_out_accuracy = subnets.accuracy(&largest)?;
         reports.insert(name.to_owned(), TrainReport { held_out_accuracy, loss: Some(loss) });
