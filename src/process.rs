@@ -31,7 +31,6 @@ fn wait_passively() {}
 
 /// Prepares the process.
 pub fn prepare(verbose: bool) {
-    wait_passively();
     let level = if verbose { "debug" } else { "warn" };
     let filter = env::var("SPACEWRIGHT_LOG").unwrap_or_else(|_| level.into());
     tracing_subscriber::fmt()
@@ -41,6 +40,7 @@ pub fn prepare(verbose: bool) {
         .without_time()
         .with_target(false)
         .init();
+    wait_passively();
     link_plugins();
 }
 

@@ -12,17 +12,39 @@ use spacewright_engine::{Event, Observer, Silent};
 
 /// An observer that suits standard error; silent where `quiet`.
 pub fn observer(quiet: bool) -> Arc<dyn Observer> {
-    if quiet {
-        Arc::new(Silent)
+    let shown: Box<dyn Observer> = if quiet {
+        Box::new(Silent)
     } else if stderr().is_terminal() {
-        Arc::new(Bars::new())
+        Box::new(Bars::new())
     } else {
-        Arc::new(Lines::default())
+        Box::new(Lines::default())
+    };
+    Arc::new(Logged(shown))
+}
+
+/// Logs tasks before they are shown.
+struct Logged(Box<dyn Observer>);
+
+impl Observer for Logged {
+    fn event(&self, event: &Event<'_>) {
+        match event {
+            Event::TaskStarted { step, task } => tracing::debug!("{step}: task {task} begins"),
+            Event::TaskFinished { step, task, seconds, succeeded } => {
+                let end = if *succeeded { "finished" } else { "stopped" };
+                tracing::debug!("{step}: task {task} {end} after {}", duration(*seconds));
+            }
+            Event::StepStopped { step, reason } => tracing::debug!("{step}: stopped: {reason}"),
+            _ => {}
+        }
+        self.0.event(event);
     }
 }
 
-/// A bar that counts to `length`.
-pub fn bar(length: usize) -> ProgressBar {
+/// A bar that counts to `length`; hidden where `quiet`.
+pub fn bar(length: usize, quiet: bool) -> ProgressBar {
+    if quiet {
+        return ProgressBar::hidden();
+    }
     let bar = ProgressBar::new(length as u64);
     if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} {eta} {msg}") {
         bar.set_style(style);

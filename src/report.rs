@@ -45,7 +45,7 @@ pub fn text(report: &Value, folder: &Path) -> String {
         );
     }
     text += &encodings(report);
-    let _ = writeln!(text, "\nspaces, by score:\n");
+    let _ = writeln!(text, "\nspaces and their scores:\n");
     text += &spaces(report);
     let latency = &report["latency"];
     let _ = writeln!(

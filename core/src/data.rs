@@ -24,7 +24,7 @@ pub struct ImageSet {
 pub struct DataSet {
     /// For training, calibration and held-out judging.
     pub train: ImageSet,
-    /// Looked at once, at the end of a study.
+    /// No choice depends on them: networks are verified on them at the end of a study.
     pub test: ImageSet,
 }
 
@@ -48,11 +48,6 @@ pub struct Augmentation {
     /// Moves images by up to so many pixels in each direction.
     #[serde(default)]
     pub shift: usize,
-}
-
-impl Augmentation {
-    /// Images as they are.
-    pub const NONE: Self = Self { flip: false, shift: 0 };
 }
 
 impl ImageSet {

@@ -21,7 +21,7 @@ use crate::{
 /// A step of a method.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepSpec {
-    /// Name, also that of the subcommand.
+    /// Name.
     pub name: String,
     /// One sentence.
     pub summary: String,
@@ -165,9 +165,6 @@ pub trait StepContext: Sync {
 
     /// The finished steps of this run with the seconds that each took.
     fn seconds(&self) -> Result<IndexMap<String, f64>, StepError>;
-
-    /// Where progress goes and cancellation comes from, outside of tasks.
-    fn monitor(&self) -> Arc<dyn Monitor>;
 
     /// Tells the user one line.
     fn say(&self, line: &str);

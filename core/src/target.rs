@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    latency::{Latency, LatencySource},
+    latency::LatencySource,
     quant::{FloatNetwork, IntegerNetwork, Scheme},
 };
 
@@ -103,9 +103,6 @@ pub trait LoadedModel {
     /// The integers of every quantized value for one image, by the value's name; for models
     /// written with [`ModelOutputs::Integers`].
     fn run_integers(&mut self, image: &[f32]) -> Result<BTreeMap<String, Vec<u8>>, TargetError>;
-
-    /// Measures the time of one run.
-    fn measure(&mut self) -> Result<Latency, TargetError>;
 
     /// Operators that the runtime executes in floating point, after its own optimizations, as
     /// `operator (node)`; conversions at the network's input and output do not count.

@@ -33,7 +33,9 @@ pub fn run(cli: &Cli) -> Result<Output, Failure> {
         Command::Report(args) => run::step("report", args, &cli.global),
         Command::Study(command) => study::run(command, &cli.global),
         Command::Target(command) => target::run(command),
-        Command::Space(command) => space::run(command, cli.global.seed.unwrap_or(0)),
+        Command::Space(command) => {
+            space::run(command, cli.global.seed.unwrap_or(0), cli.global.quiet)
+        }
         Command::Subnet(command) => subnet::run(command),
         Command::Table(command) => table::run(command),
     }

@@ -24,7 +24,12 @@ pub fn run(command: &StudyCommand, global: &Global) -> Result<Output, Failure> {
             let runs = list_runs(runs)?;
             let mut table = Table::new(&["run", "finished steps", "folder"]);
             for run in &runs {
-                let steps: Vec<&str> = run.steps.iter().map(|step| step.step.as_str()).collect();
+                let steps: Vec<&str> = run
+                    .steps
+                    .iter()
+                    .filter(|step| step.finished)
+                    .map(|step| step.step.as_str())
+                    .collect();
                 table.row([
                     run.study.name.clone(),
                     steps.join(", "),

@@ -184,8 +184,16 @@ fn a_teacher_can_be_taken_from_another_run() {
 #[test]
 fn what_was_measured_is_not_measured_again() {
     let place = Place::new();
-    let running = place.kill_in("measure", Duration::from_millis(400));
+    let child = place.command(&["measure"], &tiny()).spawn().unwrap();
+    for _ in 0..1000 {
+        if !place.latencies().is_empty() {
+            break;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    let running = kill(child);
     let before = place.latencies();
+    assert!(!before.is_empty());
     place.finish(&["measure"]);
     let after = place.latencies();
     assert!(!running || after.len() > before.len());

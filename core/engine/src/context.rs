@@ -14,7 +14,7 @@ use serde_json::Value;
 use spacewright_core::{
     latency::{Latency, LatencyQuery},
     method::{Parts, StepContext, StepError, StepSpec, Task},
-    train::{Monitor, TrainContext},
+    train::TrainContext,
 };
 
 use crate::{
@@ -171,10 +171,6 @@ impl StepContext for Context<'_> {
 
     fn seconds(&self) -> Result<IndexMap<String, f64>, StepError> {
         Ok(self.store.seconds()?)
-    }
-
-    fn monitor(&self) -> Arc<dyn Monitor> {
-        Arc::new(self.monitor_of("", &Arc::new(AtomicBool::new(false))))
     }
 
     fn say(&self, line: &str) {

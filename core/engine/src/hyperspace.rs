@@ -24,7 +24,19 @@ pub fn parse(text: &str, origin: &str) -> Result<Hyperspace> {
         EngineError::study(format!("{place}: hyperspace: {}", error.message()))
     };
     let hyperspace = toml::from_str(text).map_err(wrong)?;
-    let table: Table = toml::from_str(text).map_err(wrong)?;
+    check_entries(&toml::from_str(text).map_err(wrong)?, origin)?;
+    Ok(hyperspace)
+}
+
+/// Takes a hyperspace from a table of a larger document.
+pub(crate) fn from_table(table: Table, origin: &str) -> Result<Hyperspace> {
+    check_entries(&table, origin)?;
+    table.try_into().map_err(|error: toml::de::Error| {
+        EngineError::study(format!("hyperspace: {}", error.message()))
+    })
+}
+
+fn check_entries(table: &Table, origin: &str) -> Result<()> {
     for (kind, known) in ENTRIES {
         let entries = table.get(kind).and_then(Value::as_array).into_iter().flatten();
         for (index, entry) in entries.enumerate() {
@@ -37,7 +49,7 @@ pub fn parse(text: &str, origin: &str) -> Result<Hyperspace> {
             }
         }
     }
-    Ok(hyperspace)
+    Ok(())
 }
 
 /// Reads a hyperspace from a file.

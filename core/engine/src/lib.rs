@@ -1,6 +1,6 @@
 //! Runs studies: study file, run store, resume, events, caches.
 //!
-//! Knows no plugin by name, and prints nothing.
+//! Knows no plugin by name, but for the defaults of a study, and prints nothing.
 //!
 //! ```no_run
 //! use spacewright_engine::{Engine, EngineOptions, Inputs, Overrides, Registry, Study};

@@ -179,11 +179,7 @@ fn check_run_name(name: &str) -> Result<()> {
 fn read_hyperspace(value: toml::Value, folder: &Path, registry: &Registry) -> Result<Hyperspace> {
     let name = match value {
         toml::Value::String(name) => name,
-        table @ toml::Value::Table(_) => {
-            return table
-                .try_into()
-                .map_err(|error| EngineError::study(format!("hyperspace: {}", error.message())));
-        }
+        toml::Value::Table(table) => return hyperspace::from_table(table, "the study"),
         other => {
             let kind = other.type_str();
             return Err(EngineError::study(format!(

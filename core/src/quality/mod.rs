@@ -10,7 +10,10 @@ pub use published::{
     Counter, Counts, PublishedRow, TableError, read_published, table_of_published,
 };
 
-use crate::{graph::GraphHash, space::SubStage};
+use crate::{
+    graph::GraphHash,
+    space::{Space, SubStage},
+};
 
 /// One sampled sub-stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,6 +41,14 @@ pub struct Cell {
     pub block: usize,
     /// Index of the width window.
     pub window: usize,
+}
+
+impl Cell {
+    /// The cells that a space is made of, by stage.
+    pub fn of_space(space: &Space) -> impl Iterator<Item = Self> + '_ {
+        let choices = space.blocks.iter().zip(&space.windows).enumerate();
+        choices.map(|(stage, (&block, &window))| Self { stage, block, window })
+    }
 }
 
 /// The rows of one cell. Losses and latencies are columns: one entry per row.

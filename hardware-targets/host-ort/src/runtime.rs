@@ -14,7 +14,6 @@ use ort::{
 };
 use prost::Message;
 use spacewright_core::{
-    latency::Latency,
     quant::{FloatNetwork, IntegerNetwork},
     target::{LoadedModel, ModelInfo, ModelOutputs, Runtime, TargetError},
 };
@@ -22,7 +21,7 @@ use spacewright_core::{
 use crate::{
     library::{Library, library},
     optimized, proto,
-    timing::{self, Samples},
+    timing::Samples,
     writer,
 };
 
@@ -189,14 +188,6 @@ impl LoadedModel for OrtModel {
             return Err(self.error("the model was written without the integers of its values"));
         }
         Ok(values)
-    }
-
-    fn measure(&mut self) -> Result<Latency, TargetError> {
-        let mut samples = Samples::default();
-        for _ in 0..timing::ROUNDS {
-            self.sample(&mut samples)?;
-        }
-        Ok(samples.latency())
     }
 
     fn float_operators(&mut self) -> Result<Vec<String>, TargetError> {

@@ -58,11 +58,7 @@ pub fn all_cells(hyperspace: &Hyperspace) -> BTreeSet<Cell> {
 
 /// The cells that these spaces need.
 pub fn cells_of<'a>(spaces: impl IntoIterator<Item = &'a Space>) -> BTreeSet<Cell> {
-    let cells = |space: &'a Space| {
-        let choices = space.blocks.iter().zip(&space.windows).enumerate();
-        choices.map(|(stage, (&block, &window))| Cell { stage, block, window })
-    };
-    spaces.into_iter().flat_map(cells).collect()
+    spaces.into_iter().flat_map(Cell::of_space).collect()
 }
 
 /// Reads the tables of these cells. `folder` holds the files, or a folder of the hyperspace's

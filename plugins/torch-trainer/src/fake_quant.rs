@@ -9,7 +9,7 @@ use spacewright_core::quant::{ActivationRange, WeightRange};
 use tch::Tensor;
 use torch_sys::C_tensor;
 
-#[allow(unsafe_code, reason = "declares the two kernels of cpp/fake_quant.cpp")]
+#[allow(unsafe_code, reason = "declares the kernels of cpp/fake_quant.cpp")]
 unsafe extern "C" {
     fn spacewright_last_error() -> *const c_char;
     fn spacewright_quant_activation(

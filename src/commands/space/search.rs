@@ -31,12 +31,12 @@ struct TopSpace {
     score: f64,
 }
 
-pub fn search(args: &SpaceSearchArgs, seed: u64) -> Result<Output, Failure> {
+pub fn search(args: &SpaceSearchArgs, seed: u64, quiet: bool) -> Result<Output, Failure> {
     let hyperspace = catalog::hyperspace(&args.hyperspace)?;
     let strategy = Registry::built_in()?.strategy(&args.strategy)?;
     let scorer = scoring::prepare(&args.scoring, &hyperspace, &all_cells(&hyperspace))?;
     let budget = SearchBudget { evaluations: args.evaluations, seed };
-    let bar = progress::bar(args.evaluations);
+    let bar = progress::bar(args.evaluations, quiet);
     let start = Instant::now();
     let mut show = |evaluations: usize, best: &ScoredSpace| {
         bar.set_position(evaluations as u64);

@@ -94,13 +94,13 @@ impl Tables {
 
     /// The cells of a space that [`check`](Self::check) accepted.
     pub(super) fn cells_of(&self, space: &Space) -> Vec<&CellRows> {
-        cells(space).map(|cell| &self.cells[&cell]).collect()
+        Cell::of_space(space).map(|cell| &self.cells[&cell]).collect()
     }
 
     /// Whether every row that drawing can ask for is there.
     pub(super) fn check(&self, space: &Space, composition: Composition) -> Result<(), ScoreError> {
         space.check(&self.hyperspace).map_err(|error| ScoreError { reason: error.to_string() })?;
-        if let Some(cell) = cells(space).find(|cell| !self.cells.contains_key(cell)) {
+        if let Some(cell) = Cell::of_space(space).find(|cell| !self.cells.contains_key(cell)) {
             return error(format!(
                 "space {space} needs a quality table of {}, which is missing",
                 name(&self.hyperspace, cell)
@@ -117,7 +117,7 @@ impl Tables {
     ) -> Result<(), ScoreError> {
         let resolution = self.hyperspace.table_resolutions[fixed.index];
         let mut reached: Vec<u32> = fixed.stem.iter().map(|stem| stem.width).collect();
-        for cell in cells(space) {
+        for cell in Cell::of_space(space) {
             let table = &self.cells[&cell];
             reached.sort_unstable();
             reached.dedup();
@@ -152,11 +152,6 @@ impl Tables {
         }
         Ok(())
     }
-}
-
-fn cells(space: &Space) -> impl Iterator<Item = Cell> + '_ {
-    let choices = space.blocks.iter().zip(&space.windows).enumerate();
-    choices.map(|(stage, (&block, &window))| Cell { stage, block, window })
 }
 
 fn name(hyperspace: &Hyperspace, cell: Cell) -> String {

@@ -202,12 +202,7 @@ fn check_sums(
     let mut rng = random::generator(study.seed, &["measure", "whole networks"]);
     let mut checks = Vec::new();
     for _ in 0..count {
-        let blocks =
-            hyperspace.stages.iter().map(|_| rng.random_range(0..hyperspace.candidates.len()));
-        let blocks: Vec<usize> = blocks.collect();
-        let windows =
-            hyperspace.stages.iter().map(|stage| rng.random_range(0..stage.windows())).collect();
-        let space = Space { hyperspace: hyperspace.name.clone(), blocks, windows };
+        let space = Space::random(hyperspace, &mut rng);
         let stages = space.elastic_stages(hyperspace);
         let subnet = Subnet::random(&stages, &hyperspace.table_resolutions, &mut rng);
         let parts = parts::subnet_parts(study, &stages, &subnet)?;

@@ -86,7 +86,7 @@ impl Method for SpaceEvo {
                 "report",
                 "say what was found",
                 &["measure", "teach", "distil", "evolve", "train", "search", "export"],
-                &[],
+                &["evolve"],
                 false,
             ),
         ]

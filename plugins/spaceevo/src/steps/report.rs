@@ -18,7 +18,10 @@ use super::{
     search::{self, Searched},
     teach::Taught,
 };
-use crate::rows;
+use crate::{
+    rows,
+    settings::{self, EvolveSettings},
+};
 
 /// Content of `report.json`. All shares are fractions.
 #[derive(Debug, Serialize)]
@@ -87,6 +90,7 @@ pub fn run(context: &dyn StepContext) -> Result<(), StepError> {
 
 fn report(context: &dyn StepContext) -> Result<Report, StepError> {
     let study = context.parts();
+    let settings: EvolveSettings = settings::of(context, "evolve")?;
     let measured: Measured = super::result(context, "measure/latency")?;
     let teacher: TrainReport = super::result(context, "teach/teacher")?;
     let taught: Taught = super::result(context, "teach/features")?;
@@ -143,7 +147,7 @@ fn report(context: &dyn StepContext) -> Result<Report, StepError> {
         seed: study.seed,
         teacher_accuracy: taught.test_accuracy,
         teacher_held_out_accuracy: teacher.held_out_accuracy,
-        space: row("evolution", &evolved.best[0]),
+        space: row(&settings.strategy, &evolved.best[0]),
         budgets,
         infeasible_budgets,
         other_spaces,
