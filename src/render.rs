@@ -69,7 +69,7 @@ impl From<EngineError> for Failure {
         let code = match error.kind {
             ErrorKind::Cancelled => STOPPED,
             ErrorKind::Study | ErrorKind::Missing => WRONG_USE,
-            ErrorKind::Locked | ErrorKind::Storage | ErrorKind::Step => FAILED,
+            ErrorKind::Plugin | ErrorKind::Locked | ErrorKind::Storage | ErrorKind::Step => FAILED,
         };
         Self { message: error.message, hint: error.hint, code }
     }

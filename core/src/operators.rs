@@ -117,6 +117,9 @@ pub enum OperatorError {
         /// What is allowed, as words.
         allowed: String,
     },
+    /// Anything else, as the operator set says it.
+    #[error("{0}")]
+    Other(String),
     /// The block's graph is wrong.
     #[error("block `{block}` made a wrong graph: {source}")]
     Graph {

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
+    graph::OpKind,
     latency::LatencySource,
-    quant::{FloatNetwork, IntegerNetwork, Scheme},
+    quant::{FloatNetwork, IntegerNetwork, Scheme, WeightRange},
 };
 
 /// How a target's latencies are known. Shown wherever they are.
@@ -35,6 +36,25 @@ pub struct TargetDescription {
     pub model_format: String,
     /// How latencies are known.
     pub latency: LatencyKind,
+    /// Operators that it cannot run in integers; a study whose blocks have one is refused.
+    #[serde(default)]
+    pub unsupported: Vec<OpKind>,
+}
+
+impl TargetDescription {
+    /// Hardware of which there is a model: ONNX files, and the common scheme with dense weights
+    /// of 7 bits, which the runtimes of all processors compute exactly.
+    pub fn modelled(name: impl Into<String>, summary: impl Into<String>) -> Self {
+        let name = name.into();
+        Self {
+            scheme: Scheme::common(format!("{name}-7bit"), WeightRange::Bits7),
+            name,
+            summary: summary.into(),
+            model_format: "onnx".into(),
+            latency: LatencyKind::Modelled,
+            unsupported: Vec::new(),
+        }
+    }
 }
 
 /// Why a target cannot do what it was asked.
@@ -55,8 +75,17 @@ pub trait Target: Send + Sync {
     /// Where its latencies come from.
     fn latency_source(&self) -> Result<Arc<dyn LatencySource>, TargetError>;
 
-    /// What writes and runs its models; an error where this machine cannot.
-    fn runtime(&self) -> Result<Arc<dyn Runtime>, TargetError>;
+    /// What writes and runs its models. A target without one borrows that of a target with the
+    /// same model format; the files are then verified there.
+    fn runtime(&self) -> Result<Arc<dyn Runtime>, TargetError> {
+        let target = self.description().name;
+        Err(TargetError { target, reason: "it has no runtime of its own".into() })
+    }
+
+    /// Whether [`runtime`](Self::runtime) is more than an error.
+    fn has_runtime(&self) -> bool {
+        false
+    }
 }
 
 /// What a model file says of itself.

@@ -7,7 +7,7 @@
 //! ```
 //! use std::sync::Arc;
 //!
-//! use spacewright_sdk::core::quant::{ActivationRange, Quantizer, TensorStats, WeightRange};
+//! use spacewright_sdk::core::quant::{ActivationRange, Quantizer, QuantizerError, TensorStats, WeightRange};
 //!
 //! /// Steps of a fixed size.
 //! struct Fixed;
@@ -19,11 +19,11 @@
 //!     fn learnable(&self) -> bool {
 //!         false
 //!     }
-//!     fn activations(&self, items: &[(TensorStats, ActivationRange)]) -> Vec<(f32, f32)> {
-//!         items.iter().map(|_| (0.02, 0.0)).collect()
+//!     fn activations(&self, items: &[(TensorStats, ActivationRange)]) -> Result<Vec<(f32, f32)>, QuantizerError> {
+//!         Ok(items.iter().map(|_| (0.02, 0.0)).collect())
 //!     }
-//!     fn weights(&self, channels: &[TensorStats], _: WeightRange) -> Vec<f32> {
-//!         vec![0.01; channels.len()]
+//!     fn weights(&self, channels: &[TensorStats], _: WeightRange) -> Result<Vec<f32>, QuantizerError> {
+//!         Ok(vec![0.01; channels.len()])
 //!     }
 //! }
 //!
@@ -37,8 +37,30 @@
 //! assert!(found);
 //! ```
 
+mod columns;
+pub mod component;
+mod export;
+mod kind;
+mod plugin;
+pub mod prelude;
 mod registry;
+#[doc(hidden)]
+pub mod text;
 
+pub use columns::{GraphColumns, NO_VALUE};
 pub use inventory;
+pub use kind::Kind;
+pub use plugin::{About, INTERFACE, Plugin, WIT};
 pub use registry::{Item, Registration, registrations};
+#[doc(hidden)]
+pub use serde_json;
 pub use spacewright_core as core;
+
+/// That columns have one length.
+#[doc(hidden)]
+pub fn same_lengths(what: &str, lengths: &[usize]) -> Result<(), String> {
+    match lengths.windows(2).all(|pair| pair[0] == pair[1]) {
+        true => Ok(()),
+        false => Err(format!("{what}: columns have the lengths {lengths:?}")),
+    }
+}

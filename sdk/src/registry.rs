@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use spacewright_core::{
-    method::Method, operators::OperatorSet, quant::Quantizer, score::Scorer, search::Strategy,
+    latency::LatencySource, method::Method, operators::OperatorSet, quant::Quantizer, score::Scorer, search::Strategy,
     target::Target, train::Trainer,
 };
 
@@ -15,6 +15,8 @@ pub enum Item {
     Hyperspaces(fn() -> Vec<&'static str>),
     /// Quantizers.
     Quantizers(fn() -> Vec<Arc<dyn Quantizer>>),
+    /// Latency sources that no target has of its own.
+    LatencySources(fn() -> Vec<Arc<dyn LatencySource>>),
     /// Scorers.
     Scorers(fn() -> Vec<Arc<dyn Scorer>>),
     /// Search strategies.

@@ -34,10 +34,8 @@ pub fn prepare(
     })?;
     let problem = ScoreProblem {
         hyperspace: hyperspace.clone(),
-        tables,
+        cells: tables.columns(PUBLISHED, PUBLISHED).map_err(Failure::input)?,
         fixed: FixedLatency::PerResolution(hyperspace.fixed_latency_ms.clone()),
-        scheme: PUBLISHED.into(),
-        target: PUBLISHED.into(),
         constraints_ms: args.constraints.clone(),
         composition: args.composition.into(),
     };

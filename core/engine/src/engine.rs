@@ -1,7 +1,7 @@
 //! A study that is put together: parts, data, latencies and artifacts.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     env,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
@@ -25,6 +25,7 @@ use crate::{
     store::Store,
     study::Study,
     suggest::unknown,
+    supported,
 };
 
 /// How and where a study runs; nothing of it changes results, except for the number of threads.
@@ -74,6 +75,10 @@ pub struct Engine {
     data_fingerprint: Once<String>,
     data: Once<LoadedData>,
     source: Once<Arc<dyn LatencySource>>,
+    /// Instead of the target's own.
+    other_source: Option<Arc<dyn LatencySource>>,
+    /// Loaded plugins by the names of what they offer.
+    loaded: BTreeMap<String, String>,
     cache: Once<Arc<LatencyCache>>,
 }
 
@@ -87,7 +92,7 @@ impl Engine {
         let parts = Parts {
             operators: registry.operators(),
             hyperspace: study.hyperspace.clone(),
-            target: registry.target(&study.target)?,
+            target: registry.deployable(&study.target)?,
             trainer: registry.trainer(options.threads),
             quantizers: registry.quantizers.clone(),
             scorers: registry.scorers.clone(),
@@ -97,6 +102,11 @@ impl Engine {
         };
         let settings = |section: &str| study.sections.get(section).cloned().unwrap_or_default();
         method.check(&parts, &settings).map_err(EngineError::in_study)?;
+        supported::check(&study.hyperspace, &parts)?;
+        let other_source = match study.latency.as_str() {
+            "" => None,
+            name => Some(registry.latency_source(name)?),
+        };
         Ok(Self {
             study,
             parts,
@@ -107,6 +117,8 @@ impl Engine {
             data_fingerprint: Once::default(),
             data: Once::default(),
             source: Once::default(),
+            other_source,
+            loaded: registry.identities(),
             cache: Once::default(),
         })
     }
@@ -207,11 +219,12 @@ impl Engine {
         }
         let spec = self.step(step)?;
         let inputs = spec.after.iter().map(|name| self.key(name)).collect::<Result<Vec<_>>>()?;
+        let Self { study, loaded, .. } = self;
         let data = || self.data_fingerprint.get(|| self.study.data.fingerprint(&self.study.folder));
         let latency =
             || self.source().map_or_else(|_| "unavailable".into(), |source| source.fingerprint());
         let ingredients =
-            Ingredients { study: &self.study, parts: &self.parts, data: &data, latency: &latency };
+            Ingredients { study, parts: &self.parts, loaded, data: &data, latency: &latency };
         let key = ingredients.key(spec, &inputs)?;
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         keys.insert(step.to_owned(), key.clone());
@@ -231,6 +244,9 @@ impl Engine {
     }
 
     fn source(&self) -> Result<Arc<dyn LatencySource>> {
+        if let Some(source) = &self.other_source {
+            return Ok(source.clone());
+        }
         self.source.get(|| {
             let source = self.parts.target.latency_source();
             source.map_err(|error| EngineError::new(ErrorKind::Step, error.to_string()))

@@ -18,6 +18,8 @@ pub enum ErrorKind {
     Locked,
     /// A file or data base cannot be read or written.
     Storage,
+    /// A plugin cannot be used.
+    Plugin,
     /// A step failed.
     Step,
 }

@@ -17,6 +17,8 @@
 //! # }
 //! ```
 
+mod borrowed;
+mod checked;
 mod context;
 mod data_set;
 mod database;
@@ -30,6 +32,8 @@ pub mod hyperspace;
 mod keys;
 mod latency_cache;
 mod lock;
+mod origin;
+pub mod plugins;
 mod registry;
 mod run;
 mod runs;
@@ -37,6 +41,7 @@ mod sections;
 mod store;
 mod study;
 mod suggest;
+mod supported;
 mod synthetic;
 mod tasks;
 
@@ -45,6 +50,7 @@ pub use engine::{Engine, EngineOptions, default_home};
 pub use error::{EngineError, ErrorKind, Result};
 pub use events::{Event, Observer, Silent};
 pub use latency_cache::LatencyCache;
+pub use origin::{Carrier, Origin};
 pub use registry::{Registry, TrainerFactory};
 pub use run::{Inputs, StepOutcome, StepState, StepStatus};
 pub use runs::{RunRecord, StepRecord, list_runs};

@@ -22,6 +22,11 @@ pub fn engine_sections() -> Vec<SettingsSection> {
                      study, or a table",
                 ),
                 ("target", "\"host-ort\"", "The hardware and its runtime"),
+                (
+                    "latency",
+                    "\"\"",
+                    "Where latencies come from: a latency source; empty for the target's own",
+                ),
                 ("quantizer", "\"lsq-plus\"", "Where quantization parameters start"),
             ],
         ),

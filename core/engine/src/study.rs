@@ -35,6 +35,9 @@ pub struct Study {
     pub hyperspace: Hyperspace,
     /// Name of the target.
     pub target: String,
+    /// Name of the latency source; empty for the target's own.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub latency: String,
     /// Name of the quantizer that trains.
     pub quantizer: String,
     /// Images.
@@ -72,6 +75,8 @@ struct Fields {
     hyperspace: toml::Value,
     #[serde(default = "default_target")]
     target: String,
+    #[serde(default)]
+    latency: String,
     #[serde(default = "default_quantizer")]
     quantizer: String,
     #[serde(default)]
@@ -123,6 +128,11 @@ impl Study {
         } else {
             registry.target(&target).map_err(|e| document.place(&["target"], e))?;
         }
+        if !fields.latency.is_empty() {
+            registry
+                .latency_source(&fields.latency)
+                .map_err(|e| document.place(&["latency"], e))?;
+        }
         registry.quantizer(&fields.quantizer).map_err(|e| document.place(&["quantizer"], e))?;
         fields.data.check().map_err(|e| document.place(&["data"], e))?;
         let hyperspace = read_hyperspace(fields.hyperspace, folder, registry)
@@ -137,6 +147,7 @@ impl Study {
             method: method_name,
             hyperspace,
             target,
+            latency: fields.latency,
             quantizer: fields.quantizer,
             data: fields.data,
             sections: method_settings(&document, method.as_ref(), &sections)?,

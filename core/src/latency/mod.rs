@@ -63,20 +63,35 @@ pub struct Latency {
     pub runs: u32,
 }
 
+impl Latency {
+    /// An estimate that was not measured.
+    pub fn predicted(ms: f64) -> Self {
+        Self { ms, spread_ms: 0.0, runs: 0 }
+    }
+}
+
 /// Why a latency source gave no answer.
-#[derive(Debug, Error)]
-#[error("latency of graph {graph} ({}): {reason}", precision.name())]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{reason}")]
 pub struct LatencyError {
-    /// Short hash of the graph.
-    pub graph: String,
-    /// The precision asked for.
-    pub precision: Precision,
-    /// What went wrong.
+    /// What went wrong, and for which graph.
     pub reason: String,
+}
+
+impl LatencyError {
+    /// An error that names the graph by the beginning of its hash, and the precision.
+    pub fn of(query: &LatencyQuery, reason: impl std::fmt::Display) -> Self {
+        let hash = query.graph.hash();
+        let precision = query.precision.name();
+        Self { reason: format!("latency of graph {} ({precision}): {reason}", hash.short()) }
+    }
 }
 
 /// Answers how long graphs take.
 pub trait LatencySource: Send + Sync {
+    /// Name in study files.
+    fn name(&self) -> &str;
+
     /// What the answers hold for: hardware, runtime and its settings. Answers with different
     /// fingerprints are never mixed.
     fn fingerprint(&self) -> String;

@@ -62,6 +62,73 @@ pub struct StageTable {
     pub latency_ms: BTreeMap<String, Vec<f64>>,
 }
 
+/// The rows of one cell as columns of equal length: what a scorer needs of them.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct ScoreColumns {
+    /// Width of the stage's input.
+    pub input_width: Vec<u32>,
+    /// Width of the stage's output.
+    pub output_width: Vec<u32>,
+    /// Side of the network's input image, in pixels.
+    pub resolution: Vec<u32>,
+    /// Multiply-adds for one image.
+    pub macs: Vec<u64>,
+    /// Trained scalars.
+    pub params: Vec<u64>,
+    /// Noise-to-signal ratio under one quantization scheme.
+    pub loss: Vec<f64>,
+    /// Milliseconds on one target.
+    pub latency_ms: Vec<f64>,
+}
+
+impl ScoreColumns {
+    /// The number of rows, where all columns have one entry for each.
+    pub fn rows(&self) -> Option<usize> {
+        let rows = self.input_width.len();
+        let rest = [
+            self.output_width.len(),
+            self.resolution.len(),
+            self.macs.len(),
+            self.params.len(),
+            self.loss.len(),
+            self.latency_ms.len(),
+        ];
+        rest.iter().all(|column| *column == rows).then_some(rows)
+    }
+}
+
+impl StageTable {
+    /// The rows with the loss of a scheme and the latency of a target; an error names a column
+    /// that is missing or too short.
+    pub fn columns(&self, scheme: &str, target: &str) -> Result<ScoreColumns, String> {
+        let rows = || self.rows.iter();
+        let width = |row: &QualityRow| row.sub_stage.width().unwrap_or_default() as u32;
+        Ok(ScoreColumns {
+            input_width: rows().map(|row| row.input_width as u32).collect(),
+            output_width: rows().map(width).collect(),
+            resolution: rows().map(|row| row.resolution as u32).collect(),
+            macs: rows().map(|row| row.macs).collect(),
+            params: rows().map(|row| row.params).collect(),
+            loss: column("loss", scheme, &self.loss, self.rows.len())?,
+            latency_ms: column("latency", target, &self.latency_ms, self.rows.len())?,
+        })
+    }
+}
+
+fn column(
+    kind: &str,
+    name: &str,
+    columns: &BTreeMap<String, Vec<f64>>,
+    rows: usize,
+) -> Result<Vec<f64>, String> {
+    let known = columns.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+    let values = columns.get(name).ok_or(format!("no {kind} column `{name}`; there is {known}"))?;
+    if values.len() != rows {
+        return Err(format!("{kind} column `{name}` has {} entries, needs {rows}", values.len()));
+    }
+    Ok(values.clone())
+}
+
 /// The tables of a hyperspace.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct QualityTables {
@@ -104,6 +171,25 @@ pub struct HeadRow {
     pub resolution: usize,
     /// Milliseconds of the whole head.
     pub latency_ms: f64,
+}
+
+impl QualityTables {
+    /// All cells with the loss of a scheme and the latency of a target, for a scorer; an error
+    /// names cell and column.
+    pub fn columns(
+        &self,
+        scheme: &str,
+        target: &str,
+    ) -> Result<BTreeMap<Cell, ScoreColumns>, String> {
+        let cells = self.cells.iter().map(|(cell, table)| {
+            let columns = table.columns(scheme, target).map_err(|reason| {
+                let Cell { stage, block, window } = cell;
+                format!("stage {stage}, block {block}, window {window}: {reason}")
+            })?;
+            Ok((*cell, columns))
+        });
+        cells.collect()
+    }
 }
 
 /// How rows of neighbouring stages are combined into subnets.

@@ -14,7 +14,7 @@ pub use integer::{IntegerError, OperatorCheck, QuantizedValue, check};
 pub use pairs::{largest_scales, pair_bounds, smallest_scales};
 pub use params::{FloatWeights, QParams, QuantParams, TensorData, TrainedNetwork};
 pub use placement::{ActivationRange, PlacedGraph, PlacementError, ValueQuant, place};
-pub use quantizer::{Quantizer, SMALLEST_SCALE, TensorStats, activation_params};
+pub use quantizer::{Quantizer, QuantizerError, SMALLEST_SCALE, TensorStats, activation_params};
 pub use scheme::{Scheme, WeightRange};
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Quantizers: from tensor statistics to scales and zero points.
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use super::{ActivationRange, QParams, WeightRange};
 
@@ -15,6 +16,16 @@ pub struct TensorStats {
     pub mean_abs: f32,
 }
 
+/// Why a quantizer gave no parameters.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("quantizer `{quantizer}`: {reason}")]
+pub struct QuantizerError {
+    /// Name of the quantizer.
+    pub quantizer: String,
+    /// What went wrong.
+    pub reason: String,
+}
+
 /// Chooses scales and zero points within what a target's scheme allows.
 pub trait Quantizer: Send + Sync {
     /// Name in study files.
@@ -25,10 +36,17 @@ pub trait Quantizer: Send + Sync {
 
     /// Scale and offset of activations: real values from `offset` on are represented, in 255
     /// steps of `scale`. One answer per item.
-    fn activations(&self, items: &[(TensorStats, ActivationRange)]) -> Vec<(f32, f32)>;
+    fn activations(
+        &self,
+        items: &[(TensorStats, ActivationRange)],
+    ) -> Result<Vec<(f32, f32)>, QuantizerError>;
 
     /// Scale of each output channel of a weight tensor.
-    fn weights(&self, channels: &[TensorStats], range: WeightRange) -> Vec<f32>;
+    fn weights(
+        &self,
+        channels: &[TensorStats],
+        range: WeightRange,
+    ) -> Result<Vec<f32>, QuantizerError>;
 }
 
 /// The integer parameters of a real scale and offset, within a range: zero is exact

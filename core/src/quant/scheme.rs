@@ -46,3 +46,19 @@ pub struct Scheme {
     /// and Mul.
     pub decomposed: Vec<ActivationKind>,
 }
+
+impl Scheme {
+    /// Quantizers where common runtimes fuse: a ReLU or ReLU6 disappears into the convolution,
+    /// linear layer or sum before it, and Swish is computed as Sigmoid and Mul. Depth-wise
+    /// convolutions have 8-bit weights.
+    pub fn common(name: impl Into<String>, dense_weights: WeightRange) -> Self {
+        let clamped = |first| [(first, OpKind::Relu), (first, OpKind::Relu6)];
+        Self {
+            name: name.into(),
+            dense_weights,
+            depthwise_weights: WeightRange::Bits8,
+            fused: [OpKind::Conv2d, OpKind::Linear, OpKind::Add].map(clamped).concat(),
+            decomposed: vec![ActivationKind::Swish],
+        }
+    }
+}

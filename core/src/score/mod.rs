@@ -1,10 +1,12 @@
 //! Scorers: how good a space is.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    quality::{Composition, FixedLatency, QualityTables},
+    quality::{Cell, Composition, FixedLatency, ScoreColumns},
     space::{Hyperspace, Space},
 };
 
@@ -13,14 +15,10 @@ use crate::{
 pub struct ScoreProblem {
     /// The hyperspace of the spaces.
     pub hyperspace: Hyperspace,
-    /// Sub-stages with loss and latency.
-    pub tables: QualityTables,
+    /// Sub-stages with loss and latency, by cell.
+    pub cells: BTreeMap<Cell, ScoreColumns>,
     /// Latency of stem and head.
     pub fixed: FixedLatency,
-    /// Which loss column counts: name of a quantization scheme.
-    pub scheme: String,
-    /// Which latency column counts: name of a target.
-    pub target: String,
     /// Latency limits in milliseconds.
     pub constraints_ms: Vec<f64>,
     /// How rows of neighbouring stages are combined.

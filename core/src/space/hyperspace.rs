@@ -153,6 +153,14 @@ impl Hyperspace {
         }
     }
 
+    /// Names of all block types, some more than once.
+    pub fn blocks(&self) -> impl Iterator<Item = &str> {
+        let stem = self.stem.iter().map(|stage| &stage.candidate.block);
+        let candidates = self.candidates.iter().map(|candidate| &candidate.block);
+        let head = self.head.iter().map(|head| &head.block);
+        stem.chain(candidates).chain(head).map(String::as_str)
+    }
+
     /// All widths that can enter choice stage `index`: those of the stage before it.
     pub fn input_widths(&self, index: usize) -> &[usize] {
         match index.checked_sub(1) {

@@ -162,6 +162,10 @@ impl OrtLatency {
 }
 
 impl LatencySource for OrtLatency {
+    fn name(&self) -> &str {
+        self.runtime.target()
+    }
+
     fn fingerprint(&self) -> String {
         format!(
             "{}; ONNX Runtime {}; threads=1; parts=half-reference-{WRAP}",
@@ -173,10 +177,8 @@ impl LatencySource for OrtLatency {
     fn latencies(&self, queries: &[LatencyQuery]) -> Result<Vec<Latency>, LatencyError> {
         let mut latencies = Vec::with_capacity(queries.len());
         for queries in queries.chunks(TOGETHER) {
-            latencies.extend(self.measure(queries).map_err(|(index, reason)| LatencyError {
-                graph: queries[index].graph.hash().short().to_owned(),
-                precision: queries[index].precision,
-                reason,
+            latencies.extend(self.measure(queries).map_err(|(index, reason)| {
+                LatencyError::of(&queries[index], reason)
             })?);
         }
         Ok(latencies)

@@ -35,6 +35,11 @@ pub struct OrtRuntime {
 }
 
 impl OrtRuntime {
+    /// Name of the target.
+    pub(crate) fn target(&self) -> &str {
+        &self.target
+    }
+
     /// The runtime of the target of this name; an error where the library cannot be loaded.
     pub fn new(target: &str) -> Result<Self, TargetError> {
         let target = target.to_owned();

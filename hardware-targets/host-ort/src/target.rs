@@ -1,9 +1,12 @@
 //! The targets of this machine and their quantization schemes.
+//!
+//! Quantizers stand where the runtime's fusions allow them. A ReLU or ReLU6 disappears into the
+//! quantizer after it, whatever it follows, as long as no quantizer stands before it; between two
+//! quantizers it would cost a conversion to real numbers and back.
 
 use std::sync::Arc;
 
 use spacewright_core::{
-    graph::{ActivationKind, OpKind},
     latency::LatencySource,
     quant::{Scheme, WeightRange},
     target::{LatencyKind, Runtime, Target, TargetDescription, TargetError},
@@ -52,6 +55,7 @@ impl Target for HostOrt {
             scheme: self.scheme.clone(),
             model_format: "onnx".into(),
             latency: LatencyKind::Measured,
+            unsupported: Vec::new(),
         }
     }
 
@@ -63,30 +67,20 @@ impl Target for HostOrt {
     fn runtime(&self) -> Result<Arc<dyn Runtime>, TargetError> {
         Ok(Arc::new(OrtRuntime::new(self.name)?))
     }
+
+    fn has_runtime(&self) -> bool {
+        true
+    }
 }
 
 /// The scheme `ort-u8s8-7bit`.
 pub fn scheme_7bit() -> Scheme {
-    scheme("ort-u8s8-7bit", WeightRange::Bits7)
+    Scheme::common("ort-u8s8-7bit", WeightRange::Bits7)
 }
 
 /// The scheme `ort-u8s8-pairs`.
 pub fn scheme_pairs() -> Scheme {
-    scheme("ort-u8s8-pairs", WeightRange::PairAware8)
-}
-
-/// Quantizers where the runtime's fusions allow them. A ReLU or ReLU6 disappears into the
-/// quantizer after it, whatever it follows, as long as no quantizer stands before it; between two
-/// quantizers it would cost a conversion to real numbers and back.
-fn scheme(name: &str, dense_weights: WeightRange) -> Scheme {
-    let clamped = |first| [(first, OpKind::Relu), (first, OpKind::Relu6)];
-    Scheme {
-        name: name.into(),
-        dense_weights,
-        depthwise_weights: WeightRange::Bits8,
-        fused: [OpKind::Conv2d, OpKind::Linear, OpKind::Add].map(clamped).concat(),
-        decomposed: vec![ActivationKind::Swish],
-    }
+    Scheme::common("ort-u8s8-pairs", WeightRange::PairAware8)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use tch::{Kind, Tensor};
 
 use crate::{
     interpret::Observations,
-    layout::Layout,
+    layout::{Layout, other},
     params::{OFFSET, Params, SCALE, WEIGHT_SCALE},
 };
 
@@ -42,21 +42,25 @@ pub fn start(
         .iter()
         .map(|(name, range)| (observations.get(name).copied().unwrap_or(NEVER_SEEN), *range))
         .collect();
-    let answers = context.quantizer.activations(&items);
+    let answers = context.quantizer.activations(&items).map_err(other)?;
     for (name, (scale, offset)) in layout.activations.keys().zip(answers) {
         params.insert(format!("{name}.{SCALE}"), Tensor::from_slice(&[scale]));
         params.insert(format!("{name}.{OFFSET}"), Tensor::from_slice(&[offset]));
     }
     for (node, range) in &layout.weight_scales {
         let weight = params.get(&format!("{node}.weight"))?;
-        let scales = weight_scales(weight, *range, context.quantizer.as_ref());
+        let scales = weight_scales(weight, *range, context.quantizer.as_ref())?;
         params.insert(format!("{node}.{WEIGHT_SCALE}"), Tensor::from_slice(&scales));
     }
     Ok(())
 }
 
 /// A quantizer's scales for a weight tensor, one per output channel.
-pub fn weight_scales(weight: &Tensor, range: WeightRange, quantizer: &dyn Quantizer) -> Vec<f32> {
+pub fn weight_scales(
+    weight: &Tensor,
+    range: WeightRange,
+    quantizer: &dyn Quantizer,
+) -> Result<Vec<f32>, TrainError> {
     let rows = weight.detach().flatten(1, -1);
     let column = |t: Tensor| -> Vec<f32> { Vec::try_from(t.contiguous()).unwrap_or_default() };
     let stats: Vec<TensorStats> = column(rows.amin([1i64].as_slice(), false))
@@ -66,5 +70,6 @@ pub fn weight_scales(weight: &Tensor, range: WeightRange, quantizer: &dyn Quanti
         .map(|((min, max), mean_abs)| TensorStats { min, max, mean_abs })
         .collect();
     let smallest = spacewright_core::quant::SMALLEST_SCALE;
-    quantizer.weights(&stats, range).into_iter().map(|scale| scale.max(smallest)).collect()
+    let scales = quantizer.weights(&stats, range).map_err(other)?;
+    Ok(scales.into_iter().map(|scale| scale.max(smallest)).collect())
 }

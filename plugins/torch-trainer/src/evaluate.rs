@@ -155,14 +155,14 @@ impl<'a> Subnets<'a> {
         let names: Vec<_> = plan.placed.quantized().collect();
         let items: Vec<_> =
             names.iter().map(|(_, name, range)| (observations[*name], *range)).collect();
-        let answers = quantizer.activations(&items);
+        let answers = quantizer.activations(&items).map_err(other)?;
         let activation = |((_, name, range), (scale, offset)): (&(_, &str, _), (f32, f32))| {
             ((*name).to_owned(), activation_params(scale, offset, *range))
         };
         let activations = names.iter().zip(answers).map(activation).collect();
         let chosen = |node: &str, kernel: &TensorData, range| {
             let slice = self.params.slice(&format!("{node}.weight"), &kernel.shape)?;
-            Ok(calibrate::weight_scales(&slice, range, quantizer))
+            calibrate::weight_scales(&slice, range, quantizer)
         };
         let weight_scales = weight_scales(&plan, &network, chosen)?;
         network.quant = Some(QuantParams { activations, weight_scales });

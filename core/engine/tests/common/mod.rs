@@ -289,6 +289,7 @@ impl Target for FakeTarget {
             },
             model_format: "fake".into(),
             latency: LatencyKind::Modelled,
+            unsupported: Vec::new(),
         }
     }
 
@@ -296,14 +297,15 @@ impl Target for FakeTarget {
         Ok(Arc::new(FakeSource(self.0.clone())))
     }
 
-    fn runtime(&self) -> Result<Arc<dyn Runtime>, TargetError> {
-        Err(TargetError { target: "fake-target".into(), reason: "runs nothing".into() })
-    }
 }
 
 pub struct FakeSource(pub Arc<Controls>);
 
 impl LatencySource for FakeSource {
+    fn name(&self) -> &str {
+        "fake-source"
+    }
+
     fn fingerprint(&self) -> String {
         self.0.fingerprint.lock().unwrap().clone()
     }
@@ -312,11 +314,7 @@ impl LatencySource for FakeSource {
         let asked = self.0.asked.fetch_add(queries.len(), Ordering::Relaxed) + queries.len();
         let limit = self.0.break_after.load(Ordering::Relaxed);
         if limit > 0 && asked > limit {
-            return Err(LatencyError {
-                graph: queries[0].graph.hash().short().to_owned(),
-                precision: queries[0].precision,
-                reason: "out of reach".into(),
-            });
+            return Err(LatencyError::of(&queries[0], "out of reach"));
         }
         let answer = |query: &LatencyQuery| Latency {
             ms: query.graph.macs().unwrap() as f64 / 3e6,

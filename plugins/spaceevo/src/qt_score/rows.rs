@@ -4,7 +4,7 @@
 use std::{collections::HashMap, ops::Range};
 
 use spacewright_core::{
-    quality::{Cell, Composition, FixedLatency, StageTable},
+    quality::{Cell, Composition, FixedLatency, ScoreColumns},
     score::{ScoreError, ScoreProblem},
     space::{Hyperspace, Space},
 };
@@ -78,13 +78,13 @@ impl Tables {
                 hyperspace.name
             ));
         }
-        let cell = |(cell, table): (&Cell, &StageTable)| {
-            let rows = read_cell(problem, *cell, table).map_err(|reason| ScoreError {
+        let cell = |(cell, columns): (&Cell, &ScoreColumns)| {
+            let rows = read_cell(problem, *cell, columns).map_err(|reason| ScoreError {
                 reason: format!("{}: {reason}", name(&hyperspace, *cell)),
             })?;
             Ok((*cell, rows))
         };
-        let cells = problem.tables.cells.iter().map(cell).collect::<Result<_, ScoreError>>()?;
+        let cells = problem.cells.iter().map(cell).collect::<Result<_, ScoreError>>()?;
         let resolutions = hyperspace.table_resolutions.iter().enumerate();
         let fixed = resolutions
             .map(|(index, &resolution)| read_fixed(problem, index, resolution))
@@ -159,26 +159,29 @@ fn name(hyperspace: &Hyperspace, cell: Cell) -> String {
     format!("stage `{stage}`, block {}, window {}", cell.block, cell.window)
 }
 
-fn read_cell(problem: &ScoreProblem, cell: Cell, table: &StageTable) -> Result<CellRows, String> {
+fn read_cell(
+    problem: &ScoreProblem,
+    cell: Cell,
+    columns: &ScoreColumns,
+) -> Result<CellRows, String> {
     let hyperspace = &problem.hyperspace;
     let resolutions = &hyperspace.table_resolutions;
     let Some(stage) = hyperspace.stages.get(cell.stage) else {
         return Err(format!("hyperspace `{}` has no such stage", hyperspace.name));
     };
     let widths = hyperspace.input_widths(cell.stage);
-    let loss = column("loss", &problem.scheme, &table.loss, table.rows.len())?;
-    let latency = column("latency", &problem.target, &table.latency_ms, table.rows.len())?;
+    let rows = columns.rows().ok_or("columns of different lengths")?;
     let mut groups: Vec<Vec<Row>> = vec![Vec::new(); resolutions.len() * widths.len()];
-    for (at, row) in table.rows.iter().enumerate() {
-        let place = |what: &str, value: usize, index: Option<usize>| {
-            index.ok_or_else(|| format!("row {}: {what} {value} is not of the hyperspace", at + 1))
+    for at in 0..rows {
+        let place = |what: &str, value: u32, known: &[usize]| {
+            index_of(known, value as usize).ok_or_else(|| {
+                format!("row {}: {what} {value} is not of the hyperspace", at + 1)
+            })
         };
-        let resolution =
-            place("resolution", row.resolution, index_of(resolutions, row.resolution))?;
-        let input = place("input width", row.input_width, index_of(widths, row.input_width))?;
-        let output = row.sub_stage.width().unwrap_or_default();
-        let output = place("output width", output, index_of(&stage.widths, output))?;
-        let (loss, latency_ms) = (loss[at], latency[at]);
+        let resolution = place("resolution", columns.resolution[at], resolutions)?;
+        let input = place("input width", columns.input_width[at], widths)?;
+        let output = place("output width", columns.output_width[at], &stage.widths)?;
+        let (loss, latency_ms) = (columns.loss[at], columns.latency_ms[at]);
         if !loss.is_finite() || !latency_ms.is_finite() {
             return Err(format!(
                 "row {}: loss {loss} or latency {latency_ms} is not a number",
@@ -195,20 +198,6 @@ fn read_cell(problem: &ScoreProblem, cell: Cell, table: &StageTable) -> Result<C
     };
     let ranges = groups.iter().map(range).collect();
     Ok(CellRows { rows: groups.concat(), ranges, input_widths: widths.len() })
-}
-
-fn column<'a>(
-    kind: &str,
-    name: &str,
-    columns: &'a std::collections::BTreeMap<String, Vec<f64>>,
-    rows: usize,
-) -> Result<&'a [f64], String> {
-    let known = columns.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-    let values = columns.get(name).ok_or(format!("no {kind} column `{name}`; there is {known}"))?;
-    if values.len() != rows {
-        return Err(format!("{kind} column `{name}` has {} entries, needs {rows}", values.len()));
-    }
-    Ok(values)
 }
 
 fn read_fixed(

@@ -2,10 +2,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use spacewright_core::{
-    graph::GraphHash,
-    operators::BlockConfig,
-    quality::{Cell, FixedLatency, HeadRow, QualityRow, QualityTables, StageTable, StemRow},
-    space::{BlockChoice, Hyperspace, SubStage},
+    quality::{Cell, FixedLatency, HeadRow, ScoreColumns, StemRow},
+    space::Hyperspace,
 };
 
 use super::*;
@@ -21,40 +19,30 @@ fn hyperspace() -> Hyperspace {
 }
 
 /// One row per input and output width. Loss and latency are functions of the two widths.
-fn table(hyperspace: &Hyperspace, cell: Cell) -> StageTable {
-    let mut table = StageTable::default();
-    let mut loss = Vec::new();
-    let mut latency = Vec::new();
+fn columns(hyperspace: &Hyperspace, cell: Cell) -> ScoreColumns {
+    let mut columns = ScoreColumns::default();
     for &input_width in hyperspace.input_widths(cell.stage) {
         for &width in hyperspace.stages[cell.stage].window_widths(cell.window) {
-            let block = BlockChoice { width, config: BlockConfig::default() };
-            table.rows.push(QualityRow {
-                input_width,
-                resolution: 32,
-                sub_stage: SubStage { blocks: vec![block] },
-                graph: GraphHash(String::new()),
-                macs: 0,
-                params: 0,
-            });
-            loss.push(1.0 / width as f64 + cell.block as f64);
-            latency.push((input_width * width) as f64 / 1000.0);
+            columns.input_width.push(input_width as u32);
+            columns.output_width.push(width as u32);
+            columns.resolution.push(32);
+            columns.macs.push(0);
+            columns.params.push(0);
+            columns.loss.push(1.0 / width as f64 + cell.block as f64);
+            columns.latency_ms.push((input_width * width) as f64 / 1000.0);
         }
     }
-    table.loss.insert("int8".into(), loss);
-    table.latency_ms.insert("cpu".into(), latency);
-    table
+    columns
 }
 
 fn problem(composition: Composition) -> ScoreProblem {
     let hyperspace = hyperspace();
     let cells = all_cells(&hyperspace).into_iter();
-    let cells = cells.map(|cell| (cell, table(&hyperspace, cell))).collect();
+    let cells = cells.map(|cell| (cell, columns(&hyperspace, cell))).collect();
     ScoreProblem {
         hyperspace,
-        tables: QualityTables { cells },
+        cells,
         fixed: FixedLatency::PerResolution(BTreeMap::from([(32, 1.0)])),
-        scheme: "int8".into(),
-        target: "cpu".into(),
         constraints_ms: vec![100.0],
         composition,
     }
@@ -151,33 +139,29 @@ fn what_is_missing_is_named() {
     const FIRST: Cell = Cell { stage: 0, block: 0, window: 0 };
     const SECOND: Cell = Cell { stage: 1, block: 0, window: 0 };
     check(
-        |p| drop(p.tables.cells.remove(&SECOND)),
+        |p| drop(p.cells.remove(&SECOND)),
         Value::Null,
         "space mini-00-00 needs a quality table of stage `stage2`, block 0, window 0, which is \
          missing",
     );
     check(
         |p| {
-            let table = p.tables.cells.get_mut(&SECOND).unwrap();
-            table
-                .rows
-                .iter_mut()
-                .filter(|row| row.input_width == 24)
-                .for_each(|row| row.input_width = 32);
+            let widths = &mut p.cells.get_mut(&SECOND).unwrap().input_width;
+            widths.iter_mut().filter(|width| **width == 24).for_each(|width| *width = 32);
         },
         Value::Null,
         "space mini-00-00: stage `stage2`, block 0, window 0 has no row of input width 24 at \
          resolution 32",
     );
     check(
-        |p| p.tables.cells.get_mut(&FIRST).unwrap().rows[1].input_width = 17,
+        |p| p.cells.get_mut(&FIRST).unwrap().input_width[1] = 17,
         Value::Null,
         "stage `stage1`, block 0, window 0: row 2: input width 17 is not of the hyperspace",
     );
     check(
-        |p| p.scheme = "int4".into(),
+        |p| drop(p.cells.get_mut(&FIRST).unwrap().loss.pop()),
         Value::Null,
-        "stage `stage1`, block 0, window 0: no loss column `int4`; there is int8",
+        "stage `stage1`, block 0, window 0: columns of different lengths",
     );
     check(
         |p| p.fixed = FixedLatency::PerResolution(BTreeMap::new()),

@@ -63,10 +63,10 @@ fn evolve(
     let description = study.target.description();
     let problem = ScoreProblem {
         hyperspace: study.hyperspace.clone(),
-        tables: tables(context, &measured)?,
+        cells: tables(context, &measured)?
+            .columns(&description.scheme.name, &description.name)
+            .map_err(StepError::Failed)?,
         fixed: measured.fixed,
-        scheme: description.scheme.name,
-        target: description.name,
         constraints_ms: measured.budgets_ms,
         composition: settings.composition,
     };

@@ -1,0 +1,60 @@
+use std::sync::Arc;
+
+use spacewright_core::latency::{Latency, LatencyError, LatencyQuery, LatencySource};
+
+use super::Watch;
+use crate::origin::Origin;
+
+/// A latency source whose answers are positive, finite and one per question.
+pub(crate) struct CheckedSource {
+    source: Arc<dyn LatencySource>,
+    watch: Watch,
+}
+
+const CALL: &str = "latencies";
+
+impl CheckedSource {
+    pub fn new(origin: &Origin, source: Arc<dyn LatencySource>) -> Arc<dyn LatencySource> {
+        Arc::new(Self { source, watch: Watch::new(origin) })
+    }
+
+    fn check(&self, queries: &[LatencyQuery], answers: &[Latency]) -> Result<(), String> {
+        self.watch.count(CALL, answers.len(), queries.len())?;
+        for (query, answer) in queries.iter().zip(answers) {
+            let sound = answer.ms.is_finite() && answer.ms > 0.0;
+            if !sound || !(answer.spread_ms.is_finite() && answer.spread_ms >= 0.0) {
+                let graph = query.graph.hash();
+                let reason =
+                    format!("{} ± {} ms for graph {}", answer.ms, answer.spread_ms, graph.short());
+                return Err(self.watch.wrong(CALL, reason));
+            }
+        }
+        // Measured times differ.
+        if answers.first().is_some_and(|first| first.runs == 0) && self.watch.asks_twice() {
+            let again = self.source.latencies(&queries[..1]).map_err(|e| e.to_string())?;
+            let item = format!("graph {}", queries[0].graph.hash().short());
+            self.watch.same(CALL, item, again == answers[..1])?;
+        }
+        Ok(())
+    }
+}
+
+impl LatencySource for CheckedSource {
+    fn name(&self) -> &str {
+        self.source.name()
+    }
+
+    /// A plugin's answers hold for this very file of it.
+    fn fingerprint(&self) -> String {
+        match self.watch.origin.identity() {
+            Some(identity) => format!("{identity}; {}", self.source.fingerprint()),
+            None => self.source.fingerprint(),
+        }
+    }
+
+    fn latencies(&self, queries: &[LatencyQuery]) -> Result<Vec<Latency>, LatencyError> {
+        let answers = self.source.latencies(queries)?;
+        self.check(queries, &answers).map_err(|reason| LatencyError { reason })?;
+        Ok(answers)
+    }
+}

@@ -1,0 +1,147 @@
+//! Plugins from files. Which way a plugin is carried is known here only: what comes out is a
+//! [`Plugin`] like one that is linked into the program.
+
+mod meter;
+mod store;
+mod text;
+#[cfg(feature = "wasm-plugins")]
+mod wasm;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use serde::Serialize;
+use spacewright_sdk::Plugin;
+
+pub use meter::{CallCost, Meter};
+pub use store::{Installed, PluginStore};
+
+use crate::{
+    error::{AtPath, EngineError, ErrorKind, Result},
+    hash,
+    origin::{Carrier, Origin},
+};
+
+/// What a plugin may use. A plugin that exceeds a limit is stopped with an error that names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Limits {
+    /// WebAssembly instructions for starting, and for saying who it is.
+    pub start_fuel: u64,
+    /// WebAssembly instructions for every other call.
+    pub call_fuel: u64,
+    /// Bytes of memory.
+    pub memory: usize,
+    /// Bytes of one answer.
+    pub answer: usize,
+    /// Bytes of stack.
+    pub stack: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            start_fuel: 2_000_000_000,
+            call_fuel: 100_000_000_000,
+            memory: 1 << 30,
+            answer: 64 << 20,
+            stack: 1 << 20,
+        }
+    }
+}
+
+/// How plugins are loaded.
+#[derive(Debug, Clone, Default)]
+pub struct Loader {
+    /// Bounds of what WebAssembly plugins use.
+    pub limits: Limits,
+    /// Where compiled code is kept; nowhere if `None`.
+    pub cache: Option<PathBuf>,
+}
+
+/// A plugin that was loaded from a file.
+pub struct Loaded {
+    /// Which plugin it is.
+    pub origin: Origin,
+    /// Version of the interface that it was built for.
+    pub interface: String,
+    /// Who it is and what it offers.
+    pub plugin: Plugin,
+    /// How long loading took.
+    pub load_time: Duration,
+    /// What its calls have cost so far.
+    pub meter: Arc<Meter>,
+}
+
+impl Loader {
+    /// Loads a plugin; its carrier shows in its first bytes.
+    pub fn load(&self, path: &Path) -> Result<Loaded> {
+        let bytes = fs::read(path).at(path)?;
+        let start = Instant::now();
+        let sha256 = hash::of_bytes(&bytes);
+        let carrier = carrier_of(&bytes).ok_or_else(|| {
+            EngineError::file(path, "neither a WebAssembly component nor a native library")
+        })?;
+        let meter = Arc::new(Meter::default());
+        let failed = |reason: String| {
+            EngineError::new(ErrorKind::Plugin, format!("{}: {reason}", path.display()))
+        };
+        let file = File { bytes: &bytes, sha256: &sha256, meter: &meter };
+        let (interface, plugin) = self.open(carrier, &file).map_err(failed)?;
+        let about = &plugin.about;
+        check_name(&about.name).map_err(failed)?;
+        let origin =
+            Origin { plugin: about.name.clone(), version: about.version.clone(), carrier, sha256 };
+        Ok(Loaded { origin, interface, plugin, load_time: start.elapsed(), meter })
+    }
+
+    /// The version of a plugin's interface, and what it offers.
+    fn open(&self, carrier: Carrier, file: &File<'_>) -> Result<(String, Plugin), String> {
+        match carrier {
+            #[cfg(feature = "wasm-plugins")]
+            Carrier::Wasm => wasm::load(self, file),
+            _ => Err(format!("this program loads no {carrier} plugins")),
+        }
+    }
+}
+
+/// A plugin's file, and who counts its calls.
+#[allow(dead_code)]
+struct File<'a> {
+    bytes: &'a [u8],
+    sha256: &'a str,
+    meter: &'a Arc<Meter>,
+}
+
+/// The carrier that a file's first bytes show.
+pub fn carrier_of(bytes: &[u8]) -> Option<Carrier> {
+    const NATIVE: [&[u8]; 5] = [
+        b"\x7fELF",
+        b"MZ",
+        b"\xcf\xfa\xed\xfe",
+        b"\xca\xfe\xba\xbe",
+        b"\xfe\xed\xfa\xcf",
+    ];
+    let starts = |magic: &[u8]| bytes.starts_with(magic);
+    if starts(b"\0asm") {
+        Some(Carrier::Wasm)
+    } else {
+        NATIVE.into_iter().any(starts).then_some(Carrier::Native)
+    }
+}
+
+/// A plugin's name becomes a part of file names and messages.
+fn check_name(name: &str) -> Result<(), String> {
+    const LONGEST: usize = 64;
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    if name.is_empty() || name.len() > LONGEST || !name.chars().all(legal) {
+        let name = text::shown(name);
+        return Err(format!(
+            "`{name}` cannot be the name of a plugin: up to {LONGEST} letters, digits, `-` and `_`"
+        ));
+    }
+    Ok(())
+}

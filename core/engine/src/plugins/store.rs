@@ -1,0 +1,189 @@
+//! Installed plugins: copies of their files in the program's own folder, and a list of them.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+use spacewright_sdk::Kind;
+
+use super::{Limits, Loaded, Loader};
+use crate::{
+    error::{AtPath, EngineError, ErrorKind, Result},
+    files::write_atomically,
+    hash,
+    lock::Lock,
+    origin::Carrier,
+    registry::Registry,
+};
+
+/// What is known of an installed plugin without loading it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Installed {
+    /// Its name; only one plugin of a name is installed.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// One sentence.
+    pub summary: String,
+    /// How it is carried.
+    pub carrier: Carrier,
+    /// Version of the interface that it was built for.
+    pub interface: String,
+    /// What it offers.
+    pub kinds: Vec<Kind>,
+    /// SHA-256 of its file.
+    pub sha256: String,
+    /// Bytes of its file.
+    pub size: u64,
+    /// The file that it was installed from.
+    pub from: PathBuf,
+}
+
+/// The folder `plugins` of the program's home.
+pub struct PluginStore {
+    folder: PathBuf,
+    loader: Loader,
+}
+
+impl PluginStore {
+    /// The store below `home`; makes nothing.
+    pub fn new(home: &Path, limits: Limits) -> Self {
+        let folder = home.join("plugins");
+        let loader = Loader { limits, cache: Some(home.join("cache")) };
+        Self { folder, loader }
+    }
+
+    /// How its plugins are loaded.
+    pub fn loader(&self) -> &Loader {
+        &self.loader
+    }
+
+    /// All installed plugins, by name.
+    pub fn list(&self) -> Result<Vec<Installed>> {
+        let path = self.index();
+        if !path.exists() {
+            return Ok(Vec::new());
+        }
+        let text = fs::read_to_string(&path).at(&path)?;
+        serde_json::from_str(&text).map_err(|error| {
+            EngineError::file(&path, error).with_hint("remove the file and install again")
+        })
+    }
+
+    /// The installed plugin of this name.
+    pub fn find(&self, name: &str) -> Result<Installed> {
+        let all = self.list()?;
+        let known = all.iter().map(|plugin| plugin.name.as_str());
+        let error = crate::suggest::unknown("installed plugin", name, known);
+        all.iter().find(|plugin| plugin.name == name).cloned().ok_or(error)
+    }
+
+    /// Copies a plugin into the store, after it has been loaded once. The answer is the plugin
+    /// and the one of the same name that it replaces.
+    pub fn install(&self, path: &Path) -> Result<(Installed, Option<Installed>)> {
+        let loaded = self.loader.load(path)?;
+        let bytes = fs::read(path).at(path)?;
+        let sha256 = hash::of_bytes(&bytes);
+        if sha256 != loaded.origin.sha256 {
+            return Err(EngineError::file(path, "it changed while it was being installed"));
+        }
+        let new = Installed {
+            name: loaded.origin.plugin.clone(),
+            version: loaded.origin.version.clone(),
+            summary: loaded.plugin.about.summary.clone(),
+            carrier: loaded.origin.carrier,
+            interface: loaded.interface.clone(),
+            kinds: loaded.plugin.kinds(),
+            sha256,
+            size: bytes.len() as u64,
+            from: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
+        };
+        fs::create_dir_all(&self.folder).at(&self.folder)?;
+        let _lock = self.lock()?;
+        write_atomically(&self.file(&new), &bytes)?;
+        let mut all = self.list()?;
+        let at = all.iter().position(|plugin| plugin.name == new.name);
+        let replaced = at.map(|at| all.remove(at));
+        all.push(new.clone());
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        self.write_index(&all)?;
+        if let Some(old) = replaced.iter().find(|old| old.sha256 != new.sha256) {
+            let old = self.file(old);
+            fs::remove_file(&old).at(&old)?;
+        }
+        Ok((new, replaced))
+    }
+
+    /// Takes a plugin out of the store.
+    pub fn remove(&self, name: &str) -> Result<Installed> {
+        let gone = self.find(name)?;
+        let _lock = self.lock()?;
+        let mut all = self.list()?;
+        all.retain(|plugin| plugin.name != name);
+        self.write_index(&all)?;
+        let file = self.file(&gone);
+        match fs::remove_file(&file) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).at(&file)?,
+            _ => Ok(gone),
+        }
+    }
+
+    /// Where the copy of a plugin is.
+    pub fn file(&self, plugin: &Installed) -> PathBuf {
+        let extension = match plugin.carrier {
+            Carrier::Wasm => "wasm",
+            _ => "native",
+        };
+        self.folder.join(format!("{}.{extension}", plugin.sha256))
+    }
+
+    /// Loads an installed plugin, whose file must be as it was installed.
+    pub fn load(&self, plugin: &Installed) -> Result<Loaded> {
+        let path = self.file(plugin);
+        let loaded = self.loader.load(&path)?;
+        if loaded.origin.sha256 != plugin.sha256 {
+            let message = format!("the file of plugin `{}` was changed", plugin.name);
+            return Err(EngineError::new(ErrorKind::Plugin, message)
+                .with_hint(format!("install it again from {}", plugin.from.display())));
+        }
+        Ok(loaded)
+    }
+
+    /// Adds all that is installed to a registry. A plugin that cannot be used is no error unless
+    /// something of it is needed: the registry remembers why.
+    pub fn add_to(&self, registry: &mut Registry) -> Result<()> {
+        for plugin in self.list()? {
+            let added = self
+                .load(&plugin)
+                .and_then(|loaded| registry.add_plugin(&loaded.origin, &loaded.plugin));
+            match added {
+                Ok(taken) => taken.iter().for_each(|reason| tracing::warn!("{reason}")),
+                Err(error) => {
+                    tracing::warn!("plugin `{}` is not used: {error}", plugin.name);
+                    registry.add_unusable(&plugin.name, error.message);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn index(&self) -> PathBuf {
+        self.folder.join("installed.json")
+    }
+
+    fn write_index(&self, all: &[Installed]) -> Result<()> {
+        let path = self.index();
+        let text = serde_json::to_string_pretty(all).map_err(|e| EngineError::file(&path, e))?;
+        write_atomically(&path, text.as_bytes())
+    }
+
+    fn lock(&self) -> Result<Lock> {
+        let path = self.folder.join("lock");
+        Lock::try_take(&path)?.ok_or_else(|| {
+            let message = "another process is changing the installed plugins";
+            EngineError::new(ErrorKind::Locked, message).with_hint("try again")
+        })
+    }
+}

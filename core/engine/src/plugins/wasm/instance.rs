@@ -1,0 +1,242 @@
+//! Instances of a component, and calls of them within limits.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+
+use wasmtime::{
+    Engine, Store, StoreLimits, StoreLimitsBuilder, Trap,
+    component::{Component, Instance, InstancePre, Linker},
+};
+
+use super::{super::Limits, HOST, Meter, shown};
+
+/// Messages that one instance may log; the rest is dropped.
+const MOST_MESSAGES: usize = 100;
+
+/// What an instance may reach.
+pub(super) struct State {
+    limits: StoreLimits,
+    messages: usize,
+    last_message: Option<String>,
+}
+
+/// A component that is ready to be instantiated.
+pub(super) struct Host {
+    engine: Engine,
+    component: InstancePre<State>,
+    limits: Limits,
+    meter: Arc<Meter>,
+}
+
+impl Host {
+    pub fn new(
+        engine: Engine,
+        component: &Component,
+        limits: Limits,
+        meter: Arc<Meter>,
+    ) -> Result<Arc<Self>, String> {
+        let mut linker: Linker<State> = Linker::new(&engine);
+        let version = spacewright_sdk::INTERFACE;
+        let log = |mut store: wasmtime::StoreContextMut<'_, State>, (message,): (String,)| {
+            store.data_mut().log(&message);
+            Ok(())
+        };
+        linker
+            .instance(&format!("{HOST}@{version}"))
+            .and_then(|mut host| host.func_wrap("log", log))
+            .map_err(|error| format!("{error:#}"))?;
+        let component =
+            linker.instantiate_pre(component).map_err(|error| shown(&format!("{error:#}")))?;
+        Ok(Arc::new(Self { engine, component, limits, meter }))
+    }
+
+    fn instantiate(&self) -> Result<(Store<State>, Instance), String> {
+        let limits = StoreLimitsBuilder::new()
+            .memory_size(self.limits.memory)
+            .instances(64)
+            .memories(16)
+            .tables(64)
+            .table_elements(200_000)
+            .trap_on_grow_failure(true)
+            .build();
+        let state = State { limits, messages: 0, last_message: None };
+        let mut store = Store::new(&self.engine, state);
+        store.limiter(|state| &mut state.limits);
+        store.set_hostcall_fuel(self.limits.answer);
+        store.set_fuel(self.limits.start_fuel).map_err(|error| format!("{error:#}"))?;
+        match self.component.instantiate(&mut store) {
+            Ok(instance) => Ok((store, instance)),
+            Err(error) => Err(explain("instantiation", &error, &store, self.limits.start_fuel)),
+        }
+    }
+}
+
+impl State {
+    fn log(&mut self, message: &str) {
+        self.messages += 1;
+        let message = shown(message);
+        if self.messages <= MOST_MESSAGES {
+            tracing::debug!("plugin: {message}");
+        }
+        self.last_message = Some(message);
+    }
+}
+
+/// One interface of an instance, made anew after it has been stopped.
+pub(super) struct Guest<I, G> {
+    host: Arc<Host>,
+    indices: I,
+    load: fn(&I, &mut Store<State>, &Instance) -> wasmtime::Result<G>,
+    instance: Mutex<Option<(Store<State>, G)>>,
+}
+
+/// The positions of an interface's functions within a component.
+pub(super) trait Indices: Sized {
+    /// The functions of an instance.
+    type Guest;
+    /// Finds them, and checks their types.
+    fn load(&self, store: &mut Store<State>, instance: &Instance) -> wasmtime::Result<Self::Guest>;
+}
+
+macro_rules! indices {
+    ($($interface:ident)*) => {
+        $(impl Indices for super::wit::exports::spacewright::plugin::$interface::GuestIndices {
+            type Guest = super::wit::exports::spacewright::plugin::$interface::Guest;
+
+            fn load(
+                &self,
+                store: &mut Store<State>,
+                instance: &Instance,
+            ) -> wasmtime::Result<Self::Guest> {
+                Self::load(self, store, instance)
+            }
+        })*
+    };
+}
+
+indices!(about operator_set hyperspace quantizer latency_source scorer target);
+
+impl<I: Indices> Guest<I, I::Guest> {
+    /// An interface of the component; an error names what does not fit.
+    pub fn new(
+        host: &Arc<Host>,
+        indices: fn(&InstancePre<State>) -> wasmtime::Result<I>,
+    ) -> Result<Self, String> {
+        let indices = indices(&host.component).map_err(|error| shown(&format!("{error:#}")))?;
+        Ok(Self { host: host.clone(), indices, load: I::load, instance: Mutex::new(None) })
+    }
+
+    /// A call that says who the plugin is, within the limits of its start.
+    pub fn start<T>(
+        &self,
+        call: &'static str,
+        ask: impl FnOnce(&mut Store<State>, &I::Guest) -> wasmtime::Result<T>,
+    ) -> Result<T, String> {
+        self.ask(call, self.host.limits.start_fuel, |_, _| Ok(Ok(())), |store, guest| {
+            ask(store, guest).map(Ok)
+        })
+    }
+
+    /// A call whose own errors are passed on.
+    pub fn call<T>(
+        &self,
+        call: &'static str,
+        ask: impl FnOnce(&mut Store<State>, &I::Guest) -> wasmtime::Result<Result<T, String>>,
+    ) -> Result<T, String> {
+        self.ask(call, self.host.limits.call_fuel, |_, _| Ok(Ok(())), ask)
+    }
+
+    /// A call of an instance that `prepare` has been called on.
+    pub fn call_prepared<T>(
+        &self,
+        call: &'static str,
+        prepare: impl FnOnce(&mut Store<State>, &I::Guest) -> wasmtime::Result<Result<(), String>>,
+        ask: impl FnOnce(&mut Store<State>, &I::Guest) -> wasmtime::Result<Result<T, String>>,
+    ) -> Result<T, String> {
+        self.ask(call, self.host.limits.call_fuel, prepare, ask)
+    }
+
+    fn ask<T>(
+        &self,
+        call: &'static str,
+        fuel: u64,
+        prepare: impl FnOnce(&mut Store<State>, &I::Guest) -> wasmtime::Result<Result<(), String>>,
+        ask: impl FnOnce(&mut Store<State>, &I::Guest) -> wasmtime::Result<Result<T, String>>,
+    ) -> Result<T, String> {
+        let mut slot = self.instance.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut store, guest) = match slot.take() {
+            Some(ready) => ready,
+            None => {
+                let (mut store, instance) = self.host.instantiate()?;
+                let guest = (self.load)(&self.indices, &mut store, &instance)
+                    .map_err(|error| shown(&format!("{error:#}")))?;
+                self.run("prepare", fuel, &mut store, |store| prepare(store, &guest))?;
+                (store, guest)
+            }
+        };
+        // An instance that was stopped refuses every further call: it is dropped with the error.
+        let answer = self.run(call, fuel, &mut store, |store| ask(store, &guest));
+        match answer {
+            Ok(answer) => {
+                *slot = Some((store, guest));
+                Ok(answer)
+            }
+            Err(Stopped::Itself(reason)) => {
+                *slot = Some((store, guest));
+                Err(reason)
+            }
+            Err(Stopped::ByHost(reason)) => Err(reason),
+        }
+    }
+
+    fn run<T>(
+        &self,
+        call: &'static str,
+        fuel: u64,
+        store: &mut Store<State>,
+        ask: impl FnOnce(&mut Store<State>) -> wasmtime::Result<Result<T, String>>,
+    ) -> Result<T, Stopped> {
+        store.set_fuel(fuel).map_err(|error| Stopped::ByHost(format!("{error:#}")))?;
+        let start = Instant::now();
+        let answer = ask(store);
+        let used = fuel - store.get_fuel().unwrap_or(0).min(fuel);
+        self.host.meter.count(call, start.elapsed(), used);
+        match answer {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(reason)) => Err(Stopped::Itself(format!("`{call}`: {}", shown(&reason)))),
+            Err(error) => Err(Stopped::ByHost(explain(call, &error, store, fuel))),
+        }
+    }
+}
+
+/// Why a call has no answer.
+enum Stopped {
+    /// The plugin says so.
+    Itself(String),
+    /// It broke off, or was stopped.
+    ByHost(String),
+}
+
+impl From<Stopped> for String {
+    fn from(stopped: Stopped) -> Self {
+        match stopped {
+            Stopped::Itself(reason) | Stopped::ByHost(reason) => reason,
+        }
+    }
+}
+
+fn explain(call: &str, error: &wasmtime::Error, store: &Store<State>, fuel: u64) -> String {
+    let reason = match error.downcast_ref::<Trap>() {
+        Some(Trap::OutOfFuel) => format!("stopped after {fuel} instructions, the most it may use"),
+        Some(Trap::StackOverflow) => "its calls are nested too deeply".into(),
+        Some(Trap::UnreachableCodeReached) => "it panicked".into(),
+        Some(trap) => trap.to_string(),
+        None => shown(&format!("{error:#}")),
+    };
+    match &store.data().last_message {
+        Some(message) => format!("`{call}`: {reason}; the last that it said: {message}"),
+        None => format!("`{call}`: {reason}"),
+    }
+}

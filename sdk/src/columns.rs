@@ -1,0 +1,284 @@
+//! Questions to a latency source as columns, without loss.
+
+use serde::{Deserialize, Serialize};
+use spacewright_core::{
+    graph::{ActivationKind, Conv2d, Graph, Node, Op, Padding, Pool, Shape, ValueId},
+    latency::{LatencyQuery, Position, Precision},
+};
+
+/// Stands for the second input of nodes that have one only.
+pub const NO_VALUE: u32 = u32::MAX;
+
+/// A batch of graphs as columns: see `latency-source` in `wit/plugin.wit` for each of them.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct GraphColumns {
+    pub first_node: Vec<u32>,
+    pub channels: Vec<u32>,
+    pub height: Vec<u32>,
+    pub width: Vec<u32>,
+    pub output: Vec<u32>,
+    pub precision: Vec<u8>,
+    pub position: Vec<u8>,
+    pub names: String,
+    pub operator: Vec<u8>,
+    pub operators: Vec<String>,
+    pub first_input: Vec<u32>,
+    pub second_input: Vec<u32>,
+    pub out_channels: Vec<u32>,
+    pub out_height: Vec<u32>,
+    pub out_width: Vec<u32>,
+    pub macs: Vec<u64>,
+    pub kernel: Vec<u32>,
+    pub stride: Vec<u32>,
+    pub padding: Vec<(u32, u32, u32, u32)>,
+    pub groups: Vec<u32>,
+    pub bias: Vec<bool>,
+    pub parameter: Vec<f64>,
+}
+
+const PRECISIONS: [Precision; 2] = [Precision::Fp32, Precision::Int8];
+const POSITIONS: [Position; 4] =
+    [Position::Whole, Position::First, Position::Inside, Position::Last];
+
+impl GraphColumns {
+    /// The columns of a batch; an error names a graph that is wrong.
+    pub fn of(queries: &[LatencyQuery]) -> Result<Self, String> {
+        let mut columns = Self::default();
+        for query in queries {
+            columns.push(query).map_err(|reason| format!("graph {}: {reason}", query.graph))?;
+        }
+        Ok(columns)
+    }
+
+    fn push(&mut self, query: &LatencyQuery) -> Result<(), String> {
+        let LatencyQuery { graph, precision, position } = query;
+        let shapes = graph.shapes().map_err(|error| error.to_string())?;
+        let macs = graph.macs_per_node().map_err(|error| error.to_string())?;
+        self.first_node.push(self.operator.len() as u32);
+        self.channels.push(graph.input.channels as u32);
+        self.height.push(graph.input.height as u32);
+        self.width.push(graph.input.width as u32);
+        self.output.push(graph.output.0);
+        self.precision.push(index(&PRECISIONS, precision));
+        self.position.push(index(&POSITIONS, position));
+        for ((node, shape), macs) in graph.nodes.iter().zip(&shapes[1..]).zip(macs) {
+            self.out_channels.push(shape.channels as u32);
+            self.out_height.push(shape.height as u32);
+            self.out_width.push(shape.width as u32);
+            self.macs.push(macs);
+            self.push_node(node);
+        }
+        Ok(())
+    }
+
+    fn push_node(&mut self, node: &Node) {
+        self.names.push_str(&node.name);
+        self.names.push('\n');
+        let operator = node.op.kind().name();
+        let known = self.operators.iter().position(|name| name == operator);
+        let known = known.unwrap_or_else(|| {
+            self.operators.push(operator.into());
+            self.operators.len() - 1
+        });
+        self.operator.push(known as u8);
+        self.first_input.push(node.inputs[0].0);
+        self.second_input.push(node.inputs.get(1).map_or(NO_VALUE, |value| value.0));
+        let mut window = (0, 0, Padding::default());
+        let (mut groups, mut bias, mut parameter) = (0, false, 0.0);
+        match &node.op {
+            Op::Conv2d(conv) => {
+                window = (conv.kernel, conv.stride, conv.padding);
+                (groups, bias) = (conv.groups, conv.bias);
+            }
+            Op::AvgPool(pool) | Op::MaxPool(pool) => {
+                window = (pool.kernel, pool.stride, Padding::all(pool.padding));
+            }
+            Op::Linear { bias: has, .. } => bias = *has,
+            Op::BatchNorm { eps } => parameter = *eps,
+            Op::Dropout { rate } => parameter = *rate,
+            Op::Activation { .. } | Op::Add | Op::Mul | Op::GlobalAvgPool => {}
+        }
+        let (kernel, stride, p) = window;
+        self.kernel.push(kernel as u32);
+        self.stride.push(stride as u32);
+        self.padding.push((p.top as u32, p.left as u32, p.bottom as u32, p.right as u32));
+        self.groups.push(groups as u32);
+        self.bias.push(bias);
+        self.parameter.push(parameter);
+    }
+
+    /// The batch that these are the columns of; an error says what they contradict.
+    pub fn queries(&self) -> Result<Vec<LatencyQuery>, String> {
+        let nodes = self.nodes()?;
+        let ends = self.first_node.iter().skip(1).copied().chain([nodes.len() as u32]);
+        let mut queries = Vec::with_capacity(self.first_node.len());
+        for (at, (first, end)) in self.first_node.iter().zip(ends).enumerate() {
+            let nodes = nodes.get(*first as usize..end as usize);
+            let nodes = nodes.ok_or_else(|| format!("graph {at}: no nodes {first} to {end}"))?;
+            let of = |column: &[u32]| column.get(at).map(|value| *value as usize);
+            let (Some(channels), Some(height), Some(width), Some(output)) =
+                (of(&self.channels), of(&self.height), of(&self.width), of(&self.output))
+            else {
+                return Err(format!("graph {at}: columns are too short"));
+            };
+            let input = Shape::new(channels, height, width);
+            let graph = Graph { input, nodes: nodes.to_vec(), output: ValueId(output as u32) };
+            graph.shapes().map_err(|error| format!("graph {at}: {error}"))?;
+            let precision = self.precision.get(at).and_then(|p| PRECISIONS.get(usize::from(*p)));
+            let position = self.position.get(at).and_then(|p| POSITIONS.get(usize::from(*p)));
+            let (Some(&precision), Some(&position)) = (precision, position) else {
+                return Err(format!("graph {at}: no such precision or position"));
+            };
+            queries.push(LatencyQuery { graph, precision, position });
+        }
+        Ok(queries)
+    }
+
+    fn nodes(&self) -> Result<Vec<Node>, String> {
+        let names: Vec<&str> = self.names.lines().collect();
+        let count = self.operator.len();
+        let lengths = [
+            names.len(),
+            self.first_input.len(),
+            self.second_input.len(),
+            self.out_channels.len(),
+            self.kernel.len(),
+            self.stride.len(),
+            self.padding.len(),
+            self.groups.len(),
+            self.bias.len(),
+            self.parameter.len(),
+        ];
+        if lengths.iter().any(|length| *length != count) {
+            return Err(format!("columns of {count} nodes have lengths {lengths:?}"));
+        }
+        let node = |at: usize| {
+            let inputs = [self.first_input[at], self.second_input[at]];
+            let inputs = inputs.into_iter().filter(|value| *value != NO_VALUE).map(ValueId);
+            let op = self.op(at).map_err(|reason| format!("node `{}`: {reason}", names[at]))?;
+            Ok(Node { name: names[at].to_owned(), op, inputs: inputs.collect() })
+        };
+        (0..count).map(node).collect()
+    }
+
+    fn op(&self, at: usize) -> Result<Op, String> {
+        let operator = self.operators.get(usize::from(self.operator[at]));
+        let name = operator.ok_or("its operator is not listed")?.as_str();
+        if let Some(kind) = ActivationKind::ALL.into_iter().find(|kind| kind.name() == name) {
+            return Ok(Op::Activation { kind });
+        }
+        let (top, left, bottom, right) = self.padding[at];
+        let [top, left, bottom, right] = [top, left, bottom, right].map(|side| side as usize);
+        let (kernel, stride) = (self.kernel[at] as usize, self.stride[at] as usize);
+        let pool = Pool { kernel, stride, padding: top };
+        let out = self.out_channels[at] as usize;
+        let bias = self.bias[at];
+        Ok(match name {
+            "conv2d" => Op::Conv2d(Conv2d {
+                out_channels: out,
+                kernel,
+                stride,
+                padding: Padding { top, left, bottom, right },
+                groups: self.groups[at] as usize,
+                bias,
+            }),
+            "linear" => Op::Linear { out_features: out, bias },
+            "batch_norm" => Op::BatchNorm { eps: self.parameter[at] },
+            "add" => Op::Add,
+            "mul" => Op::Mul,
+            "avg_pool" => Op::AvgPool(pool),
+            "max_pool" => Op::MaxPool(pool),
+            "global_avg_pool" => Op::GlobalAvgPool,
+            "dropout" => Op::Dropout { rate: self.parameter[at] },
+            _ => return Err(format!("unknown operator `{name}`")),
+        })
+    }
+}
+
+fn index<T: PartialEq>(all: &[T], one: &T) -> u8 {
+    all.iter().position(|item| item == one).unwrap_or_default() as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use spacewright_core::graph::{ConvSpec, GraphBuilder};
+
+    use super::*;
+
+    fn every_operator() -> Graph {
+        let mut b = GraphBuilder::new(Shape::square(4, 8));
+        let mut x = b.conv_bn("c", b.input(), ConvSpec::new(8, 5).stride(2).bias());
+        for kind in ActivationKind::ALL {
+            x = b.act(kind.name(), x, kind);
+        }
+        let pool = Pool { kernel: 3, stride: 1, padding: 1 };
+        x = b.node("max", Op::MaxPool(pool), &[x]);
+        x = b.node("avg", Op::AvgPool(pool), &[x]);
+        let gate = b.global_avg_pool("gap", x);
+        x = b.mul("gate", x, gate);
+        x = b.add("twice", x, x);
+        x = b.node("drop", Op::Dropout { rate: 0.2 }, &[x]);
+        x = b.linear("fc", x, 10);
+        b.finish(x)
+    }
+
+    fn round_trip(queries: &[LatencyQuery]) {
+        assert_eq!(GraphColumns::of(queries).unwrap().queries().unwrap(), queries);
+    }
+
+    #[test]
+    fn every_operator_precision_and_position_survives() {
+        let graphs = [every_operator(), Graph::identity(Shape::square(3, 5))];
+        let queries: Vec<LatencyQuery> = graphs
+            .into_iter()
+            .flat_map(|graph| {
+                PRECISIONS.iter().flat_map(move |&precision| {
+                    let graph = graph.clone();
+                    POSITIONS.iter().map(move |&position| LatencyQuery {
+                        graph: graph.clone(),
+                        precision,
+                        position,
+                    })
+                })
+            })
+            .collect();
+        round_trip(&queries);
+        round_trip(&[]);
+    }
+
+    #[test]
+    fn contradictions_are_named() {
+        let query = LatencyQuery {
+            graph: every_operator(),
+            precision: Precision::Int8,
+            position: Position::Whole,
+        };
+        let columns = GraphColumns::of(&[query]).unwrap();
+        let error = |spoil: fn(&mut GraphColumns)| {
+            let mut columns = columns.clone();
+            spoil(&mut columns);
+            columns.queries().unwrap_err()
+        };
+        assert_eq!(error(|c| c.operators[0] = "conv3d".into()), "node `c`: unknown operator `conv3d`");
+        assert_eq!(error(|c| c.first_node[0] = 1000), "graph 0: no nodes 1000 to 16");
+        assert_eq!(error(|c| c.precision[0] = 7), "graph 0: no such precision or position");
+        assert!(error(|c| c.names.push_str("more\n")).starts_with("columns of 16 nodes"));
+    }
+
+    proptest! {
+        #[test]
+        fn chains_of_convolutions_survive(
+            layers in prop::collection::vec((1usize..9, 0usize..3, 1usize..3), 1..8)
+        ) {
+            let mut b = GraphBuilder::new(Shape::square(2, 33));
+            let mut x = b.input();
+            for (i, (out, half, stride)) in layers.into_iter().enumerate() {
+                x = b.conv(&format!("c{i}"), x, ConvSpec::new(out, 2 * half + 1).stride(stride));
+            }
+            let graph = b.finish(x);
+            round_trip(&[LatencyQuery { graph, precision: Precision::Int8, position: Position::Inside }]);
+        }
+    }
+}

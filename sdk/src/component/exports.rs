@@ -1,0 +1,223 @@
+//! The exports of a component, in terms of [`Plugin`].
+
+use std::{
+    cell::RefCell,
+    marker::PhantomData,
+    sync::{Once, OnceLock},
+};
+
+use spacewright_core::{
+    latency::LatencySource,
+    operators::OperatorSet,
+    quant::Quantizer,
+    score::{PreparedScorer, Scorer},
+    target::Target,
+};
+
+use crate::{Plugin, same_lengths, text::item_of};
+
+/// A type that knows the plugin of its crate.
+pub trait Provide {
+    /// Makes the plugin; called once.
+    fn make() -> Plugin;
+}
+
+/// The exports of the plugin that `P` provides.
+pub struct Exported<P>(PhantomData<P>);
+
+static PLUGIN: OnceLock<Plugin> = OnceLock::new();
+
+fn plugin<P: Provide>() -> &'static Plugin {
+    static HOOK: Once = Once::new();
+    // The host sees of a panic only that the code stopped.
+    HOOK.call_once(|| std::panic::set_hook(Box::new(|panic| log(&panic.to_string()))));
+    PLUGIN.get_or_init(P::make)
+}
+
+/// Says something to the author of the plugin; shown by the program with `--verbose`.
+pub fn log(message: &str) {
+    wit::spacewright::plugin::host::log(message);
+}
+
+fn offered<T: ?Sized>(item: &'static Option<std::sync::Arc<T>>) -> &'static T {
+    item.as_deref().expect("the plugin does not offer the kind that it exports")
+}
+
+/// Types and exports, generated from `wit/plugin.wit`.
+#[allow(missing_docs, unsafe_code, dead_code, clippy::all)]
+pub mod wit {
+    wit_bindgen::generate!({ path: "wit", world: "everything", pub_export_macro: true });
+}
+
+#[allow(dead_code)]
+mod convert {
+    crate::conversions!(
+        crate::component::wit::exports::spacewright::plugin,
+        about operator_set quantizer latency_source scorer target
+    );
+}
+
+use wit::exports::spacewright::plugin as exported;
+
+impl<P: Provide> exported::about::Guest for Exported<P> {
+    fn describe() -> exported::about::Plugin {
+        convert::about::to_wit(&plugin::<P>().about)
+    }
+}
+
+fn set<P: Provide>() -> &'static dyn OperatorSet {
+    offered(&plugin::<P>().operator_set)
+}
+
+impl<P: Provide> exported::operator_set::Guest
+    for Exported<P>
+{
+    fn name() -> String {
+        set::<P>().name().into()
+    }
+
+    fn block_types() -> Vec<exported::operator_set::BlockType>
+    {
+        let types = set::<P>().block_types();
+        types.iter().map(convert::operator_set::block_type_to_wit).collect()
+    }
+
+    fn graphs(
+        requests: Vec<exported::operator_set::BlockRequest>,
+    ) -> Result<Vec<String>, String> {
+        use convert::operator_set::{graph_to_wit, request_from_wit};
+        let requests =
+            requests.into_iter().map(request_from_wit).collect::<Result<Vec<_>, String>>()?;
+        let graphs = set::<P>().graphs(&requests).map_err(|error| error.to_string())?;
+        Ok(graphs.iter().map(graph_to_wit).collect())
+    }
+}
+
+impl<P: Provide> exported::hyperspace::Guest for Exported<P> {
+    fn hyperspaces() -> Vec<String> {
+        plugin::<P>().hyperspaces.clone()
+    }
+}
+
+fn quantizer<P: Provide>() -> &'static dyn Quantizer {
+    offered(&plugin::<P>().quantizer)
+}
+
+impl<P: Provide> exported::quantizer::Guest for Exported<P> {
+    fn name() -> String {
+        quantizer::<P>().name().into()
+    }
+
+    fn learnable() -> bool {
+        quantizer::<P>().learnable()
+    }
+
+    fn activations(
+        statistics: exported::quantizer::Statistics,
+        ranges: exported::quantizer::Ranges,
+    ) -> Result<exported::quantizer::Affine, String> {
+        use convert::quantizer as convert;
+        let statistics = convert::statistics_from_wit(statistics)?;
+        let ranges = convert::ranges_from_wit(ranges)?;
+        same_lengths("items", &[statistics.len(), ranges.len()])?;
+        let items: Vec<_> = statistics.into_iter().zip(ranges).collect();
+        let answers = quantizer::<P>().activations(&items).map_err(|error| error.to_string())?;
+        Ok(convert::affine_to_wit(&answers))
+    }
+
+    fn weights(
+        statistics: exported::quantizer::Statistics,
+        integers: String,
+    ) -> Result<Vec<f32>, String> {
+        let channels = convert::quantizer::statistics_from_wit(statistics)?;
+        let range = item_of("integers", &integers)?;
+        quantizer::<P>().weights(&channels, range).map_err(|error| error.to_string())
+    }
+}
+
+/// The latency source that the plugin offers, or that of its target.
+fn with_source<P: Provide, T>(
+    use_it: impl FnOnce(&dyn LatencySource) -> Result<T, String>,
+) -> Result<T, String> {
+    let plugin = plugin::<P>();
+    match (&plugin.latency_source, &plugin.target) {
+        (Some(source), _) => use_it(source.as_ref()),
+        (None, Some(target)) => {
+            let source = target.latency_source().map_err(|error| error.to_string())?;
+            use_it(source.as_ref())
+        }
+        (None, None) => Err("the plugin offers no latency source".into()),
+    }
+}
+
+impl<P: Provide> exported::latency_source::Guest for Exported<P> {
+    fn name() -> String {
+        with_source::<P, _>(|source| Ok(source.name().to_owned())).unwrap_or_default()
+    }
+
+    fn fingerprint() -> String {
+        with_source::<P, _>(|source| Ok(source.fingerprint())).unwrap_or_default()
+    }
+
+    fn latencies_of(
+        graphs: exported::latency_source::Graphs,
+    ) -> Result<exported::latency_source::Latencies, String> {
+        use convert::latency_source as convert;
+        let queries = convert::graphs_from_wit(graphs)?;
+        let latencies = with_source::<P, _>(|source| {
+            source.latencies(&queries).map_err(|error| error.to_string())
+        })?;
+        Ok(convert::latencies_to_wit(&latencies))
+    }
+}
+
+fn scorer<P: Provide>() -> &'static dyn Scorer {
+    offered(&plugin::<P>().scorer)
+}
+
+struct Prepared {
+    scorer: Box<dyn PreparedScorer>,
+    hyperspace: String,
+}
+
+thread_local! {
+    static PREPARED: RefCell<Option<Prepared>> = const { RefCell::new(None) };
+}
+
+impl<P: Provide> exported::scorer::Guest for Exported<P> {
+    fn name() -> String {
+        scorer::<P>().name().into()
+    }
+
+    fn prepare(
+        problem: exported::scorer::Problem,
+        options: String,
+    ) -> Result<(), String> {
+        let problem = convert::scorer::problem_from_wit(problem)?;
+        let options = crate::serde_json::from_str(&options).map_err(|error| error.to_string())?;
+        let hyperspace = problem.hyperspace.name.clone();
+        let scorer = scorer::<P>().prepare(problem, &options).map_err(|error| error.to_string())?;
+        PREPARED.set(Some(Prepared { scorer, hyperspace }));
+        Ok(())
+    }
+
+    fn score(
+        spaces: exported::scorer::Spaces,
+        seed: u64,
+    ) -> Result<exported::scorer::Scores, String> {
+        use convert::scorer::{scores_to_wit, spaces_from_wit};
+        PREPARED.with_borrow(|prepared| {
+            let prepared = prepared.as_ref().ok_or("`score` before `prepare`")?;
+            let spaces = spaces_from_wit(spaces, &prepared.hyperspace)?;
+            let scores = prepared.scorer.score(&spaces, seed).map_err(|error| error.to_string())?;
+            Ok(scores_to_wit(&scores))
+        })
+    }
+}
+
+impl<P: Provide> exported::target::Guest for Exported<P> {
+    fn describe() -> exported::target::Description {
+        let target: &dyn Target = offered(&plugin::<P>().target);
+        convert::target::to_wit(&target.description())
+    }
+}

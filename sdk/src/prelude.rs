@@ -1,0 +1,16 @@
+//! What most plugins use.
+
+pub use std::sync::Arc;
+
+pub use spacewright_core::{
+    graph::{ActivationKind, ConvSpec, Graph, GraphBuilder, Op, OpKind, Shape},
+    latency::{Latency, LatencyError, LatencyQuery, LatencySource, Position, Precision},
+    operators::{BlockConfig, BlockRequest, BlockType, OperatorError, OperatorSet},
+    quality::{Cell, Composition, FixedLatency, ScoreColumns},
+    quant::{ActivationRange, Quantizer, QuantizerError, Scheme, TensorStats, WeightRange},
+    score::{ConstraintScore, PreparedScorer, ScoreError, ScoreProblem, Scorer, SpaceScore},
+    space::{Hyperspace, Space},
+    target::{LatencyKind, Target, TargetDescription, TargetError},
+};
+
+pub use crate::{Plugin, about, export};
