@@ -1,4 +1,4 @@
-//! What is built in, found by name, and hyperspaces from files.
+//! What is built in or installed, found by name, and hyperspaces from files.
 
 use std::path::Path;
 
@@ -6,18 +6,33 @@ use spacewright_core::{
     operators::Operators,
     space::{Hyperspace, Space},
 };
-use spacewright_engine::{Registry, hyperspace};
+use spacewright_engine::{
+    Registry, default_home, hyperspace,
+    plugins::{Limits, PluginStore},
+};
 
 use crate::render::Failure;
 
+/// Everything that is built in, and all installed plugins.
+pub fn registry() -> Result<Registry, Failure> {
+    let mut registry = Registry::built_in()?;
+    plugins().add_to(&mut registry)?;
+    Ok(registry)
+}
+
+/// The installed plugins of this user.
+pub fn plugins() -> PluginStore {
+    PluginStore::new(&default_home(), Limits::default())
+}
+
 /// All block types.
 pub fn operators() -> Result<Operators, Failure> {
-    Ok(Registry::built_in()?.operators())
+    Ok(registry()?.operators())
 }
 
 /// A hyperspace by built-in name or by path of a TOML file, validated.
 pub fn hyperspace(name_or_path: &str) -> Result<Hyperspace, Failure> {
-    let registry = Registry::built_in()?;
+    let registry = registry()?;
     let path = Path::new(name_or_path);
     if registry.hyperspaces.contains_key(name_or_path) || !path.exists() {
         return Ok(registry.hyperspace(name_or_path)?);

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde_json::Value;
 use spacewright_core::quality::Composition;
+use spacewright_sdk::Kind;
 
 /// Designs INT8 neural networks that are really fast on the hardware at hand.
 #[derive(Debug, Parser)]
@@ -61,6 +63,9 @@ pub enum Command {
     /// Pieces of hardware with their runtimes.
     #[command(subcommand)]
     Target(TargetCommand),
+    /// Extensions: new operators, scores, targets.
+    #[command(subcommand)]
+    Plugin(PluginCommand),
     /// Candidate spaces: count, show, draw, score, search.
     #[command(subcommand)]
     Space(SpaceCommand),
@@ -70,6 +75,75 @@ pub enum Command {
     /// Quality tables.
     #[command(subcommand)]
     Table(TableCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PluginCommand {
+    /// Write a crate with one function to fill in, a test and a README.
+    New(PluginNewArgs),
+    /// Build a plugin's crate into one file that can be installed.
+    Build {
+        /// Folder of the plugin.
+        #[arg(default_value = ".")]
+        folder: PathBuf,
+    },
+    /// Ask a plugin everything that the program will ask, and judge the answers.
+    Check {
+        /// The plugin's file, or the name of an installed plugin.
+        plugin: String,
+    },
+    /// Put a plugin where every command finds it.
+    Install {
+        /// The plugin's file.
+        file: PathBuf,
+    },
+    /// The installed plugins.
+    List,
+    /// What a plugin is, what it offers, and what its calls cost.
+    Inspect {
+        /// The plugin's file, or the name of an installed plugin.
+        plugin: String,
+    },
+    /// Look for what is wrong with the installed plugins and with the tools that build them.
+    Doctor,
+    /// Take an installed plugin away.
+    Remove {
+        /// Its name.
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct PluginNewArgs {
+    /// What the plugin offers: operator-set, hyperspace, quantizer, latency-source, scorer or
+    /// target.
+    #[arg(long)]
+    pub kind: Kind,
+    /// How it comes into the program.
+    #[arg(long, value_enum, default_value_t = CarrierArg::Wasm)]
+    pub carrier: CarrierArg,
+    /// What it is written in.
+    #[arg(long, value_enum, default_value_t = LanguageArg::Rust)]
+    pub language: LanguageArg,
+    /// Letters, digits, `-` and `_`.
+    pub name: String,
+    /// Folder to make; that of the name where not given.
+    #[arg(long, value_name = "DIR")]
+    pub path: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CarrierArg {
+    /// A WebAssembly component: runs anywhere, within limits.
+    Wasm,
+    /// A native library: runs with the user's full rights.
+    Native,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LanguageArg {
+    Rust,
+    C,
 }
 
 #[derive(Debug, Subcommand)]
@@ -152,6 +226,16 @@ pub struct ScoringArgs {
     /// Subnets drawn per space and limit.
     #[arg(long, default_value_t = 100_000)]
     pub draws: usize,
+    /// What scores spaces; `--score` and `--draws` are for `q-t`.
+    #[arg(long, default_value = "q-t")]
+    pub scorer: String,
+    /// The scorer's options as JSON, such as `{"draws": 20000}`.
+    #[arg(long, value_parser = json_value)]
+    pub options: Option<Value>,
+}
+
+fn json_value(text: &str) -> Result<Value, serde_json::Error> {
+    serde_json::from_str(text)
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

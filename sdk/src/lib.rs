@@ -52,7 +52,6 @@ pub use inventory;
 pub use kind::Kind;
 pub use plugin::{About, INTERFACE, Plugin, WIT};
 pub use registry::{Item, Registration, registrations};
-#[doc(hidden)]
 pub use serde_json;
 pub use spacewright_core as core;
 

@@ -2,8 +2,9 @@
 
 pub use std::sync::Arc;
 
+pub use serde_json::Value;
 pub use spacewright_core::{
-    graph::{ActivationKind, ConvSpec, Graph, GraphBuilder, Op, OpKind, Shape},
+    graph::{ActivationKind, ConvSpec, Graph, GraphBuilder, GraphError, Op, OpKind, Shape},
     latency::{Latency, LatencyError, LatencyQuery, LatencySource, Position, Precision},
     operators::{BlockConfig, BlockRequest, BlockType, OperatorError, OperatorSet},
     quality::{Cell, Composition, FixedLatency, ScoreColumns},

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use spacewright_core::{
-    latency::LatencySource, method::Method, operators::OperatorSet, quant::Quantizer, score::Scorer, search::Strategy,
-    target::Target, train::Trainer,
+    latency::LatencySource, method::Method, operators::OperatorSet, quant::Quantizer,
+    score::Scorer, search::Strategy, target::Target, train::Trainer,
 };
 
 /// What a built-in plugin offers, made on demand.

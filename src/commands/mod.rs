@@ -1,5 +1,6 @@
 //! What is meant: one function per command, from arguments to [`Output`].
 
+mod plugin;
 mod run;
 mod scoring;
 mod space;
@@ -33,6 +34,7 @@ pub fn run(cli: &Cli) -> Result<Output, Failure> {
         Command::Report(args) => run::step("report", args, &cli.global),
         Command::Study(command) => study::run(command, &cli.global),
         Command::Target(command) => target::run(command),
+        Command::Plugin(command) => plugin::run(command),
         Command::Space(command) => {
             space::run(command, cli.global.seed.unwrap_or(0), cli.global.quiet)
         }

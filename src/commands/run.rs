@@ -9,9 +9,10 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use spacewright_engine::{Engine, EngineOptions, Inputs, Overrides, Registry, Study};
+use spacewright_engine::{Engine, EngineOptions, Inputs, Overrides, Study};
 
 use crate::{
+    catalog,
     cli::{Global, StepArgs, StudyArgs},
     progress,
     render::{Failure, Output},
@@ -20,7 +21,7 @@ use crate::{
 
 /// Puts a study together.
 pub fn open(args: &StudyArgs, global: &Global) -> Result<Engine, Failure> {
-    let registry = Registry::built_in()?;
+    let registry = catalog::registry()?;
     let overrides = Overrides { seed: global.seed, target: args.target.clone() };
     let study = Study::read(&args.study, &registry, &overrides)?;
     let mut options = EngineOptions {

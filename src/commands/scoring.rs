@@ -8,15 +8,18 @@ use spacewright_core::{
     score::{PreparedScorer, ScoreProblem},
     space::Hyperspace,
 };
-use spacewright_engine::Registry;
 use spacewright_spaceevo::published::{PUBLISHED, PublishedError, read_tables};
 
 use crate::{
+    catalog,
     cli::{ScoreMode, ScoringArgs},
     render::Failure,
 };
 
-/// Reads the tables of these cells and prepares the Q-T scorer.
+/// The scorer that the flags for drawing subnets are for.
+const QT: &str = "q-t";
+
+/// Reads the tables of these cells and prepares the scorer.
 pub fn prepare(
     args: &ScoringArgs,
     hyperspace: &Hyperspace,
@@ -39,9 +42,15 @@ pub fn prepare(
         constraints_ms: args.constraints.clone(),
         composition: args.composition.into(),
     };
-    let mode = match args.score {
-        ScoreMode::MonteCarlo => "monte-carlo",
+    let options = match (&args.options, args.scorer.as_str()) {
+        (Some(options), _) => options.clone(),
+        (None, QT) => {
+            let mode = match args.score {
+                ScoreMode::MonteCarlo => "monte-carlo",
+            };
+            json!({ "mode": mode, "draws": args.draws })
+        }
+        (None, _) => json!({}),
     };
-    let options = json!({ "mode": mode, "draws": args.draws });
-    Registry::built_in()?.scorer("q-t")?.prepare(problem, &options).map_err(Failure::input)
+    catalog::registry()?.scorer(&args.scorer)?.prepare(problem, &options).map_err(Failure::input)
 }

@@ -4,9 +4,10 @@ use std::fmt::Write;
 
 use serde_json::json;
 use spacewright_core::method::SettingsSection;
-use spacewright_engine::{Registry, StepState, engine_sections, list_runs};
+use spacewright_engine::{StepState, engine_sections, list_runs};
 
 use crate::{
+    catalog,
     cli::{Global, StudyCommand},
     commands::run::open,
     progress::duration,
@@ -61,7 +62,7 @@ pub fn run(command: &StudyCommand, global: &Global) -> Result<Output, Failure> {
 /// The engine's sections, then those of all methods.
 fn sections() -> Result<Vec<SettingsSection>, Failure> {
     let mut sections = engine_sections();
-    for method in Registry::built_in()?.methods.values() {
+    for method in catalog::registry()?.methods.values() {
         sections.extend(method.sections());
     }
     Ok(sections)

@@ -2,15 +2,15 @@
 
 use serde_json::json;
 use spacewright_core::target::LatencyKind;
-use spacewright_engine::Registry;
 
 use crate::{
+    catalog,
     cli::TargetCommand,
     render::{Failure, Output, Table},
 };
 
 pub fn run(command: &TargetCommand) -> Result<Output, Failure> {
-    let registry = Registry::built_in()?;
+    let registry = catalog::registry()?;
     match command {
         TargetCommand::List => {
             let descriptions: Vec<_> = registry.targets.values().map(|t| t.description()).collect();

@@ -227,10 +227,7 @@ impl Registry {
     }
 
     fn add_quantizer_of(&mut self, origin: &Origin, quantizer: Arc<dyn Quantizer>) {
-        self.add_quantizer(
-            quantizer.name().to_owned(),
-            CheckedQuantizer::new(origin, quantizer),
-        );
+        self.add_quantizer(quantizer.name().to_owned(), CheckedQuantizer::new(origin, quantizer));
     }
 
     fn add_source_of(&mut self, origin: &Origin, source: Arc<dyn LatencySource>) {

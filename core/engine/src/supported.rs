@@ -55,8 +55,9 @@ fn blocks(hyperspace: &Hyperspace) -> Vec<Block<'_>> {
         let config = BlockConfig(candidate.choices.iter().map(largest).collect());
         (candidate.block.as_str(), candidate.activation, config)
     });
-    let head = hyperspace.head.iter().map(|head| {
-        (head.block.as_str(), head.activation, BlockConfig(head.config.clone()))
-    });
+    let head = hyperspace
+        .head
+        .iter()
+        .map(|head| (head.block.as_str(), head.activation, BlockConfig(head.config.clone())));
     elastic.chain(head).collect()
 }

@@ -177,9 +177,10 @@ impl LatencySource for OrtLatency {
     fn latencies(&self, queries: &[LatencyQuery]) -> Result<Vec<Latency>, LatencyError> {
         let mut latencies = Vec::with_capacity(queries.len());
         for queries in queries.chunks(TOGETHER) {
-            latencies.extend(self.measure(queries).map_err(|(index, reason)| {
-                LatencyError::of(&queries[index], reason)
-            })?);
+            latencies.extend(
+                self.measure(queries)
+                    .map_err(|(index, reason)| LatencyError::of(&queries[index], reason))?,
+            );
         }
         Ok(latencies)
     }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use spacewright_core::quant::{ActivationRange, Quantizer, QuantizerError, TensorStats, WeightRange};
+use spacewright_core::quant::{
+    ActivationRange, Quantizer, QuantizerError, TensorStats, WeightRange,
+};
 
 /// Learned step sizes (LSQ+, arXiv 2004.09576): per output channel weights start at three standard
 /// deviations over the largest integer (section 4 there; the deviation is taken from the mean
@@ -24,11 +26,18 @@ impl Quantizer for LsqPlus {
         true
     }
 
-    fn activations(&self, items: &[(TensorStats, ActivationRange)]) -> Result<Vec<(f32, f32)>, QuantizerError> {
+    fn activations(
+        &self,
+        items: &[(TensorStats, ActivationRange)],
+    ) -> Result<Vec<(f32, f32)>, QuantizerError> {
         Ok(items.iter().map(|(stats, range)| observed_range(stats, *range)).collect())
     }
 
-    fn weights(&self, channels: &[TensorStats], range: WeightRange) -> Result<Vec<f32>, QuantizerError> {
+    fn weights(
+        &self,
+        channels: &[TensorStats],
+        range: WeightRange,
+    ) -> Result<Vec<f32>, QuantizerError> {
         let deviation = |stats: &TensorStats| stats.mean_abs * (std::f32::consts::PI / 2.0).sqrt();
         let reach = |stats: &TensorStats| largest(stats).min(3.0 * deviation(stats));
         Ok(channels.iter().map(|stats| reach(stats) / range.max() as f32).collect())
@@ -44,11 +53,18 @@ impl Quantizer for MinMax {
         false
     }
 
-    fn activations(&self, items: &[(TensorStats, ActivationRange)]) -> Result<Vec<(f32, f32)>, QuantizerError> {
+    fn activations(
+        &self,
+        items: &[(TensorStats, ActivationRange)],
+    ) -> Result<Vec<(f32, f32)>, QuantizerError> {
         Ok(items.iter().map(|(stats, range)| observed_range(stats, *range)).collect())
     }
 
-    fn weights(&self, channels: &[TensorStats], range: WeightRange) -> Result<Vec<f32>, QuantizerError> {
+    fn weights(
+        &self,
+        channels: &[TensorStats],
+        range: WeightRange,
+    ) -> Result<Vec<f32>, QuantizerError> {
         Ok(channels.iter().map(|stats| largest(stats) / range.max() as f32).collect())
     }
 }
@@ -80,7 +96,8 @@ mod tests {
     fn ranges_hold_zero_and_respect_the_operator() {
         let relu6 = ActivationRange { non_negative: true, max: Some(6.0) };
         let wide = TensorStats { max: 9.0, ..STATS };
-        let answers = MinMax.activations(&[(STATS, ActivationRange::default()), (wide, relu6)]).unwrap();
+        let answers =
+            MinMax.activations(&[(STATS, ActivationRange::default()), (wide, relu6)]).unwrap();
         assert_eq!(answers, [(5.1 / 255.0, -1.0), (6.0 / 255.0, 0.0)]);
     }
 

@@ -69,22 +69,17 @@ fn set<P: Provide>() -> &'static dyn OperatorSet {
     offered(&plugin::<P>().operator_set)
 }
 
-impl<P: Provide> exported::operator_set::Guest
-    for Exported<P>
-{
+impl<P: Provide> exported::operator_set::Guest for Exported<P> {
     fn name() -> String {
         set::<P>().name().into()
     }
 
-    fn block_types() -> Vec<exported::operator_set::BlockType>
-    {
+    fn block_types() -> Vec<exported::operator_set::BlockType> {
         let types = set::<P>().block_types();
         types.iter().map(convert::operator_set::block_type_to_wit).collect()
     }
 
-    fn graphs(
-        requests: Vec<exported::operator_set::BlockRequest>,
-    ) -> Result<Vec<String>, String> {
+    fn graphs(requests: Vec<exported::operator_set::BlockRequest>) -> Result<Vec<String>, String> {
         use convert::operator_set::{graph_to_wit, request_from_wit};
         let requests =
             requests.into_iter().map(request_from_wit).collect::<Result<Vec<_>, String>>()?;
@@ -189,10 +184,7 @@ impl<P: Provide> exported::scorer::Guest for Exported<P> {
         scorer::<P>().name().into()
     }
 
-    fn prepare(
-        problem: exported::scorer::Problem,
-        options: String,
-    ) -> Result<(), String> {
+    fn prepare(problem: exported::scorer::Problem, options: String) -> Result<(), String> {
         let problem = convert::scorer::problem_from_wit(problem)?;
         let options = crate::serde_json::from_str(&options).map_err(|error| error.to_string())?;
         let hyperspace = problem.hyperspace.name.clone();

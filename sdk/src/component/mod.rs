@@ -1,9 +1,9 @@
 //! Plugins as WebAssembly components: what [`export!`](crate::export) makes of a plugin when it
 //! is compiled for `wasm32-unknown-unknown`.
 
+mod convert;
 #[cfg(target_arch = "wasm32")]
 mod exports;
-mod convert;
 
 #[cfg(target_arch = "wasm32")]
 pub use exports::*;

@@ -5,7 +5,6 @@ use std::time::Instant;
 use serde::Serialize;
 use serde_json::Value;
 use spacewright_core::search::{ScoredSpace, SearchBudget};
-use spacewright_engine::Registry;
 use spacewright_spaceevo::published::all_cells;
 
 use crate::{
@@ -33,7 +32,7 @@ struct TopSpace {
 
 pub fn search(args: &SpaceSearchArgs, seed: u64, quiet: bool) -> Result<Output, Failure> {
     let hyperspace = catalog::hyperspace(&args.hyperspace)?;
-    let strategy = Registry::built_in()?.strategy(&args.strategy)?;
+    let strategy = catalog::registry()?.strategy(&args.strategy)?;
     let scorer = scoring::prepare(&args.scoring, &hyperspace, &all_cells(&hyperspace))?;
     let budget = SearchBudget { evaluations: args.evaluations, seed };
     let bar = progress::bar(args.evaluations, quiet);

@@ -51,8 +51,7 @@ fn fits(request: &BlockRequest, graph: &Graph) -> Result<(), String> {
     }
     let shapes = graph.shapes().map_err(|error| error.to_string())?;
     let huge = |size: usize| size > LARGEST_SIZE;
-    if let Some(shape) =
-        shapes.iter().find(|s| huge(s.channels) || huge(s.height) || huge(s.width))
+    if let Some(shape) = shapes.iter().find(|s| huge(s.channels) || huge(s.height) || huge(s.width))
     {
         return Err(format!("a value of {shape}; sizes are at most {LARGEST_SIZE}"));
     }

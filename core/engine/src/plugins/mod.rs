@@ -19,6 +19,8 @@ use spacewright_sdk::Plugin;
 
 pub use meter::{CallCost, Meter};
 pub use store::{Installed, PluginStore};
+#[cfg(feature = "wasm-plugins")]
+pub use wasm::componentize;
 
 use crate::{
     error::{AtPath, EngineError, ErrorKind, Result},
@@ -118,13 +120,8 @@ struct File<'a> {
 
 /// The carrier that a file's first bytes show.
 pub fn carrier_of(bytes: &[u8]) -> Option<Carrier> {
-    const NATIVE: [&[u8]; 5] = [
-        b"\x7fELF",
-        b"MZ",
-        b"\xcf\xfa\xed\xfe",
-        b"\xca\xfe\xba\xbe",
-        b"\xfe\xed\xfa\xcf",
-    ];
+    const NATIVE: [&[u8]; 5] =
+        [b"\x7fELF", b"MZ", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"\xfe\xed\xfa\xcf"];
     let starts = |magic: &[u8]| bytes.starts_with(magic);
     if starts(b"\0asm") {
         Some(Carrier::Wasm)

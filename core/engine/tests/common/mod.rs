@@ -296,7 +296,6 @@ impl Target for FakeTarget {
     fn latency_source(&self) -> Result<Arc<dyn LatencySource>, TargetError> {
         Ok(Arc::new(FakeSource(self.0.clone())))
     }
-
 }
 
 pub struct FakeSource(pub Arc<Controls>);

@@ -174,9 +174,8 @@ fn read_cell(
     let mut groups: Vec<Vec<Row>> = vec![Vec::new(); resolutions.len() * widths.len()];
     for at in 0..rows {
         let place = |what: &str, value: u32, known: &[usize]| {
-            index_of(known, value as usize).ok_or_else(|| {
-                format!("row {}: {what} {value} is not of the hyperspace", at + 1)
-            })
+            index_of(known, value as usize)
+                .ok_or_else(|| format!("row {}: {what} {value} is not of the hyperspace", at + 1))
         };
         let resolution = place("resolution", columns.resolution[at], resolutions)?;
         let input = place("input width", columns.input_width[at], widths)?;

@@ -46,7 +46,9 @@ fn compile_anew(engine: &Engine, bytes: &[u8]) -> Result<Component, String> {
     Component::new(engine, bytes).map_err(|error| {
         let reason = super::shown(&format!("{error:#}"));
         match is_module(bytes) {
-            true => "a WebAssembly module, no component: `spacewright plugin build` makes one".into(),
+            true => {
+                "a WebAssembly module, no component: `spacewright plugin build` makes one".into()
+            }
             false => reason,
         }
     })

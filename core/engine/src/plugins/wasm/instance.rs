@@ -12,7 +12,7 @@ use wasmtime::{
 
 use super::{super::Limits, HOST, Meter, shown};
 
-/// Messages that one instance may log; the rest is dropped.
+/// Messages that one call may log.
 const MOST_MESSAGES: usize = 100;
 
 /// What an instance may reach.
@@ -40,8 +40,7 @@ impl Host {
         let mut linker: Linker<State> = Linker::new(&engine);
         let version = spacewright_sdk::INTERFACE;
         let log = |mut store: wasmtime::StoreContextMut<'_, State>, (message,): (String,)| {
-            store.data_mut().log(&message);
-            Ok(())
+            store.data_mut().log(&message)
         };
         linker
             .instance(&format!("{HOST}@{version}"))
@@ -68,19 +67,25 @@ impl Host {
         store.set_fuel(self.limits.start_fuel).map_err(|error| format!("{error:#}"))?;
         match self.component.instantiate(&mut store) {
             Ok(instance) => Ok((store, instance)),
-            Err(error) => Err(explain("instantiation", &error, &store, self.limits.start_fuel)),
+            Err(error) => {
+                Err(explain("instantiation", &error, &store, &self.limits, self.limits.start_fuel))
+            }
         }
     }
 }
 
 impl State {
-    fn log(&mut self, message: &str) {
+    /// Shows a message; an error stops a plugin that says too much, as the work of showing it
+    /// costs no instructions of its own.
+    fn log(&mut self, message: &str) -> wasmtime::Result<()> {
         self.messages += 1;
-        let message = shown(message);
-        if self.messages <= MOST_MESSAGES {
-            tracing::debug!("plugin: {message}");
+        if self.messages > MOST_MESSAGES {
+            wasmtime::bail!("it logs more than {MOST_MESSAGES} messages in one call");
         }
+        let message = shown(message);
+        tracing::debug!("plugin: {message}");
         self.last_message = Some(message);
+        Ok(())
     }
 }
 
@@ -134,9 +139,12 @@ impl<I: Indices> Guest<I, I::Guest> {
         call: &'static str,
         ask: impl FnOnce(&mut Store<State>, &I::Guest) -> wasmtime::Result<T>,
     ) -> Result<T, String> {
-        self.ask(call, self.host.limits.start_fuel, |_, _| Ok(Ok(())), |store, guest| {
-            ask(store, guest).map(Ok)
-        })
+        self.ask(
+            call,
+            self.host.limits.start_fuel,
+            |_, _| Ok(Ok(())),
+            |store, guest| ask(store, guest).map(Ok),
+        )
     }
 
     /// A call whose own errors are passed on.
@@ -198,6 +206,7 @@ impl<I: Indices> Guest<I, I::Guest> {
         store: &mut Store<State>,
         ask: impl FnOnce(&mut Store<State>) -> wasmtime::Result<Result<T, String>>,
     ) -> Result<T, Stopped> {
+        store.data_mut().messages = 0;
         store.set_fuel(fuel).map_err(|error| Stopped::ByHost(format!("{error:#}")))?;
         let start = Instant::now();
         let answer = ask(store);
@@ -206,7 +215,9 @@ impl<I: Indices> Guest<I, I::Guest> {
         match answer {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(reason)) => Err(Stopped::Itself(format!("`{call}`: {}", shown(&reason)))),
-            Err(error) => Err(Stopped::ByHost(explain(call, &error, store, fuel))),
+            Err(error) => {
+                Err(Stopped::ByHost(explain(call, &error, store, &self.host.limits, fuel)))
+            }
         }
     }
 }
@@ -227,13 +238,28 @@ impl From<Stopped> for String {
     }
 }
 
-fn explain(call: &str, error: &wasmtime::Error, store: &Store<State>, fuel: u64) -> String {
+fn explain(
+    call: &str,
+    error: &wasmtime::Error,
+    store: &Store<State>,
+    limits: &Limits,
+    fuel: u64,
+) -> String {
+    // The library has no type for it.
+    const TOO_LARGE: &str = "fuel allocated for hostcalls has been exhausted";
     let reason = match error.downcast_ref::<Trap>() {
         Some(Trap::OutOfFuel) => format!("stopped after {fuel} instructions, the most it may use"),
         Some(Trap::StackOverflow) => "its calls are nested too deeply".into(),
         Some(Trap::UnreachableCodeReached) => "it panicked".into(),
         Some(trap) => trap.to_string(),
-        None => shown(&format!("{error:#}")),
+        None => {
+            let cause = error.root_cause().to_string();
+            if cause.contains(TOO_LARGE) {
+                format!("an answer of more than {} bytes, the most it may give", limits.answer)
+            } else {
+                shown(&cause)
+            }
+        }
     };
     match &store.data().last_message {
         Some(message) => format!("`{call}`: {reason}; the last that it said: {message}"),

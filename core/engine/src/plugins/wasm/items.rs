@@ -45,7 +45,9 @@ impl WasmOperatorSet {
         let types = guest.start("block-types", |store, guest| guest.call_block_types(store))?;
         if types.is_empty() || types.len() > MOST_ITEMS {
             let count = types.len();
-            return Err(format!("`block-types`: {count} block types; allowed are 1 to {MOST_ITEMS}"));
+            return Err(format!(
+                "`block-types`: {count} block types; allowed are 1 to {MOST_ITEMS}"
+            ));
         }
         let mut block_types = Vec::new();
         for block in types.into_iter().map(convert::operator_set::block_type_from_wit) {
@@ -93,7 +95,9 @@ impl Hyperspaces {
         let all = guest.start("hyperspaces", |store, guest| guest.call_hyperspaces(store))?;
         if all.is_empty() || all.len() > MOST_ITEMS {
             let count = all.len();
-            return Err(format!("`hyperspaces`: {count} hyperspaces; allowed are 1 to {MOST_ITEMS}"));
+            return Err(format!(
+                "`hyperspaces`: {count} hyperspaces; allowed are 1 to {MOST_ITEMS}"
+            ));
         }
         Ok(all)
     }
@@ -134,9 +138,7 @@ impl Quantizer for WasmQuantizer {
         let statistics = convert::quantizer::statistics_to_wit(items.iter().map(|item| &item.0));
         let ranges = convert::quantizer::ranges_to_wit(items.iter().map(|item| &item.1));
         self.guest
-            .call("activations", |store, guest| {
-                guest.call_activations(store, &statistics, &ranges)
-            })
+            .call("activations", |store, guest| guest.call_activations(store, &statistics, &ranges))
             .and_then(convert::quantizer::affine_from_wit)
             .map_err(|reason| self.error(reason))
     }
@@ -164,7 +166,8 @@ impl WasmSource {
     pub fn new(host: &Arc<Host>) -> Result<Self, String> {
         let guest = Guest::new(host, wit::latency_source::GuestIndices::new)?;
         let name = guest.start("name", |store, guest| guest.call_name(store))?;
-        let fingerprint = guest.start("fingerprint", |store, guest| guest.call_fingerprint(store))?;
+        let fingerprint =
+            guest.start("fingerprint", |store, guest| guest.call_fingerprint(store))?;
         Ok(Self { guest, name: item_name("name", name)?, fingerprint: shown(&fingerprint) })
     }
 }
@@ -181,8 +184,9 @@ impl LatencySource for WasmSource {
     fn latencies(&self, queries: &[LatencyQuery]) -> Result<Vec<Latency>, LatencyError> {
         let ask = || {
             let graphs = convert::latency_source::graphs_to_wit(queries)?;
-            let answer =
-                self.guest.call("latencies", |store, guest| guest.call_latencies_of(store, &graphs))?;
+            let answer = self
+                .guest
+                .call("latencies", |store, guest| guest.call_latencies_of(store, &graphs))?;
             convert::latency_source::latencies_from_wit(answer)
         };
         ask().map_err(|reason| LatencyError { reason })

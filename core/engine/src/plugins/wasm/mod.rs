@@ -1,6 +1,7 @@
 //! WebAssembly components: loaded into a store that has nothing but a `log` function.
 
 mod cache;
+mod component;
 mod instance;
 mod items;
 
@@ -12,11 +13,10 @@ use wasmtime::{
     component::{Component, types::ComponentItem},
 };
 
+pub use self::component::componentize;
 use self::{
     instance::{Guest, Host},
-    items::{
-        Hyperspaces, WasmOperatorSet, WasmQuantizer, WasmScorer, WasmSource, WasmTarget,
-    },
+    items::{Hyperspaces, WasmOperatorSet, WasmQuantizer, WasmScorer, WasmSource, WasmTarget},
 };
 use super::{File, Loader, Meter, text::shown};
 
@@ -39,6 +39,7 @@ mod convert {
     );
 }
 
+/// What the names of all interfaces begin with.
 const PACKAGE: &str = "spacewright:plugin/";
 const HOST: &str = "spacewright:plugin/host";
 
@@ -116,7 +117,8 @@ fn interfaces(engine: &Engine, component: &Component) -> Result<(String, Vec<Kin
     }
     let mut kinds = Vec::new();
     for (interface, name) in exported {
-        let kind: Kind = interface.parse().map_err(|reason| format!("`{}`: {reason}", shown(&name)))?;
+        let kind: Kind =
+            interface.parse().map_err(|reason| format!("`{}`: {reason}", shown(&name)))?;
         kinds.push(kind);
     }
     if kinds.is_empty() {
@@ -139,3 +141,6 @@ fn check_version(name: &str) -> Result<(), String> {
         None => Err(format!("`{}` has no version", shown(name))),
     }
 }
+
+#[cfg(test)]
+mod convert_tests;

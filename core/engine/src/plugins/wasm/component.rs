@@ -7,7 +7,7 @@ use wasmparser::{Parser, Payload};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-const PACKAGE: &str = "spacewright:plugin/";
+use super::PACKAGE;
 
 /// Makes a component of a module whose exports are named after the interfaces of the SDK's WIT
 /// package: `spacewright:plugin/<interface>@<version>#<function>`.
@@ -33,7 +33,7 @@ pub fn componentize(module: &[u8]) -> Result<Vec<u8>, String> {
     let world = resolve.select_world(&[package], Some("built")).map_err(text)?;
     let mut module = module.to_vec();
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).map_err(text)?;
-    let encoder = ComponentEncoder::default().validate(true).module(&module).map_err(text)?;
+    let mut encoder = ComponentEncoder::default().validate(true).module(&module).map_err(text)?;
     encoder.encode().map_err(text)
 }
 
@@ -46,9 +46,8 @@ fn exported_interfaces(module: &[u8]) -> Result<BTreeSet<String>, String> {
         for export in exports {
             let export = export.map_err(|error| error.to_string())?;
             let interface = export.name.split_once('#').map(|(interface, _)| interface);
-            interfaces.extend(
-                interface.filter(|name| name.starts_with(PACKAGE)).map(str::to_owned),
-            );
+            interfaces
+                .extend(interface.filter(|name| name.starts_with(PACKAGE)).map(str::to_owned));
         }
     }
     Ok(interfaces)

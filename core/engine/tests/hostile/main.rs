@@ -1,0 +1,392 @@
+//! Plugins that are wrong or evil: each gives one clear error within its limits, and everything
+//! else goes on.
+#![cfg(feature = "wasm-plugins")]
+
+mod guest;
+
+use std::{fs, path::PathBuf, sync::Arc, time::Instant};
+
+use guest::{ANSWER, Guest, answer, component, error, good};
+use spacewright_core::{
+    graph::{ConvSpec, GraphBuilder, Shape},
+    latency::{LatencyQuery, LatencySource, Position, Precision},
+    operators::{BlockConfig, BlockRequest},
+    quant::{TensorStats, WeightRange},
+};
+use spacewright_engine::{
+    Registry,
+    plugins::{Limits, Loaded, Loader},
+};
+
+/// Small enough to be reached within a second.
+fn limits() -> Limits {
+    Limits {
+        start_fuel: 50_000_000,
+        call_fuel: 100_000_000,
+        memory: 256 << 20,
+        answer: 1 << 20,
+        stack: 256 << 10,
+    }
+}
+
+fn load(bytes: &[u8]) -> Result<Loaded, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let file: PathBuf = folder.path().join("plugin.wasm");
+    fs::write(&file, bytes).unwrap();
+    let loader = Loader { limits: limits(), ..Loader::default() };
+    let shorten = |message: String| message.replace(&*file.to_string_lossy(), "FILE");
+    loader.load(&file).map_err(|error| shorten(error.message))
+}
+
+/// Its latency source, as the engine uses it.
+fn source(bytes: &[u8]) -> Arc<dyn LatencySource> {
+    let loaded = load(bytes).unwrap();
+    let mut registry = Registry::default();
+    assert!(registry.add_plugin(&loaded.origin, &loaded.plugin).unwrap().is_empty());
+    registry.latency_source("guest").unwrap()
+}
+
+fn queries(count: usize) -> Vec<LatencyQuery> {
+    let query = |width: usize| {
+        let mut b = GraphBuilder::new(Shape::square(3, 8));
+        let x = b.conv("c", b.input(), ConvSpec::new(width, 3));
+        let graph = b.finish(x);
+        LatencyQuery { graph, precision: Precision::Int8, position: Position::Inside }
+    };
+    (1..=count).map(query).collect()
+}
+
+fn ask(guest: Guest) -> Result<Vec<f64>, String> {
+    let answers = source(&guest.component()).latencies(&queries(2));
+    let answers = answers.map_err(|error| error.to_string())?;
+    Ok(answers.iter().map(|answer| answer.ms).collect())
+}
+
+/// One case: a name for failures, what happens, and a part of the error.
+type Case = (&'static str, Result<Vec<f64>, String>, &'static str);
+
+fn check(cases: Vec<Case>) {
+    for (name, outcome, part) in cases {
+        let error = outcome.expect_err(name);
+        assert!(error.contains(part), "{name}: {error}");
+        let harmless = error.chars().all(|c| !c.is_control());
+        assert!(harmless && error.len() < 1500, "{name}: {error:?}");
+    }
+    assert_eq!(ask(Guest::default()), Ok(vec![1.0; 2]), "a good guest is still served");
+}
+
+fn latencies(body: impl Into<String>) -> Result<Vec<f64>, String> {
+    ask(Guest { latencies: body.into(), ..Guest::default() })
+}
+
+fn starting(guest: Guest) -> Result<Vec<f64>, String> {
+    load(&guest.component()).map(|_| Vec::new())
+}
+
+fn file(bytes: &[u8]) -> Result<Vec<f64>, String> {
+    load(bytes).map(|_| Vec::new())
+}
+
+const FOREVER: &str = "(loop $forever (br $forever))";
+
+#[test]
+fn endless_work_and_endless_memory_are_stopped() {
+    let start = Instant::now();
+    let recursion = "(func $deep (param i32) (result i32)
+        (i32.add (call $deep (i32.add (local.get 0) (i32.const 1))) (i32.const 1)))";
+    let deep = Guest {
+        latencies: "(drop (call $deep (i32.const 0))) (unreachable)".into(),
+        more: recursion.into(),
+        ..Guest::default()
+    };
+    let growth = "(loop $more (drop (memory.grow (i32.const 100))) (br $more)) (unreachable)";
+    let slow = Guest { start: FOREVER.into(), ..Guest::default() };
+    let table = "(table $t 1 funcref)";
+    let tables = Guest {
+        more: table.into(),
+        latencies: "(drop (table.grow $t (ref.null func) (i32.const 10000000))) (unreachable)"
+            .into(),
+        ..Guest::default()
+    };
+    check(vec![
+        ("loop", latencies(format!("{FOREVER} (unreachable)")), "stopped after 100000000 instr"),
+        (
+            "loop in describe",
+            starting(Guest { describe: FOREVER.into(), ..Guest::default() }),
+            "`about`: stopped after",
+        ),
+        ("slow instantiation", starting(slow), "`instantiation`: stopped after"),
+        ("recursion", ask(deep), "nested too deeply"),
+        ("memory", latencies(growth), "memory"),
+        ("table", ask(tables), "table"),
+        ("memory at the start", starting(Guest { pages: 8192, ..Guest::default() }), "memory"),
+    ]);
+    assert!(start.elapsed().as_secs() < 60, "limits hold on slow machines too");
+}
+
+#[test]
+fn wrong_latencies_name_plugin_call_and_graph() {
+    let other = "(global $asked (mut i32) (i32.const 0))";
+    let different = Guest {
+        more: other.into(),
+        latencies: format!(
+            "(global.set $asked (i32.add (global.get $asked) (i32.const 1))) {}",
+            good("(f64.convert_i32_u (global.get $asked))")
+        ),
+        ..Guest::default()
+    };
+    let two = "(local.get $graphs)";
+    check(vec![
+        (
+            "NaN",
+            latencies(good("(f64.const nan)")),
+            "plugin `guest` 1.0.0, `latencies`: NaN ± 0 ms for graph",
+        ),
+        ("infinite", latencies(good("(f64.const inf)")), "inf ± 0 ms"),
+        ("negative", latencies(good("(f64.const -1)")), "-1 ± 0 ms"),
+        ("zero", latencies(good("(f64.const 0)")), "0 ± 0 ms"),
+        (
+            "too few",
+            latencies(answer("(f64.const 1)", "(i32.const 1)", "(i32.const 1)")),
+            "1 answers to 2 questions",
+        ),
+        (
+            "too many",
+            latencies(answer("(f64.const 1)", "(i32.const 9)", "(i32.const 9)")),
+            "9 answers to 2 questions",
+        ),
+        (
+            "ragged",
+            latencies(answer("(f64.const 1)", two, "(i32.const 7)")),
+            "columns have the lengths [2, 2, 7]",
+        ),
+        ("moody", ask(different), "a different answer when asked again"),
+    ]);
+}
+
+#[test]
+fn answers_that_cannot_be_read_are_refused() {
+    let long = |length: &str| {
+        format!(
+            "(i32.store8 (i32.const {ANSWER}) (i32.const 0))
+             (i32.store (i32.const {}) (i32.const 0))
+             (i32.store (i32.const {}) {length})
+             (i32.const {ANSWER})",
+            ANSWER + 4,
+            ANSWER + 8
+        )
+    };
+    let huge = Guest { latencies: long("(i32.const 12500000)"), pages: 1700, ..Guest::default() };
+    check(vec![
+        ("100 MB", ask(huge), "an answer of more than 1048576 bytes"),
+        ("outside of memory", latencies(long("(i32.const 100000000)")), "out of bounds"),
+        ("answer outside of memory", latencies("(i32.const -16)"), "out of bounds"),
+        ("unaligned", latencies("(i32.const 3)"), "align"),
+        (
+            "no such case",
+            latencies(format!(
+                "(i32.store8 (i32.const {ANSWER}) (i32.const 9)) (i32.const {ANSWER})"
+            )),
+            "discriminant",
+        ),
+        ("trap", latencies("(unreachable)"), "`latencies`: it panicked"),
+        ("long message", latencies(error(0, "(i32.const 100000)")), "`latencies`"),
+        (
+            "escapes in a message",
+            {
+                let more = r#"(data (i32.const 100) "red \1b[31m and \07 bell")"#.into();
+                ask(Guest { latencies: error(100, "(i32.const 20)"), more, ..Guest::default() })
+            },
+            "red  [31m and",
+        ),
+        (
+            "division",
+            latencies(
+                "(drop (i32.div_u (i32.const 1) (i32.sub (local.get $graphs) (local.get $graphs)))) (unreachable)",
+            ),
+            "divide by zero",
+        ),
+    ]);
+}
+
+#[test]
+fn the_last_words_are_shown_and_floods_are_not() {
+    let more = r#"(data (i32.const 100) "out of ideas")"#;
+    let said = Guest {
+        more: more.into(),
+        latencies: "(call $log (i32.const 100) (i32.const 12)) (unreachable)".into(),
+        ..Guest::default()
+    };
+    let flood =
+        "(loop $more (call $log (i32.const 16384) (i32.const 40000)) (br $more)) (unreachable)";
+    check(vec![
+        ("last words", ask(said), "it panicked; the last that it said: out of ideas"),
+        ("flood", latencies(flood), "more than 100 messages in one call"),
+    ]);
+}
+
+#[test]
+fn bad_names_are_refused() {
+    let named = |name: &str| starting(Guest { name: name.into(), ..Guest::default() });
+    check(vec![
+        ("escape", named(r"\1b[2Jnice"), "cannot be the name of a plugin"),
+        ("separator", named("../../evil"), "`../../evil` cannot be the name"),
+        ("empty", named(""), "cannot be the name"),
+        ("long", named(&"x".repeat(120)), "up to 64 letters"),
+        ("no UTF-8", named(r"\ff\fe"), "utf-8"),
+        ("right to left", named(r"\e2\80\aeabc"), "cannot be the name"),
+    ]);
+}
+
+#[test]
+fn files_that_are_no_plugins_say_why() {
+    let good = Guest::default().component();
+    let text = |text: &str| wat::parse_str(text).unwrap();
+    let wasi = r#"(component (import "wasi:cli/environment@0.2.0"
+        (instance (export "get-arguments" (func (result (list string)))))))"#;
+    let empty =
+        |name: &str| text(&format!(r#"(component (instance $i) (export "{name}" (instance $i)))"#));
+    check(vec![
+        ("nothing", file(b""), "neither a WebAssembly component nor a native library"),
+        ("text", file(b"hello"), "neither a WebAssembly component"),
+        ("module", file(&text("(module)")), "a WebAssembly module, no component"),
+        (
+            "wrong world",
+            file(&empty("wasi:http/handler@0.2.0")),
+            "it exports nothing of `spacewright:plugin/",
+        ),
+        ("empty component", file(&text("(component)")), "but nothing"),
+        (
+            "newer",
+            file(&empty("spacewright:plugin/about@0.2.0")),
+            "built for version 0.2.0 of `spacewright:plugin/about`, this program has 0.1.0",
+        ),
+        ("no version", file(&empty("spacewright:plugin/about")), "has no version"),
+        ("about alone", file(&empty("spacewright:plugin/about@0.1.0")), "exports `about` alone"),
+        (
+            "no about",
+            file(&empty("spacewright:plugin/scorer@0.1.0")),
+            "does not export `spacewright:plugin/about@0.1.0`",
+        ),
+        (
+            "network",
+            file(&text(wasi)),
+            "it imports `wasi:cli/environment@0.2.0`: a plugin may import",
+        ),
+        ("half", file(&good[..good.len() / 2]), "FILE: "),
+        ("header alone", file(&good[..8]), "it exports nothing"),
+    ]);
+}
+
+#[test]
+fn no_flipped_bit_brings_the_program_down() {
+    let good = Guest::default().component();
+    let mut refused = 0;
+    for at in (0..good.len()).step_by(good.len() / 60) {
+        let mut bad = good.clone();
+        bad[at] ^= 1 << (at % 8);
+        let Ok(loaded) = load(&bad) else {
+            refused += 1;
+            continue;
+        };
+        if let Some(source) = loaded.plugin.latency_source {
+            let _ = source.latencies(&queries(1));
+        }
+    }
+    assert!(refused > 20, "only {refused} were refused");
+    assert_eq!(ask(Guest::default()), Ok(vec![1.0; 2]));
+}
+
+/// A component of one more interface, whose functions are all in `functions`.
+fn other(functions: &str) -> Loaded {
+    let guest = Guest::default().text();
+    let end = guest.rfind(')').unwrap();
+    load(&component(&format!("{}{functions})", &guest[..end]))).unwrap()
+}
+
+#[test]
+fn wrong_graphs_are_refused() {
+    let set = |graph: &str| {
+        let length = graph.len() - graph.matches("\\n").count();
+        let loaded = other(&format!(
+            r#"(data (i32.const 1024) "{graph}")
+            ;; The answer: good, a list of one text.
+            (data (i32.const 2048) "\00\00\00\00\00\09\00\00\01\00\00\00")
+            (data (i32.const 2304) "\00\04\00\00{}")
+            ;; One block type, named like the plugin, without axes.
+            (data (i32.const 3008) "\00\0c\00\00\01\00\00\00")
+            (data (i32.const 3072) "\40\00\00\00\05\00\00\00\40\00\00\00\05\00\00\00\00\00\00\00\00\00\00\00")
+            (func (export "spacewright:plugin/operator-set@0.1.0#name") (result i32) (i32.const 32))
+            (func (export "spacewright:plugin/operator-set@0.1.0#block-types") (result i32)
+              (i32.const 3008))
+            (func (export "spacewright:plugin/operator-set@0.1.0#graphs")
+              (param i32 i32) (result i32)
+              (i32.const 2048))"#,
+            (length as u32).to_le_bytes().iter().map(|b| format!("\\{b:02x}")).collect::<String>()
+        ));
+        let mut registry = Registry::default();
+        registry.add_plugin(&loaded.origin, &loaded.plugin).unwrap();
+        let request = BlockRequest {
+            block: "guest".into(),
+            input: Shape::square(4, 8),
+            out_channels: 8,
+            stride: 1,
+            activation: spacewright_core::graph::ActivationKind::Relu,
+            config: BlockConfig::default(),
+        };
+        let graph = registry.operators().graph(&request);
+        graph.map(|_| Vec::new()).map_err(|error| error.to_string())
+    };
+    let conv = |out: &str| {
+        format!(
+            "input 4x8x8\\nc = conv2d(input) out={out} kernel=1 stride=1 pad=0,0,0,0 groups=1 bias=false\\noutput c"
+        )
+    };
+    assert!(set(&conv("8")).is_ok());
+    check(vec![
+        ("nonsense", set("what is a graph?"), "`graphs`: block `guest`: line 1"),
+        ("channels", set(&conv("9")), "asked for 8 output channels, got 9x8x8"),
+        ("huge", set(&conv("99999999")), "sizes are at most"),
+        ("overflow", set(&conv("18446744073709551615")), "sizes are at most"),
+        ("identity", set("input 4x8x8\\noutput input"), "asked for 8 output channels, got 4x8x8"),
+        (
+            "other input",
+            set("input 5x8x8\\noutput input"),
+            "asked for an input of 4x8x8, got 5x8x8",
+        ),
+    ]);
+}
+
+#[test]
+fn wrong_scales_are_refused() {
+    let quantizer = |scale: &str, count: usize| {
+        let loaded = other(&format!(
+            r#"(func (export "spacewright:plugin/quantizer@0.1.0#name") (result i32) (i32.const 32))
+            (func (export "spacewright:plugin/quantizer@0.1.0#learnable") (result i32) (i32.const 0))
+            (func (export "spacewright:plugin/quantizer@0.1.0#activations")
+              (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32) (unreachable))
+            (func (export "spacewright:plugin/quantizer@0.1.0#weights")
+              (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)
+              (f32.store (i32.const 1024) (f32.const {scale}))
+              (i32.store8 (i32.const 2048) (i32.const 0))
+              (i32.store (i32.const 2052) (i32.const 1024))
+              (i32.store (i32.const 2056) (i32.const {count}))
+              (i32.const 2048))"#
+        ));
+        let mut registry = Registry::default();
+        registry.add_plugin(&loaded.origin, &loaded.plugin).unwrap();
+        let stats = TensorStats { min: -1.0, max: 1.0, mean_abs: 0.5 };
+        let scales = registry.quantizer("guest").unwrap().weights(&[stats], WeightRange::Bits7);
+        scales.map(|_| Vec::new()).map_err(|error| error.to_string())
+    };
+    assert!(quantizer("0.5", 1).is_ok());
+    check(vec![
+        (
+            "negative scale",
+            quantizer("-0.5", 1),
+            "plugin `guest` 1.0.0, `weights`: item 0: scale -0.5",
+        ),
+        ("scale that is no number", quantizer("nan", 1), "scale NaN"),
+        ("two scales", quantizer("0.5", 2), "2 answers to 1 questions"),
+    ]);
+}

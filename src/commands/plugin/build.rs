@@ -1,0 +1,164 @@
+//! From a plugin's folder to one file.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use spacewright_engine::Carrier;
+
+use super::tools;
+use crate::{
+    catalog,
+    render::{Failure, Output},
+};
+
+/// What `Cargo.toml` says of the plugin in `[package.metadata.spacewright]`.
+#[derive(Deserialize)]
+struct Manifest {
+    package: Package,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    name: String,
+    metadata: Option<Metadata>,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    spacewright: Option<About>,
+}
+
+#[derive(Deserialize)]
+struct About {
+    carrier: Carrier,
+}
+
+pub fn build(folder: &Path) -> Result<Output, Failure> {
+    let manifest = folder.join("Cargo.toml");
+    let (name, carrier, built) = if manifest.exists() {
+        let (name, carrier) = read(&manifest)?;
+        let built = cargo_build(folder, &name, carrier).map_err(Failure::failed)?;
+        (name, carrier, built)
+    } else if folder.join("plugin.c").exists() {
+        let name = fs::canonicalize(folder).ok();
+        let name = name.as_deref().and_then(Path::file_name).unwrap_or_default();
+        let built = c_build(folder).map_err(Failure::failed)?;
+        (name.to_string_lossy().into_owned(), Carrier::Wasm, built)
+    } else {
+        let message = format!("{}: neither Cargo.toml nor plugin.c is there", folder.display());
+        return Err(Failure::input(message).hint("name the folder that `plugin new` has made"));
+    };
+    let content =
+        fs::read(&built).map_err(|e| Failure::failed(format!("{}: {e}", built.display())))?;
+    let content = match carrier {
+        Carrier::Wasm => component(&content).map_err(Failure::failed)?,
+        _ => content,
+    };
+    let extension = match carrier {
+        Carrier::Wasm => "wasm",
+        _ => std::env::consts::DLL_EXTENSION,
+    };
+    let file = folder.join(format!("{name}.{extension}"));
+    fs::write(&file, &content).map_err(|e| Failure::failed(format!("{}: {e}", file.display())))?;
+    if carrier == Carrier::Wasm {
+        catalog::plugins().loader().load(&file)?;
+    }
+    let text = format!(
+        "built {} ({} bytes)\nnext: spacewright plugin check {0}",
+        file.display(),
+        content.len()
+    );
+    Output::new(text, &json!({ "file": file, "bytes": content.len(), "carrier": carrier }))
+}
+
+fn read(manifest: &Path) -> Result<(String, Carrier), Failure> {
+    let wrong = |reason: String| Failure::input(format!("{}: {reason}", manifest.display()));
+    let text = fs::read_to_string(manifest).map_err(|error| wrong(error.to_string()))?;
+    let Manifest { package } = toml::from_str(&text).map_err(|e| wrong(e.message().to_owned()))?;
+    let Some(about) = package.metadata.and_then(|metadata| metadata.spacewright) else {
+        let reason = "no [package.metadata.spacewright]".to_owned();
+        return Err(wrong(reason).hint("add it with carrier = \"wasm\" or \"native\""));
+    };
+    Ok((package.name, about.carrier))
+}
+
+/// Builds the crate as a dynamic library; the answer is its path.
+fn cargo_build(folder: &Path, name: &str, carrier: Carrier) -> Result<PathBuf, String> {
+    let mut command = tools::cargo();
+    command
+        .args(["build", "--release", "--lib", "--message-format", "json-render-diagnostics"])
+        .current_dir(folder)
+        .stderr(std::process::Stdio::inherit());
+    if carrier == Carrier::Wasm {
+        command.args(["--target", tools::WASM]);
+        tools::WasmStd::find()?.apply(&mut command);
+    }
+    let output = command.output().map_err(|error| format!("cargo: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("cargo could not build {}", folder.display()));
+    }
+    let library = |line: &str| {
+        let message: Value = serde_json::from_str(line).ok()?;
+        let of_plugin = message["reason"] == "compiler-artifact"
+            && message["target"]["crate_types"].as_array()?.iter().any(|kind| kind == "cdylib")
+            && message["target"]["name"] == name.replace('-', "_");
+        let files = message["filenames"].as_array().filter(|_| of_plugin)?;
+        let mut files = files.iter().filter_map(Value::as_str).map(PathBuf::from);
+        let extension =
+            if carrier == Carrier::Wasm { "wasm" } else { std::env::consts::DLL_EXTENSION };
+        files.find(|file| file.extension().is_some_and(|found| found == extension))
+    };
+    String::from_utf8_lossy(&output.stdout).lines().filter_map(library).last().ok_or_else(|| {
+        "cargo built no dynamic library: Cargo.toml needs crate-type = [\"cdylib\", \"rlib\"] in \
+         [lib]"
+            .into()
+    })
+}
+
+/// Compiles all C files of the folder into one module.
+fn c_build(folder: &Path) -> Result<PathBuf, String> {
+    let mut sources: Vec<PathBuf> = fs::read_dir(folder)
+        .map_err(|error| format!("{}: {error}", folder.display()))?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "c"))
+        .collect();
+    sources.sort();
+    let target = folder.join("target");
+    fs::create_dir_all(&target).map_err(|error| format!("{}: {error}", target.display()))?;
+    let module = target.join("plugin.core.wasm");
+    let mut command = tools::c_compiler()?;
+    let target = if command.get_program() == "clang" { tools::WASM } else { "wasm32-freestanding" };
+    command
+        .arg(format!("--target={target}"))
+        .args([
+            "-Os",
+            "-std=c11",
+            "-Wall",
+            "-Wextra",
+            "-nostdlib",
+            "-ffreestanding",
+            "-mbulk-memory",
+        ])
+        .args(["-Wl,--no-entry", "-Wl,--strip-all"])
+        .arg("-I")
+        .arg(folder)
+        .args(&sources)
+        .arg("-o")
+        .arg(&module);
+    tools::output(&mut command)?;
+    Ok(module)
+}
+
+#[cfg(feature = "wasm-plugins")]
+fn component(module: &[u8]) -> Result<Vec<u8>, String> {
+    spacewright_engine::plugins::componentize(module)
+}
+
+#[cfg(not(feature = "wasm-plugins"))]
+fn component(_: &[u8]) -> Result<Vec<u8>, String> {
+    Err("this program was built without the feature `wasm-plugins`".into())
+}

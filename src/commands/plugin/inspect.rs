@@ -1,0 +1,63 @@
+//! What a plugin is, and what its calls cost: the conformance kit asks it everything once.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use spacewright_engine::{Origin, plugins::CallCost};
+use spacewright_sdk::{Kind, conformance};
+
+use crate::render::{Failure, Output, Table};
+
+#[derive(Serialize)]
+struct Inspection {
+    #[serde(flatten)]
+    origin: Origin,
+    summary: String,
+    interface: String,
+    kinds: Vec<Kind>,
+    load_ms: f64,
+    /// Nanoseconds of the mean call, by call.
+    call_ns: BTreeMap<&'static str, u64>,
+    /// WebAssembly instructions of the mean call, by call.
+    fuel: BTreeMap<&'static str, u64>,
+}
+
+pub fn inspect(plugin: &str) -> Result<Output, Failure> {
+    let loaded = super::load(plugin)?;
+    conformance::check(&loaded.plugin);
+    let costs = loaded.meter.costs();
+    let mean = |total: fn(&CallCost) -> u64| {
+        let mean = |(call, cost): (&&'static str, &CallCost)| (*call, total(cost) / cost.calls);
+        costs.iter().map(mean).collect::<BTreeMap<_, _>>()
+    };
+    let inspection = Inspection {
+        origin: loaded.origin,
+        summary: loaded.plugin.about.summary.clone(),
+        interface: loaded.interface,
+        kinds: loaded.plugin.kinds(),
+        load_ms: loaded.load_time.as_secs_f64() * 1e3,
+        call_ns: mean(|cost| cost.total_ns),
+        fuel: mean(|cost| cost.fuel),
+    };
+    let Origin { plugin, version, carrier, sha256 } = &inspection.origin;
+    let offers: Vec<&str> = inspection.kinds.iter().map(|kind| kind.name()).collect();
+    let mut table = Table::new(&["call", "calls", "mean ns", "instructions"]);
+    for (call, cost) in &costs {
+        table.row([
+            (*call).to_owned(),
+            cost.calls.to_string(),
+            inspection.call_ns[call].to_string(),
+            inspection.fuel[call].to_string(),
+        ]);
+    }
+    let text = format!(
+        "{plugin} {version}: {}\noffers     {}\ncarrier    {carrier}, interface {}\nSHA-256    \
+         {sha256}\nloaded in  {:.2} ms\n\n{}",
+        inspection.summary,
+        offers.join(", "),
+        inspection.interface,
+        inspection.load_ms,
+        table.render()
+    );
+    Output::new(text, &inspection)
+}

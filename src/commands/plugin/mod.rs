@@ -1,0 +1,106 @@
+//! Plugins: written, built, checked, installed, looked at.
+
+mod build;
+mod doctor;
+mod inspect;
+mod new;
+mod tools;
+
+use std::path::Path;
+
+use serde_json::json;
+use spacewright_engine::{
+    hyperspace,
+    plugins::{Installed, Loaded},
+};
+use spacewright_sdk::conformance::{self, Outcome};
+
+use crate::{
+    catalog,
+    cli::PluginCommand,
+    render::{Failure, Output, Table},
+};
+
+pub fn run(command: &PluginCommand) -> Result<Output, Failure> {
+    match command {
+        PluginCommand::New(args) => new::new(args),
+        PluginCommand::Build { folder } => build::build(folder),
+        PluginCommand::Check { plugin } => check(plugin),
+        PluginCommand::Install { file } => install(file),
+        PluginCommand::List => list(),
+        PluginCommand::Inspect { plugin } => inspect::inspect(plugin),
+        PluginCommand::Doctor => doctor::doctor(),
+        PluginCommand::Remove { name } => remove(name),
+    }
+}
+
+/// A plugin by its file, or by the name of an installed one.
+fn load(plugin: &str) -> Result<Loaded, Failure> {
+    let store = catalog::plugins();
+    let path = Path::new(plugin);
+    if path.exists() {
+        return Ok(store.loader().load(path)?);
+    }
+    let installed = store.find(plugin).map_err(|error| {
+        let message = format!("no file {plugin}, and {}", error.message);
+        Failure::input(message).hint("name a file, or a plugin that `plugin list` shows")
+    })?;
+    Ok(store.load(&installed)?)
+}
+
+fn check(plugin: &str) -> Result<Output, Failure> {
+    let loaded = load(plugin)?;
+    let mut report = conformance::check(&loaded.plugin);
+    let operators = catalog::operators()?;
+    for (index, text) in loaded.plugin.hyperspaces.iter().enumerate() {
+        let read = hyperspace::parse(text, plugin).map_err(|error| error.to_string());
+        let valid =
+            read.and_then(|read| read.validate(&operators).map_err(|error| error.to_string()));
+        report.push(format!("hyperspace {index}"), "can be read and is valid", Outcome::of(valid));
+    }
+    Ok(Output::new(report.to_string(), &report)?.good(report.is_good()))
+}
+
+fn install(file: &Path) -> Result<Output, Failure> {
+    let (installed, replaced) = catalog::plugins().install(file)?;
+    let Installed { name, version, .. } = &installed;
+    let instead = match &replaced {
+        Some(old) => format!(" instead of version {}", old.version),
+        None => String::new(),
+    };
+    let text = format!("installed `{name}` {version} ({}){instead}", kinds(&installed));
+    Output::new(text, &json!({ "installed": installed, "replaced": replaced }))
+}
+
+fn list() -> Result<Output, Failure> {
+    let plugins = catalog::plugins().list()?;
+    if plugins.is_empty() {
+        let text = "no plugins are installed; `spacewright plugin install FILE` installs one";
+        return Output::new(text.into(), &json!({ "plugins": [] }));
+    }
+    let header =
+        ["plugin", "version", "offers", "carrier", "interface", "bytes", "SHA-256", "summary"];
+    let mut table = Table::new(&header);
+    for plugin in &plugins {
+        table.row([
+            plugin.name.clone(),
+            plugin.version.clone(),
+            kinds(plugin),
+            plugin.carrier.to_string(),
+            plugin.interface.clone(),
+            plugin.size.to_string(),
+            plugin.sha256.chars().take(12).collect(),
+            plugin.summary.clone(),
+        ]);
+    }
+    Output::new(table.render(), &json!({ "plugins": plugins }))
+}
+
+fn kinds(plugin: &Installed) -> String {
+    plugin.kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ")
+}
+
+fn remove(name: &str) -> Result<Output, Failure> {
+    let removed = catalog::plugins().remove(name)?;
+    Output::new(format!("removed `{name}` {}", removed.version), &json!({ "removed": removed }))
+}

@@ -1,0 +1,158 @@
+//! A plugin's folder, from templates.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde_json::json;
+use spacewright_sdk::Kind;
+
+use crate::{
+    cli::{CarrierArg, LanguageArg, PluginNewArgs},
+    render::{Failure, Output},
+};
+
+/// Where the SDK is, as long as the program runs where it was built.
+const SDK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/sdk");
+
+macro_rules! template {
+    ($name:literal) => {
+        include_str!(concat!("../../../sdk/templates/", $name))
+    };
+}
+
+/// A file of the new folder: its path there, and its text.
+type File = (&'static str, String);
+
+pub fn new(args: &PluginNewArgs) -> Result<Output, Failure> {
+    let PluginNewArgs { kind, carrier, language, name, path } = args;
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    if name.is_empty()
+        || !name.starts_with(|c: char| c.is_ascii_alphabetic())
+        || !name.chars().all(legal)
+    {
+        return Err(Failure::input(format!("`{name}` cannot be the name of a plugin"))
+            .hint("use letters, digits, `-` and `_`, a letter first"));
+    }
+    let folder = path.clone().unwrap_or_else(|| PathBuf::from(name));
+    if folder.exists() {
+        return Err(Failure::input(format!("{} exists already", folder.display()))
+            .hint("give another --path; nothing is overwritten"));
+    }
+    let files = match language {
+        LanguageArg::Rust => rust(*kind, *carrier, name),
+        LanguageArg::C => super::c::files(*kind, *carrier, name)?,
+    };
+    for (file, text) in &files {
+        write(&folder.join(file), text)?;
+    }
+    let names: Vec<&str> = files.iter().map(|(file, _)| *file).collect();
+    let text = format!(
+        "made {} with {}\nnext: fill in {}, then spacewright plugin build {0}",
+        folder.display(),
+        names.join(", "),
+        fill_in(*kind, *language)
+    );
+    Output::new(text, &json!({ "folder": folder, "files": names }))
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::failed(format!("{}: {error}", path.display()));
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(failed)?;
+    }
+    fs::write(path, text).map_err(failed)
+}
+
+fn fill_in(kind: Kind, language: LanguageArg) -> &'static str {
+    match (language, kind) {
+        (LanguageArg::C, _) => "plugin.c",
+        (LanguageArg::Rust, Kind::Hyperspace) => "hyperspace.toml",
+        (LanguageArg::Rust, _) => "src/lib.rs",
+    }
+}
+
+fn rust(kind: Kind, carrier: CarrierArg, name: &str) -> Vec<File> {
+    let code = match kind {
+        Kind::OperatorSet => template!("rust/operator-set.rs"),
+        Kind::Hyperspace => template!("rust/hyperspace.rs"),
+        Kind::Quantizer => template!("rust/quantizer.rs"),
+        Kind::LatencySource => template!("rust/latency-source.rs"),
+        Kind::Scorer => template!("rust/scorer.rs"),
+        Kind::Target => template!("rust/target.rs"),
+    };
+    let fill = |text: &str| fill(text, kind, carrier, LanguageArg::Rust, name);
+    let mut files = vec![
+        ("Cargo.toml", fill(template!("rust/Cargo.toml.in"))),
+        ("src/lib.rs", fill(code)),
+        ("README.md", fill(template!("README.md.in"))),
+        (".gitignore", "/target\n".into()),
+    ];
+    if kind == Kind::Hyperspace {
+        files.push(("hyperspace.toml", fill(template!("rust/hyperspace.toml.in"))));
+    }
+    files
+}
+
+/// A template with its places filled.
+pub fn fill(
+    text: &str,
+    kind: Kind,
+    carrier: CarrierArg,
+    language: LanguageArg,
+    name: &str,
+) -> String {
+    let (carrier_name, extension, features) = match carrier {
+        CarrierArg::Wasm => ("wasm", "wasm", ""),
+        CarrierArg::Native => {
+            ("native", std::env::consts::DLL_EXTENSION, ", features = [\"native\"]")
+        }
+    };
+    let sdk = match Path::new(SDK).is_dir() {
+        true => format!("path = \"{}\"{features}", SDK.replace('\\', "/")),
+        false => format!("git = \"{}\"{features}", env!("CARGO_PKG_REPOSITORY")),
+    };
+    let file = format!("{name}.{extension}");
+    let trust = match carrier {
+        CarrierArg::Wasm => String::new(),
+        CarrierArg::Native => format!("    spacewright plugin trust {file}\n"),
+    };
+    let test = match language {
+        LanguageArg::Rust => {
+            "    cargo test                      # the conformance kit, in-process\n"
+        }
+        LanguageArg::C => "",
+    };
+    let summary = match kind {
+        Kind::OperatorSet => "Block types of my own",
+        Kind::Hyperspace => "Candidate spaces of my own",
+        Kind::Quantizer => "Quantization to the observed range",
+        Kind::LatencySource => "Latencies from multiply-adds",
+        Kind::Scorer => "The best row of each stage, summed",
+        Kind::Target => "Hardware whose latency follows from multiply-adds",
+    };
+    let word = name.replace('-', "_");
+    let used = match kind {
+        Kind::OperatorSet => format!("block = \"{name}-conv\" in a [[candidate]] of a hyperspace"),
+        Kind::Hyperspace => format!("hyperspace = \"{word}\" in a study file"),
+        Kind::Quantizer => format!("quantizer = \"{name}\" in a study file"),
+        Kind::LatencySource => format!("latency = \"{name}\" in a study file"),
+        Kind::Scorer => format!("scorer = \"{name}\" in [evolve] of a study file"),
+        Kind::Target => format!("spacewright run STUDY.toml --target {name}"),
+    };
+    let places = [
+        ("{{name}}", name),
+        ("{{word}}", &word),
+        ("{{kind}}", kind.name()),
+        ("{{carrier}}", carrier_name),
+        ("{{summary}}", summary),
+        ("{{sdk}}", &sdk),
+        ("{{file}}", &file),
+        ("{{test}}", test),
+        ("{{trust}}", &trust),
+        ("{{use}}", &used),
+        ("{{fill-in}}", fill_in(kind, language)),
+    ];
+    places.iter().fold(text.to_owned(), |text, (place, value)| text.replace(place, value))
+}

@@ -1,0 +1,114 @@
+//! What plugins are built with: cargo, the WebAssembly standard library, a C compiler.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use spacewright_engine::default_home;
+
+/// The platform that components are compiled for.
+pub const WASM: &str = "wasm32-unknown-unknown";
+
+/// Names an archive with the standard library for [`WASM`], where rustup cannot fetch it.
+pub const STD_VARIABLE: &str = "SPACEWRIGHT_WASM_STD";
+
+/// The cargo that runs this program, or the one of the path.
+pub fn cargo() -> Command {
+    Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// Runs a command to its end and gives its standard output.
+pub fn output(command: &mut Command) -> Result<String, String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output =
+        command.stdin(Stdio::null()).output().map_err(|error| format!("{name}: {error}"))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("{name} failed: {}", said.trim()));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Where the standard library for [`WASM`] comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WasmStd {
+    /// The toolchain has it.
+    Installed,
+    /// It was unpacked from an archive into this folder.
+    Unpacked(PathBuf),
+}
+
+impl WasmStd {
+    /// Finds it, unpacking the archive if need be; an error says both ways to get it.
+    pub fn find() -> Result<Self, String> {
+        let sysroot = output(Command::new(rustc()).args(["--print", "sysroot"]))?;
+        let installed = Path::new(sysroot.trim()).join("lib/rustlib").join(WASM);
+        if installed.is_dir() {
+            return Ok(Self::Installed);
+        }
+        match env::var_os(STD_VARIABLE).filter(|archive| !archive.is_empty()) {
+            Some(archive) => unpack(Path::new(&archive)).map(Self::Unpacked),
+            None => Err(format!(
+                "the Rust toolchain has no standard library for {WASM}: run `rustup target add \
+                 {WASM}`, or let {STD_VARIABLE} name an archive of it (`rust-std-*.tar.xz` of the \
+                 same Rust version)"
+            )),
+        }
+    }
+
+    /// Makes cargo use it.
+    pub fn apply(&self, command: &mut Command) {
+        if let Self::Unpacked(folder) = self {
+            command.env("RUSTFLAGS", format!("--sysroot={}", folder.display()));
+        }
+    }
+}
+
+fn rustc() -> std::ffi::OsString {
+    env::var_os("RUSTC").unwrap_or_else(|| "rustc".into())
+}
+
+/// Unpacks the archive below the program's home, once.
+fn unpack(archive: &Path) -> Result<PathBuf, String> {
+    let at = |error: std::io::Error| format!("{}: {error}", archive.display());
+    let name = archive.file_name().unwrap_or_default().to_string_lossy();
+    let size = fs::metadata(archive).map_err(at)?.len();
+    let cache = default_home().join("cache");
+    let folder = cache.join(format!("{name}-{size}"));
+    if folder.is_dir() {
+        return Ok(folder);
+    }
+    fs::create_dir_all(&cache).map_err(|error| format!("{}: {error}", cache.display()))?;
+    let temporary = cache.join(format!(".{name}-{}", std::process::id()));
+    fs::create_dir_all(&temporary).map_err(|error| format!("{}: {error}", temporary.display()))?;
+    output(Command::new("tar").arg("-xf").arg(archive).arg("-C").arg(&temporary))?;
+    match fs::rename(&temporary, &folder) {
+        // Another process was faster.
+        Err(_) if folder.is_dir() => {
+            let _ = fs::remove_dir_all(&temporary);
+            Ok(folder)
+        }
+        Err(error) => Err(format!("{}: {error}", folder.display())),
+        Ok(()) => Ok(folder),
+    }
+}
+
+/// A compiler from C to [`WASM`]: `clang`, or the one of pip's `ziglang`.
+pub fn c_compiler() -> Result<Command, String> {
+    let works = |command: &mut Command| {
+        command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
+    };
+    if works(Command::new("clang").arg("--version"))
+        && works(Command::new("wasm-ld").arg("--version"))
+    {
+        return Ok(Command::new("clang"));
+    }
+    if works(Command::new("python3").args(["-m", "ziglang", "version"])) {
+        let mut command = Command::new("python3");
+        command.args(["-m", "ziglang", "cc"]);
+        return Ok(command);
+    }
+    Err("no C compiler for WebAssembly: install clang and lld, or run `pip install ziglang`".into())
+}
