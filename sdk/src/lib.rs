@@ -36,9 +36,27 @@
 //! let found = spacewright_sdk::registrations().any(|entry| entry.plugin == "my-plugin");
 //! assert!(found);
 //! ```
+//!
+//! A plugin's own tests ask the [`conformance`] kit whether it keeps the contract:
+//!
+//! ```
+//! use spacewright_sdk::{About, Plugin, conformance};
+//!
+//! fn plugin() -> Plugin {
+//!     let about = About {
+//!         name: "my-plugin".into(),
+//!         version: "1.0.0".into(),
+//!         summary: "One hyperspace".into(),
+//!     };
+//!     Plugin::new(about).hyperspace("name = \"mine\"")
+//! }
+//!
+//! conformance::check(&plugin()).assert_good();
+//! ```
 
 mod columns;
 pub mod component;
+pub mod conformance;
 mod export;
 mod kind;
 mod plugin;

@@ -1,0 +1,62 @@
+//! The conformance kit: asks a plugin everything that the program will ask, and judges the
+//! answers. A plugin's own tests call it, and so does `spacewright plugin check`.
+//!
+//! ```
+//! use spacewright_sdk::{conformance, prelude::*};
+//!
+//! /// Takes the whole range that was observed.
+//! struct Observed;
+//!
+//! impl Quantizer for Observed {
+//!     fn name(&self) -> &str {
+//!         "observed"
+//!     }
+//!     fn learnable(&self) -> bool {
+//!         false
+//!     }
+//!     fn activations(
+//!         &self,
+//!         items: &[(TensorStats, ActivationRange)],
+//!     ) -> Result<Vec<(f32, f32)>, QuantizerError> {
+//!         let scale = |stats: &TensorStats| (stats.max - stats.min) / 255.0;
+//!         Ok(items.iter().map(|(stats, _)| (scale(stats), stats.min)).collect())
+//!     }
+//!     fn weights(
+//!         &self,
+//!         channels: &[TensorStats],
+//!         range: WeightRange,
+//!     ) -> Result<Vec<f32>, QuantizerError> {
+//!         let largest = |stats: &TensorStats| stats.max.abs().max(stats.min.abs());
+//!         Ok(channels.iter().map(|stats| largest(stats) / range.max() as f32).collect())
+//!     }
+//! }
+//!
+//! let about = spacewright_sdk::About {
+//!     name: "observed".into(),
+//!     version: "1.0.0".into(),
+//!     summary: "Scales from observed ranges".into(),
+//! };
+//! let report = conformance::check(&Plugin::new(about).quantizer(Observed));
+//! report.assert_good();
+//! ```
+//!
+//! A panic of the plugin is one wrong verdict, and the other checks go on.
+
+mod about;
+mod hyperspace;
+mod item;
+mod report;
+#[cfg(test)]
+mod testing;
+
+pub use report::{Outcome, Report, Verdict};
+
+use crate::Plugin;
+
+/// Asks a plugin everything that the program will ask, and judges the answers.
+pub fn check(plugin: &Plugin) -> Report {
+    let mut report = Report::new(&plugin.about);
+    about::check(&mut report, plugin);
+    hyperspace::check(&mut report, plugin);
+    report
+}
