@@ -43,8 +43,10 @@
 //! A panic of the plugin is one wrong verdict, and the other checks go on.
 
 mod about;
+mod call;
 mod hyperspace;
 mod item;
+mod quantizer;
 mod report;
 #[cfg(test)]
 mod testing;
@@ -58,5 +60,8 @@ pub fn check(plugin: &Plugin) -> Report {
     let mut report = Report::new(&plugin.about);
     about::check(&mut report, plugin);
     hyperspace::check(&mut report, plugin);
+    if let Some(quantizer) = &plugin.quantizer {
+        quantizer::check(&mut report, quantizer.as_ref());
+    }
     report
 }
