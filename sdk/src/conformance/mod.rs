@@ -46,8 +46,10 @@ mod about;
 mod call;
 mod hyperspace;
 mod item;
+mod latency;
 mod quantizer;
 mod report;
+mod target;
 #[cfg(test)]
 mod testing;
 
@@ -62,6 +64,12 @@ pub fn check(plugin: &Plugin) -> Report {
     hyperspace::check(&mut report, plugin);
     if let Some(quantizer) = &plugin.quantizer {
         quantizer::check(&mut report, quantizer.as_ref());
+    }
+    if let Some(source) = &plugin.latency_source {
+        latency::check(&mut report, source.as_ref());
+    }
+    if let Some(target) = &plugin.target {
+        target::check(&mut report, target.as_ref());
     }
     report
 }

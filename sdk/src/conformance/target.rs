@@ -1,0 +1,77 @@
+//! Targets: a description that the program can work with, and latencies.
+
+use spacewright_core::{
+    graph::{ActivationKind, OpKind},
+    quant::Scheme,
+    target::{Target, TargetDescription},
+};
+
+use super::{
+    Report, about,
+    item::{Item, legal, require},
+    latency,
+};
+use crate::Kind;
+
+/// Checks the description, then the latencies.
+pub(super) fn check(report: &mut Report, target: &dyn Target) {
+    let mut item = Item::named(report, Kind::Target, || target.description().name);
+    let asked = item.ask("description: the same when asked again", || {
+        let description = target.description();
+        require(target.description() == description, || "a different one".into())?;
+        Ok::<_, String>(description)
+    });
+    let Some(description) = asked else { return };
+    check_description(&mut item, &description);
+    item.check("runtime: it is there if the target says so", || {
+        let (says, is) = (target.has_runtime(), target.runtime().map(drop));
+        require(says == is.is_ok(), || match is {
+            Ok(()) => "the target says that it has none".into(),
+            Err(error) => error.reason,
+        })
+    });
+    if let Some(source) = item.ask("latencies: the source is there", || target.latency_source()) {
+        latency::judge(&mut item, source.as_ref(), &description.unsupported);
+    }
+}
+
+fn check_description(item: &mut Item<'_>, description: &TargetDescription) {
+    let TargetDescription { summary, scheme, model_format, .. } = description;
+    item.advise("description: it has a summary", || about::summarized(summary));
+    item.check("description: the model format is legal", || legal(model_format));
+    item.check("scheme: it has a name", || {
+        require(!scheme.name.trim().is_empty(), || "the name is empty".into())
+    });
+    item.check("scheme: fused pairs can be computed", || fused(scheme));
+    item.advise("scheme: each fused pair matters", || pairs_matter(scheme));
+    item.advise("scheme: decomposed activations can be decomposed", || decomposed(scheme));
+}
+
+/// In a fused operator, integers are limited by what follows: only these functions do no more.
+fn fused(scheme: &Scheme) -> Result<(), String> {
+    let limits = |pair: &&(OpKind, OpKind)| !matches!(pair.1, OpKind::Relu | OpKind::Relu6);
+    scheme.fused.iter().find(limits).map_or(Ok(()), |(first, second)| {
+        let (first, second) = (first.name(), second.name());
+        Err(format!("{first} with {second}: only relu and relu6 can follow in a fused operator"))
+    })
+}
+
+/// A batch normalization counts as part of its convolution, and a dropout as nothing.
+fn pairs_matter(scheme: &Scheme) -> Result<(), String> {
+    let mut seen = std::collections::HashSet::new();
+    scheme.fused.iter().try_for_each(|pair| {
+        let (first, second) = (pair.0.name(), pair.1.name());
+        require(!matches!(pair.0, OpKind::BatchNorm | OpKind::Dropout), || {
+            format!("{first} with {second}: no {first} is left where operators are fused")
+        })?;
+        require(seen.insert(pair), || format!("{first} with {second} is there twice"))
+    })
+}
+
+fn decomposed(scheme: &Scheme) -> Result<(), String> {
+    let other = scheme.decomposed.iter().find(|kind| **kind != ActivationKind::Swish);
+    other.map_or(Ok(()), |kind| Err(format!("{kind} stays whole; only swish can be decomposed")))
+}
+
+#[cfg(test)]
+mod tests;
