@@ -47,6 +47,7 @@ mod call;
 mod hyperspace;
 mod item;
 mod latency;
+mod operators;
 mod quantizer;
 mod report;
 mod target;
@@ -62,6 +63,9 @@ pub fn check(plugin: &Plugin) -> Report {
     let mut report = Report::new(&plugin.about);
     about::check(&mut report, plugin);
     hyperspace::check(&mut report, plugin);
+    if let Some(set) = &plugin.operator_set {
+        operators::check(&mut report, set.as_ref());
+    }
     if let Some(quantizer) = &plugin.quantizer {
         quantizer::check(&mut report, quantizer.as_ref());
     }
