@@ -50,6 +50,7 @@ mod latency;
 mod operators;
 mod quantizer;
 mod report;
+mod scorer;
 mod target;
 #[cfg(test)]
 mod testing;
@@ -71,6 +72,9 @@ pub fn check(plugin: &Plugin) -> Report {
     }
     if let Some(source) = &plugin.latency_source {
         latency::check(&mut report, source.as_ref());
+    }
+    if let Some(scorer) = &plugin.scorer {
+        scorer::check(&mut report, scorer.as_ref());
     }
     if let Some(target) = &plugin.target {
         target::check(&mut report, target.as_ref());
