@@ -265,9 +265,9 @@ mod tests {
             error(|c| c.operators[0] = "conv3d".into()),
             "node `c`: unknown operator `conv3d`"
         );
-        assert_eq!(error(|c| c.first_node[0] = 1000), "graph 0: no nodes 1000 to 16");
+        assert_eq!(error(|c| c.first_node[0] = 1000), "graph 0: no nodes 1000 to 15");
         assert_eq!(error(|c| c.precision[0] = 7), "graph 0: no such precision or position");
-        assert!(error(|c| c.names.push_str("more\n")).starts_with("columns of 16 nodes"));
+        assert!(error(|c| c.names.push_str("more\n")).starts_with("columns of 15 nodes"));
     }
 
     proptest! {

@@ -144,6 +144,9 @@ fn c_build(folder: &Path) -> Result<PathBuf, String> {
             "-mbulk-memory",
         ])
         .args(["-Wl,--no-entry", "-Wl,--strip-all"])
+        .arg("-fno-builtin")
+        .arg("-I")
+        .arg(folder.join("include"))
         .arg("-I")
         .arg(folder)
         .args(&sources)

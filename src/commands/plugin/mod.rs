@@ -1,6 +1,8 @@
 //! Plugins: written, built, checked, installed, looked at.
 
 mod build;
+#[cfg(feature = "wasm-plugins")]
+mod c;
 mod doctor;
 mod inspect;
 mod new;
@@ -13,7 +15,7 @@ use spacewright_engine::{
     hyperspace,
     plugins::{Installed, Loaded},
 };
-use spacewright_sdk::conformance::{self, Outcome};
+use spacewright_sdk::conformance;
 
 use crate::{
     catalog,
@@ -56,7 +58,7 @@ fn check(plugin: &str) -> Result<Output, Failure> {
         let read = hyperspace::parse(text, plugin).map_err(|error| error.to_string());
         let valid =
             read.and_then(|read| read.validate(&operators).map_err(|error| error.to_string()));
-        report.push(format!("hyperspace {index}"), "can be read and is valid", Outcome::of(valid));
+        report.push(format!("hyperspace {index}"), "can be read and is valid", valid.into());
     }
     Ok(Output::new(report.to_string(), &report)?.good(report.is_good()))
 }

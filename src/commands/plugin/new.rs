@@ -23,7 +23,7 @@ macro_rules! template {
 }
 
 /// A file of the new folder: its path there, and its text.
-type File = (&'static str, String);
+pub type File = (String, String);
 
 pub fn new(args: &PluginNewArgs) -> Result<Output, Failure> {
     let PluginNewArgs { kind, carrier, language, name, path } = args;
@@ -42,12 +42,15 @@ pub fn new(args: &PluginNewArgs) -> Result<Output, Failure> {
     }
     let files = match language {
         LanguageArg::Rust => rust(*kind, *carrier, name),
+        #[cfg(feature = "wasm-plugins")]
         LanguageArg::C => super::c::files(*kind, *carrier, name)?,
+        #[cfg(not(feature = "wasm-plugins"))]
+        LanguageArg::C => return Err(Failure::input("this program makes no WebAssembly plugins")),
     };
     for (file, text) in &files {
         write(&folder.join(file), text)?;
     }
-    let names: Vec<&str> = files.iter().map(|(file, _)| *file).collect();
+    let names: Vec<&str> = files.iter().map(|(file, _)| file.as_str()).collect();
     let text = format!(
         "made {} with {}\nnext: fill in {}, then spacewright plugin build {0}",
         folder.display(),
@@ -84,13 +87,13 @@ fn rust(kind: Kind, carrier: CarrierArg, name: &str) -> Vec<File> {
     };
     let fill = |text: &str| fill(text, kind, carrier, LanguageArg::Rust, name);
     let mut files = vec![
-        ("Cargo.toml", fill(template!("rust/Cargo.toml.in"))),
-        ("src/lib.rs", fill(code)),
-        ("README.md", fill(template!("README.md.in"))),
-        (".gitignore", "/target\n".into()),
+        ("Cargo.toml".to_owned(), fill(template!("rust/Cargo.toml.in"))),
+        ("src/lib.rs".to_owned(), fill(code)),
+        ("README.md".to_owned(), fill(template!("README.md.in"))),
+        (".gitignore".to_owned(), "/target\n".to_owned()),
     ];
     if kind == Kind::Hyperspace {
-        files.push(("hyperspace.toml", fill(template!("rust/hyperspace.toml.in"))));
+        files.push(("hyperspace.toml".to_owned(), fill(template!("rust/hyperspace.toml.in"))));
     }
     files
 }
