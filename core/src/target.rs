@@ -98,7 +98,8 @@ pub struct ModelInfo {
 }
 
 /// What an integer model gives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ModelOutputs {
     /// The network's output, in real numbers.
     Result,

@@ -11,11 +11,12 @@ use crate::{
 };
 
 /// What spaces are scored against; handed to a scorer once.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ScoreProblem {
     /// The hyperspace of the spaces.
     pub hyperspace: Hyperspace,
     /// Sub-stages with loss and latency, by cell.
+    #[serde(with = "pairs")]
     pub cells: BTreeMap<Cell, ScoreColumns>,
     /// Latency of stem and head.
     pub fixed: FixedLatency,
@@ -23,6 +24,30 @@ pub struct ScoreProblem {
     pub constraints_ms: Vec<f64>,
     /// How rows of neighbouring stages are combined.
     pub composition: Composition,
+}
+
+/// Maps as lists of pairs, as few formats have keys that are no text.
+mod pairs {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<K: Serialize, V: Serialize, S: Serializer>(
+        map: &BTreeMap<K, V>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(map)
+    }
+
+    pub fn deserialize<'de, K, V, D>(deserializer: D) -> Result<BTreeMap<K, V>, D::Error>
+    where
+        K: Deserialize<'de> + Ord,
+        V: Deserialize<'de>,
+        D: Deserializer<'de>,
+    {
+        let pairs = Vec::<(K, V)>::deserialize(deserializer)?;
+        Ok(pairs.into_iter().collect())
+    }
 }
 
 /// A space's score and its parts.
