@@ -1,11 +1,24 @@
 //! Exporting a plugin from its crate.
 
-/// Exports what a function makes, as a WebAssembly component where the crate is compiled for
-/// `wasm32-unknown-unknown`: `export!(kinds…, function)`, where each kind is one of
+use crate::Plugin;
+
+/// A type that knows the plugin of its crate.
+#[doc(hidden)]
+pub trait Provide {
+    /// Makes the plugin; called once.
+    fn make() -> Plugin;
+}
+
+/// Exports what a function makes: `export!(kinds…, function)`, where each kind is one of
 /// `operator_set`, `hyperspace`, `quantizer`, `latency_source`, `scorer` and `target`, and the
 /// function gives a [`Plugin`](crate::Plugin). A target exports its latencies too.
 ///
-/// The crate needs `crate-type = ["cdylib", "rlib"]`.
+/// Compiled for `wasm32-unknown-unknown`, the crate becomes a WebAssembly component. Compiled
+/// for anything else with this crate's feature `native`, it becomes a native library; then the
+/// kinds are what the [`Plugin`](crate::Plugin) has.
+///
+/// The crate needs `crate-type = ["cdylib", "rlib"]`. A library or program can hold one such
+/// export only.
 #[macro_export]
 macro_rules! export {
     ($($kind:ident)+, $plugin:path) => {
@@ -13,7 +26,7 @@ macro_rules! export {
         const _: () = {
             struct Provider;
 
-            impl $crate::component::Provide for Provider {
+            impl $crate::Provide for Provider {
                 fn make() -> $crate::Plugin {
                     $plugin()
                 }
@@ -23,7 +36,41 @@ macro_rules! export {
             $crate::export_component!(about Component);
             $($crate::export_component!($kind Component);)+
         };
+
+        #[cfg(not(target_arch = "wasm32"))]
+        $crate::export_native!($plugin);
     };
+}
+
+/// The root module of a native library.
+#[cfg(feature = "native")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! export_native {
+    ($plugin:path) => {
+        const _: () = {
+            struct Provider;
+
+            impl $crate::Provide for Provider {
+                fn make() -> $crate::Plugin {
+                    $plugin()
+                }
+            }
+
+            // `native::abi` has a test of this name.
+            #[unsafe(export_name = "_1as_0lib_1header_0root_bmodule_bloader")]
+            pub static HEADER: $crate::native::abi::LibHeader =
+                $crate::native::abi::header::<Provider>();
+        };
+    };
+}
+
+/// Without the feature `native` there is no native library.
+#[cfg(not(feature = "native"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! export_native {
+    ($plugin:path) => {};
 }
 
 /// The exports of one interface, by the macro that is generated from `wit/plugin.wit` for it.

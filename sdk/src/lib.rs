@@ -59,6 +59,9 @@ pub mod component;
 pub mod conformance;
 mod export;
 mod kind;
+mod log;
+#[cfg(all(feature = "native-protocol", not(target_arch = "wasm32")))]
+pub mod native;
 mod plugin;
 pub mod prelude;
 mod registry;
@@ -66,8 +69,11 @@ mod registry;
 pub mod text;
 
 pub use columns::{GraphColumns, NO_VALUE};
+#[doc(hidden)]
+pub use export::Provide;
 pub use inventory;
 pub use kind::Kind;
+pub use log::log;
 pub use plugin::{About, INTERFACE, Plugin, WIT};
 pub use registry::{Item, Registration, registrations};
 pub use serde_json;

@@ -93,6 +93,15 @@ impl Plugin {
         self
     }
 
+    /// The latency source that it offers, or that of its target; an error says why there is none.
+    pub fn source(&self) -> Result<Arc<dyn LatencySource>, String> {
+        match (&self.latency_source, &self.target) {
+            (Some(source), _) => Ok(source.clone()),
+            (None, Some(target)) => target.latency_source().map_err(|error| error.reason),
+            (None, None) => Err("the plugin offers no latency source".into()),
+        }
+    }
+
     /// The kinds of what it offers.
     pub fn kinds(&self) -> Vec<Kind> {
         let offers = |kind: &Kind| match kind {

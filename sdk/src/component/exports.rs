@@ -7,20 +7,13 @@ use std::{
 };
 
 use spacewright_core::{
-    latency::LatencySource,
     operators::OperatorSet,
     quant::Quantizer,
     score::{PreparedScorer, Scorer},
     target::Target,
 };
 
-use crate::{Plugin, same_lengths, text::item_of};
-
-/// A type that knows the plugin of its crate.
-pub trait Provide {
-    /// Makes the plugin; called once.
-    fn make() -> Plugin;
-}
+use crate::{Plugin, Provide, log, same_lengths, text::item_of};
 
 /// The exports of the plugin that `P` provides.
 pub struct Exported<P>(PhantomData<P>);
@@ -32,11 +25,6 @@ fn plugin<P: Provide>() -> &'static Plugin {
     // The host sees of a panic only that the code stopped.
     HOOK.call_once(|| std::panic::set_hook(Box::new(|panic| log(&panic.to_string()))));
     PLUGIN.get_or_init(P::make)
-}
-
-/// Says something to the author of the plugin; shown by the program with `--verbose`.
-pub fn log(message: &str) {
-    wit::spacewright::plugin::host::log(message);
 }
 
 fn offered<T: ?Sized>(item: &'static Option<std::sync::Arc<T>>) -> &'static T {
@@ -130,28 +118,13 @@ impl<P: Provide> exported::quantizer::Guest for Exported<P> {
     }
 }
 
-/// The latency source that the plugin offers, or that of its target.
-fn with_source<P: Provide, T>(
-    use_it: impl FnOnce(&dyn LatencySource) -> Result<T, String>,
-) -> Result<T, String> {
-    let plugin = plugin::<P>();
-    match (&plugin.latency_source, &plugin.target) {
-        (Some(source), _) => use_it(source.as_ref()),
-        (None, Some(target)) => {
-            let source = target.latency_source().map_err(|error| error.to_string())?;
-            use_it(source.as_ref())
-        }
-        (None, None) => Err("the plugin offers no latency source".into()),
-    }
-}
-
 impl<P: Provide> exported::latency_source::Guest for Exported<P> {
     fn name() -> String {
-        with_source::<P, _>(|source| Ok(source.name().to_owned())).unwrap_or_default()
+        plugin::<P>().source().map(|source| source.name().to_owned()).unwrap_or_default()
     }
 
     fn fingerprint() -> String {
-        with_source::<P, _>(|source| Ok(source.fingerprint())).unwrap_or_default()
+        plugin::<P>().source().map(|source| source.fingerprint()).unwrap_or_default()
     }
 
     fn latencies_of(
@@ -159,9 +132,8 @@ impl<P: Provide> exported::latency_source::Guest for Exported<P> {
     ) -> Result<exported::latency_source::Latencies, String> {
         use convert::latency_source as convert;
         let queries = convert::graphs_from_wit(graphs)?;
-        let latencies = with_source::<P, _>(|source| {
-            source.latencies(&queries).map_err(|error| error.to_string())
-        })?;
+        let source = plugin::<P>().source()?;
+        let latencies = source.latencies(&queries).map_err(|error| error.to_string())?;
         Ok(convert::latencies_to_wit(&latencies))
     }
 }
