@@ -78,10 +78,6 @@ macro_rules! conversions {
             pub fn graph_to_wit(graph: &Graph) -> String {
                 graph.to_string()
             }
-
-            pub fn graph_from_wit(text: &str) -> Result<Graph, String> {
-                text.parse::<Graph>().map_err(|error| error.to_string())
-            }
         }
     };
 

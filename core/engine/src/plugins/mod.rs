@@ -1,9 +1,14 @@
 //! Plugins from files. Which way a plugin is carried is known here only: what comes out is a
 //! [`Plugin`] like one that is linked into the program.
 
+#[cfg_attr(not(any(feature = "native-plugins", feature = "wasm-plugins")), allow(dead_code))]
+mod claims;
 mod meter;
+#[cfg(feature = "native-plugins")]
+mod native;
 mod store;
 mod text;
+mod trust;
 #[cfg(feature = "wasm-plugins")]
 mod wasm;
 
@@ -19,6 +24,7 @@ use spacewright_sdk::Plugin;
 
 pub use meter::{CallCost, Meter};
 pub use store::{Installed, PluginStore};
+pub use trust::{Trust, Trusted};
 #[cfg(feature = "wasm-plugins")]
 pub use wasm::componentize;
 
@@ -58,10 +64,12 @@ impl Default for Limits {
 /// How plugins are loaded.
 #[derive(Debug, Clone, Default)]
 pub struct Loader {
-    /// Bounds of what WebAssembly plugins use.
+    /// Bounds of what plugins use; of native ones, all but that of an answer are without effect.
     pub limits: Limits,
     /// Where compiled code is kept; nowhere if `None`.
     pub cache: Option<PathBuf>,
+    /// Native libraries that may be loaded; none if `None`.
+    pub trust: Option<Trust>,
 }
 
 /// A plugin that was loaded from a file.
@@ -76,10 +84,13 @@ pub struct Loaded {
     pub load_time: Duration,
     /// What its calls have cost so far.
     pub meter: Arc<Meter>,
+    /// Does nothing within the plugin, to show what a call costs; of native libraries only.
+    pub ping: Option<extern "C" fn()>,
 }
 
 impl Loader {
-    /// Loads a plugin; its carrier shows in its first bytes.
+    /// Loads a plugin; its carrier shows in its first bytes. A native library must be trusted, and
+    /// it is the trusted copy of it that is loaded.
     pub fn load(&self, path: &Path) -> Result<Loaded> {
         let bytes = fs::read(path).at(path)?;
         let start = Instant::now();
@@ -91,18 +102,32 @@ impl Loader {
         let failed = |reason: String| {
             EngineError::new(ErrorKind::Plugin, format!("{}: {reason}", path.display()))
         };
-        let file = File { bytes: &bytes, sha256: &sha256, meter: &meter };
-        let (interface, plugin) = self.open(carrier, &file).map_err(failed)?;
+        let code = match carrier {
+            Carrier::Native if cfg!(feature = "native-plugins") => self.trusted(path, &sha256)?,
+            _ => path.to_owned(),
+        };
+        let file = File { path: &code, bytes: &bytes, sha256: &sha256, meter: &meter };
+        let Opened { interface, plugin, ping } = self.open(carrier, &file).map_err(failed)?;
         let about = &plugin.about;
-        check_name(&about.name).map_err(failed)?;
+        claims::check_name(&about.name).map_err(failed)?;
         let origin =
             Origin { plugin: about.name.clone(), version: about.version.clone(), carrier, sha256 };
-        Ok(Loaded { origin, interface, plugin, load_time: start.elapsed(), meter })
+        Ok(Loaded { origin, interface, plugin, load_time: start.elapsed(), meter, ping })
     }
 
-    /// The version of a plugin's interface, and what it offers.
-    fn open(&self, carrier: Carrier, file: &File<'_>) -> Result<(String, Plugin), String> {
+    fn trusted(&self, path: &Path, sha256: &str) -> Result<PathBuf> {
+        let trust = self.trust.as_ref().ok_or_else(|| trust::untrusted(path))?;
+        trust.copy_of(path, sha256)
+    }
+
+    #[cfg_attr(
+        not(any(feature = "native-plugins", feature = "wasm-plugins")),
+        allow(unused_variables)
+    )]
+    fn open(&self, carrier: Carrier, file: &File<'_>) -> Result<Opened, String> {
         match carrier {
+            #[cfg(feature = "native-plugins")]
+            Carrier::Native => native::load(self, file),
             #[cfg(feature = "wasm-plugins")]
             Carrier::Wasm => wasm::load(self, file),
             _ => Err(format!("this program loads no {carrier} plugins")),
@@ -113,9 +138,18 @@ impl Loader {
 /// A plugin's file, and who counts its calls.
 #[allow(dead_code)]
 struct File<'a> {
+    /// What the system loads.
+    path: &'a Path,
     bytes: &'a [u8],
     sha256: &'a str,
     meter: &'a Arc<Meter>,
+}
+
+/// What a carrier makes of a plugin's file.
+struct Opened {
+    interface: String,
+    plugin: Plugin,
+    ping: Option<extern "C" fn()>,
 }
 
 /// The carrier that a file's first bytes show.
@@ -128,17 +162,4 @@ pub fn carrier_of(bytes: &[u8]) -> Option<Carrier> {
     } else {
         NATIVE.into_iter().any(starts).then_some(Carrier::Native)
     }
-}
-
-/// A plugin's name becomes a part of file names and messages.
-fn check_name(name: &str) -> Result<(), String> {
-    const LONGEST: usize = 64;
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    if name.is_empty() || name.len() > LONGEST || !name.chars().all(legal) {
-        let name = text::shown(name);
-        return Err(format!(
-            "`{name}` cannot be the name of a plugin: up to {LONGEST} letters, digits, `-` and `_`"
-        ));
-    }
-    Ok(())
 }

@@ -8,7 +8,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use spacewright_sdk::Kind;
 
-use super::{Limits, Loaded, Loader};
+use super::{Limits, Loaded, Loader, Trust};
 use crate::{
     error::{AtPath, EngineError, ErrorKind, Result},
     files::write_atomically,
@@ -51,7 +51,8 @@ impl PluginStore {
     /// The store below `home`; makes nothing.
     pub fn new(home: &Path, limits: Limits) -> Self {
         let folder = home.join("plugins");
-        let loader = Loader { limits, cache: Some(home.join("cache")) };
+        let (cache, trust) = (Some(home.join("cache")), Some(Trust::new(home)));
+        let loader = Loader { limits, cache, trust };
         Self { folder, loader }
     }
 
@@ -142,13 +143,12 @@ impl PluginStore {
     /// Loads an installed plugin, whose file must be as it was installed.
     pub fn load(&self, plugin: &Installed) -> Result<Loaded> {
         let path = self.file(plugin);
-        let loaded = self.loader.load(&path)?;
-        if loaded.origin.sha256 != plugin.sha256 {
+        if hash::of_file(&path)? != plugin.sha256 {
             let message = format!("the file of plugin `{}` was changed", plugin.name);
             return Err(EngineError::new(ErrorKind::Plugin, message)
                 .with_hint(format!("install it again from {}", plugin.from.display())));
         }
-        Ok(loaded)
+        self.loader.load(&path)
     }
 
     /// Adds all that is installed to a registry. A plugin that cannot be used is no error unless

@@ -15,22 +15,14 @@ use spacewright_core::{
 use spacewright_sdk::text::name_of;
 
 use super::{
+    super::claims::{self, item_name},
     convert,
     instance::{Guest, Host, Indices},
     shown,
     wit::exports::spacewright::plugin as wit,
 };
 
-/// More than any plugin has reason to offer.
-const MOST_ITEMS: usize = 1000;
-
 type Of<I> = Guest<I, <I as Indices>::Guest>;
-
-/// A name of something that a plugin offers, which study files must be able to write.
-fn item_name(call: &str, name: String) -> Result<String, String> {
-    super::super::check_name(&name).map_err(|reason| format!("`{call}`: {reason}"))?;
-    Ok(name)
-}
 
 pub(super) struct WasmOperatorSet {
     guest: Of<wit::operator_set::GuestIndices>,
@@ -43,21 +35,8 @@ impl WasmOperatorSet {
         let guest = Guest::new(host, wit::operator_set::GuestIndices::new)?;
         let name = guest.start("name", |store, guest| guest.call_name(store))?;
         let types = guest.start("block-types", |store, guest| guest.call_block_types(store))?;
-        if types.is_empty() || types.len() > MOST_ITEMS {
-            let count = types.len();
-            return Err(format!(
-                "`block-types`: {count} block types; allowed are 1 to {MOST_ITEMS}"
-            ));
-        }
-        let mut block_types = Vec::new();
-        for block in types.into_iter().map(convert::operator_set::block_type_from_wit) {
-            let axis = |axis: String| item_name("block-types", axis);
-            block_types.push(BlockType {
-                name: item_name("block-types", block.name)?,
-                summary: shown(&block.summary),
-                axes: block.axes.into_iter().map(axis).collect::<Result<_, _>>()?,
-            });
-        }
+        let types = types.into_iter().map(convert::operator_set::block_type_from_wit).collect();
+        let block_types = claims::block_types("block-types", types)?;
         Ok(Self { guest, name: item_name("name", name)?, block_types })
     }
 }
@@ -79,9 +58,7 @@ impl OperatorSet for WasmOperatorSet {
             .map_err(OperatorError::Other)?;
         let graph = |(at, text): (usize, &String)| {
             let block = requests.get(at).map_or("?", |request| &request.block);
-            convert::operator_set::graph_from_wit(text).map_err(|reason| {
-                OperatorError::Other(shown(&format!("`graphs`: block `{block}`: {reason}")))
-            })
+            claims::graph("graphs", block, text)
         };
         texts.iter().enumerate().map(graph).collect()
     }
@@ -93,13 +70,7 @@ impl Hyperspaces {
     pub fn all(host: &Arc<Host>) -> Result<Vec<String>, String> {
         let guest = Guest::new(host, wit::hyperspace::GuestIndices::new)?;
         let all = guest.start("hyperspaces", |store, guest| guest.call_hyperspaces(store))?;
-        if all.is_empty() || all.len() > MOST_ITEMS {
-            let count = all.len();
-            return Err(format!(
-                "`hyperspaces`: {count} hyperspaces; allowed are 1 to {MOST_ITEMS}"
-            ));
-        }
-        Ok(all)
+        claims::hyperspaces("hyperspaces", all)
     }
 }
 
@@ -268,12 +239,7 @@ impl WasmTarget {
         let description = guest.start("describe", |store, guest| guest.call_describe(store))?;
         let description = convert::target::from_wit(description)
             .map_err(|reason| format!("`describe`: {}", shown(&reason)))?;
-        let description = TargetDescription {
-            name: item_name("describe", description.name)?,
-            summary: shown(&description.summary),
-            model_format: item_name("describe", description.model_format)?,
-            ..description
-        };
+        let description = claims::target("describe", description)?;
         Ok(Self { host: host.clone(), description })
     }
 }

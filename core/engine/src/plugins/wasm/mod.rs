@@ -18,7 +18,7 @@ use self::{
     instance::{Guest, Host},
     items::{Hyperspaces, WasmOperatorSet, WasmQuantizer, WasmScorer, WasmSource, WasmTarget},
 };
-use super::{File, Loader, Meter, text::shown};
+use super::{File, Loader, Meter, Opened, claims, text::shown};
 
 /// Types and calls, generated from the SDK's `wit/plugin.wit`.
 #[allow(missing_docs, unused_qualifications, clippy::all)]
@@ -43,20 +43,15 @@ mod convert {
 const PACKAGE: &str = "spacewright:plugin/";
 const HOST: &str = "spacewright:plugin/host";
 
-/// Loads a component: the version of its interface, and what it offers.
-pub(super) fn load(loader: &Loader, file: &File<'_>) -> Result<(String, Plugin), String> {
+/// Loads a component.
+pub(super) fn load(loader: &Loader, file: &File<'_>) -> Result<Opened, String> {
     let engine = engine(loader)?;
     let component = cache::compile(&engine, loader.cache.as_deref(), file)?;
     let (interface, kinds) = interfaces(&engine, &component)?;
     let host = Host::new(engine, &component, loader.limits.clone(), file.meter.clone())?;
     let about = Guest::new(&host, wit::exports::spacewright::plugin::about::GuestIndices::new)?;
     let about = about.start("about", |store, guest| guest.call_describe(store))?;
-    let about = convert::about::from_wit(about);
-    let mut plugin = Plugin::new(spacewright_sdk::About {
-        name: about.name,
-        version: shown(&about.version),
-        summary: shown(&about.summary),
-    });
+    let mut plugin = Plugin::new(claims::about(convert::about::from_wit(about)));
     for kind in &kinds {
         match kind {
             Kind::OperatorSet => plugin = plugin.operator_set(WasmOperatorSet::new(&host)?),
@@ -67,7 +62,7 @@ pub(super) fn load(loader: &Loader, file: &File<'_>) -> Result<(String, Plugin),
             Kind::Target => plugin = plugin.target(WasmTarget::new(&host)?),
         }
     }
-    Ok((interface, plugin))
+    Ok(Opened { interface, plugin, ping: None })
 }
 
 fn engine(loader: &Loader) -> Result<Engine, String> {

@@ -1,0 +1,227 @@
+//! Which native libraries may be loaded. A library runs with all rights of the program, so that
+//! nothing but the user's word makes it harmless.
+
+use std::{
+    env::consts::DLL_EXTENSION,
+    fs,
+    path::{Path, PathBuf, absolute},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::carrier_of;
+use crate::{
+    error::{AtPath, EngineError, ErrorKind, Result},
+    files::{remove, seal, write_atomically},
+    hash,
+    origin::Carrier,
+};
+
+/// The libraries that the user trusts: copies of them in the folder `trusted` of the program's
+/// home. Only these copies are loaded, so that a file that changes is no longer trusted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trust {
+    folder: PathBuf,
+}
+
+/// A trusted library.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trusted {
+    /// SHA-256 of its file: its identity.
+    pub sha256: String,
+    /// Bytes of its file.
+    pub size: u64,
+    /// The file that the user trusted.
+    pub from: PathBuf,
+}
+
+impl Trust {
+    /// The trusted libraries below `home`; makes nothing.
+    pub fn new(home: &Path) -> Self {
+        Self { folder: home.join("trusted") }
+    }
+
+    /// Trusts a library from now on, as it is.
+    pub fn trust(&self, path: &Path) -> Result<Trusted> {
+        let bytes = fs::read(path).at(path)?;
+        if carrier_of(&bytes) != Some(Carrier::Native) {
+            return Err(refused(path, "no native library: nothing else needs to be trusted"));
+        }
+        let from = absolute(path).at(path)?;
+        let new = Trusted { sha256: hash::of_bytes(&bytes), size: bytes.len() as u64, from };
+        fs::create_dir_all(&self.folder).at(&self.folder)?;
+        let copy = self.file(&new.sha256);
+        write_atomically(&copy, &bytes)?;
+        seal(&copy)?;
+        // The record comes last: without it the copy is not trusted.
+        let record = self.record(&new.sha256);
+        let text = serde_json::to_string_pretty(&new).map_err(|e| EngineError::file(&record, e))?;
+        write_atomically(&record, text.as_bytes())?;
+        Ok(new)
+    }
+
+    /// Whether the library with this SHA-256 is trusted.
+    pub fn is_trusted(&self, sha256: &str) -> bool {
+        is_sha256(sha256) && self.record(sha256).is_file()
+    }
+
+    /// Where the copy of a trusted library is.
+    pub fn file(&self, sha256: &str) -> PathBuf {
+        self.folder.join(format!("{sha256}.{DLL_EXTENSION}"))
+    }
+
+    /// Trusts the library with this SHA-256 no longer.
+    pub fn revoke(&self, sha256: &str) -> Result<Trusted> {
+        if !self.is_trusted(sha256) {
+            let message = format!("no trusted library has the SHA-256 `{sha256}`");
+            return Err(EngineError::new(ErrorKind::Plugin, message));
+        }
+        let record = self.record(sha256);
+        let gone = read(&record)?;
+        remove(&record)?;
+        remove(&self.file(sha256))?;
+        Ok(gone)
+    }
+
+    /// All trusted libraries, by the files that they come from.
+    pub fn list(&self) -> Result<Vec<Trusted>> {
+        if !self.folder.exists() {
+            return Ok(Vec::new());
+        }
+        let mut all = Vec::new();
+        for entry in fs::read_dir(&self.folder).at(&self.folder)? {
+            let path = entry.at(&self.folder)?.path();
+            if path.extension().is_some_and(|extension| extension == "json") {
+                all.push(read(&path)?);
+            }
+        }
+        all.sort_by(|a, b| (&a.from, &a.sha256).cmp(&(&b.from, &b.sha256)));
+        Ok(all)
+    }
+
+    /// The copy to load of a library whose file is at `path` and has this SHA-256; an error where
+    /// it is not trusted, or where the copy is not what was trusted.
+    #[cfg_attr(not(feature = "native-plugins"), allow(dead_code))]
+    pub(super) fn copy_of(&self, path: &Path, sha256: &str) -> Result<PathBuf> {
+        if !self.is_trusted(sha256) {
+            return Err(match self.has_trusted(path) {
+                true => refused(path, "it has changed since it was trusted"),
+                false => untrusted(path),
+            });
+        }
+        let copy = self.file(sha256);
+        match hash::of_file(&copy) {
+            Ok(found) if found == sha256 => Ok(copy),
+            Ok(_) => Err(refused(&copy, "this copy of a trusted library has changed")),
+            Err(error) => Err(refused(path, &format!("its trusted copy is lost: {error}"))),
+        }
+    }
+
+    /// Whether another content of this file is trusted.
+    fn has_trusted(&self, path: &Path) -> bool {
+        let (Ok(path), Ok(all)) = (absolute(path), self.list()) else { return false };
+        all.iter().any(|trusted| trusted.from == path)
+    }
+
+    fn record(&self, sha256: &str) -> PathBuf {
+        self.folder.join(format!("{sha256}.json"))
+    }
+}
+
+/// Why a library is not loaded that nobody has trusted.
+pub(super) fn untrusted(path: &Path) -> EngineError {
+    refused(path, "a native library that is not trusted")
+}
+
+fn refused(path: &Path, reason: &str) -> EngineError {
+    EngineError::new(ErrorKind::Plugin, format!("{}: {reason}", path.display()))
+        .with_hint("`spacewright plugin trust FILE` says what trusting means")
+}
+
+fn read(record: &Path) -> Result<Trusted> {
+    let text = fs::read_to_string(record).at(record)?;
+    serde_json::from_str(&text).map_err(|error| EngineError::file(record, error))
+}
+
+fn is_sha256(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Fixture {
+        _home: tempfile::TempDir,
+        trust: Trust,
+        library: PathBuf,
+    }
+
+    fn fixture() -> Fixture {
+        let home = tempfile::tempdir().unwrap();
+        let library = home.path().join("libx.so");
+        fs::write(&library, b"\x7fELF first").unwrap();
+        let trust = Trust::new(home.path());
+        Fixture { _home: home, trust, library }
+    }
+
+    #[test]
+    fn a_library_is_trusted_until_that_is_revoked() {
+        let Fixture { trust, library, .. } = &fixture();
+        assert!(trust.list().unwrap().is_empty());
+        let trusted = trust.trust(library).unwrap();
+        assert_eq!(trusted.size, 10);
+        assert!(trust.is_trusted(&trusted.sha256));
+        assert_eq!(trust.list().unwrap(), [trusted.clone()]);
+        let copy = trust.copy_of(library, &trusted.sha256).unwrap();
+        assert_eq!(fs::read(&copy).unwrap(), fs::read(library).unwrap());
+        assert!(fs::metadata(&copy).unwrap().permissions().readonly());
+        assert_eq!(trust.trust(library).unwrap(), trusted);
+        assert_eq!(trust.revoke(&trusted.sha256).unwrap(), trusted);
+        assert!(!copy.exists());
+        let error = trust.copy_of(library, &trusted.sha256).unwrap_err();
+        assert!(error.message.ends_with("a native library that is not trusted"), "{error}");
+        assert!(error.hint.unwrap().contains("plugin trust FILE"));
+        assert!(trust.revoke(&trusted.sha256).is_err());
+    }
+
+    #[test]
+    fn other_content_of_the_same_file_is_not_trusted() {
+        let Fixture { trust, library, .. } = &fixture();
+        trust.trust(library).unwrap();
+        fs::write(library, b"\x7fELF second").unwrap();
+        let error = trust.copy_of(library, &hash::of_file(library).unwrap()).unwrap_err();
+        assert!(error.message.ends_with("it has changed since it was trusted"), "{error}");
+    }
+
+    #[test]
+    fn a_copy_that_changed_is_not_loaded() {
+        let Fixture { trust, library, .. } = &fixture();
+        let Trusted { sha256, .. } = trust.trust(library).unwrap();
+        let copy = trust.file(&sha256);
+        fs::remove_file(&copy).unwrap();
+        let error = trust.copy_of(library, &sha256).unwrap_err();
+        assert!(error.message.contains("its trusted copy is lost"), "{error}");
+        fs::write(&copy, b"\x7fELF evil").unwrap();
+        let error = trust.copy_of(library, &sha256).unwrap_err();
+        assert!(error.message.ends_with("this copy of a trusted library has changed"), "{error}");
+        trust.trust(library).unwrap();
+        assert_eq!(trust.copy_of(library, &sha256).unwrap(), copy);
+    }
+
+    #[test]
+    fn what_is_no_library_needs_no_trust() {
+        let Fixture { trust, library, .. } = &fixture();
+        fs::write(library, b"\0asm\x0d\0\x01\0").unwrap();
+        let error = trust.trust(library).unwrap_err();
+        assert!(error.message.contains("no native library"), "{error}");
+    }
+
+    #[test]
+    fn a_hash_is_no_path() {
+        let Fixture { trust, library, .. } = &fixture();
+        let trusted = trust.trust(library).unwrap();
+        assert!(!trust.is_trusted(&format!("../trusted/{}", trusted.sha256)));
+        assert!(!trust.is_trusted(""));
+    }
+}
