@@ -127,7 +127,7 @@ fn explain(error: &LibraryError) -> String {
         LibraryError::AbiInstability(error) => {
             let text = error.to_string();
             tracing::debug!("layout of a native library: {text}");
-            format!("its root module has another layout: {}: {REMEDY}", differences(&text))
+            format!("its root module has another layout{}: {REMEDY}", differences(&text))
         }
         other => shown(other.to_string().trim()),
     }
@@ -141,7 +141,7 @@ fn cause(error: &dyn std::error::Error) -> String {
     }
 }
 
-/// Of pages about two layouts, the first lines of what differs.
+/// Of pages about two layouts, the first lines of what differs, in brackets.
 fn differences(text: &str) -> String {
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let mut found: Vec<String> = Vec::new();
@@ -159,5 +159,30 @@ fn differences(text: &str) -> String {
         }
     }
     found.truncate(MOST_DIFFERENCES);
-    shown(&found.join("; "))
+    match found.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", shown(&found.join("; "))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_pages_about_layouts_the_first_differences_remain() {
+        let error = |what: &str| {
+            format!(
+                "2 error(s)inside:\n    <other>\n\nLayout of expected type:\n    pages\n\n\n\
+                 Error:{what}\nExpected:\n    8\n    more\nFound:\n    16\n    more\n"
+            )
+        };
+        let text = ["size", "size", "alignment", "name", "fields"].map(error).concat();
+        assert_eq!(
+            differences(&text),
+            " (size, expected 8, found 16; alignment, expected 8, found 16; \
+             name, expected 8, found 16)"
+        );
+        assert_eq!(differences("no such line"), "");
+    }
 }

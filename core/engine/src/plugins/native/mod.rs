@@ -1,5 +1,6 @@
 //! Native libraries: trusted code, which runs with all rights of the program.
 
+mod elf;
 mod items;
 mod library;
 mod runtime;
@@ -19,6 +20,7 @@ use super::{File, Loader, Opened, claims};
 
 /// Loads a library, which stays loaded until the program ends.
 pub(super) fn load(loader: &Loader, file: &File<'_>) -> Result<Opened, String> {
+    elf::check_whole(file.bytes)?;
     let library = Library::open(file.path, loader.limits.answer, file.meter.clone())?;
     let library = &Arc::new(library);
     let about = ask!(library, Request::About, Answer::About(about) => about)?;
