@@ -1,7 +1,12 @@
 //! Tells the linker where libtorch is, and the tests whether the published quality tables are at
-//! hand: `SPACEWRIGHT_TABLES` names the folder that holds `spaceevo-block-lut`.
+//! hand (`SPACEWRIGHT_TABLES` names the folder that holds `spaceevo-block-lut`), and whether there
+//! is a C compiler for WebAssembly.
 
-use std::{env, path::Path};
+use std::{
+    env,
+    path::Path,
+    process::{Command, Stdio},
+};
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -11,6 +16,10 @@ fn main() {
     if let Ok(folder) = env::var("DEP_SPACEWRIGHT_TORCH_LIB") {
         println!("cargo::rustc-link-arg=-Wl,-rpath,{folder}");
     }
+    println!("cargo::rustc-check-cfg=cfg(spacewright_c_wasm)");
+    if compiles_c_to_wasm() {
+        println!("cargo::rustc-cfg=spacewright_c_wasm");
+    }
     let Ok(folder) = env::var("SPACEWRIGHT_TABLES") else { return };
     let tables = Path::new(&folder).join("spaceevo-block-lut");
     if tables.is_dir() {
@@ -19,4 +28,15 @@ fn main() {
     } else {
         println!("cargo::warning=SPACEWRIGHT_TABLES: there is no folder {}", tables.display());
     }
+}
+
+/// Whether `plugin build` finds one of the compilers that it knows.
+fn compiles_c_to_wasm() -> bool {
+    let works = |program: &str, arguments: &[&str]| {
+        let mut command = Command::new(program);
+        let silent = command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
+        silent.status().is_ok_and(|status| status.success())
+    };
+    works("clang", &["--version"]) && works("wasm-ld", &["--version"])
+        || works("python3", &["-m", "ziglang", "version"])
 }

@@ -97,6 +97,14 @@ pub enum PluginCommand {
         /// The plugin's file.
         file: PathBuf,
     },
+    /// Allow a native library to run, with all your rights.
+    Trust {
+        /// The library's file.
+        file: PathBuf,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+    },
     /// The installed plugins.
     List,
     /// What a plugin is, what it offers, and what its calls cost.

@@ -20,6 +20,8 @@ struct Ran {
 fn run(arguments: &str) -> Ran {
     let output = Command::new(env!("CARGO_BIN_EXE_spacewright"))
         .args(arguments.split_whitespace())
+        // Plugins that are installed on this machine are not part of the tests.
+        .env("SPACEWRIGHT_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/no-home"))
         .output()
         .unwrap();
     Ran {

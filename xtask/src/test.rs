@@ -2,7 +2,7 @@
 
 use crate::{light, process, repo, setup, steps::Steps};
 use anyhow::{Context, Result};
-use std::{env, fs, io, process::Command};
+use std::{env, fs, io, path::Path, process::Command};
 
 /// Whether formatting and lints are checked or repaired.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -34,6 +34,7 @@ pub fn run(mode: Mode) -> Result<()> {
         }
     }
     steps.add("light crates", light::check);
+    steps.add("standard library for WebAssembly", wasm_std);
     steps.add("documentation", || {
         process::run(
             process::cargo()
@@ -73,6 +74,23 @@ fn tests() -> Result<()> {
         command.args(["test", "--workspace", "--all-targets"]);
     }
     process::run(one_thread(&mut command))
+}
+
+/// Sees to it that plugins can be compiled to WebAssembly.
+fn wasm_std() -> Result<()> {
+    const TARGET: &str = "wasm32-unknown-unknown";
+    const ARCHIVE: &str = "SPACEWRIGHT_WASM_STD";
+    let sysroot = process::read(Command::new("rustc").args(["--print", "sysroot"]))?;
+    let installed = Path::new(sysroot.trim()).join("lib/rustlib").join(TARGET);
+    if installed.is_dir() || env::var_os(ARCHIVE).is_some() {
+        return Ok(());
+    }
+    process::run(Command::new("rustup").args(["target", "add", TARGET])).with_context(|| {
+        format!(
+            "plugins cannot be compiled: get `{TARGET}` with rustup, or let {ARCHIVE} name an \
+             archive of Rust's standard library for it, of the version of your rustc"
+        )
+    })
 }
 
 /// One whole run of the program on the smallest example, away from the user's own runs.

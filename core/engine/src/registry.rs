@@ -223,23 +223,23 @@ impl Registry {
     }
 
     fn add_operators_of(&mut self, origin: &Origin, set: Arc<dyn OperatorSet>) {
-        self.add_operators(set.name().to_owned(), CheckedOperators::new(origin, set));
+        self.add_operators(set.name().to_owned(), CheckedOperators::wrap(origin, set));
     }
 
     fn add_quantizer_of(&mut self, origin: &Origin, quantizer: Arc<dyn Quantizer>) {
-        self.add_quantizer(quantizer.name().to_owned(), CheckedQuantizer::new(origin, quantizer));
+        self.add_quantizer(quantizer.name().to_owned(), CheckedQuantizer::wrap(origin, quantizer));
     }
 
     fn add_source_of(&mut self, origin: &Origin, source: Arc<dyn LatencySource>) {
-        self.add_latency_source(source.name().to_owned(), CheckedSource::new(origin, source));
+        self.add_latency_source(source.name().to_owned(), CheckedSource::wrap(origin, source));
     }
 
     fn add_scorer_of(&mut self, origin: &Origin, scorer: Arc<dyn Scorer>) {
-        self.add_scorer(scorer.name().to_owned(), CheckedScorer::new(origin, scorer));
+        self.add_scorer(scorer.name().to_owned(), CheckedScorer::wrap(origin, scorer));
     }
 
     fn add_target_of(&mut self, origin: &Origin, target: Arc<dyn Target>) {
-        self.add_target(target.description().name, CheckedTarget::new(origin, target));
+        self.add_target(target.description().name, CheckedTarget::wrap(origin, target));
     }
 
     /// All operator sets, joined.

@@ -87,7 +87,7 @@ fn unknown_fields_and_sections_are_named_with_their_line() {
         "study.toml:1: no field `hyperspcae` at the top of a study",
         Some(
             "did you mean `hyperspace`? \
-             allowed are name, seed, method, hyperspace, target, quantizer",
+             allowed are name, seed, method, hyperspace, target, latency, quantizer",
         ),
     );
     check(

@@ -59,6 +59,9 @@ void *realloc(void *old, size_t size) {
 
 void abort(void) { __builtin_trap(); }
 
+/* The bindings ask for an object file with the component's type, which `plugin build` adds. */
+void __component_type_object_force_link_{{world}}(void) {}
+
 void *memcpy(void *to, const void *from, size_t size) { return memmove(to, from, size); }
 
 void *memmove(void *to, const void *from, size_t size) {

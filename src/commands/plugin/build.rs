@@ -112,7 +112,7 @@ fn cargo_build(folder: &Path, name: &str, carrier: Carrier) -> Result<PathBuf, S
             if carrier == Carrier::Wasm { "wasm" } else { std::env::consts::DLL_EXTENSION };
         files.find(|file| file.extension().is_some_and(|found| found == extension))
     };
-    String::from_utf8_lossy(&output.stdout).lines().filter_map(library).last().ok_or_else(|| {
+    String::from_utf8_lossy(&output.stdout).lines().filter_map(library).next_back().ok_or_else(|| {
         "cargo built no dynamic library: Cargo.toml needs crate-type = [\"cdylib\", \"rlib\"] in \
          [lib]"
             .into()

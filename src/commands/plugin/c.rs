@@ -28,7 +28,7 @@ pub fn files(kind: Kind, carrier: CarrierArg, name: &str) -> Result<Vec<File>, F
     let fill = |text: &str| fill(text, kind, carrier, LanguageArg::C, name);
     let mut files = vec![
         ("plugin.c".to_owned(), fill(code)),
-        ("runtime.c".to_owned(), include_str!("../../../sdk/templates/c/runtime.c").to_owned()),
+        ("runtime.c".to_owned(), fill(include_str!("../../../sdk/templates/c/runtime.c"))),
         (
             "include/stdlib.h".to_owned(),
             include_str!("../../../sdk/templates/c/include/stdlib.h").to_owned(),
@@ -51,7 +51,9 @@ fn bindings(world: &str) -> Result<Vec<File>, String> {
     let package = resolve.push_str("plugin.wit", WIT).map_err(text)?;
     let world = resolve.select_world(&[package], Some(world)).map_err(text)?;
     let mut files = Files::default();
-    Opts::default().build().generate(&mut resolve, world, &mut files).map_err(text)?;
+    // `plugin build` adds what the object file would say of the component's type.
+    let options = Opts { no_object_file: true, ..Opts::default() };
+    options.build().generate(&mut resolve, world, &mut files).map_err(text)?;
     let source = |name: &str| name.ends_with(".c") || name.ends_with(".h");
     let sources = files.iter().filter(|(name, _)| source(name));
     Ok(sources

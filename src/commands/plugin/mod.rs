@@ -7,6 +7,7 @@ mod doctor;
 mod inspect;
 mod new;
 mod tools;
+mod trust;
 
 use std::path::Path;
 
@@ -29,6 +30,7 @@ pub fn run(command: &PluginCommand) -> Result<Output, Failure> {
         PluginCommand::Build { folder } => build::build(folder),
         PluginCommand::Check { plugin } => check(plugin),
         PluginCommand::Install { file } => install(file),
+        PluginCommand::Trust { file, yes } => trust::trust(file, *yes),
         PluginCommand::List => list(),
         PluginCommand::Inspect { plugin } => inspect::inspect(plugin),
         PluginCommand::Doctor => doctor::doctor(),
@@ -40,7 +42,7 @@ pub fn run(command: &PluginCommand) -> Result<Output, Failure> {
 fn load(plugin: &str) -> Result<Loaded, Failure> {
     let store = catalog::plugins();
     let path = Path::new(plugin);
-    if path.exists() {
+    if path.is_file() {
         return Ok(store.loader().load(path)?);
     }
     let installed = store.find(plugin).map_err(|error| {
@@ -58,7 +60,7 @@ fn check(plugin: &str) -> Result<Output, Failure> {
         let read = hyperspace::parse(text, plugin).map_err(|error| error.to_string());
         let valid =
             read.and_then(|read| read.validate(&operators).map_err(|error| error.to_string()));
-        report.push(format!("hyperspace {index}"), "can be read and is valid", valid.into());
+        report.push(&format!("hyperspace {index}"), "it can be read and is valid", valid);
     }
     Ok(Output::new(report.to_string(), &report)?.good(report.is_good()))
 }

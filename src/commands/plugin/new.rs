@@ -148,6 +148,7 @@ pub fn fill(
         ("{{name}}", name),
         ("{{word}}", &word),
         ("{{kind}}", kind.name()),
+        ("{{world}}", &format!("{}_plugin", kind.name().replace('-', "_"))),
         ("{{carrier}}", carrier_name),
         ("{{summary}}", summary),
         ("{{sdk}}", &sdk),

@@ -11,7 +11,7 @@ use spacewright_engine::default_home;
 /// The platform that components are compiled for.
 pub const WASM: &str = "wasm32-unknown-unknown";
 
-/// Names an archive with the standard library for [`WASM`], where rustup cannot fetch it.
+/// Names an archive or folder with the standard library for [`WASM`], where rustup cannot fetch it.
 pub const STD_VARIABLE: &str = "SPACEWRIGHT_WASM_STD";
 
 /// The cargo that runs this program, or the one of the path.
@@ -53,7 +53,7 @@ impl WasmStd {
             None => Err(format!(
                 "the Rust toolchain has no standard library for {WASM}: run `rustup target add \
                  {WASM}`, or let {STD_VARIABLE} name an archive of it (`rust-std-*.tar.xz` of the \
-                 same Rust version)"
+                 same Rust version, or its folder)"
             )),
         }
     }
@@ -70,8 +70,11 @@ fn rustc() -> std::ffi::OsString {
     env::var_os("RUSTC").unwrap_or_else(|| "rustc".into())
 }
 
-/// Unpacks the archive below the program's home, once.
+/// Unpacks the archive below the program's home, once; a folder is taken as unpacked.
 fn unpack(archive: &Path) -> Result<PathBuf, String> {
+    if archive.is_dir() {
+        return Ok(archive.to_owned());
+    }
     let at = |error: std::io::Error| format!("{}: {error}", archive.display());
     let name = archive.file_name().unwrap_or_default().to_string_lossy();
     let size = fs::metadata(archive).map_err(at)?.len();

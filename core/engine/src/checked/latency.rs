@@ -14,7 +14,7 @@ pub(crate) struct CheckedSource {
 const CALL: &str = "latencies";
 
 impl CheckedSource {
-    pub fn new(origin: &Origin, source: Arc<dyn LatencySource>) -> Arc<dyn LatencySource> {
+    pub fn wrap(origin: &Origin, source: Arc<dyn LatencySource>) -> Arc<dyn LatencySource> {
         Arc::new(Self { source, watch: Watch::new(origin) })
     }
 
@@ -22,7 +22,8 @@ impl CheckedSource {
         self.watch.count(CALL, answers.len(), queries.len())?;
         for (query, answer) in queries.iter().zip(answers) {
             let sound = answer.ms.is_finite() && answer.ms > 0.0;
-            if !sound || !(answer.spread_ms.is_finite() && answer.spread_ms >= 0.0) {
+            let known = answer.spread_ms.is_finite() && answer.spread_ms >= 0.0;
+            if !(sound && known) {
                 let graph = query.graph.hash();
                 let reason =
                     format!("{} ± {} ms for graph {}", answer.ms, answer.spread_ms, graph.short());

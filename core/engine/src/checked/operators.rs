@@ -22,7 +22,7 @@ pub(crate) struct CheckedOperators {
 const CALL: &str = "graphs";
 
 impl CheckedOperators {
-    pub fn new(origin: &Origin, set: Arc<dyn OperatorSet>) -> Arc<dyn OperatorSet> {
+    pub fn wrap(origin: &Origin, set: Arc<dyn OperatorSet>) -> Arc<dyn OperatorSet> {
         Arc::new(Self { set, watch: Watch::new(origin) })
     }
 

@@ -14,7 +14,7 @@ pub(crate) struct CheckedQuantizer {
 }
 
 impl CheckedQuantizer {
-    pub fn new(origin: &Origin, quantizer: Arc<dyn Quantizer>) -> Arc<dyn Quantizer> {
+    pub fn wrap(origin: &Origin, quantizer: Arc<dyn Quantizer>) -> Arc<dyn Quantizer> {
         Arc::new(Self { quantizer, watch: Watch::new(origin) })
     }
 

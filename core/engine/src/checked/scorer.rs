@@ -16,7 +16,7 @@ pub(crate) struct CheckedScorer {
 }
 
 impl CheckedScorer {
-    pub fn new(origin: &Origin, scorer: Arc<dyn Scorer>) -> Arc<dyn Scorer> {
+    pub fn wrap(origin: &Origin, scorer: Arc<dyn Scorer>) -> Arc<dyn Scorer> {
         Arc::new(Self { scorer, origin: origin.clone() })
     }
 }

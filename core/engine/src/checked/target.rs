@@ -15,7 +15,7 @@ pub(crate) struct CheckedTarget {
 }
 
 impl CheckedTarget {
-    pub fn new(origin: &Origin, target: Arc<dyn Target>) -> Arc<dyn Target> {
+    pub fn wrap(origin: &Origin, target: Arc<dyn Target>) -> Arc<dyn Target> {
         Arc::new(Self { target, origin: origin.clone() })
     }
 }
@@ -26,7 +26,7 @@ impl Target for CheckedTarget {
     }
 
     fn latency_source(&self) -> Result<Arc<dyn LatencySource>, TargetError> {
-        Ok(CheckedSource::new(&self.origin, self.target.latency_source()?))
+        Ok(CheckedSource::wrap(&self.origin, self.target.latency_source()?))
     }
 
     fn runtime(&self) -> Result<Arc<dyn Runtime>, TargetError> {

@@ -172,7 +172,7 @@ mod tests {
         let trusted = trust.trust(library).unwrap();
         assert_eq!(trusted.size, 10);
         assert!(trust.is_trusted(&trusted.sha256));
-        assert_eq!(trust.list().unwrap(), [trusted.clone()]);
+        assert_eq!(trust.list().unwrap(), std::slice::from_ref(&trusted));
         let copy = trust.copy_of(library, &trusted.sha256).unwrap();
         assert_eq!(fs::read(&copy).unwrap(), fs::read(library).unwrap());
         assert!(fs::metadata(&copy).unwrap().permissions().readonly());

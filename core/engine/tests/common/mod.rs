@@ -19,7 +19,7 @@ use spacewright_core::{
     latency::{Latency, LatencyError, LatencyQuery, LatencySource, Position, Precision},
     method::{Method, SettingsField, SettingsSection, StepContext, StepError, StepSpec, Task},
     quant::{Scheme, WeightRange},
-    target::{LatencyKind, Runtime, Target, TargetDescription, TargetError},
+    target::{LatencyKind, Target, TargetDescription, TargetError},
     train::{
         DistilJob, DistilReport, EvaluateJob, Evaluator, FeaturesJob, Monitor, SupernetJob,
         TeachJob, TrainContext, TrainError, TrainReport, Trainer,

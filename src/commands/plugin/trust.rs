@@ -1,0 +1,60 @@
+//! Allowing a native library to run.
+
+use std::{
+    fs,
+    io::{self, IsTerminal, Write as _},
+    path::Path,
+};
+
+use serde_json::json;
+use spacewright_engine::{
+    Carrier, default_home,
+    plugins::{Trust, carrier_of},
+};
+
+use crate::render::{Failure, Output};
+
+const MEANING: &str = "\
+A native library runs with all your rights: it can read, change and send whatever you can. No
+limit holds for it, and what it breaks may end the program: a segmentation fault, a stack
+overflow, a panic that it does not catch. A WebAssembly component can do none of this.
+Trust covers this very content: after any change, it has to be trusted again.";
+
+pub fn trust(file: &Path, yes: bool) -> Result<Output, Failure> {
+    let failed = |error: io::Error| Failure::input(format!("{}: {error}", file.display()));
+    let bytes = fs::read(file).map_err(failed)?;
+    match carrier_of(&bytes) {
+        Some(Carrier::Native) => {}
+        Some(_) => {
+            let message = format!("{}: a WebAssembly component needs no trust", file.display());
+            return Err(Failure::input(message).hint("install it: it runs within limits"));
+        }
+        None => {
+            return Err(Failure::input(format!("{}: no native library", file.display())));
+        }
+    }
+    if !yes && !agreed(file, bytes.len()).map_err(Failure::failed)? {
+        return Err(Failure::input(format!("{} is not trusted", file.display())));
+    }
+    let trusted = Trust::new(&default_home()).trust(file)?;
+    let text = format!("trusted {} (SHA-256 {})", file.display(), trusted.sha256);
+    Output::new(text, &json!({ "trusted": trusted }))
+}
+
+/// Says what it is about and asks.
+fn agreed(file: &Path, size: usize) -> Result<bool, String> {
+    if !io::stdin().is_terminal() {
+        return Err(
+            "nobody is there to answer: read `spacewright plugin trust --help`, then give \
+                    --yes"
+                .into(),
+        );
+    }
+    let mut stderr = io::stderr();
+    let asked =
+        write!(stderr, "{} ({size} bytes)\n\n{MEANING}\n\nTrust it? [y/N] ", file.display());
+    asked.and_then(|()| stderr.flush()).map_err(|error| error.to_string())?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer).map_err(|error| error.to_string())?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}

@@ -1,0 +1,194 @@
+//! Plugins as their authors and users meet them: written from a template, built, checked,
+//! installed, used in a study, by the real program.
+#![cfg(all(unix, feature = "wasm-plugins"))]
+
+mod place;
+
+use std::fs;
+
+use place::Place;
+
+#[test]
+fn a_target_goes_from_template_to_study() {
+    let place = Place::new();
+    place.study(&[]);
+    let guide = include_str!("../../docs/plugins/first-target.md");
+    let mut ran = Vec::new();
+    for command in commands(guide) {
+        let output = place.text(command);
+        match command {
+            "plugin check my-npu/my-npu.wasm" => assert!(output.contains("my-npu"), "{output}"),
+            "plugin install my-npu/my-npu.wasm" => {
+                let installed = "installed `my-npu` 0.1.0 (latency-source, target)";
+                assert_eq!(output.trim(), installed);
+                inspected_costs_are_the_same_every_time(&place);
+            }
+            "plugin doctor" => assert!(output.contains("version 0.1.0, loads in"), "{output}"),
+            _ => {}
+        }
+        ran.push(command);
+    }
+    assert_eq!(ran.len(), 10, "{ran:?}");
+    let (code, error) = place.failure("measure study.toml --target my-npu");
+    assert_eq!(code, 2);
+    assert!(error.contains("no target `my-npu`"), "{error}");
+}
+
+fn inspected_costs_are_the_same_every_time(place: &Place) {
+    let listed = place.json("plugin list");
+    let [first, second] = [(); 2].map(|()| place.json("plugin inspect my-npu"));
+    assert_eq!(first["sha256"], listed["plugins"][0]["sha256"]);
+    assert_eq!(first["interface"], "0.1.0");
+    assert!(first["load_ms"].as_f64().unwrap() > 0.0);
+    assert!(first["call_ns"]["latencies"].as_u64().unwrap() > 0);
+    assert!(first["fuel"]["latencies"].as_u64().unwrap() > 0);
+    assert_eq!(first["fuel"], second["fuel"]);
+}
+
+/// The commands of a guide: lines of its shell blocks, without the program's name.
+fn commands(guide: &str) -> impl Iterator<Item = &str> {
+    let blocks = guide.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    blocks.flat_map(str::lines).map(|line| line.strip_prefix("spacewright ").unwrap())
+}
+
+#[test]
+fn a_native_library_runs_once_it_is_trusted() {
+    let place = Place::new();
+    place.text("plugin new --kind target --carrier native my-board");
+    let built = place.json("plugin build my-board");
+    let file = built["file"].as_str().unwrap();
+    let (code, error) = place.failure(&format!("plugin install {file}"));
+    assert_eq!(code, 1);
+    assert!(error.contains("spacewright plugin trust"), "{error}");
+    let (_, error) = place.failure(&format!("plugin trust {file}"));
+    assert!(error.contains("--yes"), "{error}");
+    place.text(&format!("plugin trust {file} --yes"));
+    place.text(&format!("plugin check {file}"));
+    place.text(&format!("plugin install {file}"));
+    let study = place.study(&[]);
+    place.text(&format!("measure {} --target my-board", study.display()));
+
+    // Another content under the same name is another library.
+    let path = place.path().join(file);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes.push(0);
+    fs::write(&path, bytes).unwrap();
+    let (_, error) = place.failure(&format!("plugin check {file}"));
+    assert!(error.contains("trust"), "{error}");
+}
+
+/// Needs `clang` and `wasm-ld`, or pip's `ziglang`.
+#[test]
+#[cfg_attr(not(spacewright_c_wasm), ignore = "no C compiler for WebAssembly: see `plugin doctor`")]
+fn targets_and_scorers_can_be_written_in_c() {
+    let place = Place::new();
+    for kind in ["target", "scorer"] {
+        place.text(&format!("plugin new --kind {kind} --language c c-{kind}"));
+        place.text(&format!("plugin build c-{kind}"));
+        place.text(&format!("plugin check c-{kind}/c-{kind}.wasm"));
+        place.text(&format!("plugin install c-{kind}/c-{kind}.wasm"));
+    }
+    let study = place.study(&[]);
+    place.text(&format!("measure {} --target c-target", study.display()));
+    let (_, error) = place.failure("plugin new --kind quantizer --language c c-quantizer");
+    assert!(error.contains("no template in C for a quantizer"), "{error}");
+}
+
+#[test]
+fn every_kind_has_a_template_that_conforms() {
+    let place = Place::new();
+    for kind in ["operator-set", "hyperspace", "quantizer", "latency-source", "scorer"] {
+        let name = format!("my-{kind}");
+        place.text(&format!("plugin new --kind {kind} {name}"));
+        place.text(&format!("plugin build {name}"));
+        place.text(&format!("plugin check {name}/{name}.wasm"));
+        place.text(&format!("plugin install {name}/{name}.wasm"));
+    }
+    let listed = place.json("plugin list");
+    assert_eq!(listed["plugins"].as_array().unwrap().len(), 5);
+    let counted = place.text("space count my_hyperspace");
+    assert!(counted.contains("has 256 spaces"), "{counted}");
+}
+
+#[test]
+fn nothing_is_overwritten_and_mistakes_are_named() {
+    let place = Place::new();
+    fs::create_dir(place.path().join("here")).unwrap();
+    let (code, error) = place.failure("plugin new --kind scorer here");
+    assert_eq!(code, 2);
+    assert!(error.contains("here exists already"), "{error}");
+    let (_, error) = place.failure("plugin new --kind scorer ../evil");
+    assert!(error.contains("cannot be the name of a plugin"), "{error}");
+    let (_, error) = place.failure("plugin new --kind teleporter x");
+    assert!(error.contains("there are operator-set, hyperspace"), "{error}");
+    let (_, error) = place.failure("plugin build here");
+    assert!(error.contains("neither Cargo.toml nor plugin.c"), "{error}");
+    let (_, error) = place.failure("plugin check nothing.wasm");
+    assert!(error.contains("no file nothing.wasm"), "{error}");
+    let (_, error) = place.failure("plugin remove nothing");
+    assert!(error.contains("no installed plugin `nothing`"), "{error}");
+    fs::write(place.path().join("bad.wasm"), b"\0asm\x01\0\0\0").unwrap();
+    let (code, error) = place.failure("plugin install bad.wasm");
+    assert_eq!(code, 1);
+    assert!(error.contains("a WebAssembly module, no component"), "{error}");
+}
+
+/// A plugin whose file was changed behind the program's back is not used, and everything else is.
+#[test]
+fn a_changed_file_is_not_used() {
+    let place = Place::new();
+    let file = place.example("constant-npu");
+    place.text(&format!("plugin install {}", file.display()));
+    let listed = place.json("plugin list");
+    let sha256 = listed["plugins"][0]["sha256"].as_str().unwrap();
+    let copy = place.path().join(format!("home/plugins/{sha256}.wasm"));
+    let mut bytes = fs::read(&copy).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&copy, bytes).unwrap();
+    let output = place.run("target list");
+    assert!(output.status.success());
+    assert!(
+        String::from_utf8(output.stderr).unwrap().contains("plugin `constant-npu` is not used")
+    );
+    let (code, error) = place.failure("plugin doctor");
+    assert_eq!((code, error.as_str()), (1, ""));
+    let (_, error) = place.failure("target inspect constant-npu");
+    assert!(error.contains("hint: the plugin `constant-npu` is not used"), "{error}");
+}
+
+#[cfg(feature = "torch")]
+mod studies {
+    use super::*;
+
+    #[test]
+    fn one_line_of_a_study_swaps_the_score() {
+        let place = Place::new();
+        place.text("plugin new --kind scorer my-score");
+        place.text("plugin build my-score");
+        place.text("plugin install my-score/my-score.wasm");
+        let study = place.study(&[("score = { draws = 1000, top = 10 }", "scorer = \"my-score\"")]);
+        place.text(&format!("evolve {} --with-inputs --threads 1", study.display()));
+        let shown = place.json(&format!("study show {}", study.display()));
+        assert!(shown.to_string().contains("evolve"), "{shown}");
+    }
+
+    /// The proof of the design: one graph function carries a new block through everything.
+    #[test]
+    fn a_new_block_goes_from_plugin_to_integer_model() {
+        let place = Place::new();
+        let guide = include_str!("../../docs/plugins/new-block.md");
+        place.copy_example("universal-bottleneck");
+        for command in commands(guide) {
+            place.text(command);
+        }
+        let hyperspace = place.path().join("universal-bottleneck/hyperspace.toml");
+        let study = place
+            .study(&[("hyperspace = ", &format!("hyperspace = \"{}\" #", hyperspace.display()))]);
+        let report = place.json(&format!("run {} --threads 1", study.display()));
+        let text = report.to_string();
+        assert!(text.contains("uib-"), "the space is one of the new hyperspace: {text}");
+        let model = fs::read(place.path().join("runs/tiny/network-0.int8.onnx")).unwrap();
+        assert!(model.len() > 1000);
+    }
+}
