@@ -157,6 +157,26 @@ fn a_changed_file_is_not_used() {
     assert!(error.contains("hint: the plugin `constant-npu` is not used"), "{error}");
 }
 
+#[test]
+#[cfg_attr(
+    not(spacewright_tables),
+    ignore = "SPACEWRIGHT_TABLES does not name the folder that holds spaceevo-block-lut"
+)]
+fn the_same_scorer_in_another_carrier_finds_the_same_spaces() {
+    let place = Place::new();
+    let file = place.example("q-t-guest");
+    place.text(&format!("plugin install {}", file.display()));
+    let tables = option_env!("SPACEWRIGHT_TABLES").unwrap_or_default();
+    let search = |scorer: &str| {
+        let found = place.json(&format!(
+            "space search --hyperspace onnxw --tables {tables}/spaceevo-block-lut --constraint 10 \
+             --evaluations 60 --scorer {scorer} --options {{\"draws\":500}}"
+        ));
+        (found["best"].clone(), found["score"].clone(), found["top"].clone())
+    };
+    assert_eq!(search("q-t-guest"), search("q-t"));
+}
+
 #[cfg(feature = "torch")]
 mod studies {
     use super::*;

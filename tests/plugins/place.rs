@@ -75,11 +75,12 @@ impl Place {
         let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/plugins").join(name);
         let to = self.path().join(name);
         copy(&from, &to);
-        // The path of the SDK is relative to the example.
+        // Paths are relative to the example.
         let manifest = to.join("Cargo.toml");
         if let Ok(text) = fs::read_to_string(&manifest) {
-            let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("sdk");
-            fs::write(manifest, text.replace("../../../sdk", &sdk.to_string_lossy())).unwrap();
+            let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+            let text = text.replace("../../..", &root.to_string_lossy());
+            fs::write(manifest, text).unwrap();
         }
     }
 
