@@ -63,6 +63,19 @@ pub struct BlockRequest {
 }
 
 impl BlockRequest {
+    /// A block of ordinary size, to see whether an operator set accepts these choices and what it
+    /// makes of them.
+    pub fn probe(block: &str, activation: ActivationKind, config: BlockConfig) -> Self {
+        Self {
+            block: block.to_owned(),
+            input: Shape::square(16, 32),
+            out_channels: 32,
+            stride: 1,
+            activation,
+            config,
+        }
+    }
+
     /// The value of an axis, or an error that names block and axis.
     pub fn axis(&self, axis: &str) -> Result<f64, OperatorError> {
         self.config.get(axis).ok_or_else(|| OperatorError::MissingAxis {

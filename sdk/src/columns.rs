@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
-    graph::{ActivationKind, Conv2d, Graph, Node, Op, Padding, Pool, Shape, ValueId},
+    graph::{Graph, Node, Op, OpAttributes, Padding, Shape, ValueId},
     latency::{LatencyQuery, Position, Precision},
 };
 
@@ -164,35 +164,42 @@ impl GraphColumns {
 
     fn op(&self, at: usize) -> Result<Op, String> {
         let operator = self.operators.get(usize::from(self.operator[at]));
-        let name = operator.ok_or("its operator is not listed")?.as_str();
-        if let Some(kind) = ActivationKind::ALL.into_iter().find(|kind| kind.name() == name) {
-            return Ok(Op::Activation { kind });
-        }
-        let (top, left, bottom, right) = self.padding[at];
+        let name = operator.ok_or("its operator is not listed")?;
+        Op::read(name, &Row { columns: self, at })
+    }
+}
+
+/// The attributes of one node, in columns of one length.
+struct Row<'a> {
+    columns: &'a GraphColumns,
+    at: usize,
+}
+
+impl OpAttributes for Row<'_> {
+    fn count(&self, attribute: &str) -> Result<usize, String> {
+        let Self { columns, at } = *self;
+        Ok(match attribute {
+            "out" => columns.out_channels[at],
+            "kernel" => columns.kernel[at],
+            "stride" => columns.stride[at],
+            "groups" => columns.groups[at],
+            "pad" => columns.padding[at].0,
+            _ => return Err(format!("no column of `{attribute}`")),
+        } as usize)
+    }
+
+    fn flag(&self, _: &str) -> Result<bool, String> {
+        Ok(self.columns.bias[self.at])
+    }
+
+    fn number(&self, _: &str) -> Result<f64, String> {
+        Ok(self.columns.parameter[self.at])
+    }
+
+    fn padding(&self) -> Result<Padding, String> {
+        let (top, left, bottom, right) = self.columns.padding[self.at];
         let [top, left, bottom, right] = [top, left, bottom, right].map(|side| side as usize);
-        let (kernel, stride) = (self.kernel[at] as usize, self.stride[at] as usize);
-        let pool = Pool { kernel, stride, padding: top };
-        let out = self.out_channels[at] as usize;
-        let bias = self.bias[at];
-        Ok(match name {
-            "conv2d" => Op::Conv2d(Conv2d {
-                out_channels: out,
-                kernel,
-                stride,
-                padding: Padding { top, left, bottom, right },
-                groups: self.groups[at] as usize,
-                bias,
-            }),
-            "linear" => Op::Linear { out_features: out, bias },
-            "batch_norm" => Op::BatchNorm { eps: self.parameter[at] },
-            "add" => Op::Add,
-            "mul" => Op::Mul,
-            "avg_pool" => Op::AvgPool(pool),
-            "max_pool" => Op::MaxPool(pool),
-            "global_avg_pool" => Op::GlobalAvgPool,
-            "dropout" => Op::Dropout { rate: self.parameter[at] },
-            _ => return Err(format!("unknown operator `{name}`")),
-        })
+        Ok(Padding { top, left, bottom, right })
     }
 }
 
@@ -207,21 +214,22 @@ mod tests {
 
     use super::*;
 
+    /// Each operator once, and each attribute.
     fn every_operator() -> Graph {
-        let mut b = GraphBuilder::new(Shape::square(4, 8));
-        let mut x = b.conv_bn("c", b.input(), ConvSpec::new(8, 5).stride(2).bias());
-        for kind in ActivationKind::ALL {
-            x = b.act(kind.name(), x, kind);
-        }
-        let pool = Pool { kernel: 3, stride: 1, padding: 1 };
-        x = b.node("max", Op::MaxPool(pool), &[x]);
-        x = b.node("avg", Op::AvgPool(pool), &[x]);
-        let gate = b.global_avg_pool("gap", x);
-        x = b.mul("gate", x, gate);
-        x = b.add("twice", x, x);
-        x = b.node("drop", Op::Dropout { rate: 0.2 }, &[x]);
-        x = b.linear("fc", x, 10);
-        b.finish(x)
+        let text = "input 4x8x8\n\
+            c = conv2d(input) out=8 kernel=5 stride=2 pad=2,1,1,2 groups=2 bias=true\n\
+            bn = batch_norm(c) eps=0.001\n\
+            a = relu(bn)\nb = relu6(a)\nd = h_swish(b)\ne = swish(d)\nf = h_sigmoid(e)\n\
+            g = sigmoid(f)\n\
+            max = max_pool(g) kernel=3 stride=1 pad=1\n\
+            avg = avg_pool(max) kernel=2 stride=1 pad=0\n\
+            gap = global_avg_pool(avg)\n\
+            gate = mul(avg, gap)\n\
+            twice = add(gate, gate)\n\
+            drop = dropout(twice) rate=0.2\n\
+            fc = linear(drop) out=10 bias=true\n\
+            output fc";
+        text.parse().unwrap()
     }
 
     fn round_trip(queries: &[LatencyQuery]) {

@@ -7,6 +7,8 @@ mod place;
 use std::fs;
 
 use place::Place;
+#[cfg(feature = "torch")]
+use serde_json::json;
 
 #[test]
 fn a_target_goes_from_template_to_study() {
@@ -133,6 +135,25 @@ fn nothing_is_overwritten_and_mistakes_are_named() {
     assert!(error.contains("a WebAssembly module, no component"), "{error}");
 }
 
+/// What was computed with a plugin holds for that very content of its file.
+#[test]
+fn a_new_version_of_a_plugin_is_measured_anew() {
+    let place = Place::new();
+    let file = place.example("constant-npu");
+    let study = place.study(&[]);
+    let measure = format!("measure {} --target constant-npu", study.display());
+    place.text(&format!("plugin install {}", file.display()));
+    assert_eq!(place.json(&measure)["skipped"], false);
+    assert_eq!(place.json(&measure)["skipped"], true);
+    let code = place.path().join("constant-npu/src/lib.rs");
+    let text = fs::read_to_string(&code).unwrap();
+    fs::write(&code, text.replace("predicted(0.1)", "predicted(0.2)")).unwrap();
+    place.text("plugin build constant-npu");
+    let installed = place.text(&format!("plugin install {}", file.display()));
+    assert!(installed.contains("instead of version 0.1.0"), "{installed}");
+    assert_eq!(place.json(&measure)["skipped"], false);
+}
+
 /// A plugin whose file was changed behind the program's back is not used, and everything else is.
 #[test]
 fn a_changed_file_is_not_used() {
@@ -188,9 +209,16 @@ mod studies {
         place.text("plugin build my-score");
         place.text("plugin install my-score/my-score.wasm");
         let study = place.study(&[("score = { draws = 1000, top = 10 }", "scorer = \"my-score\"")]);
-        place.text(&format!("evolve {} --with-inputs --threads 1", study.display()));
-        let shown = place.json(&format!("study show {}", study.display()));
-        assert!(shown.to_string().contains("evolve"), "{shown}");
+        let report = place.json(&format!("run {} --threads 1", study.display()));
+        // The template calls every space feasible and punishes none; Q-T does not.
+        for part in report["space"]["constraints"].as_array().unwrap() {
+            assert_eq!((&part["feasible"], &part["penalty"]), (&json!(1.0), &json!(1.0)));
+            assert_eq!(part["score"].as_f64().unwrap(), 1.0 / part["loss"].as_f64().unwrap());
+        }
+        place.text("plugin remove my-score");
+        let (code, error) = place.failure(&format!("run {} --threads 1", study.display()));
+        assert_eq!(code, 2);
+        assert!(error.contains("my-score"), "{error}");
     }
 
     /// The proof of the design: one graph function carries a new block through everything.
@@ -206,8 +234,16 @@ mod studies {
         let study = place
             .study(&[("hyperspace = ", &format!("hyperspace = \"{}\" #", hyperspace.display()))]);
         let report = place.json(&format!("run {} --threads 1", study.display()));
-        let text = report.to_string();
-        assert!(text.contains("uib-"), "the space is one of the new hyperspace: {text}");
+        assert!(report["space"]["space"].as_str().unwrap().starts_with("uib-"), "{report}");
+        for network in report["budgets"].as_array().unwrap() {
+            let encoding = network["encoding"].as_str().unwrap();
+            assert!(
+                encoding.contains("_a.start=") && encoding.contains("_a.middle="),
+                "{encoding}"
+            );
+            assert_eq!(network["wrong_operators"], json!([]));
+            assert!(network["checked_integers"].as_u64().unwrap() > 0);
+        }
         let model = fs::read(place.path().join("runs/tiny/network-0.int8.onnx")).unwrap();
         assert!(model.len() > 1000);
     }

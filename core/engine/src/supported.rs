@@ -1,7 +1,7 @@
 //! Whether a target can run what a hyperspace is made of.
 
 use spacewright_core::{
-    graph::{ActivationKind, Shape},
+    graph::ActivationKind,
     method::Parts,
     operators::{BlockConfig, BlockRequest},
     quant::place,
@@ -17,14 +17,7 @@ pub(crate) fn check(hyperspace: &Hyperspace, parts: &Parts) -> Result<()> {
         return Ok(());
     }
     for (block, activation, config) in blocks(hyperspace) {
-        let request = BlockRequest {
-            block: block.to_owned(),
-            input: Shape::square(16, 32),
-            out_channels: 32,
-            stride: 1,
-            activation,
-            config,
-        };
+        let request = BlockRequest::probe(block, activation, config);
         let wrong = |reason: String| EngineError::study(format!("block `{block}`: {reason}"));
         let graph = parts.operators.graph(&request).map_err(|e| wrong(e.to_string()))?;
         let placed = place(&graph, &target.scheme).map_err(|e| wrong(e.to_string()))?;

@@ -16,7 +16,7 @@ use thiserror::Error;
 
 pub use builder::{ConvSpec, GraphBuilder};
 pub use hash::GraphHash;
-pub use op::{ActivationKind, Conv2d, Op, OpKind, Padding, Pool};
+pub use op::{ActivationKind, Conv2d, Op, OpAttributes, OpKind, Padding, Pool};
 pub use shape::Shape;
 pub use weights::{WeightRole, WeightSpec};
 

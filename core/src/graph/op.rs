@@ -157,6 +157,53 @@ pub enum Op {
     },
 }
 
+/// Where the attributes of an operator are read from, such as a line of text.
+pub trait OpAttributes {
+    /// `out`, `kernel`, `stride`, `groups`, or `pad` of a pool.
+    fn count(&self, attribute: &str) -> Result<usize, String>;
+    /// `bias`.
+    fn flag(&self, attribute: &str) -> Result<bool, String>;
+    /// `eps` or `rate`.
+    fn number(&self, attribute: &str) -> Result<f64, String>;
+    /// Padding of a convolution.
+    fn padding(&self) -> Result<Padding, String>;
+}
+
+impl Op {
+    /// The operator of this name (that of its [`OpKind`]), with the attributes that it needs.
+    pub fn read(name: &str, attributes: &impl OpAttributes) -> Result<Self, String> {
+        if let Some(kind) = ActivationKind::ALL.into_iter().find(|kind| kind.name() == name) {
+            return Ok(Self::Activation { kind });
+        }
+        let count = |attribute: &str| attributes.count(attribute);
+        let pool = || {
+            let (kernel, stride) = (count("kernel")?, count("stride")?);
+            Ok::<_, String>(Pool { kernel, stride, padding: count("pad")? })
+        };
+        Ok(match name {
+            "conv2d" => Self::Conv2d(Conv2d {
+                out_channels: count("out")?,
+                kernel: count("kernel")?,
+                stride: count("stride")?,
+                padding: attributes.padding()?,
+                groups: count("groups")?,
+                bias: attributes.flag("bias")?,
+            }),
+            "linear" => {
+                Self::Linear { out_features: count("out")?, bias: attributes.flag("bias")? }
+            }
+            "batch_norm" => Self::BatchNorm { eps: attributes.number("eps")? },
+            "add" => Self::Add,
+            "mul" => Self::Mul,
+            "avg_pool" => Self::AvgPool(pool()?),
+            "max_pool" => Self::MaxPool(pool()?),
+            "global_avg_pool" => Self::GlobalAvgPool,
+            "dropout" => Self::Dropout { rate: attributes.number("rate")? },
+            _ => return Err(format!("unknown operator `{name}`")),
+        })
+    }
+}
+
 /// An operator's kind without its attributes, for rules and tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -14,7 +14,7 @@ use std::{
     str::FromStr,
 };
 
-use super::{ActivationKind, Conv2d, Graph, GraphError, Node, Op, Padding, Pool, ValueId};
+use super::{Conv2d, Graph, GraphError, Node, Op, OpAttributes, Padding, ValueId};
 
 pub(super) fn write_attributes(text: &mut String, op: &Op) {
     let _ = match op {
@@ -79,7 +79,7 @@ impl FromStr for Graph {
                     .split(", ")
                     .map(|name| value(&values, name))
                     .collect::<Result<_, _>>()?;
-                let op = parse_op(op, &Attributes::new(attributes)).map_err(at_line)?;
+                let op = Op::read(op, &Attributes::new(attributes)).map_err(at_line)?;
                 nodes.push(Node { name: name.to_owned(), op, inputs });
                 values.insert(name, ValueId::of_node(nodes.len() - 1));
             }
@@ -109,6 +109,20 @@ impl<'a> Attributes<'a> {
         let text = self.0.get(key).ok_or_else(|| format!("missing attribute `{key}`"))?;
         text.parse().map_err(|_| format!("`{key}={text}` cannot be read"))
     }
+}
+
+impl OpAttributes for Attributes<'_> {
+    fn count(&self, attribute: &str) -> Result<usize, String> {
+        self.get(attribute)
+    }
+
+    fn flag(&self, attribute: &str) -> Result<bool, String> {
+        self.get(attribute)
+    }
+
+    fn number(&self, attribute: &str) -> Result<f64, String> {
+        self.get(attribute)
+    }
 
     fn padding(&self) -> Result<Padding, String> {
         let text: String = self.get("pad")?;
@@ -118,48 +132,13 @@ impl<'a> Attributes<'a> {
             _ => Err(format!("`pad={text}` is not four numbers")),
         }
     }
-
-    fn pool(&self) -> Result<Pool, String> {
-        Ok(Pool {
-            kernel: self.get("kernel")?,
-            stride: self.get("stride")?,
-            padding: self.get("pad")?,
-        })
-    }
-}
-
-fn parse_op(name: &str, attributes: &Attributes<'_>) -> Result<Op, String> {
-    if let Some(kind) = ActivationKind::ALL.into_iter().find(|kind| kind.name() == name) {
-        return Ok(Op::Activation { kind });
-    }
-    Ok(match name {
-        "conv2d" => Op::Conv2d(Conv2d {
-            out_channels: attributes.get("out")?,
-            kernel: attributes.get("kernel")?,
-            stride: attributes.get("stride")?,
-            padding: attributes.padding()?,
-            groups: attributes.get("groups")?,
-            bias: attributes.get("bias")?,
-        }),
-        "linear" => {
-            Op::Linear { out_features: attributes.get("out")?, bias: attributes.get("bias")? }
-        }
-        "batch_norm" => Op::BatchNorm { eps: attributes.get("eps")? },
-        "add" => Op::Add,
-        "mul" => Op::Mul,
-        "avg_pool" => Op::AvgPool(attributes.pool()?),
-        "max_pool" => Op::MaxPool(attributes.pool()?),
-        "global_avg_pool" => Op::GlobalAvgPool,
-        "dropout" => Op::Dropout { rate: attributes.get("rate")? },
-        _ => return Err(format!("unknown operator `{name}`")),
-    })
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::{ConvSpec, GraphBuilder, Shape};
+    use super::super::{ActivationKind, ConvSpec, GraphBuilder, Pool, Shape};
     use super::*;
 
     fn check_round_trip(graph: &Graph) {

@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::{Candidate, Hyperspace};
 use crate::{
-    graph::{ActivationKind, Shape},
+    graph::ActivationKind,
     operators::{BlockConfig, BlockRequest, Operators},
 };
 
@@ -183,14 +183,7 @@ fn probe(
     config: BlockConfig,
     operators: &Operators,
 ) -> Checked {
-    let request = BlockRequest {
-        block: block.to_owned(),
-        input: Shape::square(16, 32),
-        out_channels: 32,
-        stride: 1,
-        activation,
-        config,
-    };
+    let request = BlockRequest::probe(block, activation, config);
     operators.graph(&request).map(drop).map_err(|error| (field.to_owned(), error.to_string()))
 }
 

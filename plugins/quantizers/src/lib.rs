@@ -30,7 +30,7 @@ impl Quantizer for LsqPlus {
         &self,
         items: &[(TensorStats, ActivationRange)],
     ) -> Result<Vec<(f32, f32)>, QuantizerError> {
-        Ok(items.iter().map(|(stats, range)| observed_range(stats, *range)).collect())
+        Ok(observed_ranges(items))
     }
 
     fn weights(
@@ -57,7 +57,7 @@ impl Quantizer for MinMax {
         &self,
         items: &[(TensorStats, ActivationRange)],
     ) -> Result<Vec<(f32, f32)>, QuantizerError> {
-        Ok(items.iter().map(|(stats, range)| observed_range(stats, *range)).collect())
+        Ok(observed_ranges(items))
     }
 
     fn weights(
@@ -73,10 +73,13 @@ fn largest(stats: &TensorStats) -> f32 {
     stats.max.abs().max(stats.min.abs())
 }
 
-fn observed_range(stats: &TensorStats, range: ActivationRange) -> (f32, f32) {
-    let low = if range.non_negative { 0.0 } else { stats.min.min(0.0) };
-    let high = stats.max.max(0.0).min(range.max.unwrap_or(f32::INFINITY));
-    (((high - low) / 255.0).max(1e-6), low)
+fn observed_ranges(items: &[(TensorStats, ActivationRange)]) -> Vec<(f32, f32)> {
+    let observed = |(stats, range): &(TensorStats, ActivationRange)| {
+        let low = if range.non_negative { 0.0 } else { stats.min.min(0.0) };
+        let high = stats.max.max(0.0).min(range.max.unwrap_or(f32::INFINITY));
+        (((high - low) / 255.0).max(1e-6), low)
+    };
+    items.iter().map(observed).collect()
 }
 
 /// All quantizers of this crate.

@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{Outcome, Report};
+use crate::text::{LONGEST_NAME, is_legal_name};
 
 /// Puts the verdicts about one thing into the report.
 pub(super) struct Item<'a> {
@@ -74,10 +75,8 @@ pub(super) fn require(holds: bool, reason: impl FnOnce() -> String) -> Result<()
 
 /// Whether a name can be written in study files and be a part of file names.
 pub(super) fn legal(name: &str) -> Result<(), String> {
-    const LONGEST: usize = 64;
-    let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    require(!name.is_empty() && name.len() <= LONGEST && name.chars().all(word), || {
-        format!("`{name}` is not made of 1 to {LONGEST} letters, digits, `-` and `_`")
+    require(is_legal_name(name), || {
+        format!("`{name}` is not made of 1 to {LONGEST_NAME} letters, digits, `-` and `_`")
     })
 }
 

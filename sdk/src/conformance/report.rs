@@ -4,7 +4,7 @@ use std::fmt::{self, Display};
 
 use serde::Serialize;
 
-use crate::About;
+use crate::{About, text::shown};
 
 /// What was found of a plugin.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -123,23 +123,6 @@ impl Display for Report {
         }
         write!(f, "{good} good, {wrong} wrong, {noted} noted")
     }
-}
-
-/// One line of bounded length, without what could steer a terminal.
-fn shown(text: &str) -> String {
-    const LONGEST: usize = 1000;
-    let mut shown = String::new();
-    for c in text.chars().take(LONGEST) {
-        match c {
-            '\'' | '"' | '\\' => shown.push(c),
-            c if c.is_whitespace() => shown.push(' '),
-            c => shown.extend(c.escape_debug()),
-        }
-    }
-    if text.chars().nth(LONGEST).is_some() {
-        shown.push('…');
-    }
-    shown
 }
 
 #[cfg(test)]

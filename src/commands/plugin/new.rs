@@ -6,7 +6,7 @@ use std::{
 };
 
 use serde_json::json;
-use spacewright_sdk::Kind;
+use spacewright_sdk::{Kind, text::is_legal_name};
 
 use crate::{
     cli::{CarrierArg, LanguageArg, PluginNewArgs},
@@ -27,11 +27,7 @@ pub type File = (String, String);
 
 pub fn new(args: &PluginNewArgs) -> Result<Output, Failure> {
     let PluginNewArgs { kind, carrier, language, name, path } = args;
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    if name.is_empty()
-        || !name.starts_with(|c: char| c.is_ascii_alphabetic())
-        || !name.chars().all(legal)
-    {
+    if !is_legal_name(name) || !name.starts_with(|c: char| c.is_ascii_alphabetic()) {
         return Err(Failure::input(format!("`{name}` cannot be the name of a plugin"))
             .hint("use letters, digits, `-` and `_`, a letter first"));
     }
@@ -78,17 +74,20 @@ fn fill_in(kind: Kind, language: LanguageArg) -> &'static str {
 
 fn rust(kind: Kind, carrier: CarrierArg, name: &str) -> Vec<File> {
     let code = match kind {
-        Kind::OperatorSet => template!("rust/operator-set.rs"),
-        Kind::Hyperspace => template!("rust/hyperspace.rs"),
-        Kind::Quantizer => template!("rust/quantizer.rs"),
-        Kind::LatencySource => template!("rust/latency-source.rs"),
-        Kind::Scorer => template!("rust/scorer.rs"),
-        Kind::Target => template!("rust/target.rs"),
+        Kind::OperatorSet => template!("rust/operator-set.rs.in"),
+        Kind::Hyperspace => template!("rust/hyperspace.rs.in"),
+        Kind::Quantizer => template!("rust/quantizer.rs.in"),
+        Kind::LatencySource => template!("rust/latency-source.rs.in"),
+        Kind::Scorer => template!("rust/scorer.rs.in"),
+        Kind::Target => template!("rust/target.rs.in"),
     };
+    let code = code
+        .replace("{{latency}}\n", template!("rust/latency.rs.in"))
+        .replace("{{tests}}", template!("rust/tests.rs.in"));
     let fill = |text: &str| fill(text, kind, carrier, LanguageArg::Rust, name);
     let mut files = vec![
         ("Cargo.toml".to_owned(), fill(template!("rust/Cargo.toml.in"))),
-        ("src/lib.rs".to_owned(), fill(code)),
+        ("src/lib.rs".to_owned(), fill(&code)),
         ("README.md".to_owned(), fill(template!("README.md.in"))),
         (".gitignore".to_owned(), "/target\n".to_owned()),
     ];

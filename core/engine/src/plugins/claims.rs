@@ -2,27 +2,26 @@
 
 use spacewright_core::{
     graph::Graph,
-    operators::{BlockType, OperatorError},
+    operators::{BlockRequest, BlockType, OperatorError},
     target::TargetDescription,
 };
-use spacewright_sdk::About;
-
-use super::text::shown;
+use spacewright_sdk::{
+    About,
+    text::{LONGEST_NAME, is_legal_name, shown},
+};
 
 /// More than any plugin has reason to offer.
 const MOST_ITEMS: usize = 1000;
 
 /// A plugin's name becomes a part of file names and messages.
 pub(super) fn check_name(name: &str) -> Result<(), String> {
-    const LONGEST: usize = 64;
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    if name.is_empty() || name.len() > LONGEST || !name.chars().all(legal) {
-        let name = shown(name);
-        return Err(format!(
-            "`{name}` cannot be the name of a plugin: up to {LONGEST} letters, digits, `-` and `_`"
-        ));
+    if is_legal_name(name) {
+        return Ok(());
     }
-    Ok(())
+    let name = shown(name);
+    Err(format!(
+        "`{name}` cannot be the name of a plugin: up to {LONGEST_NAME} letters, digits, `-` and `_`"
+    ))
 }
 
 /// A name of something that a plugin offers, which study files must be able to write.
@@ -66,11 +65,19 @@ pub(super) fn target(call: &str, target: TargetDescription) -> Result<TargetDesc
     })
 }
 
-/// The graph of a block in text form.
-pub(super) fn graph(call: &str, block: &str, text: &str) -> Result<Graph, OperatorError> {
-    text.parse().map_err(|reason| {
-        OperatorError::Other(shown(&format!("`{call}`: block `{block}`: {reason}")))
-    })
+/// The graphs of blocks in text form.
+pub(super) fn graphs(
+    call: &str,
+    requests: &[BlockRequest],
+    texts: &[String],
+) -> Result<Vec<Graph>, OperatorError> {
+    let graph = |(at, text): (usize, &String)| {
+        text.parse().map_err(|reason| {
+            let block = requests.get(at).map_or("?", |request| &request.block);
+            OperatorError::Other(shown(&format!("`{call}`: block `{block}`: {reason}")))
+        })
+    };
+    texts.iter().enumerate().map(graph).collect()
 }
 
 fn check_count(call: &str, what: &str, count: usize) -> Result<(), String> {

@@ -7,7 +7,6 @@ mod meter;
 #[cfg(feature = "native-plugins")]
 mod native;
 mod store;
-mod text;
 mod trust;
 #[cfg(feature = "wasm-plugins")]
 mod wasm;

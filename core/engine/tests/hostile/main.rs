@@ -197,7 +197,7 @@ fn answers_that_cannot_be_read_are_refused() {
                 let more = r#"(data (i32.const 100) "red \1b[31m and \07 bell")"#.into();
                 ask(Guest { latencies: error(100, "(i32.const 20)"), more, ..Guest::default() })
             },
-            "red  [31m and",
+            r"red \u{1b}[31m and",
         ),
         (
             "division",

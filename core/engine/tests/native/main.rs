@@ -245,7 +245,7 @@ fn wrong_answers_are_errors_that_name_plugin_and_call() {
     let loaded = Home::new().load("wrong").unwrap();
     let registry = registry_of(&loaded);
     let source = registry.latency_source("wrong-source").unwrap();
-    assert!(source.fingerprint().ends_with("; wrong [31m"), "{:?}", source.fingerprint());
+    assert!(source.fingerprint().ends_with(r"; wrong\u{1b}[31m"), "{:?}", source.fingerprint());
     let error = source.latencies(&[query(3.0)]).unwrap_err().reason;
     assert!(error.starts_with("plugin `wrong` 1.0.0, `latencies`: NaN ± 0 ms for "), "{error}");
     let error = source.latencies(&[query(3.0), query(5.0)]).unwrap_err().reason;

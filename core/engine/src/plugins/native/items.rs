@@ -15,13 +15,11 @@ use spacewright_core::{
 use spacewright_sdk::{
     GraphColumns,
     native::protocol::{Answer, Handle, Request},
+    text::shown,
 };
 
 use super::{
-    super::{
-        claims::{self, item_name},
-        text::shown,
-    },
+    super::claims::{self, item_name},
     library::{Library, ask},
     runtime::NativeRuntime,
 };
@@ -60,11 +58,7 @@ impl OperatorSet for NativeOperatorSet {
         let call = request.call();
         let texts = ask!(self.library, request, Answer::Graphs(texts) => texts)
             .map_err(OperatorError::Other)?;
-        let graph = |(at, text): (usize, &String)| {
-            let block = requests.get(at).map_or("?", |request| &request.block);
-            claims::graph(call, block, text)
-        };
-        texts.iter().enumerate().map(graph).collect()
+        claims::graphs(call, requests, &texts)
     }
 }
 

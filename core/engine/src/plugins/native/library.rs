@@ -13,9 +13,10 @@ use spacewright_sdk::{
         abi::{Log, RootRef},
         protocol::{Answer, Request, decode, encode},
     },
+    text::shown,
 };
 
-use super::super::{Meter, text::shown};
+use super::super::Meter;
 
 /// Differences of layouts that a message names.
 const MOST_DIFFERENCES: usize = 3;

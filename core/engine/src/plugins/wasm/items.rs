@@ -12,13 +12,12 @@ use spacewright_core::{
     space::Space,
     target::{Target, TargetDescription, TargetError},
 };
-use spacewright_sdk::text::name_of;
+use spacewright_sdk::text::{name_of, shown};
 
 use super::{
     super::claims::{self, item_name},
     convert,
     instance::{Guest, Host, Indices},
-    shown,
     wit::exports::spacewright::plugin as wit,
 };
 
@@ -51,16 +50,12 @@ impl OperatorSet for WasmOperatorSet {
     }
 
     fn graphs(&self, requests: &[BlockRequest]) -> Result<Vec<Graph>, OperatorError> {
-        let requests: Vec<_> = requests.iter().map(convert::operator_set::request_to_wit).collect();
+        let asked: Vec<_> = requests.iter().map(convert::operator_set::request_to_wit).collect();
         let texts = self
             .guest
-            .call("graphs", |store, guest| guest.call_graphs(store, &requests))
+            .call("graphs", |store, guest| guest.call_graphs(store, &asked))
             .map_err(OperatorError::Other)?;
-        let graph = |(at, text): (usize, &String)| {
-            let block = requests.get(at).map_or("?", |request| &request.block);
-            claims::graph("graphs", block, text)
-        };
-        texts.iter().enumerate().map(graph).collect()
+        claims::graphs("graphs", requests, &texts)
     }
 }
 

@@ -7,7 +7,7 @@ mod items;
 
 use std::collections::BTreeMap;
 
-use spacewright_sdk::{INTERFACE, Kind, Plugin};
+use spacewright_sdk::{INTERFACE, Kind, Plugin, text::shown};
 use wasmtime::{
     Config, Engine,
     component::{Component, types::ComponentItem},
@@ -18,7 +18,7 @@ use self::{
     instance::{Guest, Host},
     items::{Hyperspaces, WasmOperatorSet, WasmQuantizer, WasmScorer, WasmSource, WasmTarget},
 };
-use super::{File, Loader, Meter, Opened, claims, text::shown};
+use super::{File, Loader, Meter, Opened, claims};
 
 /// Types and calls, generated from the SDK's `wit/plugin.wit`.
 #[allow(missing_docs, unused_qualifications, clippy::all)]
