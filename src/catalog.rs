@@ -34,10 +34,10 @@ pub fn operators() -> Result<Operators, Failure> {
 pub fn hyperspace(name_or_path: &str) -> Result<Hyperspace, Failure> {
     let registry = registry()?;
     let path = Path::new(name_or_path);
-    if registry.hyperspaces.contains_key(name_or_path) || !path.exists() {
-        return Ok(registry.hyperspace(name_or_path)?);
-    }
-    let hyperspace = hyperspace::read(path)?;
+    let hyperspace = match registry.hyperspaces.contains_key(name_or_path) || !path.exists() {
+        true => registry.hyperspace(name_or_path)?,
+        false => hyperspace::read(path)?,
+    };
     hyperspace
         .validate(&registry.operators())
         .map_err(|error| Failure::input(format!("{name_or_path}: {error}")))?;

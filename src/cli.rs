@@ -225,16 +225,16 @@ pub struct ScoringArgs {
     /// Latency limit in milliseconds; may be given several times.
     #[arg(long = "constraint", required = true)]
     pub constraints: Vec<f64>,
-    /// How the best subnets of a space are found.
-    #[arg(long, value_enum, default_value_t = ScoreMode::MonteCarlo)]
-    pub score: ScoreMode,
+    /// How `q-t` finds the best subnets of a space; by drawing them where not given.
+    #[arg(long, value_enum, conflicts_with = "options")]
+    pub score: Option<ScoreMode>,
     /// How rows of neighbouring stages are combined.
     #[arg(long, value_enum, default_value_t = CompositionArg::Consistent)]
     pub composition: CompositionArg,
-    /// Subnets drawn per space and limit.
-    #[arg(long, default_value_t = 100_000)]
-    pub draws: usize,
-    /// What scores spaces; `--score` and `--draws` are for `q-t`.
+    /// Subnets that `q-t` draws per space and limit; 100,000 where not given.
+    #[arg(long, conflicts_with = "options")]
+    pub draws: Option<usize>,
+    /// What scores spaces.
     #[arg(long, default_value = "q-t")]
     pub scorer: String,
     /// The scorer's options as JSON, such as `{"draws": 20000}`.

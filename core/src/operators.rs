@@ -76,6 +76,19 @@ impl BlockRequest {
         }
     }
 
+    /// That a graph has the input and the output channels that were asked for.
+    pub fn check_answer(&self, graph: &Graph) -> Result<(), GraphError> {
+        let output = graph.output_shape()?;
+        let reason = if graph.input != self.input {
+            format!("asked for an input of {}, got {}", self.input, graph.input)
+        } else if output.channels != self.out_channels {
+            format!("asked for {} output channels, got {output}", self.out_channels)
+        } else {
+            return Ok(());
+        };
+        Err(GraphError::Structure { node: graph.value_name(graph.output).to_owned(), reason })
+    }
+
     /// The value of an axis, or an error that names block and axis.
     pub fn axis(&self, axis: &str) -> Result<f64, OperatorError> {
         self.config.get(axis).ok_or_else(|| OperatorError::MissingAxis {
@@ -255,16 +268,7 @@ impl Operators {
         };
         let graphs = self.sets[*set].graphs(std::slice::from_ref(request))?;
         let graph = graphs.into_iter().next().ok_or_else(|| wrong(none()))?;
-        let output = graph.output_shape().map_err(wrong)?;
-        if graph.input != request.input || output.channels != request.out_channels {
-            return Err(wrong(GraphError::Structure {
-                node: graph.value_name(graph.output).to_owned(),
-                reason: format!(
-                    "asked for {} to {} channels, got a graph from {} to {output}",
-                    request.input, request.out_channels, graph.input
-                ),
-            }));
-        }
+        request.check_answer(&graph).map_err(wrong)?;
         Ok(graph)
     }
 }

@@ -42,15 +42,19 @@ pub struct TargetDescription {
 }
 
 impl TargetDescription {
-    /// Hardware of which there is a model: ONNX files, and the common scheme with dense weights
-    /// of 7 bits, which the runtimes of all processors compute exactly.
-    pub fn modelled(name: impl Into<String>, summary: impl Into<String>) -> Self {
+    /// Hardware of which there is a model: the common scheme with dense weights of 7 bits, which
+    /// the runtimes of all processors compute exactly.
+    pub fn modelled(
+        name: impl Into<String>,
+        summary: impl Into<String>,
+        model_format: impl Into<String>,
+    ) -> Self {
         let name = name.into();
         Self {
             scheme: Scheme::common(format!("{name}-7bit"), WeightRange::Bits7),
             name,
             summary: summary.into(),
-            model_format: "onnx".into(),
+            model_format: model_format.into(),
             latency: LatencyKind::Modelled,
             unsupported: Vec::new(),
         }

@@ -79,7 +79,7 @@ impl Plugin {
         operator_set: OperatorSet;
         /// Offers a quantizer.
         quantizer: Quantizer;
-        /// Offers a latency source.
+        /// Offers a latency source; a target brings its own, so no plugin offers both.
         latency_source: LatencySource;
         /// Offers a scorer.
         scorer: Scorer;
@@ -96,7 +96,10 @@ impl Plugin {
     /// The latency source that it offers, or that of its target; an error says why there is none.
     pub fn source(&self) -> Result<Arc<dyn LatencySource>, String> {
         match (&self.latency_source, &self.target) {
-            (Some(source), _) => Ok(source.clone()),
+            (Some(_), Some(_)) => Err("the plugin offers a target, which has its own latency \
+                source, and another one: make two plugins of it"
+                .into()),
+            (Some(source), None) => Ok(source.clone()),
             (None, Some(target)) => target.latency_source().map_err(|error| error.reason),
             (None, None) => Err("the plugin offers no latency source".into()),
         }

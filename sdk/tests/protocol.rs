@@ -284,7 +284,7 @@ fn answer() -> impl Strategy<Value = Answer> {
         runs,
     });
     let target = (name(), name(), any::<bool>()).prop_map(|(name, summary, runtime)| {
-        A::Target(TargetDescription::modelled(name, summary), runtime)
+        A::Target(TargetDescription::modelled(name, summary, "onnx"), runtime)
     });
     let integers = proptest::collection::btree_map(name(), vec(any::<u8>(), 0..40), 0..3);
     prop_oneof![

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::json;
+use serde_json::{Map, Value};
 use spacewright_core::{
     quality::{Cell, FixedLatency},
     score::{PreparedScorer, ScoreProblem},
@@ -42,15 +42,26 @@ pub fn prepare(
         constraints_ms: args.constraints.clone(),
         composition: args.composition.into(),
     };
-    let options = match (&args.options, args.scorer.as_str()) {
-        (Some(options), _) => options.clone(),
-        (None, QT) => {
-            let mode = match args.score {
-                ScoreMode::MonteCarlo => "monte-carlo",
-            };
-            json!({ "mode": mode, "draws": args.draws })
-        }
-        (None, _) => json!({}),
-    };
-    catalog::registry()?.scorer(&args.scorer)?.prepare(problem, &options).map_err(Failure::input)
+    let scorer = catalog::registry()?.scorer(&args.scorer)?;
+    scorer.prepare(problem, &options(args)?).map_err(Failure::input)
+}
+
+/// The scorer's options: those that are typed as JSON, or as flags for [`QT`].
+fn options(args: &ScoringArgs) -> Result<Value, Failure> {
+    if let Some(options) = &args.options {
+        return Ok(options.clone());
+    }
+    let mut options = Map::new();
+    if let Some(ScoreMode::MonteCarlo) = args.score {
+        options.insert("mode".into(), "monte-carlo".into());
+    }
+    if let Some(draws) = args.draws {
+        options.insert("draws".into(), draws.into());
+    }
+    if !options.is_empty() && args.scorer != QT {
+        let message = format!("--score and --draws are for the scorer `{QT}`");
+        return Err(Failure::input(message)
+            .hint(format!("give the options of `{}` with --options", args.scorer)));
+    }
+    Ok(Value::Object(options))
 }

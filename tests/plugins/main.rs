@@ -21,7 +21,7 @@ fn a_target_goes_from_template_to_study() {
         match command {
             "plugin check my-npu/my-npu.wasm" => assert!(output.contains("my-npu"), "{output}"),
             "plugin install my-npu/my-npu.wasm" => {
-                let installed = "installed `my-npu` 0.1.0 (latency-source, target)";
+                let installed = "installed `my-npu` 0.1.0 (target)";
                 assert_eq!(output.trim(), installed);
                 inspected_costs_are_the_same_every_time(&place);
             }

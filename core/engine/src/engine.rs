@@ -1,7 +1,7 @@
 //! A study that is put together: parts, data, latencies and artifacts.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     env,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
@@ -11,6 +11,7 @@ use serde_json::Value;
 use spacewright_core::{
     latency::{Latency, LatencyQuery, LatencySource},
     method::{Method, Parts, StepSpec},
+    target::Target,
     train::{Monitor, TrainContext},
 };
 
@@ -19,7 +20,7 @@ use crate::{
     data_set::LoadedData,
     error::{EngineError, ErrorKind, Result},
     events::{Observer, Silent},
-    keys::Ingredients,
+    keys::{Identities, Ingredients},
     latency_cache::LatencyCache,
     registry::Registry,
     store::Store,
@@ -75,10 +76,8 @@ pub struct Engine {
     data_fingerprint: Once<String>,
     data: Once<LoadedData>,
     source: Once<Arc<dyn LatencySource>>,
-    /// Instead of the target's own.
-    other_source: Option<Arc<dyn LatencySource>>,
-    /// Loaded plugins by the names of what they offer.
-    loaded: BTreeMap<String, String>,
+    loaded: Identities,
+    lender: Option<String>,
     cache: Once<Arc<LatencyCache>>,
 }
 
@@ -89,10 +88,17 @@ impl Engine {
         registry.quantizer(&study.quantizer)?;
         let steps = method.steps();
         check_steps(method.name(), &steps)?;
+        let target = Arc::new(registry.deployable(&study.target, &study.latency)?);
+        if !target.has_runtime() {
+            let format = target.description().model_format;
+            tracing::warn!(
+                "nothing here writes and runs `{format}` files: models cannot be exported"
+            );
+        }
         let parts = Parts {
             operators: registry.operators(),
             hyperspace: study.hyperspace.clone(),
-            target: registry.deployable(&study.target)?,
+            target: target.clone(),
             trainer: registry.trainer(options.threads),
             quantizers: registry.quantizers.clone(),
             scorers: registry.scorers.clone(),
@@ -103,10 +109,6 @@ impl Engine {
         let settings = |section: &str| study.sections.get(section).cloned().unwrap_or_default();
         method.check(&parts, &settings).map_err(EngineError::in_study)?;
         supported::check(&study.hyperspace, &parts)?;
-        let other_source = match study.latency.as_str() {
-            "" => None,
-            name => Some(registry.latency_source(name)?),
-        };
         Ok(Self {
             study,
             parts,
@@ -117,8 +119,8 @@ impl Engine {
             data_fingerprint: Once::default(),
             data: Once::default(),
             source: Once::default(),
-            other_source,
             loaded: registry.identities(),
+            lender: target.lender(),
             cache: Once::default(),
         })
     }
@@ -219,12 +221,13 @@ impl Engine {
         }
         let spec = self.step(step)?;
         let inputs = spec.after.iter().map(|name| self.key(name)).collect::<Result<Vec<_>>>()?;
-        let Self { study, loaded, .. } = self;
+        let Self { study, parts, loaded, .. } = self;
+        let lender = self.lender.as_deref();
         let data = || self.data_fingerprint.get(|| self.study.data.fingerprint(&self.study.folder));
         let latency =
             || self.source().map_or_else(|_| "unavailable".into(), |source| source.fingerprint());
         let ingredients =
-            Ingredients { study, parts: &self.parts, loaded, data: &data, latency: &latency };
+            Ingredients { study, parts, loaded, lender, data: &data, latency: &latency };
         let key = ingredients.key(spec, &inputs)?;
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         keys.insert(step.to_owned(), key.clone());
@@ -244,9 +247,6 @@ impl Engine {
     }
 
     fn source(&self) -> Result<Arc<dyn LatencySource>> {
-        if let Some(source) = &self.other_source {
-            return Ok(source.clone());
-        }
         self.source.get(|| {
             let source = self.parts.target.latency_source();
             source.map_err(|error| EngineError::new(ErrorKind::Step, error.to_string()))

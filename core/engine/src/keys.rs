@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use spacewright_core::method::{Parts, StepSpec};
+use spacewright_sdk::Kind;
 
 use crate::{
     error::{EngineError, Result},
@@ -18,8 +19,10 @@ const FORMAT: u32 = 1;
 pub(crate) struct Ingredients<'a> {
     pub study: &'a Study,
     pub parts: &'a Parts,
-    /// Identities of loaded plugins by the names of what they offer, block types included.
-    pub loaded: &'a BTreeMap<String, String>,
+    /// Loaded plugins.
+    pub loaded: &'a Identities,
+    /// The target whose runtime the study's target borrows.
+    pub lender: Option<&'a str>,
     /// Identifies the images; asked for only where a step trains.
     pub data: &'a dyn Fn() -> Result<String>,
     /// Identifies the latency source; asked for only where a step does not train.
@@ -61,22 +64,41 @@ impl<'a> Ingredients<'a> {
             "scheme": scheme,
             "own": own,
         });
+        // Studies without them keep the keys that they had before there were plugins.
         let plugins = self.plugins(&sections);
         if !plugins.is_empty() {
             all["plugins"] = json!(plugins);
         }
+        if let Some(lender) = self.lender {
+            all["lender"] = json!(lender);
+        }
         Ok(hash::of_bytes(hash::canonical(&all).as_bytes()))
     }
 
-    /// The loaded plugins that a step may use: those whose items the study names, at its top or
-    /// in the step's sections, and those of its blocks.
+    /// The loaded plugins that a step may use: those of the study's target, quantizer and blocks,
+    /// the lender of a runtime, and those whose items the step's sections name.
     fn plugins(&self, sections: &[Value]) -> BTreeSet<&'a str> {
         let Study { target, quantizer, hyperspace, .. } = self.study;
-        let mut names = BTreeSet::from([target.as_str(), quantizer.as_str()]);
-        names.extend(hyperspace.blocks());
-        sections.iter().for_each(|section| texts(section, &mut names));
-        names.into_iter().filter_map(|name| self.loaded.get(name)).map(String::as_str).collect()
+        let mut named = BTreeSet::new();
+        sections.iter().for_each(|section| texts(section, &mut named));
+        let used = |(kind, name): (&Kind, &str)| match kind {
+            Kind::Target => name == target || self.lender == Some(name),
+            Kind::Quantizer => name == quantizer || named.contains(name),
+            _ => named.contains(name),
+        };
+        let items = self.loaded.items.iter().filter(|((kind, name), _)| used((kind, name)));
+        let blocks = hyperspace.blocks().filter_map(|block| self.loaded.blocks.get(block));
+        items.map(|(_, identity)| identity).chain(blocks).map(String::as_str).collect()
     }
+}
+
+/// Which plugins were loaded from files: name, version and hash of each.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Identities {
+    /// By what they offer.
+    pub items: BTreeMap<(Kind, String), String>,
+    /// By their block types.
+    pub blocks: BTreeMap<String, String>,
 }
 
 /// All texts within a value.

@@ -17,11 +17,11 @@
 //! # }
 //! ```
 
-mod borrowed;
 mod checked;
 mod context;
 mod data_set;
 mod database;
+mod deployed;
 mod document;
 mod engine;
 mod error;
@@ -46,6 +46,7 @@ mod synthetic;
 mod tasks;
 
 pub use data_set::{DataKind, DataSettings, LoadedData};
+pub use deployed::Deployed;
 pub use engine::{Engine, EngineOptions, default_home};
 pub use error::{EngineError, ErrorKind, Result};
 pub use events::{Event, Observer, Silent};

@@ -14,13 +14,14 @@ use spacewright_core::{
     target::Target,
     train::Trainer,
 };
-use spacewright_sdk::{Item, Kind, Plugin, Registration, registrations};
+use spacewright_sdk::{Item, Kind, Plugin, Registration, registrations, text::shown};
 
 use crate::{
-    borrowed::Borrowing,
     checked::{CheckedOperators, CheckedQuantizer, CheckedScorer, CheckedSource, CheckedTarget},
+    deployed::Deployed,
     error::{EngineError, Result},
     hyperspace,
+    keys::Identities,
     origin::Origin,
     suggest::unknown,
 };
@@ -50,8 +51,8 @@ pub struct Registry {
     pub methods: IndexMap<String, Arc<dyn Method>>,
     /// Trainers; the first one trains.
     pub trainers: Vec<TrainerFactory>,
-    /// Plugins that were loaded from files, by what they offer: `kind/name`.
-    loaded: IndexMap<String, Origin>,
+    /// Plugins that were loaded from files, by what they offer.
+    loaded: IndexMap<(Kind, String), Origin>,
     /// Why installed plugins are not used, by their names.
     unusable: IndexMap<String, String>,
 }
@@ -74,6 +75,13 @@ macro_rules! lookups {
             }
         )*
     };
+}
+
+/// A hyperspace as TOML, checked with these block types.
+fn read_hyperspace(text: &str, operators: &Operators) -> Result<Hyperspace, String> {
+    let hyperspace = hyperspace::parse(text, "its TOML").map_err(|error| error.message)?;
+    hyperspace.validate(operators).map_err(|error| error.to_string())?;
+    Ok(hyperspace)
 }
 
 impl Registry {
@@ -120,32 +128,27 @@ impl Registry {
         Ok(())
     }
 
-    /// Adds all that a loaded plugin offers. What has a name that is taken is left out: the
-    /// answer says so, one sentence for each.
-    pub fn add_plugin(&mut self, origin: &Origin, plugin: &Plugin) -> Result<Vec<String>> {
-        let mut hyperspaces = Vec::new();
-        for text in &plugin.hyperspaces {
-            hyperspaces.push(hyperspace::parse(text, &origin.to_string())?);
-        }
-        let mut taken = Vec::new();
+    /// Adds all that a loaded plugin offers. What has a name that is taken, or a hyperspace that
+    /// is wrong, is left out: the answer says so, one sentence for each.
+    pub fn add_plugin(&mut self, origin: &Origin, plugin: &Plugin) -> Vec<String> {
+        let mut left_out = Vec::new();
         let mut free = |registry: &mut Self, kind: Kind, name: &str, known: bool| {
             if known {
-                taken.push(format!("{origin}: there is another {kind} `{name}` already"));
+                left_out.push(format!("{origin}: there is another {kind} `{name}` already"));
             } else {
-                registry.loaded.insert(format!("{kind}/{name}"), origin.clone());
+                registry.loaded.insert((kind, name.to_owned()), origin.clone());
             }
             !known
         };
         if let Some(set) = &plugin.operator_set {
             let name = set.name();
-            if free(self, Kind::OperatorSet, name, self.operator_sets.contains_key(name)) {
+            let known = self.operators();
+            let types = set.block_types();
+            let taken = types.iter().find(|block| known.block_type(&block.name).is_ok());
+            let name = taken.map_or(name, |block| &block.name);
+            let known = taken.is_some() || self.operator_sets.contains_key(name);
+            if free(self, Kind::OperatorSet, name, known) {
                 self.add_operators_of(origin, set.clone());
-            }
-        }
-        for hyperspace in hyperspaces {
-            let name = hyperspace.name.clone();
-            if free(self, Kind::Hyperspace, &name, self.hyperspaces.contains_key(&name)) {
-                self.add_hyperspace(name, hyperspace);
             }
         }
         if let Some(quantizer) = &plugin.quantizer {
@@ -166,13 +169,28 @@ impl Registry {
                 self.add_target_of(origin, target.clone());
             }
         }
-        if let Some(source) = plugin.latency_source.as_ref().filter(|_| plugin.target.is_none()) {
+        if let Some(source) = &plugin.latency_source {
             let name = source.name();
             if free(self, Kind::LatencySource, name, self.latency_sources.contains_key(name)) {
                 self.add_source_of(origin, source.clone());
             }
         }
-        Ok(taken)
+        let operators = self.operators();
+        let mut wrong = Vec::new();
+        for text in &plugin.hyperspaces {
+            match read_hyperspace(text, &operators) {
+                Err(reason) => wrong.push(format!("{origin}: {}", shown(&reason))),
+                Ok(hyperspace) => {
+                    let name = hyperspace.name.clone();
+                    let known = self.hyperspaces.contains_key(&name);
+                    if free(self, Kind::Hyperspace, &name, known) {
+                        self.add_hyperspace(name, hyperspace);
+                    }
+                }
+            }
+        }
+        left_out.append(&mut wrong);
+        left_out
     }
 
     /// Remembers why an installed plugin is not used, for errors about what it would offer.
@@ -182,29 +200,33 @@ impl Registry {
 
     /// Where an item comes from, if it was loaded from a file.
     pub fn loaded(&self, kind: Kind, name: &str) -> Option<&Origin> {
-        self.loaded.get(&format!("{kind}/{name}"))
+        self.loaded.get(&(kind, name.to_owned()))
     }
 
-    /// Identities of loaded plugins by the names of what they offer.
-    pub(crate) fn identities(&self) -> BTreeMap<String, String> {
-        let of = |(item, origin): (&String, &Origin)| {
-            let (_, name) = item.split_once('/')?;
-            Some((name.to_owned(), origin.identity()?))
+    /// Which loaded plugins there are, by what they offer.
+    pub(crate) fn identities(&self) -> Identities {
+        let of = |((kind, name), origin): (&(Kind, String), &Origin)| {
+            Some(((*kind, name.clone()), origin.identity()?))
         };
-        let mut identities: BTreeMap<String, String> = self.loaded.iter().filter_map(of).collect();
+        let items = self.loaded.iter().filter_map(of).collect();
+        let mut blocks = BTreeMap::new();
         for set in self.operator_sets.values() {
-            let Some(identity) = identities.get(set.name()).cloned() else { continue };
-            let types = set.block_types().into_iter().map(|block| block.name);
-            identities.extend(types.map(|name| (name, identity.clone())));
+            let origin = self.loaded(Kind::OperatorSet, set.name());
+            if let Some(identity) = origin.and_then(Origin::identity) {
+                let types = set.block_types().into_iter().map(|block| block.name);
+                blocks.extend(types.map(|name| (name, identity.clone())));
+            }
         }
-        identities
+        Identities { items, blocks }
     }
 
-    /// A target that can write and run its models: with the runtime of another target of the
-    /// same model format, where it has none of its own.
-    pub fn deployable(&self, name: &str) -> Result<Arc<dyn Target>> {
+    /// A target that can write and run its models, with the latencies of the source of this name
+    /// instead of its own, unless the name is empty. Where the target has no runtime, that of
+    /// another one with the same model format is used.
+    pub fn deployable(&self, name: &str, source: &str) -> Result<Deployed> {
         let target = self.target(name)?;
-        Ok(Borrowing::if_needed(target, self.targets.values()))
+        let source = (!source.is_empty()).then(|| self.latency_source(source)).transpose()?;
+        Ok(Deployed::new(target, source, self.targets.values()))
     }
 
     fn missing<'a>(
@@ -298,7 +320,7 @@ mod tests {
         plugin.quantizer = Some(spacewright_quantizers::quantizers().remove(0));
         let mut registry = Registry::built_in().unwrap();
         let known = registry.quantizer("lsq-plus").unwrap();
-        let taken = registry.add_plugin(&origin, &plugin).unwrap();
+        let taken = registry.add_plugin(&origin, &plugin);
         assert!(taken[0].ends_with("there is another quantizer `lsq-plus` already"), "{taken:?}");
         assert!(Arc::ptr_eq(&registry.quantizer("lsq-plus").unwrap(), &known));
         assert!(registry.loaded(Kind::Quantizer, "lsq-plus").is_none());

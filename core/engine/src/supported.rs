@@ -16,10 +16,11 @@ pub(crate) fn check(hyperspace: &Hyperspace, parts: &Parts) -> Result<()> {
     if target.unsupported.is_empty() {
         return Ok(());
     }
-    for (block, activation, config) in blocks(hyperspace) {
-        let request = BlockRequest::probe(block, activation, config);
+    for request in requests(hyperspace) {
+        // What an operator set refuses is none of the study's blocks.
+        let Ok(graph) = parts.operators.graph(&request) else { continue };
+        let block = &request.block;
         let wrong = |reason: String| EngineError::study(format!("block `{block}`: {reason}"));
-        let graph = parts.operators.graph(&request).map_err(|e| wrong(e.to_string()))?;
         let placed = place(&graph, &target.scheme).map_err(|e| wrong(e.to_string()))?;
         let mut kinds = placed.graph.nodes.iter().map(|node| node.op.kind());
         if let Some(kind) = kinds.find(|kind| target.unsupported.contains(kind)) {
@@ -36,21 +37,33 @@ pub(crate) fn check(hyperspace: &Hyperspace, parts: &Parts) -> Result<()> {
     Ok(())
 }
 
-type Block<'a> = (&'a str, ActivationKind, BlockConfig);
-
-/// Every block type with its largest choices.
-fn blocks(hyperspace: &Hyperspace) -> Vec<Block<'_>> {
+/// Every block type with each of its choices, with and without a change of width and size: some
+/// operators, such as the sum of a residual connection, are there in some cases only.
+fn requests(hyperspace: &Hyperspace) -> Vec<BlockRequest> {
     let stem = hyperspace.stem.iter().map(|stage| &stage.candidate);
-    let elastic = stem.chain(&hyperspace.candidates).map(|candidate| {
-        let largest = |(axis, values): (&String, &Vec<f64>)| {
-            (axis.clone(), values.last().copied().unwrap_or_default())
-        };
-        let config = BlockConfig(candidate.choices.iter().map(largest).collect());
-        (candidate.block.as_str(), candidate.activation, config)
-    });
-    let head = hyperspace
-        .head
-        .iter()
-        .map(|head| (head.block.as_str(), head.activation, BlockConfig(head.config.clone())));
-    elastic.chain(head).collect()
+    let mut blocks: Vec<(&str, ActivationKind, BlockConfig)> = Vec::new();
+    for candidate in stem.chain(&hyperspace.candidates) {
+        let mut add = |config| blocks.push((&candidate.block, candidate.activation, config));
+        add(candidate.smallest());
+        for (axis, values) in &candidate.choices {
+            for value in values {
+                let mut config = candidate.smallest();
+                config.0.insert(axis.clone(), *value);
+                add(config);
+            }
+        }
+    }
+    for head in &hyperspace.head {
+        blocks.push((&head.block, head.activation, BlockConfig(head.config.clone())));
+    }
+    let mut requests = Vec::new();
+    for (block, activation, config) in blocks {
+        let probe = BlockRequest::probe(block, activation, config);
+        for (out_channels, stride) in
+            [(probe.input.channels, 1), (probe.out_channels, 1), (probe.out_channels, 2)]
+        {
+            requests.push(BlockRequest { out_channels, stride, ..probe.clone() });
+        }
+    }
+    requests
 }

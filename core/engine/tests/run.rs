@@ -2,10 +2,13 @@
 
 mod common;
 
-use std::{fs, sync::atomic::Ordering};
+use std::{
+    fs,
+    sync::{Arc, atomic::Ordering},
+};
 
-use common::{Bench, FakeSource, STUDY, query};
-use spacewright_core::latency::Precision;
+use common::{Bench, Controls, FakeSource, STUDY, query};
+use spacewright_core::{graph::OpKind, latency::Precision};
 use spacewright_engine::{
     ErrorKind, Inputs, LatencyCache, RunRecord, Silent, StepState, list_runs,
 };
@@ -253,4 +256,38 @@ fn a_failing_source_loses_one_chunk_at_most() {
     bench.controls.asked.store(0, Ordering::Relaxed);
     cache.latencies(&source, &queries, &Silent).unwrap();
     assert_eq!(bench.controls.asked.load(Ordering::Relaxed), 4);
+}
+
+#[test]
+fn a_study_can_take_its_latencies_from_elsewhere() {
+    let mut bench = Bench::new();
+    let elsewhere = Arc::new(Controls::default());
+    *elsewhere.fingerprint.lock().unwrap() = "elsewhere".into();
+    bench.registry.add_latency_source("elsewhere", Arc::new(FakeSource(elsewhere.clone())));
+    bench.engine(STUDY).run_all().unwrap();
+    let asked = bench.controls.asked.swap(0, Ordering::Relaxed);
+    let text = format!("latency = \"elsewhere\"\n{STUDY}");
+    let (current, stale) = (StepState::Current, StepState::Stale);
+    assert_eq!(states(&bench, &text), [stale, current, stale]);
+    bench.engine(&text).run_all().unwrap();
+    assert_eq!(bench.controls.asked.load(Ordering::Relaxed), 0);
+    assert_eq!(elsewhere.asked.load(Ordering::Relaxed), asked);
+    let error = bench.open(&text.replace("elsewhere", "nowhere"), 1).err().unwrap();
+    assert!(error.message.contains("no latency source `nowhere`"), "{error}");
+}
+
+#[test]
+fn blocks_that_the_target_cannot_run_are_refused() {
+    let bench = Bench::new();
+    let cannot = |kind: OpKind| {
+        *bench.controls.unsupported.lock().unwrap() = vec![kind];
+        bench.open(STUDY, 1).map(|_| ())
+    };
+    let error = cannot(OpKind::Relu).unwrap_err();
+    assert_eq!(
+        error.message,
+        "target `fake-target` cannot run `relu`, which block `conv` of hyperspace `tiny` needs"
+    );
+    assert!(error.hint.unwrap().contains("another hyperspace"));
+    assert_eq!(cannot(OpKind::HSwish), Ok(()));
 }

@@ -3,6 +3,7 @@
 //! A graph has one input, nodes in topological order and one output. Shapes are per image
 //! (`channels × height × width`, no batch dimension). See [`GraphBuilder`] for making one.
 
+mod bounds;
 mod builder;
 mod count;
 mod hash;

@@ -114,7 +114,7 @@ fn infer(node: &Node, inputs: &[Shape]) -> Result<Shape, GraphError> {
             Ok(Shape::new(conv.out_channels, height, width))
         }
         Op::AvgPool(pool) | Op::MaxPool(pool) => {
-            if 2 * pool.padding > pool.kernel {
+            if pool.padding > pool.kernel / 2 {
                 return Err(wrong(format!(
                     "padding {} exceeds half of the window {}",
                     pool.padding, pool.kernel
@@ -147,12 +147,15 @@ fn window(
     if kernel == 0 || stride == 0 {
         return Err(format!("kernel {kernel} and stride {stride} must be positive"));
     }
-    let size = |length: usize| {
-        length.checked_sub(kernel).map(|rest| rest / stride + 1).ok_or_else(|| {
-            format!("kernel {kernel} is larger than the padded input of {length} pixels")
+    let size = |length: usize, before: usize, after: usize| {
+        let padded = length.checked_add(before).and_then(|length| length.checked_add(after));
+        let padded = padded.ok_or_else(|| format!("padding {before} and {after} is too large"))?;
+        padded.checked_sub(kernel).map(|rest| rest / stride + 1).ok_or_else(|| {
+            format!("kernel {kernel} is larger than the padded input of {padded} pixels")
         })
     };
-    Ok((size(input.height + pad.top + pad.bottom)?, size(input.width + pad.left + pad.right)?))
+    let height = size(input.height, pad.top, pad.bottom)?;
+    Ok((height, size(input.width, pad.left, pad.right)?))
 }
 
 #[cfg(test)]

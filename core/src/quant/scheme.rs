@@ -61,4 +61,16 @@ impl Scheme {
             decomposed: vec![ActivationKind::Swish],
         }
     }
+
+    /// That what it fuses can be computed. In a fused operator, integers are limited by what
+    /// follows: only these functions do no more.
+    pub fn check(&self) -> Result<(), String> {
+        let limits = |pair: &&(OpKind, OpKind)| !matches!(pair.1, OpKind::Relu | OpKind::Relu6);
+        self.fused.iter().find(limits).map_or(Ok(()), |(first, second)| {
+            let (first, second) = (first.name(), second.name());
+            Err(format!(
+                "{first} with {second}: only relu and relu6 can follow in a fused operator"
+            ))
+        })
+    }
 }

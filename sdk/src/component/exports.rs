@@ -3,10 +3,11 @@
 use std::{
     cell::RefCell,
     marker::PhantomData,
-    sync::{Once, OnceLock},
+    sync::{Arc, Once, OnceLock},
 };
 
 use spacewright_core::{
+    latency::LatencySource,
     operators::OperatorSet,
     quant::Quantizer,
     score::{PreparedScorer, Scorer},
@@ -27,7 +28,7 @@ fn plugin<P: Provide>() -> &'static Plugin {
     PLUGIN.get_or_init(P::make)
 }
 
-fn offered<T: ?Sized>(item: &'static Option<std::sync::Arc<T>>) -> &'static T {
+fn offered<T: ?Sized>(item: &'static Option<Arc<T>>) -> &'static T {
     item.as_deref().expect("the plugin does not offer the kind that it exports")
 }
 
@@ -118,13 +119,18 @@ impl<P: Provide> exported::quantizer::Guest for Exported<P> {
     }
 }
 
+/// The host shows the reason of a panic.
+fn source<P: Provide>() -> Arc<dyn LatencySource> {
+    plugin::<P>().source().unwrap_or_else(|reason| panic!("{reason}"))
+}
+
 impl<P: Provide> exported::latency_source::Guest for Exported<P> {
     fn name() -> String {
-        plugin::<P>().source().map(|source| source.name().to_owned()).unwrap_or_default()
+        source::<P>().name().to_owned()
     }
 
     fn fingerprint() -> String {
-        plugin::<P>().source().map(|source| source.fingerprint()).unwrap_or_default()
+        source::<P>().fingerprint()
     }
 
     fn latencies_of(

@@ -42,18 +42,9 @@ fn check_description(item: &mut Item<'_>, description: &TargetDescription) {
     item.check("scheme: it has a name", || {
         require(!scheme.name.trim().is_empty(), || "the name is empty".into())
     });
-    item.check("scheme: fused pairs can be computed", || fused(scheme));
+    item.check("scheme: fused pairs can be computed", || scheme.check());
     item.advise("scheme: each fused pair matters", || pairs_matter(scheme));
     item.advise("scheme: decomposed activations can be decomposed", || decomposed(scheme));
-}
-
-/// In a fused operator, integers are limited by what follows: only these functions do no more.
-fn fused(scheme: &Scheme) -> Result<(), String> {
-    let limits = |pair: &&(OpKind, OpKind)| !matches!(pair.1, OpKind::Relu | OpKind::Relu6);
-    scheme.fused.iter().find(limits).map_or(Ok(()), |(first, second)| {
-        let (first, second) = (first.name(), second.name());
-        Err(format!("{first} with {second}: only relu and relu6 can follow in a fused operator"))
-    })
 }
 
 /// A batch normalization counts as part of its convolution, and a dropout as nothing.

@@ -244,7 +244,7 @@ mod tests {
 
     impl Target for Shy {
         fn description(&self) -> TargetDescription {
-            TargetDescription::modelled("shy", "")
+            TargetDescription::modelled("shy", "", "onnx")
         }
         fn latency_source(&self) -> Result<Arc<dyn LatencySource>, TargetError> {
             self.refuse_once().map(|()| Arc::new(Echo) as _)

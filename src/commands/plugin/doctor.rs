@@ -67,18 +67,14 @@ fn plugins() -> Result<Vec<Finding>, Failure> {
     let mut registry = Registry::built_in()?;
     let mut findings = Vec::new();
     for plugin in store.list()? {
-        let loaded = store.load(&plugin).and_then(|loaded| {
-            let taken = registry.add_plugin(&loaded.origin, &loaded.plugin)?;
-            Ok((loaded, taken))
-        });
-        let result = match loaded {
-            Ok((loaded, taken)) if taken.is_empty() => {
-                let ms = loaded.load_time.as_secs_f64() * 1e3;
-                Ok(format!("version {}, loads in {ms:.1} ms", plugin.version))
+        let result = store.load(&plugin).map_err(|error| error.to_string()).and_then(|loaded| {
+            let left_out = registry.add_plugin(&loaded.origin, &loaded.plugin);
+            if !left_out.is_empty() {
+                return Err(left_out.join("; "));
             }
-            Ok((_, taken)) => Err(taken.join("; ")),
-            Err(error) => Err(error.to_string()),
-        };
+            let ms = loaded.load_time.as_secs_f64() * 1e3;
+            Ok(format!("version {}, loads in {ms:.1} ms", plugin.version))
+        });
         findings.push(Finding::new(format!("plugin {}", plugin.name), result));
     }
     Ok(findings)

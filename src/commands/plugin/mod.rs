@@ -12,10 +12,7 @@ mod trust;
 use std::path::Path;
 
 use serde_json::json;
-use spacewright_engine::{
-    hyperspace,
-    plugins::{Installed, Loaded},
-};
+use spacewright_engine::plugins::{Installed, Loaded};
 use spacewright_sdk::conformance;
 
 use crate::{
@@ -55,13 +52,11 @@ fn load(plugin: &str) -> Result<Loaded, Failure> {
 fn check(plugin: &str) -> Result<Output, Failure> {
     let loaded = load(plugin)?;
     let mut report = conformance::check(&loaded.plugin);
-    let operators = catalog::operators()?;
-    for (index, text) in loaded.plugin.hyperspaces.iter().enumerate() {
-        let read = hyperspace::parse(text, plugin).map_err(|error| error.to_string());
-        let valid =
-            read.and_then(|read| read.validate(&operators).map_err(|error| error.to_string()));
-        report.push(&format!("hyperspace {index}"), "it can be read and is valid", valid);
-    }
+    let left_out = catalog::plugins()
+        .others(&loaded.origin.plugin)?
+        .add_plugin(&loaded.origin, &loaded.plugin);
+    let fits = if left_out.is_empty() { Ok(()) } else { Err(left_out.join("; ")) };
+    report.push("plugin", "all that it offers fits beside what is built in and installed", fits);
     Ok(Output::new(report.to_string(), &report)?.good(report.is_good()))
 }
 

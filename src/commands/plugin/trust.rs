@@ -1,7 +1,6 @@
 //! Allowing a native library to run.
 
 use std::{
-    fs,
     io::{self, IsTerminal, Write as _},
     path::Path,
 };
@@ -9,7 +8,7 @@ use std::{
 use serde_json::json;
 use spacewright_engine::{
     Carrier, default_home,
-    plugins::{Trust, carrier_of},
+    plugins::{PluginFile, Trust, carrier_of},
 };
 
 use crate::render::{Failure, Output};
@@ -21,9 +20,8 @@ overflow, a panic that it does not catch. A WebAssembly component can do none of
 Trust covers this very content: after any change, it has to be trusted again.";
 
 pub fn trust(file: &Path, yes: bool) -> Result<Output, Failure> {
-    let failed = |error: io::Error| Failure::input(format!("{}: {error}", file.display()));
-    let bytes = fs::read(file).map_err(failed)?;
-    match carrier_of(&bytes) {
+    let content = PluginFile::read(file)?;
+    match carrier_of(&content.bytes) {
         Some(Carrier::Native) => {}
         Some(_) => {
             let message = format!("{}: a WebAssembly component needs no trust", file.display());
@@ -33,16 +31,16 @@ pub fn trust(file: &Path, yes: bool) -> Result<Output, Failure> {
             return Err(Failure::input(format!("{}: no native library", file.display())));
         }
     }
-    if !yes && !agreed(file, bytes.len()).map_err(Failure::failed)? {
+    if !yes && !agreed(file, &content).map_err(Failure::failed)? {
         return Err(Failure::input(format!("{} is not trusted", file.display())));
     }
-    let trusted = Trust::new(&default_home()).trust(file)?;
+    let trusted = Trust::new(&default_home()).trust(file, &content)?;
     let text = format!("trusted {} (SHA-256 {})", file.display(), trusted.sha256);
     Output::new(text, &json!({ "trusted": trusted }))
 }
 
 /// Says what it is about and asks.
-fn agreed(file: &Path, size: usize) -> Result<bool, String> {
+fn agreed(file: &Path, content: &PluginFile) -> Result<bool, String> {
     if !io::stdin().is_terminal() {
         return Err(
             "nobody is there to answer: read `spacewright plugin trust --help`, then give \
@@ -51,8 +49,13 @@ fn agreed(file: &Path, size: usize) -> Result<bool, String> {
         );
     }
     let mut stderr = io::stderr();
-    let asked =
-        write!(stderr, "{} ({size} bytes)\n\n{MEANING}\n\nTrust it? [y/N] ", file.display());
+    let asked = write!(
+        stderr,
+        "{} ({} bytes)\nSHA-256 {}\n\n{MEANING}\n\nTrust it? [y/N] ",
+        file.display(),
+        content.bytes.len(),
+        content.sha256
+    );
     asked.and_then(|()| stderr.flush()).map_err(|error| error.to_string())?;
     let mut answer = String::new();
     io::stdin().read_line(&mut answer).map_err(|error| error.to_string())?;

@@ -13,6 +13,9 @@ pub(crate) struct CheckedSource {
 
 const CALL: &str = "latencies";
 
+/// Eleven days: longer times are taken for mistakes.
+const LONGEST_MS: f64 = 1e9;
+
 impl CheckedSource {
     pub fn wrap(origin: &Origin, source: Arc<dyn LatencySource>) -> Arc<dyn LatencySource> {
         Arc::new(Self { source, watch: Watch::new(origin) })
@@ -21,8 +24,8 @@ impl CheckedSource {
     fn check(&self, queries: &[LatencyQuery], answers: &[Latency]) -> Result<(), String> {
         self.watch.count(CALL, answers.len(), queries.len())?;
         for (query, answer) in queries.iter().zip(answers) {
-            let sound = answer.ms.is_finite() && answer.ms > 0.0;
-            let known = answer.spread_ms.is_finite() && answer.spread_ms >= 0.0;
+            let sound = answer.ms > 0.0 && answer.ms <= LONGEST_MS;
+            let known = answer.spread_ms >= 0.0 && answer.spread_ms <= LONGEST_MS;
             if !(sound && known) {
                 let graph = query.graph.hash();
                 let reason =
@@ -54,7 +57,9 @@ impl LatencySource for CheckedSource {
     }
 
     fn latencies(&self, queries: &[LatencyQuery]) -> Result<Vec<Latency>, LatencyError> {
-        let answers = self.source.latencies(queries)?;
+        let answers = self.source.latencies(queries);
+        let answers =
+            answers.map_err(|e| LatencyError { reason: self.watch.of(CALL, e.reason) })?;
         self.check(queries, &answers).map_err(|reason| LatencyError { reason })?;
         Ok(answers)
     }

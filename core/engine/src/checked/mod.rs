@@ -21,7 +21,7 @@ pub(crate) use quantizer::CheckedQuantizer;
 pub(crate) use scorer::CheckedScorer;
 pub(crate) use target::CheckedTarget;
 
-use crate::origin::Origin;
+use crate::origin::{Carrier, Origin};
 
 /// Names the culprit of bad answers, and decides which questions are asked twice.
 struct Watch {
@@ -37,6 +37,16 @@ impl Watch {
     /// What is wrong with the answer to `call`.
     fn wrong(&self, call: &str, reason: impl Display) -> String {
         format!("{}, `{call}`: {reason}", self.origin)
+    }
+
+    /// A refusal of the plugin itself, or of its carrier: of a loaded plugin it does not say whose
+    /// it is, and not always of which call.
+    fn of(&self, call: &str, reason: String) -> String {
+        match (self.origin.carrier, reason.starts_with('`')) {
+            (Carrier::BuiltIn, _) => reason,
+            (_, true) => format!("{}, {reason}", self.origin),
+            (_, false) => self.wrong(call, reason),
+        }
     }
 
     /// That there are as many answers as questions.

@@ -8,11 +8,6 @@ use spacewright_core::{
 use super::Watch;
 use crate::origin::Origin;
 
-/// More nodes than any block has.
-const MOST_NODES: usize = 1000;
-/// Sizes from here on are taken for mistakes; products stay within 64 bits.
-const LARGEST_SIZE: usize = 1 << 16;
-
 /// An operator set whose graphs fit their requests.
 pub(crate) struct CheckedOperators {
     set: Arc<dyn OperatorSet>,
@@ -29,7 +24,8 @@ impl CheckedOperators {
     fn check(&self, requests: &[BlockRequest], graphs: &[Graph]) -> Result<(), String> {
         self.watch.count(CALL, graphs.len(), requests.len())?;
         for (request, graph) in requests.iter().zip(graphs) {
-            fits(request, graph).map_err(|reason| {
+            let sound = graph.check_bounds().and_then(|()| request.check_answer(graph));
+            sound.map_err(|reason| {
                 self.watch.wrong(CALL, format!("block `{}`: {reason}", request.block))
             })?;
         }
@@ -42,26 +38,6 @@ impl CheckedOperators {
     }
 }
 
-fn fits(request: &BlockRequest, graph: &Graph) -> Result<(), String> {
-    if graph.nodes.len() > MOST_NODES {
-        return Err(format!("{} nodes; at most {MOST_NODES} are allowed", graph.nodes.len()));
-    }
-    if graph.input != request.input {
-        return Err(format!("asked for an input of {}, got {}", request.input, graph.input));
-    }
-    let shapes = graph.shapes().map_err(|error| error.to_string())?;
-    let huge = |size: usize| size > LARGEST_SIZE;
-    if let Some(shape) = shapes.iter().find(|s| huge(s.channels) || huge(s.height) || huge(s.width))
-    {
-        return Err(format!("a value of {shape}; sizes are at most {LARGEST_SIZE}"));
-    }
-    let output = shapes[graph.output.index()];
-    if output.channels != request.out_channels {
-        return Err(format!("asked for {} output channels, got {output}", request.out_channels));
-    }
-    Ok(())
-}
-
 impl OperatorSet for CheckedOperators {
     fn name(&self) -> &str {
         self.set.name()
@@ -72,7 +48,10 @@ impl OperatorSet for CheckedOperators {
     }
 
     fn graphs(&self, requests: &[BlockRequest]) -> Result<Vec<Graph>, OperatorError> {
-        let graphs = self.set.graphs(requests)?;
+        let graphs = self.set.graphs(requests).map_err(|error| match error {
+            OperatorError::Other(reason) => OperatorError::Other(self.watch.of(CALL, reason)),
+            other => other,
+        })?;
         self.check(requests, &graphs).map_err(OperatorError::Other)?;
         Ok(graphs)
     }

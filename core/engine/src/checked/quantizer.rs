@@ -18,6 +18,10 @@ impl CheckedQuantizer {
         Arc::new(Self { quantizer, watch: Watch::new(origin) })
     }
 
+    fn of(&self, call: &str, error: QuantizerError) -> QuantizerError {
+        QuantizerError { reason: self.watch.of(call, error.reason), ..error }
+    }
+
     fn check<T: PartialEq>(
         &self,
         call: &str,
@@ -58,7 +62,7 @@ impl Quantizer for CheckedQuantizer {
         &self,
         items: &[(TensorStats, ActivationRange)],
     ) -> Result<Vec<(f32, f32)>, QuantizerError> {
-        let answers = self.quantizer.activations(items)?;
+        let answers = self.quantizer.activations(items).map_err(|e| self.of("activations", e))?;
         let again = || self.quantizer.activations(&items[..1]);
         self.check("activations", items.len(), &answers, |answer| *answer, again)?;
         Ok(answers)
@@ -69,7 +73,7 @@ impl Quantizer for CheckedQuantizer {
         channels: &[TensorStats],
         range: WeightRange,
     ) -> Result<Vec<f32>, QuantizerError> {
-        let answers = self.quantizer.weights(channels, range)?;
+        let answers = self.quantizer.weights(channels, range).map_err(|e| self.of("weights", e))?;
         let again = || self.quantizer.weights(&channels[..1], range);
         self.check("weights", channels.len(), &answers, |scale| (*scale, 0.0), again)?;
         Ok(answers)

@@ -31,15 +31,17 @@ impl Scorer for CheckedScorer {
         problem: ScoreProblem,
         options: &Value,
     ) -> Result<Box<dyn PreparedScorer>, ScoreError> {
-        let limits = problem.constraints_ms.len();
-        let scorer = self.scorer.prepare(problem, options)?;
-        Ok(Box::new(Prepared { scorer, limits, watch: Watch::new(&self.origin) }))
+        let limits_ms = problem.constraints_ms.clone();
+        let watch = Watch::new(&self.origin);
+        let scorer = self.scorer.prepare(problem, options);
+        let scorer = scorer.map_err(|e| ScoreError { reason: watch.of("prepare", e.reason) })?;
+        Ok(Box::new(Prepared { scorer, limits_ms, watch }))
     }
 }
 
 struct Prepared {
     scorer: Box<dyn PreparedScorer>,
-    limits: usize,
+    limits_ms: Vec<f64>,
     watch: Watch,
 }
 
@@ -54,14 +56,16 @@ impl Prepared {
             if !score.score.is_finite() {
                 return wrong(format!("a score of {}", score.score));
             }
-            if score.constraints.len() != self.limits {
-                let parts = score.constraints.len();
-                return wrong(format!("{parts} parts for {} latency limits", self.limits));
+            let limits_ms: Vec<f64> = score.constraints.iter().map(|part| part.limit_ms).collect();
+            if limits_ms != self.limits_ms {
+                let asked = &self.limits_ms;
+                return wrong(format!("parts for limits of {limits_ms:?} ms, asked for {asked:?}"));
             }
-            let parts = score.constraints.iter();
-            let finite = |values: [f64; 4]| values.iter().all(|value| value.is_finite());
-            if !parts.clone().all(|c| finite([c.feasible, c.loss, c.penalty, c.score])) {
-                return wrong("a part of the score is not a number".into());
+            for part in &score.constraints {
+                let share = (0.0..=1.0).contains(&part.feasible);
+                if !share || ![part.loss, part.penalty, part.score].iter().all(|x| x.is_finite()) {
+                    return wrong(format!("a part that is no number, or no share: {part:?}"));
+                }
             }
         }
         if !spaces.is_empty() && self.watch.asks_twice() {
@@ -74,7 +78,8 @@ impl Prepared {
 
 impl PreparedScorer for Prepared {
     fn score(&self, spaces: &[Space], seed: u64) -> Result<Vec<SpaceScore>, ScoreError> {
-        let scores = self.scorer.score(spaces, seed)?;
+        let scores = self.scorer.score(spaces, seed);
+        let scores = scores.map_err(|e| ScoreError { reason: self.watch.of(CALL, e.reason) })?;
         self.check(spaces, seed, &scores).map_err(|reason| ScoreError { reason })?;
         Ok(scores)
     }

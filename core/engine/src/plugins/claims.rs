@@ -3,6 +3,7 @@
 use spacewright_core::{
     graph::Graph,
     operators::{BlockRequest, BlockType, OperatorError},
+    quant::Scheme,
     target::TargetDescription,
 };
 use spacewright_sdk::{
@@ -55,11 +56,14 @@ pub(super) fn hyperspaces(call: &str, all: Vec<String>) -> Result<Vec<String>, S
     Ok(all)
 }
 
-/// A target's description, with names that files and studies can have.
+/// A target's description, with names that files and studies can have, and a scheme that can be
+/// computed.
 pub(super) fn target(call: &str, target: TargetDescription) -> Result<TargetDescription, String> {
+    target.scheme.check().map_err(|reason| format!("`{call}`: {reason}"))?;
     Ok(TargetDescription {
         name: item_name(call, target.name)?,
         summary: shown(&target.summary),
+        scheme: Scheme { name: item_name(call, target.scheme.name)?, ..target.scheme },
         model_format: item_name(call, target.model_format)?,
         ..target
     })
@@ -72,12 +76,25 @@ pub(super) fn graphs(
     texts: &[String],
 ) -> Result<Vec<Graph>, OperatorError> {
     let graph = |(at, text): (usize, &String)| {
-        text.parse().map_err(|reason| {
+        let read = text.parse::<Graph>().map_err(|reason| reason.to_string());
+        read.and_then(named).map_err(|reason| {
             let block = requests.get(at).map_or("?", |request| &request.block);
             OperatorError::Other(shown(&format!("`{call}`: block `{block}`: {reason}")))
         })
     };
     texts.iter().enumerate().map(graph).collect()
+}
+
+/// Names of nodes become names of weights in files.
+fn named(graph: Graph) -> Result<Graph, String> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
+    match graph.nodes.iter().find(|node| !node.name.chars().all(legal)) {
+        None => Ok(graph),
+        Some(node) => Err(format!(
+            "`{}` cannot be the name of a node: letters, digits, `.`, `_`, `-` and `/`",
+            node.name
+        )),
+    }
 }
 
 fn check_count(call: &str, what: &str, count: usize) -> Result<(), String> {

@@ -28,7 +28,7 @@ pub use trust::{Trust, Trusted};
 pub use wasm::componentize;
 
 use crate::{
-    error::{AtPath, EngineError, ErrorKind, Result},
+    error::{EngineError, ErrorKind, Result},
     hash,
     origin::{Carrier, Origin},
 };
@@ -87,14 +87,40 @@ pub struct Loaded {
     pub ping: Option<extern "C" fn()>,
 }
 
+/// A plugin's file as it was read.
+pub struct PluginFile {
+    /// Its content.
+    pub bytes: Vec<u8>,
+    /// SHA-256 of that.
+    pub sha256: String,
+}
+
+impl PluginFile {
+    /// Reads a file, whatever it is.
+    pub fn read(path: &Path) -> Result<Self> {
+        let bytes = fs::read(path)
+            .map_err(|error| EngineError::study(format!("{}: {error}", path.display())))?;
+        let sha256 = hash::of_bytes(&bytes);
+        Ok(Self { bytes, sha256 })
+    }
+}
+
 impl Loader {
     /// Loads a plugin; its carrier shows in its first bytes. A native library must be trusted, and
     /// it is the trusted copy of it that is loaded.
     pub fn load(&self, path: &Path) -> Result<Loaded> {
-        let bytes = fs::read(path).at(path)?;
         let start = Instant::now();
-        let sha256 = hash::of_bytes(&bytes);
-        let carrier = carrier_of(&bytes).ok_or_else(|| {
+        let file = PluginFile::read(path)?;
+        let mut loaded = self.load_bytes(path, &file)?;
+        loaded.load_time = start.elapsed();
+        Ok(loaded)
+    }
+
+    /// Loads a plugin whose file, at `path`, was read.
+    pub(crate) fn load_bytes(&self, path: &Path, file: &PluginFile) -> Result<Loaded> {
+        let start = Instant::now();
+        let PluginFile { bytes, sha256 } = file;
+        let carrier = carrier_of(bytes).ok_or_else(|| {
             EngineError::file(path, "neither a WebAssembly component nor a native library")
         })?;
         let meter = Arc::new(Meter::default());
@@ -102,15 +128,19 @@ impl Loader {
             EngineError::new(ErrorKind::Plugin, format!("{}: {reason}", path.display()))
         };
         let code = match carrier {
-            Carrier::Native if cfg!(feature = "native-plugins") => self.trusted(path, &sha256)?,
+            Carrier::Native if cfg!(feature = "native-plugins") => self.trusted(path, sha256)?,
             _ => path.to_owned(),
         };
-        let file = File { path: &code, bytes: &bytes, sha256: &sha256, meter: &meter };
+        let file = File { path: &code, bytes, sha256, meter: &meter };
         let Opened { interface, plugin, ping } = self.open(carrier, &file).map_err(failed)?;
         let about = &plugin.about;
         claims::check_name(&about.name).map_err(failed)?;
-        let origin =
-            Origin { plugin: about.name.clone(), version: about.version.clone(), carrier, sha256 };
+        let origin = Origin {
+            plugin: about.name.clone(),
+            version: about.version.clone(),
+            carrier,
+            sha256: sha256.clone(),
+        };
         Ok(Loaded { origin, interface, plugin, load_time: start.elapsed(), meter, ping })
     }
 

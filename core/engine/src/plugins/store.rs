@@ -8,11 +8,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 use spacewright_sdk::Kind;
 
-use super::{Limits, Loaded, Loader, Trust};
+use super::{Limits, Loaded, Loader, PluginFile, Trust};
 use crate::{
     error::{AtPath, EngineError, ErrorKind, Result},
-    files::write_atomically,
-    hash,
+    files::{remove, write_atomically},
     lock::Lock,
     origin::Carrier,
     registry::Registry,
@@ -81,14 +80,22 @@ impl PluginStore {
         all.iter().find(|plugin| plugin.name == name).cloned().ok_or(error)
     }
 
-    /// Copies a plugin into the store, after it has been loaded once. The answer is the plugin
-    /// and the one of the same name that it replaces.
+    /// Copies a plugin into the store, after it has been loaded once next to the others: it must
+    /// not take the name of something that is there. The answer is the plugin and the one of the
+    /// same name that it replaces.
     pub fn install(&self, path: &Path) -> Result<(Installed, Option<Installed>)> {
-        let loaded = self.loader.load(path)?;
-        let bytes = fs::read(path).at(path)?;
-        let sha256 = hash::of_bytes(&bytes);
-        if sha256 != loaded.origin.sha256 {
-            return Err(EngineError::file(path, "it changed while it was being installed"));
+        let file = PluginFile::read(path)?;
+        let loaded = self.loader.load_bytes(path, &file)?;
+        fs::create_dir_all(&self.folder).at(&self.folder)?;
+        let _lock = self.lock()?;
+        let mut all = self.list()?;
+        let at = all.iter().position(|plugin| plugin.name == loaded.origin.plugin);
+        let replaced = at.map(|at| all.remove(at));
+        let mut registry = self.others(&loaded.origin.plugin)?;
+        let left_out = registry.add_plugin(&loaded.origin, &loaded.plugin);
+        if !left_out.is_empty() {
+            return Err(EngineError::new(ErrorKind::Plugin, left_out.join("; "))
+                .with_hint("nothing was installed"));
         }
         let new = Installed {
             name: loaded.origin.plugin.clone(),
@@ -97,37 +104,40 @@ impl PluginStore {
             carrier: loaded.origin.carrier,
             interface: loaded.interface.clone(),
             kinds: loaded.plugin.kinds(),
-            sha256,
-            size: bytes.len() as u64,
+            size: file.bytes.len() as u64,
+            sha256: file.sha256,
             from: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
         };
-        fs::create_dir_all(&self.folder).at(&self.folder)?;
-        let _lock = self.lock()?;
-        write_atomically(&self.file(&new), &bytes)?;
-        let mut all = self.list()?;
-        let at = all.iter().position(|plugin| plugin.name == new.name);
-        let replaced = at.map(|at| all.remove(at));
+        write_atomically(&self.file(&new), &file.bytes)?;
         all.push(new.clone());
         all.sort_by(|a, b| a.name.cmp(&b.name));
         self.write_index(&all)?;
         if let Some(old) = replaced.iter().find(|old| old.sha256 != new.sha256) {
-            let old = self.file(old);
-            fs::remove_file(&old).at(&old)?;
+            self.discard(old)?;
         }
         Ok((new, replaced))
     }
 
-    /// Takes a plugin out of the store.
+    /// Takes a plugin out of the store. A native library is no longer trusted afterwards.
     pub fn remove(&self, name: &str) -> Result<Installed> {
-        let gone = self.find(name)?;
+        self.find(name)?;
         let _lock = self.lock()?;
+        let gone = self.find(name)?;
         let mut all = self.list()?;
         all.retain(|plugin| plugin.name != name);
         self.write_index(&all)?;
-        let file = self.file(&gone);
-        match fs::remove_file(&file) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).at(&file)?,
-            _ => Ok(gone),
+        self.discard(&gone)?;
+        Ok(gone)
+    }
+
+    /// Removes the copy of a plugin that is no longer listed, and the trust in it.
+    fn discard(&self, plugin: &Installed) -> Result<()> {
+        remove(&self.file(plugin))?;
+        match &self.loader.trust {
+            Some(trust) if trust.is_trusted(&plugin.sha256) => {
+                trust.revoke(&plugin.sha256).map(drop)
+            }
+            _ => Ok(()),
         }
     }
 
@@ -143,30 +153,45 @@ impl PluginStore {
     /// Loads an installed plugin, whose file must be as it was installed.
     pub fn load(&self, plugin: &Installed) -> Result<Loaded> {
         let path = self.file(plugin);
-        if hash::of_file(&path)? != plugin.sha256 {
-            let message = format!("the file of plugin `{}` was changed", plugin.name);
-            return Err(EngineError::new(ErrorKind::Plugin, message)
-                .with_hint(format!("install it again from {}", plugin.from.display())));
+        let wrong = |what: &str| {
+            let message = format!("the file of plugin `{}` {what}", plugin.name);
+            EngineError::new(ErrorKind::Plugin, message)
+                .with_hint(format!("install it again from {}", plugin.from.display()))
+        };
+        let file = PluginFile::read(&path).map_err(|_| wrong("is lost"))?;
+        if file.sha256 != plugin.sha256 {
+            return Err(wrong("was changed"));
         }
-        self.loader.load(&path)
+        self.loader.load_bytes(&path, &file)
     }
 
     /// Adds all that is installed to a registry. A plugin that cannot be used is no error unless
     /// something of it is needed: the registry remembers why.
     pub fn add_to(&self, registry: &mut Registry) -> Result<()> {
-        for plugin in self.list()? {
-            let added = self
-                .load(&plugin)
-                .and_then(|loaded| registry.add_plugin(&loaded.origin, &loaded.plugin));
-            match added {
-                Ok(taken) => taken.iter().for_each(|reason| tracing::warn!("{reason}")),
-                Err(error) => {
-                    tracing::warn!("plugin `{}` is not used: {error}", plugin.name);
-                    registry.add_unusable(&plugin.name, error.message);
-                }
+        self.list()?.iter().for_each(|plugin| self.add(plugin, registry));
+        Ok(())
+    }
+
+    /// All that is built in or installed, but for the plugin of this name: what another version
+    /// of it has to fit in.
+    pub fn others(&self, name: &str) -> Result<Registry> {
+        let mut registry = Registry::built_in()?;
+        let all = self.list()?;
+        all.iter().filter(|other| other.name != name).for_each(|o| self.add(o, &mut registry));
+        Ok(registry)
+    }
+
+    fn add(&self, plugin: &Installed, registry: &mut Registry) {
+        match self.load(plugin) {
+            Ok(loaded) => {
+                let left_out = registry.add_plugin(&loaded.origin, &loaded.plugin);
+                left_out.iter().for_each(|reason| tracing::warn!("{reason}"));
+            }
+            Err(error) => {
+                tracing::warn!("plugin `{}` is not used: {error}", plugin.name);
+                registry.add_unusable(&plugin.name, error.message);
             }
         }
-        Ok(())
     }
 
     fn index(&self) -> PathBuf {

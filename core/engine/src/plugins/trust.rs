@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::carrier_of;
+use super::{PluginFile, carrier_of};
 use crate::{
     error::{AtPath, EngineError, ErrorKind, Result},
     files::{remove, seal, write_atomically},
@@ -41,17 +41,17 @@ impl Trust {
         Self { folder: home.join("trusted") }
     }
 
-    /// Trusts a library from now on, as it is.
-    pub fn trust(&self, path: &Path) -> Result<Trusted> {
-        let bytes = fs::read(path).at(path)?;
-        if carrier_of(&bytes) != Some(Carrier::Native) {
+    /// Trusts a library from now on: what the file at `path` held when the user was asked.
+    pub fn trust(&self, path: &Path, file: &PluginFile) -> Result<Trusted> {
+        let PluginFile { bytes, sha256 } = file;
+        if carrier_of(bytes) != Some(Carrier::Native) {
             return Err(refused(path, "no native library: nothing else needs to be trusted"));
         }
         let from = absolute(path).at(path)?;
-        let new = Trusted { sha256: hash::of_bytes(&bytes), size: bytes.len() as u64, from };
+        let new = Trusted { sha256: sha256.clone(), size: bytes.len() as u64, from };
         fs::create_dir_all(&self.folder).at(&self.folder)?;
         let copy = self.file(&new.sha256);
-        write_atomically(&copy, &bytes)?;
+        write_atomically(&copy, bytes)?;
         seal(&copy)?;
         // The record comes last: without it the copy is not trusted.
         let record = self.record(&new.sha256);
@@ -169,14 +169,14 @@ mod tests {
     fn a_library_is_trusted_until_that_is_revoked() {
         let Fixture { trust, library, .. } = &fixture();
         assert!(trust.list().unwrap().is_empty());
-        let trusted = trust.trust(library).unwrap();
+        let trusted = trust.trust(library, &PluginFile::read(library).unwrap()).unwrap();
         assert_eq!(trusted.size, 10);
         assert!(trust.is_trusted(&trusted.sha256));
         assert_eq!(trust.list().unwrap(), std::slice::from_ref(&trusted));
         let copy = trust.copy_of(library, &trusted.sha256).unwrap();
         assert_eq!(fs::read(&copy).unwrap(), fs::read(library).unwrap());
         assert!(fs::metadata(&copy).unwrap().permissions().readonly());
-        assert_eq!(trust.trust(library).unwrap(), trusted);
+        assert_eq!(trust.trust(library, &PluginFile::read(library).unwrap()).unwrap(), trusted);
         assert_eq!(trust.revoke(&trusted.sha256).unwrap(), trusted);
         assert!(!copy.exists());
         let error = trust.copy_of(library, &trusted.sha256).unwrap_err();
@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn other_content_of_the_same_file_is_not_trusted() {
         let Fixture { trust, library, .. } = &fixture();
-        trust.trust(library).unwrap();
+        trust.trust(library, &PluginFile::read(library).unwrap()).unwrap();
         fs::write(library, b"\x7fELF second").unwrap();
         let error = trust.copy_of(library, &hash::of_file(library).unwrap()).unwrap_err();
         assert!(error.message.ends_with("it has changed since it was trusted"), "{error}");
@@ -197,7 +197,8 @@ mod tests {
     #[test]
     fn a_copy_that_changed_is_not_loaded() {
         let Fixture { trust, library, .. } = &fixture();
-        let Trusted { sha256, .. } = trust.trust(library).unwrap();
+        let Trusted { sha256, .. } =
+            trust.trust(library, &PluginFile::read(library).unwrap()).unwrap();
         let copy = trust.file(&sha256);
         fs::remove_file(&copy).unwrap();
         let error = trust.copy_of(library, &sha256).unwrap_err();
@@ -205,7 +206,7 @@ mod tests {
         fs::write(&copy, b"\x7fELF evil").unwrap();
         let error = trust.copy_of(library, &sha256).unwrap_err();
         assert!(error.message.ends_with("this copy of a trusted library has changed"), "{error}");
-        trust.trust(library).unwrap();
+        trust.trust(library, &PluginFile::read(library).unwrap()).unwrap();
         assert_eq!(trust.copy_of(library, &sha256).unwrap(), copy);
     }
 
@@ -213,14 +214,14 @@ mod tests {
     fn what_is_no_library_needs_no_trust() {
         let Fixture { trust, library, .. } = &fixture();
         fs::write(library, b"\0asm\x0d\0\x01\0").unwrap();
-        let error = trust.trust(library).unwrap_err();
+        let error = trust.trust(library, &PluginFile::read(library).unwrap()).unwrap_err();
         assert!(error.message.contains("no native library"), "{error}");
     }
 
     #[test]
     fn a_hash_is_no_path() {
         let Fixture { trust, library, .. } = &fixture();
-        let trusted = trust.trust(library).unwrap();
+        let trusted = trust.trust(library, &PluginFile::read(library).unwrap()).unwrap();
         assert!(!trust.is_trusted(&format!("../trusted/{}", trusted.sha256)));
         assert!(!trust.is_trusted(""));
     }

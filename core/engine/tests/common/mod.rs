@@ -15,7 +15,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use spacewright_core::{
-    graph::{ConvSpec, Graph, GraphBuilder, Shape},
+    graph::{ConvSpec, Graph, GraphBuilder, OpKind, Shape},
     latency::{Latency, LatencyError, LatencyQuery, LatencySource, Position, Precision},
     method::{Method, SettingsField, SettingsSection, StepContext, StepError, StepSpec, Task},
     quant::{Scheme, WeightRange},
@@ -95,6 +95,8 @@ pub struct Controls {
     pub panic: Mutex<Option<String>>,
     /// Fingerprint of the source.
     pub fingerprint: Mutex<String>,
+    /// What the target cannot run.
+    pub unsupported: Mutex<Vec<OpKind>>,
     /// What was told.
     pub events: Mutex<Vec<Value>>,
     pub cancel: Arc<AtomicBool>,
@@ -289,7 +291,7 @@ impl Target for FakeTarget {
             },
             model_format: "fake".into(),
             latency: LatencyKind::Modelled,
-            unsupported: Vec::new(),
+            unsupported: self.0.unsupported.lock().unwrap().clone(),
         }
     }
 
@@ -422,6 +424,10 @@ impl Bench {
     }
 
     pub fn engine_on(&self, text: &str, threads: usize) -> Engine {
+        self.open(text, threads).unwrap()
+    }
+
+    pub fn open(&self, text: &str, threads: usize) -> Result<Engine, EngineError> {
         self.controls.cancel.store(false, Ordering::Relaxed);
         let options = EngineOptions {
             runs: self.runs(),
@@ -430,7 +436,7 @@ impl Bench {
             observer: self.controls.clone(),
             cancel: self.controls.cancel.clone(),
         };
-        Engine::open(self.study(text).unwrap(), &self.registry, options).unwrap()
+        Engine::open(self.study(text)?, &self.registry, options)
     }
 
     pub fn runs(&self) -> PathBuf {

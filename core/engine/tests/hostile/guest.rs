@@ -24,9 +24,10 @@ pub struct Guest {
     pub pages: usize,
 }
 
-/// Address of the answer that bodies of `latencies` write, and of its columns.
+/// Address of the answer that bodies of `latencies` write.
 pub const ANSWER: usize = 256;
-const COLUMNS: usize = 512;
+/// Address of its columns.
+pub const COLUMNS: usize = 512;
 
 impl Default for Guest {
     /// A good one: as many milliseconds as there are graphs in the batch, for each.

@@ -2,19 +2,26 @@
 //! else goes on.
 #![cfg(feature = "wasm-plugins")]
 
+#[path = "../common/mod.rs"]
+mod common;
 mod guest;
 
-use std::{fs, path::PathBuf, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc, time::Instant};
 
-use guest::{ANSWER, Guest, answer, component, error, good};
+use common::{Bench, HYPERSPACE, STUDY};
+use guest::{ANSWER, COLUMNS, Guest, answer, component, error, good};
+use serde_json::Value;
 use spacewright_core::{
     graph::{ConvSpec, GraphBuilder, Shape},
     latency::{LatencyQuery, LatencySource, Position, Precision},
     operators::{BlockConfig, BlockRequest},
+    quality::{Composition, FixedLatency},
     quant::{TensorStats, WeightRange},
+    score::ScoreProblem,
+    space::Space,
 };
 use spacewright_engine::{
-    Registry,
+    Registry, hyperspace,
     plugins::{Limits, Loaded, Loader},
 };
 
@@ -42,7 +49,7 @@ fn load(bytes: &[u8]) -> Result<Loaded, String> {
 fn source(bytes: &[u8]) -> Arc<dyn LatencySource> {
     let loaded = load(bytes).unwrap();
     let mut registry = Registry::default();
-    assert!(registry.add_plugin(&loaded.origin, &loaded.plugin).unwrap().is_empty());
+    assert!(registry.add_plugin(&loaded.origin, &loaded.plugin).is_empty());
     registry.latency_source("guest").unwrap()
 }
 
@@ -108,7 +115,16 @@ fn endless_work_and_endless_memory_are_stopped() {
             .into(),
         ..Guest::default()
     };
+    let memories = Guest {
+        more: (0..8).map(|i| format!("(memory $m{i} 1)")).collect(),
+        latencies: (0..8)
+            .map(|i| format!("(drop (memory.grow $m{i} (i32.const 1000)))"))
+            .chain(["(unreachable)".into()])
+            .collect(),
+        ..Guest::default()
+    };
     check(vec![
+        ("memories", ask(memories), "bytes of memory; at most 268435456 are allowed"),
         ("loop", latencies(format!("{FOREVER} (unreachable)")), "stopped after 100000000 instr"),
         (
             "loop in describe",
@@ -325,7 +341,7 @@ fn wrong_graphs_are_refused() {
             (length as u32).to_le_bytes().iter().map(|b| format!("\\{b:02x}")).collect::<String>()
         ));
         let mut registry = Registry::default();
-        registry.add_plugin(&loaded.origin, &loaded.plugin).unwrap();
+        assert!(registry.add_plugin(&loaded.origin, &loaded.plugin).is_empty());
         let request = BlockRequest {
             block: "guest".into(),
             input: Shape::square(4, 8),
@@ -347,6 +363,18 @@ fn wrong_graphs_are_refused() {
         ("nonsense", set("what is a graph?"), "`graphs`: block `guest`: line 1"),
         ("channels", set(&conv("9")), "asked for 8 output channels, got 9x8x8"),
         ("huge", set(&conv("99999999")), "sizes are at most"),
+        (
+            "huge kernel",
+            set(&conv("8").replace("kernel=1", "kernel=18446744073709551615")),
+            "kernel 18446744073709551615 is larger",
+        ),
+        (
+            "huge padding",
+            set(&conv("8").replace("0,0,0,0", "18446744073709551615,1,1,1")),
+            "node `c`",
+        ),
+        ("no stride", set(&conv("8").replace("stride=1", "stride=0")), "stride"),
+        ("huge input", set("input 4294967296x4294967296x4294967296\\noutput input"), "at most"),
         ("overflow", set(&conv("18446744073709551615")), "sizes are at most"),
         ("identity", set("input 4x8x8\\noutput input"), "asked for 8 output channels, got 4x8x8"),
         (
@@ -374,7 +402,7 @@ fn wrong_scales_are_refused() {
               (i32.const 2048))"#
         ));
         let mut registry = Registry::default();
-        registry.add_plugin(&loaded.origin, &loaded.plugin).unwrap();
+        assert!(registry.add_plugin(&loaded.origin, &loaded.plugin).is_empty());
         let stats = TensorStats { min: -1.0, max: 1.0, mean_abs: 0.5 };
         let scales = registry.quantizer("guest").unwrap().weights(&[stats], WeightRange::Bits7);
         scales.map(|_| Vec::new()).map_err(|error| error.to_string())
@@ -389,4 +417,77 @@ fn wrong_scales_are_refused() {
         ("scale that is no number", quantizer("nan", 1), "scale NaN"),
         ("two scales", quantizer("0.5", 2), "2 answers to 1 questions"),
     ]);
+}
+
+#[test]
+fn wrong_scores_are_refused() {
+    let scored = |score: &str, feasible: &str, parts: usize| {
+        // As long as the first list of the question: there is one stage.
+        let column = |field: usize, factor: usize| {
+            format!(
+                "(i32.store (i32.const {}) (i32.const {COLUMNS}))
+                 (i32.store (i32.const {}) (i32.mul (local.get 2) (i32.const {factor})))",
+                ANSWER + 4 + 8 * field,
+                ANSWER + 8 + 8 * field
+            )
+        };
+        let at = COLUMNS + 8;
+        let loaded = other(&format!(
+            r#"(func (export "spacewright:plugin/scorer@0.1.0#name") (result i32) (i32.const 32))
+            (func (export "spacewright:plugin/scorer@0.1.0#prepare") (param i32) (result i32)
+              (i32.store8 (i32.const {ANSWER}) (i32.const 0))
+              (i32.const {ANSWER}))
+            (func (export "spacewright:plugin/scorer@0.1.0#score")
+              (param i32 i32 i32 i32 i32 i64) (result i32)
+              (f64.store (i32.const {COLUMNS}) (f64.const {score}))
+              (f64.store (i32.const {at}) (f64.const {feasible}))
+              (i32.store8 (i32.const {ANSWER}) (i32.const 0))
+              {}
+              (i32.store (i32.const {}) (i32.const {at}))
+              (i32.const {ANSWER}))"#,
+            (0..5)
+                .map(|field| column(field, if field == 0 { 1 } else { parts }))
+                .collect::<String>(),
+            ANSWER + 12,
+        ));
+        let mut registry = Registry::default();
+        assert!(registry.add_plugin(&loaded.origin, &loaded.plugin).is_empty());
+        let problem = ScoreProblem {
+            hyperspace: hyperspace::parse(HYPERSPACE, "tiny.toml").unwrap(),
+            cells: BTreeMap::new(),
+            fixed: FixedLatency::PerResolution(BTreeMap::new()),
+            constraints_ms: vec![10.0],
+            composition: Composition::Consistent,
+        };
+        let space = Space { hyperspace: "tiny".into(), blocks: vec![0], windows: vec![0] };
+        let scorer = registry.scorer("guest").unwrap().prepare(problem, &Value::Null).unwrap();
+        scorer.score(&[space], 0).map(|_| Vec::new()).map_err(|error| error.to_string())
+    };
+    assert_eq!(scored("2", "0.5", 1), Ok(Vec::new()));
+    check(vec![
+        ("no number", scored("nan", "0.5", 1), "plugin `guest` 1.0.0, `score`: space tiny-0-0"),
+        ("infinite", scored("inf", "0.5", 1), "a score of inf"),
+        ("no share", scored("2", "1.5", 1), "a part that is no number, or no share"),
+        ("no parts", scored("2", "0.5", 0), "1 spaces and 1 limits need 1 parts, got [0, 0, 0, 0]"),
+    ]);
+}
+
+/// What an earlier run has computed outlives a plugin that turns bad.
+#[test]
+fn a_bad_answer_leaves_the_run_as_it_was() {
+    let mut bench = Bench::new();
+    let text = format!("latency = \"guest\"\n{STUDY}");
+    let fine = Guest::default().component();
+    let bad = Guest { latencies: good("(f64.const nan)"), ..Guest::default() }.component();
+    let mut run = |guest: &[u8]| {
+        bench.registry.latency_sources.shift_remove("guest");
+        bench.registry.add_latency_source("guest", source(guest));
+        let outcomes = bench.engine(&text).run_all();
+        outcomes.map(|all| all.iter().map(|outcome| outcome.skipped).collect::<Vec<bool>>())
+    };
+    assert_eq!(run(&fine), Ok(vec![false; 3]));
+    let error = run(&bad).unwrap_err();
+    assert!(error.message.contains("plugin `guest` 1.0.0, `latencies`: NaN"), "{error}");
+    // The step looks at what it has kept; those that read it find nothing new.
+    assert_eq!(run(&fine), Ok(vec![false, true, true]));
 }

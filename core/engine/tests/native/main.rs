@@ -18,7 +18,7 @@ use std::{
 
 use spacewright_engine::{
     EngineError, ErrorKind, Origin, Registry,
-    plugins::{Limits, Loaded, Loader, PluginStore, Trust},
+    plugins::{Limits, Loaded, Loader, PluginFile, PluginStore, Trust},
 };
 use spacewright_sdk::{
     Kind,
@@ -51,7 +51,7 @@ impl Home {
 
     fn load(&self, name: &str) -> Result<Loaded, EngineError> {
         let path = library(name);
-        self.trust.trust(&path)?;
+        self.trust.trust(&path, &PluginFile::read(&path).unwrap())?;
         self.loader.load(&path)
     }
 
@@ -65,7 +65,7 @@ impl Home {
 
 fn registry_of(loaded: &Loaded) -> Registry {
     let mut registry = Registry::default();
-    let taken = registry.add_plugin(&loaded.origin, &loaded.plugin).unwrap();
+    let taken = registry.add_plugin(&loaded.origin, &loaded.plugin);
     assert!(taken.is_empty(), "{taken:?}");
     registry
 }
@@ -123,7 +123,7 @@ fn a_library_answers_like_the_same_code_linked_in() {
     assert_eq!(set.graphs(&requests).unwrap(), good::Operators.graphs(&requests).unwrap());
     assert_eq!(
         set.graphs(&[request(1.5)]).unwrap_err().to_string(),
-        "`graphs`: block `native-conv`: kernel = 1.5 is not a positive whole number"
+        "plugin `good` 1.2.3, `graphs`: block `native-conv`: kernel = 1.5 is not a positive whole number"
     );
 
     let hyperspace = registry.hyperspaces.get("native_toy").unwrap();
@@ -137,7 +137,10 @@ fn a_library_answers_like_the_same_code_linked_in() {
     let range = WeightRange::PairAware8;
     assert_eq!(quantizer.weights(&channels, range), good::Thirds.weights(&channels, range));
     let error = quantizer.weights(&[], range).unwrap_err().to_string();
-    assert_eq!(error, "quantizer `thirds`: `weights`: a tensor without channels");
+    assert_eq!(
+        error,
+        "quantizer `thirds`: plugin `good` 1.2.3, `weights`: a tensor without channels"
+    );
 
     let target = registry.target("native-npu").unwrap();
     assert_eq!(target.description(), good::Npu.description());
@@ -157,7 +160,7 @@ fn a_librarys_scores_are_those_of_the_same_code_bit_for_bit() {
     let loaded = Home::new().load("good").unwrap();
     let theirs = registry_of(&loaded).scorer("mixer").unwrap();
     let error = theirs.prepare(problem(), &json!({})).err().unwrap();
-    assert_eq!(error.reason, "`prepare`: needs `factor`");
+    assert_eq!(error.reason, "plugin `good` 1.2.3, `prepare`: needs `factor`");
     let options = json!({ "factor": 0.1 });
     let theirs = theirs.prepare(problem(), &options).unwrap();
     let ours = good::Mixer.prepare(problem(), &options).unwrap();
@@ -185,7 +188,7 @@ fn a_librarys_scores_are_those_of_the_same_code_bit_for_bit() {
 #[test]
 fn a_library_writes_and_runs_models() {
     let loaded = Home::new().load("good").unwrap();
-    let target = registry_of(&loaded).deployable("native-npu").unwrap();
+    let target = registry_of(&loaded).deployable("native-npu", "").unwrap();
     assert!(target.has_runtime());
     let runtime = target.runtime().unwrap();
     let graph = query(3.0).graph;
@@ -216,7 +219,7 @@ fn two_libraries_answer_as_themselves() {
     let other = home.load("other").unwrap();
     assert_eq!(other.origin.to_string(), "plugin `other` 2.0.0");
     let mut registry = registry_of(&good);
-    assert!(registry.add_plugin(&other.origin, &other.plugin).unwrap().is_empty());
+    assert!(registry.add_plugin(&other.origin, &other.plugin).is_empty());
     let items = [(TensorStats { min: 0.0, max: 6.0, mean_abs: 1.0 }, ActivationRange::default())];
     let scale = |name| registry.quantizer(name).unwrap().activations(&items).unwrap()[0].0;
     assert_eq!((scale("thirds"), scale("halves")), (2.0, 3.0));
@@ -231,13 +234,13 @@ fn a_panic_is_an_error_that_says_where() {
     for _ in 0..2 {
         let request = BlockRequest { block: "nerve".into(), ..request(3.0) };
         let error = set.graphs(&[request]).unwrap_err().to_string();
-        assert!(error.starts_with("`graphs`: it panicked at "), "{error}");
+        assert!(error.starts_with("plugin `panics` 1.0.0, `graphs`: it panicked at "), "{error}");
         assert!(error.contains("panics.rs:"), "{error}");
         assert!(error.ends_with("no idea how to draw a `nerve`"), "{error}");
     }
     let scorer = registry.scorer("nervous").unwrap();
     let error = scorer.prepare(problem(), &json!({})).err().unwrap().reason;
-    assert!(error.starts_with("`prepare`: it panicked at "), "{error}");
+    assert!(error.starts_with("plugin `panics` 1.0.0, `prepare`: it panicked at "), "{error}");
 }
 
 #[test]
@@ -262,7 +265,7 @@ fn wrong_answers_are_errors_that_name_plugin_and_call() {
 fn an_answer_that_is_too_long_is_refused() {
     let home = Home::new();
     let path = library("good");
-    home.trust.trust(&path).unwrap();
+    home.trust.trust(&path, &PluginFile::read(&path).unwrap()).unwrap();
     let limits = Limits { answer: 5000, ..Limits::default() };
     let loader = Loader { limits, ..home.loader.clone() };
     let quantizer = loader.load(&path).unwrap().plugin.quantizer.unwrap();
@@ -300,7 +303,7 @@ fn a_truncated_library_is_refused_in_one_line() {
     for length in [20, 1000, bytes.len() / 2, bytes.len() - 1] {
         let path = home.folder.path().join("half");
         fs::write(&path, &bytes[..length]).unwrap();
-        home.trust.trust(&path).unwrap();
+        home.trust.trust(&path, &PluginFile::read(&path).unwrap()).unwrap();
         let error = home.loader.load(&path).err().unwrap().message;
         assert!(error.contains(&format!(": it has {length} bytes")), "{error}");
         assert!(!error.contains('\n'), "{error}");
@@ -328,11 +331,11 @@ fn an_untrusted_library_is_not_loaded() {
 fn a_library_that_changed_is_no_longer_trusted() {
     let home = Home::new();
     let path = copy_of("good", home.folder.path());
-    home.trust.trust(&path).unwrap();
+    home.trust.trust(&path, &PluginFile::read(&path).unwrap()).unwrap();
     fs::copy(library("other"), &path).unwrap();
     let error = home.loader.load(&path).err().unwrap();
     assert!(error.message.ends_with("it has changed since it was trusted"), "{error}");
-    home.trust.trust(&path).unwrap();
+    home.trust.trust(&path, &PluginFile::read(&path).unwrap()).unwrap();
     assert_eq!(home.loader.load(&path).unwrap().origin.plugin, "other");
 }
 
@@ -345,7 +348,7 @@ fn an_installed_library_is_loaded_as_long_as_it_is_trusted() {
     assert!(error.message.ends_with("a native library that is not trusted"), "{error}");
     assert!(store.list().unwrap().is_empty());
 
-    let trusted = home.trust.trust(&path).unwrap();
+    let trusted = home.trust.trust(&path, &PluginFile::read(&path).unwrap()).unwrap();
     let (installed, replaced) = store.install(&path).unwrap();
     assert_eq!(installed.sha256, trusted.sha256);
     assert!(replaced.is_none());

@@ -6,7 +6,7 @@ struct ConstantNpu;
 
 impl Target for ConstantNpu {
     fn description(&self) -> TargetDescription {
-        TargetDescription::modelled("constant-npu", "Every network takes a tenth of a millisecond")
+        TargetDescription::modelled("constant-npu", "0.1 ms for every network", "onnx")
     }
 
     fn latency_source(&self) -> Result<Arc<dyn LatencySource>, TargetError> {

@@ -215,6 +215,13 @@ impl Export<'_> {
         let mut classes = Vec::with_capacity(test.len());
         for index in 0..test.len() {
             let logits = loaded.run(&self.image(test, index, resolution))?;
+            if logits.len() != self.study.hyperspace.classes {
+                return Err(StepError::Failed(format!(
+                    "the runtime gave {} numbers for an image; there are {} classes",
+                    logits.len(),
+                    self.study.hyperspace.classes
+                )));
+            }
             classes.extend(Predictions::from_logits(&logits, logits.len()).classes);
         }
         Ok(Predictions { classes })

@@ -12,20 +12,9 @@ use spacewright_core::{
 
 use super::{super::item::require, Probe, show};
 
-/// More nodes than any block has.
-const MOST_NODES: usize = 1000;
-/// Larger sizes are taken for mistakes.
-const LARGEST_SIZE: usize = 1 << 16;
-
 /// That shapes can be inferred, and that nothing is larger than the program takes.
 pub(super) fn well_formed(graph: &Graph) -> Result<(), String> {
-    let nodes = graph.nodes.len();
-    require(nodes <= MOST_NODES, || format!("{nodes} nodes; at most {MOST_NODES} are allowed"))?;
-    let shapes = graph.shapes().map_err(|error| error.to_string())?;
-    let huge = |s: &&Shape| s.channels.max(s.height).max(s.width) > LARGEST_SIZE;
-    shapes.iter().find(huge).map_or(Ok(()), |shape| {
-        Err(format!("a value of {shape}; sizes are at most {LARGEST_SIZE}"))
-    })
+    graph.check_bounds().map_err(|error| error.to_string())
 }
 
 fn output(graph: &Graph) -> Result<Shape, String> {
@@ -34,9 +23,7 @@ fn output(graph: &Graph) -> Result<Shape, String> {
 
 /// That input and output channels are as asked.
 pub(super) fn fits(request: &BlockRequest, graph: &Graph) -> Result<(), String> {
-    require(graph.input == request.input, || format!("the graph's input is {}", graph.input))?;
-    let output = output(graph)?;
-    require(output.channels == request.out_channels, || format!("the graph's output is {output}"))
+    request.check_answer(graph).map_err(|error| error.to_string())
 }
 
 /// That the spatial size is divided by the stride, rounded up. A block of a head pools instead:

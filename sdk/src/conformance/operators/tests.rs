@@ -70,7 +70,7 @@ fn faults_of_graphs_are_named() {
             })
         },
         "graphs: each is well-formed",
-        "a value of 1048576x32x32; sizes are at most 65536",
+        "node `huge`: an attribute of 1048576; sizes are at most 65536",
     );
     offer(
         |r| {
@@ -85,8 +85,8 @@ fn faults_of_graphs_are_named() {
     offer(
         |r| build(r, |b, x| b.conv("more", x, ConvSpec::new(r.out_channels + 8, 1))),
         "graphs: input and width are as asked",
-        "block `plain` (16x32x32 to 32 channels, stride 1, relu, kernel=3 expand=1): the graph's \
-         output is 40x32x32",
+        "block `plain` (16x32x32 to 32 channels, stride 1, relu, kernel=3 expand=1): node `more`: \
+         asked for 32 output channels, got 40x32x32",
     );
     offer(
         |r| graph(&BlockRequest { stride: 1, ..r.clone() }),

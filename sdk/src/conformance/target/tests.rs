@@ -40,7 +40,7 @@ impl LatencySource for Nanoseconds {
 
 impl Target for Npu {
     fn description(&self) -> TargetDescription {
-        let mut description = TargetDescription::modelled("npu", "An accelerator");
+        let mut description = TargetDescription::modelled("npu", "An accelerator", "onnx");
         description.unsupported.push(OpKind::Linear);
         (self.spoil)(&mut description);
         description

@@ -28,6 +28,9 @@ pub(super) fn load(loader: &Loader, file: &File<'_>) -> Result<Opened, String> {
     if kinds.is_empty() {
         return Err("it offers nothing".into());
     }
+    if kinds.contains(&Kind::Target) && kinds.contains(&Kind::LatencySource) {
+        return Err("it offers a target, which has its own latency source, and another one".into());
+    }
     let mut plugin = Plugin::new(claims::about(about));
     for kind in kinds {
         match kind {

@@ -167,7 +167,7 @@ proptest! {
 
 #[test]
 fn what_crosses_wrongly_is_named() {
-    let mut target = convert::target::to_wit(&TargetDescription::modelled("npu", ""));
+    let mut target = convert::target::to_wit(&TargetDescription::modelled("npu", "", "onnx"));
     target.scheme.dense_weights = "bits3".into();
     let error = convert::target::from_wit(target).unwrap_err();
     assert!(error.starts_with("scheme.dense-weights: unknown variant `bits3`"), "{error}");

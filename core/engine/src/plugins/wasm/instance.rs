@@ -6,18 +6,18 @@ use std::{
 };
 
 use wasmtime::{
-    Engine, Store, StoreLimits, StoreLimitsBuilder, Trap,
+    Engine, Store, Trap,
     component::{Component, Instance, InstancePre, Linker},
 };
 
-use super::{super::Limits, HOST, Meter, shown};
+use super::{super::Limits, HOST, Meter, bounds::Bounds, shown};
 
 /// Messages that one call may log.
 const MOST_MESSAGES: usize = 100;
 
 /// What an instance may reach.
 pub(super) struct State {
-    limits: StoreLimits,
+    bounds: Bounds,
     messages: usize,
     last_message: Option<String>,
 }
@@ -52,17 +52,10 @@ impl Host {
     }
 
     fn instantiate(&self) -> Result<(Store<State>, Instance), String> {
-        let limits = StoreLimitsBuilder::new()
-            .memory_size(self.limits.memory)
-            .instances(64)
-            .memories(16)
-            .tables(64)
-            .table_elements(200_000)
-            .trap_on_grow_failure(true)
-            .build();
-        let state = State { limits, messages: 0, last_message: None };
+        let bounds = Bounds::new(self.limits.memory);
+        let state = State { bounds, messages: 0, last_message: None };
         let mut store = Store::new(&self.engine, state);
-        store.limiter(|state| &mut state.limits);
+        store.limiter(|state| &mut state.bounds);
         store.set_hostcall_fuel(self.limits.answer);
         store.set_fuel(self.limits.start_fuel).map_err(|error| format!("{error:#}"))?;
         match self.component.instantiate(&mut store) {

@@ -1,5 +1,6 @@
 //! WebAssembly components: loaded into a store that has nothing but a `log` function.
 
+mod bounds;
 mod cache;
 mod component;
 mod instance;
@@ -52,7 +53,9 @@ pub(super) fn load(loader: &Loader, file: &File<'_>) -> Result<Opened, String> {
     let about = Guest::new(&host, wit::exports::spacewright::plugin::about::GuestIndices::new)?;
     let about = about.start("about", |store, guest| guest.call_describe(store))?;
     let mut plugin = Plugin::new(claims::about(convert::about::from_wit(about)));
-    for kind in &kinds {
+    // The world of targets exports their latencies, too.
+    let implied = |kind: &Kind| *kind == Kind::LatencySource && kinds.contains(&Kind::Target);
+    for kind in kinds.iter().filter(|kind| !implied(kind)) {
         match kind {
             Kind::OperatorSet => plugin = plugin.operator_set(WasmOperatorSet::new(&host)?),
             Kind::Hyperspace => plugin.hyperspaces = Hyperspaces::all(&host)?,
