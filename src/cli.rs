@@ -86,6 +86,9 @@ pub enum PluginCommand {
         /// Folder of the plugin.
         #[arg(default_value = ".")]
         folder: PathBuf,
+        /// Another carrier than the one in `Cargo.toml`.
+        #[arg(long, value_enum)]
+        carrier: Option<CarrierArg>,
     },
     /// Ask a plugin everything that the program will ask, and judge the answers.
     Check {

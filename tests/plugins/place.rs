@@ -84,6 +84,14 @@ impl Place {
         }
     }
 
+    /// Replaces a text everywhere in a file.
+    pub fn edit(&self, file: &str, from: &str, to: &str) {
+        let path = self.path().join(file);
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{file} has no `{from}`");
+        fs::write(&path, text.replace(from, to)).unwrap();
+    }
+
     /// A study file with a few changes of its text.
     pub fn study(&self, changes: &[(&str, &str)]) -> PathBuf {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/study");

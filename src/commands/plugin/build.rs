@@ -12,6 +12,7 @@ use spacewright_engine::Carrier;
 use super::tools;
 use crate::{
     catalog,
+    cli::CarrierArg,
     render::{Failure, Output},
 };
 
@@ -37,13 +38,21 @@ struct About {
     carrier: Carrier,
 }
 
-pub fn build(folder: &Path) -> Result<Output, Failure> {
+pub fn build(folder: &Path, instead: Option<CarrierArg>) -> Result<Output, Failure> {
     let manifest = folder.join("Cargo.toml");
+    let instead = instead.map(|carrier| match carrier {
+        CarrierArg::Wasm => Carrier::Wasm,
+        CarrierArg::Native => Carrier::Native,
+    });
     let (name, carrier, built) = if manifest.exists() {
         let (name, carrier) = read(&manifest)?;
+        let carrier = instead.unwrap_or(carrier);
         let built = cargo_build(folder, &name, carrier).map_err(Failure::failed)?;
         (name, carrier, built)
     } else if folder.join("plugin.c").exists() {
+        if instead == Some(Carrier::Native) {
+            return Err(Failure::input("plugins in C are WebAssembly components"));
+        }
         let name = fs::canonicalize(folder).ok();
         let name = name.as_deref().and_then(Path::file_name).unwrap_or_default();
         let built = c_build(folder).map_err(Failure::failed)?;
@@ -93,9 +102,12 @@ fn cargo_build(folder: &Path, name: &str, carrier: Carrier) -> Result<PathBuf, S
         .args(["build", "--release", "--lib", "--message-format", "json-render-diagnostics"])
         .current_dir(folder)
         .stderr(std::process::Stdio::inherit());
-    if carrier == Carrier::Wasm {
-        command.args(["--target", tools::WASM]);
-        tools::WasmStd::find()?.apply(&mut command);
+    match carrier {
+        Carrier::Wasm => {
+            command.args(["--target", tools::WASM]);
+            tools::WasmStd::find()?.apply(&mut command);
+        }
+        _ => drop(command.args(["--features", "native"])),
     }
     let output = command.output().map_err(|error| format!("cargo: {error}"))?;
     if !output.status.success() {
@@ -119,41 +131,14 @@ fn cargo_build(folder: &Path, name: &str, carrier: Carrier) -> Result<PathBuf, S
     })
 }
 
-/// Compiles all C files of the folder into one module.
+#[cfg(feature = "wasm-plugins")]
 fn c_build(folder: &Path) -> Result<PathBuf, String> {
-    let mut sources: Vec<PathBuf> = fs::read_dir(folder)
-        .map_err(|error| format!("{}: {error}", folder.display()))?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|extension| extension == "c"))
-        .collect();
-    sources.sort();
-    let target = folder.join("target");
-    fs::create_dir_all(&target).map_err(|error| format!("{}: {error}", target.display()))?;
-    let module = target.join("plugin.core.wasm");
-    let mut command = tools::c_compiler()?;
-    let target = if command.get_program() == "clang" { tools::WASM } else { "wasm32-freestanding" };
-    command
-        .arg(format!("--target={target}"))
-        .args([
-            "-Os",
-            "-std=c11",
-            "-Wall",
-            "-Wextra",
-            "-nostdlib",
-            "-ffreestanding",
-            "-mbulk-memory",
-        ])
-        .args(["-Wl,--no-entry", "-Wl,--strip-all"])
-        .arg("-fno-builtin")
-        .arg("-I")
-        .arg(folder.join("include"))
-        .arg("-I")
-        .arg(folder)
-        .args(&sources)
-        .arg("-o")
-        .arg(&module);
-    tools::output(&mut command)?;
-    Ok(module)
+    super::c::build(folder)
+}
+
+#[cfg(not(feature = "wasm-plugins"))]
+fn c_build(_: &Path) -> Result<PathBuf, String> {
+    Err("this program was built without the feature `wasm-plugins`".into())
 }
 
 #[cfg(feature = "wasm-plugins")]

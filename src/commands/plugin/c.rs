@@ -1,21 +1,28 @@
-//! Plugins in C: bindings are generated from the SDK's WIT package, for one world of it.
+//! Plugins in C: one file of the author's, and what `plugin build` makes beside it from the SDK's WIT
+//! package.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use spacewright_sdk::{Kind, WIT};
 use wit_bindgen_c::Opts;
 use wit_bindgen_core::Files;
 use wit_parser::Resolve;
 
+use super::tools;
 use crate::{
     cli::{CarrierArg, LanguageArg},
-    commands::plugin::new::{File, fill},
+    commands::plugin::new::{File, fill, template},
     render::Failure,
 };
 
 /// The files of a new plugin in C.
 pub fn files(kind: Kind, carrier: CarrierArg, name: &str) -> Result<Vec<File>, Failure> {
     let code = match kind {
-        Kind::Target => include_str!("../../../sdk/templates/c/target.c"),
-        Kind::Scorer => include_str!("../../../sdk/templates/c/scorer.c"),
+        Kind::Target => template!("c/target.c"),
+        Kind::Scorer => template!("c/scorer.c"),
         _ => {
             return Err(Failure::input(format!("there is no template in C for a {kind}"))
                 .hint("C has --kind target and --kind scorer; everything else is in Rust"));
@@ -26,21 +33,57 @@ pub fn files(kind: Kind, carrier: CarrierArg, name: &str) -> Result<Vec<File>, F
             .hint("leave out --carrier, or use Rust for a native library"));
     }
     let fill = |text: &str| fill(text, kind, carrier, LanguageArg::C, name);
-    let mut files = vec![
+    Ok(vec![
         ("plugin.c".to_owned(), fill(code)),
-        ("runtime.c".to_owned(), fill(include_str!("../../../sdk/templates/c/runtime.c"))),
-        (
-            "include/stdlib.h".to_owned(),
-            include_str!("../../../sdk/templates/c/include/stdlib.h").to_owned(),
-        ),
-        (
-            "include/string.h".to_owned(),
-            include_str!("../../../sdk/templates/c/include/string.h").to_owned(),
-        ),
-        ("README.md".to_owned(), fill(include_str!("../../../sdk/templates/README.md.in"))),
+        ("README.md".to_owned(), fill(template!("README.md.in"))),
         (".gitignore".to_owned(), "/target\n".to_owned()),
+    ])
+}
+
+/// Compiles `plugin.c` of a folder, and what it needs, into one module; the answer is its path.
+pub fn build(folder: &Path) -> Result<PathBuf, String> {
+    let plugin = folder.join("plugin.c");
+    let code = fs::read_to_string(&plugin).map_err(|e| format!("{}: {e}", plugin.display()))?;
+    let included = |kind: &Kind| code.contains(&format!("#include \"{}.h\"", world(*kind)));
+    let kind = Kind::ALL.into_iter().find(included).ok_or_else(|| {
+        format!("{}: it includes no header of a kind, such as `target_plugin.h`", plugin.display())
+    })?;
+    let made = folder.join("target/c");
+    for (name, text) in support(kind)? {
+        let path = made.join(name);
+        let parent = path.parent().unwrap_or(&made);
+        fs::create_dir_all(parent).map_err(|error| format!("{}: {error}", parent.display()))?;
+        fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    let module = made.join("plugin.core.wasm");
+    let mut command = tools::c_compiler()?;
+    let target = if command.get_program() == "clang" { tools::WASM } else { "wasm32-freestanding" };
+    command
+        .arg(format!("--target={target}"))
+        .args(["-Os", "-std=c11", "-Wall", "-Wextra", "-nostdlib", "-ffreestanding"])
+        .args(["-mbulk-memory", "-fno-builtin", "-Wl,--no-entry", "-Wl,--strip-all"])
+        .args([Path::new("-I"), &made.join("include"), Path::new("-I"), &made])
+        .args([plugin, made.join("runtime.c"), made.join(format!("{}.c", world(kind)))])
+        .arg("-o")
+        .arg(&module);
+    tools::output(&mut command)?;
+    Ok(module)
+}
+
+/// The world of a kind, as C names it.
+fn world(kind: Kind) -> String {
+    format!("{}_plugin", kind.name().replace('-', "_"))
+}
+
+/// Bindings for a kind, and the little of the C library that they use.
+fn support(kind: Kind) -> Result<Vec<File>, String> {
+    let runtime = template!("c/runtime.c").replace("{{world}}", &world(kind));
+    let mut files = vec![
+        ("runtime.c".to_owned(), runtime),
+        ("include/stdlib.h".to_owned(), template!("c/include/stdlib.h").to_owned()),
+        ("include/string.h".to_owned(), template!("c/include/string.h").to_owned()),
     ];
-    files.extend(bindings(&format!("{kind}-plugin")).map_err(Failure::failed)?);
+    files.extend(bindings(&format!("{kind}-plugin"))?);
     Ok(files)
 }
 

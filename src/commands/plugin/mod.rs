@@ -24,7 +24,7 @@ use crate::{
 pub fn run(command: &PluginCommand) -> Result<Output, Failure> {
     match command {
         PluginCommand::New(args) => new::new(args),
-        PluginCommand::Build { folder } => build::build(folder),
+        PluginCommand::Build { folder, carrier } => build::build(folder, *carrier),
         PluginCommand::Check { plugin } => check(plugin),
         PluginCommand::Install { file } => install(file),
         PluginCommand::Trust { file, yes } => trust::trust(file, *yes),

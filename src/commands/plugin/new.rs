@@ -22,6 +22,8 @@ macro_rules! template {
     };
 }
 
+pub(super) use template;
+
 /// A file of the new folder: its path there, and its text.
 pub type File = (String, String);
 
@@ -105,15 +107,13 @@ pub fn fill(
     language: LanguageArg,
     name: &str,
 ) -> String {
-    let (carrier_name, extension, features) = match carrier {
-        CarrierArg::Wasm => ("wasm", "wasm", ""),
-        CarrierArg::Native => {
-            ("native", std::env::consts::DLL_EXTENSION, ", features = [\"native\"]")
-        }
+    let (carrier_name, extension) = match carrier {
+        CarrierArg::Wasm => ("wasm", "wasm"),
+        CarrierArg::Native => ("native", std::env::consts::DLL_EXTENSION),
     };
     let sdk = match Path::new(SDK).is_dir() {
-        true => format!("path = \"{}\"{features}", SDK.replace('\\', "/")),
-        false => format!("git = \"{}\"{features}", env!("CARGO_PKG_REPOSITORY")),
+        true => format!("path = \"{}\"", SDK.replace('\\', "/")),
+        false => format!("git = \"{}\"", env!("CARGO_PKG_REPOSITORY")),
     };
     let file = format!("{name}.{extension}");
     let trust = match carrier {
@@ -147,7 +147,6 @@ pub fn fill(
         ("{{name}}", name),
         ("{{word}}", &word),
         ("{{kind}}", kind.name()),
-        ("{{world}}", &format!("{}_plugin", kind.name().replace('-', "_"))),
         ("{{carrier}}", carrier_name),
         ("{{summary}}", summary),
         ("{{sdk}}", &sdk),

@@ -78,10 +78,10 @@ impl OperatorSet for Blocks {
 
 /// What this crate offers.
 pub fn plugin() -> Plugin {
-    Plugin::new(about!()).operator_set(Blocks)
+    Plugin::new(about!()).operator_set(Blocks).hyperspace(include_str!("../hyperspace.toml"))
 }
 
-export!(operator_set, plugin);
+export!(operator_set hyperspace, plugin);
 
 #[cfg(test)]
 mod tests {
