@@ -31,9 +31,9 @@ pub struct GraphColumns {
     pub macs: Vec<u64>,
     pub kernel: Vec<u32>,
     pub stride: Vec<u32>,
-    pub padding: Vec<(u32, u32, u32, u32)>,
+    pub padding: Vec<u32>,
     pub groups: Vec<u32>,
-    pub bias: Vec<bool>,
+    pub bias: Vec<u8>,
     pub parameter: Vec<f64>,
 }
 
@@ -54,7 +54,6 @@ impl GraphColumns {
     fn push(&mut self, query: &LatencyQuery) -> Result<(), String> {
         let LatencyQuery { graph, precision, position } = query;
         let shapes = graph.shapes().map_err(|error| error.to_string())?;
-        let macs = graph.macs_per_node().map_err(|error| error.to_string())?;
         self.first_node.push(self.operator.len() as u32);
         self.channels.push(graph.input.channels as u32);
         self.height.push(graph.input.height as u32);
@@ -62,7 +61,9 @@ impl GraphColumns {
         self.output.push(graph.output.0);
         self.precision.push(index(&PRECISIONS, precision));
         self.position.push(index(&POSITIONS, position));
-        for ((node, shape), macs) in graph.nodes.iter().zip(&shapes[1..]).zip(macs) {
+        for ((node, shape), macs) in
+            graph.nodes.iter().zip(&shapes[1..]).zip(graph.macs_of(&shapes))
+        {
             self.out_channels.push(shape.channels as u32);
             self.out_height.push(shape.height as u32);
             self.out_width.push(shape.width as u32);
@@ -102,64 +103,84 @@ impl GraphColumns {
         let (kernel, stride, p) = window;
         self.kernel.push(kernel as u32);
         self.stride.push(stride as u32);
-        self.padding.push((p.top as u32, p.left as u32, p.bottom as u32, p.right as u32));
+        self.padding.extend([p.top, p.left, p.bottom, p.right].map(|side| side as u32));
         self.groups.push(groups as u32);
-        self.bias.push(bias);
+        self.bias.push(u8::from(bias));
         self.parameter.push(parameter);
     }
 
-    /// The batch that these are the columns of; an error says what they contradict.
+    /// The batch that these are the columns of; an error says what they contradict. Whether shapes
+    /// fit is left to who asks for them.
     pub fn queries(&self) -> Result<Vec<LatencyQuery>, String> {
-        let nodes = self.nodes()?;
-        let ends = self.first_node.iter().skip(1).copied().chain([nodes.len() as u32]);
+        self.check_lengths()?;
+        let count = self.operator.len();
+        let mut names = self.names.lines();
         let mut queries = Vec::with_capacity(self.first_node.len());
+        let ends = self.first_node.iter().skip(1).map(|end| *end as usize).chain([count]);
+        let mut next = 0;
         for (at, (first, end)) in self.first_node.iter().zip(ends).enumerate() {
-            let nodes = nodes.get(*first as usize..end as usize);
-            let nodes = nodes.ok_or_else(|| format!("graph {at}: no nodes {first} to {end}"))?;
-            let of = |column: &[u32]| column.get(at).map(|value| *value as usize);
-            let (Some(channels), Some(height), Some(width), Some(output)) =
-                (of(&self.channels), of(&self.height), of(&self.width), of(&self.output))
-            else {
-                return Err(format!("graph {at}: columns are too short"));
+            if *first as usize != next || end < next || end > count {
+                return Err(format!("graph {at}: no nodes {first} to {end}"));
+            }
+            let nodes = (next..end).zip(&mut names).map(|(at, name)| self.node(at, name));
+            let input = [&self.channels, &self.height, &self.width].map(|side| side[at] as usize);
+            let [channels, height, width] = input;
+            let graph = Graph {
+                input: Shape::new(channels, height, width),
+                nodes: nodes.collect::<Result<_, String>>()?,
+                output: ValueId(self.output[at]),
             };
-            let input = Shape::new(channels, height, width);
-            let graph = Graph { input, nodes: nodes.to_vec(), output: ValueId(output as u32) };
-            graph.shapes().map_err(|error| format!("graph {at}: {error}"))?;
-            let precision = self.precision.get(at).and_then(|p| PRECISIONS.get(usize::from(*p)));
-            let position = self.position.get(at).and_then(|p| POSITIONS.get(usize::from(*p)));
+            let precision = PRECISIONS.get(usize::from(self.precision[at]));
+            let position = POSITIONS.get(usize::from(self.position[at]));
             let (Some(&precision), Some(&position)) = (precision, position) else {
                 return Err(format!("graph {at}: no such precision or position"));
             };
             queries.push(LatencyQuery { graph, precision, position });
+            next = end;
         }
         Ok(queries)
     }
 
-    fn nodes(&self) -> Result<Vec<Node>, String> {
-        let names: Vec<&str> = self.names.lines().collect();
-        let count = self.operator.len();
-        let lengths = [
-            names.len(),
+    fn check_lengths(&self) -> Result<(), String> {
+        let graphs = [
+            self.channels.len(),
+            self.height.len(),
+            self.width.len(),
+            self.output.len(),
+            self.precision.len(),
+            self.position.len(),
+        ];
+        let nodes = [
+            self.names.lines().count(),
             self.first_input.len(),
             self.second_input.len(),
             self.out_channels.len(),
             self.kernel.len(),
             self.stride.len(),
-            self.padding.len(),
             self.groups.len(),
             self.bias.len(),
             self.parameter.len(),
+            self.padding.len() / 4,
+            self.padding.len().div_ceil(4),
         ];
-        if lengths.iter().any(|length| *length != count) {
-            return Err(format!("columns of {count} nodes have lengths {lengths:?}"));
+        for (what, count, lengths) in [
+            ("graphs", self.first_node.len(), &graphs[..]),
+            ("nodes", self.operator.len(), &nodes[..]),
+        ] {
+            if lengths.iter().any(|length| *length != count) {
+                return Err(format!("columns of {count} {what} have lengths {lengths:?}"));
+            }
         }
-        let node = |at: usize| {
-            let inputs = [self.first_input[at], self.second_input[at]];
-            let inputs = inputs.into_iter().filter(|value| *value != NO_VALUE).map(ValueId);
-            let op = self.op(at).map_err(|reason| format!("node `{}`: {reason}", names[at]))?;
-            Ok(Node { name: names[at].to_owned(), op, inputs: inputs.collect() })
+        Ok(())
+    }
+
+    fn node(&self, at: usize, name: &str) -> Result<Node, String> {
+        let inputs = match self.second_input[at] {
+            NO_VALUE => vec![ValueId(self.first_input[at])],
+            second => vec![ValueId(self.first_input[at]), ValueId(second)],
         };
-        (0..count).map(node).collect()
+        let op = self.op(at).map_err(|reason| format!("node `{name}`: {reason}"))?;
+        Ok(Node { name: name.to_owned(), op, inputs })
     }
 
     fn op(&self, at: usize) -> Result<Op, String> {
@@ -183,13 +204,13 @@ impl OpAttributes for Row<'_> {
             "kernel" => columns.kernel[at],
             "stride" => columns.stride[at],
             "groups" => columns.groups[at],
-            "pad" => columns.padding[at].0,
+            "pad" => columns.padding[4 * at],
             _ => return Err(format!("no column of `{attribute}`")),
         } as usize)
     }
 
     fn flag(&self, _: &str) -> Result<bool, String> {
-        Ok(self.columns.bias[self.at])
+        Ok(self.columns.bias[self.at] != 0)
     }
 
     fn number(&self, _: &str) -> Result<f64, String> {
@@ -197,8 +218,8 @@ impl OpAttributes for Row<'_> {
     }
 
     fn padding(&self) -> Result<Padding, String> {
-        let (top, left, bottom, right) = self.columns.padding[self.at];
-        let [top, left, bottom, right] = [top, left, bottom, right].map(|side| side as usize);
+        let sides = [0, 1, 2, 3].map(|side| self.columns.padding[4 * self.at + side] as usize);
+        let [top, left, bottom, right] = sides;
         Ok(Padding { top, left, bottom, right })
     }
 }

@@ -1,6 +1,6 @@
 //! Multiply-adds, parameters and activation memory.
 
-use super::{Graph, GraphError, Op, OpKind};
+use super::{Graph, GraphError, Op, OpKind, Shape};
 
 impl Graph {
     /// Multiply-adds of convolutions and linear layers for one image.
@@ -10,9 +10,12 @@ impl Graph {
 
     /// Multiply-adds of each node for one image.
     pub fn macs_per_node(&self) -> Result<Vec<u64>, GraphError> {
-        let shapes = self.shapes()?;
-        Ok(self
-            .nodes
+        Ok(self.macs_of(&self.shapes()?))
+    }
+
+    /// The same, where the shapes of all values are known.
+    pub fn macs_of(&self, shapes: &[Shape]) -> Vec<u64> {
+        self.nodes
             .iter()
             .enumerate()
             .map(|(index, node)| {
@@ -27,7 +30,7 @@ impl Graph {
                     _ => 0,
                 }
             })
-            .collect())
+            .collect()
     }
 
     /// Trained scalars: kernels, biases, scale and shift of batch normalizations.

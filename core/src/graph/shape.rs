@@ -1,6 +1,6 @@
 //! Shapes and their inference.
 
-use std::{collections::HashSet, fmt, str::FromStr};
+use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
@@ -57,13 +57,11 @@ impl FromStr for Shape {
 impl Graph {
     /// Checks the graph and infers the shape of every value: the input, then each node's output.
     pub fn shapes(&self) -> Result<Vec<Shape>, GraphError> {
-        let mut names = HashSet::new();
-        let mut shapes = vec![self.input];
+        self.check_names()?;
+        let mut shapes = Vec::with_capacity(self.nodes.len() + 1);
+        shapes.push(self.input);
         for (index, node) in self.nodes.iter().enumerate() {
             let wrong = |reason: String| GraphError::Structure { node: node.name.clone(), reason };
-            if !names.insert(node.name.as_str()) {
-                return Err(wrong("the name is used twice".into()));
-            }
             if node.inputs.len() != node.op.arity() {
                 return Err(wrong(format!(
                     "takes {} inputs, got {}",
@@ -74,8 +72,9 @@ impl Graph {
             if let Some(late) = node.inputs.iter().find(|input| input.index() > index) {
                 return Err(wrong(format!("reads value {} before it is computed", late.0)));
             }
-            let inputs: Vec<Shape> = node.inputs.iter().map(|v| shapes[v.index()]).collect();
-            shapes.push(infer(node, &inputs)?);
+            let input = |at: usize| node.inputs.get(at).map_or(self.input, |v| shapes[v.index()]);
+            let inputs = [input(0), input(1)];
+            shapes.push(infer(node, &inputs[..node.inputs.len()])?);
         }
         if self.output.index() >= shapes.len() {
             return Err(GraphError::Structure {
@@ -84,6 +83,18 @@ impl Graph {
             });
         }
         Ok(shapes)
+    }
+
+    fn check_names(&self) -> Result<(), GraphError> {
+        let mut names: Vec<&str> = self.nodes.iter().map(|node| node.name.as_str()).collect();
+        names.sort_unstable();
+        match names.windows(2).find(|pair| pair[0] == pair[1]) {
+            None => Ok(()),
+            Some(pair) => Err(GraphError::Structure {
+                node: pair[0].to_owned(),
+                reason: "the name is used twice".into(),
+            }),
+        }
     }
 }
 

@@ -52,6 +52,8 @@ impl<P: Provide> exported::about::Guest for Exported<P> {
     fn describe() -> exported::about::Plugin {
         convert::about::to_wit(&plugin::<P>().about)
     }
+
+    fn ping() {}
 }
 
 fn set<P: Provide>() -> &'static dyn OperatorSet {

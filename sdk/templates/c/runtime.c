@@ -59,6 +59,9 @@ void *realloc(void *old, size_t size) {
 
 void abort(void) { __builtin_trap(); }
 
+/* Shows the host what a call costs. */
+void exports_spacewright_plugin_about_ping(void) {}
+
 /* The bindings ask for an object file with the component's type, which `plugin build` adds. */
 void __component_type_object_force_link_{{world}}(void) {}
 

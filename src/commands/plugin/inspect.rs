@@ -1,9 +1,12 @@
 //! What a plugin is, and what its calls cost: the conformance kit asks it everything once.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Instant};
 
 use serde::Serialize;
-use spacewright_engine::{Origin, plugins::CallCost};
+use spacewright_engine::{
+    Origin,
+    plugins::{CallCost, Loaded},
+};
 use spacewright_sdk::{Kind, conformance};
 
 use crate::render::{Failure, Output, Table};
@@ -16,6 +19,8 @@ struct Inspection {
     interface: String,
     kinds: Vec<Kind>,
     load_ms: f64,
+    /// Nanoseconds of a call with nothing to do.
+    ping_ns: f64,
     /// Nanoseconds of the mean call, by call.
     call_ns: BTreeMap<&'static str, u64>,
     /// WebAssembly instructions of the mean call, by call.
@@ -24,6 +29,7 @@ struct Inspection {
 
 pub fn inspect(plugin: &str) -> Result<Output, Failure> {
     let loaded = super::load(plugin)?;
+    let ping_ns = ping_ns(&loaded).map_err(Failure::failed)?;
     conformance::check(&loaded.plugin);
     let costs = loaded.meter.costs();
     let mean = |total: fn(&CallCost) -> u64| {
@@ -36,6 +42,7 @@ pub fn inspect(plugin: &str) -> Result<Output, Failure> {
         interface: loaded.interface,
         kinds: loaded.plugin.kinds(),
         load_ms: loaded.load_time.as_secs_f64() * 1e3,
+        ping_ns,
         call_ns: mean(|cost| cost.total_ns),
         fuel: mean(|cost| cost.fuel),
     };
@@ -52,7 +59,7 @@ pub fn inspect(plugin: &str) -> Result<Output, Failure> {
     }
     let text = format!(
         "{plugin} {version}: {}\noffers     {}\ncarrier    {carrier}, interface {}\nSHA-256    \
-         {sha256}\nloaded in  {:.2} ms\n\n{}",
+         {sha256}\nloaded in  {:.2} ms\na call     {ping_ns:.1} ns with nothing to do\n\n{}",
         inspection.summary,
         offers.join(", "),
         inspection.interface,
@@ -60,4 +67,16 @@ pub fn inspect(plugin: &str) -> Result<Output, Failure> {
         table.render()
     );
     Output::new(text, &inspection)
+}
+
+/// The fastest of some rounds.
+fn ping_ns(loaded: &Loaded) -> Result<f64, String> {
+    const CALLS: u32 = 1000;
+    let round = |_| {
+        let start = Instant::now();
+        (0..CALLS).try_for_each(|_| (loaded.ping)())?;
+        Ok(start.elapsed().as_nanos() as f64 / f64::from(CALLS))
+    };
+    let rounds = (0..20).map(round).collect::<Result<Vec<f64>, String>>()?;
+    Ok(rounds.into_iter().fold(f64::INFINITY, f64::min))
 }

@@ -14,6 +14,9 @@ pub const WASM: &str = "wasm32-unknown-unknown";
 /// Names an archive or folder with the standard library for [`WASM`], where rustup cannot fetch it.
 pub const STD_VARIABLE: &str = "SPACEWRIGHT_WASM_STD";
 
+/// Products of 64 bits by 64, which random numbers are made of, and vectors.
+const FEATURES: &str = "+wide-arithmetic,+simd128";
+
 /// The cargo that runs this program, or the one of the path.
 pub fn cargo() -> Command {
     Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
@@ -58,11 +61,14 @@ impl WasmStd {
         }
     }
 
-    /// Makes cargo use it.
+    /// Makes cargo use it, and compile for what the host offers beyond the first version of
+    /// WebAssembly.
     pub fn apply(&self, command: &mut Command) {
+        let mut flags = vec!["-C".to_owned(), format!("target-feature={FEATURES}")];
         if let Self::Unpacked(folder) = self {
-            command.env("RUSTFLAGS", format!("--sysroot={}", folder.display()));
+            flags.push(format!("--sysroot={}", folder.display()));
         }
+        command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
     }
 }
 

@@ -71,6 +71,9 @@ pub struct Loader {
     pub trust: Option<Trust>,
 }
 
+/// A call with nothing to do; an error says why a plugin cannot even do that.
+pub type Ping = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+
 /// A plugin that was loaded from a file.
 pub struct Loaded {
     /// Which plugin it is.
@@ -83,8 +86,8 @@ pub struct Loaded {
     pub load_time: Duration,
     /// What its calls have cost so far.
     pub meter: Arc<Meter>,
-    /// Does nothing within the plugin, to show what a call costs; of native libraries only.
-    pub ping: Option<extern "C" fn()>,
+    /// Calls a function of the plugin that does nothing, to show what a call costs.
+    pub ping: Ping,
 }
 
 /// A plugin's file as it was read.
@@ -178,7 +181,7 @@ struct File<'a> {
 struct Opened {
     interface: String,
     plugin: Plugin,
-    ping: Option<extern "C" fn()>,
+    ping: Ping,
 }
 
 /// The carrier that a file's first bytes show.

@@ -116,6 +116,7 @@ impl Guest {
               (start $start)
               (func (export "spacewright:plugin/about@0.1.0#describe") (result i32)
                 {describe} (i32.const 0))
+              (func (export "spacewright:plugin/about@0.1.0#ping"))
               (func (export "spacewright:plugin/latency-source@0.1.0#name") (result i32)
                 (i32.const 32))
               (func (export "spacewright:plugin/latency-source@0.1.0#fingerprint") (result i32)

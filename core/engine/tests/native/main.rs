@@ -152,7 +152,7 @@ fn a_library_answers_like_the_same_code_linked_in() {
     let costs = loaded.meter.costs();
     assert!(costs["weights"].calls >= 2 && costs["graphs"].total_ns > 0, "{costs:?}");
     assert_eq!(costs["latencies"].fuel, 0);
-    (loaded.ping.unwrap())();
+    (loaded.ping)().unwrap();
 }
 
 #[test]

@@ -46,5 +46,10 @@ pub(super) fn load(loader: &Loader, file: &File<'_>) -> Result<Opened, String> {
             Kind::Target => plugin = plugin.target(NativeTarget::new(library)?),
         }
     }
-    Ok(Opened { interface: INTERFACE.into(), plugin, ping: Some(library.ping()) })
+    let ping = library.ping();
+    let ping = move || {
+        ping();
+        Ok(())
+    };
+    Ok(Opened { interface: INTERFACE.into(), plugin, ping: Arc::new(ping) })
 }

@@ -6,7 +6,7 @@ mod component;
 mod instance;
 mod items;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use spacewright_sdk::{INTERFACE, Kind, Plugin, text::shown};
 use wasmtime::{
@@ -65,12 +65,19 @@ pub(super) fn load(loader: &Loader, file: &File<'_>) -> Result<Opened, String> {
             Kind::Target => plugin = plugin.target(WasmTarget::new(&host)?),
         }
     }
-    Ok(Opened { interface, plugin, ping: None })
+    // An instance of its own, made when it is first called.
+    let about = Guest::new(&host, wit::exports::spacewright::plugin::about::GuestIndices::new)?;
+    let ping = move || about.call("ping", |store, guest| guest.call_ping(store).map(Ok));
+    Ok(Opened { interface, plugin, ping: Arc::new(ping) })
 }
 
 fn engine(loader: &Loader) -> Result<Engine, String> {
     let mut config = Config::new();
-    config.wasm_component_model(true).consume_fuel(true).max_wasm_stack(loader.limits.stack);
+    config
+        .wasm_component_model(true)
+        .wasm_wide_arithmetic(true)
+        .consume_fuel(true)
+        .max_wasm_stack(loader.limits.stack);
     Engine::new(&config).map_err(|error| format!("{error:#}"))
 }
 
