@@ -54,7 +54,6 @@
 //! conformance::check(&plugin()).assert_good();
 //! ```
 
-mod columns;
 pub mod component;
 pub mod conformance;
 mod export;
@@ -68,7 +67,6 @@ mod registry;
 #[doc(hidden)]
 pub mod text;
 
-pub use columns::{GraphColumns, NO_VALUE};
 #[doc(hidden)]
 pub use export::Provide;
 pub use inventory;

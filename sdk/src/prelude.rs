@@ -7,7 +7,9 @@ pub use spacewright_core::{
     graph::{
         ActivationKind, ConvSpec, Graph, GraphBuilder, GraphError, Op, OpKind, Shape, ValueId,
     },
-    latency::{Latency, LatencyError, LatencyQuery, LatencySource, Position, Precision},
+    latency::{
+        GraphColumns, Latency, LatencyError, LatencyQuery, LatencySource, Position, Precision,
+    },
     operators::{BlockConfig, BlockRequest, BlockType, OperatorError, OperatorSet},
     quality::{Cell, Composition, FixedLatency, ScoreColumns},
     quant::{

@@ -7,10 +7,10 @@ use std::{borrow::Cow, collections::BTreeMap, fmt::Debug};
 use proptest::{collection::vec, prelude::*};
 use serde::{Serialize, de::DeserializeOwned};
 use spacewright_sdk::{
-    About, GraphColumns, Kind,
+    About, Kind,
     core::{
         graph::{ActivationKind, ConvSpec, Graph, GraphBuilder, Shape},
-        latency::{Latency, LatencyQuery, Position, Precision},
+        latency::{GraphColumns, Latency, LatencyQuery, Position, Precision},
         operators::{BlockConfig, BlockRequest, BlockType},
         quality::{Cell, Composition, FixedLatency, HeadRow, ScoreColumns, StemRow},
         quant::{

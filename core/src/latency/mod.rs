@@ -1,5 +1,8 @@
 //! Latency: what is asked and what is answered.
 
+mod columns;
+
+pub use columns::{GraphColumns, NO_VALUE};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -98,4 +101,10 @@ pub trait LatencySource: Send + Sync {
 
     /// Latencies in the order of the queries.
     fn latencies(&self, queries: &[LatencyQuery]) -> Result<Vec<Latency>, LatencyError>;
+
+    /// The same for a batch in columns, which is how questions come to a plugin. A source that is
+    /// asked often can read them as they are: no graph is built for it.
+    fn latencies_of(&self, graphs: &GraphColumns) -> Result<Vec<Latency>, LatencyError> {
+        self.latencies(&graphs.queries().map_err(|reason| LatencyError { reason })?)
+    }
 }

@@ -144,8 +144,7 @@ macro_rules! conversions {
     (@latency_source $wit:path) => {
         pub mod latency_source {
             use $crate::{
-                GraphColumns,
-                core::latency::{Latency, LatencyQuery},
+                core::latency::{GraphColumns, Latency, LatencyQuery},
             };
             use $wit as wit;
 
@@ -154,10 +153,8 @@ macro_rules! conversions {
                 Ok($crate::graph_columns!(GraphColumns::of(queries)?, Graphs))
             }
 
-            pub fn graphs_from_wit(
-                columns: wit::latency_source::Graphs,
-            ) -> Result<Vec<LatencyQuery>, String> {
-                $crate::graph_columns!(columns, GraphColumns).queries()
+            pub fn graphs_from_wit(columns: wit::latency_source::Graphs) -> GraphColumns {
+                $crate::graph_columns!(columns, GraphColumns)
             }
 
             pub fn latencies_to_wit(latencies: &[Latency]) -> wit::latency_source::Latencies {

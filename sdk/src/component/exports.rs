@@ -139,9 +139,9 @@ impl<P: Provide> exported::latency_source::Guest for Exported<P> {
         graphs: exported::latency_source::Graphs,
     ) -> Result<exported::latency_source::Latencies, String> {
         use convert::latency_source as convert;
-        let queries = convert::graphs_from_wit(graphs)?;
+        let graphs = convert::graphs_from_wit(graphs);
         let source = plugin::<P>().source()?;
-        let latencies = source.latencies(&queries).map_err(|error| error.to_string())?;
+        let latencies = source.latencies_of(&graphs).map_err(|error| error.to_string())?;
         Ok(convert::latencies_to_wit(&latencies))
     }
 }

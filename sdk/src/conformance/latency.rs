@@ -2,7 +2,7 @@
 
 use spacewright_core::{
     graph::{ActivationKind, ConvSpec, Graph, GraphBuilder, OpKind, Shape, ValueId},
-    latency::{Latency, LatencyQuery, LatencySource, Position, Precision},
+    latency::{GraphColumns, Latency, LatencyQuery, LatencySource, Position, Precision},
 };
 
 use super::{
@@ -43,8 +43,10 @@ pub(super) fn judge(item: &mut Item<'_>, source: &dyn LatencySource, unsupported
         return;
     }
     // Measured times differ.
-    if answers.iter().all(|answer| answer.runs == 0) {
-        call.depends_on_question_only(item, &queries, &answers);
+    let predicted = answers.iter().all(|answer| answer.runs == 0);
+    if predicted && call.depends_on_question_only(item, &queries, &answers) {
+        let check = "latencies: the same answers to columns";
+        item.check(check, || same_in_columns(source, &queries, &answers));
     }
     for precision in PRECISIONS {
         let check = format!("latencies, {}: more channels are not faster", precision.name());
@@ -56,6 +58,20 @@ fn fingerprint(source: &dyn LatencySource) -> Result<(), String> {
     let [first, second] = [source.fingerprint(), source.fingerprint()];
     require(!first.trim().is_empty(), || "it is empty".into())?;
     require(first == second, || format!("`{first}`, then `{second}`"))
+}
+
+fn same_in_columns(
+    source: &dyn LatencySource,
+    queries: &[LatencyQuery],
+    answers: &[Latency],
+) -> Result<(), String> {
+    let columns = source.latencies_of(&GraphColumns::of(queries)?).map_err(|e| e.reason)?;
+    require(columns.len() == answers.len(), || format!("{} answers", columns.len()))?;
+    for ((query, answer), other) in queries.iter().zip(answers).zip(&columns) {
+        let differs = || format!("{}: {} ms, in columns {} ms", show(query), answer.ms, other.ms);
+        require(answer == other, differs)?;
+    }
+    Ok(())
 }
 
 fn show(query: &LatencyQuery) -> String {

@@ -9,7 +9,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 use rmp_serde::{Serializer, config::BytesMode};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use spacewright_core::{
-    latency::Latency,
+    latency::{GraphColumns, Latency},
     operators::{BlockRequest, BlockType},
     quant::{ActivationRange, FloatNetwork, IntegerNetwork, TensorStats, WeightRange},
     score::{ScoreProblem, SpaceScore},
@@ -17,7 +17,7 @@ use spacewright_core::{
     target::{ModelInfo, ModelOutputs, TargetDescription},
 };
 
-use crate::{About, GraphColumns, Kind};
+use crate::{About, Kind};
 
 /// Stands for something that the library keeps until it is told to [`Release`](Request::Release)
 /// it.

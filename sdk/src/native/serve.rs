@@ -102,7 +102,7 @@ impl Server {
                 Answer::Source(source.name().to_owned(), source.fingerprint())
             }
             Request::Latencies(graphs) => {
-                let answers = self.source()?.latencies(&graphs.queries()?);
+                let answers = self.source()?.latencies_of(&graphs);
                 Answer::Latencies(answers.map_err(|error| error.reason)?)
             }
             Request::Scorer => {

@@ -1,8 +1,9 @@
 //! A latency source after the roofline model (Williams, Waterman, Patterson: Roofline, an insightful
 //! visual performance model for multicore architectures, CACM 2009): an operator takes as long as
-//! its arithmetic or its memory traffic, whichever is longer, and some overhead.
+//! its arithmetic or its memory traffic, whichever is longer, and some overhead. It reads its
+//! questions as the columns that they come in.
 
-use spacewright_sdk::prelude::*;
+use spacewright_sdk::{core::latency::NO_VALUE, prelude::*};
 
 /// What the hardware can do at most with numbers of one precision.
 struct Peak {
@@ -15,29 +16,26 @@ const INT8: Peak = Peak { macs_per_ms: 32e6, bytes_per_element: 1.0 };
 const BYTES_PER_MS: f64 = 10e6;
 const OVERHEAD_MS: f64 = 0.001;
 
-/// Batch normalizations are folded into convolutions, and dropouts do nothing.
-fn costs_nothing(op: &Op) -> bool {
-    matches!(op, Op::BatchNorm { .. } | Op::Dropout { .. })
-}
-
-fn milliseconds(graph: &Graph, peak: &Peak) -> Result<f64, GraphError> {
-    let shapes = graph.shapes()?;
-    let macs = graph.macs_per_node()?;
-    let elements = |value: &ValueId| shapes[value.0 as usize].elements() as f64;
-    let mut weights = vec![0; graph.nodes.len()];
-    for weight in graph.weights()? {
-        weights[weight.node] += weight.shape.iter().product::<usize>();
-    }
+/// Milliseconds of one graph of a batch; `is_free` says it of the batch's operators.
+fn milliseconds(graphs: &GraphColumns, graph: usize, is_free: &[bool]) -> f64 {
+    let peak = if graphs.precision[graph] == 0 { &FP32 } else { &INT8 };
     let mut sum = 0.0;
-    for (at, node) in graph.nodes.iter().enumerate().filter(|(_, node)| !costs_nothing(&node.op)) {
-        let read: f64 = node.inputs.iter().map(elements).sum();
-        let moved = read + shapes[at + 1].elements() as f64 + weights[at] as f64;
-        let arithmetic = macs[at] as f64 / peak.macs_per_ms;
-        let memory = moved * peak.bytes_per_element / BYTES_PER_MS;
-        sum += OVERHEAD_MS + arithmetic.max(memory);
+    for (at, node) in graphs.nodes_of(graph).enumerate() {
+        if is_free[usize::from(graphs.operator[node])] {
+            continue;
+        }
+        let inputs = [graphs.first_input[node], graphs.second_input[node]];
+        let inputs = inputs.into_iter().filter(|value| *value != NO_VALUE);
+        let read: u64 = inputs.map(|value| graphs.elements(graph, value)).sum();
+        let written = graphs.elements(graph, at as u32 + 1);
+        // Each pixel of an output uses every weight once.
+        let pixels = f64::from(graphs.out_height[node] * graphs.out_width[node]);
+        let macs = graphs.macs[node] as f64;
+        let bytes = ((read + written) as f64 + macs / pixels) * peak.bytes_per_element;
+        sum += OVERHEAD_MS + (macs / peak.macs_per_ms).max(bytes / BYTES_PER_MS);
     }
     // An empty graph takes the time of a call.
-    Ok(sum.max(OVERHEAD_MS))
+    sum.max(OVERHEAD_MS)
 }
 
 /// The model as a latency source.
@@ -53,15 +51,15 @@ impl LatencySource for Roofline {
     }
 
     fn latencies(&self, queries: &[LatencyQuery]) -> Result<Vec<Latency>, LatencyError> {
-        let answer = |query: &LatencyQuery| {
-            let peak = match query.precision {
-                Precision::Fp32 => &FP32,
-                Precision::Int8 => &INT8,
-            };
-            let ms = milliseconds(&query.graph, peak);
-            ms.map(Latency::predicted).map_err(|error| LatencyError::of(query, error))
-        };
-        queries.iter().map(answer).collect()
+        self.latencies_of(&GraphColumns::of(queries).map_err(|reason| LatencyError { reason })?)
+    }
+
+    fn latencies_of(&self, graphs: &GraphColumns) -> Result<Vec<Latency>, LatencyError> {
+        // Batch normalizations are folded into convolutions, and dropouts do nothing.
+        let is_free = |name: &String| name == "batch_norm" || name == "dropout";
+        let is_free: Vec<bool> = graphs.operators.iter().map(is_free).collect();
+        let answer = |graph| Latency::predicted(milliseconds(graphs, graph, &is_free));
+        Ok((0..graphs.first_node.len()).map(answer).collect())
     }
 }
 

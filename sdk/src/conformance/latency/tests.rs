@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use spacewright_core::latency::{
-    Latency, LatencyError, LatencyQuery, LatencySource, Position, Precision,
+    GraphColumns, Latency, LatencyError, LatencyQuery, LatencySource, Position, Precision,
 };
 
 use crate::{
@@ -59,6 +59,30 @@ fn predicting_and_measuring_sources_are_good() {
     expect(Plugin::new(about()).latency_source(GOOD), &[], &[]);
     let measuring = Roofline { answer: measured, ..GOOD };
     expect(Plugin::new(about()).latency_source(measuring), &[], &[]);
+}
+
+/// Reads columns in another way than graphs.
+struct Confused;
+
+impl LatencySource for Confused {
+    fn name(&self) -> &str {
+        GOOD.name()
+    }
+    fn fingerprint(&self) -> String {
+        GOOD.fingerprint()
+    }
+    fn latencies(&self, queries: &[LatencyQuery]) -> Result<Vec<Latency>, LatencyError> {
+        GOOD.latencies(queries)
+    }
+    fn latencies_of(&self, graphs: &GraphColumns) -> Result<Vec<Latency>, LatencyError> {
+        Ok(graphs.macs.iter().map(|macs| Latency::predicted(*macs as f64)).collect())
+    }
+}
+
+#[test]
+fn answers_to_columns_are_those_to_graphs() {
+    let check = "latencies: the same answers to columns";
+    expect(Plugin::new(about()).latency_source(Confused), &[(check, "70 answers")], &[]);
 }
 
 #[test]

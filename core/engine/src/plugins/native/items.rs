@@ -5,7 +5,7 @@ use std::{borrow::Cow, sync::Arc};
 use serde_json::Value;
 use spacewright_core::{
     graph::Graph,
-    latency::{Latency, LatencyError, LatencyQuery, LatencySource},
+    latency::{GraphColumns, Latency, LatencyError, LatencyQuery, LatencySource},
     operators::{BlockRequest, BlockType, OperatorError, OperatorSet},
     quant::{ActivationRange, Quantizer, QuantizerError, TensorStats, WeightRange},
     score::{PreparedScorer, ScoreError, ScoreProblem, Scorer, SpaceScore},
@@ -13,7 +13,6 @@ use spacewright_core::{
     target::{Runtime, Target, TargetDescription, TargetError},
 };
 use spacewright_sdk::{
-    GraphColumns,
     native::protocol::{Answer, Handle, Request},
     text::shown,
 };

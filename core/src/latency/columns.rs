@@ -1,15 +1,17 @@
 //! Questions to a latency source as columns, without loss.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
-use spacewright_core::{
-    graph::{Graph, Node, Op, OpAttributes, Padding, Shape, ValueId},
-    latency::{LatencyQuery, Position, Precision},
-};
+
+use super::{LatencyQuery, Position, Precision};
+use crate::graph::{Graph, Node, Op, OpAttributes, Padding, Shape, ValueId};
 
 /// Stands for the second input of nodes that have one only.
 pub const NO_VALUE: u32 = u32::MAX;
 
-/// A batch of graphs as columns: see `latency-source` in `wit/plugin.wit` for each of them.
+/// A batch of graphs as columns: see `latency-source` in the SDK's `wit/plugin.wit` for each of
+/// them.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct GraphColumns {
@@ -37,6 +39,7 @@ pub struct GraphColumns {
     pub parameter: Vec<f64>,
 }
 
+const TOO_FEW_NAMES: &str = "a node has no name";
 const PRECISIONS: [Precision; 2] = [Precision::Fp32, Precision::Int8];
 const POSITIONS: [Position; 4] =
     [Position::Whole, Position::First, Position::Inside, Position::Last];
@@ -109,6 +112,24 @@ impl GraphColumns {
         self.parameter.push(parameter);
     }
 
+    /// The positions of a graph's nodes in the columns of nodes.
+    pub fn nodes_of(&self, graph: usize) -> Range<usize> {
+        let end = self.first_node.get(graph + 1).map_or(self.operator.len(), |end| *end as usize);
+        self.first_node[graph] as usize..end
+    }
+
+    /// Elements of a value of a graph: 0 is its input, `n` the output of its node `n - 1`.
+    pub fn elements(&self, graph: usize, value: u32) -> u64 {
+        let shape = match value as usize {
+            0 => [self.channels[graph], self.height[graph], self.width[graph]],
+            value => {
+                let node = self.first_node[graph] as usize + value - 1;
+                [self.out_channels[node], self.out_height[node], self.out_width[node]]
+            }
+        };
+        shape.map(u64::from).iter().product()
+    }
+
     /// The batch that these are the columns of; an error says what they contradict. Whether shapes
     /// fit is left to who asks for them.
     pub fn queries(&self) -> Result<Vec<LatencyQuery>, String> {
@@ -122,12 +143,15 @@ impl GraphColumns {
             if *first as usize != next || end < next || end > count {
                 return Err(format!("graph {at}: no nodes {first} to {end}"));
             }
-            let nodes = (next..end).zip(&mut names).map(|(at, name)| self.node(at, name));
+            let mut nodes = Vec::with_capacity(end - next);
+            for node in next..end {
+                nodes.push(self.node(node, names.next().ok_or(TOO_FEW_NAMES)?)?);
+            }
             let input = [&self.channels, &self.height, &self.width].map(|side| side[at] as usize);
             let [channels, height, width] = input;
             let graph = Graph {
                 input: Shape::new(channels, height, width),
-                nodes: nodes.collect::<Result<_, String>>()?,
+                nodes,
                 output: ValueId(self.output[at]),
             };
             let precision = PRECISIONS.get(usize::from(self.precision[at]));
@@ -138,7 +162,10 @@ impl GraphColumns {
             queries.push(LatencyQuery { graph, precision, position });
             next = end;
         }
-        Ok(queries)
+        match names.next() {
+            None => Ok(queries),
+            Some(_) => Err(format!("columns of {count} nodes have more names than that")),
+        }
     }
 
     fn check_lengths(&self) -> Result<(), String> {
@@ -151,7 +178,6 @@ impl GraphColumns {
             self.position.len(),
         ];
         let nodes = [
-            self.names.lines().count(),
             self.first_input.len(),
             self.second_input.len(),
             self.out_channels.len(),
@@ -230,8 +256,8 @@ fn index<T: PartialEq>(all: &[T], one: &T) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use crate::graph::{ConvSpec, GraphBuilder};
     use proptest::prelude::*;
-    use spacewright_core::graph::{ConvSpec, GraphBuilder};
 
     use super::*;
 
