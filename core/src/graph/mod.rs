@@ -121,10 +121,10 @@ impl Graph {
         Ok(self.shapes()?[self.output.index()])
     }
 
-    /// Name of a value: the node that makes it, or `input`.
+    /// Name of a value: the node that makes it, or `input`; `?` where no node makes it.
     pub fn value_name(&self, value: ValueId) -> &str {
         match value.node() {
-            Some(index) => &self.nodes[index].name,
+            Some(index) => self.nodes.get(index).map_or("?", |node| &node.name),
             None => "input",
         }
     }

@@ -165,6 +165,13 @@ mod tests {
     }
 
     #[test]
+    fn a_graph_that_is_wrong_can_still_be_shown() {
+        let mut graph = Graph::identity(Shape::square(3, 8));
+        graph.output = ValueId(7);
+        assert_eq!(graph.to_string().lines().last(), Some("output ?"));
+    }
+
+    #[test]
     fn errors_name_the_line() {
         let text = "input 3x8x8\nc = conv2d(x) out=4\noutput c";
         assert_eq!(

@@ -1,0 +1,141 @@
+//! Every file of the corpus, and small changes of it, through the function that it is for.
+
+#[path = "../../core/engine/tests/hostile/guest.rs"]
+#[allow(dead_code)]
+mod guest;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use rand::{Rng, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+use spacewright_core::{
+    graph::{ActivationKind, Graph},
+    latency::{GraphColumns, Latency, LatencyQuery, Position, Precision},
+    operators::{BlockConfig, BlockRequest},
+    target::TargetDescription,
+};
+use spacewright_fuzz::{TARGETS, Target};
+use spacewright_sdk::{
+    About,
+    native::protocol::{Answer, Request, encode},
+};
+
+fn corpus(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name)
+}
+
+/// A byte changed, a part cut out or doubled.
+fn change(bytes: &mut Vec<u8>, rng: &mut Pcg64Mcg) {
+    if bytes.is_empty() {
+        return;
+    }
+    let at = rng.random_range(0..bytes.len());
+    let end = (at + rng.random_range(1..16)).min(bytes.len());
+    match rng.random_range(0..4) {
+        0 => bytes[at] ^= 1 << rng.random_range(0..8),
+        1 => bytes[at] = rng.random(),
+        2 => drop(bytes.drain(at..end)),
+        _ => {
+            let part = bytes[at..end].to_vec();
+            bytes.splice(at..at, part);
+        }
+    }
+}
+
+fn replay(name: &str, changes: usize) {
+    let target: Target = TARGETS.iter().find(|(known, _)| *known == name).unwrap().1;
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(corpus(name)).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    assert!(!files.is_empty());
+    let mut rng = Pcg64Mcg::seed_from_u64(0);
+    for file in files {
+        let bytes = fs::read(&file).unwrap();
+        target(&bytes);
+        for _ in 0..changes {
+            let mut changed = bytes.clone();
+            (0..rng.random_range(1..4)).for_each(|_| change(&mut changed, &mut rng));
+            target(&changed);
+        }
+    }
+}
+
+#[test]
+fn graphs() {
+    replay("graph", 400);
+}
+
+#[test]
+fn hyperspaces() {
+    replay("hyperspace", 400);
+}
+
+#[test]
+fn answers() {
+    replay("answer", 2000);
+}
+
+#[test]
+fn columns() {
+    replay("columns", 2000);
+}
+
+#[test]
+fn components() {
+    replay("component", 60);
+}
+
+fn graphs_of_blocks() -> Vec<(String, Graph)> {
+    let mut graphs = Vec::new();
+    for set in spacewright_operators_cnn::operator_sets() {
+        for block in set.block_types() {
+            let config = BlockConfig(block.axes.iter().map(|axis| (axis.clone(), 3.0)).collect());
+            let request = BlockRequest::probe(&block.name, ActivationKind::HSwish, config);
+            if let Ok(mut answer) = set.graphs(&[request]) {
+                graphs.push((block.name, answer.remove(0)));
+            }
+        }
+    }
+    graphs
+}
+
+#[test]
+#[ignore = "writes the first files of the corpus anew"]
+fn write_seeds() {
+    let write = |target: &str, name: &str, bytes: &[u8]| {
+        fs::create_dir_all(corpus(target)).unwrap();
+        fs::write(corpus(target).join(name), bytes).unwrap();
+    };
+    let graphs = graphs_of_blocks();
+    for (name, graph) in &graphs {
+        write("graph", name, graph.to_string().as_bytes());
+    }
+    write("component", "latency-source", &guest::Guest::default().component());
+    let template = include_str!("../../sdk/templates/rust/hyperspace.toml.in");
+    let hyperspace = template.replace("{{word}}", "seed").replace("{{summary}}", "A seed");
+    write("hyperspace", "template", hyperspace.as_bytes());
+    let about =
+        About { name: "seed".into(), version: "1.0.0".into(), summary: "For fuzzing".into() };
+    let answers = [
+        ("about", Answer::About(about)),
+        ("graphs", Answer::Graphs(vec![graphs[0].1.to_string()])),
+        ("latencies", Answer::Latencies(vec![Latency::predicted(0.5); 3])),
+        ("scales", Answer::Affine(vec![(0.5, -1.0), (0.25, 0.0)])),
+        ("target", Answer::Target(TargetDescription::modelled("seed", "A seed", "onnx"), true)),
+    ];
+    for (name, answer) in answers {
+        write("answer", name, &encode(&answer).unwrap());
+    }
+    let query = |(_, graph): &(String, Graph)| LatencyQuery {
+        graph: graph.clone(),
+        precision: Precision::Int8,
+        position: Position::Inside,
+    };
+    let queries: Vec<LatencyQuery> = graphs.iter().take(3).map(query).collect();
+    let batch = GraphColumns::of(&queries).unwrap();
+    write("columns", "batch", &encode(&batch).unwrap());
+    write("columns", "request", &encode(&Request::Latencies(Box::new(batch))).unwrap());
+}
