@@ -11,6 +11,7 @@ use std::{
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=SPACEWRIGHT_TABLES");
+    println!("cargo::rerun-if-env-changed=PYTHONPATH");
     println!("cargo::rustc-check-cfg=cfg(spacewright_tables)");
     // Set by the trainer's build script, where the feature `torch` is on.
     if let Ok(folder) = env::var("DEP_SPACEWRIGHT_TORCH_LIB") {

@@ -58,19 +58,19 @@ fn commands(guide: &str) -> impl Iterator<Item = &str> {
 #[test]
 fn a_native_library_runs_once_it_is_trusted() {
     let place = Place::new();
-    place.text("plugin new --kind target --carrier native my-board");
-    let built = place.json("plugin build my-board");
-    let file = built["file"].as_str().unwrap();
+    place.study(&[]);
+    let file = "my-board/my-board.so";
+    let mut guide = commands(include_str!("../../docs/plugins/real-hardware.md"));
+    let built = "plugin build my-board";
+    guide.by_ref().take_while(|command| *command != built).for_each(|c| drop(place.text(c)));
+    assert_eq!(place.json(built)["file"], file);
     let (code, error) = place.failure(&format!("plugin install {file}"));
     assert_eq!(code, 1);
     assert!(error.contains("spacewright plugin trust"), "{error}");
     let (_, error) = place.failure(&format!("plugin trust {file}"));
     assert!(error.contains("--yes"), "{error}");
-    place.text(&format!("plugin trust {file} --yes"));
-    place.text(&format!("plugin check {file}"));
-    place.text(&format!("plugin install {file}"));
-    let study = place.study(&[]);
-    place.text(&format!("measure {} --target my-board", study.display()));
+    let rest: Vec<&str> = guide.inspect(|command| drop(place.text(command))).collect();
+    assert_eq!(rest.len(), 4, "{rest:?}");
 
     // Another content under the same name is another library.
     let path = place.path().join(file);

@@ -35,6 +35,7 @@ pub fn run(mode: Mode) -> Result<()> {
     }
     steps.add("light crates", light::check);
     steps.add("standard library for WebAssembly", wasm_std);
+    steps.add("C compiler for WebAssembly", setup::ziglang::ensure);
     steps.add("documentation", || {
         process::run(
             process::cargo()
@@ -73,6 +74,7 @@ fn tests() -> Result<()> {
         eprintln!("cargo-nextest is not installed: using `cargo test`");
         command.args(["test", "--workspace", "--all-targets"]);
     }
+    command.env("PYTHONPATH", setup::ziglang::python_path());
     process::run(one_thread(&mut command))
 }
 

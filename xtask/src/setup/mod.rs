@@ -8,6 +8,7 @@ mod onnxruntime;
 mod staging;
 mod torch;
 mod wheels;
+pub mod ziglang;
 
 use crate::message;
 use anyhow::{Result, bail};
