@@ -351,4 +351,12 @@ pub enum TargetCommand {
         /// Its name.
         target: String,
     },
+    /// Measure how long a model file takes on this machine.
+    Measure {
+        /// The model, such as an ONNX file; it need not be one of Spacewright's.
+        model: PathBuf,
+        /// Whose runtime; by default the first target's with this format.
+        #[arg(long)]
+        target: Option<String>,
+    },
 }

@@ -76,7 +76,8 @@ impl BlockRequest {
         }
     }
 
-    /// That a graph has the input and the output channels that were asked for.
+    /// That a graph has the input and the output channels that were asked for, and the size of the
+    /// input divided by the stride, rounded up, or 1×1 as blocks of a head have.
     pub fn check_answer(&self, graph: &Graph) -> Result<(), GraphError> {
         let output = graph.output_shape()?;
         let reason = if graph.input != self.input {
@@ -84,7 +85,14 @@ impl BlockRequest {
         } else if output.channels != self.out_channels {
             format!("asked for {} output channels, got {output}", self.out_channels)
         } else {
-            return Ok(());
+            let size =
+                [self.input.height, self.input.width].map(|s| s.div_ceil(self.stride.max(1)));
+            let found = [output.height, output.width];
+            if found == size || found == [1, 1] {
+                return Ok(());
+            }
+            let [height, width] = size;
+            format!("asked for an output of {height}x{width} pixels, got {output}")
         };
         Err(GraphError::Structure { node: graph.value_name(graph.output).to_owned(), reason })
     }

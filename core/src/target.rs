@@ -111,6 +111,26 @@ pub enum ModelOutputs {
     Integers,
 }
 
+/// How long a model file takes, measured on the machine itself.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Measurement {
+    /// The shortest run in milliseconds: the estimate, as other work only adds to it.
+    pub min_ms: f64,
+    /// A tenth of the runs are shorter.
+    pub p10_ms: f64,
+    /// Half of the runs are shorter.
+    pub median_ms: f64,
+    /// Timed runs.
+    pub runs: u32,
+    /// How much slower an unchanging model was in its slowest round than in its fastest; 1 on a
+    /// machine that does nothing else.
+    pub drift: f64,
+    /// What makes the figures doubtful, in sentences.
+    pub warnings: Vec<String>,
+    /// Processor, governor, threads and runtime: figures hold for these only.
+    pub machine: BTreeMap<String, String>,
+}
+
 /// Writes and runs models.
 pub trait Runtime: Send + Sync {
     /// A model file of a network in floating point.
@@ -127,6 +147,13 @@ pub trait Runtime: Send + Sync {
 
     /// Loads a model file.
     fn load(&self, model: &[u8]) -> Result<Box<dyn LoadedModel>, TargetError>;
+
+    /// Measures how long a model file takes; it may be another one than those that the runtime
+    /// writes.
+    fn measure(&self, model: &[u8]) -> Result<Measurement, TargetError> {
+        let _ = model;
+        Err(TargetError { target: String::new(), reason: "its runtime measures no files".into() })
+    }
 }
 
 /// A model that is ready to run, one image at a time.

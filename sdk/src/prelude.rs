@@ -19,8 +19,8 @@ pub use spacewright_core::{
     score::{ConstraintScore, PreparedScorer, ScoreError, ScoreProblem, Scorer, SpaceScore},
     space::{Hyperspace, Space},
     target::{
-        LatencyKind, LoadedModel, ModelInfo, ModelOutputs, Runtime, Target, TargetDescription,
-        TargetError,
+        LatencyKind, LoadedModel, Measurement, ModelInfo, ModelOutputs, Runtime, Target,
+        TargetDescription, TargetError,
     },
 };
 

@@ -19,7 +19,7 @@ use spacewright_sdk::{
         },
         score::{ConstraintScore, ScoreProblem, SpaceScore},
         space::{Candidate, HeadBlock, Hyperspace, Space, Stage, StemStage},
-        target::{ModelInfo, ModelOutputs, TargetDescription},
+        target::{Measurement, ModelInfo, ModelOutputs, TargetDescription},
     },
     native::protocol::{Answer, Request, decode, encode},
 };
@@ -251,6 +251,7 @@ fn request() -> impl Strategy<Value = Request<'static>> {
             R::WriteInteger(Cow::Owned(network), Cow::Owned(info), outputs)
         }),
         vec(any::<u8>(), 0..300).prop_map(|model| R::Load(Cow::Owned(model))),
+        vec(any::<u8>(), 0..300).prop_map(|model| R::Measure(Cow::Owned(model))),
         (any::<u64>(), image()).prop_map(|(handle, image)| R::Run(handle, image)),
         (any::<u64>(), image()).prop_map(|(handle, image)| R::RunIntegers(handle, image)),
     ]
@@ -286,6 +287,19 @@ fn answer() -> impl Strategy<Value = Answer> {
     let target = (name(), name(), any::<bool>()).prop_map(|(name, summary, runtime)| {
         A::Target(TargetDescription::modelled(name, summary, "onnx"), runtime)
     });
+    let measured = (double(), any::<u32>(), vec(name(), 0..3)).prop_map(|(ms, runs, warnings)| {
+        let machine = BTreeMap::from([("cpu".into(), "fast".into())]);
+        let (p10_ms, median_ms) = (2.0 * ms, 3.0 * ms);
+        A::Measured(Measurement {
+            min_ms: ms,
+            p10_ms,
+            median_ms,
+            runs,
+            drift: ms,
+            warnings,
+            machine,
+        })
+    });
     let integers = proptest::collection::btree_map(name(), vec(any::<u8>(), 0..40), 0..3);
     prop_oneof![
         one_of(&[A::Done, A::Kinds(Kind::ALL.to_vec()), A::Handle(u64::MAX)]),
@@ -306,6 +320,7 @@ fn answer() -> impl Strategy<Value = Answer> {
         vec(single(), 0..9).prop_map(A::Output),
         integers.prop_map(A::Integers),
         vec(name(), 0..3).prop_map(A::Operators),
+        measured,
     ]
 }
 

@@ -155,7 +155,7 @@ fn only_the_programs_print() {
     let sources = sources();
     let libraries = sources.iter().filter(|source| {
         let exempt = source.path.ends_with("build.rs")
-            || source.path.split('/').any(|part| part == "tests" || part == "tests.rs");
+            || source.path.split('/').any(|part| ["benches", "tests", "tests.rs"].contains(&part));
         source.is_rust() && !exempt && !source.is_below(&["src", "xtask"])
     });
     let prints = |line: &str| has_name(line, "println!") || has_name(line, "eprintln!");

@@ -131,10 +131,16 @@ impl Registry {
     /// Adds all that a loaded plugin offers. What has a name that is taken, or a hyperspace that
     /// is wrong, is left out: the answer says so, one sentence for each.
     pub fn add_plugin(&mut self, origin: &Origin, plugin: &Plugin) -> Vec<String> {
-        let mut left_out = Vec::new();
+        let (mut left_out, mut wrong) = (Vec::new(), Vec::new());
         let mut free = |registry: &mut Self, kind: Kind, name: &str, known: bool| {
             if known {
-                left_out.push(format!("{origin}: there is another {kind} `{name}` already"));
+                let owner = match registry.loaded(kind, name) {
+                    Some(owner) => owner.to_string(),
+                    None => "the program itself".into(),
+                };
+                left_out.push(format!(
+                    "{origin}: {owner} has another {kind} `{name}` already: choose another name"
+                ));
             } else {
                 registry.loaded.insert((kind, name.to_owned()), origin.clone());
             }
@@ -144,11 +150,17 @@ impl Registry {
             let name = set.name();
             let known = self.operators();
             let types = set.block_types();
-            let taken = types.iter().find(|block| known.block_type(&block.name).is_ok());
-            let name = taken.map_or(name, |block| &block.name);
-            let known = taken.is_some() || self.operator_sets.contains_key(name);
-            if free(self, Kind::OperatorSet, name, known) {
-                self.add_operators_of(origin, set.clone());
+            match types.iter().find(|block| known.block_type(&block.name).is_ok()) {
+                Some(block) => wrong.push(format!(
+                    "{origin}: there is another block type `{}` already: choose another name",
+                    block.name
+                )),
+                None => {
+                    let known = self.operator_sets.contains_key(name);
+                    if free(self, Kind::OperatorSet, name, known) {
+                        self.add_operators_of(origin, set.clone());
+                    }
+                }
             }
         }
         if let Some(quantizer) = &plugin.quantizer {
@@ -176,7 +188,6 @@ impl Registry {
             }
         }
         let operators = self.operators();
-        let mut wrong = Vec::new();
         for text in &plugin.hyperspaces {
             match read_hyperspace(text, &operators) {
                 Err(reason) => wrong.push(format!("{origin}: {}", shown(&reason))),
@@ -321,7 +332,10 @@ mod tests {
         let mut registry = Registry::built_in().unwrap();
         let known = registry.quantizer("lsq-plus").unwrap();
         let taken = registry.add_plugin(&origin, &plugin);
-        assert!(taken[0].ends_with("there is another quantizer `lsq-plus` already"), "{taken:?}");
+        assert!(
+            taken[0].contains("the program itself has another quantizer `lsq-plus` already"),
+            "{taken:?}"
+        );
         assert!(Arc::ptr_eq(&registry.quantizer("lsq-plus").unwrap(), &known));
         assert!(registry.loaded(Kind::Quantizer, "lsq-plus").is_none());
     }

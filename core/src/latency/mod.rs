@@ -3,6 +3,8 @@
 mod columns;
 
 pub use columns::{GraphColumns, NO_VALUE};
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -53,6 +55,20 @@ pub struct LatencyQuery {
     pub precision: Precision,
     /// Where the graph stands.
     pub position: Position,
+}
+
+impl fmt::Display for LatencyQuery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { graph, precision, position } = self;
+        let (last, hash) = (graph.value_name(graph.output), graph.hash());
+        let (precision, position) = (precision.name(), format!("{position:?}").to_lowercase());
+        write!(
+            f,
+            "graph {} up to `{last}` at {} ({precision}, {position})",
+            hash.short(),
+            graph.input
+        )
+    }
 }
 
 /// One answer of a latency source.

@@ -11,6 +11,12 @@ pub(crate) fn describe() -> String {
         .map_or_else(|_| std::env::consts::ARCH.to_owned(), |text| parse(&text))
 }
 
+/// How the system sets the clock, such as `performance`; `unknown` where it does not tell.
+pub(crate) fn governor() -> String {
+    let file = "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor";
+    std::fs::read_to_string(file).map_or_else(|_| "unknown".into(), |text| text.trim().to_owned())
+}
+
 fn parse(text: &str) -> String {
     let field = |names: &[&str]| {
         text.lines().find_map(|line| {

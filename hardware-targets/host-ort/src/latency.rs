@@ -49,10 +49,10 @@ use crate::{
 pub const WRAP: usize = 8;
 
 /// Rounds after which the minimum is taken, disturbed or not.
-const MOST_ROUNDS: usize = 8;
+pub(crate) const MOST_ROUNDS: usize = 8;
 
 /// Waiting time after a disturbed round.
-const PAUSE: Duration = Duration::from_millis(100);
+pub(crate) const PAUSE: Duration = Duration::from_millis(100);
 
 /// Shape of the reference that tells whether a round was disturbed.
 const SENTINEL: Shape = Shape::square(64, 28);
@@ -118,12 +118,7 @@ impl OrtLatency {
         let mut sentinel = lock(&self.sentinel);
         let sentinel = match &mut *sentinel {
             Some(sentinel) => sentinel,
-            none => {
-                let graph = wrap(Graph::identity(SENTINEL), true, true);
-                let graph = graph.map_err(|error| (0, error.to_string()))?;
-                let (model, _) = self.open(&graph, Precision::Int8).map_err(|e| (0, e))?;
-                none.insert(Sentinel::new(model))
-            }
+            none => none.insert(self.sentinel().map_err(|reason| (0, reason))?),
         };
         let mut undisturbed = 0;
         for _ in 0..MOST_ROUNDS {
@@ -141,6 +136,12 @@ impl OrtLatency {
             }
         }
         Ok(())
+    }
+
+    /// A small model that tells whether other work disturbs the machine.
+    pub(crate) fn sentinel(&self) -> Result<Sentinel, String> {
+        let graph = wrap(Graph::identity(SENTINEL), true, true).map_err(text)?;
+        self.open(&graph, Precision::Int8).map(|(model, _)| Sentinel::new(model))
     }
 
     fn open(&self, graph: &Graph, precision: Precision) -> Result<(OrtModel, Samples), String> {

@@ -67,6 +67,7 @@
 mod cpu;
 mod latency;
 mod library;
+mod measure;
 mod optimized;
 pub mod proto;
 mod quiet;

@@ -151,6 +151,8 @@ pub mod data_type {
     pub const INT32: i32 = 6;
     /// `i64`
     pub const INT64: i32 = 7;
+    /// `bool`
+    pub const BOOL: i32 = 9;
 }
 
 /// Name and type of an input or output.

@@ -13,11 +13,12 @@ const SLOWER: f64 = 1.1;
 pub(crate) struct Sentinel {
     model: OrtModel,
     best_ms: f64,
+    worst_ms: f64,
 }
 
 impl Sentinel {
     pub(crate) fn new(model: OrtModel) -> Self {
-        Self { model, best_ms: f64::INFINITY }
+        Self { model, best_ms: f64::INFINITY, worst_ms: 0.0 }
     }
 
     /// Times the model once more, against the best time so far.
@@ -26,6 +27,12 @@ impl Sentinel {
         self.model.sample(&mut samples)?;
         let ms = samples.latency().ms;
         self.best_ms = self.best_ms.min(ms);
+        self.worst_ms = self.worst_ms.max(ms);
         Ok(ms <= self.best_ms * SLOWER)
+    }
+
+    /// The slowest time of the model against its fastest.
+    pub(crate) fn drift(&self) -> f64 {
+        self.worst_ms / self.best_ms
     }
 }

@@ -15,18 +15,18 @@ use ort::{
 use prost::Message;
 use spacewright_core::{
     quant::{FloatNetwork, IntegerNetwork},
-    target::{LoadedModel, ModelInfo, ModelOutputs, Runtime, TargetError},
+    target::{LoadedModel, Measurement, ModelInfo, ModelOutputs, Runtime, TargetError},
 };
 
 use crate::{
     library::{Library, library},
-    optimized, proto,
+    measure, optimized, proto,
     timing::Samples,
     writer,
 };
 
 /// Serializes all timings of the process: two at once would disturb each other.
-static CLOCK: Mutex<()> = Mutex::new(());
+pub(crate) static CLOCK: Mutex<()> = Mutex::new(());
 
 /// ONNX Runtime on this machine.
 pub struct OrtRuntime {
@@ -63,9 +63,7 @@ impl OrtRuntime {
     }
 
     pub(crate) fn open(&self, model: &[u8]) -> Result<OrtModel, TargetError> {
-        let session = builder(self.library)
-            .and_then(|mut builder| builder.commit_from_memory(model))
-            .map_err(|error| self.error(format!("ONNX Runtime refused the model: {error}")))?;
+        let session = session(self, model).map_err(|reason| self.error(reason))?;
         let shape = match session.inputs() {
             [input] => match input.dtype() {
                 ValueType::Tensor { shape, .. } if shape.iter().all(|&size| size > 0) => {
@@ -82,6 +80,13 @@ impl OrtRuntime {
         let (target, library) = (self.target.clone(), self.library);
         Ok(OrtModel { target, library, model: model.to_vec(), session, shape })
     }
+}
+
+/// A session of a model with any inputs.
+pub(crate) fn session(runtime: &OrtRuntime, model: &[u8]) -> Result<Session, String> {
+    builder(runtime.library)
+        .and_then(|mut builder| builder.commit_from_memory(model))
+        .map_err(|error| format!("ONNX Runtime refused the model: {error}"))
 }
 
 fn builder(library: &Library) -> ort::Result<SessionBuilder> {
@@ -129,6 +134,10 @@ impl Runtime for OrtRuntime {
 
     fn load(&self, model: &[u8]) -> Result<Box<dyn LoadedModel>, TargetError> {
         Ok(Box::new(self.open(model)?))
+    }
+
+    fn measure(&self, model: &[u8]) -> Result<Measurement, TargetError> {
+        measure::file(self, model).map_err(|reason| self.error(reason))
     }
 }
 

@@ -39,6 +39,18 @@ impl Samples {
         Ok(())
     }
 
+    /// How many runs were timed.
+    pub(crate) fn runs(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The time that this share of all runs is not longer than; there must have been one.
+    pub(crate) fn quantile(&self, share: f64) -> f64 {
+        let mut times = self.0.clone();
+        times.sort_by(f64::total_cmp);
+        times[((times.len() - 1) as f64 * share).round() as usize].max(FLOOR_MS)
+    }
+
     /// Minimum and spread over all rounds; there must have been one.
     pub(crate) fn latency(mut self) -> Latency {
         self.0.sort_by(f64::total_cmp);
@@ -65,6 +77,13 @@ mod tests {
         let latency = Samples(vec![3.0, 1.0, 2.0]).latency();
         assert_eq!(latency, Latency { ms: 1.0, spread_ms: 1.0, runs: 3 });
         assert_eq!(Samples(vec![0.0]).latency().ms, FLOOR_MS);
+    }
+
+    #[test]
+    fn quantiles_are_of_the_runs_in_order() {
+        let samples = Samples((0..=10).rev().map(f64::from).collect());
+        assert_eq!([0.1, 0.5, 1.0].map(|share| samples.quantile(share)), [1.0, 5.0, 10.0]);
+        assert_eq!(samples.runs(), 11);
     }
 
     #[test]

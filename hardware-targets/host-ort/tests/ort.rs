@@ -2,6 +2,7 @@
 
 mod support;
 
+use prost::Message;
 use spacewright_core::{
     graph::{ActivationKind, ConvSpec, Graph, GraphBuilder, Op, Padding, Pool, Shape},
     latency::{LatencyQuery, Position, Precision},
@@ -9,7 +10,14 @@ use spacewright_core::{
     quant::{Scheme, check, fold_float},
     target::{ModelInfo, ModelOutputs, Runtime, Target},
 };
-use spacewright_host_ort::{HostOrt, OrtRuntime, scheme_7bit, scheme_pairs};
+use spacewright_host_ort::{
+    HostOrt, OrtRuntime,
+    proto::{
+        DimensionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorShapeProto,
+        TensorTypeProto, TypeProto, ValueInfoProto, data_type,
+    },
+    scheme_7bit, scheme_pairs,
+};
 use support::{evaluate, quantized, random_image, random_weights, rng};
 
 /// Checks one graph in integers and in floating point; gives the operators left in floating point.
@@ -222,4 +230,49 @@ fn errors_say_what_is_wrong() {
     assert!(error.contains("[1, 3, 32, 32]"), "{error}");
     let error = model.run_integers(&image).unwrap_err().to_string();
     assert!(error.contains("without the integers"), "{error}");
+}
+
+/// Tokens and a mask besides an image, with sizes left open: what other tools export.
+#[test]
+#[cfg_attr(not(have_ort), ignore = "no ONNX Runtime: run cargo xtask setup")]
+fn any_model_is_measured() {
+    let value = |name: &str, elem_type, dims: &[Option<i64>]| {
+        let dim = dims.iter().map(|&dim_value| DimensionProto { dim_value }).collect();
+        let shape = Some(TensorShapeProto { dim });
+        let tensor_type = Some(TensorTypeProto { elem_type, shape });
+        ValueInfoProto { name: name.into(), r#type: Some(TypeProto { tensor_type }) }
+    };
+    let node = |op: &str, input: &[&str], output: &str| NodeProto {
+        input: input.iter().map(|&name| name.into()).collect(),
+        output: vec![output.into()],
+        name: output.into(),
+        op_type: op.into(),
+        ..NodeProto::default()
+    };
+    let graph = GraphProto {
+        name: "several".into(),
+        node: vec![node("Where", &["mask", "tokens", "tokens"], "result")],
+        input: vec![
+            value("tokens", data_type::INT64, &[None, Some(3)]),
+            value("mask", data_type::BOOL, &[None, Some(3)]),
+        ],
+        output: vec![value("result", data_type::INT64, &[None, Some(3)])],
+        ..GraphProto::default()
+    };
+    let opset = OperatorSetIdProto { domain: String::new(), version: 17 };
+    let model = ModelProto {
+        ir_version: 8,
+        graph: Some(graph),
+        opset_import: vec![opset],
+        ..ModelProto::default()
+    };
+    let runtime = OrtRuntime::new("host-ort").unwrap();
+    let measured = runtime.measure(&model.encode_to_vec()).unwrap();
+    assert!(measured.min_ms > 0.0 && measured.min_ms <= measured.p10_ms, "{measured:?}");
+    assert!(measured.p10_ms <= measured.median_ms && measured.runs >= 50, "{measured:?}");
+    let open = "open sizes of `tokens`, `mask` were taken as 1";
+    assert!(measured.warnings.iter().any(|warning| warning == open), "{measured:?}");
+    assert!(measured.machine["runtime"].starts_with("ONNX Runtime "), "{measured:?}");
+    let error = runtime.measure(b"no model").unwrap_err().to_string();
+    assert!(error.contains("refused the model"), "{error}");
 }

@@ -75,10 +75,7 @@ fn same_in_columns(
 }
 
 fn show(query: &LatencyQuery) -> String {
-    let precision = query.precision.name();
-    let position = crate::text::name_of(&query.position);
-    let last = query.graph.value_name(query.graph.output);
-    format!("graph up to `{last}` at {} ({precision}, {position})", query.graph.input)
+    query.to_string()
 }
 
 /// Graphs in each precision, at the positions where a study has the like of them.

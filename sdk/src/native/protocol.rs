@@ -14,7 +14,7 @@ use spacewright_core::{
     quant::{ActivationRange, FloatNetwork, IntegerNetwork, TensorStats, WeightRange},
     score::{ScoreProblem, SpaceScore},
     space::Space,
-    target::{ModelInfo, ModelOutputs, TargetDescription},
+    target::{Measurement, ModelInfo, ModelOutputs, TargetDescription},
 };
 
 use crate::{About, Kind};
@@ -68,6 +68,8 @@ pub enum Request<'a> {
     RunIntegers(Handle, Cow<'a, [f32]>),
     /// [`Answer::Operators`]
     FloatOperators(Handle),
+    /// How long a model file takes: [`Answer::Measured`]
+    Measure(Cow<'a, [u8]>),
     /// Keeps a problem or model no longer: [`Answer::Done`]
     Release(Handle),
 }
@@ -97,6 +99,7 @@ impl Request<'_> {
             Self::Run(..) => "run",
             Self::RunIntegers(..) => "run-integers",
             Self::FloatOperators(..) => "float-operators",
+            Self::Measure(..) => "measure",
             Self::Release(..) => "release",
         }
     }
@@ -141,6 +144,8 @@ pub enum Answer {
     Integers(BTreeMap<String, Vec<u8>>),
     /// Operators that run in floating point.
     Operators(Vec<String>),
+    /// Times of a model file.
+    Measured(Measurement),
     /// Something is kept.
     Handle(Handle),
 }

@@ -160,6 +160,7 @@ impl Server {
             Request::FloatOperators(handle) => {
                 Answer::Operators(with_model(handle, |model| model.float_operators())?)
             }
+            Request::Measure(model) => Answer::Measured(runtime.measure(&model)?),
             _ => Answer::Done,
         })
     }

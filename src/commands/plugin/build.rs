@@ -76,8 +76,9 @@ pub fn build(folder: &Path, instead: Option<CarrierArg>) -> Result<Output, Failu
     if carrier == Carrier::Wasm {
         catalog::plugins().loader().load(&file)?;
     }
+    let next = if carrier == Carrier::Native { "trust" } else { "check" };
     let text = format!(
-        "built {} ({} bytes)\nnext: spacewright plugin check {0}",
+        "built {} ({} bytes)\nnext: spacewright plugin {next} {0}",
         file.display(),
         content.len()
     );

@@ -24,7 +24,7 @@ pub fn files(kind: Kind, carrier: CarrierArg, name: &str) -> Result<Vec<File>, F
         Kind::Target => template!("c/target.c"),
         Kind::Scorer => template!("c/scorer.c"),
         _ => {
-            return Err(Failure::input(format!("there is no template in C for a {kind}"))
+            return Err(Failure::input(format!("there is no template in C for the kind `{kind}`"))
                 .hint("C has --kind target and --kind scorer; everything else is in Rust"));
         }
     };
@@ -36,7 +36,7 @@ pub fn files(kind: Kind, carrier: CarrierArg, name: &str) -> Result<Vec<File>, F
     Ok(vec![
         ("plugin.c".to_owned(), fill(code)),
         ("README.md".to_owned(), fill(template!("README.md.in"))),
-        (".gitignore".to_owned(), "/target\n".to_owned()),
+        (".gitignore".to_owned(), "/target\n/*.wasm\n".to_owned()),
     ])
 }
 

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use serde::Serialize;
-use spacewright_engine::Registry;
+use spacewright_engine::{EngineError, Registry};
 
 use super::tools;
 use crate::{
@@ -61,13 +61,20 @@ pub fn doctor() -> Result<Output, Failure> {
     Ok(Output::new(table.render(), &findings)?.good(good))
 }
 
+fn with_hint(error: EngineError) -> String {
+    match error.hint {
+        Some(hint) => format!("{}: {hint}", error.message),
+        None => error.message,
+    }
+}
+
 /// Each installed plugin, loaded next to those before it.
 fn plugins() -> Result<Vec<Finding>, Failure> {
     let store = catalog::plugins();
     let mut registry = Registry::built_in()?;
     let mut findings = Vec::new();
     for plugin in store.list()? {
-        let result = store.load(&plugin).map_err(|error| error.to_string()).and_then(|loaded| {
+        let result = store.load(&plugin).map_err(with_hint).and_then(|loaded| {
             let left_out = registry.add_plugin(&loaded.origin, &loaded.plugin);
             if !left_out.is_empty() {
                 return Err(left_out.join("; "));

@@ -54,7 +54,10 @@ pub fn inspect(plugin: &str) -> Result<Output, Failure> {
             (*call).to_owned(),
             cost.calls.to_string(),
             inspection.call_ns[call].to_string(),
-            inspection.fuel[call].to_string(),
+            match inspection.fuel[call] {
+                0 => "-".into(),
+                fuel => fuel.to_string(),
+            },
         ]);
     }
     let text = format!(

@@ -64,7 +64,12 @@ fn install(file: &Path) -> Result<Output, Failure> {
     let (installed, replaced) = catalog::plugins().install(file)?;
     let Installed { name, version, .. } = &installed;
     let instead = match &replaced {
-        Some(old) => format!(" instead of version {}", old.version),
+        Some(old) if old.sha256 == installed.sha256 => ", as it was already".into(),
+        Some(old) => {
+            let short = |plugin: &Installed| plugin.sha256.chars().take(8).collect::<String>();
+            let (new, gone) = (short(&installed), short(old));
+            format!(", SHA-256 {new}, instead of {} ({}), {gone}", old.version, kinds(old))
+        }
         None => String::new(),
     };
     let text = format!("installed `{name}` {version} ({}){instead}", kinds(&installed));

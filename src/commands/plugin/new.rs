@@ -91,7 +91,7 @@ fn rust(kind: Kind, carrier: CarrierArg, name: &str) -> Vec<File> {
         ("Cargo.toml".to_owned(), fill(template!("rust/Cargo.toml.in"))),
         ("src/lib.rs".to_owned(), fill(&code)),
         ("README.md".to_owned(), fill(template!("README.md.in"))),
-        (".gitignore".to_owned(), "/target\n".to_owned()),
+        (".gitignore".to_owned(), "/target\n/*.so\n/*.wasm\n".to_owned()),
     ];
     if kind == Kind::Hyperspace {
         files.push(("hyperspace.toml".to_owned(), fill(template!("rust/hyperspace.toml.in"))));
@@ -122,7 +122,7 @@ pub fn fill(
     };
     let test = match language {
         LanguageArg::Rust => {
-            "    cargo test                      # the conformance kit, in-process\n"
+            "    cargo test                              # the conformance kit, in-process\n"
         }
         LanguageArg::C => "",
     };
@@ -136,12 +136,14 @@ pub fn fill(
     };
     let word = name.replace('-', "_");
     let used = match kind {
-        Kind::OperatorSet => format!("block = \"{name}-conv\" in a [[candidate]] of a hyperspace"),
-        Kind::Hyperspace => format!("hyperspace = \"{word}\" in a study file"),
-        Kind::Quantizer => format!("quantizer = \"{name}\" in a study file"),
-        Kind::LatencySource => format!("latency = \"{name}\" in a study file"),
-        Kind::Scorer => format!("scorer = \"{name}\" in [evolve] of a study file"),
-        Kind::Target => format!("spacewright run STUDY.toml --target {name}"),
+        Kind::OperatorSet => {
+            format!("`block = \"{name}-conv\"` in a `[[candidate]]` of a hyperspace")
+        }
+        Kind::Hyperspace => format!("`hyperspace = \"{word}\"` in a study file"),
+        Kind::Quantizer => format!("`quantizer = \"{name}\"` in a study file"),
+        Kind::LatencySource => format!("`latency = \"{name}\"` in a study file"),
+        Kind::Scorer => format!("`scorer = \"{name}\"` in `[evolve]` of a study file"),
+        Kind::Target => format!("`spacewright run STUDY.toml --target {name}`"),
     };
     let places = [
         ("{{name}}", name),

@@ -64,7 +64,9 @@ impl WasmStd {
     /// Makes cargo use it, and compile for what the host offers beyond the first version of
     /// WebAssembly.
     pub fn apply(&self, command: &mut Command) {
-        let mut flags = vec!["-C".to_owned(), format!("target-feature={FEATURES}")];
+        // Without the last, rustc says of each crate that the name of a feature may change.
+        let mut flags =
+            vec!["-C".to_owned(), format!("target-feature={FEATURES}"), "-Awarnings".into()];
         if let Self::Unpacked(folder) = self {
             flags.push(format!("--sysroot={}", folder.display()));
         }
@@ -81,7 +83,7 @@ fn unpack(archive: &Path) -> Result<PathBuf, String> {
     if archive.is_dir() {
         return Ok(archive.to_owned());
     }
-    let at = |error: std::io::Error| format!("{}: {error}", archive.display());
+    let at = |error: std::io::Error| format!("{STD_VARIABLE}: {}: {error}", archive.display());
     let name = archive.file_name().unwrap_or_default().to_string_lossy();
     let size = fs::metadata(archive).map_err(at)?.len();
     let cache = default_home().join("cache");

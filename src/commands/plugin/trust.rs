@@ -31,7 +31,7 @@ pub fn trust(file: &Path, yes: bool) -> Result<Output, Failure> {
             return Err(Failure::input(format!("{}: no native library", file.display())));
         }
     }
-    if !yes && !agreed(file, &content).map_err(Failure::failed)? {
+    if !yes && !agreed(file, &content).map_err(Failure::input)? {
         return Err(Failure::input(format!("{} is not trusted", file.display())));
     }
     let trusted = Trust::new(&default_home()).trust(file, &content)?;

@@ -27,16 +27,14 @@ impl CheckedSource {
             let sound = answer.ms > 0.0 && answer.ms <= LONGEST_MS;
             let known = answer.spread_ms >= 0.0 && answer.spread_ms <= LONGEST_MS;
             if !(sound && known) {
-                let graph = query.graph.hash();
-                let reason =
-                    format!("{} ± {} ms for graph {}", answer.ms, answer.spread_ms, graph.short());
+                let reason = format!("{} ± {} ms for {query}", answer.ms, answer.spread_ms);
                 return Err(self.watch.wrong(CALL, reason));
             }
         }
         // Measured times differ.
         if answers.first().is_some_and(|first| first.runs == 0) && self.watch.asks_twice() {
             let again = self.source.latencies(&queries[..1]).map_err(|e| e.to_string())?;
-            let item = format!("graph {}", queries[0].graph.hash().short());
+            let item = &queries[0];
             self.watch.same(CALL, item, again == answers[..1])?;
         }
         Ok(())

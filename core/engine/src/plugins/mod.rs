@@ -101,8 +101,14 @@ pub struct PluginFile {
 impl PluginFile {
     /// Reads a file, whatever it is.
     pub fn read(path: &Path) -> Result<Self> {
-        let bytes = fs::read(path)
-            .map_err(|error| EngineError::study(format!("{}: {error}", path.display())))?;
+        if path.is_dir() {
+            return Err(EngineError::study(format!("{}: a folder, no file", path.display()))
+                .with_hint("name the file that `spacewright plugin build` makes in it"));
+        }
+        let bytes = fs::read(path).map_err(|error| {
+            EngineError::study(format!("{}: {error}", path.display()))
+                .with_hint("`spacewright plugin build` makes the file")
+        })?;
         let sha256 = hash::of_bytes(&bytes);
         Ok(Self { bytes, sha256 })
     }

@@ -135,7 +135,7 @@ pub(super) fn untrusted(path: &Path) -> EngineError {
 
 fn refused(path: &Path, reason: &str) -> EngineError {
     EngineError::new(ErrorKind::Plugin, format!("{}: {reason}", path.display()))
-        .with_hint("`spacewright plugin trust FILE` says what trusting means")
+        .with_hint(format!("`spacewright plugin trust {}` says what that means", path.display()))
 }
 
 fn read(record: &Path) -> Result<Trusted> {
@@ -181,7 +181,7 @@ mod tests {
         assert!(!copy.exists());
         let error = trust.copy_of(library, &trusted.sha256).unwrap_err();
         assert!(error.message.ends_with("a native library that is not trusted"), "{error}");
-        assert!(error.hint.unwrap().contains("plugin trust FILE"));
+        assert!(error.hint.unwrap().contains("plugin trust "));
         assert!(trust.revoke(&trusted.sha256).is_err());
     }
 

@@ -113,7 +113,7 @@ fn faults_of_latency_sources_are_named() {
             }
         }),
         "latencies: one answer to each question",
-        "graph up to `conv` at 16x14x14 (int8, last): latency of graph",
+        " up to `conv` at 16x14x14 (int8, last): latency of graph",
     );
     offer(
         spoilt(|source, queries| source.predict(&queries[..queries.len().min(3)])),
@@ -123,14 +123,14 @@ fn faults_of_latency_sources_are_named() {
     offer(
         Roofline { ms: |query| macs(query) - 0.5, ..GOOD },
         "latencies: each is a positive number",
-        "graph up to `conv` at 16x14x14 (fp32, whole): -0.0484",
+        " up to `conv` at 16x14x14 (fp32, whole): -0.0484",
     );
     offer(
         spoilt(|source, queries| {
             source.predict(queries).map(|answers| answers.into_iter().rev().collect())
         }),
         "latencies: the same answer alone as in a batch",
-        "graph up to `conv` at 16x14x14 (fp32, whole): a different answer",
+        " up to `conv` at 16x14x14 (fp32, whole): a different answer",
     );
     offer(
         Roofline { ms: |query| macs(query) + f64::from(asked()), ..GOOD },

@@ -124,6 +124,8 @@ impl Probe {
                 self.graphs.extend(graphs);
                 return true;
             }
+            // Carriers turn panics into errors.
+            Ok(Err(error)) if error.to_string().contains("it panicked") => error.to_string(),
             Ok(Err(error)) => {
                 let reason = error.to_string();
                 let names_choice = self.names_choice(&request, &reason);

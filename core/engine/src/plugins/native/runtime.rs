@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use spacewright_core::{
     quant::{FloatNetwork, IntegerNetwork},
-    target::{LoadedModel, ModelInfo, ModelOutputs, Runtime, TargetError},
+    target::{LoadedModel, Measurement, ModelInfo, ModelOutputs, Runtime, TargetError},
 };
 use spacewright_sdk::native::protocol::{Answer, Handle, Request};
 
@@ -55,6 +55,12 @@ impl Runtime for NativeRuntime {
         let handle = ask!(self.library, request, Answer::Handle(handle) => handle)
             .map_err(|reason| self.error(reason))?;
         Ok(Box::new(NativeModel { runtime: self.clone(), handle }))
+    }
+
+    fn measure(&self, model: &[u8]) -> Result<Measurement, TargetError> {
+        let request = Request::Measure(Cow::Borrowed(model));
+        ask!(self.library, request, Answer::Measured(measured) => measured)
+            .map_err(|reason| self.error(reason))
     }
 }
 

@@ -49,7 +49,7 @@ fn compile_anew(engine: &Engine, bytes: &[u8]) -> Result<Component, String> {
             true => {
                 "a WebAssembly module, no component: `spacewright plugin build` makes one".into()
             }
-            false => reason,
+            false => format!("it cannot be read; build or copy it again, whole: {reason}"),
         }
     })
 }
