@@ -160,7 +160,7 @@ fn faults_of_latency_sources_are_named() {
             ..GOOD
         },
         "latencies: one answer to each question",
-        "graph up to `logits` at 3x32x32 (fp32, whole): panicked: no odd channels",
+        " up to `logits` at 3x32x32 (fp32, whole): panicked: no odd channels",
     );
 }
 

@@ -84,14 +84,14 @@ fn faults_of_graphs_are_named() {
     );
     offer(
         |r| build(r, |b, x| b.conv("more", x, ConvSpec::new(r.out_channels + 8, 1))),
-        "graphs: input and width are as asked",
+        "graphs: input and output are as asked",
         "block `plain` (16x32x32 to 32 channels, stride 1, relu, kernel=3 expand=1): node `more`: \
          asked for 32 output channels, got 40x32x32",
     );
     offer(
         |r| graph(&BlockRequest { stride: 1, ..r.clone() }),
-        "graphs: the size is divided by the stride",
-        "the output is 14x14, not 7x7",
+        "graphs: input and output are as asked",
+        "asked for an output of 7x7 pixels, got 64x14x14",
     );
     offer(
         |r| build(r, |b, x| b.act("last = act", x, r.activation)),

@@ -88,7 +88,7 @@ fn faults_of_targets_are_named() {
     offer(
         spoilt(|d| d.unsupported.clear()),
         "latencies: one answer to each question",
-        "graph up to `logits` at 3x32x32 (fp32, whole)",
+        " up to `logits` at 3x32x32 (fp32, whole)",
     );
     static ASKED: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
     offer(
