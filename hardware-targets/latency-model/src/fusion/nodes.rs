@@ -1,0 +1,156 @@
+//! What fusion needs to know of a graph, whether it is a graph or columns of a batch.
+
+use serde::{Deserialize, de::IntoDeserializer};
+use spacewright_core::{
+    graph::{Graph, Op, OpKind, Shape},
+    latency::{GraphColumns, NO_VALUE},
+};
+
+use super::FusionError;
+
+/// Sizes of a value: channels, rows, columns.
+pub(super) type Sizes = [u32; 3];
+
+/// One operator.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Node {
+    pub op: OpKind,
+    /// Values; [`NO_VALUE`] where there is one only.
+    pub inputs: [u32; 2],
+    pub output: Sizes,
+    pub kernel: u32,
+    pub stride: u32,
+    pub groups: u32,
+}
+
+/// One graph: value 0 is its input, value `n` the output of node `n - 1`.
+#[derive(Debug, Default)]
+pub(super) struct Nodes {
+    pub input: Sizes,
+    pub output: u32,
+    pub nodes: Vec<Node>,
+}
+
+fn count(size: usize) -> u32 {
+    u32::try_from(size).unwrap_or(u32::MAX)
+}
+
+fn sizes(shape: &Shape) -> Sizes {
+    [shape.channels, shape.height, shape.width].map(count)
+}
+
+impl Nodes {
+    /// Sizes of a value.
+    pub fn sizes(&self, value: u32) -> Sizes {
+        match value {
+            0 => self.input,
+            value => self.nodes[value as usize - 1].output,
+        }
+    }
+
+    /// Takes over a graph.
+    pub fn read(&mut self, graph: &Graph) -> Result<(), FusionError> {
+        let shapes = graph.shapes()?;
+        self.input = sizes(&graph.input);
+        self.output = graph.output.0;
+        self.nodes.clear();
+        self.nodes.extend(graph.nodes.iter().zip(&shapes[1..]).map(|(node, shape)| {
+            let (kernel, stride, groups) = match &node.op {
+                Op::Conv2d(conv) => (conv.kernel, conv.stride, conv.groups),
+                Op::AvgPool(pool) | Op::MaxPool(pool) => (pool.kernel, pool.stride, 1),
+                _ => (1, 1, 1),
+            };
+            Node {
+                op: node.op.kind(),
+                inputs: [node.inputs[0].0, node.inputs.get(1).map_or(NO_VALUE, |value| value.0)],
+                output: sizes(shape),
+                kernel: count(kernel),
+                stride: count(stride),
+                groups: count(groups),
+            }
+        }));
+        Ok(())
+    }
+}
+
+/// Columns whose lengths and operators are known to be right.
+pub(super) struct Checked<'a> {
+    columns: &'a GraphColumns,
+    operators: Vec<OpKind>,
+}
+
+impl<'a> Checked<'a> {
+    pub fn new(columns: &'a GraphColumns) -> Result<Self, FusionError> {
+        let wrong = |reason: String| FusionError::Columns { graph: 0, reason };
+        let known = |name: &String| {
+            let kind = OpKind::deserialize(name.as_str().into_deserializer());
+            kind.map_err(|_: serde::de::value::Error| wrong(format!("unknown operator `{name}`")))
+        };
+        let operators: Vec<OpKind> =
+            columns.operators.iter().map(known).collect::<Result<_, _>>()?;
+        let c = columns;
+        let graphs = [c.channels.len(), c.height.len(), c.width.len(), c.output.len()];
+        let nodes = [
+            c.first_input.len(),
+            c.second_input.len(),
+            c.out_channels.len(),
+            c.out_height.len(),
+            c.out_width.len(),
+            c.kernel.len(),
+            c.stride.len(),
+            c.groups.len(),
+        ];
+        for (what, expected, lengths) in
+            [("graphs", c.first_node.len(), &graphs[..]), ("nodes", c.operator.len(), &nodes[..])]
+        {
+            if lengths.iter().any(|length| *length != expected) {
+                return Err(wrong(format!(
+                    "columns of {expected} {what} have lengths {lengths:?}"
+                )));
+            }
+        }
+        Ok(Self { columns, operators })
+    }
+
+    /// How many graphs there are.
+    pub fn len(&self) -> usize {
+        self.columns.first_node.len()
+    }
+
+    /// Takes over a graph of the batch.
+    pub fn read(&self, graph: usize, into: &mut Nodes) -> Result<(), FusionError> {
+        let wrong = |reason: String| FusionError::Columns { graph, reason };
+        let c = self.columns;
+        let range = c.nodes_of(graph);
+        if range.start > range.end || range.end > c.operator.len() {
+            return Err(wrong(format!("no nodes {} to {}", range.start, range.end)));
+        }
+        into.input = [c.channels[graph], c.height[graph], c.width[graph]];
+        into.output = c.output[graph];
+        into.nodes.clear();
+        for at in range {
+            let op = self.operators.get(usize::from(c.operator[at]));
+            let op = *op.ok_or_else(|| wrong("an operator is not listed".into()))?;
+            let computed = into.nodes.len() as u32;
+            let two = matches!(op, OpKind::Add | OpKind::Mul);
+            let inputs = [c.first_input[at], if two { c.second_input[at] } else { NO_VALUE }];
+            if inputs.iter().take(1 + usize::from(two)).any(|value| *value > computed) {
+                return Err(wrong(format!("node {computed} reads a value that is not computed")));
+            }
+            let windowed = matches!(op, OpKind::Conv2d | OpKind::AvgPool | OpKind::MaxPool);
+            let window = |size: u32| if windowed { size.max(1) } else { 1 };
+            into.nodes.push(Node {
+                op,
+                inputs,
+                output: [c.out_channels[at], c.out_height[at], c.out_width[at]],
+                kernel: window(c.kernel[at]),
+                stride: window(c.stride[at]),
+                groups: window(c.groups[at]),
+            });
+        }
+        if into.output as usize > into.nodes.len() {
+            return Err(wrong(format!("there is no value {}", into.output)));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,217 @@
+//! The physical part of the model: time as a sum of work, data and a constant, each with a
+//! coefficient that is never negative.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error, ser::SerializeMap};
+
+use crate::kernel::{Amounts, Kernel, Kind};
+
+/// The most terms that a group of kernels has.
+pub const TERMS: usize = 8;
+
+/// No kernel takes less, in ms: 0.1 µs.
+pub const LEAST_MS: f64 = 1e-4;
+
+/// Output channels that wide instruction sets compute together (16 accumulators of 32 bits in
+/// 512 bits).
+const CHANNELS_AT_ONCE: f64 = 16.0;
+
+/// Positions that matrix kernels compute together.
+const PIXELS_AT_ONCE: f64 = 4.0;
+
+/// Kernels that share coefficients: one group per kind, but two for convolutions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum Group {
+    #[serde(rename = "conv_1x1")]
+    Conv1x1,
+    /// Convolutions with a larger window.
+    Conv,
+    Dwconv,
+    Add,
+    Se,
+    Act,
+    Gap,
+    Fc,
+    Mul,
+    MaxPool,
+    AvgPool,
+}
+
+impl Group {
+    /// All groups, in the order of declaration.
+    pub const ALL: [Self; 11] = [
+        Self::Conv1x1,
+        Self::Conv,
+        Self::Dwconv,
+        Self::Add,
+        Self::Se,
+        Self::Act,
+        Self::Gap,
+        Self::Fc,
+        Self::Mul,
+        Self::MaxPool,
+        Self::AvgPool,
+    ];
+
+    /// The group of a kernel.
+    pub fn of(kernel: &Kernel) -> Self {
+        match kernel.kind {
+            Kind::Conv if kernel.kernel <= 1 => Self::Conv1x1,
+            Kind::Conv => Self::Conv,
+            Kind::Dwconv => Self::Dwconv,
+            Kind::Add => Self::Add,
+            Kind::Se => Self::Se,
+            Kind::Act => Self::Act,
+            Kind::Gap => Self::Gap,
+            Kind::Fc => Self::Fc,
+            Kind::Mul => Self::Mul,
+            Kind::MaxPool => Self::MaxPool,
+            Kind::AvgPool => Self::AvgPool,
+        }
+    }
+
+    /// Names of the terms, in the order of coefficients:
+    ///
+    /// * `one`: a constant;
+    /// * `macs`: multiply-adds; `macs_c16` with the output channels rounded up to 16, `macs_p4`
+    ///   with the output positions rounded up to 4;
+    /// * `patches`: elements of the matrix whose rows are the inputs of each output position;
+    /// * `taps`: positions × window, for each channel where windows are pooled;
+    /// * `input`, `output`, `weights`: elements; `channels`: input channels.
+    pub fn terms(self) -> &'static [&'static str] {
+        match self {
+            Self::Conv1x1 | Self::Conv => {
+                &["one", "macs", "macs_c16", "macs_p4", "patches", "input", "output", "weights"]
+            }
+            Self::Dwconv => &["one", "macs", "input", "output", "weights", "taps"],
+            Self::Add | Self::Act | Self::Gap | Self::Mul => &["one", "input", "channels"],
+            Self::Se => &["one", "input", "weights", "channels"],
+            Self::Fc => &["one", "weights"],
+            Self::MaxPool | Self::AvgPool => &["one", "input", "taps", "channels"],
+        }
+    }
+}
+
+/// Values of the terms of a kernel's group, then zeros.
+pub fn terms(group: Group, kernel: &Kernel, amounts: &Amounts) -> [f64; TERMS] {
+    let Amounts { pixels, macs, weights, input, output } = *amounts;
+    let (cin, cout) = (f64::from(kernel.cin), f64::from(kernel.cout));
+    let window = f64::from(kernel.kernel) * f64::from(kernel.kernel);
+    let up = |value: f64, multiple: f64| (value / multiple).ceil() * multiple;
+    match group {
+        Group::Conv1x1 | Group::Conv => {
+            let patches = pixels * cin * window;
+            let by_channels = patches * up(cout, CHANNELS_AT_ONCE);
+            let by_pixels = up(pixels, PIXELS_AT_ONCE) * weights;
+            [1.0, macs, by_channels, by_pixels, patches, input, output, weights]
+        }
+        Group::Dwconv => [1.0, macs, input, output, weights, pixels * window, 0.0, 0.0],
+        Group::Add | Group::Act | Group::Gap | Group::Mul => {
+            [1.0, input, cin, 0.0, 0.0, 0.0, 0.0, 0.0]
+        }
+        Group::Se => [1.0, input, weights, cin, 0.0, 0.0, 0.0, 0.0],
+        Group::Fc => [1.0, weights, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
+        Group::MaxPool | Group::AvgPool => {
+            [1.0, input, pixels * window * cin, cin, 0.0, 0.0, 0.0, 0.0]
+        }
+    }
+}
+
+/// Coefficients in ms per unit of their term, by group.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Physical {
+    /// Rows in the order of [`Group::ALL`], columns in the order of [`Group::terms`], then zeros.
+    pub coefficients: [[f64; TERMS]; Group::ALL.len()],
+}
+
+impl Physical {
+    /// Time of a kernel in ms, at least [`LEAST_MS`].
+    pub fn ms(&self, kernel: &Kernel, amounts: &Amounts) -> f64 {
+        let group = Group::of(kernel);
+        let coefficients = &self.coefficients[group as usize];
+        let terms = terms(group, kernel, amounts);
+        terms.iter().zip(coefficients).map(|(term, ms)| term * ms).sum::<f64>().max(LEAST_MS)
+    }
+}
+
+impl Serialize for Physical {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        struct Named<'a>(Group, &'a [f64; TERMS]);
+        impl Serialize for Named<'_> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_map(self.0.terms().iter().zip(self.1))
+            }
+        }
+        let mut map = serializer.serialize_map(Some(Group::ALL.len()))?;
+        for (group, coefficients) in Group::ALL.iter().zip(&self.coefficients) {
+            map.serialize_entry(group, &Named(*group, coefficients))?;
+        }
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Physical {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let read = BTreeMap::<Group, BTreeMap<String, f64>>::deserialize(deserializer)?;
+        let mut physical = Self::default();
+        for (group, named) in &read {
+            for (name, ms) in named {
+                let column = group.terms().iter().position(|term| term == name);
+                let column = column.ok_or_else(|| {
+                    let known = group.terms().join(", ");
+                    D::Error::custom(format!("{group:?} has no term `{name}`; it has {known}"))
+                })?;
+                physical.coefficients[*group as usize][column] = *ms;
+            }
+        }
+        Ok(physical)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_name_has_a_value_and_each_value_a_name() {
+        for kind in Kind::ALL {
+            for kernel in [1, 3] {
+                let kernel =
+                    Kernel { kind, kernel, stride: 1, height: 7, width: 7, cin: 20, cout: 20 };
+                let group = Group::of(&kernel);
+                let values = terms(group, &kernel, &kernel.amounts());
+                let used = values.iter().filter(|value| **value > 0.0).count();
+                assert_eq!(used, group.terms().len(), "{group:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn convolutions_know_vectors() {
+        let kernel = Kernel {
+            kind: Kind::Conv,
+            kernel: 1,
+            stride: 1,
+            height: 3,
+            width: 3,
+            cin: 2,
+            cout: 17,
+        };
+        let values = terms(Group::Conv1x1, &kernel, &kernel.amounts());
+        assert_eq!(values, [1.0, 306.0, 576.0, 408.0, 18.0, 18.0, 153.0, 34.0]);
+    }
+
+    #[test]
+    fn json_names_every_coefficient() {
+        let mut physical = Physical::default();
+        physical.coefficients[Group::Fc as usize][1] = 0.25;
+        let json = serde_json::to_value(&physical).unwrap();
+        assert_eq!(json["fc"], serde_json::json!({"one": 0.0, "weights": 0.25}));
+        assert_eq!(serde_json::from_value::<Physical>(json).unwrap(), physical);
+        let wrong = serde_json::from_str::<Physical>(r#"{"fc": {"macs": 1.0}}"#).unwrap_err();
+        assert!(wrong.to_string().starts_with("Fc has no term `macs`; it has one, weights"));
+    }
+}

@@ -1,0 +1,216 @@
+//! Predicting with a fitted model.
+
+use serde::Serialize;
+use spacewright_core::{graph::Graph, latency::GraphColumns};
+
+use crate::{
+    features::{FEATURES, bin, features},
+    fusion::{FusionError, KernelReader},
+    kernel::{Kernel, Kind},
+    model::{Model, ModelError, Parameters},
+    physical::{Group, Physical},
+};
+
+/// Kernels that are looked at together: what one vector register holds of their bins.
+const LANES: usize = 64;
+
+/// A leaf for every number of 8 bits, so that no look-up can miss.
+const LEAVES: usize = 256;
+
+/// Parameters in the form in which they are evaluated.
+#[derive(Debug, Clone)]
+pub(crate) struct Evaluator {
+    physical: Physical,
+    edges: [Vec<f32>; FEATURES],
+    trees: Vec<FlatTree>,
+    stands_for: [Kind; Kind::ALL.len()],
+}
+
+#[derive(Debug, Clone)]
+struct FlatTree {
+    splits: Vec<(usize, u8)>,
+    leaves: Box<[f32; LEAVES]>,
+}
+
+impl Evaluator {
+    /// Of parameters that have been checked.
+    pub fn new(parameters: &Parameters) -> Self {
+        let flat = |tree: &crate::model::Tree| {
+            let mut leaves = Box::new([0.0; LEAVES]);
+            leaves[..tree.leaves.len()].copy_from_slice(&tree.leaves);
+            let splits = tree.splits.iter().map(|(feature, edge)| (usize::from(*feature), *edge));
+            FlatTree { splits: splits.collect(), leaves }
+        };
+        Self {
+            physical: parameters.physical.clone(),
+            edges: std::array::from_fn(|index| parameters.edges[index].edges.clone()),
+            trees: parameters.trees.iter().map(flat).collect(),
+            stands_for: Kind::ALL.map(|kind| stand_in(parameters, kind)),
+        }
+    }
+
+    /// Times in ms.
+    pub fn evaluate(&self, kernels: &[Kernel], ms: &mut [f64]) {
+        for (kernels, ms) in kernels.chunks(LANES).zip(ms.chunks_mut(LANES)) {
+            self.evaluate_lanes(kernels, ms);
+        }
+    }
+
+    fn evaluate_lanes(&self, kernels: &[Kernel], ms: &mut [f64]) {
+        let mut bins = [[0u8; LANES]; FEATURES];
+        for (lane, (kernel, ms)) in kernels.iter().zip(ms.iter_mut()).enumerate() {
+            let kernel = Kernel { kind: self.stands_for[kernel.kind as usize], ..*kernel };
+            let amounts = kernel.amounts();
+            *ms = self.physical.ms(&kernel, &amounts);
+            let values = features(&kernel, &amounts);
+            for ((bins, edges), value) in bins.iter_mut().zip(&self.edges).zip(values) {
+                bins[lane] = bin(edges, value);
+            }
+        }
+        let mut sums = [0f32; LANES];
+        for tree in &self.trees {
+            let mut paths = [0u8; LANES];
+            for (feature, edge) in &tree.splits {
+                for (path, bin) in paths.iter_mut().zip(&bins[*feature]) {
+                    *path = *path << 1 | u8::from(bin > edge);
+                }
+            }
+            for (sum, path) in sums.iter_mut().zip(&paths) {
+                *sum += tree.leaves[usize::from(*path)];
+            }
+        }
+        for (ms, sum) in ms.iter_mut().zip(sums) {
+            *ms *= f64::from(sum.exp());
+        }
+    }
+}
+
+/// The kind whose parameters serve a kind: itself, if the fit saw it.
+fn stand_in(parameters: &Parameters, kind: Kind) -> Kind {
+    let seen = |kind: &Kind| parameters.kernels.get(kind).is_some_and(|count| *count > 0);
+    if seen(&kind) {
+        return kind;
+    }
+    kind.relatives().iter().copied().find(seen).unwrap_or(kind)
+}
+
+/// The latency of a graph.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Prediction {
+    /// Typical time in ms.
+    pub ms: f64,
+    /// Nine of ten measurements of graphs of this kind, one at a time, lie between this …
+    pub low_ms: f64,
+    /// … and this. For a sum of many kernels it is wider than needed, as errors even out.
+    pub high_ms: f64,
+    /// Kernels of a kind that the fit never saw: a related kind stands in for it.
+    pub unseen: usize,
+}
+
+/// Predicts by a model that has been checked.
+#[derive(Debug, Clone)]
+pub struct Predictor {
+    model: Model,
+    evaluator: Evaluator,
+}
+
+impl Predictor {
+    /// Checks the model.
+    pub fn new(model: Model) -> Result<Self, ModelError> {
+        model.check()?;
+        let evaluator = Evaluator::new(&model.parameters);
+        Ok(Self { model, evaluator })
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The kind whose times are used for a kind, where the fit never saw it.
+    pub fn stand_in(&self, kind: Kind) -> Option<Kind> {
+        let used = self.evaluator.stands_for[kind as usize];
+        let seen = self.model.parameters.kernels.get(&kind).is_some_and(|count| *count > 0);
+        (!seen).then_some(used)
+    }
+
+    /// Time of one kernel in ms.
+    pub fn kernel(&self, kernel: &Kernel) -> f64 {
+        let mut ms = [0.0];
+        self.evaluator.evaluate(std::slice::from_ref(kernel), &mut ms);
+        ms[0]
+    }
+
+    /// Times of kernels in ms, into as many places. Nothing is allocated.
+    pub fn kernels(&self, kernels: &[Kernel], ms: &mut [f64]) {
+        self.evaluator.evaluate(kernels, ms);
+    }
+
+    /// The latency of kernels that run one after the other, whose times are `ms`.
+    pub fn sum(&self, kernels: &[Kernel], ms: &[f64]) -> Prediction {
+        let mut by_group = [0.0; Group::ALL.len()];
+        let mut unseen = 0;
+        for (kernel, ms) in kernels.iter().zip(ms) {
+            by_group[Group::of(kernel) as usize] += ms;
+            unseen += usize::from(self.stand_in(kernel.kind).is_some());
+        }
+        let quantiles = self.model.intervals.of(dominating(&by_group));
+        let ms: f64 = by_group.iter().sum();
+        let (low_ms, high_ms) = (ms * quantiles.q05.exp(), ms * quantiles.q95.exp());
+        Prediction { ms, low_ms, high_ms, unseen }
+    }
+
+    /// The latency of a graph, and its kernels with their times in ms.
+    pub fn graph(&self, graph: &Graph) -> Result<(Prediction, Vec<(Kernel, f64)>), FusionError> {
+        let kernels = KernelReader::new(&self.model.rules).kernels(graph)?;
+        let mut ms = vec![0.0; kernels.len()];
+        self.kernels(&kernels, &mut ms);
+        let prediction = self.sum(&kernels, &ms);
+        Ok((prediction, kernels.into_iter().zip(ms).collect()))
+    }
+
+    /// Latencies of graphs, in their order.
+    pub fn graphs<'g>(
+        &self,
+        graphs: impl IntoIterator<Item = &'g Graph>,
+    ) -> Result<Vec<Prediction>, FusionError> {
+        let mut reader = KernelReader::new(&self.model.rules);
+        let (mut kernels, mut ends) = (Vec::new(), Vec::new());
+        for graph in graphs {
+            reader.append(graph, &mut kernels)?;
+            ends.push(kernels.len());
+        }
+        Ok(self.sums(&kernels, &ends))
+    }
+
+    /// Latencies of a batch in columns, in its order. No graph is built.
+    pub fn columns(&self, graphs: &GraphColumns) -> Result<Vec<Prediction>, FusionError> {
+        let mut reader = KernelReader::new(&self.model.rules);
+        let (mut kernels, mut ends) = (Vec::new(), Vec::new());
+        reader.append_columns(graphs, &mut kernels, &mut ends)?;
+        Ok(self.sums(&kernels, &ends))
+    }
+
+    fn sums(&self, kernels: &[Kernel], ends: &[usize]) -> Vec<Prediction> {
+        let mut ms = vec![0.0; kernels.len()];
+        self.kernels(kernels, &mut ms);
+        let mut start = 0;
+        let sum = |end: &usize| {
+            let range = start..*end;
+            start = *end;
+            self.sum(&kernels[range.clone()], &ms[range])
+        };
+        ends.iter().map(sum).collect()
+    }
+}
+
+/// The group with the largest time; the first of equals.
+pub(crate) fn dominating(ms: &[f64; Group::ALL.len()]) -> Group {
+    let mut best = 0;
+    for (index, value) in ms.iter().enumerate() {
+        if *value > ms[best] {
+            best = index;
+        }
+    }
+    Group::ALL[best]
+}
