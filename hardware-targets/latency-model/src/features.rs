@@ -65,9 +65,10 @@ pub fn features(kernel: &Kernel, amounts: &Amounts) -> [f32; FEATURES] {
     ]
 }
 
-/// The bin of a value: how many of the ascending `edges` lie below it.
+/// The bin of a value: how many of the ascending `edges` it reaches. Hardware tends to change its
+/// ways *from* a round number on, which is often the middle between two others.
 pub fn bin(edges: &[f32], value: f32) -> u8 {
-    edges.partition_point(|edge| *edge < value) as u8
+    edges.partition_point(|edge| *edge <= value) as u8
 }
 
 #[cfg(test)]
@@ -94,8 +95,8 @@ mod tests {
     }
 
     #[test]
-    fn a_value_on_an_edge_stays_below_it() {
+    fn a_value_on_an_edge_has_reached_it() {
         let edges = [1.5, 3.0];
-        assert_eq!([1.0, 1.5, 2.0, 3.0, 4.0].map(|value| bin(&edges, value)), [0, 0, 1, 1, 2]);
+        assert_eq!([1.0, 1.5, 2.0, 3.0, 4.0].map(|value| bin(&edges, value)), [0, 1, 1, 2, 2]);
     }
 }

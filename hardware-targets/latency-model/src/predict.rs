@@ -214,3 +214,75 @@ pub(crate) fn dominating(ms: &[f64; Group::ALL.len()]) -> Group {
     }
     Group::ALL[best]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Tree, tests::model};
+
+    /// One split by input channels at 2 and one by stride at 2; physics of 1x1 convolutions and
+    /// sums.
+    fn predictor() -> Predictor {
+        let splits = vec![(4, 1), (2, 1)];
+        let tree = Tree { splits, leaves: vec![0.1, 0.2, 0.3, 0.4] };
+        let mut model = model(2, vec![tree.clone(), tree]);
+        model.parameters.kernels.insert(Kind::Add, 1);
+        model.parameters.physical.coefficients[Group::Conv1x1 as usize][0] = 1.0;
+        model.parameters.physical.coefficients[Group::Add as usize][1] = 0.01;
+        Predictor::new(model).unwrap()
+    }
+
+    #[test]
+    fn a_kernel_takes_the_leaf_of_its_path() {
+        let predictor = predictor();
+        for (cin, stride, leaf) in [(1, 1, 0.1), (1, 2, 0.2), (2, 1, 0.3), (2, 2, 0.4)] {
+            let kernel = Kernel { stride, ..Kernel::pointwise(Kind::Conv, 7, 7, cin) };
+            let expected = f64::exp(2.0 * leaf);
+            assert!((predictor.kernel(&kernel) / expected - 1.0).abs() < 1e-6, "{kernel}");
+        }
+    }
+
+    #[test]
+    fn batches_are_as_single_kernels() {
+        let predictor = predictor();
+        let kernel =
+            |i: u32| Kernel::pointwise(Kind::ALL[i as usize % 10], 1 + i % 9, 4, 1 + i % 5);
+        let kernels: Vec<Kernel> = (0..200).map(kernel).collect();
+        let mut ms = vec![0.0; kernels.len()];
+        predictor.kernels(&kernels, &mut ms);
+        for (kernel, ms) in kernels.iter().zip(ms) {
+            assert_eq!(predictor.kernel(kernel), ms);
+        }
+    }
+
+    #[test]
+    fn a_kind_that_was_never_measured_borrows_from_its_relative() {
+        let predictor = predictor();
+        assert_eq!(predictor.stand_in(Kind::Fc), Some(Kind::Conv));
+        assert_eq!(predictor.stand_in(Kind::Conv), None);
+        let [fc, conv] = [Kind::Fc, Kind::Conv].map(|kind| Kernel::pointwise(kind, 1, 1, 8));
+        assert_eq!(predictor.kernel(&fc), predictor.kernel(&conv));
+        let ms = [fc, conv].map(|kernel| predictor.kernel(&kernel));
+        assert_eq!(predictor.sum(&[fc, conv], &ms).unseen, 1);
+    }
+
+    #[test]
+    fn graphs_are_sums_with_intervals() {
+        let predictor = predictor();
+        let graph: Graph = "input 3x5x5\n\
+            c = conv2d(input) out=3 kernel=1 stride=1 pad=0,0,0,0 groups=1 bias=false\n\
+            r = relu(c)\ns = add(input, r)\noutput s"
+            .parse()
+            .unwrap();
+        let (of_graph, kernels) = predictor.graph(&graph).unwrap();
+        let expected = f64::exp(0.6) * (1.0 + 0.75);
+        assert!((of_graph.ms / expected - 1.0).abs() < 1e-6);
+        assert!((of_graph.low_ms / of_graph.ms).ln() + 0.1 < 1e-9);
+        assert!((of_graph.high_ms / of_graph.ms).ln() - 0.12 < 1e-9);
+        assert_eq!(kernels.iter().map(|(_, ms)| ms).sum::<f64>(), of_graph.ms);
+        let columns = crate::testing::columns(&[graph.clone(), graph.clone()]);
+        assert_eq!(predictor.columns(&columns).unwrap(), [of_graph; 2]);
+        assert_eq!(predictor.graphs([&graph, &graph]).unwrap(), [of_graph; 2]);
+        assert!(predictor.graphs([]).unwrap().is_empty());
+    }
+}

@@ -146,3 +146,68 @@ pub fn rows_of_blocks(
     }
     Ok(rows)
 }
+
+#[cfg(test)]
+mod tests {
+    use spacewright_operators_cnn::operator_sets;
+
+    use super::*;
+
+    fn read(line: &str) -> Result<Vec<BlockLatency>, String> {
+        let text = format!("{}\n{line}\n", COLUMNS.join(","));
+        read_blocks("b.csv", &text, &Operators::new(operator_sets())).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn blocks_become_rows() {
+        let blocks = read(
+            "MobileNetV3Res,14,96,112,5,6.0,1,hswish,0.912\n\
+             feature-mix,7,1280,1920,1,None,1,hswish,0.29",
+        )
+        .unwrap();
+        assert_eq!((blocks[0].line, blocks[1].line), (2, 3));
+        assert_eq!(blocks[0].request.config.to_string(), "kernel=5 expand=6");
+        let operators = Operators::new(operator_sets());
+        let rows = rows_of_blocks("b.csv", &blocks, &operators, &FusionRules::common()).unwrap();
+        let kernels: Vec<String> = rows.kernels().iter().map(ToString::to_string).collect();
+        assert_eq!(
+            kernels,
+            [
+                "conv-k1s1 14x14 96->576",
+                "act 14x14 576",
+                "dwconv-k5s1 14x14 576",
+                "se 14x14 576->144",
+                "conv-k1s1 14x14 576->112",
+                "conv-k1s1 14x14 96->112",
+                "add 14x14 112",
+                "gap 7x7 1280",
+                "conv-k1s1 1x1 1280->1920",
+                "act 1x1 1920",
+            ]
+        );
+        assert_eq!(rows.row(0).counts[1], (1, 2.0), "both activations have one shape");
+        assert_eq!(rows.ms(), [0.912, 0.29]);
+    }
+
+    #[test]
+    fn faults_are_named_with_file_and_line() {
+        for (line, fault) in [
+            ("ResNet,7", "2 columns, needs 9"),
+            ("ResNet,0,8,8,3,1.0,1,relu,1", "input_hw `0` is not a positive whole number"),
+            ("ResNet,7,8,8,3,much,1,relu,1", "expand `much` is not a number"),
+            ("ResNet,7,8,8,3,1.0,1,gelu,1", "there is no activation `gelu`"),
+            ("ResNet,7,8,8,3,1.0,1,relu,-1", "latency_ms `-1` is not a positive number"),
+        ] {
+            assert_eq!(read(line).unwrap_err(), format!("b.csv, line 2: {fault}"));
+        }
+        let unknown = read("Inception,7,8,8,3,1.0,1,relu,1").unwrap_err();
+        assert!(unknown.starts_with("b.csv, line 2: no block type `Inception`; known are"));
+        let operators = Operators::new(operator_sets());
+        let empty = read_blocks("b.csv", "", &operators).unwrap_err().to_string();
+        assert!(empty.starts_with("b.csv, line 1: empty; the columns must be block,"));
+        let blocks = read("ResNet,7,8,8,3,None,1,relu,1").unwrap();
+        let rules = FusionRules::common();
+        let error = rows_of_blocks("b.csv", &blocks, &operators, &rules).unwrap_err().to_string();
+        assert_eq!(error, "b.csv, line 2: block `resnet` needs a value for its axis `expand`");
+    }
+}

@@ -54,10 +54,10 @@ fn edges(mut values: Vec<f32>) -> Vec<f32> {
     chosen.into_iter().map(|gap| between(steps[gap].0, steps[gap + 1].0)).collect()
 }
 
-/// The middle; the lower value where there is no number between them.
+/// The middle; the higher value where there is no number between them.
 fn between(low: f32, high: f32) -> f32 {
     let middle = (0.5 * (f64::from(low) + f64::from(high))) as f32;
-    if middle < high { middle } else { low }
+    if middle > low { middle } else { high }
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ mod boost;
 mod hold_out;
 mod nnls;
 mod physical;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 use std::collections::BTreeMap;
@@ -125,20 +127,17 @@ pub fn fit(rows: &Rows, settings: &Settings) -> Result<Parameters, FitError> {
     })
 }
 
-/// Fits to all rows, and once more for each fold of each split to state errors. The intervals are
-/// those of the last split.
+/// Fits to all rows and states the errors that [`held_out`] has found for the same rows and
+/// settings. The intervals are those of the last of them, so the strictest belongs there; without
+/// any they are those of the fit itself, which are too narrow.
 pub fn fit_model(
     rows: &Rows,
     settings: &Settings,
     rules: &FusionRules,
     statement: Statement,
-    splits: &[Split],
+    predicted: &[Predicted],
 ) -> Result<Model, FitError> {
     let parameters = fit(rows, settings)?;
-    let predicted = splits
-        .iter()
-        .map(|split| held_out(rows, settings, split))
-        .collect::<Result<Vec<_>, FitError>>()?;
     let intervals = match predicted.last() {
         Some(last) => hold_out::intervals(last),
         None => hold_out::intervals(&hold_out::fitted(rows, &parameters)),

@@ -2,6 +2,8 @@
 
 mod check;
 mod json;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 
@@ -132,7 +134,7 @@ pub struct Parameters {
 pub struct Edges {
     /// The feature.
     pub feature: Feature,
-    /// Ascending, at most [`MAX_EDGES`]. A value lies above an edge if it is larger.
+    /// Ascending, at most [`MAX_EDGES`]. A value lies above an edge that it reaches.
     pub edges: Vec<f32>,
 }
 
