@@ -23,6 +23,7 @@ pub(crate) struct Evaluator {
     physical: Physical,
     edges: [Vec<f32>; FEATURES],
     trees: Vec<FlatTree>,
+    seen: [bool; Kind::ALL.len()],
     stands_for: [Kind; Kind::ALL.len()],
 }
 
@@ -41,11 +42,13 @@ impl Evaluator {
             let splits = tree.splits.iter().map(|(feature, edge)| (usize::from(*feature), *edge));
             FlatTree { splits: splits.collect(), leaves }
         };
+        let seen = Kind::ALL.map(|kind| parameters.kernels.get(&kind).is_some_and(|n| *n > 0));
         Self {
             physical: parameters.physical.clone(),
             edges: std::array::from_fn(|index| parameters.edges[index].edges.clone()),
             trees: parameters.trees.iter().map(flat).collect(),
-            stands_for: Kind::ALL.map(|kind| stand_in(parameters, kind)),
+            seen,
+            stands_for: Kind::ALL.map(|kind| stand_in(&seen, kind)),
         }
     }
 
@@ -86,12 +89,9 @@ impl Evaluator {
 }
 
 /// The kind whose parameters serve a kind: itself, if the fit saw it.
-fn stand_in(parameters: &Parameters, kind: Kind) -> Kind {
-    let seen = |kind: &Kind| parameters.kernels.get(kind).is_some_and(|count| *count > 0);
-    if seen(&kind) {
-        return kind;
-    }
-    kind.relatives().iter().copied().find(seen).unwrap_or(kind)
+fn stand_in(seen: &[bool; Kind::ALL.len()], kind: Kind) -> Kind {
+    let nearest_first = std::iter::once(&kind).chain(kind.relatives());
+    nearest_first.copied().find(|kind| seen[*kind as usize]).unwrap_or(kind)
 }
 
 /// The latency of a graph.
@@ -129,9 +129,8 @@ impl Predictor {
 
     /// The kind whose times are used for a kind, where the fit never saw it.
     pub fn stand_in(&self, kind: Kind) -> Option<Kind> {
-        let used = self.evaluator.stands_for[kind as usize];
-        let seen = self.model.parameters.kernels.get(&kind).is_some_and(|count| *count > 0);
-        (!seen).then_some(used)
+        let Evaluator { seen, stands_for, .. } = &self.evaluator;
+        (!seen[kind as usize]).then_some(stands_for[kind as usize])
     }
 
     /// Time of one kernel in ms.
@@ -152,7 +151,7 @@ impl Predictor {
         let mut unseen = 0;
         for (kernel, ms) in kernels.iter().zip(ms) {
             by_group[Group::of(kernel) as usize] += ms;
-            unseen += usize::from(self.stand_in(kernel.kind).is_some());
+            unseen += usize::from(!self.evaluator.seen[kernel.kind as usize]);
         }
         let quantiles = self.model.intervals.of(dominating(&by_group));
         let ms: f64 = by_group.iter().sum();

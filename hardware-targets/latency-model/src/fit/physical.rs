@@ -1,5 +1,7 @@
 //! The physical model of rows.
 
+use std::cmp::Ordering;
+
 use super::nnls::nnls;
 use crate::{
     accuracy::quantile,
@@ -97,12 +99,13 @@ fn solve(lines: &[Line], weights: &[f64], columns: usize) -> Vec<f64> {
         }
     }
     let mean = (0..columns).map(|i| gram[i][i]).sum::<f64>() / columns.max(1) as f64;
-    for i in 0..columns {
-        gram[i][i] += RIDGE * mean;
-        for j in 0..i {
-            gram[j][i] = gram[i][j];
-        }
-    }
+    let element = |i: usize, j: usize| match i.cmp(&j) {
+        Ordering::Greater => gram[i][j],
+        Ordering::Equal => gram[i][i] + RIDGE * mean,
+        Ordering::Less => gram[j][i],
+    };
+    let gram: Vec<Vec<f64>> =
+        (0..columns).map(|i| (0..columns).map(|j| element(i, j)).collect()).collect();
     nnls(&gram, &b)
 }
 

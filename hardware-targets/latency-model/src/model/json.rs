@@ -38,9 +38,7 @@ impl Model {
         let mut bytes = Vec::new();
         self.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, Lines::default()))?;
         bytes.push(b'\n');
-        String::from_utf8(bytes)
-            .map_err(|error| serde::ser::Error::custom(error))
-            .map_err(ModelError::Json)
+        String::from_utf8(bytes).map_err(serde::ser::Error::custom).map_err(ModelError::Json)
     }
 
     /// A short hash of the content (FNV-1a): predictions of models that differ in it are never

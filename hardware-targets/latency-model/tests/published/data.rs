@@ -46,8 +46,8 @@ pub fn intel_vnni(folder: &Path) -> Result<Published, Box<dyn Error>> {
     })
 }
 
-/// Every `step`-th row of the tables of a hyperspace.
-pub fn tables(folder: &Path, hyperspace: &str, step: usize) -> Result<Published, Box<dyn Error>> {
+/// The tables of a hyperspace.
+pub fn tables(folder: &Path, hyperspace: &str) -> Result<Published, Box<dyn Error>> {
     let hyperspace = built_in(hyperspace).ok_or("no such hyperspace")?;
     let folder = folder.join("spaceevo-block-lut");
     let tables = read_tables(&folder, &hyperspace, &all_cells(&hyperspace))?;
@@ -57,7 +57,7 @@ pub fn tables(folder: &Path, hyperspace: &str, step: usize) -> Result<Published,
     let cells = tables.cells.iter().flat_map(|(cell, table)| {
         table.rows.iter().zip(&table.latency_ms[PUBLISHED]).map(move |(row, ms)| (cell, row, ms))
     });
-    for (cell, row, ms) in cells.step_by(step) {
+    for (cell, row, ms) in cells {
         let size = row.resolution / hyperspace.input_stride(cell.stage);
         let mut shape = Shape::square(row.input_width, size);
         let mut widths = vec![row.input_width as u64];

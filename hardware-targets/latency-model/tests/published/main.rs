@@ -37,15 +37,14 @@ fn vnni_blocks_that_were_never_seen() {
 
 #[test]
 fn pixel_widths_that_were_never_seen() {
-    // A third of the rows: a fit to all of them takes long without optimization.
-    let published = data::tables(folder(), "mobilew", 3).unwrap();
+    let published = data::tables(folder(), "mobilew").unwrap();
     let widths = first(Split::keys("width", &published.widths, 8), 1);
     check(&published, &widths, 0.97, 0.02);
 }
 
 #[test]
 fn pixel_rows_that_were_never_seen() {
-    let published = data::tables(folder(), "mobilew", 1).unwrap();
+    let published = data::tables(folder(), "mobilew").unwrap();
     assert_eq!(published.rows.len(), 178_232);
     let rows = first(Split::rows(published.rows.len(), 5, 0), 1);
     check(&published, &rows, 0.995, 0.005);
