@@ -14,6 +14,9 @@ use crate::{
 /// Kernels that are looked at together: what one vector register holds of their bins.
 const LANES: usize = 64;
 
+/// Trees correct the logarithm of the physical time by at most this, whatever a file says.
+const LARGEST_CORRECTION: f32 = 20.0;
+
 /// A leaf for every number of 8 bits, so that no look-up can miss.
 const LEAVES: usize = 256;
 
@@ -83,7 +86,7 @@ impl Evaluator {
             }
         }
         for (ms, sum) in ms.iter_mut().zip(sums) {
-            *ms *= f64::from(sum.exp());
+            *ms *= f64::from(sum.clamp(-LARGEST_CORRECTION, LARGEST_CORRECTION).exp());
         }
     }
 }

@@ -4,6 +4,7 @@ use spacewright_core::{
     graph::{ActivationKind, Graph, Shape},
     latency::{GraphColumns, LatencyQuery, Position, Precision},
     operators::{BlockConfig, BlockRequest, Operators},
+    quant::{Scheme, WeightRange, place},
 };
 use spacewright_latency_model::{FusionRules, Kernel, KernelReader, Kind};
 use spacewright_operators_cnn::operator_sets;
@@ -142,7 +143,8 @@ fn width(value: f64) -> u32 {
 #[test]
 fn every_block_type_has_the_kernels_that_it_should() {
     let operators = Operators::new(operator_sets());
-    let mut reader = KernelReader::new(&FusionRules::common());
+    let scheme = Scheme::common("common", WeightRange::Bits8);
+    let mut reader = KernelReader::new(&FusionRules::of_scheme(&scheme));
     let mut graphs = Vec::new();
     let mut all = Vec::new();
     let shapes = [(24, 24, 1, 28), (24, 40, 2, 57), (16, 48, 1, 7), (40, 40, 2, 14)];
@@ -174,6 +176,9 @@ fn every_block_type_has_the_kernels_that_it_should() {
                     expected.block(&block.name, kernel, expand);
                     let found = reader.kernels(&graph).unwrap();
                     assert_eq!(text(&found), text(&expected.kernels), "{request:?}");
+                    // With Swish as Sigmoid and Mul, which is still one kernel.
+                    let placed = place(&graph, &scheme).unwrap().graph;
+                    assert_eq!(text(&reader.kernels(&placed).unwrap()), text(&found));
                     all.extend(found);
                     graphs.push(graph);
                 }

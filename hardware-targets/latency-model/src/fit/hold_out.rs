@@ -46,6 +46,11 @@ impl Split {
     }
 }
 
+/// To five decimals, as more say nothing.
+fn rounded(value: f64) -> f64 {
+    (value * 1e5).round() / 1e5
+}
+
 /// SplitMix64 (Steele, Lea and Flood, OOPSLA 2014): neighbours become unrelated.
 fn mix(value: u64) -> u64 {
     let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -75,7 +80,11 @@ impl Predicted {
 
     /// The statement of a model.
     pub fn held_out(&self) -> HeldOut {
-        HeldOut { how: self.how.clone(), accuracy: self.accuracy() }
+        let Accuracy { rows, within_5, within_10, median_error, mape } = self.accuracy();
+        let [within_5, within_10, median_error, mape] =
+            [within_5, within_10, median_error, mape].map(rounded);
+        let accuracy = Accuracy { rows, within_5, within_10, median_error, mape };
+        HeldOut { how: self.how.clone(), accuracy }
     }
 
     fn append(&mut self, rows: &Rows, parameters: &Parameters, held: impl Fn(usize) -> bool) {
@@ -132,7 +141,9 @@ pub(super) fn intervals(predicted: &Predicted) -> Intervals {
     }
     let quantiles = |mut errors: Vec<f64>| {
         errors.sort_by(f64::total_cmp);
-        Quantiles::of(&errors)
+        let Quantiles { q05, q10, q50, q90, q95 } = Quantiles::of(&errors);
+        let [q05, q10, q50, q90, q95] = [q05, q10, q50, q90, q95].map(rounded);
+        Quantiles { q05, q10, q50, q90, q95 }
     };
     let enough = by_group.into_iter().filter(|(_, errors)| errors.len() >= FEWEST_ROWS);
     Intervals {

@@ -2,6 +2,8 @@
 
 mod extract;
 mod nodes;
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 use spacewright_core::{

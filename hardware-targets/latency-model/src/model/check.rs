@@ -5,6 +5,9 @@ use super::{
 };
 use crate::features::Feature;
 
+/// In ms; no product with an amount of work leaves the range of numbers.
+const LARGEST_COEFFICIENT: f64 = 1e9;
+
 type Fault = (String, String);
 
 fn fault(place: impl Into<String>, reason: impl Into<String>) -> Result<(), Fault> {
@@ -62,8 +65,8 @@ fn check_quantiles(place: &str, quantiles: &Quantiles) -> Result<(), Fault> {
 impl Parameters {
     pub(crate) fn check(&self) -> Result<(), (String, String)> {
         let coefficients = self.physical.coefficients.as_flattened();
-        if !coefficients.iter().all(|ms| ms.is_finite() && *ms >= 0.0) {
-            return fault("physical", "coefficients must be numbers from 0");
+        if !coefficients.iter().all(|ms| (0.0..=LARGEST_COEFFICIENT).contains(ms)) {
+            return fault("physical", "coefficients must be numbers from 0 to 1e9");
         }
         let features: Vec<Feature> = self.edges.iter().map(|edges| edges.feature).collect();
         if features != Feature::ALL {

@@ -88,7 +88,7 @@ fn contradictions_are_refused() {
     );
     assert_eq!(
         error(|m| m.parameters.physical.coefficients[0][0] = -1.0),
-        "physical: coefficients must be numbers from 0"
+        "physical: coefficients must be numbers from 0 to 1e9"
     );
     assert_eq!(error(|m| m.parameters.edges[3].edges.swap(0, 1)), "edges of Pixels: must ascend");
     assert!(error(|m| m.parameters.edges.swap(0, 1)).starts_with("edges: needs the features"));

@@ -5,7 +5,9 @@ mod data;
 
 use std::path::Path;
 
-use spacewright_latency_model::{Accuracy, Settings, Split, held_out};
+use spacewright_latency_model::{
+    Accuracy, FusionRules, Kernel, Predictor, Row, Settings, Split, Statement, fit_model, held_out,
+};
 
 fn folder() -> &'static Path {
     Path::new(env!("SPACEWRIGHT_TABLES"))
@@ -48,4 +50,29 @@ fn pixel_rows_that_were_never_seen() {
     assert_eq!(published.rows.len(), 178_232);
     let rows = first(Split::rows(published.rows.len(), 5, 0), 1);
     check(&published, &rows, 0.995, 0.005);
+}
+
+#[test]
+fn nine_of_ten_vnni_blocks_lie_in_their_interval() {
+    let rows = data::intel_vnni(folder()).unwrap().rows;
+    let held = &Split::rows(rows.len(), 5, 0).folds[0];
+    let seen = rows.subset(|index| !held[index]);
+    let (settings, rules) = (Settings::default(), FusionRules::common());
+    let errors = held_out(&seen, &settings, &Split::rows(seen.len(), 4, 1)).unwrap();
+    let model = fit_model(&seen, &settings, &rules, Statement::default(), &[errors]).unwrap();
+    let predictor = Predictor::new(model).unwrap();
+    let lies_within = |row: Row| {
+        let repeated = |(kernel, count): &(u32, f32)| {
+            std::iter::repeat_n(rows.kernels()[*kernel as usize], *count as usize)
+        };
+        let kernels: Vec<Kernel> = row.counts.iter().flat_map(repeated).collect();
+        let mut ms = vec![0.0; kernels.len()];
+        predictor.kernels(&kernels, &mut ms);
+        let predicted = predictor.sum(&kernels, &ms);
+        (predicted.low_ms..=predicted.high_ms).contains(&row.ms)
+    };
+    let test: Vec<Row> =
+        rows.iter().enumerate().filter(|(index, _)| held[*index]).map(|(_, row)| row).collect();
+    let within = test.iter().filter(|row| lies_within(**row)).count() as f64 / test.len() as f64;
+    assert!((0.885..=0.915).contains(&within), "{within}");
 }

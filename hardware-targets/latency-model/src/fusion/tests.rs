@@ -1,0 +1,112 @@
+//! Rules, applied to small graphs.
+
+use spacewright_core::{graph::Graph, latency::GraphColumns, quant::WeightRange};
+
+use super::*;
+use crate::kernel::Kernel;
+
+/// Kernels of a graph as text, which must be the same when it is read from columns.
+fn check(rules: &FusionRules, graph: &str, expected: &[&str]) {
+    let graph: Graph = graph.parse().unwrap();
+    let mut reader = KernelReader::new(rules);
+    let kernels = reader.kernels(&graph).unwrap();
+    let names: Vec<String> = kernels.iter().map(Kernel::to_string).collect();
+    assert_eq!(names, expected);
+    let columns = crate::testing::columns(&[graph.clone(), graph]);
+    let (mut twice, mut ends) = (Vec::new(), Vec::new());
+    reader.append_columns(&columns, &mut twice, &mut ends).unwrap();
+    assert_eq!(twice, [kernels.clone(), kernels.clone()].concat());
+    assert_eq!(ends, [kernels.len(), 2 * kernels.len()]);
+}
+
+const SE: &str = "input 32x8x8\n\
+    pool = global_avg_pool(input)\n\
+    reduce = conv2d(pool) out=8 kernel=1 stride=1 pad=0,0,0,0 groups=1 bias=true\n\
+    act = relu(reduce)\n\
+    expand = conv2d(act) out=32 kernel=1 stride=1 pad=0,0,0,0 groups=1 bias=true\n\
+    gate = h_sigmoid(expand)\n\
+    scale = mul(input, gate)\n";
+
+#[test]
+fn squeeze_and_excitation_is_one_kernel() {
+    check(&FusionRules::common(), &format!("{SE}output scale"), &["se 8x8 32->8"]);
+    let linear = SE
+        .replace("conv2d(pool) out=8 kernel=1 stride=1 pad=0,0,0,0 groups=1", "linear(pool) out=8");
+    check(&FusionRules::common(), &format!("{linear}output scale"), &["se 8x8 32->8"]);
+}
+
+#[test]
+fn a_gate_that_is_read_elsewhere_is_no_squeeze_and_excitation() {
+    let graph = format!("{SE}other = add(gate, gate)\noutput scale");
+    let kernels = [
+        "gap 8x8 32",
+        "conv-k1s1 1x1 32->8",
+        "conv-k1s1 1x1 8->32",
+        "act 1x1 32",
+        "mul 8x8 32",
+        "add 1x1 32",
+    ];
+    check(&FusionRules::common(), &graph, &kernels);
+}
+
+#[test]
+fn rules_are_data() {
+    let none = FusionRules { skipped: vec![], absorbed: vec![], gates: vec![] };
+    let graph = "input 4x6x6\n\
+        c = conv2d(input) out=4 kernel=3 stride=1 pad=1,1,1,1 groups=2 bias=false\n\
+        bn = batch_norm(c) eps=0.001\na = relu(bn)\n\
+        d = dropout(a) rate=0.2\ns = sigmoid(d)\nm = mul(d, s)\noutput m";
+    let rest = ["act 6x6 4"; 4].map(str::to_owned);
+    let mut all = vec!["conv-k3s1 6x6 2->4"];
+    all.extend(rest.iter().map(String::as_str));
+    all.push("mul 6x6 4");
+    check(&none, graph, &all);
+    check(&FusionRules::common(), graph, &["conv-k3s1 6x6 2->4", "act 6x6 4"]);
+    let json = serde_json::to_string(&FusionRules::common()).unwrap();
+    assert_eq!(serde_json::from_str::<FusionRules>(&json).unwrap(), FusionRules::common());
+}
+
+#[test]
+fn a_sum_can_belong_to_the_convolution_before_it() {
+    let graph = "input 4x6x6\n\
+        c = conv2d(input) out=4 kernel=1 stride=1 pad=0,0,0,0 groups=1 bias=false\n\
+        s = add(input, c)\na = relu(s)\noutput a";
+    let rules =
+        FusionRules::absorbing(&[(OpKind::Conv2d, OpKind::Add), (OpKind::Conv2d, OpKind::Relu)]);
+    check(&rules, graph, &["conv-k1s1 6x6 4->4"]);
+    check(&FusionRules::common(), graph, &["conv-k1s1 6x6 4->4", "add 6x6 4"]);
+}
+
+#[test]
+fn pools_and_layers() {
+    let graph = "input 4x6x6\n\
+        max = max_pool(input) kernel=3 stride=2 pad=1\n\
+        avg = avg_pool(max) kernel=2 stride=1 pad=0\n\
+        fc = linear(avg) out=10 bias=true\nrelu = relu(fc)\noutput relu";
+    let kernels = ["max_pool-k3s2 6x6 4", "avg_pool-k2s1 3x3 4", "fc 1x1 16->10"];
+    check(&FusionRules::common(), graph, &kernels);
+}
+
+#[test]
+fn columns_that_contradict_themselves_are_refused() {
+    let graph: Graph = format!("{SE}output scale").parse().unwrap();
+    let error = |spoil: fn(&mut GraphColumns)| {
+        let mut columns = crate::testing::columns(std::slice::from_ref(&graph));
+        spoil(&mut columns);
+        let mut reader = KernelReader::new(&FusionRules::common());
+        let result = reader.append_columns(&columns, &mut Vec::new(), &mut Vec::new());
+        result.unwrap_err().to_string()
+    };
+    assert!(error(|c| c.operators[0] = "conv3d".into()).ends_with("unknown operator `conv3d`"));
+    assert!(error(|c| c.first_input[2] = 9).ends_with("reads a value that is not computed"));
+    assert!(error(|c| c.first_node[0] = 99).ends_with("no nodes 99 to 6"));
+    assert!(error(|c| c.output[0] = 7).ends_with("there is no value 7"));
+    assert!(error(|c| c.kernel.truncate(2)).contains("columns of 6 nodes have lengths"));
+    assert!(error(|c| c.operator[3] = 200).ends_with("an operator is not listed"));
+}
+
+#[test]
+fn rules_follow_a_quantization_scheme() {
+    let scheme = Scheme::common("x", WeightRange::Bits8);
+    assert_eq!(FusionRules::of_scheme(&scheme), FusionRules::common());
+}
