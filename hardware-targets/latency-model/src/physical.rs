@@ -157,14 +157,17 @@ impl<'de> Deserialize<'de> for Physical {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let read = BTreeMap::<Group, BTreeMap<String, f64>>::deserialize(deserializer)?;
         let mut physical = Self::default();
-        for (group, named) in &read {
-            for (name, ms) in named {
-                let column = group.terms().iter().position(|term| term == name);
-                let column = column.ok_or_else(|| {
-                    let known = group.terms().join(", ");
-                    D::Error::custom(format!("{group:?} has no term `{name}`; it has {known}"))
-                })?;
-                physical.coefficients[*group as usize][column] = *ms;
+        for (group, coefficients) in Group::ALL.iter().zip(&mut physical.coefficients) {
+            let named = read.get(group).map(|named| named.keys().map(String::as_str));
+            let named: Vec<&str> = named.into_iter().flatten().collect();
+            let terms = group.terms();
+            if named.len() != terms.len() || !terms.iter().all(|term| named.contains(term)) {
+                let (needed, found) = (terms.join(", "), named.join(", "));
+                let reason = format!("{group:?} needs the terms {needed}, but has [{found}]");
+                return Err(D::Error::custom(reason));
+            }
+            for (coefficient, term) in coefficients.iter_mut().zip(terms) {
+                *coefficient = read[group][*term];
             }
         }
         Ok(physical)
@@ -211,7 +214,14 @@ mod tests {
         let json = serde_json::to_value(&physical).unwrap();
         assert_eq!(json["fc"], serde_json::json!({"one": 0.0, "weights": 0.25}));
         assert_eq!(serde_json::from_value::<Physical>(json).unwrap(), physical);
-        let wrong = serde_json::from_str::<Physical>(r#"{"fc": {"macs": 1.0}}"#).unwrap_err();
-        assert!(wrong.to_string().starts_with("Fc has no term `macs`; it has one, weights"));
+        let error = |spoil: fn(&mut serde_json::Value)| {
+            let mut json = serde_json::to_value(Physical::default()).unwrap();
+            spoil(&mut json);
+            serde_json::from_value::<Physical>(json).unwrap_err().to_string()
+        };
+        let wrong = error(|json| json["fc"] = serde_json::json!({"one": 1.0, "macs": 1.0}));
+        assert_eq!(wrong, "Fc needs the terms one, weights, but has [macs, one]");
+        let wrong = error(|json| drop(json.as_object_mut().unwrap().remove("gap")));
+        assert_eq!(wrong, "Gap needs the terms one, input, channels, but has []");
     }
 }
