@@ -29,16 +29,17 @@
 //! |---|---|---|---|---|---|---|
 //! | `intel-vnni` | random, 5 folds | 50,380 | 76.4 % | 92.7 % | 2.24 % | 4.8 % |
 //! | | with a new width, 8 folds | 92,410 | 73.9 % | 91.8 % | 2.51 % | 5.1 % |
-//! | | tables of `onnxw`, with a block type that was never measured | 112,109 | 78.2 % | 94.2 % | 2.09 % | 4.1 % |
+//! | | tables of `onnxw` | 112,109 | 78.2 % | 94.2 % | 2.09 % | 4.1 % |
 //! | `pixel-arm` | random, 5 folds | 178,232 | 99.97 % | 100.00 % | 0.40 % | 0.54 % |
 //! | | with a new width, 8 folds | 520,492 | 99.5 % | 99.95 % | 0.49 % | 0.74 % |
 //!
 //! The worst fold of random rows has 92.4 % within 10 % and a median of 2.26 % (`intel-vnni`),
 //! 100.00 % and 0.41 % (`pixel-arm`); the worst fold of widths 89.4 % and 3.1 %, 99.8 % and
 //! 0.54 %. A tenth of the rows of `intel-vnni` lies outside of nine-of-ten intervals, as it
-//! should. Some rows of the tables of `onnxw` are sums of the very measurements of the fit.
-//! What is measured of `intel-vnni` has outliers up to eleven times too slow or fast: even the
-//! rows of the fit reach 93 % only. The tables of `pixel-arm` are predictions themselves.
+//! should. Some rows of the tables of `onnxw` are sums of the very measurements of the fit;
+//! others hold a block type that was never measured. The few numbers in [`Settings`] were chosen
+//! on these same rows. What is measured of `intel-vnni` has outliers up to eleven times too slow
+//! or fast: even the rows of the fit reach 93 % only. The tables of `pixel-arm` are predictions themselves.
 //!
 //! What the models never saw, they cannot know: `intel-vnni` has no fully connected layer, and
 //! `pixel-arm` only what stages hold, so neither stem nor head. [`Kind::relatives`] stand in, and

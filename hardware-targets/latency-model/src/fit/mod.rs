@@ -40,7 +40,7 @@ pub struct Settings {
     /// Levels of a tree, at most 8. Default 7.
     pub depth: usize,
     /// What a step of a tree is multiplied with. Default 1, as steps of sums are careful already;
-    /// where most rows are single kernels, take 0.1.
+    /// where most rows are single kernels, take 0.1. At most 1.
     pub learning_rate: f64,
     /// Added to the weight of each leaf (in rows), which draws its value to 0. Default 5.
     pub shrinkage: f64,
@@ -165,11 +165,12 @@ fn check(settings: &Settings) -> Result<(), FitError> {
     if settings.depth > MAX_DEPTH {
         return wrong("depth", settings.depth as f64, "at most 8");
     }
-    for (setting, value) in [
-        ("learning_rate", settings.learning_rate),
-        ("shrinkage", settings.shrinkage),
-        ("outlier_scale", settings.outlier_scale),
-    ] {
+    if !(settings.learning_rate > 0.0 && settings.learning_rate <= 1.0) {
+        return wrong("learning_rate", settings.learning_rate, "above 0 and at most 1");
+    }
+    for (setting, value) in
+        [("shrinkage", settings.shrinkage), ("outlier_scale", settings.outlier_scale)]
+    {
         if !(value.is_finite() && value > 0.0) {
             return wrong(setting, value, "a positive number");
         }

@@ -122,6 +122,8 @@ fn what_cannot_be_fitted_is_said() {
     assert_eq!(error(&Rows::default(), &settings()), "no measurements to fit to");
     let deep = Settings { depth: 9, ..settings() };
     assert_eq!(error(&rows(), &deep), "depth = 9 is not at most 8");
+    let hasty = Settings { learning_rate: 1.5, ..settings() };
+    assert_eq!(error(&rows(), &hasty), "learning_rate = 1.5 is not above 0 and at most 1");
     let nothing = Settings { shrinkage: f64::NAN, ..settings() };
     assert_eq!(error(&rows(), &nothing), "shrinkage = NaN is not a positive number");
     let split = Split { how: "all".into(), folds: vec![vec![true; 1200]] };
