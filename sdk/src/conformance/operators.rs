@@ -106,7 +106,7 @@ fn check_replies(item: &mut Item<'_>, probes: &[Probe]) {
 /// What holds of well-formed graphs.
 fn check_graphs(item: &mut Item<'_>, probes: &[Probe]) {
     item.check("graphs: input and output are as asked", || each_graph(probes, fits));
-    item.check("graphs: the size is divided by the stride", || probes.iter().try_for_each(size));
+    item.check("graphs: a block pools always or never", || probes.iter().try_for_each(size));
     item.check("graphs: they survive as text", || each_graph(probes, |_, g| survives_as_text(g)));
     item.check("graphs: quantizers can be placed", || {
         let scheme = Scheme::common("common", WeightRange::Bits7);

@@ -94,6 +94,14 @@ fn faults_of_graphs_are_named() {
         "asked for an output of 7x7 pixels, got 64x14x14",
     );
     offer(
+        |r| match r.stride {
+            1 => graph(r),
+            _ => build(r, |b, x| b.global_avg_pool("shrunk", x)),
+        },
+        "graphs: a block pools always or never",
+        "block `plain` (24x14x14 to 64 channels, stride 2, relu, kernel=3 expand=1): the output is 1x1",
+    );
+    offer(
         |r| build(r, |b, x| b.act("last = act", x, r.activation)),
         "graphs: they survive as text",
         "last = act",
