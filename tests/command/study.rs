@@ -49,6 +49,11 @@ fn mistakes_in_a_study_are_refused_before_anything_runs() {
     check("[teach]", "[taech]", "taech");
     check("target = \"host-ort\"", "target = \"host-otr\"", "did you mean `host-ort`?");
     check("evaluations = 100", "evaluations = 100\nstrategy = \"luck\"", "[evolve] strategy");
+    check(
+        "score = { draws",
+        "score = { drows",
+        "[evolve] score: options of `q-t`: unknown field `drows`",
+    );
     check("check_images = 2", "post_training = \"magic\"", "[export] post_training");
     check("phase = { steps = 40 }", "phase = { steps = 0 }", "`phase.steps` must be at least 1");
     check("phase = { steps = 40 }", "block = \"resnte\"", "resnte");

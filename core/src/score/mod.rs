@@ -87,6 +87,14 @@ pub trait Scorer: Send + Sync {
     /// Name in study files.
     fn name(&self) -> &str;
 
+    /// Whether these are options of the scorer, for a number of latency limits: asked before a
+    /// study begins, hours before anything is scored. Scorers of plugins are asked when they are
+    /// prepared.
+    fn check_options(&self, options: &serde_json::Value, limits: usize) -> Result<(), ScoreError> {
+        let _ = (options, limits);
+        Ok(())
+    }
+
     /// Prepares for one problem; `options` are the scorer's own fields of the study file.
     fn prepare(
         &self,

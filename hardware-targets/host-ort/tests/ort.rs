@@ -18,6 +18,7 @@ use spacewright_host_ort::{
     },
     scheme_7bit, scheme_pairs,
 };
+use spacewright_sdk::{About, Plugin, conformance};
 use support::{evaluate, quantized, random_image, random_weights, rng};
 
 /// Checks one graph in integers and in floating point; gives the operators left in floating point.
@@ -275,4 +276,17 @@ fn any_model_is_measured() {
     assert!(measured.machine["runtime"].starts_with("ONNX Runtime "), "{measured:?}");
     let error = runtime.measure(b"no model").unwrap_err().to_string();
     assert!(error.contains("refused the model"), "{error}");
+}
+
+#[test]
+#[cfg_attr(not(have_ort), ignore = "no ONNX Runtime: run cargo xtask setup")]
+fn both_targets_conform() {
+    for target in [HostOrt::new(), HostOrt::pairs()] {
+        let about = About {
+            name: "host-ort".into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            summary: "This machine".into(),
+        };
+        conformance::check(&Plugin::new(about).target(target)).assert_good();
+    }
 }

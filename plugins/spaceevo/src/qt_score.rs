@@ -78,6 +78,12 @@ impl Default for QtOptions {
 }
 
 impl QtOptions {
+    fn read(options: &serde_json::Value, limits: usize) -> Result<Self, ScoreError> {
+        let options: Self = options::read(NAME, options)?;
+        options.check(limits)?;
+        Ok(options)
+    }
+
     fn check(&self, limits: usize) -> Result<(), ScoreError> {
         for (option, value) in [("draws", self.draws), ("top", self.top), ("batch", self.batch)] {
             if value == 0 {
@@ -127,13 +133,16 @@ impl Scorer for QtScore {
         NAME
     }
 
+    fn check_options(&self, options: &serde_json::Value, limits: usize) -> Result<(), ScoreError> {
+        QtOptions::read(options, limits).map(drop)
+    }
+
     fn prepare(
         &self,
         problem: ScoreProblem,
         options: &serde_json::Value,
     ) -> Result<Box<dyn PreparedScorer>, ScoreError> {
-        let options: QtOptions = options::read(NAME, options)?;
-        options.check(problem.constraints_ms.len())?;
+        let options = QtOptions::read(options, problem.constraints_ms.len())?;
         let positive = |limit: &f64| limit.is_finite() && *limit > 0.0;
         if problem.constraints_ms.is_empty() || !problem.constraints_ms.iter().all(positive) {
             let found = &problem.constraints_ms;

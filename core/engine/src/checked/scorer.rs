@@ -26,6 +26,10 @@ impl Scorer for CheckedScorer {
         self.scorer.name()
     }
 
+    fn check_options(&self, options: &Value, limits: usize) -> Result<(), ScoreError> {
+        self.scorer.check_options(options, limits)
+    }
+
     fn prepare(
         &self,
         problem: ScoreProblem,

@@ -47,8 +47,12 @@ pub fn run(context: &dyn StepContext) -> Result<(), StepError> {
 }
 
 /// Whether scorer and strategy exist.
-pub fn check(parts: &Parts, settings: &EvolveSettings) -> Result<(), StepError> {
-    super::named("[evolve] scorer", &settings.scorer, &parts.scorers)?;
+pub fn check(parts: &Parts, settings: &EvolveSettings, limits: usize) -> Result<(), StepError> {
+    let scorer = super::named("[evolve] scorer", &settings.scorer, &parts.scorers)?;
+    scorer.check_options(&serde_json::to_value(&settings.score)?, limits).map_err(|error| {
+        let hint = "`spacewright study explain evolve` lists the fields".into();
+        StepError::Study { message: format!("[evolve] score: {error}"), hint }
+    })?;
     super::named("[evolve] strategy", &settings.strategy, &parts.strategies)?;
     Ok(())
 }

@@ -18,7 +18,7 @@ use spacewright_core::{
     train::Trainer,
 };
 
-use crate::settings;
+use crate::settings::{self, MeasureSettings};
 
 /// SpaceEvo (arXiv 2303.08308): distil every block alone, search for the space, train one
 /// quantized supernet over it, search for subnets.
@@ -101,7 +101,9 @@ impl Method for SpaceEvo {
     }
 
     fn check(&self, parts: &Parts, settings: &dyn Fn(&str) -> Value) -> Result<(), StepError> {
-        evolve::check(parts, &serde_json::from_value(settings("evolve"))?)?;
+        let measure: MeasureSettings = serde_json::from_value(settings("measure"))?;
+        let limits = measure.budgets.len();
+        evolve::check(parts, &serde_json::from_value(settings("evolve"))?, limits)?;
         teach::check(parts, &serde_json::from_value(settings("teach"))?)?;
         export::check_settings(parts, &serde_json::from_value(settings("export"))?)
     }
