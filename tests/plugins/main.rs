@@ -21,7 +21,9 @@ fn a_target_goes_from_template_to_study() {
     for command in commands(guide).filter(possible) {
         let output = place.text(command);
         match command {
-            "plugin check my-npu/my-npu.wasm" => assert!(output.contains("my-npu"), "{output}"),
+            "plugin check my-npu/my-npu.wasm" => {
+                assert!(output.starts_with("file       my-npu/my-npu.wasm\n"), "{output}")
+            }
             "plugin install my-npu/my-npu.wasm" => {
                 let installed = "installed `my-npu` 0.1.0 (target)";
                 assert_eq!(output.trim(), installed);

@@ -6,13 +6,12 @@ use ort::{
     session::Session,
     value::{DynTensor, Tensor, TensorElementType, ValueType},
 };
-use spacewright_core::target::Measurement;
+use spacewright_core::{quant::Scheme, target::Measurement};
 
 use crate::{
     cpu,
     latency::{MOST_ROUNDS, OrtLatency, PAUSE},
     runtime::{CLOCK, OrtRuntime, session},
-    target::scheme_7bit,
     timing::{ROUNDS, Samples},
 };
 
@@ -21,14 +20,18 @@ const MOST_OUTLIERS: f64 = 0.05;
 /// The median of a machine that does nothing else is this close to the minimum.
 const QUIET_MEDIAN: f64 = 1.2;
 
-/// Times a model in rounds, between which a small model tells whether other work disturbs the
-/// machine, until there were [`ROUNDS`] undisturbed ones.
-pub(crate) fn file(runtime: &OrtRuntime, model: &[u8]) -> Result<Measurement, String> {
+/// Times a model in rounds, between which a small model, with quantizers after `scheme`, tells
+/// whether other work disturbs the machine, until there were [`ROUNDS`] undisturbed ones.
+pub(crate) fn file(
+    runtime: &OrtRuntime,
+    model: &[u8],
+    scheme: Scheme,
+) -> Result<Measurement, String> {
     let mut session = session(runtime, model)?;
     let (inputs, free) = inputs(&session)?;
     let runtime = OrtRuntime::new(runtime.target()).map_err(|error| error.reason)?;
     let version = runtime.version().to_owned();
-    let mut sentinel = OrtLatency::new(runtime, scheme_7bit()).sentinel()?;
+    let mut sentinel = OrtLatency::new(runtime, scheme).sentinel()?;
     let (mut samples, mut undisturbed) = (Samples::default(), 0);
     for _ in 0..MOST_ROUNDS {
         let before = sentinel.is_quiet().map_err(|error| error.to_string())?;

@@ -13,16 +13,12 @@ use ort::{
     value::{Tensor, ValueType},
 };
 use prost::Message;
-use spacewright_core::{
-    quant::{FloatNetwork, IntegerNetwork},
-    target::{LoadedModel, Measurement, ModelInfo, ModelOutputs, Runtime, TargetError},
-};
+use spacewright_core::target::{LoadedModel, TargetError};
 
 use crate::{
     library::{Library, library},
-    measure, optimized, proto,
+    optimized, proto,
     timing::Samples,
-    writer,
 };
 
 /// Serializes all timings of the process: two at once would disturb each other.
@@ -53,7 +49,7 @@ impl OrtRuntime {
         &self.library.version
     }
 
-    fn error(&self, reason: impl ToString) -> TargetError {
+    pub(crate) fn error(&self, reason: impl ToString) -> TargetError {
         TargetError { target: self.target.clone(), reason: reason.to_string() }
     }
 
@@ -112,33 +108,6 @@ fn optimized(library: &Library, model: &[u8]) -> Result<proto::GraphProto, Strin
     let bytes = std::fs::read(&file).map_err(|error| wrong(&error))?;
     let model = proto::ModelProto::decode(bytes.as_slice()).map_err(|error| wrong(&error))?;
     Ok(model.graph.unwrap_or_default())
-}
-
-impl Runtime for OrtRuntime {
-    fn write_float(
-        &self,
-        network: &FloatNetwork,
-        info: &ModelInfo,
-    ) -> Result<Vec<u8>, TargetError> {
-        writer::write_float(network, info).map_err(|error| self.error(error))
-    }
-
-    fn write_integer(
-        &self,
-        network: &IntegerNetwork,
-        info: &ModelInfo,
-        outputs: ModelOutputs,
-    ) -> Result<Vec<u8>, TargetError> {
-        writer::write_integer(network, info, outputs).map_err(|error| self.error(error))
-    }
-
-    fn load(&self, model: &[u8]) -> Result<Box<dyn LoadedModel>, TargetError> {
-        Ok(Box::new(self.open(model)?))
-    }
-
-    fn measure(&self, model: &[u8]) -> Result<Measurement, TargetError> {
-        measure::file(self, model).map_err(|reason| self.error(reason))
-    }
 }
 
 /// A model in a session of its own.

@@ -8,11 +8,14 @@ use std::sync::Arc;
 
 use spacewright_core::{
     latency::LatencySource,
-    quant::{Scheme, WeightRange},
-    target::{LatencyKind, Runtime, Target, TargetDescription, TargetError},
+    quant::{FloatNetwork, IntegerNetwork, Scheme, WeightRange},
+    target::{
+        LatencyKind, LoadedModel, Measurement, ModelInfo, ModelOutputs, Runtime, Target,
+        TargetDescription, TargetError,
+    },
 };
 
-use crate::{latency::OrtLatency, runtime::OrtRuntime};
+use crate::{latency::OrtLatency, measure, runtime::OrtRuntime, writer};
 
 /// This machine with ONNX Runtime, under one quantization scheme.
 pub struct HostOrt {
@@ -70,6 +73,33 @@ impl Target for HostOrt {
 
     fn has_runtime(&self) -> bool {
         true
+    }
+}
+
+impl Runtime for OrtRuntime {
+    fn write_float(
+        &self,
+        network: &FloatNetwork,
+        info: &ModelInfo,
+    ) -> Result<Vec<u8>, TargetError> {
+        writer::write_float(network, info).map_err(|error| self.error(error))
+    }
+
+    fn write_integer(
+        &self,
+        network: &IntegerNetwork,
+        info: &ModelInfo,
+        outputs: ModelOutputs,
+    ) -> Result<Vec<u8>, TargetError> {
+        writer::write_integer(network, info, outputs).map_err(|error| self.error(error))
+    }
+
+    fn load(&self, model: &[u8]) -> Result<Box<dyn LoadedModel>, TargetError> {
+        Ok(Box::new(self.open(model)?))
+    }
+
+    fn measure(&self, model: &[u8]) -> Result<Measurement, TargetError> {
+        measure::file(self, model, scheme_7bit()).map_err(|reason| self.error(reason))
     }
 }
 

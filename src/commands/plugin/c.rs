@@ -21,8 +21,11 @@ use crate::{
 /// The files of a new plugin in C.
 pub fn files(kind: Kind, carrier: CarrierArg, name: &str) -> Result<Vec<File>, Failure> {
     let code = match kind {
-        Kind::Target => template!("c/target.c"),
-        Kind::Scorer => template!("c/scorer.c"),
+        Kind::Target => template!("c/target.c").to_owned(),
+        // The example is the template.
+        Kind::Scorer => include_str!("../../../examples/plugins/least-loss/plugin.c")
+            .replace("/* What a stage", "/* Fill in: what a stage")
+            .replace("least-loss", "{{name}}"),
         _ => {
             return Err(Failure::input(format!("there is no template in C for the kind `{kind}`"))
                 .hint("C has --kind target and --kind scorer; everything else is in Rust"));
@@ -34,7 +37,7 @@ pub fn files(kind: Kind, carrier: CarrierArg, name: &str) -> Result<Vec<File>, F
     }
     let fill = |text: &str| fill(text, kind, carrier, LanguageArg::C, name);
     Ok(vec![
-        ("plugin.c".to_owned(), fill(code)),
+        ("plugin.c".to_owned(), fill(&code)),
         ("README.md".to_owned(), fill(template!("README.md.in"))),
         (".gitignore".to_owned(), "/target\n/*.wasm\n".to_owned()),
     ])

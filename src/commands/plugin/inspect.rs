@@ -28,7 +28,7 @@ struct Inspection {
 }
 
 pub fn inspect(plugin: &str) -> Result<Output, Failure> {
-    let loaded = super::load(plugin)?;
+    let (loaded, which) = super::load(plugin)?;
     let ping_ns = ping_ns(&loaded).map_err(Failure::failed)?;
     conformance::check(&loaded.plugin);
     let costs = loaded.meter.costs();
@@ -61,7 +61,7 @@ pub fn inspect(plugin: &str) -> Result<Output, Failure> {
         ]);
     }
     let text = format!(
-        "{plugin} {version}: {}\noffers     {}\ncarrier    {carrier}, interface {}\nSHA-256    \
+        "{plugin} {version}: {}\n{which}\noffers     {}\ncarrier    {carrier}, interface {}\nSHA-256    \
          {sha256}\nloaded in  {:.2} ms\na call     {ping_ns:.1} ns with nothing to do\n\n{}",
         inspection.summary,
         offers.join(", "),

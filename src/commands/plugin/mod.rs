@@ -35,29 +35,31 @@ pub fn run(command: &PluginCommand) -> Result<Output, Failure> {
     }
 }
 
-/// A plugin by its file, or by the name of an installed one.
-fn load(plugin: &str) -> Result<Loaded, Failure> {
+/// A plugin by its file, or by the name of an installed one, and which of both it is: a folder may
+/// have the name of an installed plugin.
+fn load(plugin: &str) -> Result<(Loaded, String), Failure> {
     let store = catalog::plugins();
     let path = Path::new(plugin);
     if path.is_file() {
-        return Ok(store.loader().load(path)?);
+        return Ok((store.loader().load(path)?, format!("file       {plugin}")));
     }
     let installed = store.find(plugin).map_err(|error| {
         let message = format!("no file {plugin}, and {}", error.message);
         Failure::input(message).hint("name a file, or a plugin that `plugin list` shows")
     })?;
-    Ok(store.load(&installed)?)
+    let from = installed.from.display();
+    Ok((store.load(&installed)?, format!("installed  from {from}")))
 }
 
 fn check(plugin: &str) -> Result<Output, Failure> {
-    let loaded = load(plugin)?;
+    let (loaded, which) = load(plugin)?;
     let mut report = conformance::check(&loaded.plugin);
     let left_out = catalog::plugins()
         .others(&loaded.origin.plugin)?
         .add_plugin(&loaded.origin, &loaded.plugin);
     let fits = if left_out.is_empty() { Ok(()) } else { Err(left_out.join("; ")) };
     report.push("plugin", "all that it offers fits beside what is built in and installed", fits);
-    Ok(Output::new(report.to_string(), &report)?.good(report.is_good()))
+    Ok(Output::new(format!("{which}\n{report}"), &report)?.good(report.is_good()))
 }
 
 fn install(file: &Path) -> Result<Output, Failure> {

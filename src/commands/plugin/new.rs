@@ -22,6 +22,7 @@ macro_rules! template {
     };
 }
 
+#[cfg(feature = "wasm-plugins")]
 pub(super) use template;
 
 /// A file of the new folder: its path there, and its text.
