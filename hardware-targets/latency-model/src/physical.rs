@@ -21,55 +21,49 @@ const CHANNELS_AT_ONCE: f64 = 16.0;
 const PIXELS_AT_ONCE: f64 = 4.0;
 
 /// Kernels that share coefficients: one group per kind, but two for convolutions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[allow(missing_docs)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Group {
-    #[serde(rename = "conv_1x1")]
+    /// Convolutions with a window of one element.
     Conv1x1,
-    /// Convolutions with a larger window.
-    Conv,
-    Dwconv,
-    Add,
-    Se,
-    Act,
-    Gap,
-    Fc,
-    Mul,
-    MaxPool,
-    AvgPool,
+    /// All other kernels of a kind.
+    Of(Kind),
 }
 
 impl Group {
-    /// All groups, in the order of declaration.
-    pub const ALL: [Self; 11] = [
-        Self::Conv1x1,
-        Self::Conv,
-        Self::Dwconv,
-        Self::Add,
-        Self::Se,
-        Self::Act,
-        Self::Gap,
-        Self::Fc,
-        Self::Mul,
-        Self::MaxPool,
-        Self::AvgPool,
-    ];
+    /// How many groups there are.
+    pub const COUNT: usize = Kind::ALL.len() + 1;
+
+    /// All groups, in the order of [`index`](Self::index).
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..Self::COUNT).map(Self::at)
+    }
+
+    /// The group at a position; panics from [`COUNT`](Self::COUNT) on.
+    pub fn at(index: usize) -> Self {
+        index.checked_sub(1).map_or(Self::Conv1x1, |kind| Self::Of(Kind::ALL[kind]))
+    }
 
     /// The group of a kernel.
     pub fn of(kernel: &Kernel) -> Self {
         match kernel.kind {
             Kind::Conv if kernel.kernel <= 1 => Self::Conv1x1,
-            Kind::Conv => Self::Conv,
-            Kind::Dwconv => Self::Dwconv,
-            Kind::Add => Self::Add,
-            Kind::Se => Self::Se,
-            Kind::Act => Self::Act,
-            Kind::Gap => Self::Gap,
-            Kind::Fc => Self::Fc,
-            Kind::Mul => Self::Mul,
-            Kind::MaxPool => Self::MaxPool,
-            Kind::AvgPool => Self::AvgPool,
+            kind => Self::Of(kind),
+        }
+    }
+
+    /// Position among all groups.
+    pub fn index(self) -> usize {
+        match self {
+            Self::Conv1x1 => 0,
+            Self::Of(kind) => 1 + kind as usize,
+        }
+    }
+
+    /// The name used in text and JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Conv1x1 => "conv_1x1",
+            Self::Of(kind) => kind.name(),
         }
     }
 
@@ -82,39 +76,38 @@ impl Group {
     /// * `taps`: positions × window, for each channel where windows are pooled;
     /// * `input`, `output`, `weights`: elements; `channels`: input channels.
     pub fn terms(self) -> &'static [&'static str] {
-        match self {
-            Self::Conv1x1 | Self::Conv => {
+        let Self::Of(kind) = self else { return Self::Of(Kind::Conv).terms() };
+        match kind {
+            Kind::Conv => {
                 &["one", "macs", "macs_c16", "macs_p4", "patches", "input", "output", "weights"]
             }
-            Self::Dwconv => &["one", "macs", "input", "output", "weights", "taps"],
-            Self::Add | Self::Act | Self::Gap | Self::Mul => &["one", "input", "channels"],
-            Self::Se => &["one", "input", "weights", "channels"],
-            Self::Fc => &["one", "weights"],
-            Self::MaxPool | Self::AvgPool => &["one", "input", "taps", "channels"],
+            Kind::Dwconv => &["one", "macs", "input", "output", "weights", "taps"],
+            Kind::Add | Kind::Act | Kind::Gap | Kind::Mul => &["one", "input", "channels"],
+            Kind::Se => &["one", "input", "weights", "channels"],
+            Kind::Fc => &["one", "weights"],
+            Kind::MaxPool | Kind::AvgPool => &["one", "input", "taps", "channels"],
         }
     }
 }
 
 /// Values of the terms of a kernel's group, then zeros.
-pub fn terms(group: Group, kernel: &Kernel, amounts: &Amounts) -> [f64; TERMS] {
+pub fn terms(kernel: &Kernel, amounts: &Amounts) -> [f64; TERMS] {
     let Amounts { pixels, macs, weights, input, output } = *amounts;
     let (cin, cout) = (f64::from(kernel.cin), f64::from(kernel.cout));
     let window = f64::from(kernel.kernel) * f64::from(kernel.kernel);
     let up = |value: f64, multiple: f64| (value / multiple).ceil() * multiple;
-    match group {
-        Group::Conv1x1 | Group::Conv => {
+    match kernel.kind {
+        Kind::Conv => {
             let patches = pixels * cin * window;
             let by_channels = patches * up(cout, CHANNELS_AT_ONCE);
             let by_pixels = up(pixels, PIXELS_AT_ONCE) * weights;
             [1.0, macs, by_channels, by_pixels, patches, input, output, weights]
         }
-        Group::Dwconv => [1.0, macs, input, output, weights, pixels * window, 0.0, 0.0],
-        Group::Add | Group::Act | Group::Gap | Group::Mul => {
-            [1.0, input, cin, 0.0, 0.0, 0.0, 0.0, 0.0]
-        }
-        Group::Se => [1.0, input, weights, cin, 0.0, 0.0, 0.0, 0.0],
-        Group::Fc => [1.0, weights, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
-        Group::MaxPool | Group::AvgPool => {
+        Kind::Dwconv => [1.0, macs, input, output, weights, pixels * window, 0.0, 0.0],
+        Kind::Add | Kind::Act | Kind::Gap | Kind::Mul => [1.0, input, cin, 0.0, 0.0, 0.0, 0.0, 0.0],
+        Kind::Se => [1.0, input, weights, cin, 0.0, 0.0, 0.0, 0.0],
+        Kind::Fc => [1.0, weights, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
+        Kind::MaxPool | Kind::AvgPool => {
             [1.0, input, pixels * window * cin, cin, 0.0, 0.0, 0.0, 0.0]
         }
     }
@@ -123,17 +116,30 @@ pub fn terms(group: Group, kernel: &Kernel, amounts: &Amounts) -> [f64; TERMS] {
 /// Coefficients in ms per unit of their term, by group.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Physical {
-    /// Rows in the order of [`Group::ALL`], columns in the order of [`Group::terms`], then zeros.
-    pub coefficients: [[f64; TERMS]; Group::ALL.len()],
+    /// Rows in the order of [`Group::index`], columns in the order of [`Group::terms`], then zeros.
+    pub coefficients: [[f64; TERMS]; Group::COUNT],
 }
 
 impl Physical {
     /// Time of a kernel in ms, at least [`LEAST_MS`].
     pub fn ms(&self, kernel: &Kernel, amounts: &Amounts) -> f64 {
-        let group = Group::of(kernel);
-        let coefficients = &self.coefficients[group as usize];
-        let terms = terms(group, kernel, amounts);
+        let coefficients = &self.coefficients[Group::of(kernel).index()];
+        let terms = terms(kernel, amounts);
         terms.iter().zip(coefficients).map(|(term, ms)| term * ms).sum::<f64>().max(LEAST_MS)
+    }
+}
+
+impl Serialize for Group {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for Group {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let found = Self::all().find(|group| group.name() == name);
+        found.ok_or_else(|| D::Error::custom(format!("there is no group `{name}`")))
     }
 }
 
@@ -145,9 +151,9 @@ impl Serialize for Physical {
                 serializer.collect_map(self.0.terms().iter().zip(self.1))
             }
         }
-        let mut map = serializer.serialize_map(Some(Group::ALL.len()))?;
-        for (group, coefficients) in Group::ALL.iter().zip(&self.coefficients) {
-            map.serialize_entry(group, &Named(*group, coefficients))?;
+        let mut map = serializer.serialize_map(Some(Group::COUNT))?;
+        for (group, coefficients) in Group::all().zip(&self.coefficients) {
+            map.serialize_entry(&group, &Named(group, coefficients))?;
         }
         map.end()
     }
@@ -157,17 +163,18 @@ impl<'de> Deserialize<'de> for Physical {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let read = BTreeMap::<Group, BTreeMap<String, f64>>::deserialize(deserializer)?;
         let mut physical = Self::default();
-        for (group, coefficients) in Group::ALL.iter().zip(&mut physical.coefficients) {
-            let named = read.get(group).map(|named| named.keys().map(String::as_str));
+        for (group, coefficients) in Group::all().zip(&mut physical.coefficients) {
+            let named = read.get(&group).map(|named| named.keys().map(String::as_str));
             let named: Vec<&str> = named.into_iter().flatten().collect();
             let terms = group.terms();
             if named.len() != terms.len() || !terms.iter().all(|term| named.contains(term)) {
                 let (needed, found) = (terms.join(", "), named.join(", "));
-                let reason = format!("{group:?} needs the terms {needed}, but has [{found}]");
+                let reason =
+                    format!("{} needs the terms {needed}, but has [{found}]", group.name());
                 return Err(D::Error::custom(reason));
             }
             for (coefficient, term) in coefficients.iter_mut().zip(terms) {
-                *coefficient = read[group][*term];
+                *coefficient = read[&group][*term];
             }
         }
         Ok(physical)
@@ -185,7 +192,7 @@ mod tests {
                 let kernel =
                     Kernel { kind, kernel, stride: 1, height: 7, width: 7, cin: 20, cout: 20 };
                 let group = Group::of(&kernel);
-                let values = terms(group, &kernel, &kernel.amounts());
+                let values = terms(&kernel, &kernel.amounts());
                 let used = values.iter().filter(|value| **value > 0.0).count();
                 assert_eq!(used, group.terms().len(), "{group:?}");
             }
@@ -203,14 +210,14 @@ mod tests {
             cin: 2,
             cout: 17,
         };
-        let values = terms(Group::Conv1x1, &kernel, &kernel.amounts());
+        let values = terms(&kernel, &kernel.amounts());
         assert_eq!(values, [1.0, 306.0, 576.0, 408.0, 18.0, 18.0, 153.0, 34.0]);
     }
 
     #[test]
     fn json_names_every_coefficient() {
         let mut physical = Physical::default();
-        physical.coefficients[Group::Fc as usize][1] = 0.25;
+        physical.coefficients[Group::Of(Kind::Fc).index()][1] = 0.25;
         let json = serde_json::to_value(&physical).unwrap();
         assert_eq!(json["fc"], serde_json::json!({"one": 0.0, "weights": 0.25}));
         assert_eq!(serde_json::from_value::<Physical>(json).unwrap(), physical);
@@ -220,8 +227,8 @@ mod tests {
             serde_json::from_value::<Physical>(json).unwrap_err().to_string()
         };
         let wrong = error(|json| json["fc"] = serde_json::json!({"one": 1.0, "macs": 1.0}));
-        assert_eq!(wrong, "Fc needs the terms one, weights, but has [macs, one]");
+        assert_eq!(wrong, "fc needs the terms one, weights, but has [macs, one]");
         let wrong = error(|json| drop(json.as_object_mut().unwrap().remove("gap")));
-        assert_eq!(wrong, "Gap needs the terms one, input, channels, but has []");
+        assert_eq!(wrong, "gap needs the terms one, input, channels, but has []");
     }
 }

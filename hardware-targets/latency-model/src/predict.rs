@@ -150,10 +150,10 @@ impl Predictor {
 
     /// The latency of kernels that run one after the other, whose times are `ms`.
     pub fn sum(&self, kernels: &[Kernel], ms: &[f64]) -> Prediction {
-        let mut by_group = [0.0; Group::ALL.len()];
+        let mut by_group = [0.0; Group::COUNT];
         let mut unseen = 0;
         for (kernel, ms) in kernels.iter().zip(ms) {
-            by_group[Group::of(kernel) as usize] += ms;
+            by_group[Group::of(kernel).index()] += ms;
             unseen += usize::from(!self.evaluator.seen[kernel.kind as usize]);
         }
         let quantiles = self.model.intervals.of(dominating(&by_group));
@@ -207,14 +207,14 @@ impl Predictor {
 }
 
 /// The group with the largest time; the first of equals.
-pub(crate) fn dominating(ms: &[f64; Group::ALL.len()]) -> Group {
+pub(crate) fn dominating(ms: &[f64; Group::COUNT]) -> Group {
     let mut best = 0;
     for (index, value) in ms.iter().enumerate() {
         if *value > ms[best] {
             best = index;
         }
     }
-    Group::ALL[best]
+    Group::at(best)
 }
 
 #[cfg(test)]
@@ -229,8 +229,8 @@ mod tests {
         let tree = Tree { splits, leaves: vec![0.1, 0.2, 0.3, 0.4] };
         let mut model = model(2, vec![tree.clone(), tree]);
         model.parameters.kernels.insert(Kind::Add, 1);
-        model.parameters.physical.coefficients[Group::Conv1x1 as usize][0] = 1.0;
-        model.parameters.physical.coefficients[Group::Add as usize][1] = 0.01;
+        model.parameters.physical.coefficients[Group::Conv1x1.index()][0] = 1.0;
+        model.parameters.physical.coefficients[Group::Of(Kind::Add).index()][1] = 0.01;
         Predictor::new(model).unwrap()
     }
 

@@ -91,10 +91,10 @@ impl Predicted {
         let ms = rows.kernel_times(&Evaluator::new(parameters));
         let groups: Vec<Group> = rows.kernels().iter().map(Group::of).collect();
         for (index, row) in rows.iter().enumerate().filter(|(index, _)| held(*index)) {
-            let mut by_group = [0.0; Group::ALL.len()];
+            let mut by_group = [0.0; Group::COUNT];
             for (kernel, count) in row.counts {
                 let kernel = *kernel as usize;
-                by_group[groups[kernel] as usize] += f64::from(*count) * ms[kernel];
+                by_group[groups[kernel].index()] += f64::from(*count) * ms[kernel];
             }
             self.rows.push(index);
             self.pairs.push((row.sum(&ms), row.ms));

@@ -9,7 +9,7 @@ use crate::{
     rows::Rows,
 };
 
-const COLUMNS: usize = Group::ALL.len() * TERMS;
+const COLUMNS: usize = Group::COUNT * TERMS;
 
 /// Share of the mean diagonal that is added to the diagonal, as many terms are nearly alike.
 const RIDGE: f64 = 1e-6;
@@ -59,10 +59,7 @@ fn lines(rows: &Rows) -> Vec<Line> {
     let terms_of: Vec<(usize, [f64; TERMS])> = rows
         .kernels()
         .iter()
-        .map(|kernel| {
-            let group = Group::of(kernel);
-            (group as usize * TERMS, terms(group, kernel, &kernel.amounts()))
-        })
+        .map(|kernel| (Group::of(kernel).index() * TERMS, terms(kernel, &kernel.amounts())))
         .collect();
     let line = |counts: &[(u32, f32)], ms: f64| {
         let mut sums = [0.0; COLUMNS];
@@ -117,8 +114,8 @@ mod tests {
     #[test]
     fn coefficients_are_found_from_sums_in_spite_of_outliers() {
         let mut truth = Physical::default();
-        truth.coefficients[Group::Add as usize][..2].copy_from_slice(&[0.01, 1e-6]);
-        truth.coefficients[Group::Fc as usize][..2].copy_from_slice(&[0.02, 2e-6]);
+        truth.coefficients[Group::Of(Kind::Add).index()][..2].copy_from_slice(&[0.01, 1e-6]);
+        truth.coefficients[Group::Of(Kind::Fc).index()][..2].copy_from_slice(&[0.02, 2e-6]);
         let mut rows = Rows::default();
         for i in 0..200u32 {
             let add = Kernel::pointwise(Kind::Add, 7 + i % 5, 9, 8 * (1 + i % 13));
@@ -129,14 +126,15 @@ mod tests {
             rows.push(&[fc], truth.ms(&fc, &fc.amounts()), 1.0);
         }
         let found = fit(&rows, 20);
-        for row in rows.iter().filter(|row| row.ms < 0.15) {
+        // All but those that take five times as long as they should.
+        for (_, row) in (0..).zip(rows.iter()).filter(|(at, _)| at % 50 != 0) {
             let sum: f64 = row
                 .counts
                 .iter()
                 .map(|(k, n)| (rows.kernels()[*k as usize], f64::from(*n)))
                 .map(|(kernel, n)| n * found.ms(&kernel, &kernel.amounts()))
                 .sum();
-            assert!((sum / row.ms - 1.0).abs() < 0.01 || row.ms > 0.1, "{sum} {}", row.ms);
+            assert!((sum / row.ms - 1.0).abs() < 0.01, "{sum} {}", row.ms);
         }
     }
 }

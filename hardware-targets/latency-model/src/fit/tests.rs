@@ -10,8 +10,8 @@ use crate::{
 /// Depth-wise convolutions take twice as long from 65 channels on: nothing physical knows that.
 fn truth(kernel: &Kernel) -> f64 {
     let mut physical = crate::physical::Physical::default();
-    physical.coefficients[Group::Dwconv as usize][..2].copy_from_slice(&[0.01, 1e-6]);
-    physical.coefficients[Group::Add as usize][..2].copy_from_slice(&[0.005, 1e-6]);
+    physical.coefficients[Group::Of(Kind::Dwconv).index()][..2].copy_from_slice(&[0.01, 1e-6]);
+    physical.coefficients[Group::Of(Kind::Add).index()][..2].copy_from_slice(&[0.005, 1e-6]);
     let cliff = kernel.kind == Kind::Dwconv && kernel.cin > 64;
     physical.ms(kernel, &kernel.amounts()) * if cliff { 2.0 } else { 1.0 }
 }
@@ -67,7 +67,7 @@ fn errors_are_stated_for_rows_that_were_held_out() {
     assert!(accuracy.median_error < 0.01, "{accuracy:?}");
     let all = model.intervals.all;
     assert!(all.q05 > -0.05 && all.q50.abs() < 0.01 && all.q90 < 0.05, "{all:?}");
-    assert!(model.intervals.dominated_by.contains_key(&Group::Dwconv));
+    assert!(model.intervals.dominated_by.contains_key(&Group::Of(Kind::Dwconv)));
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn a_tree_is_known_where_one_split_explains_everything() {
     let constant = crate::physical::Physical {
         coefficients: std::array::from_fn(|group| {
             std::array::from_fn(|term| {
-                if group == Group::Dwconv as usize && term == 0 { 0.01 } else { 0.0 }
+                if group == Group::Of(Kind::Dwconv).index() && term == 0 { 0.01 } else { 0.0 }
             })
         }),
     };

@@ -144,7 +144,7 @@ proptest! {
             written.parameters.edges[8].edges = distinct;
         }
         for (group, row) in written.parameters.physical.coefficients.iter_mut().enumerate() {
-            let used = Group::ALL[group].terms().len();
+            let used = Group::at(group).terms().len();
             row[..used].copy_from_slice(&coefficients[..used]);
         }
         let mut ascending = quantiles;
