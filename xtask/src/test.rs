@@ -44,6 +44,7 @@ pub fn run(mode: Mode) -> Result<()> {
         )
     });
     steps.add("tests", tests);
+    steps.add("tests of the example plugins", example_plugins);
     steps.add("documentation tests", || {
         process::run(one_thread(process::cargo().args(["test", "--workspace", "--doc"])))
     });
@@ -76,6 +77,25 @@ fn tests() -> Result<()> {
     }
     command.env("PYTHONPATH", setup::ziglang::python_path());
     process::run(one_thread(&mut command))
+}
+
+/// The tests that the example plugins bring; each is a workspace of its own.
+fn example_plugins() -> Result<()> {
+    let folder = repo::root().join("examples/plugins");
+    let mut crates: Vec<_> = fs::read_dir(&folder)
+        .with_context(|| format!("cannot read {}", folder.display()))?
+        .filter_map(|entry| Some(entry.ok()?.path().join("Cargo.toml")))
+        .filter(|manifest| manifest.is_file())
+        .collect();
+    crates.sort();
+    crates.iter().try_for_each(|manifest| {
+        process::run(
+            process::cargo()
+                .args(["test", "--manifest-path"])
+                .arg(manifest)
+                .env("CARGO_TARGET_DIR", repo::root().join("target/plugins")),
+        )
+    })
 }
 
 /// Sees to it that plugins can be compiled to WebAssembly.
