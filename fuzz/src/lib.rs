@@ -4,7 +4,7 @@
 //! `cargo +nightly fuzz run --features libfuzzer graph` looks for new inputs; `cargo test` replays
 //! the corpus and small changes of it.
 
-use std::{fs, time::Duration};
+use std::fs;
 
 use spacewright_core::{graph::Graph, latency::GraphColumns, operators::Operators};
 use spacewright_engine::{
@@ -45,7 +45,6 @@ pub fn component(bytes: &[u8]) {
     let loader = Loader { limits, ..Loader::default() };
     if let Ok(loaded) = loader.load(&file) {
         conformance::check(&loaded.plugin);
-        assert!(loaded.load_time < Duration::from_secs(60), "limits hold");
     }
 }
 

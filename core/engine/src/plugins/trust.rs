@@ -112,7 +112,8 @@ impl Trust {
         let copy = self.file(sha256);
         match hash::of_file(&copy) {
             Ok(found) if found == sha256 => Ok(copy),
-            Ok(_) => Err(refused(&copy, "this copy of a trusted library has changed")),
+            Ok(_) => Err(refused(&copy, "this copy of a trusted library has changed")
+                .with_hint(trusting(path))),
             Err(error) => Err(refused(path, &format!("its trusted copy is lost: {error}"))),
         }
     }
@@ -135,7 +136,11 @@ pub(super) fn untrusted(path: &Path) -> EngineError {
 
 fn refused(path: &Path, reason: &str) -> EngineError {
     EngineError::new(ErrorKind::Plugin, format!("{}: {reason}", path.display()))
-        .with_hint(format!("`spacewright plugin trust {}` says what that means", path.display()))
+        .with_hint(trusting(path))
+}
+
+fn trusting(path: &Path) -> String {
+    format!("`spacewright plugin trust {}` says what that means", path.display())
 }
 
 fn read(record: &Path) -> Result<Trusted> {
@@ -206,6 +211,8 @@ mod tests {
         fs::write(&copy, b"\x7fELF evil").unwrap();
         let error = trust.copy_of(library, &sha256).unwrap_err();
         assert!(error.message.ends_with("this copy of a trusted library has changed"), "{error}");
+        // Not the changed copy is to be trusted, but the user's own file.
+        assert!(error.hint.unwrap().contains(&*library.to_string_lossy()));
         trust.trust(library, &PluginFile::read(library).unwrap()).unwrap();
         assert_eq!(trust.copy_of(library, &sha256).unwrap(), copy);
     }
