@@ -28,7 +28,7 @@ pub(super) fn judge(item: &mut Item<'_>, source: &dyn LatencySource, unsupported
     let call = Call {
         name: "latencies".into(),
         ask: &|queries: &[LatencyQuery]| source.latencies(queries).map_err(|e| e.to_string()),
-        show: &show,
+        show: &LatencyQuery::to_string,
     };
     call.takes_no_question(item);
     let queries = queries(unsupported);
@@ -68,14 +68,10 @@ fn same_in_columns(
     let columns = source.latencies_of(&GraphColumns::of(queries)?).map_err(|e| e.reason)?;
     require(columns.len() == answers.len(), || format!("{} answers", columns.len()))?;
     for ((query, answer), other) in queries.iter().zip(answers).zip(&columns) {
-        let differs = || format!("{}: {} ms, in columns {} ms", show(query), answer.ms, other.ms);
+        let differs = || format!("{query}: {} ms, in columns {} ms", answer.ms, other.ms);
         require(answer == other, differs)?;
     }
     Ok(())
-}
-
-fn show(query: &LatencyQuery) -> String {
-    query.to_string()
 }
 
 /// Graphs in each precision, at the positions where a study has the like of them.
