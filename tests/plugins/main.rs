@@ -48,6 +48,7 @@ fn inspected_costs_are_the_same_every_time(place: &Place) {
     assert!(first["load_ms"].as_f64().unwrap() > 0.0);
     assert!(first["call_ns"]["latencies"].as_u64().unwrap() > 0);
     assert!(first["fuel"]["latencies"].as_u64().unwrap() > 0);
+    assert!(first["fuel"].get("prepare").is_none(), "a target has nothing to prepare: {first}");
     assert_eq!(first["fuel"], second["fuel"]);
 }
 

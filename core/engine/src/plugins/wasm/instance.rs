@@ -116,7 +116,13 @@ macro_rules! indices {
 
 indices!(about operator_set hyperspace quantizer latency_source scorer target);
 
+/// What has to be called of a fresh instance before anything else.
+type Preparation<G> = fn(&mut Store<State>, &G) -> wasmtime::Result<Result<(), String>>;
+
 impl<I: Indices> Guest<I, I::Guest> {
+    /// No preparation.
+    const AS_IT_IS: Option<Preparation<I::Guest>> = None;
+
     /// An interface of the component; an error names what does not fit.
     pub fn new(
         host: &Arc<Host>,
@@ -132,12 +138,9 @@ impl<I: Indices> Guest<I, I::Guest> {
         call: &'static str,
         ask: impl FnOnce(&mut Store<State>, &I::Guest) -> wasmtime::Result<T>,
     ) -> Result<T, String> {
-        self.ask(
-            call,
-            self.host.limits.start_fuel,
-            |_, _| Ok(Ok(())),
-            |store, guest| ask(store, guest).map(Ok),
-        )
+        self.ask(call, self.host.limits.start_fuel, Self::AS_IT_IS, |store, guest| {
+            ask(store, guest).map(Ok)
+        })
     }
 
     /// A call whose own errors are passed on.
@@ -146,7 +149,7 @@ impl<I: Indices> Guest<I, I::Guest> {
         call: &'static str,
         ask: impl FnOnce(&mut Store<State>, &I::Guest) -> wasmtime::Result<Result<T, String>>,
     ) -> Result<T, String> {
-        self.ask(call, self.host.limits.call_fuel, |_, _| Ok(Ok(())), ask)
+        self.ask(call, self.host.limits.call_fuel, Self::AS_IT_IS, ask)
     }
 
     /// A call of an instance that `prepare` has been called on.
@@ -156,14 +159,16 @@ impl<I: Indices> Guest<I, I::Guest> {
         prepare: impl FnOnce(&mut Store<State>, &I::Guest) -> wasmtime::Result<Result<(), String>>,
         ask: impl FnOnce(&mut Store<State>, &I::Guest) -> wasmtime::Result<Result<T, String>>,
     ) -> Result<T, String> {
-        self.ask(call, self.host.limits.call_fuel, prepare, ask)
+        self.ask(call, self.host.limits.call_fuel, Some(prepare), ask)
     }
 
     fn ask<T>(
         &self,
         call: &'static str,
         fuel: u64,
-        prepare: impl FnOnce(&mut Store<State>, &I::Guest) -> wasmtime::Result<Result<(), String>>,
+        prepare: Option<
+            impl FnOnce(&mut Store<State>, &I::Guest) -> wasmtime::Result<Result<(), String>>,
+        >,
         ask: impl FnOnce(&mut Store<State>, &I::Guest) -> wasmtime::Result<Result<T, String>>,
     ) -> Result<T, String> {
         let mut slot = self.instance.lock().unwrap_or_else(PoisonError::into_inner);
@@ -173,7 +178,9 @@ impl<I: Indices> Guest<I, I::Guest> {
                 let (mut store, instance) = self.host.instantiate()?;
                 let guest = (self.load)(&self.indices, &mut store, &instance)
                     .map_err(|error| shown(&format!("{error:#}")))?;
-                self.run("prepare", fuel, &mut store, |store| prepare(store, &guest))?;
+                if let Some(prepare) = prepare {
+                    self.run("prepare", fuel, &mut store, |store| prepare(store, &guest))?;
+                }
                 (store, guest)
             }
         };
