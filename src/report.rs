@@ -19,7 +19,7 @@ fn percent(value: &Value) -> String {
 }
 
 fn ms(value: &Value) -> String {
-    format!("{:.3}", number(value))
+    value.as_f64().map_or_else(|| "-".into(), |ms| format!("{ms:.3}"))
 }
 
 fn items(value: &Value) -> impl Iterator<Item = &Value> {
@@ -84,7 +84,7 @@ fn networks(report: &Value, folder: &Path) -> String {
             ms(&budget["budget_ms"]),
             ms(&budget["int8_ms"]),
             ms(&budget["fp32_ms"]),
-            format!("{:.2}x", number(&budget["speed_up"])),
+            budget["speed_up"].as_f64().map_or("-".into(), |times| format!("{times:.2}x")),
             percent(&budget["int8_accuracy"]),
             percent(&budget["fake_quant_accuracy"]),
             percent(&budget["identical_predictions"]),

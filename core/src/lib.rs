@@ -5,6 +5,7 @@
 pub mod data;
 pub mod graph;
 pub mod hex;
+pub mod kernel;
 pub mod latency;
 pub mod method;
 pub mod operators;

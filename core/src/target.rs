@@ -7,7 +7,8 @@ use thiserror::Error;
 
 use crate::{
     graph::OpKind,
-    latency::LatencySource,
+    kernel::FusionRules,
+    latency::{HeldOut, LatencySource},
     quant::{FloatNetwork, IntegerNetwork, Scheme, WeightRange},
 };
 
@@ -34,8 +35,14 @@ pub struct TargetDescription {
     pub scheme: Scheme,
     /// Extension of model files, such as `onnx`.
     pub model_format: String,
+    /// Which operators of an integer network its runtime computes together.
+    pub fusion: FusionRules,
     /// How latencies are known.
     pub latency: LatencyKind,
+    /// How near predicted latencies come to measured ones; empty where nothing is predicted, or
+    /// nothing is known.
+    #[serde(default)]
+    pub held_out: Vec<HeldOut>,
     /// Operators that it cannot run in integers; a study whose blocks have one is refused.
     #[serde(default)]
     pub unsupported: Vec<OpKind>,
@@ -50,12 +57,15 @@ impl TargetDescription {
         model_format: impl Into<String>,
     ) -> Self {
         let name = name.into();
+        let scheme = Scheme::common(format!("{name}-7bit"), WeightRange::Bits7);
         Self {
-            scheme: Scheme::common(format!("{name}-7bit"), WeightRange::Bits7),
+            fusion: FusionRules::of_scheme(&scheme),
+            scheme,
             name,
             summary: summary.into(),
             model_format: model_format.into(),
             latency: LatencyKind::Modelled,
+            held_out: Vec::new(),
             unsupported: Vec::new(),
         }
     }

@@ -7,8 +7,10 @@ pub use spacewright_core::{
     graph::{
         ActivationKind, ConvSpec, Graph, GraphBuilder, GraphError, Op, OpKind, Shape, ValueId,
     },
+    kernel::FusionRules,
     latency::{
-        GraphColumns, Latency, LatencyError, LatencyQuery, LatencySource, Position, Precision,
+        Accuracy, GraphColumns, HeldOut, Interval, Latency, LatencyError, LatencyQuery,
+        LatencySource, Position, Precision,
     },
     operators::{BlockConfig, BlockRequest, BlockType, OperatorError, OperatorSet},
     quality::{Cell, Composition, FixedLatency, ScoreColumns},

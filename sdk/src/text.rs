@@ -18,6 +18,25 @@ pub fn item_of<T: DeserializeOwned>(what: &str, name: &str) -> Result<T, String>
         .map_err(|error| format!("{what}: {error}"))
 }
 
+/// The names of items.
+pub fn names_of<T: Serialize>(items: &[T]) -> Vec<String> {
+    items.iter().map(name_of).collect()
+}
+
+/// The items of these names.
+pub fn items_of<T: DeserializeOwned>(what: &str, names: &[String]) -> Result<Vec<T>, String> {
+    names.iter().map(|name| item_of(what, name)).collect()
+}
+
+/// The pairs of items of these names.
+pub fn pairs_of<T: DeserializeOwned>(
+    what: &str,
+    names: &[(String, String)],
+) -> Result<Vec<(T, T)>, String> {
+    let pair = |(first, then): &(String, String)| Ok((item_of(what, first)?, item_of(what, then)?));
+    names.iter().map(pair).collect()
+}
+
 /// Length of the longest legal name.
 pub const LONGEST_NAME: usize = 64;
 

@@ -10,7 +10,7 @@ use spacewright_sdk::{
     About, Kind,
     core::{
         graph::{ActivationKind, ConvSpec, Graph, GraphBuilder, Shape},
-        latency::{GraphColumns, Latency, LatencyQuery, Position, Precision},
+        latency::{GraphColumns, Interval, Latency, LatencyQuery, Position, Precision},
         operators::{BlockConfig, BlockRequest, BlockType},
         quality::{Cell, Composition, FixedLatency, HeadRow, ScoreColumns, StemRow},
         quant::{
@@ -283,6 +283,7 @@ fn answer() -> impl Strategy<Value = Answer> {
         ms,
         spread_ms,
         runs,
+        interval: (runs % 2 == 0).then_some(Interval { low_ms: ms, high_ms: spread_ms }),
     });
     let target = (name(), name(), any::<bool>()).prop_map(|(name, summary, runtime)| {
         A::Target(TargetDescription::modelled(name, summary, "onnx"), runtime)
@@ -311,7 +312,9 @@ fn answer() -> impl Strategy<Value = Answer> {
         (name(), any::<bool>()).prop_map(|(name, learnable)| A::Quantizer(name, learnable)),
         vec((single(), single()), 0..4).prop_map(A::Affine),
         vec(single(), 0..4).prop_map(A::Scales),
-        (name(), name()).prop_map(|(name, fingerprint)| A::Source(name, fingerprint)),
+        (name(), name()).prop_map(|(name, fingerprint)| {
+            A::Source(name, fingerprint, vec![Precision::Int8])
+        }),
         vec(latency, 0..4).prop_map(A::Latencies),
         name().prop_map(A::Scorer),
         scores().prop_map(A::Scores),
@@ -345,7 +348,7 @@ proptest! {
 #[test]
 fn the_payload_of_nan_survives() {
     let odd = f64::from_bits(0x7ff8_dead_beef_0001);
-    let latency = Latency { ms: odd, spread_ms: f64::NEG_INFINITY, runs: 3 };
+    let latency = Latency::measured(odd, f64::NEG_INFINITY, 3);
     let bytes = encode(&Answer::Latencies(vec![latency])).unwrap();
     let Answer::Latencies(back) = decode(&bytes).unwrap() else { panic!("another answer") };
     assert_eq!(back[0].ms.to_bits(), odd.to_bits());

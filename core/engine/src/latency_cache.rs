@@ -58,6 +58,7 @@ impl LatencyCache {
     }
 
     /// Latencies in the order of the queries; the source is asked for those that are not known.
+    /// Intervals are not kept.
     /// One process asks at a time, as measurements disturb each other.
     pub fn latencies(
         &self,
@@ -136,7 +137,7 @@ impl LatencyCache {
         let connection = self.lock();
         let get = || {
             let latency = |row: &rusqlite::Row<'_>| {
-                Ok(Latency { ms: row.get(0)?, spread_ms: row.get(1)?, runs: row.get(2)? })
+                Ok(Latency::measured(row.get(0)?, row.get(1)?, row.get(2)?))
             };
             connection
                 .prepare_cached(query)?
@@ -156,7 +157,7 @@ impl LatencyCache {
         let put = || {
             let transaction = connection.transaction()?;
             for ((graph, precision, position), latency) in answers {
-                let Latency { ms, spread_ms, runs } = latency;
+                let Latency { ms, spread_ms, runs, .. } = latency;
                 transaction.execute(
                     "INSERT OR IGNORE INTO latencies VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
                     params![graph, precision, position, fingerprint, ms, spread_ms, runs],

@@ -40,7 +40,7 @@ pub struct GraphColumns {
 }
 
 const TOO_FEW_NAMES: &str = "a node has no name";
-const PRECISIONS: [Precision; 2] = [Precision::Fp32, Precision::Int8];
+const PRECISIONS: [Precision; 2] = Precision::ALL;
 const POSITIONS: [Position; 4] =
     [Position::Whole, Position::First, Position::Inside, Position::Last];
 
@@ -112,6 +112,13 @@ impl GraphColumns {
         self.parameter.push(parameter);
     }
 
+    /// Precision and position of a graph; `None` where its numbers stand for none.
+    pub fn asked(&self, graph: usize) -> Option<(Precision, Position)> {
+        let precision = PRECISIONS.get(usize::from(*self.precision.get(graph)?))?;
+        let position = POSITIONS.get(usize::from(*self.position.get(graph)?))?;
+        Some((*precision, *position))
+    }
+
     /// The positions of a graph's nodes in the columns of nodes.
     pub fn nodes_of(&self, graph: usize) -> Range<usize> {
         let end = self.first_node.get(graph + 1).map_or(self.operator.len(), |end| *end as usize);
@@ -154,9 +161,7 @@ impl GraphColumns {
                 nodes,
                 output: ValueId(self.output[at]),
             };
-            let precision = PRECISIONS.get(usize::from(self.precision[at]));
-            let position = POSITIONS.get(usize::from(self.position[at]));
-            let (Some(&precision), Some(&position)) = (precision, position) else {
+            let Some((precision, position)) = self.asked(at) else {
                 return Err(format!("graph {at}: no such precision or position"));
             };
             queries.push(LatencyQuery { graph, precision, position });

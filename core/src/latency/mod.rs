@@ -1,7 +1,9 @@
 //! Latency: what is asked and what is answered.
 
+mod accuracy;
 mod columns;
 
+pub use accuracy::{Accuracy, HeldOut, quantile};
 pub use columns::{GraphColumns, NO_VALUE};
 use std::fmt;
 
@@ -21,6 +23,9 @@ pub enum Precision {
 }
 
 impl Precision {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Fp32, Self::Int8];
+
     /// The name used in text.
     pub fn name(self) -> &'static str {
         match self {
@@ -80,12 +85,33 @@ pub struct Latency {
     pub spread_ms: f64,
     /// Number of timed runs; zero where predicted.
     pub runs: u32,
+    /// Where predicted, and the source knows how well.
+    pub interval: Option<Interval>,
+}
+
+/// Nine of ten measurements are expected from `low_ms` to `high_ms`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Interval {
+    /// In milliseconds, above 0.
+    pub low_ms: f64,
+    /// In milliseconds, not below `low_ms`.
+    pub high_ms: f64,
 }
 
 impl Latency {
+    /// A measurement: the minimum over runs and the spread in milliseconds.
+    pub fn measured(ms: f64, spread_ms: f64, runs: u32) -> Self {
+        Self { ms, spread_ms, runs, interval: None }
+    }
+
     /// An estimate that was not measured.
     pub fn predicted(ms: f64) -> Self {
-        Self { ms, spread_ms: 0.0, runs: 0 }
+        Self { ms, spread_ms: 0.0, runs: 0, interval: None }
+    }
+
+    /// The same with an interval.
+    pub fn between(self, low_ms: f64, high_ms: f64) -> Self {
+        Self { interval: Some(Interval { low_ms, high_ms }), ..self }
     }
 }
 
@@ -114,6 +140,11 @@ pub trait LatencySource: Send + Sync {
     /// What the answers hold for: hardware, runtime and its settings. Answers with different
     /// fingerprints are never mixed.
     fn fingerprint(&self) -> String;
+
+    /// The precisions that it knows; it is asked for no other.
+    fn precisions(&self) -> Vec<Precision> {
+        Precision::ALL.to_vec()
+    }
 
     /// Latencies in the order of the queries.
     fn latencies(&self, queries: &[LatencyQuery]) -> Result<Vec<Latency>, LatencyError>;

@@ -198,11 +198,8 @@ fn wrapped(query: &LatencyQuery) -> Result<(Graph, Vec<Reference>), GraphError> 
 }
 
 fn without_half(rest: Latency, reference: Latency) -> Latency {
-    Latency {
-        ms: (rest.ms - reference.ms / 2.0).max(FLOOR_MS),
-        spread_ms: rest.spread_ms + reference.spread_ms / 2.0,
-        runs: rest.runs,
-    }
+    let ms = (rest.ms - reference.ms / 2.0).max(FLOOR_MS);
+    Latency::measured(ms, rest.spread_ms + reference.spread_ms / 2.0, rest.runs)
 }
 
 fn wrap(graph: Graph, enters: bool, leaves: bool) -> Result<Graph, GraphError> {

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use spacewright_core::{
+    kernel::FusionRules,
     latency::LatencySource,
     quant::{FloatNetwork, IntegerNetwork, Scheme, WeightRange},
     target::{
@@ -57,7 +58,9 @@ impl Target for HostOrt {
             summary: self.summary.into(),
             scheme: self.scheme.clone(),
             model_format: "onnx".into(),
+            fusion: FusionRules::of_scheme(&self.scheme),
             latency: LatencyKind::Measured,
+            held_out: Vec::new(),
             unsupported: Vec::new(),
         }
     }

@@ -56,7 +56,7 @@ impl Samples {
         self.0.sort_by(f64::total_cmp);
         let ms = self.0[0].max(FLOOR_MS);
         let spread_ms = (self.0[self.0.len() / 2] - ms).max(0.0);
-        Latency { ms, spread_ms, runs: self.0.len() as u32 }
+        Latency::measured(ms, spread_ms, self.0.len() as u32)
     }
 }
 
@@ -75,7 +75,7 @@ mod tests {
     #[test]
     fn minimum_and_spread() {
         let latency = Samples(vec![3.0, 1.0, 2.0]).latency();
-        assert_eq!(latency, Latency { ms: 1.0, spread_ms: 1.0, runs: 3 });
+        assert_eq!(latency, Latency::measured(1.0, 1.0, 3));
         assert_eq!(Samples(vec![0.0]).latency().ms, FLOOR_MS);
     }
 

@@ -9,12 +9,13 @@ use std::{
 
 use spacewright_core::{
     graph::Graph,
+    kernel::KernelReader,
     latency::{GraphColumns, LatencyQuery, Position, Precision},
     operators::Operators,
     random::generator,
     space::{Hyperspace, Subnet, network, subnet_segments},
 };
-use spacewright_latency_model::{KernelReader, Model, Predictor};
+use spacewright_latency_model::{Model, Predictor};
 use spacewright_operators_cnn::operator_sets;
 use spacewright_spaceevo::hyperspaces::built_in;
 
@@ -28,7 +29,9 @@ fn main() -> Result<()> {
     let graphs = networks();
     let mut reader = KernelReader::new(&predictor.model().rules);
     let mut kernels = Vec::new();
-    graphs.iter().for_each(|graph| reader.append(graph, &mut kernels).expect("the graph is valid"));
+    for graph in &graphs {
+        reader.append(graph, Position::Whole, &mut kernels).expect("the graph is valid");
+    }
     let mut ms = vec![0.0; kernels.len()];
     let query = |graph: &Graph| LatencyQuery {
         graph: graph.clone(),
@@ -57,7 +60,11 @@ fn main() -> Result<()> {
         black_box(predictor.columns(black_box(&columns)).expect("the columns are valid"));
     })?;
     rate("graphs", &mut || {
-        black_box(predictor.graphs(black_box(&graphs)).expect("the graphs are valid"));
+        black_box(
+            predictor
+                .graphs(black_box(&graphs).iter().map(|graph| (graph, Position::Whole)))
+                .expect("the graphs are valid"),
+        );
     })
 }
 

@@ -18,9 +18,12 @@ use std::{
 };
 
 use data::Published;
+use spacewright_core::{
+    kernel::FusionRules,
+    latency::{Accuracy, Precision},
+};
 use spacewright_latency_model::{
-    Accuracy, FusionRules, Model, Predicted, Predictor, Settings, Split, Statement, fit_model,
-    held_out,
+    Model, Predicted, Predictor, Settings, Split, Statement, fit_model, held_out,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -41,6 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             fingerprint: "Intel CPU with VNNI (model not published), ONNX Runtime (version not \
                           published), INT8, one thread"
                 .into(),
+            precision: Precision::Int8,
         },
     )?;
     let accuracy = elsewhere(&model, &data::tables(folder, "onnxw")?)?;
@@ -59,6 +63,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 .into(),
             fingerprint: "Pixel 4 CPU, TFLite 2.7, INT8, one thread, as predicted by nn-Meter"
                 .into(),
+            precision: Precision::Int8,
         },
     )?;
     Ok(())

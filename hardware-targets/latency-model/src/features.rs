@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::{Amounts, Kernel};
+use spacewright_core::kernel::{Amounts, Kernel};
 
 /// How many features there are.
 pub const FEATURES: usize = 10;
@@ -74,7 +74,7 @@ pub fn bin(edges: &[f32], value: f32) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::Kind;
+    use spacewright_core::kernel::Kind;
 
     #[test]
     fn features_stand_in_their_order() {

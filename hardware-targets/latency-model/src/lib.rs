@@ -1,16 +1,16 @@
 //! Latencies of graphs, predicted from the times of their kernels.
 //!
-//! A runtime computes a graph as a sequence of kernels: a convolution with its batch
-//! normalization and activation is one of them. [`FusionRules`] say, as data, which operators a
-//! target computes together, and a [`KernelReader`] lists the kernels of a graph. A [`Model`]
-//! holds what was fitted to measurements; a [`Predictor`] sums the times of kernels.
+//! A [`Model`] holds what was fitted to measurements, for one precision; a [`Predictor`] finds
+//! the kernels of a graph by the model's fusion rules and sums their times. [`Fitted`] makes a
+//! latency source of one or several.
 //!
 //! Measurements are seldom of kernels, so [`fit`] learns from [`Rows`]: times of blocks or of
 //! parts of networks, each the sum of its kernels. [`held_out`] tells how good that is on rows
 //! that the fit did not see, and [`read_blocks`] reads published block latencies.
 //!
 //! ```
-//! use spacewright_latency_model::{Kernel, Kind, Rows, Settings, fit};
+//! use spacewright_core::kernel::{Kernel, Kind};
+//! use spacewright_latency_model::{Rows, Settings, fit};
 //!
 //! let mut rows = Rows::default();
 //! for channels in (8..512).step_by(8) {
@@ -53,29 +53,25 @@
 //! batch](Predictor::columns), 2.1 million in [graphs](Predictor::graphs), whose shapes and names
 //! are checked.
 
-mod accuracy;
 mod features;
 mod fit;
-mod fusion;
-mod kernel;
 mod model;
 mod physical;
 mod predict;
 mod read;
 mod rows;
+mod source;
 #[cfg(test)]
 mod testing;
 
-pub use accuracy::{Accuracy, quantile};
 pub use features::{FEATURES, Feature, features};
 pub use fit::{FitError, Predicted, Settings, Split, Statement, fit, fit_model, held_out, nnls};
-pub use fusion::{FusionError, FusionRules, Gate, KernelReader};
-pub use kernel::{Amounts, Kernel, Kind};
 pub use model::{
-    Edges, FORMAT, HeldOut, Intervals, MAX_DEPTH, MAX_EDGES, Model, ModelError, Parameters,
-    Quantiles, Tree, VERSION,
+    Edges, FORMAT, Intervals, MAX_DEPTH, MAX_EDGES, Model, ModelError, Parameters, Quantiles, Tree,
+    VERSION,
 };
 pub use physical::{Group, LEAST_MS, Physical, TERMS};
 pub use predict::{Prediction, Predictor};
 pub use read::{BlockLatency, ReadError, read_blocks, rows_of_blocks};
 pub use rows::{Row, Rows};
+pub use source::Fitted;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error, ser::SerializeMap};
 
-use crate::kernel::{Amounts, Kernel, Kind};
+use spacewright_core::kernel::{Amounts, Kernel, Kind};
 
 /// The most terms that a group of kernels has.
 pub const TERMS: usize = 8;
@@ -85,6 +85,7 @@ impl Group {
             Kind::Add | Kind::Act | Kind::Gap | Kind::Mul => &["one", "input", "channels"],
             Kind::Se => &["one", "input", "weights", "channels"],
             Kind::Fc => &["one", "weights"],
+            Kind::Entry | Kind::Exit => &["one", "input"],
             Kind::MaxPool | Kind::AvgPool => &["one", "input", "taps", "channels"],
         }
     }
@@ -107,6 +108,7 @@ pub fn terms(kernel: &Kernel, amounts: &Amounts) -> [f64; TERMS] {
         Kind::Add | Kind::Act | Kind::Gap | Kind::Mul => [1.0, input, cin, 0.0, 0.0, 0.0, 0.0, 0.0],
         Kind::Se => [1.0, input, weights, cin, 0.0, 0.0, 0.0, 0.0],
         Kind::Fc => [1.0, weights, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
+        Kind::Entry | Kind::Exit => [1.0, input, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
         Kind::MaxPool | Kind::AvgPool => {
             [1.0, input, pixels * window * cin, cin, 0.0, 0.0, 0.0, 0.0]
         }

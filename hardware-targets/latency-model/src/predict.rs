@@ -1,14 +1,16 @@
 //! Predicting with a fitted model.
 
 use serde::Serialize;
-use spacewright_core::{graph::Graph, latency::GraphColumns};
+use spacewright_core::{
+    graph::Graph,
+    kernel::{FusionError, Kernel, KernelReader, Kind},
+    latency::{GraphColumns, Latency, Position},
+};
 
 use crate::{
     features::{FEATURES, bin, features},
-    fusion::{FusionError, KernelReader},
-    kernel::{Kernel, Kind},
     model::{Model, ModelError, Parameters},
-    physical::{Group, Physical},
+    physical::{Group, LEAST_MS, Physical},
 };
 
 /// Kernels that are looked at together: what one vector register holds of their bins.
@@ -100,7 +102,7 @@ fn stand_in(seen: &[bool; Kind::ALL.len()], kind: Kind) -> Kind {
 /// The latency of a graph.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Prediction {
-    /// Typical time in ms.
+    /// Typical time in ms, at least [`LEAST_MS`].
     pub ms: f64,
     /// Nine of ten measurements of graphs of this kind, one at a time, lie between this …
     pub low_ms: f64,
@@ -108,6 +110,13 @@ pub struct Prediction {
     pub high_ms: f64,
     /// Kernels of a kind that the fit never saw: a related kind stands in for it.
     pub unseen: usize,
+}
+
+impl Prediction {
+    /// As a latency source answers.
+    pub fn latency(&self) -> Latency {
+        Latency::predicted(self.ms).between(self.low_ms, self.high_ms)
+    }
 }
 
 /// Predicts by a model that has been checked.
@@ -157,29 +166,33 @@ impl Predictor {
             unseen += usize::from(!self.evaluator.seen[kernel.kind as usize]);
         }
         let quantiles = self.model.intervals.of(dominating(&by_group));
-        let ms: f64 = by_group.iter().sum();
+        let ms = by_group.iter().sum::<f64>().max(LEAST_MS);
         let (low_ms, high_ms) = (ms * quantiles.q05.exp(), ms * quantiles.q95.exp());
         Prediction { ms, low_ms, high_ms, unseen }
     }
 
     /// The latency of a graph, and its kernels with their times in ms.
-    pub fn graph(&self, graph: &Graph) -> Result<(Prediction, Vec<(Kernel, f64)>), FusionError> {
-        let kernels = KernelReader::new(&self.model.rules).kernels(graph)?;
+    pub fn graph(
+        &self,
+        graph: &Graph,
+        position: Position,
+    ) -> Result<(Prediction, Vec<(Kernel, f64)>), FusionError> {
+        let kernels = KernelReader::new(&self.model.rules).kernels(graph, position)?;
         let mut ms = vec![0.0; kernels.len()];
         self.kernels(&kernels, &mut ms);
         let prediction = self.sum(&kernels, &ms);
         Ok((prediction, kernels.into_iter().zip(ms).collect()))
     }
 
-    /// Latencies of graphs, in their order.
+    /// Latencies of graphs that stand at these positions, in their order.
     pub fn graphs<'g>(
         &self,
-        graphs: impl IntoIterator<Item = &'g Graph>,
+        graphs: impl IntoIterator<Item = (&'g Graph, Position)>,
     ) -> Result<Vec<Prediction>, FusionError> {
         let mut reader = KernelReader::new(&self.model.rules);
         let (mut kernels, mut ends) = (Vec::new(), Vec::new());
-        for graph in graphs {
-            reader.append(graph, &mut kernels)?;
+        for (graph, position) in graphs {
+            reader.append(graph, position, &mut kernels)?;
             ends.push(kernels.len());
         }
         Ok(self.sums(&kernels, &ends))
@@ -247,8 +260,9 @@ mod tests {
     #[test]
     fn batches_are_as_single_kernels() {
         let predictor = predictor();
-        let kernel =
-            |i: u32| Kernel::pointwise(Kind::ALL[i as usize % 10], 1 + i % 9, 4, 1 + i % 5);
+        let kernel = |i: u32| {
+            Kernel::pointwise(Kind::ALL[i as usize % Kind::ALL.len()], 1 + i % 9, 4, 1 + i % 5)
+        };
         let kernels: Vec<Kernel> = (0..200).map(kernel).collect();
         let mut ms = vec![0.0; kernels.len()];
         predictor.kernels(&kernels, &mut ms);
@@ -276,7 +290,7 @@ mod tests {
             r = relu(c)\ns = add(input, r)\noutput s"
             .parse()
             .unwrap();
-        let (of_graph, kernels) = predictor.graph(&graph).unwrap();
+        let (of_graph, kernels) = predictor.graph(&graph, Position::Inside).unwrap();
         let expected = f64::exp(0.6) * (1.0 + 0.75);
         assert!((of_graph.ms / expected - 1.0).abs() < 1e-6);
         assert!((of_graph.low_ms / of_graph.ms).ln() + 0.1 < 1e-9);
@@ -284,7 +298,7 @@ mod tests {
         assert_eq!(kernels.iter().map(|(_, ms)| ms).sum::<f64>(), of_graph.ms);
         let columns = crate::testing::columns(&[graph.clone(), graph.clone()]);
         assert_eq!(predictor.columns(&columns).unwrap(), [of_graph; 2]);
-        assert_eq!(predictor.graphs([&graph, &graph]).unwrap(), [of_graph; 2]);
+        assert_eq!(predictor.graphs([(&graph, Position::Inside); 2]).unwrap(), [of_graph; 2]);
         assert!(predictor.graphs([]).unwrap().is_empty());
     }
 }

@@ -2,14 +2,13 @@
 
 use spacewright_core::{
     graph::{ActivationKind, Shape},
+    kernel::{FusionRules, KernelReader},
+    latency::Position,
     operators::{BlockConfig, BlockRequest, Operators},
 };
 use thiserror::Error;
 
-use crate::{
-    fusion::{FusionRules, KernelReader},
-    rows::Rows,
-};
+use crate::rows::Rows;
 
 /// The columns, in their order.
 const COLUMNS: [&str; 9] =
@@ -139,7 +138,9 @@ pub fn rows_of_blocks(
         let wrong = |reason: String| ReadError { file: file.to_owned(), line: block.line, reason };
         let graph = operators.graph(&block.request).map_err(|error| wrong(error.to_string()))?;
         kernels.clear();
-        reader.append(&graph, &mut kernels).map_err(|error| wrong(error.to_string()))?;
+        reader
+            .append(&graph, Position::Inside, &mut kernels)
+            .map_err(|error| wrong(error.to_string()))?;
         if !rows.push(&kernels, block.ms, 1.0) {
             return Err(wrong(format!("block `{}` has no kernel", block.name)));
         }

@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use spacewright_core::graph::Graph;
-
-use crate::{
-    fusion::{FusionError, KernelReader},
-    kernel::Kernel,
-    predict::Evaluator,
+use spacewright_core::{
+    graph::Graph,
+    kernel::{FusionError, Kernel, KernelReader},
+    latency::Position,
 };
+
+use crate::predict::Evaluator;
 
 /// Measurements, each the time of some kernels that ran one after the other. A single kernel is
 /// a row, too.
@@ -60,16 +60,16 @@ impl Rows {
         true
     }
 
-    /// Rows of graphs and their times in ms. Times that are not positive numbers are left out.
+    /// Rows of graphs, where they stand in their networks, and their times in ms. Times that are not positive numbers are left out.
     pub fn of_graphs<'g>(
         reader: &mut KernelReader,
-        graphs: impl IntoIterator<Item = (&'g Graph, f64)>,
+        graphs: impl IntoIterator<Item = (&'g Graph, Position, f64)>,
     ) -> Result<Self, FusionError> {
         let mut rows = Self::default();
         let mut kernels = Vec::new();
-        for (graph, ms) in graphs {
+        for (graph, position, ms) in graphs {
             kernels.clear();
-            reader.append(graph, &mut kernels)?;
+            reader.append(graph, position, &mut kernels)?;
             rows.push(&kernels, ms, 1.0);
         }
         Ok(rows)
@@ -147,7 +147,7 @@ impl Row<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::Kind;
+    use spacewright_core::kernel::Kind;
 
     #[test]
     fn kernels_are_counted_once_per_row() {

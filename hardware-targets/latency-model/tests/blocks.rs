@@ -2,11 +2,11 @@
 
 use spacewright_core::{
     graph::{ActivationKind, Graph, Shape},
+    kernel::{FusionRules, Kernel, KernelReader, Kind},
     latency::{GraphColumns, LatencyQuery, Position, Precision},
     operators::{BlockConfig, BlockRequest, Operators},
     quant::{Scheme, WeightRange, place},
 };
-use spacewright_latency_model::{FusionRules, Kernel, KernelReader, Kind};
 use spacewright_operators_cnn::operator_sets;
 
 /// A block as a list of kernels, written down by hand.
@@ -174,11 +174,14 @@ fn every_block_type_has_the_kernels_that_it_should() {
                     let mut expected =
                         Expected { cin, cout, stride, size, own_activation, kernels: Vec::new() };
                     expected.block(&block.name, kernel, expand);
-                    let found = reader.kernels(&graph).unwrap();
+                    let found = reader.kernels(&graph, Position::Inside).unwrap();
                     assert_eq!(text(&found), text(&expected.kernels), "{request:?}");
                     // With Swish as Sigmoid and Mul, which is still one kernel.
                     let placed = place(&graph, &scheme).unwrap().graph;
-                    assert_eq!(text(&reader.kernels(&placed).unwrap()), text(&found));
+                    assert_eq!(
+                        text(&reader.kernels(&placed, Position::Inside).unwrap()),
+                        text(&found)
+                    );
                     all.extend(found);
                     graphs.push(graph);
                 }

@@ -2,9 +2,11 @@
 
 use spacewright_core::{
     graph::{ActivationKind, Graph, Shape},
+    kernel::Kind,
+    latency::{Accuracy, Position},
     operators::{BlockConfig, BlockRequest, Operators},
 };
-use spacewright_latency_model::{Accuracy, Kind, Model, Predictor};
+use spacewright_latency_model::{Model, Predictor};
 use spacewright_operators_cnn::operator_sets;
 
 const INTEL_VNNI: &str = include_str!("../models/intel-vnni.json");
@@ -58,7 +60,7 @@ fn stem_and_head_on_vnni_take_what_was_measured() {
         // No fully connected layer was measured alone: a convolution stands in.
         (block("logits", Shape::square(1920, 1), 1000, &[]), 0.169, 1),
     ] {
-        let (predicted, kernels) = predictor.graph(&graph).unwrap();
+        let (predicted, kernels) = predictor.graph(&graph, Position::Inside).unwrap();
         assert!((predicted.ms / ms - 1.0).abs() < 0.15, "{ms}: {predicted:?} {kernels:?}");
         assert_eq!(predicted.unseen, unseen);
         assert!(predicted.low_ms < predicted.ms && predicted.ms < predicted.high_ms);
@@ -73,7 +75,7 @@ fn more_work_takes_longer() {
         let ms = |size: usize, width: usize, expand: f64| {
             let config = [("kernel", 5.0), ("expand", expand)];
             let graph = block("mobilenet-v3-res", Shape::square(width, size), width, &config);
-            predictor.graph(&graph).unwrap().0.ms
+            predictor.graph(&graph, Position::Inside).unwrap().0.ms
         };
         assert!(ms(28, 64, 6.0) > 2.0 * ms(14, 64, 6.0));
         assert!(ms(14, 96, 6.0) > 1.2 * ms(14, 64, 6.0));

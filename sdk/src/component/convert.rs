@@ -144,7 +144,7 @@ macro_rules! conversions {
     (@latency_source $wit:path) => {
         pub mod latency_source {
             use $crate::{
-                core::latency::{GraphColumns, Latency, LatencyQuery},
+                core::latency::{GraphColumns, Interval, Latency, LatencyQuery},
             };
             use $wit as wit;
 
@@ -158,20 +158,34 @@ macro_rules! conversions {
             }
 
             pub fn latencies_to_wit(latencies: &[Latency]) -> wit::latency_source::Latencies {
+                let ends = |of: fn(Interval) -> f64| {
+                    latencies.iter().map(|latency| latency.interval.map_or(0.0, of)).collect()
+                };
                 wit::latency_source::Latencies {
                     ms: latencies.iter().map(|latency| latency.ms).collect(),
                     spread_ms: latencies.iter().map(|latency| latency.spread_ms).collect(),
                     runs: latencies.iter().map(|latency| latency.runs).collect(),
+                    low_ms: ends(|interval| interval.low_ms),
+                    high_ms: ends(|interval| interval.high_ms),
                 }
             }
 
             pub fn latencies_from_wit(
                 columns: wit::latency_source::Latencies,
             ) -> Result<Vec<Latency>, String> {
-                let wit::latency_source::Latencies { ms, spread_ms, runs } = columns;
-                $crate::same_lengths("latencies", &[ms.len(), spread_ms.len(), runs.len()])?;
-                let rows = ms.into_iter().zip(spread_ms).zip(runs);
-                Ok(rows.map(|((ms, spread_ms), runs)| Latency { ms, spread_ms, runs }).collect())
+                let wit::latency_source::Latencies { ms, spread_ms, runs, low_ms, high_ms } =
+                    columns;
+                let ends = [low_ms.len(), high_ms.len()];
+                let lengths = [ms.len(), spread_ms.len(), runs.len(), ends[0], ends[1]];
+                $crate::same_lengths("latencies", &lengths)?;
+                let latency = |at: usize| Latency {
+                    ms: ms[at],
+                    spread_ms: spread_ms[at],
+                    runs: runs[at],
+                    interval: (low_ms[at] != 0.0 || high_ms[at] != 0.0)
+                        .then(|| Interval { low_ms: low_ms[at], high_ms: high_ms[at] }),
+                };
+                Ok((0..ms.len()).map(latency).collect())
             }
         }
     };
@@ -368,10 +382,70 @@ macro_rules! conversions {
     (@target $wit:path) => {
         pub mod target {
             use $crate::{
-                core::{quant::Scheme, target::TargetDescription},
-                text::{item_of, name_of},
+                core::{
+                    kernel::{FusionRules, Gate},
+                    latency::{Accuracy, HeldOut},
+                    quant::Scheme,
+                    target::TargetDescription,
+                },
+                text::{item_of, items_of, name_of, names_of, pairs_of},
             };
             use $wit as wit;
+
+            fn fusion_to_wit(fusion: &FusionRules) -> wit::target::Fusion {
+                let gate = |gate: &Gate| wit::target::Gate {
+                    path: gate.path.iter().map(|step| names_of(step)).collect(),
+                    kernel: name_of(&gate.kernel),
+                };
+                let absorbed = fusion.absorbed.iter();
+                wit::target::Fusion {
+                    skipped: names_of(&fusion.skipped),
+                    absorbed: absorbed.map(|(a, b)| (name_of(a), name_of(b))).collect(),
+                    gates: fusion.gates.iter().map(gate).collect(),
+                    ends: fusion.ends,
+                }
+            }
+
+            fn fusion_from_wit(fusion: wit::target::Fusion) -> Result<FusionRules, String> {
+                let gate = |gate: &wit::target::Gate| {
+                    let path = gate.path.iter().map(|step| items_of("fusion.gates.path", step));
+                    Ok(Gate {
+                        path: path.collect::<Result<_, String>>()?,
+                        kernel: item_of("fusion.gates.kernel", &gate.kernel)?,
+                    })
+                };
+                Ok(FusionRules {
+                    skipped: items_of("fusion.skipped", &fusion.skipped)?,
+                    absorbed: pairs_of("fusion.absorbed", &fusion.absorbed)?,
+                    gates: fusion.gates.iter().map(gate).collect::<Result<_, String>>()?,
+                    ends: fusion.ends,
+                })
+            }
+
+            fn errors_to_wit(of: &HeldOut) -> wit::target::HeldOut {
+                let Accuracy { rows, within_5, within_10, median_error, mape } = of.accuracy;
+                wit::target::HeldOut {
+                    how: of.how.clone(),
+                    rows: rows as u64,
+                    within5: within_5,
+                    within10: within_10,
+                    median_error,
+                    mape,
+                }
+            }
+
+            fn errors_from_wit(of: wit::target::HeldOut) -> HeldOut {
+                HeldOut {
+                    how: of.how,
+                    accuracy: Accuracy {
+                        rows: of.rows as usize,
+                        within_5: of.within5,
+                        within_10: of.within10,
+                        median_error: of.median_error,
+                        mape: of.mape,
+                    },
+                }
+            }
 
             pub fn to_wit(target: &TargetDescription) -> wit::target::Description {
                 let scheme = &target.scheme;
@@ -384,41 +458,36 @@ macro_rules! conversions {
                         dense_weights: name_of(&scheme.dense_weights),
                         depthwise_weights: name_of(&scheme.depthwise_weights),
                         fused: fused.map(|(first, then)| (name_of(first), name_of(then))).collect(),
-                        decomposed: scheme.decomposed.iter().map(name_of).collect(),
+                        decomposed: names_of(&scheme.decomposed),
                     },
                     model_format: target.model_format.clone(),
+                    fusion: Some(fusion_to_wit(&target.fusion)),
                     latency: name_of(&target.latency),
-                    unsupported: target.unsupported.iter().map(name_of).collect(),
+                    errors: target.held_out.iter().map(errors_to_wit).collect(),
+                    unsupported: names_of(&target.unsupported),
                 }
             }
 
             pub fn from_wit(target: wit::target::Description) -> Result<TargetDescription, String> {
                 let scheme = target.scheme;
-                let pair = |(first, then): &(String, String)| {
-                    Ok((item_of("scheme.fused", first)?, item_of("scheme.fused", then)?))
+                let depthwise = &scheme.depthwise_weights;
+                let scheme = Scheme {
+                    name: scheme.name,
+                    dense_weights: item_of("scheme.dense-weights", &scheme.dense_weights)?,
+                    depthwise_weights: item_of("scheme.depthwise-weights", depthwise)?,
+                    fused: pairs_of("scheme.fused", &scheme.fused)?,
+                    decomposed: items_of("scheme.decomposed", &scheme.decomposed)?,
                 };
-                let decomposed = scheme.decomposed.iter();
-                let unsupported = target.unsupported.iter();
+                let of_scheme = || Ok(FusionRules::of_scheme(&scheme));
                 Ok(TargetDescription {
                     name: target.name,
                     summary: target.summary,
-                    scheme: Scheme {
-                        name: scheme.name,
-                        dense_weights: item_of("scheme.dense-weights", &scheme.dense_weights)?,
-                        depthwise_weights: item_of(
-                            "scheme.depthwise-weights",
-                            &scheme.depthwise_weights,
-                        )?,
-                        fused: scheme.fused.iter().map(pair).collect::<Result<_, String>>()?,
-                        decomposed: decomposed
-                            .map(|kind| item_of("scheme.decomposed", kind))
-                            .collect::<Result<_, _>>()?,
-                    },
+                    fusion: target.fusion.map_or_else(of_scheme, fusion_from_wit)?,
+                    scheme,
                     model_format: target.model_format,
                     latency: item_of("latency", &target.latency)?,
-                    unsupported: unsupported
-                        .map(|kind| item_of("unsupported", kind))
-                        .collect::<Result<_, _>>()?,
+                    held_out: target.errors.into_iter().map(errors_from_wit).collect(),
+                    unsupported: items_of("unsupported", &target.unsupported)?,
                 })
             }
         }

@@ -135,6 +135,10 @@ impl<P: Provide> exported::latency_source::Guest for Exported<P> {
         source::<P>().fingerprint()
     }
 
+    fn precisions() -> Vec<String> {
+        crate::text::names_of(&source::<P>().precisions())
+    }
+
     fn latencies_of(
         graphs: exported::latency_source::Graphs,
     ) -> Result<exported::latency_source::Latencies, String> {

@@ -2,7 +2,7 @@
 
 use spacewright_core::{
     graph::{ActivationKind, ConvSpec, Graph, GraphBuilder, OpKind, Shape, ValueId},
-    latency::{GraphColumns, Latency, LatencyQuery, LatencySource, Position, Precision},
+    latency::{GraphColumns, Interval, Latency, LatencyQuery, LatencySource, Position, Precision},
 };
 
 use super::{
@@ -12,7 +12,6 @@ use super::{
 };
 use crate::Kind;
 
-const PRECISIONS: [Precision; 2] = [Precision::Fp32, Precision::Int8];
 const POSITIONS: [Position; 4] =
     [Position::Whole, Position::First, Position::Inside, Position::Last];
 
@@ -24,6 +23,15 @@ pub(super) fn check(report: &mut Report, source: &dyn LatencySource) {
 
 /// Asks for latencies of graphs without the operators that a target cannot run.
 pub(super) fn judge(item: &mut Item<'_>, source: &dyn LatencySource, unsupported: &[OpKind]) {
+    let precisions = source.precisions();
+    let knows = |item: &mut Item<'_>| {
+        item.check("precisions: there is one", || {
+            require(!precisions.is_empty(), || "it knows none".into())
+        })
+    };
+    if !knows(item) {
+        return;
+    }
     item.check("fingerprint: it is there and stays the same", || fingerprint(source));
     let call = Call {
         name: "latencies".into(),
@@ -31,12 +39,16 @@ pub(super) fn judge(item: &mut Item<'_>, source: &dyn LatencySource, unsupported
         show: &LatencyQuery::to_string,
     };
     call.takes_no_question(item);
-    let queries = queries(unsupported);
+    let queries = queries(unsupported, &precisions);
     let Some(answers) = call.answers(item, &queries) else { return };
     let positive = call.each(item, "each is a positive number", &queries, &answers, |_, answer| {
         let spread = answer.spread_ms.is_finite() && answer.spread_ms >= 0.0;
         require(answer.ms.is_finite() && answer.ms > 0.0 && spread, || {
             format!("{} ± {} ms", answer.ms, answer.spread_ms)
+        })?;
+        let Some(Interval { low_ms, high_ms }) = answer.interval else { return Ok(()) };
+        require(low_ms > 0.0 && low_ms <= high_ms && high_ms.is_finite(), || {
+            format!("from {low_ms} to {high_ms} ms")
         })
     });
     if !positive {
@@ -48,7 +60,7 @@ pub(super) fn judge(item: &mut Item<'_>, source: &dyn LatencySource, unsupported
         let check = "latencies: the same answers to columns";
         item.check(check, || same_in_columns(source, &queries, &answers));
     }
-    for precision in PRECISIONS {
+    for &precision in &precisions {
         let check = format!("latencies, {}: more channels are not faster", precision.name());
         item.check(&check, || more_channels(&call, precision));
     }
@@ -75,7 +87,7 @@ fn same_in_columns(
 }
 
 /// Graphs in each precision, at the positions where a study has the like of them.
-fn queries(unsupported: &[OpKind]) -> Vec<LatencyQuery> {
+fn queries(unsupported: &[OpKind], precisions: &[Precision]) -> Vec<LatencyQuery> {
     let runs = |graph: &Graph| graph.nodes.iter().all(|n| !unsupported.contains(&n.op.kind()));
     let graphs: [(Graph, &[Position]); 4] = [
         (convolution(16), &POSITIONS),
@@ -85,7 +97,7 @@ fn queries(unsupported: &[OpKind]) -> Vec<LatencyQuery> {
     ];
     let mut queries = Vec::new();
     for (graph, positions) in graphs.into_iter().filter(|(graph, _)| runs(graph)) {
-        for precision in PRECISIONS {
+        for &precision in precisions {
             for &position in positions {
                 queries.push(LatencyQuery { graph: graph.clone(), precision, position });
             }

@@ -9,7 +9,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 use rmp_serde::{Serializer, config::BytesMode};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use spacewright_core::{
-    latency::{GraphColumns, Latency},
+    latency::{GraphColumns, Latency, Precision},
     operators::{BlockRequest, BlockType},
     quant::{ActivationRange, FloatNetwork, IntegerNetwork, TensorStats, WeightRange},
     score::{ScoreProblem, SpaceScore},
@@ -126,8 +126,8 @@ pub enum Answer {
     Affine(Vec<(f32, f32)>),
     /// Scale per channel.
     Scales(Vec<f32>),
-    /// Name and fingerprint of its latency source, or that of its target.
-    Source(String, String),
+    /// Name, fingerprint and precisions of its latency source, or that of its target.
+    Source(String, String, Vec<Precision>),
     /// One latency per graph.
     Latencies(Vec<Latency>),
     /// Name of its scorer.

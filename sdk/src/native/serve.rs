@@ -99,7 +99,8 @@ impl Server {
             }
             Request::Source => {
                 let source = self.source()?;
-                Answer::Source(source.name().to_owned(), source.fingerprint())
+                let name = source.name().to_owned();
+                Answer::Source(name, source.fingerprint(), source.precisions())
             }
             Request::Latencies(graphs) => {
                 let answers = self.source()?.latencies_of(&graphs);

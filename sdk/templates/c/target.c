@@ -22,9 +22,12 @@ bool exports_spacewright_plugin_latency_source_latencies_of(
     (void)err;
     size_t graphs = batch->first_node.len;
     ret->ms.len = ret->spread_ms.len = ret->runs.len = graphs;
+    ret->low_ms.len = ret->high_ms.len = graphs;
     ret->ms.ptr = calloc(graphs, sizeof *ret->ms.ptr);
     ret->spread_ms.ptr = calloc(graphs, sizeof *ret->spread_ms.ptr);
     ret->runs.ptr = calloc(graphs, sizeof *ret->runs.ptr);
+    ret->low_ms.ptr = calloc(graphs, sizeof *ret->low_ms.ptr);
+    ret->high_ms.ptr = calloc(graphs, sizeof *ret->high_ms.ptr);
     for (size_t graph = 0; graph < graphs; graph++) {
         size_t first = batch->first_node.ptr[graph];
         size_t end = graph + 1 < graphs ? batch->first_node.ptr[graph + 1] : batch->macs.len;
@@ -55,6 +58,10 @@ void exports_spacewright_plugin_target_describe(exports_spacewright_plugin_targe
     ret->scheme.decomposed.ptr = calloc(1, sizeof *ret->scheme.decomposed.ptr);
     text(ret->scheme.decomposed.ptr, "swish");
     text(&ret->model_format, "onnx");
+    /* Kernels are found after the scheme; nothing is known of errors. */
+    ret->fusion.is_some = false;
+    ret->errors.len = 0;
+    ret->errors.ptr = NULL;
     text(&ret->latency, "modelled");
     ret->unsupported.len = 0;
     ret->unsupported.ptr = NULL;
@@ -73,4 +80,11 @@ void exports_spacewright_plugin_latency_source_name(target_plugin_string_t *ret)
 /* Change it with the model: answers under different fingerprints are never mixed. */
 void exports_spacewright_plugin_latency_source_fingerprint(target_plugin_string_t *ret) {
     text(ret, "{{name}} model 1");
+}
+
+void exports_spacewright_plugin_latency_source_precisions(target_plugin_list_string_t *ret) {
+    ret->len = 2;
+    ret->ptr = calloc(2, sizeof *ret->ptr);
+    text(&ret->ptr[0], "fp32");
+    text(&ret->ptr[1], "int8");
 }

@@ -1,6 +1,8 @@
 use std::sync::Arc;
 
-use spacewright_core::latency::{Latency, LatencyError, LatencyQuery, LatencySource};
+use spacewright_core::latency::{
+    Interval, Latency, LatencyError, LatencyQuery, LatencySource, Precision,
+};
 
 use super::Watch;
 use crate::origin::Origin;
@@ -30,6 +32,12 @@ impl CheckedSource {
                 let reason = format!("{} ± {} ms for {query}", answer.ms, answer.spread_ms);
                 return Err(self.watch.wrong(CALL, reason));
             }
+            if let Some(Interval { low_ms, high_ms }) = answer.interval
+                && !(low_ms > 0.0 && low_ms <= high_ms && high_ms <= LONGEST_MS)
+            {
+                let reason = format!("from {low_ms} to {high_ms} ms for {query}");
+                return Err(self.watch.wrong(CALL, reason));
+            }
         }
         // Measured times differ.
         if answers.first().is_some_and(|first| first.runs == 0) && self.watch.asks_twice() {
@@ -52,6 +60,10 @@ impl LatencySource for CheckedSource {
             Some(identity) => format!("{identity}; {}", self.source.fingerprint()),
             None => self.source.fingerprint(),
         }
+    }
+
+    fn precisions(&self) -> Vec<Precision> {
+        self.source.precisions()
     }
 
     fn latencies(&self, queries: &[LatencyQuery]) -> Result<Vec<Latency>, LatencyError> {

@@ -2,6 +2,7 @@
 
 use spacewright_core::{
     graph::Graph,
+    latency::{HeldOut, Precision},
     operators::{BlockRequest, BlockType, OperatorError},
     quant::Scheme,
     target::TargetDescription,
@@ -56,6 +57,12 @@ pub(super) fn hyperspaces(call: &str, all: Vec<String>) -> Result<Vec<String>, S
     Ok(all)
 }
 
+/// The precisions that a latency source knows: at least one.
+pub(super) fn precisions(call: &str, known: Vec<Precision>) -> Result<Vec<Precision>, String> {
+    check_count(call, "precisions", known.len())?;
+    Ok(known)
+}
+
 /// A target's description, with names that files and studies can have, and a scheme that can be
 /// computed.
 pub(super) fn target(call: &str, target: TargetDescription) -> Result<TargetDescription, String> {
@@ -65,8 +72,20 @@ pub(super) fn target(call: &str, target: TargetDescription) -> Result<TargetDesc
         summary: shown(&target.summary),
         scheme: Scheme { name: item_name(call, target.scheme.name)?, ..target.scheme },
         model_format: item_name(call, target.model_format)?,
+        held_out: held_out(call, target.held_out)?,
         ..target
     })
+}
+
+fn held_out(call: &str, all: Vec<HeldOut>) -> Result<Vec<HeldOut>, String> {
+    let checked = |HeldOut { how, accuracy }: HeldOut| {
+        let how = shown(&how);
+        match accuracy.check() {
+            Ok(()) => Ok(HeldOut { how, accuracy }),
+            Err(reason) => Err(format!("`{call}`: errors `{how}`: {reason}")),
+        }
+    };
+    all.into_iter().take(MOST_ITEMS).map(checked).collect()
 }
 
 /// The graphs of blocks in text form.

@@ -19,7 +19,7 @@ use spacewright_core::{
     latency::{Latency, LatencyError, LatencyQuery, LatencySource, Position, Precision},
     method::{Method, SettingsField, SettingsSection, StepContext, StepError, StepSpec, Task},
     quant::{Scheme, WeightRange},
-    target::{LatencyKind, Target, TargetDescription, TargetError},
+    target::{Target, TargetDescription, TargetError},
     train::{
         DistilJob, DistilReport, EvaluateJob, Evaluator, FeaturesJob, Monitor, SupernetJob,
         TeachJob, TrainContext, TrainError, TrainReport, Trainer,
@@ -280,8 +280,6 @@ pub struct FakeTarget(pub Arc<Controls>);
 impl Target for FakeTarget {
     fn description(&self) -> TargetDescription {
         TargetDescription {
-            name: "fake-target".into(),
-            summary: String::new(),
             scheme: Scheme {
                 name: "fake".into(),
                 dense_weights: WeightRange::Bits8,
@@ -289,9 +287,8 @@ impl Target for FakeTarget {
                 fused: Vec::new(),
                 decomposed: Vec::new(),
             },
-            model_format: "fake".into(),
-            latency: LatencyKind::Modelled,
             unsupported: self.0.unsupported.lock().unwrap().clone(),
+            ..TargetDescription::modelled("fake-target", "", "fake")
         }
     }
 
@@ -317,11 +314,8 @@ impl LatencySource for FakeSource {
         if limit > 0 && asked > limit {
             return Err(LatencyError::of(&queries[0], "out of reach"));
         }
-        let answer = |query: &LatencyQuery| Latency {
-            ms: query.graph.macs().unwrap() as f64 / 3e6,
-            spread_ms: 0.0,
-            runs: 0,
-        };
+        let answer =
+            |query: &LatencyQuery| Latency::predicted(query.graph.macs().unwrap() as f64 / 3e6);
         Ok(queries.iter().map(answer).collect())
     }
 }

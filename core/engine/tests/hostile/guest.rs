@@ -16,6 +16,8 @@ pub struct Guest {
     pub start: String,
     /// What `describe` does before it answers.
     pub describe: String,
+    /// Two precisions of four letters each.
+    pub precisions: String,
     /// The answer to a batch of graphs: a body that gives the address of the answer.
     pub latencies: String,
     /// More definitions.
@@ -36,6 +38,7 @@ impl Default for Guest {
             name: "guest".into(),
             start: String::new(),
             describe: String::new(),
+            precisions: "fp32int8".into(),
             latencies: good("(f64.const 1)"),
             more: String::new(),
             pages: 2,
@@ -62,6 +65,10 @@ pub fn answer(ms: &str, count: &str, runs: &str) -> String {
          (i32.store (i32.const {a16}) {count})
          (i32.store (i32.const {a20}) (i32.const {zeros}))
          (i32.store (i32.const {a24}) {runs})
+         (i32.store (i32.const {a28}) (i32.const {zeros}))
+         (i32.store (i32.const {a32}) {count})
+         (i32.store (i32.const {a36}) (i32.const {zeros}))
+         (i32.store (i32.const {a40}) {count})
          (i32.const {ANSWER})",
         a4 = ANSWER + 4,
         a8 = ANSWER + 8,
@@ -69,7 +76,20 @@ pub fn answer(ms: &str, count: &str, runs: &str) -> String {
         a16 = ANSWER + 16,
         a20 = ANSWER + 20,
         a24 = ANSWER + 24,
+        a28 = ANSWER + 28,
+        a32 = ANSWER + 32,
+        a36 = ANSWER + 36,
+        a40 = ANSWER + 40,
         zeros = 16384,
+    )
+}
+
+/// A good answer, but that each interval goes from `ms` to 0.
+pub fn upside_down(ms: &str) -> String {
+    format!(
+        "(drop {}) (i32.store (i32.const {}) (i32.const {COLUMNS})) (i32.const {ANSWER})",
+        good(ms),
+        ANSWER + 28
     )
 }
 
@@ -90,7 +110,7 @@ impl Guest {
     pub fn text(&self) -> String {
         let name = Text { at: 64, text: self.name.clone() };
         let length = name_length(&self.name);
-        let Self { start, describe, latencies, more, pages, .. } = self;
+        let Self { start, describe, precisions, latencies, more, pages, .. } = self;
         format!(
             r#"(module
               (import "spacewright:plugin/host@0.1.0" "log" (func $log (param i32 i32)))
@@ -101,6 +121,10 @@ impl Guest {
               ;; about: name, version, summary
               (data (i32.const 0) "{name_at}{name_length}\c8\00\00\00\05\00\00\00\c8\00\00\00\05\00\00\00")
               (data (i32.const 32) "{name_at}{name_length}")
+              ;; precisions: two texts
+              (data (i32.const 40) "\30\00\00\00\02\00\00\00")
+              (data (i32.const 48) "\d0\00\00\00\04\00\00\00\d4\00\00\00\04\00\00\00")
+              (data (i32.const 208) "{precisions}")
               {more}
               (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
                 (local $at i32)
@@ -121,6 +145,8 @@ impl Guest {
                 (i32.const 32))
               (func (export "spacewright:plugin/latency-source@0.1.0#fingerprint") (result i32)
                 (i32.const 32))
+              (func (export "spacewright:plugin/latency-source@0.1.0#precisions") (result i32)
+                (i32.const 40))
               (func (export "spacewright:plugin/latency-source@0.1.0#latencies-of")
                 (param $asked i32) (result i32)
                 (local $graphs i32) (local $at i32)

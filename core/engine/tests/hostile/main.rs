@@ -9,7 +9,7 @@ mod guest;
 use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc, time::Instant};
 
 use common::{Bench, HYPERSPACE, STUDY};
-use guest::{ANSWER, COLUMNS, Guest, answer, component, error, good};
+use guest::{ANSWER, COLUMNS, Guest, answer, component, error, good, upside_down};
 use serde_json::Value;
 use spacewright_core::{
     graph::{ConvSpec, GraphBuilder, Shape},
@@ -174,7 +174,13 @@ fn wrong_latencies_name_plugin_call_and_graph() {
         (
             "ragged",
             latencies(answer("(f64.const 1)", two, "(i32.const 7)")),
-            "columns have the lengths [2, 2, 7]",
+            "columns have the lengths [2, 2, 7, 2, 2]",
+        ),
+        ("upside down", latencies(upside_down("(f64.const 1)")), "from 1 to 0 ms for graph"),
+        (
+            "precision",
+            starting(Guest { precisions: "fp32int4".into(), ..Guest::default() }),
+            "`precisions`: unknown variant `int4`",
         ),
         ("moody", ask(different), "a different answer when asked again"),
     ]);

@@ -1,8 +1,9 @@
 //! Bins of features: trees see numbers of bins only.
 
+use spacewright_core::kernel::Kernel;
+
 use crate::{
     features::{FEATURES, bin, features},
-    kernel::Kernel,
     model::MAX_EDGES,
 };
 

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use spacewright_core::latency::{Accuracy, HeldOut};
+
 use super::{FitError, Settings, fit};
 use crate::{
-    accuracy::Accuracy,
-    model::{HeldOut, Intervals, Parameters, Quantiles},
+    model::{Intervals, Parameters, Quantiles},
     physical::Group,
     predict::{Evaluator, dominating},
     rows::Rows,

@@ -16,11 +16,11 @@ mod tree;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use spacewright_core::{kernel::FusionRules, latency::Precision};
 use thiserror::Error;
 
 use crate::{
     features::Feature,
-    fusion::FusionRules,
     model::{Edges, FORMAT, MAX_DEPTH, Model, ModelError, Parameters, VERSION},
     rows::Rows,
 };
@@ -96,7 +96,7 @@ pub enum FitError {
 }
 
 /// What a model says of itself.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Statement {
     /// Name, such as `intel-vnni`.
     pub name: String,
@@ -106,6 +106,8 @@ pub struct Statement {
     pub source: String,
     /// What the latencies hold for: hardware, runtime and its settings.
     pub fingerprint: String,
+    /// Arithmetic of the networks that were measured.
+    pub precision: Precision,
 }
 
 /// Fits to rows.
@@ -143,7 +145,7 @@ pub fn fit_model(
         Some(last) => hold_out::intervals(last),
         None => hold_out::intervals(&hold_out::fitted(rows, &parameters)),
     };
-    let Statement { name, summary, source, fingerprint } = statement;
+    let Statement { name, summary, source, fingerprint, precision } = statement;
     let model = Model {
         format: FORMAT.to_owned(),
         version: VERSION,
@@ -151,6 +153,7 @@ pub fn fit_model(
         summary,
         source,
         fingerprint,
+        precision,
         rules: rules.clone(),
         held_out: predicted.iter().map(Predicted::held_out).collect(),
         intervals,

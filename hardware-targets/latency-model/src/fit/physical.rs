@@ -2,9 +2,10 @@
 
 use std::cmp::Ordering;
 
+use spacewright_core::latency::quantile;
+
 use super::nnls::nnls;
 use crate::{
-    accuracy::quantile,
     physical::{Group, Physical, TERMS, terms},
     rows::Rows,
 };
@@ -109,7 +110,7 @@ fn solve(lines: &[Line], weights: &[f64], columns: usize) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::{Kernel, Kind};
+    use spacewright_core::kernel::{Kernel, Kind};
 
     #[test]
     fn coefficients_are_found_from_sums_in_spite_of_outliers() {

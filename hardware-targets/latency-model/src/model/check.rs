@@ -34,14 +34,10 @@ impl Model {
 
     fn check_statements(&self) -> Result<(), Fault> {
         for held_out in &self.held_out {
-            let a = &held_out.accuracy;
-            let place = || format!("held_out `{}`", held_out.how);
-            if [a.within_5, a.within_10].iter().any(|share| !(0.0..=1.0).contains(share)) {
-                return fault(place(), "shares must lie between 0 and 1");
-            }
-            if [a.median_error, a.mape].iter().any(|error| !(error.is_finite() && *error >= 0.0)) {
-                return fault(place(), "errors must be numbers from 0");
-            }
+            held_out
+                .accuracy
+                .check()
+                .or_else(|reason| fault(format!("held_out `{}`", held_out.how), reason))?;
         }
         check_quantiles("intervals.all", &self.intervals.all)?;
         for (group, quantiles) in &self.intervals.dominated_by {

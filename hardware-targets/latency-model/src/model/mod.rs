@@ -8,13 +8,14 @@ pub(crate) mod tests;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use spacewright_core::{
+    kernel::{FusionRules, Kind},
+    latency::{HeldOut, Precision, quantile},
+};
 use thiserror::Error;
 
 use crate::{
-    accuracy::{Accuracy, quantile},
     features::Feature,
-    fusion::FusionRules,
-    kernel::Kind,
     physical::{Group, Physical},
 };
 
@@ -49,24 +50,17 @@ pub struct Model {
     pub source: String,
     /// What the latencies hold for: hardware, runtime and its settings.
     pub fingerprint: String,
+    /// Arithmetic of the networks.
+    pub precision: Precision,
     /// How the runtime's kernels are found in a graph.
     pub rules: FusionRules,
-    /// Errors on rows that the fit did not see, one entry for each way to hold rows out.
+    /// Errors on rows that a fit without them did not see, one entry for each way to hold rows
+    /// out.
     pub held_out: Vec<HeldOut>,
     /// How far measurements lie from predictions.
     pub intervals: Intervals,
     /// What was fitted.
     pub parameters: Parameters,
-}
-
-/// Accuracy on held-out rows.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct HeldOut {
-    /// How rows were held out.
-    pub how: String,
-    /// Over all rows, each predicted by a fit without it.
-    pub accuracy: Accuracy,
 }
 
 /// Quantiles of ln(measured / predicted).

@@ -1,6 +1,7 @@
 //! Files of models: round trips, and what is refused.
 
 use proptest::prelude::*;
+use spacewright_core::latency::Accuracy;
 
 use super::*;
 use crate::{features::FEATURES, physical::TERMS};
@@ -17,6 +18,7 @@ pub(crate) fn model(edges: usize, trees: Vec<Tree>) -> Model {
         summary: "A toy".into(),
         source: "made up".into(),
         fingerprint: "no machine".into(),
+        precision: Precision::Int8,
         rules: FusionRules::common(),
         held_out: vec![HeldOut { how: "not at all".into(), accuracy: Accuracy::default() }],
         intervals: Intervals {

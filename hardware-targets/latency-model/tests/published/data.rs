@@ -4,12 +4,12 @@ use std::{collections::HashMap, error::Error, fs, path::Path};
 
 use spacewright_core::{
     graph::Shape,
+    kernel::{FusionRules, Kernel, KernelReader},
+    latency::Position,
     operators::{BlockRequest, Operators},
     space::{BlockChoice, Hyperspace},
 };
-use spacewright_latency_model::{
-    FusionRules, Kernel, KernelReader, Rows, read_blocks, rows_of_blocks,
-};
+use spacewright_latency_model::{Rows, read_blocks, rows_of_blocks};
 use spacewright_operators_cnn::operator_sets;
 use spacewright_spaceevo::{
     hyperspaces::built_in,
@@ -115,7 +115,7 @@ impl<'a> Blocks<'a> {
                 activation: candidate.activation,
                 config: choice.config.clone(),
             })?;
-            let known = (self.reader.kernels(&graph)?, graph.output_shape()?);
+            let known = (self.reader.kernels(&graph, Position::Inside)?, graph.output_shape()?);
             self.known.insert(key.clone(), known);
         }
         let (of, output) = &self.known[&key];

@@ -4,9 +4,11 @@ mod data;
 
 use std::path::Path;
 
-use spacewright_latency_model::{
-    Accuracy, FusionRules, Kernel, Predictor, Row, Settings, Split, Statement, fit_model, held_out,
+use spacewright_core::{
+    kernel::{FusionRules, Kernel},
+    latency::{Accuracy, Precision},
 };
+use spacewright_latency_model::{Predictor, Row, Settings, Split, Statement, fit_model, held_out};
 
 fn folder() -> &'static Path {
     Path::new(option_env!("SPACEWRIGHT_TABLES").unwrap_or_default())
@@ -74,7 +76,9 @@ fn nine_of_ten_vnni_blocks_lie_in_their_interval() {
     let seen = rows.subset(|index| !held[index]);
     let (settings, rules) = (Settings::default(), FusionRules::common());
     let errors = held_out(&seen, &settings, &Split::rows(seen.len(), 4, 1)).unwrap();
-    let model = fit_model(&seen, &settings, &rules, Statement::default(), &[errors]).unwrap();
+    let [name, summary, source, fingerprint] = ["x", "", "", ""].map(str::to_owned);
+    let statement = Statement { name, summary, source, fingerprint, precision: Precision::Int8 };
+    let model = fit_model(&seen, &settings, &rules, statement, &[errors]).unwrap();
     let predictor = Predictor::new(model).unwrap();
     let lies_within = |row: Row| {
         let repeated = |(kernel, count): &(u32, f32)| {

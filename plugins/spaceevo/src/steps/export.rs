@@ -53,8 +53,9 @@ pub struct Verified {
 pub struct Deployed {
     pub int8_ms: f64,
     pub int8_spread_ms: f64,
-    pub fp32_ms: f64,
-    pub fp32_spread_ms: f64,
+    /// `None` where the target's latencies are known in integers only.
+    pub fp32_ms: Option<f64>,
+    pub fp32_spread_ms: Option<f64>,
 }
 
 struct Export<'a> {
@@ -272,11 +273,14 @@ fn deployed(
     found: &[(usize, Chosen)],
 ) -> Result<Vec<Deployed>, StepError> {
     let study = export.study;
+    let known = study.target.latency_source()?.precisions();
+    let mut precisions = vec![Precision::Int8];
+    precisions.extend(known.contains(&Precision::Fp32).then_some(Precision::Fp32));
     let mut queries = Vec::new();
     for (_, chosen) in found {
         let stages = &export.jobs[1].stages;
         let graph = parts::whole(study, stages, &chosen.subnet)?;
-        for precision in [Precision::Int8, Precision::Fp32] {
+        for &precision in &precisions {
             queries.push(parts::query(graph.clone(), Position::Whole, precision));
         }
     }
@@ -284,8 +288,8 @@ fn deployed(
     let pair = |pair: &[spacewright_core::latency::Latency]| Deployed {
         int8_ms: pair[0].ms,
         int8_spread_ms: pair[0].spread_ms,
-        fp32_ms: pair[1].ms,
-        fp32_spread_ms: pair[1].spread_ms,
+        fp32_ms: pair.get(1).map(|fp32| fp32.ms),
+        fp32_spread_ms: pair.get(1).map(|fp32| fp32.spread_ms),
     };
-    Ok(latencies.chunks_exact(2).map(pair).collect())
+    Ok(latencies.chunks_exact(precisions.len()).map(pair).collect())
 }

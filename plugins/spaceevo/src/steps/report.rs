@@ -65,7 +65,8 @@ struct BudgetRow {
     network: Verified,
     #[serde(flatten)]
     latency: Deployed,
-    speed_up: f64,
+    /// `None` where the latency in floating point is not known.
+    speed_up: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -106,7 +107,7 @@ fn report(context: &dyn StepContext) -> Result<Report, StepError> {
             fp32_file: file_name(study, index, Precision::Fp32),
             network: super::result(context, &format!("export/network-{index}"))?,
             latency,
-            speed_up: latency.fp32_ms / latency.int8_ms,
+            speed_up: latency.fp32_ms.map(|fp32_ms| fp32_ms / latency.int8_ms),
         });
     }
     let infeasible = |searched: &Searched| matches!(searched, Searched::Infeasible { .. });

@@ -50,7 +50,7 @@ fn asked() -> u32 {
 
 fn measured(source: Roofline, queries: &[LatencyQuery]) -> Result<Vec<Latency>, LatencyError> {
     let noise = f64::from(asked()) / 1e3;
-    let noisy = |query| Latency { ms: (source.ms)(query) + noise, spread_ms: noise, runs: 9 };
+    let noisy = |query| Latency::measured((source.ms)(query) + noise, noise, 9);
     Ok(queries.iter().map(noisy).collect())
 }
 

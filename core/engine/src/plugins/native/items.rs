@@ -5,7 +5,7 @@ use std::{borrow::Cow, sync::Arc};
 use serde_json::Value;
 use spacewright_core::{
     graph::Graph,
-    latency::{GraphColumns, Latency, LatencyError, LatencyQuery, LatencySource},
+    latency::{GraphColumns, Latency, LatencyError, LatencyQuery, LatencySource, Precision},
     operators::{BlockRequest, BlockType, OperatorError, OperatorSet},
     quant::{ActivationRange, Quantizer, QuantizerError, TensorStats, WeightRange},
     score::{PreparedScorer, ScoreError, ScoreProblem, Scorer, SpaceScore},
@@ -114,16 +114,24 @@ pub(super) struct NativeSource {
     library: Arc<Library>,
     name: String,
     fingerprint: String,
+    precisions: Vec<Precision>,
 }
 
 impl NativeSource {
     pub fn new(library: &Arc<Library>) -> Result<Self, String> {
         let request = Request::Source;
         let call = request.call();
-        let (name, fingerprint) =
-            ask!(library, request, Answer::Source(name, fingerprint) => (name, fingerprint))?;
-        let name = item_name(call, name)?;
-        Ok(Self { library: library.clone(), name, fingerprint: shown(&fingerprint) })
+        let (name, fingerprint, precisions) = ask!(
+            library,
+            request,
+            Answer::Source(name, fingerprint, precisions) => (name, fingerprint, precisions)
+        )?;
+        Ok(Self {
+            library: library.clone(),
+            name: item_name(call, name)?,
+            fingerprint: shown(&fingerprint),
+            precisions: claims::precisions(call, precisions)?,
+        })
     }
 }
 
@@ -134,6 +142,10 @@ impl LatencySource for NativeSource {
 
     fn fingerprint(&self) -> String {
         self.fingerprint.clone()
+    }
+
+    fn precisions(&self) -> Vec<Precision> {
+        self.precisions.clone()
     }
 
     fn latencies(&self, queries: &[LatencyQuery]) -> Result<Vec<Latency>, LatencyError> {

@@ -3,6 +3,8 @@
 use proptest::{collection::vec, option, prelude::*};
 use spacewright_core::{
     graph::{ActivationKind, OpKind, Shape},
+    kernel::FusionRules,
+    latency::{Accuracy, HeldOut},
     operators::{BlockConfig, BlockRequest, BlockType},
     quality::{Cell, Composition, FixedLatency, HeadRow, ScoreColumns, StemRow},
     quant::{ActivationRange, Scheme, TensorStats, WeightRange},
@@ -153,12 +155,16 @@ proptest! {
     #[test]
     fn targets_survive(name in text(), bits7 in any::<bool>()) {
         let weights = if bits7 { WeightRange::Bits7 } else { WeightRange::PairAware8 };
+        let scheme = Scheme::common(name.clone(), weights);
+        let accuracy = Accuracy { rows: 7, within_5: 0.5, within_10: 0.9, median_error: 0.03, mape: 0.04 };
         let target = TargetDescription {
             name: name.clone(),
             summary: name.clone(),
-            scheme: Scheme::common(name.clone(), weights),
-            model_format: name,
+            fusion: FusionRules { ends: bits7, ..FusionRules::of_scheme(&scheme) },
+            scheme,
+            model_format: name.clone(),
             latency: LatencyKind::Fitted,
+            held_out: vec![HeldOut { how: name, accuracy }],
             unsupported: vec![OpKind::HSwish, OpKind::GlobalAvgPool],
         };
         prop_assert_eq!(convert::target::from_wit(convert::target::to_wit(&target)), Ok(target));
@@ -167,6 +173,10 @@ proptest! {
 
 #[test]
 fn what_crosses_wrongly_is_named() {
+    let npu = TargetDescription::modelled("npu", "", "onnx");
+    let mut target = convert::target::to_wit(&npu);
+    target.fusion = None;
+    assert_eq!(convert::target::from_wit(target), Ok(npu));
     let mut target = convert::target::to_wit(&TargetDescription::modelled("npu", "", "onnx"));
     target.scheme.dense_weights = "bits3".into();
     let error = convert::target::from_wit(target).unwrap_err();

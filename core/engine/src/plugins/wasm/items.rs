@@ -5,14 +5,14 @@ use std::sync::Arc;
 use serde_json::Value;
 use spacewright_core::{
     graph::Graph,
-    latency::{Latency, LatencyError, LatencyQuery, LatencySource},
+    latency::{Latency, LatencyError, LatencyQuery, LatencySource, Precision},
     operators::{BlockRequest, BlockType, OperatorError, OperatorSet},
     quant::{ActivationRange, Quantizer, QuantizerError, TensorStats, WeightRange},
     score::{PreparedScorer, ScoreError, ScoreProblem, Scorer, SpaceScore},
     space::Space,
     target::{Target, TargetDescription, TargetError},
 };
-use spacewright_sdk::text::{name_of, shown};
+use spacewright_sdk::text::{items_of, name_of, shown};
 
 use super::{
     super::claims::{self, item_name},
@@ -126,6 +126,7 @@ pub(super) struct WasmSource {
     guest: Of<wit::latency_source::GuestIndices>,
     name: String,
     fingerprint: String,
+    precisions: Vec<Precision>,
 }
 
 impl WasmSource {
@@ -134,7 +135,15 @@ impl WasmSource {
         let name = guest.start("name", |store, guest| guest.call_name(store))?;
         let fingerprint =
             guest.start("fingerprint", |store, guest| guest.call_fingerprint(store))?;
-        Ok(Self { guest, name: item_name("name", name)?, fingerprint: shown(&fingerprint) })
+        let precisions = guest.start("precisions", |store, guest| guest.call_precisions(store))?;
+        let precisions = items_of("`precisions`", &precisions)
+            .and_then(|precisions| claims::precisions("precisions", precisions));
+        Ok(Self {
+            guest,
+            name: item_name("name", name)?,
+            fingerprint: shown(&fingerprint),
+            precisions: precisions.map_err(|reason| shown(&reason))?,
+        })
     }
 }
 
@@ -145,6 +154,10 @@ impl LatencySource for WasmSource {
 
     fn fingerprint(&self) -> String {
         self.fingerprint.clone()
+    }
+
+    fn precisions(&self) -> Vec<Precision> {
+        self.precisions.clone()
     }
 
     fn latencies(&self, queries: &[LatencyQuery]) -> Result<Vec<Latency>, LatencyError> {

@@ -20,6 +20,16 @@ pub struct Accuracy {
     pub mape: f64,
 }
 
+/// How near predictions come to measurements that the predictor was not made from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeldOut {
+    /// How measurements were held out, or where they come from.
+    pub how: String,
+    /// Over all of them.
+    pub accuracy: Accuracy,
+}
+
 impl Accuracy {
     /// Of `(predicted, measured)` pairs in one unit; all zeros where there are none.
     pub fn of(pairs: impl IntoIterator<Item = (f64, f64)>) -> Self {
@@ -38,6 +48,18 @@ impl Accuracy {
             median_error: quantile(&errors, 0.5),
             mape: errors.iter().sum::<f64>() / rows as f64,
         }
+    }
+
+    /// That shares lie between 0 and 1 and errors are numbers from 0.
+    pub fn check(&self) -> Result<(), String> {
+        if [self.within_5, self.within_10].iter().any(|share| !(0.0..=1.0).contains(share)) {
+            return Err("shares must lie between 0 and 1".into());
+        }
+        if [self.median_error, self.mape].iter().any(|error| !(error.is_finite() && *error >= 0.0))
+        {
+            return Err("errors must be numbers from 0".into());
+        }
+        Ok(())
     }
 
     /// Of `(name, predicted, measured)`: one accuracy for each name.

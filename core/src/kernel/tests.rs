@@ -1,18 +1,27 @@
-//! Rules, applied to small graphs.
-
-use spacewright_core::{graph::Graph, latency::GraphColumns, quant::WeightRange};
+//! Kernels, and rules applied to small graphs.
 
 use super::*;
-use crate::kernel::Kernel;
+use crate::{
+    graph::Graph,
+    latency::{GraphColumns, LatencyQuery, Position, Precision},
+    quant::{Scheme, WeightRange},
+};
+
+/// Graphs inside a network, as columns.
+fn columns(graphs: &[Graph]) -> GraphColumns {
+    let (precision, position) = (Precision::Int8, Position::Inside);
+    let query = |graph: &Graph| LatencyQuery { graph: graph.clone(), precision, position };
+    GraphColumns::of(&graphs.iter().map(query).collect::<Vec<_>>()).unwrap()
+}
 
 /// Kernels of a graph as text, which must be the same when it is read from columns.
 fn check(rules: &FusionRules, graph: &str, expected: &[&str]) {
     let graph: Graph = graph.parse().unwrap();
     let mut reader = KernelReader::new(rules);
-    let kernels = reader.kernels(&graph).unwrap();
+    let kernels = reader.kernels(&graph, Position::Inside).unwrap();
     let names: Vec<String> = kernels.iter().map(Kernel::to_string).collect();
     assert_eq!(names, expected);
-    let columns = crate::testing::columns(&[graph.clone(), graph]);
+    let columns = columns(&[graph.clone(), graph]);
     let (mut twice, mut ends) = (Vec::new(), Vec::new());
     reader.append_columns(&columns, &mut twice, &mut ends).unwrap();
     assert_eq!(twice, [kernels.clone(), kernels.clone()].concat());
@@ -51,7 +60,7 @@ fn a_gate_that_is_read_elsewhere_is_no_squeeze_and_excitation() {
 
 #[test]
 fn rules_are_data() {
-    let none = FusionRules { skipped: vec![], absorbed: vec![], gates: vec![] };
+    let none = FusionRules { skipped: vec![], absorbed: vec![], gates: vec![], ends: false };
     let graph = "input 4x6x6\n\
         c = conv2d(input) out=4 kernel=3 stride=1 pad=1,1,1,1 groups=2 bias=false\n\
         bn = batch_norm(c) eps=0.001\na = relu(bn)\n\
@@ -91,7 +100,7 @@ fn pools_and_layers() {
 fn columns_that_contradict_themselves_are_refused() {
     let graph: Graph = format!("{SE}output scale").parse().unwrap();
     let error = |spoil: fn(&mut GraphColumns)| {
-        let mut columns = crate::testing::columns(std::slice::from_ref(&graph));
+        let mut columns = columns(std::slice::from_ref(&graph));
         spoil(&mut columns);
         let mut reader = KernelReader::new(&FusionRules::common());
         let result = reader.append_columns(&columns, &mut Vec::new(), &mut Vec::new());
@@ -109,4 +118,69 @@ fn columns_that_contradict_themselves_are_refused() {
 fn rules_follow_a_quantization_scheme() {
     let scheme = Scheme::common("x", WeightRange::Bits8);
     assert_eq!(FusionRules::of_scheme(&scheme), FusionRules::common());
+}
+
+#[test]
+fn entering_and_leaving_a_runtime_can_be_kernels() {
+    let graph: Graph = "input 3x8x8\n\
+        fc = linear(input) out=10 bias=true\noutput fc"
+        .parse()
+        .unwrap();
+    let rules = FusionRules { ends: true, ..FusionRules::common() };
+    let (entry, exit) = ("entry 8x8 3", "exit 1x1 10");
+    for (position, expected) in [
+        (Position::Whole, vec![entry, "fc 1x1 192->10", exit]),
+        (Position::First, vec![entry, "fc 1x1 192->10"]),
+        (Position::Inside, vec!["fc 1x1 192->10"]),
+        (Position::Last, vec!["fc 1x1 192->10", exit]),
+    ] {
+        let kernels = KernelReader::new(&rules).kernels(&graph, position).unwrap();
+        let query = LatencyQuery { graph: graph.clone(), precision: Precision::Int8, position };
+        let columns = GraphColumns::of(&[query]).unwrap();
+        let mut of_columns = Vec::new();
+        let mut reader = KernelReader::new(&rules);
+        reader.append_columns(&columns, &mut of_columns, &mut Vec::new()).unwrap();
+        assert_eq!(kernels, of_columns);
+        assert_eq!(kernels.iter().map(Kernel::to_string).collect::<Vec<_>>(), expected);
+    }
+}
+
+const CONV: Kernel =
+    Kernel { kind: Kind::Conv, kernel: 3, stride: 2, height: 57, width: 57, cin: 24, cout: 48 };
+
+#[test]
+fn kernels_have_names() {
+    let se = Kernel { cout: 24, ..Kernel::pointwise(Kind::Se, 14, 14, 96) };
+    for (kernel, name) in [
+        (CONV, "conv-k3s2 57x57 24->48"),
+        (Kernel { kind: Kind::Dwconv, cout: 24, ..CONV }, "dwconv-k3s2 57x57 24"),
+        (Kernel::pointwise(Kind::Add, 14, 14, 96), "add 14x14 96"),
+        (se, "se 14x14 96->24"),
+    ] {
+        assert_eq!(kernel.to_string(), name);
+    }
+}
+
+#[test]
+fn work_and_data_are_counted() {
+    let of = |kind| {
+        let a = Kernel { kind, ..CONV }.amounts();
+        [a.pixels, a.macs, a.weights, a.input, a.output]
+    };
+    let input = 57.0 * 57.0 * 24.0;
+    let pixels = 29.0 * 29.0;
+    let weights = 24.0 * 48.0 * 9.0;
+    assert_eq!(of(Kind::Conv), [pixels, pixels * weights, weights, input, pixels * 48.0]);
+    let weights = 48.0 * 9.0;
+    assert_eq!(of(Kind::Dwconv), [pixels, pixels * weights, weights, input, pixels * 48.0]);
+    assert_eq!(of(Kind::Add), [pixels, 0.0, 0.0, input, pixels * 48.0]);
+    assert_eq!(of(Kind::Se)[1..], [2304.0, 2304.0, input, input]);
+}
+
+#[test]
+fn names_are_those_of_json() {
+    for (index, kind) in Kind::ALL.into_iter().enumerate() {
+        assert_eq!(kind as usize, index);
+        assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
+    }
 }

@@ -1,12 +1,12 @@
 //! What fusion needs to know of a graph, whether it is a graph or columns of a batch.
 
 use serde::{Deserialize, de::IntoDeserializer};
-use spacewright_core::{
-    graph::{Graph, Op, OpKind, Shape},
-    latency::{GraphColumns, NO_VALUE},
-};
 
 use super::FusionError;
+use crate::{
+    graph::{Graph, Op, OpKind, Shape},
+    latency::{GraphColumns, NO_VALUE, Position},
+};
 
 /// Sizes of a value: channels, rows, columns.
 pub(super) type Sizes = [u32; 3];
@@ -89,7 +89,14 @@ impl<'a> Checked<'a> {
         let operators: Vec<OpKind> =
             columns.operators.iter().map(known).collect::<Result<_, _>>()?;
         let c = columns;
-        let graphs = [c.channels.len(), c.height.len(), c.width.len(), c.output.len()];
+        let graphs = [
+            c.channels.len(),
+            c.height.len(),
+            c.width.len(),
+            c.output.len(),
+            c.precision.len(),
+            c.position.len(),
+        ];
         let nodes = [
             c.first_input.len(),
             c.second_input.len(),
@@ -117,8 +124,8 @@ impl<'a> Checked<'a> {
         self.columns.first_node.len()
     }
 
-    /// Takes over a graph of the batch.
-    pub fn read(&self, graph: usize, into: &mut Nodes) -> Result<(), FusionError> {
+    /// Takes over a graph of the batch; the answer is where it stands in its network.
+    pub fn read(&self, graph: usize, into: &mut Nodes) -> Result<Position, FusionError> {
         let wrong = |reason: String| FusionError::Columns { graph, reason };
         let c = self.columns;
         let range = c.nodes_of(graph);
@@ -151,6 +158,7 @@ impl<'a> Checked<'a> {
         if into.output as usize > into.nodes.len() {
             return Err(wrong(format!("there is no value {}", into.output)));
         }
-        Ok(())
+        let asked = c.asked(graph).ok_or_else(|| wrong("no such precision or position".into()))?;
+        Ok(asked.1)
     }
 }

@@ -1,9 +1,23 @@
-//! Kernels: what a runtime launches, and what is counted of them.
+//! Kernels: what a runtime launches.
+//!
+//! A runtime computes a graph as a sequence of kernels: a convolution with its batch
+//! normalization and activation is one of them. [`FusionRules`] say, as data, which operators a
+//! target computes together, and a [`KernelReader`] lists the kernels of a graph.
+
+mod extract;
+mod nodes;
+mod rules;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use spacewright_core::graph::OpKind;
+
+use crate::graph::OpKind;
+
+pub use extract::KernelReader;
+pub use rules::{FusionError, FusionRules, Gate};
 
 /// What a kernel computes. Batch normalization and, in most runtimes, ReLU belong to the kernel
 /// before them.
@@ -30,11 +44,15 @@ pub enum Kind {
     MaxPool,
     /// Average over windows.
     AvgPool,
+    /// Call of the runtime with an input of this shape: conversion, change of layout.
+    Entry,
+    /// Return from the runtime with an output of this shape.
+    Exit,
 }
 
 impl Kind {
     /// All kinds, in the order of declaration.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Conv,
         Self::Dwconv,
         Self::Add,
@@ -45,6 +63,8 @@ impl Kind {
         Self::Mul,
         Self::MaxPool,
         Self::AvgPool,
+        Self::Entry,
+        Self::Exit,
     ];
 
     /// The name used in text and JSON.
@@ -60,6 +80,8 @@ impl Kind {
             Self::Mul => "mul",
             Self::MaxPool => "max_pool",
             Self::AvgPool => "avg_pool",
+            Self::Entry => "entry",
+            Self::Exit => "exit",
         }
     }
 
@@ -97,6 +119,7 @@ impl Kind {
             Self::Mul => &[Self::Add, Self::Act],
             Self::Act => &[Self::Mul, Self::Add],
             Self::Gap | Self::Se => &[Self::Act, Self::Add],
+            Self::Entry | Self::Exit => &[],
         }
     }
 
@@ -174,50 +197,5 @@ impl fmt::Display for Kernel {
             write!(f, "->{}", self.cout)?;
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const CONV: Kernel =
-        Kernel { kind: Kind::Conv, kernel: 3, stride: 2, height: 57, width: 57, cin: 24, cout: 48 };
-
-    #[test]
-    fn kernels_have_names() {
-        let se = Kernel { cout: 24, ..Kernel::pointwise(Kind::Se, 14, 14, 96) };
-        for (kernel, name) in [
-            (CONV, "conv-k3s2 57x57 24->48"),
-            (Kernel { kind: Kind::Dwconv, cout: 24, ..CONV }, "dwconv-k3s2 57x57 24"),
-            (Kernel::pointwise(Kind::Add, 14, 14, 96), "add 14x14 96"),
-            (se, "se 14x14 96->24"),
-        ] {
-            assert_eq!(kernel.to_string(), name);
-        }
-    }
-
-    #[test]
-    fn work_and_data_are_counted() {
-        let of = |kind| {
-            let a = Kernel { kind, ..CONV }.amounts();
-            [a.pixels, a.macs, a.weights, a.input, a.output]
-        };
-        let input = 57.0 * 57.0 * 24.0;
-        let pixels = 29.0 * 29.0;
-        let weights = 24.0 * 48.0 * 9.0;
-        assert_eq!(of(Kind::Conv), [pixels, pixels * weights, weights, input, pixels * 48.0]);
-        let weights = 48.0 * 9.0;
-        assert_eq!(of(Kind::Dwconv), [pixels, pixels * weights, weights, input, pixels * 48.0]);
-        assert_eq!(of(Kind::Add), [pixels, 0.0, 0.0, input, pixels * 48.0]);
-        assert_eq!(of(Kind::Se)[1..], [2304.0, 2304.0, input, input]);
-    }
-
-    #[test]
-    fn names_are_those_of_json() {
-        for (index, kind) in Kind::ALL.into_iter().enumerate() {
-            assert_eq!(kind as usize, index);
-            assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
-        }
     }
 }

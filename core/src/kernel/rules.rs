@@ -1,20 +1,13 @@
-//! From graphs to kernels, by rules that belong to a target.
-
-mod extract;
-mod nodes;
-#[cfg(test)]
-mod tests;
+//! What a target's runtime computes together.
 
 use serde::{Deserialize, Serialize};
-use spacewright_core::{
+use thiserror::Error;
+
+use super::Kind;
+use crate::{
     graph::{GraphError, OpKind},
     quant::Scheme,
 };
-use thiserror::Error;
-
-use crate::kernel::Kind;
-
-pub use extract::KernelReader;
 
 /// Which operators a runtime computes together, as data. What no rule takes is a kernel of its
 /// own.
@@ -29,6 +22,10 @@ pub struct FusionRules {
     pub absorbed: Vec<(OpKind, OpKind)>,
     /// Values that are multiplied with something computed from them; the first that fits counts.
     pub gates: Vec<Gate>,
+    /// Whether entering and leaving the runtime count as kernels: [`Kind::Entry`] of a network's
+    /// first part, [`Kind::Exit`] of its last.
+    #[serde(default)]
+    pub ends: bool,
 }
 
 /// A chain of operators from a value to a factor of it, and their product, as one kernel.
@@ -68,6 +65,7 @@ impl FusionRules {
             skipped: vec![OpKind::Dropout],
             absorbed,
             gates: vec![Gate::squeeze_excite(), Gate::swish()],
+            ends: false,
         }
     }
 

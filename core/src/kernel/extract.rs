@@ -1,15 +1,13 @@
 //! Applies fusion rules.
 
-use spacewright_core::{
-    graph::{Graph, OpKind},
-    latency::{GraphColumns, NO_VALUE},
-};
-
 use super::{
-    FusionError, FusionRules, Gate,
+    FusionError, FusionRules, Gate, Kernel, Kind,
     nodes::{Checked, Node, Nodes},
 };
-use crate::kernel::{Kernel, Kind};
+use crate::{
+    graph::{Graph, OpKind},
+    latency::{GraphColumns, NO_VALUE, Position},
+};
 
 const OPERATORS: usize = OpKind::Dropout as usize + 1;
 const NOBODY: u32 = u32::MAX;
@@ -19,14 +17,17 @@ const SEVERAL: u32 = u32::MAX - 1;
 /// allocates nothing per kernel.
 ///
 /// ```
-/// use spacewright_core::graph::{ActivationKind, ConvSpec, GraphBuilder, Shape};
-/// use spacewright_latency_model::{FusionRules, KernelReader};
+/// use spacewright_core::{
+///     graph::{ActivationKind, ConvSpec, GraphBuilder, Shape},
+///     kernel::{FusionRules, KernelReader},
+///     latency::Position,
+/// };
 ///
 /// let mut b = GraphBuilder::new(Shape::square(16, 32));
 /// let x = b.conv_bn_act("expand", b.input(), ConvSpec::new(64, 1), ActivationKind::Relu);
 /// let x = b.conv_bn_act("dw", x, ConvSpec::depthwise(64, 3), ActivationKind::HSwish);
 /// let mut reader = KernelReader::new(&FusionRules::common());
-/// let kernels = reader.kernels(&b.finish(x)).unwrap();
+/// let kernels = reader.kernels(&b.finish(x), Position::Inside).unwrap();
 /// let names: Vec<String> = kernels.iter().map(|kernel| kernel.to_string()).collect();
 /// assert_eq!(names, ["conv-k1s1 32x32 16->64", "dwconv-k3s1 32x32 64", "act 32x32 64"]);
 /// ```
@@ -35,6 +36,7 @@ pub struct KernelReader {
     skipped: [bool; OPERATORS],
     absorbed: [[bool; OPERATORS]; OPERATORS],
     gates: Vec<Gate>,
+    ends: bool,
     nodes: Nodes,
     /// Of each value the only node that reads it.
     readers: Vec<u32>,
@@ -53,6 +55,7 @@ impl KernelReader {
             skipped,
             absorbed,
             gates: rules.gates.clone(),
+            ends: rules.ends,
             nodes: Nodes::default(),
             readers: Vec::new(),
             heads: Vec::new(),
@@ -60,16 +63,25 @@ impl KernelReader {
     }
 
     /// The kernels of a graph, in the order of their first operators.
-    pub fn kernels(&mut self, graph: &Graph) -> Result<Vec<Kernel>, FusionError> {
+    pub fn kernels(
+        &mut self,
+        graph: &Graph,
+        position: Position,
+    ) -> Result<Vec<Kernel>, FusionError> {
         let mut kernels = Vec::new();
-        self.append(graph, &mut kernels)?;
+        self.append(graph, position, &mut kernels)?;
         Ok(kernels)
     }
 
-    /// Appends the kernels of a graph.
-    pub fn append(&mut self, graph: &Graph, kernels: &mut Vec<Kernel>) -> Result<(), FusionError> {
+    /// Appends the kernels of a graph that stands at this position in its network.
+    pub fn append(
+        &mut self,
+        graph: &Graph,
+        position: Position,
+        kernels: &mut Vec<Kernel>,
+    ) -> Result<(), FusionError> {
         self.nodes.read(graph)?;
-        self.extract(kernels);
+        self.extract(position, kernels);
         Ok(())
     }
 
@@ -83,14 +95,29 @@ impl KernelReader {
     ) -> Result<(), FusionError> {
         let columns = Checked::new(columns)?;
         for graph in 0..columns.len() {
-            columns.read(graph, &mut self.nodes)?;
-            self.extract(kernels);
+            let position = columns.read(graph, &mut self.nodes)?;
+            self.extract(position, kernels);
             ends.push(kernels.len());
         }
         Ok(())
     }
 
-    fn extract(&mut self, kernels: &mut Vec<Kernel>) {
+    fn extract(&mut self, position: Position, kernels: &mut Vec<Kernel>) {
+        if self.ends && matches!(position, Position::Whole | Position::First) {
+            kernels.push(self.end(Kind::Entry, 0));
+        }
+        self.operators(kernels);
+        if self.ends && matches!(position, Position::Whole | Position::Last) {
+            kernels.push(self.end(Kind::Exit, self.nodes.output));
+        }
+    }
+
+    fn end(&self, kind: Kind, value: u32) -> Kernel {
+        let [channels, height, width] = self.nodes.sizes(value);
+        Kernel::pointwise(kind, height, width, channels)
+    }
+
+    fn operators(&mut self, kernels: &mut Vec<Kernel>) {
         self.find_readers();
         let count = self.nodes.nodes.len();
         self.heads.clear();
