@@ -255,6 +255,15 @@ mod tests {
     }
 
     #[test]
+    fn rows_are_flat_in_json() {
+        let row = crate::testing::row(Operator::HSwish, 16, 8, 1.0, 2.0);
+        let json = serde_json::to_value(Profile { grid: vec![row], sweep: vec![] }).unwrap();
+        let row = &json["grid"][0];
+        assert_eq!((&row["operator"], &row["ratio"]), (&"h_swish".into(), &0.5.into()));
+        assert!(row["kernel"].is_null());
+    }
+
+    #[test]
     fn wrong_plans_and_answers_are_named() {
         let conv = [Operator::GroupedConv { kernel: 3 }];
         let wrong = Plan::default().with_grid(&conv, &[(8, 8)]);

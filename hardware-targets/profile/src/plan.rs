@@ -118,8 +118,7 @@ impl Case {
     /// The operator `copies` times in a row, each on the output of the one before it.
     ///
     /// A sum adds the two values before it, so that after the first its inputs differ, as around
-    /// a shortcut. No runtime can drop or join copies: none of the operators does nothing the
-    /// second time.
+    /// a shortcut. No operator leaves alone what it made itself, so no runtime can drop a copy.
     pub fn chain(&self, copies: usize) -> Graph {
         let mut b = GraphBuilder::new(self.shape());
         let mut last = [b.input(); 2];

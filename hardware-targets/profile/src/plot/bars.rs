@@ -51,6 +51,7 @@ pub fn speed_ups(grid: &[Row], target: &str) -> Result<String, PlotError> {
         heading(root, &format!("What INT8 gains by operator: {target}"), &legend)?;
         let mut chart = ChartBuilder::on(root)
             .margin_top(TOP)
+            .margin_left(10)
             .margin_right(16)
             .x_label_area_size(56)
             .y_label_area_size(80)

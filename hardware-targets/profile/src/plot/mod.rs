@@ -37,7 +37,7 @@ const TEXT: u32 = 14;
 const TITLE: u32 = 18;
 
 /// Height of the title and the legend, in pixels.
-const TOP: u32 = 64;
+const TOP: u32 = 72;
 
 fn color(index: usize) -> RGBColor {
     COLORS[index % COLORS.len()]

@@ -10,8 +10,19 @@ use crate::{findings::Waste, measure::Row, operator::Operator};
 /// Pixels of one panel.
 const PANEL: (u32, u32) = (560, 320);
 
-/// Curves of one panel: their points and colours.
-type Curves = [(Vec<(f64, f64)>, RGBColor)];
+/// The colour of wasteful widths.
+const WASTE: usize = 5;
+
+/// A chart of values by width.
+struct Panel<'a> {
+    title: String,
+    unit: &'a str,
+    curves: &'a [(Vec<(f64, f64)>, RGBColor)],
+    /// Points to encircle.
+    marked: &'a [(f64, f64)],
+    /// A value that is drawn as a line.
+    level: Option<f64>,
+}
 
 /// For each operator of a sweep the FP32 and INT8 time by width, and below it the speed-up.
 /// Widths that are `wasteful` are encircled. Rows within noise are left out.
@@ -22,7 +33,7 @@ pub fn sweep(sweep: &[Row], wasteful: &[Waste], target: &str) -> Result<String, 
     }
     let count = columns.len().max(1);
     let size = (PANEL.0 * count as u32, TOP + 2 * PANEL.1);
-    let [fp32, int8, ratio, waste] = [0, 1, 2, 5].map(color);
+    let [fp32, int8, ratio, waste] = [0, 1, 2, WASTE].map(color);
     let legend = [("FP32", fp32), ("INT8", int8), ("speed-up", ratio), ("wasteful width", waste)]
         .map(|(name, color)| (name.to_owned(), color));
     svg(size, |root| {
@@ -46,50 +57,56 @@ pub fn sweep(sweep: &[Row], wasteful: &[Waste], target: &str) -> Result<String, 
             let title = format!("{operator} on {size}x{size} maps");
             let marked: Vec<(f64, f64)> =
                 times[1].0.iter().copied().filter(|point| is_waste(point.0)).collect();
-            panel(&panels[column], &title, "time in ms", &times, &marked)?;
-            let ratios = [(points(|row| row.ratio), ratio)];
-            let title = format!("{title}: speed-up");
-            panel(&panels[count + column], &title, "FP32 time / INT8 time", &ratios, &[])?;
+            let unit = "time in ms";
+            Panel { title, unit, curves: &times, marked: &marked, level: None }
+                .draw(&panels[column])?;
+            let title = format!("{operator} on {size}x{size} maps: speed-up");
+            let unit = "FP32 time / INT8 time";
+            let curves = &[(points(|row| row.ratio), ratio)];
+            Panel { title, unit, curves, marked: &[], level: Some(1.0) }
+                .draw(&panels[count + column])?;
         }
         Ok(())
     })
 }
 
-fn panel(
-    area: &Area<'_>,
-    title: &str,
-    unit: &str,
-    curves: &Curves,
-    marked: &[(f64, f64)],
-) -> Result<(), PlotError> {
-    let points = || curves.iter().flat_map(|(points, _)| points);
-    let widest = points().fold(1.0, |widest: f64, point| widest.max(point.0));
-    let highest = points().fold(0.0, |highest: f64, point| highest.max(point.1));
-    let highest = if highest > 0.0 { 1.1 * highest } else { 1.0 };
-    let mut chart = ChartBuilder::on(area)
-        .caption(title, ("sans-serif", TITLE - 2))
-        .margin(10)
-        .margin_right(20)
-        .x_label_area_size(46)
-        .y_label_area_size(76)
-        .build_cartesian_2d(0.0..1.04 * widest, 0.0..highest)?;
-    chart
-        .configure_mesh()
-        .max_light_lines(1)
-        .x_labels(14)
-        .y_labels(6)
-        .x_label_formatter(&|width| format!("{width:.0}"))
-        .x_desc("channels")
-        .y_desc(unit)
-        .label_style(("sans-serif", TEXT))
-        .axis_desc_style(("sans-serif", TEXT))
-        .draw()?;
-    for (points, color) in curves {
-        chart.draw_series(LineSeries::new(points.iter().copied(), color.stroke_width(2)))?;
-        chart.draw_series(points.iter().map(|point| Circle::new(*point, 2, color.filled())))?;
+impl Panel<'_> {
+    fn draw(&self, area: &Area<'_>) -> Result<(), PlotError> {
+        let points = || self.curves.iter().flat_map(|(points, _)| points);
+        let widest = points().fold(1.0, |widest: f64, point| widest.max(point.0));
+        let level = self.level.unwrap_or_default();
+        let highest = points().fold(level, |highest: f64, point| highest.max(point.1));
+        let highest = if highest > 0.0 { 1.1 * highest } else { 1.0 };
+        let mut chart = ChartBuilder::on(area)
+            .caption(&self.title, ("sans-serif", TITLE - 2))
+            .margin(10)
+            .margin_right(20)
+            .x_label_area_size(46)
+            .y_label_area_size(76)
+            .build_cartesian_2d(0.0..1.04 * widest, 0.0..highest)?;
+        chart
+            .configure_mesh()
+            .max_light_lines(1)
+            .x_labels(14)
+            .y_labels(6)
+            .x_label_formatter(&|width| format!("{width:.0}"))
+            .x_desc("channels")
+            .y_desc(self.unit)
+            .label_style(("sans-serif", TEXT))
+            .axis_desc_style(("sans-serif", TEXT))
+            .draw()?;
+        if let Some(level) = self.level {
+            let line = [(0.0, level), (1.04 * widest, level)];
+            chart.draw_series(LineSeries::new(line, BLACK.stroke_width(2)))?;
+        }
+        for (points, color) in self.curves {
+            chart.draw_series(LineSeries::new(points.iter().copied(), color.stroke_width(2)))?;
+            chart.draw_series(points.iter().map(|point| Circle::new(*point, 2, color.filled())))?;
+        }
+        let circle = color(WASTE).stroke_width(2);
+        chart.draw_series(self.marked.iter().map(|point| Circle::new(*point, 6, circle)))?;
+        Ok(())
     }
-    chart.draw_series(marked.iter().map(|p| Circle::new(*p, 6, color(5).stroke_width(2))))?;
-    Ok(())
 }
 
 #[cfg(test)]
