@@ -102,7 +102,11 @@ fn places(verdict: &Verdict) -> String {
     }
     let place =
         |at: &crate::SpeedUp| format!("{:.2}x at {}x{}x{}", at.ratio, at.width, at.size, at.size);
-    first_of(&slow.iter().map(place).collect::<Vec<_>>())
+    let named = first_of(&slow.iter().map(place).collect::<Vec<_>>());
+    if slow.len() <= NAMED {
+        return named;
+    }
+    format!("{named} of {} feature maps", verdict.speed_ups.len())
 }
 
 /// Neighbouring widths that have one remedy are named together.
@@ -187,6 +191,19 @@ mod tests {
             None,
             "On npu, INT8 slows down avg_pool3x3 (0.25x at 8x14x14) and conv1x1 (0.50x at \
              8x14x14, 0.90x at 16x14x14). It speeds up none on average.",
+        );
+    }
+
+    #[test]
+    fn many_slow_shapes_are_counted() {
+        let slow = (1..=5).map(|n| (CONV, 8 * n, 0.1 * n as f64));
+        let rows: Vec<_> = slow.chain([(CONV, 48, 1.0)]).collect();
+        check(
+            &rows,
+            None,
+            "On npu, INT8 slows down conv1x1 (0.10x at 8x14x14, 0.20x at 16x14x14, 0.30x at \
+             24x14x14, 0.40x at 32x14x14 and 1 more of 6 feature maps). It speeds up none on \
+             average.",
         );
     }
 
