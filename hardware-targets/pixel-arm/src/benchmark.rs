@@ -6,8 +6,8 @@
 //! statistics in microseconds:
 //!
 //! ```text
-//! count=50 first=41203 curr=41080 min=40872 max=44310 avg=41150.2 std=410 p5=40900 median=41100 p95=42000
-//! count=50 curr=41080(all same)
+//! count=50 first=412 curr=410 min=408 max=443 avg=411.2 std=4 p5=409 median=411 p95=420
+//! count=50 curr=410(all same)
 //! ```
 //!
 //! Percentiles are there in newer versions only; `min` and all that follows is missing where all

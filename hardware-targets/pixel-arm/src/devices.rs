@@ -8,7 +8,8 @@ use crate::settings::SERIAL;
 #[derive(Debug, PartialEq, Eq, Error)]
 pub(crate) enum DeviceError {
     #[error(
-        "no phone is attached: connect one by USB and turn on USB debugging in its developer options"
+        "no phone is attached: connect one by USB and turn on USB debugging in its developer \
+         options"
     )]
     None,
     #[error("several devices are attached; name one in {SERIAL}: {0}")]

@@ -55,7 +55,8 @@ enum RunnerError {
     #[error("{CORES} is `{0}`, not a hexadecimal mask of cores such as 80 or f0")]
     Mask(String),
     #[error(
-        "the phone does not tell how fast its cores are: name some in {CORES}, such as 80 for core 7"
+        "the phone does not tell how fast its cores are: name some in {CORES}, such as 80 for \
+         core 7"
     )]
     NoCore,
     #[error(
