@@ -1,0 +1,71 @@
+//! The target as data.
+
+use spacewright_sdk::prelude::*;
+
+use crate::{Settings, TfliteRunner, latency};
+
+/// Name of the target.
+pub(crate) const NAME: &str = "pixel-arm";
+
+/// The ARM processor of a Pixel phone with TensorFlow Lite.
+pub struct PixelArm;
+
+impl Target for PixelArm {
+    fn description(&self) -> TargetDescription {
+        TargetDescription {
+            name: NAME.into(),
+            summary: "ARM CPU of a Pixel phone with TensorFlow Lite, one thread: latencies are \
+                      predicted, .tflite files are measured on an attached phone"
+                .into(),
+            scheme: scheme(),
+            model_format: "tflite".into(),
+            latency: LatencyKind::Fitted,
+            unsupported: Vec::new(),
+        }
+    }
+
+    fn latency_source(&self) -> Result<Arc<dyn LatencySource>, TargetError> {
+        latency::source()
+    }
+
+    /// Needs no phone yet: the phone is looked for when a file is measured.
+    fn runtime(&self) -> Result<Arc<dyn Runtime>, TargetError> {
+        Ok(Arc::new(TfliteRunner::new(Settings::from_environment())))
+    }
+
+    fn has_runtime(&self) -> bool {
+        true
+    }
+}
+
+/// Full 8-bit weights with one scale per output channel, as in TensorFlow Lite's 8-bit
+/// quantization specification. ARM's kernels add products in 32 bits (`SDOT`), or in pairs in 16
+/// bits, which 2 · 127 · 128 < 2¹⁵ fits: nothing saturates.
+fn scheme() -> Scheme {
+    Scheme::common("tflite-int8", WeightRange::Bits8)
+}
+
+/// An error of this target.
+pub(crate) fn error(reason: impl ToString) -> TargetError {
+    TargetError { target: NAME.into(), reason: reason.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scheme_is_full_8_bits_and_can_be_computed() {
+        let scheme = scheme();
+        assert_eq!(scheme.dense_weights, WeightRange::Bits8);
+        assert_eq!(scheme.depthwise_weights, WeightRange::Bits8);
+        assert_eq!(scheme.check(), Ok(()));
+    }
+
+    #[test]
+    fn the_runtime_is_there_without_a_phone() {
+        assert!(PixelArm.has_runtime());
+        assert!(PixelArm.runtime().is_ok());
+        assert_eq!(PixelArm.description().model_format, "tflite");
+    }
+}
