@@ -89,11 +89,8 @@ impl Engine {
         let steps = method.steps();
         check_steps(method.name(), &steps)?;
         let target = Arc::new(registry.deployable(&study.target, &study.latency)?);
-        if !target.has_runtime() {
-            let format = target.description().model_format;
-            tracing::warn!(
-                "nothing here writes and runs `{format}` files: models cannot be exported"
-            );
+        if let Err(error) = target.runtime() {
+            tracing::warn!("{}: models cannot be exported", error.reason.replace('\n', "; "));
         }
         let parts = Parts {
             operators: registry.operators(),

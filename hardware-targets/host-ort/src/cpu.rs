@@ -17,6 +17,12 @@ pub(crate) fn governor() -> String {
     std::fs::read_to_string(file).map_or_else(|_| "unknown".into(), |text| text.trim().to_owned())
 }
 
+/// Whether this processor adds products of 8-bit integers in 32 bits (AVX-512 VNNI or AVX-VNNI),
+/// so that full 8-bit weights are exact.
+pub fn has_vnni() -> bool {
+    describe().contains("vnni")
+}
+
 fn parse(text: &str) -> String {
     let field = |names: &[&str]| {
         text.lines().find_map(|line| {

@@ -81,6 +81,7 @@ use std::sync::Arc;
 
 use spacewright_core::target::Target;
 
+pub use cpu::has_vnni;
 pub use latency::{OrtLatency, WRAP};
 pub use library::VARIABLE;
 pub use runtime::OrtRuntime;

@@ -1,4 +1,4 @@
-//! Fits the models of published measurements and writes them to `models`.
+//! Fits the models of published measurements and writes them to the targets of their names.
 //!
 //! `cargo run --release -p spacewright-latency-model --example fit_published -- DATA` reads
 //! `vnni-block-latency.csv` (nn-Meter's public history, MIT licence) and `spaceevo-block-lut`
@@ -94,7 +94,7 @@ fn write(published: &Published, statement: Statement) -> Result<Model, Box<dyn E
     let model = fit_model(rows, &settings, &FusionRules::common(), statement, &all)?;
     let json = model.to_json()?;
     say(&format!("{name}: fitted to all rows in {:.1?}, {} bytes", start.elapsed(), json.len()))?;
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("models").join(format!("{name}.json"));
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(&name).join("model.json");
     fs::write(file, json)?;
     Ok(model)
 }

@@ -23,7 +23,8 @@
 //!
 //! # How good the published models are
 //!
-//! Held out, outliers included, by `examples/fit_published.rs`, which also makes `models`:
+//! Held out, outliers included, by `examples/fit_published.rs`, which also writes the models of
+//! the targets `intel-vnni` and `pixel-arm`:
 //!
 //! | model | rows that the fit never saw | rows | within 5 % | within 10 % | median error | mean |
 //! |---|---|---|---|---|---|---|

@@ -45,3 +45,11 @@ pub fn plugin() -> Plugin {
 }
 
 export!(target, plugin);
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_plugin_conforms() {
+        spacewright_sdk::conformance::check(&super::plugin()).assert_good();
+    }
+}

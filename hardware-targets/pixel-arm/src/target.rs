@@ -17,15 +17,17 @@ impl Target for PixelArm {
             summary: "ARM CPU of a Pixel phone with TensorFlow Lite, one thread: latencies are \
                       predicted, .tflite files are measured on an attached phone"
                 .into(),
+            fusion: FusionRules::of_scheme(&scheme()),
             scheme: scheme(),
             model_format: "tflite".into(),
             latency: LatencyKind::Fitted,
+            held_out: latency::source().map(|source| source.held_out()).unwrap_or_default(),
             unsupported: Vec::new(),
         }
     }
 
     fn latency_source(&self) -> Result<Arc<dyn LatencySource>, TargetError> {
-        latency::source()
+        Ok(Arc::new(latency::source()?))
     }
 
     /// Needs no phone yet: the phone is looked for when a file is measured.

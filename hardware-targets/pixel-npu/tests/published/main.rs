@@ -7,8 +7,9 @@ mod published;
 use std::fmt::Write;
 
 use fit::{chosen, fitted};
-use pixel_npu::EDGE_TPU;
+use pixel_npu::{EDGE_TPU, PixelNpu};
 use published::{Published, figures, fp32_ms, held_out, int8_ms};
+use spacewright_sdk::prelude::*;
 
 const README: &str = include_str!("../../README.md");
 
@@ -80,6 +81,13 @@ fn the_readme_states_the_errors() {
     }
     stated(&table);
     let published: Vec<f64> = figures.iter().map(|figure| figure.int8_ms).collect();
+    let found_errors = Accuracy::of(left_out.iter().copied().zip(published.iter().copied()));
+    let stated_errors = PixelNpu::default().description().held_out[0].accuracy;
+    assert_eq!(stated_errors.rows, found_errors.rows);
+    let figures = |of: Accuracy| [of.within_5, of.within_10, of.median_error, of.mape];
+    for (stated, found) in figures(stated_errors).into_iter().zip(figures(found_errors)) {
+        assert!((stated - found).abs() < 0.002, "{stated_errors:?}, found {found_errors:?}");
+    }
     for (what, modelled) in [("as fitted", &modelled), ("left out", &left_out)] {
         stated(&format!(
             "| {what} | {:.0} % | {:.0} % | {:.2} |",
