@@ -1,10 +1,11 @@
 //! What is built in or installed, found by name, and hyperspaces from files.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use spacewright_core::{
     operators::Operators,
     space::{Hyperspace, Space},
+    target::Target,
 };
 use spacewright_engine::{
     Registry, default_home, hyperspace,
@@ -23,6 +24,24 @@ pub fn registry() -> Result<Registry, Failure> {
 /// The installed plugins of this user.
 pub fn plugins() -> PluginStore {
     PluginStore::new(&default_home(), Limits::default())
+}
+
+/// Targets of the project that are plugins: installed by a command of its own.
+const SHIPPED: [&str; 3] = ["intel-vnni", "pixel-arm", "pixel-npu"];
+
+/// A target by name.
+pub fn target(registry: &Registry, name: &str) -> Result<Arc<dyn Target>, Failure> {
+    let missing = |error| {
+        let failure = Failure::from(error);
+        match SHIPPED.contains(&name) {
+            true => failure.hint(format!(
+                "`{name}` is a plugin in the project's hardware-targets: `cargo xtask targets` \
+                 builds and installs it"
+            )),
+            false => failure,
+        }
+    };
+    registry.target(name).map_err(missing)
 }
 
 /// All block types.

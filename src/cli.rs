@@ -1,11 +1,15 @@
 //! What can be typed.
 
+mod target;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde_json::Value;
 use spacewright_core::quality::Composition;
 use spacewright_sdk::Kind;
+
+pub use target::{EvaluateArgs, FitArgs, PredictArgs, ProfileArgs, TargetCommand};
 
 /// Designs INT8 neural networks that are really fast on the hardware at hand.
 #[derive(Debug, Parser)]
@@ -63,6 +67,8 @@ pub enum Command {
     /// Pieces of hardware with their runtimes.
     #[command(subcommand)]
     Target(TargetCommand),
+    /// Which operators and widths INT8 speeds up, and which it slows down.
+    Profile(ProfileArgs),
     /// Extensions: new operators, scores, targets.
     #[command(subcommand)]
     Plugin(PluginCommand),
@@ -141,6 +147,9 @@ pub struct PluginNewArgs {
     /// Folder to make; that of the name where not given.
     #[arg(long, value_name = "DIR")]
     pub path: Option<PathBuf>,
+    /// A fitted model (`target fit`) that gives a target's latencies; one for each precision.
+    #[arg(long = "model", value_name = "FILE")]
+    pub models: Vec<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -340,23 +349,4 @@ pub enum StudyCommand {
     },
     /// How the steps of a study stand.
     Show(StudyArgs),
-}
-
-#[derive(Debug, Subcommand)]
-pub enum TargetCommand {
-    /// All targets.
-    List,
-    /// What a target allows and how its latencies are known.
-    Inspect {
-        /// Its name.
-        target: String,
-    },
-    /// Measure how long a model file takes on this machine.
-    Measure {
-        /// The model, such as an ONNX file; it need not be one of Spacewright's.
-        model: PathBuf,
-        /// Whose runtime; by default the first target's with this format.
-        #[arg(long)]
-        target: Option<String>,
-    },
 }

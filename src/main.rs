@@ -3,6 +3,7 @@
 mod catalog;
 mod cli;
 mod commands;
+mod measuring;
 mod process;
 mod progress;
 mod render;

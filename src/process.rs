@@ -4,6 +4,10 @@
 use std::{
     env,
     io::{IsTerminal, stderr},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use tracing_subscriber::EnvFilter;
@@ -55,4 +59,18 @@ fn link_plugins() {
         #[cfg(feature = "torch")]
         (spacewright_torch_trainer::trainers as fn(usize) -> _),
     ));
+}
+
+/// Sets the flag on Ctrl-C; a second Ctrl-C ends the process at once.
+pub fn cancel_on_signal(cancel: Arc<AtomicBool>) {
+    const INTERRUPTED: i32 = 130;
+    let handler = move || {
+        if cancel.swap(true, Ordering::Relaxed) {
+            std::process::exit(INTERRUPTED);
+        }
+        tracing::warn!("stopping at the next safe point; once more to stop at once");
+    };
+    if let Err(error) = ctrlc::set_handler(handler) {
+        tracing::warn!("cannot listen for Ctrl-C: {error}");
+    }
 }

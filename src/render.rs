@@ -4,7 +4,8 @@
 //! file is wrong; 130 stopped on request, and the same command goes on.
 
 use std::{
-    fmt::Write as _,
+    error::Error,
+    fmt::{self, Write as _},
     io::{self, Write as _},
     process::ExitCode,
 };
@@ -63,6 +64,14 @@ impl Failure {
         Self { hint: Some(hint.into()), ..self }
     }
 }
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Error for Failure {}
 
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {

@@ -124,7 +124,10 @@ fn write_seeds() {
         ("graphs", Answer::Graphs(vec![graphs[0].1.to_string()])),
         ("latencies", Answer::Latencies(vec![Latency::predicted(0.5); 3])),
         ("scales", Answer::Affine(vec![(0.5, -1.0), (0.25, 0.0)])),
-        ("target", Answer::Target(TargetDescription::modelled("seed", "A seed", "onnx"), true)),
+        (
+            "target",
+            Answer::Target(Box::new(TargetDescription::modelled("seed", "A seed", "onnx")), true),
+        ),
     ];
     for (name, answer) in answers {
         write("answer", name, &encode(&answer).unwrap());

@@ -286,7 +286,7 @@ fn answer() -> impl Strategy<Value = Answer> {
         interval: (runs % 2 == 0).then_some(Interval { low_ms: ms, high_ms: spread_ms }),
     });
     let target = (name(), name(), any::<bool>()).prop_map(|(name, summary, runtime)| {
-        A::Target(TargetDescription::modelled(name, summary, "onnx"), runtime)
+        A::Target(Box::new(TargetDescription::modelled(name, summary, "onnx")), runtime)
     });
     let measured = (double(), any::<u32>(), vec(name(), 0..3)).prop_map(|(ms, runs, warnings)| {
         let machine = BTreeMap::from([("cpu".into(), "fast".into())]);

@@ -1,6 +1,7 @@
 //! What is meant: one function per command, from arguments to [`Output`].
 
 mod plugin;
+mod profile;
 mod run;
 mod scoring;
 mod space;
@@ -33,7 +34,8 @@ pub fn run(cli: &Cli) -> Result<Output, Failure> {
         Command::Export(args) => run::step("export", args, &cli.global),
         Command::Report(args) => run::step("report", args, &cli.global),
         Command::Study(command) => study::run(command, &cli.global),
-        Command::Target(command) => target::run(command),
+        Command::Target(command) => target::run(command, &cli.global),
+        Command::Profile(args) => profile::run(args, &cli.global),
         Command::Plugin(command) => plugin::run(command),
         Command::Space(command) => {
             space::run(command, cli.global.seed.unwrap_or(0), cli.global.quiet)

@@ -1,12 +1,6 @@
 //! `run` and its single steps.
 
-use std::{
-    fs,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{fs, sync::Arc};
 
 use serde_json::{Value, json};
 use spacewright_engine::{Engine, EngineOptions, Inputs, Overrides, Study};
@@ -14,7 +8,7 @@ use spacewright_engine::{Engine, EngineOptions, Inputs, Overrides, Study};
 use crate::{
     catalog,
     cli::{Global, StepArgs, StudyArgs},
-    progress,
+    process, progress,
     render::{Failure, Output},
     report,
 };
@@ -32,22 +26,8 @@ pub fn open(args: &StudyArgs, global: &Global) -> Result<Engine, Failure> {
     if let Some(threads) = global.threads {
         options.threads = threads.into();
     }
-    cancel_on_signal(Arc::clone(&options.cancel));
+    process::cancel_on_signal(Arc::clone(&options.cancel));
     Ok(Engine::open(study, &registry, options)?)
-}
-
-/// Sets the flag on Ctrl-C; a second Ctrl-C ends the process at once.
-fn cancel_on_signal(cancel: Arc<AtomicBool>) {
-    const INTERRUPTED: i32 = 130;
-    let handler = move || {
-        if cancel.swap(true, Ordering::Relaxed) {
-            std::process::exit(INTERRUPTED);
-        }
-        tracing::warn!("stopping at the next safe point; once more to stop at once");
-    };
-    if let Err(error) = ctrlc::set_handler(handler) {
-        tracing::warn!("cannot listen for Ctrl-C: {error}");
-    }
 }
 
 /// Runs a whole study and shows its report.

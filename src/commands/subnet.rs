@@ -3,7 +3,7 @@
 use serde::Serialize;
 use spacewright_core::{
     graph::Shape,
-    space::{Hyperspace, Space, Subnet, subnet_segments},
+    space::{Hyperspace, Segment, Space, Subnet, subnet_segments},
 };
 
 use crate::{
@@ -18,6 +18,34 @@ pub fn run(command: &SubnetCommand) -> Result<Output, Failure> {
             show(subnet, space.as_deref(), hyperspace.as_deref())
         }
     }
+}
+
+/// The space of a network: the one that is named, or the only one that it can be of.
+pub fn space_of(
+    encoding: &str,
+    space: Option<&str>,
+    hyperspace: Option<&str>,
+) -> Result<(Hyperspace, Space), Failure> {
+    if let Some(space) = space {
+        return catalog::space(space, hyperspace);
+    }
+    let hyperspace = catalog::hyperspace(hyperspace.unwrap_or_default())?;
+    let space = conclude_space(encoding, &hyperspace)?;
+    Ok((hyperspace, space))
+}
+
+/// The parts of a network, in order.
+pub fn segments(
+    encoding: &str,
+    hyperspace: &Hyperspace,
+    space: &Space,
+) -> Result<(Subnet, Vec<Segment>), Failure> {
+    let elastic = space.elastic_stages(hyperspace);
+    let subnet =
+        Subnet::parse(encoding, &elastic, &hyperspace.resolutions).map_err(Failure::input)?;
+    let segments = subnet_segments(&catalog::operators()?, hyperspace, &elastic, &subnet)
+        .map_err(Failure::failed)?;
+    Ok((subnet, segments))
 }
 
 #[derive(Serialize)]
@@ -42,14 +70,7 @@ struct StageReport {
 }
 
 fn show(encoding: &str, space: Option<&str>, hyperspace: Option<&str>) -> Result<Output, Failure> {
-    let (hyperspace, space) = match (space, hyperspace) {
-        (Some(space), hyperspace) => catalog::space(space, hyperspace)?,
-        (None, name) => {
-            let hyperspace = catalog::hyperspace(name.unwrap_or_default())?;
-            let space = conclude_space(encoding, &hyperspace)?;
-            (hyperspace, space)
-        }
-    };
+    let (hyperspace, space) = space_of(encoding, space, hyperspace)?;
     let report = report(encoding, &hyperspace, &space)?;
     let mut table = Table::new(&["stage", "block", "blocks", "input", "output", "macs", "params"]);
     for stage in &report.stages {
@@ -75,11 +96,8 @@ fn show(encoding: &str, space: Option<&str>, hyperspace: Option<&str>) -> Result
 }
 
 fn report(encoding: &str, hyperspace: &Hyperspace, space: &Space) -> Result<SubnetReport, Failure> {
+    let (subnet, segments) = segments(encoding, hyperspace, space)?;
     let elastic = space.elastic_stages(hyperspace);
-    let subnet =
-        Subnet::parse(encoding, &elastic, &hyperspace.resolutions).map_err(Failure::input)?;
-    let segments = subnet_segments(&catalog::operators()?, hyperspace, &elastic, &subnet)
-        .map_err(Failure::failed)?;
     let stages = elastic.iter().map(|stage| &stage.candidate.block).zip(&subnet.stages);
     let stages = stages.map(|(block, stage)| (block.clone(), stage.blocks.len()));
     let head = hyperspace.head.iter().map(|head| (head.block.clone(), 1));

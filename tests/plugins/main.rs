@@ -3,6 +3,7 @@
 #![cfg(all(unix, feature = "wasm-plugins"))]
 
 mod place;
+mod targets;
 
 use std::fs;
 

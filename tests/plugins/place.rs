@@ -24,6 +24,11 @@ impl Place {
 
     /// Runs the program; arguments are split at spaces.
     pub fn run(&self, arguments: &str) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// The program, ready to run.
+    pub fn command(&self, arguments: &str) -> Command {
         // Plugins of all tests share what they are built from.
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("plugins");
         let mut command = Command::new(env!("CARGO_BIN_EXE_spacewright"));
@@ -41,7 +46,7 @@ impl Place {
         for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET"] {
             command.env_remove(name);
         }
-        command.output().unwrap()
+        command
     }
 
     /// Standard output of a run that must succeed.

@@ -10,6 +10,7 @@ mod quickstart;
 mod repo;
 mod setup;
 mod steps;
+mod targets;
 mod test;
 
 use std::process::ExitCode;
@@ -20,6 +21,7 @@ usage: cargo xtask <command>
 commands:
   setup         fetch what the build needs into .deps/ (only what is missing)
   quickstart    set up, build, and run examples/quickstart.toml
+  targets       build and install the targets of hardware-targets/ that are plugins
   test          set up, then every check and test of the project
   test --fix    the same, but repair formatting and lints instead of checking them
   help          show this text
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
     let result = match args[..] {
         ["setup"] => setup::run().map(|()| ExitCode::SUCCESS),
         ["quickstart"] => quickstart::run(),
+        ["targets"] => targets::run().map(|()| ExitCode::SUCCESS),
         ["test"] => test::run(test::Mode::Check).map(|()| ExitCode::SUCCESS),
         ["test", "--fix"] => test::run(test::Mode::Fix).map(|()| ExitCode::SUCCESS),
         ["help" | "--help" | "-h"] => {

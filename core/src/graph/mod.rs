@@ -140,6 +140,33 @@ impl Graph {
         consumers
     }
 
+    /// The nodes at these ascending positions as a graph of their own, whose result is that of
+    /// the last. All values that come from elsewhere become its input; `None` where they differ in
+    /// shape, or where there is no node.
+    pub fn part(&self, nodes: &[usize]) -> Result<Option<Self>, GraphError> {
+        let shapes = self.shapes()?;
+        let mut input = None;
+        let mut part = Vec::with_capacity(nodes.len());
+        for &index in nodes {
+            let mut node = self.nodes[index].clone();
+            for value in &mut node.inputs {
+                let inside = value.node().and_then(|node| nodes.iter().position(|n| *n == node));
+                if let Some(at) = inside {
+                    *value = ValueId::of_node(at);
+                    continue;
+                }
+                let shape = shapes[value.index()];
+                if *input.get_or_insert(shape) != shape {
+                    return Ok(None);
+                }
+                *value = ValueId::INPUT;
+            }
+            part.push(node);
+        }
+        let output = ValueId(part.len() as u32);
+        Ok(input.map(|input| Self { input, nodes: part, output }))
+    }
+
     /// The same graph with `prefix` before every node name.
     pub fn prefixed(mut self, prefix: &str) -> Self {
         for node in &mut self.nodes {

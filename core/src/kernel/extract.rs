@@ -42,6 +42,8 @@ pub struct KernelReader {
     readers: Vec<u32>,
     /// Of each node the first operator of its kernel; `None` until it has one.
     heads: Vec<Option<OpKind>>,
+    /// Of each node the position of its kernel among those of the graph.
+    owners: Vec<Option<usize>>,
 }
 
 impl KernelReader {
@@ -59,6 +61,7 @@ impl KernelReader {
             nodes: Nodes::default(),
             readers: Vec::new(),
             heads: Vec::new(),
+            owners: Vec::new(),
         }
     }
 
@@ -85,6 +88,12 @@ impl KernelReader {
         Ok(())
     }
 
+    /// For each node of the graph that was read last the position of its kernel among those of
+    /// that graph; `None` for operators without any cost.
+    pub fn owners(&self) -> &[Option<usize>] {
+        &self.owners
+    }
+
     /// Appends the kernels of a batch, and to `ends` for each graph the length of `kernels` after
     /// its own.
     pub fn append_columns(
@@ -103,10 +112,11 @@ impl KernelReader {
     }
 
     fn extract(&mut self, position: Position, kernels: &mut Vec<Kernel>) {
+        let start = kernels.len();
         if self.ends && matches!(position, Position::Whole | Position::First) {
             kernels.push(self.end(Kind::Entry, 0));
         }
-        self.operators(kernels);
+        self.operators(start, kernels);
         if self.ends && matches!(position, Position::Whole | Position::Last) {
             kernels.push(self.end(Kind::Exit, self.nodes.output));
         }
@@ -117,23 +127,28 @@ impl KernelReader {
         Kernel::pointwise(kind, height, width, channels)
     }
 
-    fn operators(&mut self, kernels: &mut Vec<Kernel>) {
+    fn operators(&mut self, start: usize, kernels: &mut Vec<Kernel>) {
         self.find_readers();
         let count = self.nodes.nodes.len();
         self.heads.clear();
         self.heads.resize(count, None);
+        self.owners.clear();
+        self.owners.resize(count, None);
         for index in 0..count {
             let node = self.nodes.nodes[index];
             if self.heads[index].is_some() {
                 continue;
             }
-            if let Some(head) = self.absorber(index, &node) {
+            let next = Some(kernels.len() - start);
+            if let Some((by, head)) = self.absorber(index, &node) {
                 self.heads[index] = Some(head);
-            } else if let Some(kernel) = self.gate(index) {
+                self.owners[index] = self.owners[by];
+            } else if let Some(kernel) = self.gate(index, next) {
                 kernels.push(kernel);
             } else {
                 self.heads[index] = Some(node.op);
                 if !self.skipped[node.op as usize] {
+                    self.owners[index] = next;
                     kernels.push(self.kernel(&node));
                 }
             }
@@ -153,19 +168,20 @@ impl KernelReader {
         self.readers[self.nodes.output as usize] = SEVERAL;
     }
 
-    /// The first operator of the kernel that takes the node in.
-    fn absorber(&self, index: usize, node: &Node) -> Option<OpKind> {
+    /// The node before this one whose kernel takes it in, and that kernel's first operator.
+    fn absorber(&self, index: usize, node: &Node) -> Option<(usize, OpKind)> {
         node.inputs.into_iter().filter(|value| *value != NO_VALUE && *value != 0).find_map(
             |value| {
-                let head = self.heads[value as usize - 1]?;
+                let by = value as usize - 1;
+                let head = self.heads[by]?;
                 let only = self.readers[value as usize] == index as u32;
-                (only && self.absorbed[head as usize][node.op as usize]).then_some(head)
+                (only && self.absorbed[head as usize][node.op as usize]).then_some((by, head))
             },
         )
     }
 
     /// The kernel of a gate whose path begins at the node; takes all its nodes.
-    fn gate(&mut self, index: usize) -> Option<Kernel> {
+    fn gate(&mut self, index: usize, owner: Option<usize>) -> Option<Kernel> {
         let (kind, last, product, fewest) = self.gates.iter().find_map(|gate| {
             let (last, product, fewest) = self.follow(gate, index)?;
             Some((gate.kernel, last, product, fewest))
@@ -173,12 +189,14 @@ impl KernelReader {
         let mut at = index;
         loop {
             self.heads[at] = Some(self.nodes.nodes[at].op);
+            self.owners[at] = owner;
             if at == last {
                 break;
             }
             at = self.readers[at + 1] as usize;
         }
         self.heads[product] = Some(OpKind::Mul);
+        self.owners[product] = owner;
         let [channels, height, width] = self.nodes.sizes(self.nodes.nodes[index].inputs[0]);
         Some(Kernel { cout: fewest, ..Kernel::pointwise(kind, height, width, channels) })
     }

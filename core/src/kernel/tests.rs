@@ -121,6 +121,29 @@ fn rules_follow_a_quantization_scheme() {
 }
 
 #[test]
+fn each_operator_belongs_to_its_kernel() {
+    let graph = format!(
+        "{SE}bn = batch_norm(scale) eps=0.001\n\
+         c = conv2d(bn) out=32 kernel=1 stride=1 pad=0,0,0,0 groups=1 bias=false\n\
+         r = relu(c)\ns = add(r, input)\nd = dropout(s) rate=0.1\noutput d"
+    );
+    let graph: Graph = graph.parse().unwrap();
+    let mut reader = KernelReader::new(&FusionRules { ends: true, ..FusionRules::common() });
+    let kernels = reader.kernels(&graph, Position::First).unwrap();
+    let owners: Vec<usize> = reader.owners().iter().map(|owner| owner.unwrap_or(99)).collect();
+    assert_eq!(owners, [1, 1, 1, 1, 1, 1, 2, 3, 3, 4, 99]);
+    for (kernel, name) in [(1, "se 8x8 32->8"), (3, "conv-k1s1 8x8 32->32"), (4, "add 8x8 32")] {
+        let nodes: Vec<usize> = (0..owners.len()).filter(|node| owners[*node] == kernel).collect();
+        let part = graph.part(&nodes).unwrap().unwrap();
+        let alone = reader.kernels(&part, Position::Inside).unwrap();
+        assert_eq!((alone.len(), alone[0].to_string().as_str()), (1, name));
+        assert_eq!(alone[0], kernels[kernel]);
+    }
+    assert_eq!(graph.part(&[]), Ok(None));
+    assert_eq!(graph.part(&[0, 5]), Ok(None), "the factor has another shape than the value");
+}
+
+#[test]
 fn entering_and_leaving_a_runtime_can_be_kernels() {
     let graph: Graph = "input 3x8x8\n\
         fc = linear(input) out=10 bias=true\noutput fc"

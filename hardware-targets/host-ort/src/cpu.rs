@@ -11,10 +11,10 @@ pub(crate) fn describe() -> String {
         .map_or_else(|_| std::env::consts::ARCH.to_owned(), |text| parse(&text))
 }
 
-/// How the system sets the clock, such as `performance`; `unknown` where it does not tell.
-pub(crate) fn governor() -> String {
+/// How the system sets the clock, such as `performance`; `None` where it does not tell.
+pub(crate) fn governor() -> Option<String> {
     let file = "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor";
-    std::fs::read_to_string(file).map_or_else(|_| "unknown".into(), |text| text.trim().to_owned())
+    Some(std::fs::read_to_string(file).ok()?.trim().to_owned())
 }
 
 /// Whether this processor adds products of 8-bit integers in 32 bits (AVX-512 VNNI or AVX-VNNI),

@@ -168,8 +168,12 @@ impl LatencySource for OrtLatency {
     }
 
     fn fingerprint(&self) -> String {
+        let governor = match cpu::governor() {
+            Some(governor) => format!("; governor={governor}"),
+            None => String::new(),
+        };
         format!(
-            "{}; ONNX Runtime {}; threads=1; parts=half-reference-{WRAP}",
+            "{}{governor}; ONNX Runtime {}; threads=1; parts=half-reference-{WRAP}",
             cpu::describe(),
             self.runtime.version()
         )

@@ -55,7 +55,7 @@ pub(crate) fn file(
     warnings.extend(free);
     let machine = [
         ("cpu", cpu::describe()),
-        ("governor", cpu::governor()),
+        ("governor", cpu::governor().unwrap_or_else(|| "unknown".into())),
         ("threads", "1".into()),
         ("runtime", format!("ONNX Runtime {version}")),
     ];

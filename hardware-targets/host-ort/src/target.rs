@@ -58,7 +58,7 @@ impl Target for HostOrt {
             summary: self.summary.into(),
             scheme: self.scheme.clone(),
             model_format: "onnx".into(),
-            fusion: FusionRules::of_scheme(&self.scheme),
+            fusion: FusionRules { ends: true, ..FusionRules::of_scheme(&self.scheme) },
             latency: LatencyKind::Measured,
             held_out: Vec::new(),
             unsupported: Vec::new(),

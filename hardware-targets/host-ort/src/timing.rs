@@ -1,8 +1,8 @@
 //! Timing one call again and again until its minimum is stable.
 //!
 //! The minimum is the estimate: on a busy machine it repeats to about one per cent, while the
-//! median moves by 15 %. The number of runs is bounded by count, not by time, so that slow and
-//! fast networks are judged alike.
+//! median moves by 15 %. A round has 50 runs, or 10 and more that take 200 ms together, and goes on
+//! until the minimum is stable.
 
 use std::time::Instant;
 
@@ -11,8 +11,13 @@ use spacewright_core::latency::Latency;
 /// Undisturbed rounds that a model is timed in.
 pub(crate) const ROUNDS: usize = 3;
 
-const WARM_UPS: usize = 5;
+const WARM_UPS: usize = 3;
+/// Runs of a round, unless they take longer than [`LONG_MS`] together.
 const FEWEST: usize = 50;
+/// Runs of a round at least.
+const LEAST: usize = 10;
+/// Runs of slow models are disturbed less, relatively: so much of them is enough.
+const LONG_MS: f64 = 200.0;
 const MOST: usize = 400;
 /// The minimum counts as stable when the later half of the runs lowered it by less than this.
 const STABLE: f64 = 0.005;
@@ -30,7 +35,7 @@ impl Samples {
             run()?;
         }
         let mut times = Vec::with_capacity(FEWEST);
-        while times.len() < FEWEST || (times.len() < MOST && !is_stable(&times)) {
+        while !is_enough(&times) {
             let start = Instant::now();
             run()?;
             times.push(start.elapsed().as_secs_f64() * 1e3);
@@ -64,6 +69,12 @@ fn minimum(times: &[f64]) -> f64 {
     times.iter().copied().fold(f64::INFINITY, f64::min)
 }
 
+fn is_enough(times: &[f64]) -> bool {
+    let runs = times.len();
+    let seen = runs >= FEWEST || (runs >= LEAST && times.iter().sum::<f64>() >= LONG_MS);
+    runs >= MOST || (seen && is_stable(times))
+}
+
 fn is_stable(times: &[f64]) -> bool {
     minimum(times) > minimum(&times[..times.len() / 2]) * (1.0 - STABLE)
 }
@@ -90,6 +101,14 @@ mod tests {
     fn a_minimum_that_falls_is_not_stable() {
         assert!(is_stable(&[1.0, 1.1, 1.2, 0.999]));
         assert!(!is_stable(&[1.0, 1.1, 1.2, 0.9]));
+    }
+
+    #[test]
+    fn slow_models_need_fewer_runs() {
+        let enough = |ms: f64, runs: usize| is_enough(&vec![ms; runs]);
+        assert!(!enough(0.1, FEWEST - 1) && enough(0.1, FEWEST));
+        assert!(!enough(10.0, 19) && enough(10.0, 20));
+        assert!(!enough(100.0, LEAST - 1) && enough(100.0, LEAST));
     }
 
     #[test]

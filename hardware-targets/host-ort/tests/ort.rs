@@ -5,6 +5,7 @@ mod support;
 use prost::Message;
 use spacewright_core::{
     graph::{ActivationKind, ConvSpec, Graph, GraphBuilder, Op, Padding, Pool, Shape},
+    kernel::{KernelReader, Kind},
     latency::{LatencyQuery, Position, Precision},
     operators::{BlockConfig, BlockRequest, Operators},
     quant::{Scheme, check, fold_float},
@@ -94,6 +95,53 @@ fn every_block_type_runs_in_integers_as_the_executor_says() {
                 let functions = graph.nodes.iter().any(|node| is_function(&node.op));
                 assert_eq!(float.is_empty(), !functions, "{float:?} in\n{graph}");
             }
+        }
+    }
+}
+
+/// The description's rules against what ONNX Runtime makes of the written file.
+#[test]
+#[cfg_attr(not(have_ort), ignore = "no ONNX Runtime: run cargo xtask setup")]
+fn kernels_are_those_that_the_runtime_fuses() {
+    use ActivationKind::{HSwish, Relu, Relu6, Swish};
+    let target = HostOrt::new().description();
+    let runtime = OrtRuntime::new("test").unwrap();
+    let mut reader = KernelReader::new(&target.fusion);
+    let mut rng = rng(5);
+    for block_type in operators().block_types() {
+        for activation in [Relu, Relu6, HSwish, Swish] {
+            let request = block(&block_type.name, Shape::new(16, 13, 12), 16, 1, activation);
+            let graph = operators().graph(&request).unwrap();
+            let weights = random_weights(&graph, &mut rng);
+            let image = random_image(graph.input, &mut rng);
+            let network = quantized(&graph, &weights, &image, &target.scheme);
+            let info = ModelInfo::default();
+            let model = runtime.write_integer(&network, &info, ModelOutputs::Result).unwrap();
+            let optimized = runtime.optimized(&model).unwrap();
+            let runs = |names: &[&str]| {
+                let named = |node: &&NodeProto| names.contains(&node.op_type.as_str());
+                optimized.node.iter().filter(named).count()
+            };
+            let kernels = reader.kernels(&graph, Position::Inside).unwrap();
+            let of = |kinds: &[Kind]| kernels.iter().filter(|k| kinds.contains(&k.kind)).count();
+            let se = of(&[Kind::Se]);
+            let found = [
+                runs(&["QLinearConv"]),
+                runs(&["QGemm", "QLinearMatMul"]),
+                runs(&["QLinearAdd"]),
+                runs(&["QLinearGlobalAveragePool"]),
+                runs(&["QLinearSigmoid", "HardSigmoid", "HardSwish"]),
+                runs(&["Relu", "Clip", "BatchNormalization"]),
+            ];
+            let expected = [
+                of(&[Kind::Conv, Kind::Dwconv]) + 2 * se,
+                of(&[Kind::Fc]),
+                of(&[Kind::Add]),
+                of(&[Kind::Gap]) + se,
+                of(&[Kind::Act]) + se,
+                0,
+            ];
+            assert_eq!(found, expected, "{} {activation}\n{graph}", block_type.name);
         }
     }
 }

@@ -54,6 +54,7 @@
 //! batch](Predictor::columns), 2.1 million in [graphs](Predictor::graphs), whose shapes and names
 //! are checked.
 
+mod adaptive;
 mod features;
 mod fit;
 mod model;
@@ -65,6 +66,7 @@ mod source;
 #[cfg(test)]
 mod testing;
 
+pub use adaptive::{AdaptiveError, Campaign, Candidate, Ended, Goal, Measured, Round};
 pub use features::{FEATURES, Feature, features};
 pub use fit::{FitError, Predicted, Settings, Split, Statement, fit, fit_model, held_out, nnls};
 pub use model::{

@@ -200,7 +200,7 @@ mod tests {
     use crate::testing::{CALL_MS, Fake, fake_ms};
 
     fn measured(ms: f64) -> Latency {
-        Latency { ms, spread_ms: 0.1 * ms, runs: 50 }
+        Latency::measured(ms, 0.1 * ms, 50)
     }
 
     #[test]

@@ -51,7 +51,7 @@ impl LatencySource for Fake {
                 let copies = graph.nodes.len() / case.chain(1).nodes.len();
                 let call = if query.position == Position::Whole { CALL_MS } else { 0.0 };
                 let ms = call + copies as f64 * fake_ms(case, query.precision);
-                Ok(Latency { ms, spread_ms: 0.01 * ms, runs: 50 })
+                Ok(Latency::measured(ms, 0.01 * ms, 50))
             })
             .collect()
     }

@@ -8,11 +8,13 @@ use std::{
 
 use rayon::prelude::*;
 use spacewright_core::{
+    graph::Shape,
+    latency::{LatencyQuery, Position, Precision},
     operators::Operators,
     quality::{
         Cell, Counter, PublishedRow, QualityTables, TableError, read_published, table_of_published,
     },
-    space::{Hyperspace, Space},
+    space::{Hyperspace, Space, stage_graph},
 };
 use thiserror::Error;
 
@@ -95,6 +97,43 @@ fn read_cell(
         .map_err(|source| PublishedError::File { path: path.clone(), source })?;
     let rows = read_published(&file, &text, hyperspace, cell)?;
     Ok((file, rows))
+}
+
+/// A row's graph, with the latency that was published for it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RowLatency {
+    /// The row's sub-stage, inside a network, in integers.
+    pub query: LatencyQuery,
+    /// Widths of the sub-stage's blocks, after that of its input.
+    pub widths: Vec<usize>,
+    /// As published.
+    pub ms: f64,
+}
+
+/// The latencies of one cell, in the order of its rows. `folder` is as for [`read_tables`].
+pub fn row_latencies(
+    folder: &Path,
+    hyperspace: &Hyperspace,
+    operators: &Operators,
+    cell: Cell,
+) -> Result<Vec<RowLatency>, PublishedError> {
+    let (file, rows) = read_cell(&table_folder(folder, hyperspace), hyperspace, cell)?;
+    let stage = hyperspace.choice_stage(cell.stage, cell.block, Some(cell.window));
+    let stride = hyperspace.input_stride(cell.stage);
+    let latency = |(index, row): (usize, PublishedRow)| {
+        let input = Shape::square(row.input_width, row.resolution / stride);
+        let graph = stage_graph(operators, &stage, &row.sub_stage, input).map_err(|error| {
+            let (file, reason) = (file.clone(), error.to_string());
+            PublishedError::Graph { file, line: index + 1, reason }
+        })?;
+        let widths = row.sub_stage.blocks.iter().map(|block| block.width);
+        Ok(RowLatency {
+            query: LatencyQuery { graph, precision: Precision::Int8, position: Position::Inside },
+            widths: std::iter::once(row.input_width).chain(widths).collect(),
+            ms: row.latency_ms,
+        })
+    };
+    rows.into_iter().enumerate().map(latency).collect()
 }
 
 /// A printed figure that differs from the count of the row's graph.

@@ -2,6 +2,7 @@
 //! is compiled for `wasm32-unknown-unknown`.
 
 mod convert;
+mod convert_target;
 #[cfg(target_arch = "wasm32")]
 mod exports;
 

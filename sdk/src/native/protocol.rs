@@ -135,7 +135,7 @@ pub enum Answer {
     /// One score per space.
     Scores(Vec<SpaceScore>),
     /// Its target, and whether that has a runtime.
-    Target(TargetDescription, bool),
+    Target(Box<TargetDescription>, bool),
     /// A model file.
     Model(Vec<u8>),
     /// What a model makes of an image.

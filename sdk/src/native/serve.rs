@@ -125,7 +125,7 @@ impl Server {
             }
             Request::Target => {
                 let target = offered(&plugin.target, Kind::Target)?;
-                Answer::Target(target.description(), target.has_runtime())
+                Answer::Target(Box::new(target.description()), target.has_runtime())
             }
             Request::Release(handle) => {
                 let scorer = lock(&self.scorers).remove(&handle);

@@ -10,11 +10,12 @@ use spacewright_sdk::{Kind, text::is_legal_name};
 
 use crate::{
     cli::{CarrierArg, LanguageArg, PluginNewArgs},
+    commands::target::fitted,
     render::{Failure, Output},
 };
 
-/// Where the SDK is, as long as the program runs where it was built.
-const SDK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/sdk");
+/// Where the project's crates are, as long as the program runs where it was built.
+const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
 
 macro_rules! template {
     ($name:literal) => {
@@ -29,7 +30,7 @@ pub(super) use template;
 pub type File = (String, String);
 
 pub fn new(args: &PluginNewArgs) -> Result<Output, Failure> {
-    let PluginNewArgs { kind, carrier, language, name, path } = args;
+    let PluginNewArgs { kind, carrier, language, name, path, models } = args;
     if !is_legal_name(name) || !name.starts_with(|c: char| c.is_ascii_alphabetic()) {
         return Err(Failure::input(format!("`{name}` cannot be the name of a plugin"))
             .hint("use letters, digits, `-` and `_`, a letter first"));
@@ -39,8 +40,12 @@ pub fn new(args: &PluginNewArgs) -> Result<Output, Failure> {
         return Err(Failure::input(format!("{} exists already", folder.display()))
             .hint("give another --path; nothing is overwritten"));
     }
+    if !models.is_empty() && (*kind != Kind::Target || *language != LanguageArg::Rust) {
+        return Err(Failure::input("--model is for targets in Rust"));
+    }
+    let models = models.iter().map(|file| model(file)).collect::<Result<Vec<_>, _>>()?;
     let files = match language {
-        LanguageArg::Rust => rust(*kind, *carrier, name),
+        LanguageArg::Rust => rust(*kind, *carrier, name, models),
         #[cfg(feature = "wasm-plugins")]
         LanguageArg::C => super::c::files(*kind, *carrier, name)?,
         #[cfg(not(feature = "wasm-plugins"))]
@@ -67,6 +72,13 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
     fs::write(path, text).map_err(failed)
 }
 
+/// A fitted model as a file of the plugin.
+fn model(file: &Path) -> Result<File, Failure> {
+    let model = fitted::read(file)?;
+    let name = format!("model.{}.json", model.precision.name());
+    Ok((name, model.to_json().map_err(Failure::failed)?))
+}
+
 fn fill_in(kind: Kind, language: LanguageArg) -> &'static str {
     match (language, kind) {
         (LanguageArg::C, _) => "plugin.c",
@@ -75,8 +87,18 @@ fn fill_in(kind: Kind, language: LanguageArg) -> &'static str {
     }
 }
 
-fn rust(kind: Kind, carrier: CarrierArg, name: &str) -> Vec<File> {
+fn rust(kind: Kind, carrier: CarrierArg, name: &str, models: Vec<File>) -> Vec<File> {
+    let included: Vec<String> =
+        models.iter().map(|(file, _)| format!("include_str!(\"../{file}\")")).collect();
+    let latency_model = match models.is_empty() {
+        true => String::new(),
+        false => {
+            let place = dependency("hardware-targets/latency-model");
+            format!("spacewright-latency-model = {{ {place} }}\n")
+        }
+    };
     let code = match kind {
+        Kind::Target if !models.is_empty() => template!("rust/fitted.rs.in"),
         Kind::OperatorSet => template!("rust/operator-set.rs.in"),
         Kind::Hyperspace => template!("rust/hyperspace.rs.in"),
         Kind::Quantizer => template!("rust/quantizer.rs.in"),
@@ -86,10 +108,18 @@ fn rust(kind: Kind, carrier: CarrierArg, name: &str) -> Vec<File> {
     };
     let code = code
         .replace("{{latency}}\n", template!("rust/latency.rs.in"))
-        .replace("{{tests}}", template!("rust/tests.rs.in"));
-    let fill = |text: &str| fill(text, kind, carrier, LanguageArg::Rust, name);
+        .replace("{{tests}}", template!("rust/tests.rs.in"))
+        .replace("{{models}}", &included.join(", "));
+    let manifest = template!("rust/Cargo.toml.in").replace("{{latency-model}}", &latency_model);
+    let summary = match models.is_empty() {
+        true => "{{summary}}",
+        false => "Hardware whose latencies were fitted to measurements",
+    };
+    let fill = |text: &str| {
+        fill(&text.replace("{{summary}}", summary), kind, carrier, LanguageArg::Rust, name)
+    };
     let mut files = vec![
-        ("Cargo.toml".to_owned(), fill(template!("rust/Cargo.toml.in"))),
+        ("Cargo.toml".to_owned(), fill(&manifest)),
         ("src/lib.rs".to_owned(), fill(&code)),
         ("README.md".to_owned(), fill(template!("README.md.in"))),
         (".gitignore".to_owned(), "/target\n/*.so\n/*.wasm\n".to_owned()),
@@ -97,7 +127,17 @@ fn rust(kind: Kind, carrier: CarrierArg, name: &str) -> Vec<File> {
     if kind == Kind::Hyperspace {
         files.push(("hyperspace.toml".to_owned(), fill(template!("rust/hyperspace.toml.in"))));
     }
+    files.extend(models);
     files
+}
+
+/// Where a crate of the project is found.
+fn dependency(folder: &str) -> String {
+    let path = Path::new(PROJECT).join(folder);
+    match path.is_dir() {
+        true => format!("path = \"{}\"", path.display().to_string().replace('\\', "/")),
+        false => format!("git = \"{}\"", env!("CARGO_PKG_REPOSITORY")),
+    }
 }
 
 /// A template with its places filled.
@@ -112,10 +152,7 @@ pub fn fill(
         CarrierArg::Wasm => ("wasm", "wasm"),
         CarrierArg::Native => ("native", std::env::consts::DLL_EXTENSION),
     };
-    let sdk = match Path::new(SDK).is_dir() {
-        true => format!("path = \"{}\"", SDK.replace('\\', "/")),
-        false => format!("git = \"{}\"", env!("CARGO_PKG_REPOSITORY")),
-    };
+    let sdk = dependency("sdk");
     let file = format!("{name}.{extension}");
     let trust = match carrier {
         CarrierArg::Wasm => String::new(),

@@ -220,7 +220,7 @@ impl NativeTarget {
         let call = request.call();
         let (description, has_runtime) =
             ask!(library, request, Answer::Target(description, has) => (description, has))?;
-        let description = claims::target(call, description)?;
+        let description = claims::target(call, *description)?;
         Ok(Self { library: library.clone(), description, has_runtime })
     }
 

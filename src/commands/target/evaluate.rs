@@ -1,0 +1,194 @@
+//! Predictions against measurements.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use spacewright_core::{
+    latency::{Accuracy, HeldOut, LatencyQuery, LatencySource, Precision},
+    random::generator,
+    target::{LatencyKind, Target},
+};
+use spacewright_engine::Registry;
+
+use super::{brief, fitted, kind, rows};
+use crate::{
+    catalog,
+    cli::{EvaluateArgs, Global},
+    measuring::Measuring,
+    progress,
+    render::{Failure, Output, Table},
+};
+
+/// Accuracy with what is systematic in it.
+#[derive(Serialize)]
+struct Errors {
+    #[serde(flatten)]
+    accuracy: Accuracy,
+    /// Mean of predicted / measured − 1.
+    bias: f64,
+    /// Standard deviation of predicted / measured.
+    spread: f64,
+}
+
+impl Errors {
+    fn of(pairs: &[(f64, f64)]) -> Self {
+        let count = pairs.len() as f64;
+        let ratios = pairs.iter().map(|(predicted, measured)| predicted / measured);
+        let mean = ratios.clone().sum::<f64>() / count;
+        let variance = ratios.map(|ratio| (ratio - mean).powi(2)).sum::<f64>() / count;
+        Self {
+            accuracy: Accuracy::of(pairs.iter().copied()),
+            bias: mean - 1.0,
+            spread: variance.sqrt(),
+        }
+    }
+
+    fn cells(&self, name: &str) -> [String; 8] {
+        let Accuracy { rows, within_5, within_10, median_error, mape } = self.accuracy;
+        let percent = |share: f64| format!("{:.2}", 100.0 * share);
+        [
+            name.into(),
+            rows.to_string(),
+            percent(within_5),
+            percent(within_10),
+            percent(median_error),
+            percent(mape),
+            percent(self.bias),
+            percent(self.spread),
+        ]
+    }
+}
+
+#[derive(Serialize)]
+struct Report {
+    target: String,
+    latency: LatencyKind,
+    predictor: String,
+    #[serde(flatten)]
+    all: Errors,
+    /// By block type, or by precision of whole networks.
+    by: BTreeMap<String, Errors>,
+    /// What the target states of itself.
+    stated: Vec<HeldOut>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    networks: Vec<Network>,
+}
+
+/// One whole network.
+#[derive(Serialize)]
+struct Network {
+    precision: Precision,
+    predicted_ms: f64,
+    measured_ms: f64,
+}
+
+pub fn evaluate(
+    registry: &Registry,
+    args: &EvaluateArgs,
+    global: &Global,
+) -> Result<Output, Failure> {
+    let target = catalog::target(registry, &args.target)?;
+    let predictor = fitted::predictor(&*target, &args.models)?;
+    let operators = registry.operators();
+    let mut pairs = BTreeMap::<String, Vec<(f64, f64)>>::new();
+    let mut compare = |rows: Vec<rows::Row>| {
+        let queries: Vec<LatencyQuery> = rows.iter().map(|row| row.query.clone()).collect();
+        let predicted = predictor.latencies(&queries).map_err(Failure::failed)?;
+        for (row, predicted) in rows.into_iter().zip(predicted) {
+            pairs.entry(row.name).or_default().push((predicted.ms, row.ms));
+        }
+        Ok(())
+    };
+    let hyperspace = args.hyperspace.as_deref().map(catalog::hyperspace).transpose()?;
+    let mut networks = Vec::new();
+    match (&args.blocks, &args.tables, &hyperspace) {
+        (Some(file), ..) => rows::blocks(file, &operators, Precision::Int8, compare)?,
+        (_, Some(folder), Some(hyperspace)) => {
+            let bar = progress::bar(
+                spacewright_spaceevo::published::all_cells(hyperspace).len(),
+                global.quiet,
+            );
+            rows::tables(folder, hyperspace, &operators, |rows| {
+                bar.inc(1);
+                compare(rows)
+            })?;
+            bar.finish_and_clear();
+        }
+        (.., Some(hyperspace)) => {
+            let seed = global.seed.unwrap_or(0).to_string();
+            let mut rng = generator(0, &["evaluate", &seed]);
+            let count = args.networks.unwrap_or_default().into();
+            let all = rows::networks(hyperspace, &operators, count, &mut rng)?;
+            networks = measured(&*target, &*predictor, &all, global)?;
+            for Network { precision, predicted_ms, measured_ms } in &networks {
+                let of = pairs.entry(precision.name().into()).or_default();
+                of.push((*predicted_ms, *measured_ms));
+            }
+        }
+        _ => return Err(Failure::input("nothing to compare with").hint("give --hyperspace")),
+    }
+    let description = target.description();
+    let all: Vec<(f64, f64)> = pairs.values().flatten().copied().collect();
+    let report = Report {
+        target: description.name,
+        latency: description.latency,
+        predictor: predictor.fingerprint(),
+        all: Errors::of(&all),
+        by: pairs.iter().map(|(name, pairs)| (name.clone(), Errors::of(pairs))).collect(),
+        stated: description.held_out,
+        networks,
+    };
+    Output::new(text(&report), &report)
+}
+
+/// Measures networks at every precision that both know.
+fn measured(
+    target: &dyn Target,
+    predictor: &dyn LatencySource,
+    networks: &[spacewright_latency_model::Candidate],
+    global: &Global,
+) -> Result<Vec<Network>, Failure> {
+    let source = target.latency_source().map_err(|error| Failure::failed(error.reason))?;
+    if target.description().latency != LatencyKind::Measured {
+        let name = target.description().name;
+        let message = format!("`{name}` does not measure: {}", kind(target.description().latency));
+        return Err(Failure::input(message).hint("compare it with --blocks or --tables"));
+    }
+    let known = predictor.precisions();
+    let precisions = source.precisions().into_iter().filter(|precision| known.contains(precision));
+    let queries: Vec<LatencyQuery> = precisions
+        .flat_map(|precision| networks.iter().map(move |network| network.query(precision)))
+        .collect();
+    let predicted = predictor.latencies(&queries).map_err(Failure::failed)?;
+    let measuring = Measuring::new(queries.len(), global.quiet)?;
+    let measured = measuring.latencies(&*source, &queries)?;
+    let pairs = queries.iter().zip(predicted).zip(measured);
+    Ok(pairs
+        .map(|((query, predicted), measured)| Network {
+            precision: query.precision,
+            predicted_ms: predicted.ms,
+            measured_ms: measured.ms,
+        })
+        .collect())
+}
+
+fn text(report: &Report) -> String {
+    let heading =
+        ["rows of", "rows", "within 5%", "within 10%", "median %", "mean %", "bias %", "spread %"];
+    let mut table = Table::new(&heading);
+    table.row(report.all.cells("all"));
+    for (name, errors) in &report.by {
+        table.row(errors.cells(name));
+    }
+    let mut text = format!(
+        "{} ({}), predicted by {}\n\n{}",
+        report.target,
+        kind(report.latency),
+        report.predictor,
+        table.render()
+    );
+    for HeldOut { how, accuracy } in &report.stated {
+        text += &format!("\nstated: {} of {} ({how})", brief(accuracy), accuracy.rows);
+    }
+    text
+}

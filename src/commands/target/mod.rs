@@ -1,0 +1,140 @@
+//! `spacewright target …`
+
+mod evaluate;
+mod fit;
+pub mod fitted;
+mod measure;
+mod predict;
+mod rows;
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+use serde_json::json;
+use spacewright_core::{
+    latency::{Accuracy, HeldOut},
+    target::{LatencyKind, Target, TargetDescription},
+};
+
+use crate::{
+    catalog,
+    cli::{Global, TargetCommand},
+    render::{Failure, Output, Table},
+};
+
+pub fn run(command: &TargetCommand, global: &Global) -> Result<Output, Failure> {
+    let registry = catalog::registry()?;
+    match command {
+        TargetCommand::List => list(registry.targets.values().map(AsRef::as_ref)),
+        TargetCommand::Inspect { target } => inspect(&*catalog::target(&registry, target)?),
+        TargetCommand::Measure { model, target } => {
+            measure::measure(&registry, model, target.as_deref())
+        }
+        TargetCommand::Predict(args) => predict::predict(&registry, args),
+        TargetCommand::Evaluate(args) => evaluate::evaluate(&registry, args, global),
+        TargetCommand::Fit(args) => fit::fit(&registry, args, global),
+    }
+}
+
+/// A target with the errors of the predictor that was fitted to its measurements here.
+#[derive(Serialize)]
+struct Listed {
+    #[serde(flatten)]
+    target: TargetDescription,
+    fitted: Vec<HeldOut>,
+}
+
+impl Listed {
+    fn of(target: &dyn Target) -> Self {
+        let target = target.description();
+        let fitted = fitted::installed(&target.name).ok().flatten();
+        let fitted = fitted.map(|fitted| fitted.held_out()).unwrap_or_default();
+        Self { target, fitted }
+    }
+
+    /// The first of the stated errors, as a cell.
+    fn error(&self) -> String {
+        match self.target.held_out.iter().chain(&self.fitted).next() {
+            Some(held_out) => brief(&held_out.accuracy),
+            None if self.target.latency == LatencyKind::Measured => "measured".into(),
+            None => "not stated".into(),
+        }
+    }
+}
+
+/// An accuracy in few words.
+fn brief(accuracy: &Accuracy) -> String {
+    let [within, median] = [accuracy.within_10, accuracy.median_error].map(|share| 100.0 * share);
+    format!("{within:.1}% within 10%, median {median:.1}%")
+}
+
+fn list<'a>(targets: impl Iterator<Item = &'a dyn Target>) -> Result<Output, Failure> {
+    let targets: Vec<Listed> = targets.map(Listed::of).collect();
+    let mut table = Table::new(&["target", "latency", "error", "format", "scheme", "summary"]);
+    for listed in &targets {
+        let d = &listed.target;
+        table.row([
+            d.name.clone(),
+            kind(d.latency).into(),
+            listed.error(),
+            d.model_format.clone(),
+            d.scheme.name.clone(),
+            d.summary.clone(),
+        ]);
+    }
+    Output::new(table.render(), &json!({ "targets": targets }))
+}
+
+fn inspect(target: &dyn Target) -> Result<Output, Failure> {
+    let listed = Listed::of(target);
+    let description = &listed.target;
+    let (source, precisions) = match target.latency_source() {
+        Ok(source) => (source.fingerprint(), source.precisions()),
+        Err(error) => (format!("not available: {}", error.reason), Vec::new()),
+    };
+    let runtime = match target.runtime() {
+        Ok(_) => "available".to_owned(),
+        Err(error) => format!("not available: {}", error.reason),
+    };
+    let scheme = &description.scheme;
+    let mut text = format!(
+        "{}: {}\nlatency: {}, {source}\nprecisions: {precisions:?}\nmodel format: {}\n\
+         runtime: {runtime}\nscheme {}: dense weights {:?}, depth-wise weights {:?}\n\
+         fused: {:?}\ndecomposed: {:?}\nkernels take in: {:?}\n",
+        description.name,
+        description.summary,
+        kind(description.latency),
+        description.model_format,
+        scheme.name,
+        scheme.dense_weights,
+        scheme.depthwise_weights,
+        scheme.fused,
+        scheme.decomposed,
+        description.fusion.absorbed,
+    );
+    if !description.unsupported.is_empty() {
+        let _ = writeln!(text, "not in integers: {:?}", description.unsupported);
+    }
+    for (what, errors) in
+        [("predictions", &description.held_out), ("predictor fitted here", &listed.fitted)]
+    {
+        for HeldOut { how, accuracy } in errors {
+            let _ = writeln!(text, "{what}: {} of {} ({how})", brief(accuracy), accuracy.rows);
+        }
+    }
+    let report = json!({
+        "target": listed,
+        "latency_source": source,
+        "precisions": precisions,
+        "runtime": runtime,
+    });
+    Output::new(text, &report)
+}
+
+fn kind(latency: LatencyKind) -> &'static str {
+    match latency {
+        LatencyKind::Measured => "measured",
+        LatencyKind::Fitted => "fitted",
+        LatencyKind::Modelled => "modelled",
+    }
+}

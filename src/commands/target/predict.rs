@@ -1,0 +1,137 @@
+//! Predicting one network.
+
+use serde::Serialize;
+use spacewright_core::{
+    graph::Graph,
+    kernel::{Kernel, KernelReader},
+    latency::{Interval, LatencyQuery, LatencySource, Position, Precision},
+    space::network,
+    target::LatencyKind,
+};
+use spacewright_engine::Registry;
+
+use super::{fitted, kind};
+use crate::{
+    catalog,
+    cli::PredictArgs,
+    commands::subnet,
+    render::{Failure, Output, Table},
+};
+
+#[derive(Serialize)]
+struct Report {
+    target: String,
+    latency: LatencyKind,
+    predictor: String,
+    subnet: String,
+    space: String,
+    precision: Precision,
+    ms: f64,
+    /// Nine of ten measurements are expected in it, where that is known.
+    interval: Option<Interval>,
+    kernels: Vec<KernelReport>,
+    /// What is no kernel's: entering and leaving the runtime.
+    rest_ms: f64,
+}
+
+#[derive(Serialize)]
+struct KernelReport {
+    /// Stage or block of the first operator.
+    part: String,
+    kernel: Kernel,
+    /// `None` where the kernel cannot stand alone.
+    ms: Option<f64>,
+}
+
+pub fn predict(registry: &Registry, args: &PredictArgs) -> Result<Output, Failure> {
+    let target = catalog::target(registry, &args.target)?;
+    let predictor = fitted::predictor(&*target, &args.models)?;
+    let precision = Precision::from(args.precision);
+    if !predictor.precisions().contains(&precision) {
+        let known: Vec<&str> = predictor.precisions().into_iter().map(Precision::name).collect();
+        let message = format!("`{}` predicts {} only", args.target, known.join(" and "));
+        return Err(Failure::input(message).hint(format!("give --precision {}", known[0])));
+    }
+    let (space, hyperspace) = (args.space.as_deref(), args.hyperspace.as_deref());
+    let (hyperspace, space) = subnet::space_of(&args.subnet, space, hyperspace)?;
+    let (subnet, segments) = subnet::segments(&args.subnet, &hyperspace, &space)?;
+    let graph = network(segments).map_err(Failure::failed)?;
+    let description = target.description();
+    let query = LatencyQuery { graph: graph.clone(), precision, position: Position::Whole };
+    let whole = predictor.latencies(&[query]).map_err(Failure::failed)?;
+    let Some(whole) = whole.first() else { return Err(Failure::failed("no answer")) };
+    let mut reader = KernelReader::new(&description.fusion);
+    let kernels = kernels(&mut reader, &graph, precision, &*predictor)?;
+    let report = Report {
+        target: description.name,
+        latency: description.latency,
+        predictor: predictor.fingerprint(),
+        subnet: subnet.to_string(),
+        space: space.to_string(),
+        precision,
+        ms: whole.ms,
+        interval: whole.interval,
+        rest_ms: whole.ms - kernels.iter().filter_map(|kernel| kernel.ms).sum::<f64>(),
+        kernels,
+    };
+    Output::new(text(&report), &report)
+}
+
+/// Each kernel of a network, asked for alone.
+fn kernels(
+    reader: &mut KernelReader,
+    graph: &Graph,
+    precision: Precision,
+    predictor: &dyn LatencySource,
+) -> Result<Vec<KernelReport>, Failure> {
+    let kernels = reader.kernels(graph, Position::Inside).map_err(Failure::failed)?;
+    let mut reports = Vec::with_capacity(kernels.len());
+    let mut queries = Vec::new();
+    for (at, kernel) in kernels.into_iter().enumerate() {
+        let nodes = reader.owners().iter().enumerate().filter(|(_, owner)| **owner == Some(at));
+        let nodes: Vec<usize> = nodes.map(|(node, _)| node).collect();
+        let part = graph.part(&nodes).map_err(Failure::failed)?;
+        let alone = part.is_some();
+        let query = |graph| LatencyQuery { graph, precision, position: Position::Inside };
+        queries.extend(part.map(query));
+        let first = nodes.first().map_or("", |node| graph.nodes[*node].name.as_str());
+        let name = first.rsplit_once('.').map_or(first, |(part, _)| part).to_owned();
+        reports.push((KernelReport { part: name, kernel, ms: None }, alone));
+    }
+    let mut latencies = predictor.latencies(&queries).map_err(Failure::failed)?.into_iter();
+    let filled = reports.into_iter().map(|(report, alone)| KernelReport {
+        ms: if alone { latencies.next().map(|latency| latency.ms) } else { None },
+        ..report
+    });
+    Ok(filled.collect())
+}
+
+fn text(report: &Report) -> String {
+    let mut table = Table::new(&["part", "kernel", "ms", "%"]);
+    let percent = |ms: f64| format!("{:.1}", 100.0 * ms / report.ms);
+    for KernelReport { part, kernel, ms } in &report.kernels {
+        let [ms, share] = match ms {
+            Some(ms) => [format!("{ms:.4}"), percent(*ms)],
+            None => ["-".into(), "-".into()],
+        };
+        table.row([part.clone(), kernel.to_string(), ms, share]);
+    }
+    table.row([
+        "rest".into(),
+        String::new(),
+        format!("{:.4}", report.rest_ms),
+        percent(report.rest_ms),
+    ]);
+    let interval = report.interval.map_or_else(String::new, |Interval { low_ms, high_ms }| {
+        format!(" (nine of ten measurements from {low_ms:.3} to {high_ms:.3})")
+    });
+    format!(
+        "{:.3} ms{interval}\n{} ({}), {}, predicted by {}\n\n{}",
+        report.ms,
+        report.target,
+        kind(report.latency),
+        report.precision.name(),
+        report.predictor,
+        table.render()
+    )
+}
