@@ -11,7 +11,7 @@ pub const FEATURES: usize = 10;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Feature {
-    /// Position of the kind in [`Kind::ALL`](crate::Kind::ALL).
+    /// Position of the kind in [`Kind::ALL`](spacewright_core::kernel::Kind::ALL).
     Kind,
     /// Side of the window.
     Kernel,

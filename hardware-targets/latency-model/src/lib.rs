@@ -43,8 +43,10 @@
 //! or fast: even the rows of the fit reach 93 % only. The tables of `pixel-arm` are predictions themselves.
 //!
 //! What the models never saw, they cannot know: `intel-vnni` has no fully connected layer, and
-//! `pixel-arm` only what stages hold, so neither stem nor head. [`Kind::relatives`] stand in, and
+//! `pixel-arm` only what stages hold, so neither stem nor head. [Relatives] stand in, and
 //! [`Prediction::unseen`] counts such kernels.
+//!
+//! [Relatives]: spacewright_core::kernel::Kind::relatives
 //!
 //! # Speed
 //!

@@ -6,7 +6,7 @@ use serde::Serialize;
 use spacewright_core::{
     latency::{Accuracy, HeldOut, LatencyQuery, LatencySource, Precision},
     random::generator,
-    target::{LatencyKind, Target},
+    target::{LatencyKind, Target, TargetDescription},
 };
 use spacewright_engine::Registry;
 
@@ -68,7 +68,7 @@ struct Report {
     all: Errors,
     /// By block type, or by precision of whole networks.
     by: BTreeMap<String, Errors>,
-    /// What the target states of itself.
+    /// Errors on rows that were held out.
     stated: Vec<HeldOut>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     networks: Vec<Network>,
@@ -130,15 +130,22 @@ pub fn evaluate(
     let description = target.description();
     let all: Vec<(f64, f64)> = pairs.values().flatten().copied().collect();
     let report = Report {
+        stated: stated(&description),
         target: description.name,
         latency: description.latency,
         predictor: predictor.fingerprint(),
         all: Errors::of(&all),
         by: pairs.iter().map(|(name, pairs)| (name.clone(), Errors::of(pairs))).collect(),
-        stated: description.held_out,
         networks,
     };
     Output::new(text(&report), &report)
+}
+
+/// What is stated of the predictions: by the target, or by the predictor that was fitted here.
+fn stated(target: &TargetDescription) -> Vec<HeldOut> {
+    let fitted = fitted::installed(&target.name).ok().flatten();
+    let fitted = fitted.map(|fitted| fitted.held_out()).unwrap_or_default();
+    target.held_out.iter().cloned().chain(fitted).collect()
 }
 
 /// Measures networks at every precision that both know.
