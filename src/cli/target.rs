@@ -68,6 +68,9 @@ pub struct EvaluateArgs {
     /// Built-in name, or path of a TOML file.
     #[arg(long)]
     pub hyperspace: Option<String>,
+    /// Arithmetic of measured blocks.
+    #[arg(long, value_enum, default_value_t = PrecisionArg::Int8)]
+    pub precision: PrecisionArg,
     /// A fitted model instead of the target's own predictions; one for each precision.
     #[arg(long = "model", value_name = "FILE")]
     pub models: Vec<PathBuf>,
@@ -80,35 +83,41 @@ pub struct FitArgs {
     pub target: String,
     /// Measured blocks: CSV with the columns block, input_hw, cin, cout, kernel, expand, stride,
     /// activation, latency_ms.
-    #[arg(long, value_name = "FILE", conflicts_with = "hyperspace")]
+    #[arg(long, value_name = "FILE", conflicts_with = "hyperspace", requires = "output")]
     pub blocks: Option<PathBuf>,
     /// Folder of tables, `<stage>_<block>_<window>.csv`, or the folder above.
-    #[arg(long, value_name = "DIR", requires = "hyperspace")]
+    #[arg(long, value_name = "DIR", requires = "hyperspace", requires = "output")]
     pub tables: Option<PathBuf>,
     /// Whose networks and stages are measured. Built-in name, or path of a TOML file.
     #[arg(long, required_unless_present = "blocks")]
     pub hyperspace: Option<String>,
     /// Minutes of measuring; what is known from an earlier fit costs none.
-    #[arg(long, default_value_t = 20.0, value_name = "MINUTES")]
+    #[arg(long, default_value_t = 20.0, value_name = "MINUTES", value_parser = positive)]
     pub budget: f64,
     /// Stop when this share of validation networks is predicted within 10 %, twice in a row.
-    #[arg(long, default_value_t = 0.98, value_name = "SHARE")]
+    #[arg(long, default_value_t = 0.98, value_name = "SHARE", value_parser = positive)]
     pub goal: f64,
     /// Stop after this many graphs.
-    #[arg(long, default_value_t = 5000, value_name = "COUNT")]
-    pub most: usize,
+    #[arg(long, default_value_t = 2000, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(2..=100_000))]
+    pub most: u32,
     /// Networks for validation, which no fit sees before the last.
-    #[arg(long, default_value_t = 50, value_name = "COUNT")]
-    pub validation: usize,
+    #[arg(long, default_value_t = 50, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub validation: u32,
     /// Arithmetic of measurements in files.
     #[arg(long, value_enum, default_value_t = PrecisionArg::Int8)]
     pub precision: PrecisionArg,
     /// What the latencies of files hold for: hardware, runtime, threads.
     #[arg(long, value_name = "TEXT")]
     pub hardware: Option<String>,
-    /// Folder for the fitted models; by default where predictions for the target look for them.
+    /// Folder for the fitted models; for what is measured now by default where predictions for
+    /// the target look for them.
     #[arg(long, value_name = "DIR")]
     pub output: Option<PathBuf>,
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    let value = text.parse::<f64>().ok().filter(|value| value.is_finite() && *value > 0.0);
+    value.ok_or_else(|| "not a positive number".into())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -9,6 +9,7 @@ use spacewright_core::{
     operators::Operators,
     random::generator,
     space::{Hyperspace, Space, Subnet, subnet_segments},
+    target::LatencyKind,
 };
 use spacewright_profile::{
     Findings, Operator, Plan, Profile, ProfileError, Row, Used, profile, speed_ups, sweep,
@@ -17,6 +18,7 @@ use spacewright_profile::{
 use crate::{
     catalog,
     cli::{Global, ProfileArgs},
+    commands::target::kind,
     measuring::Measuring,
     render::{Failure, Output, Table},
 };
@@ -27,6 +29,7 @@ const LOOKED_AT: usize = 64;
 #[derive(Serialize)]
 struct Report<'a> {
     target: &'a str,
+    latency: LatencyKind,
     /// What the latencies hold for: processor with its flags, runtime, threads.
     machine: String,
     rows: &'a [Row],
@@ -41,7 +44,9 @@ pub fn run(args: &ProfileArgs, global: &Global) -> Result<Output, Failure> {
     let target = catalog::target(&registry, &args.target)?;
     let source = target.latency_source().map_err(|error| Failure::failed(error.reason))?;
     if !Precision::ALL.iter().all(|precision| source.precisions().contains(precision)) {
-        let message = format!("the latencies of `{}` are known in integers only", args.target);
+        let known: Vec<&str> = source.precisions().into_iter().map(Precision::name).collect();
+        let message =
+            format!("the latencies of `{}` are known in {} only", args.target, known.join(" and "));
         return Err(Failure::input(message).hint("profile a target that knows both precisions"));
     }
     let used = args.hyperspace.as_deref().map(|name| {
@@ -64,10 +69,13 @@ pub fn run(args: &ProfileArgs, global: &Global) -> Result<Output, Failure> {
         })?;
     drop(measuring);
     let findings = Findings::of(&profile);
-    let paragraph = findings.paragraph(&args.target, used.as_ref());
+    let latency = target.description().latency;
+    let marked = format!("{} ({})", args.target, kind(latency));
+    let paragraph = findings.paragraph(&marked, used.as_ref());
     let machine = source.fingerprint();
     let mut report = Report {
         target: &args.target,
+        latency,
         machine,
         rows: &profile.grid,
         widths: &profile.sweep,
@@ -76,9 +84,9 @@ pub fn run(args: &ProfileArgs, global: &Global) -> Result<Output, Failure> {
         files: Vec::new(),
     };
     if let Some(folder) = &args.output {
-        write(folder, &profile, &mut report)?;
+        write(folder, &profile, &marked, &mut report)?;
     }
-    Output::new(text(&report), &report)
+    Output::new(text(&report, &marked), &report)
 }
 
 /// Operators that occur in networks of the hyperspace.
@@ -104,10 +112,15 @@ fn in_graph(graph: &Graph) -> Result<std::collections::BTreeSet<Operator>, Failu
     Operator::in_graph(graph).map_err(Failure::failed)
 }
 
-fn write(folder: &Path, profile: &Profile, report: &mut Report<'_>) -> Result<(), Failure> {
-    let operators = speed_ups(&profile.grid, report.target).map_err(Failure::failed)?;
+fn write(
+    folder: &Path,
+    profile: &Profile,
+    target: &str,
+    report: &mut Report<'_>,
+) -> Result<(), Failure> {
+    let operators = speed_ups(&profile.grid, target).map_err(Failure::failed)?;
     let widths =
-        sweep(&profile.sweep, &report.findings.wasteful, report.target).map_err(Failure::failed)?;
+        sweep(&profile.sweep, &report.findings.wasteful, target).map_err(Failure::failed)?;
     let names = ["profile.csv", "operators.svg", "widths.svg", "profile.json"];
     report.files = names.iter().map(|name| folder.join(name).display().to_string()).collect();
     let json = serde_json::to_string_pretty(report).map_err(Failure::failed)? + "\n";
@@ -119,7 +132,7 @@ fn write(folder: &Path, profile: &Profile, report: &mut Report<'_>) -> Result<()
     Ok(())
 }
 
-fn text(report: &Report<'_>) -> String {
+fn text(report: &Report<'_>, target: &str) -> String {
     let heading = [
         "operator",
         "map",
@@ -148,9 +161,8 @@ fn text(report: &Report<'_>) -> String {
         ]);
     }
     let mut text = format!(
-        "{} on {}\nOne more operator inside a network, and a model of that operator alone; a ratio \
+        "{target} on {}\nOne more operator inside a network, and a model of that operator alone; a ratio \
          above 1: INT8 is faster.\n\n{}\n{}\n",
-        report.target,
         report.machine,
         table.render(),
         report.paragraph

@@ -73,7 +73,7 @@ fn intel_vnni_predicts_and_states_how_well() {
     let (code, error) = place.failure(&predict);
     assert!(code == 2 && error.contains("predicts int8 only"), "{error}");
     let (_, error) = place.failure("profile --target intel-vnni");
-    assert!(error.contains("known in integers only"), "{error}");
+    assert!(error.contains("known in int8 only"), "{error}");
 }
 
 #[test]
@@ -140,13 +140,14 @@ fn pixel_npu_is_marked_as_modelled() {
     for field in ["fp32_ms", "int8_ms", "ratio"] {
         assert!(share(row, field) > 0.0);
     }
-    assert!(profile["paragraph"].as_str().unwrap().contains("mobilew"), "{profile}");
+    let paragraph = profile["paragraph"].as_str().unwrap();
+    assert!(paragraph.contains("mobilew") && paragraph.contains("pixel-npu (modelled)"));
     let lines = fs::read_to_string(place.path().join("out/profile.csv")).unwrap().lines().count();
     let rows = |of: &str| profile[of].as_array().unwrap().len();
     assert_eq!(lines, 1 + rows("rows") + rows("widths"));
     for plot in ["operators.svg", "widths.svg"] {
         let text = fs::read_to_string(place.path().join("out").join(plot)).unwrap();
-        assert!(text.starts_with("<svg") && text.ends_with("</svg>\n"), "{plot}");
+        assert!(text.starts_with("<svg") && text.contains("pixel-npu (modelled)"), "{plot}");
     }
 }
 
@@ -197,6 +198,7 @@ fn this_machine_is_measured_and_fitted() {
     assert_eq!(again["held_out"], fitted["held_out"]);
     let predicted = place.json(&predict);
     assert!(share(&predicted, "ms") > 0.0 && share(&predicted, "rest_ms") > 0.0, "{predicted}");
+    assert_eq!(predicted["latency"], "fitted");
     let networks = place.json("target evaluate host-ort --networks 2 --hyperspace mini");
     assert_eq!((&networks["rows"], &networks["by"]["fp32"]["rows"]), (&4.into(), &2.into()));
     assert!(networks["bias"].is_number() && networks["spread"].is_number());
@@ -209,4 +211,11 @@ fn this_machine_is_measured_and_fitted() {
     place.edit(file, here, "another machine");
     let (code, error) = place.failure(&predict);
     assert!(code == 2 && error.contains("fitted: another machine"), "{error}");
+    let inspected = place.text("target inspect host-ort");
+    assert!(inspected.contains("not usable, the predictor"), "{inspected}");
+    for (wrong, reason) in [("--budget nan", "positive number"), ("--most 8", "leaves nothing")] {
+        let (code, error) = place
+            .failure(&format!("{fit} {wrong}").replace("--most 72 --goal 1.5 --most", "--most"));
+        assert!(code == 2 && error.contains(reason), "{error}");
+    }
 }

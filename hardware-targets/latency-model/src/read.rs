@@ -70,7 +70,7 @@ pub fn read_blocks(
     let mut lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
     let header = COLUMNS.join(",");
     match lines.next() {
-        Some((_, line)) if line.trim() == header => {}
+        Some((_, line)) if line.split(',').map(str::trim).eq(COLUMNS) => {}
         Some((number, _)) => return Err(wrong(number, format!("the columns must be {header}"))),
         None => return Err(wrong(1, format!("empty; the columns must be {header}"))),
     }

@@ -4,13 +4,17 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use spacewright_core::{
-    latency::{Accuracy, HeldOut, LatencyQuery, LatencySource, Precision},
+    latency::{Accuracy, HeldOut, LatencyQuery, Precision},
     random::generator,
-    target::{LatencyKind, Target, TargetDescription},
+    target::{LatencyKind, Target},
 };
 use spacewright_engine::Registry;
 
-use super::{brief, fitted, kind, rows};
+use super::{
+    brief,
+    fitted::{Predictor, check_here},
+    kind, rows,
+};
 use crate::{
     catalog,
     cli::{EvaluateArgs, Global},
@@ -88,12 +92,12 @@ pub fn evaluate(
     global: &Global,
 ) -> Result<Output, Failure> {
     let target = catalog::target(registry, &args.target)?;
-    let predictor = fitted::predictor(&*target, &args.models)?;
+    let predictor = Predictor::of(&*target, &args.models)?;
     let operators = registry.operators();
     let mut pairs = BTreeMap::<String, Vec<(f64, f64)>>::new();
     let mut compare = |rows: Vec<rows::Row>| {
         let queries: Vec<LatencyQuery> = rows.iter().map(|row| row.query.clone()).collect();
-        let predicted = predictor.latencies(&queries).map_err(Failure::failed)?;
+        let predicted = predictor.source.latencies(&queries).map_err(Failure::failed)?;
         for (row, predicted) in rows.into_iter().zip(predicted) {
             pairs.entry(row.name).or_default().push((predicted.ms, row.ms));
         }
@@ -102,7 +106,7 @@ pub fn evaluate(
     let hyperspace = args.hyperspace.as_deref().map(catalog::hyperspace).transpose()?;
     let mut networks = Vec::new();
     match (&args.blocks, &args.tables, &hyperspace) {
-        (Some(file), ..) => rows::blocks(file, &operators, Precision::Int8, compare)?,
+        (Some(file), ..) => rows::blocks(file, &operators, args.precision.into(), compare)?,
         (_, Some(folder), Some(hyperspace)) => {
             let bar = progress::bar(
                 spacewright_spaceevo::published::all_cells(hyperspace).len(),
@@ -119,7 +123,7 @@ pub fn evaluate(
             let mut rng = generator(0, &["evaluate", &seed]);
             let count = args.networks.unwrap_or_default().into();
             let all = rows::networks(hyperspace, &operators, count, &mut rng)?;
-            networks = measured(&*target, &*predictor, &all, global)?;
+            networks = measured(&*target, &predictor, &all, global)?;
             for Network { precision, predicted_ms, measured_ms } in &networks {
                 let of = pairs.entry(precision.name().into()).or_default();
                 of.push((*predicted_ms, *measured_ms));
@@ -127,31 +131,23 @@ pub fn evaluate(
         }
         _ => return Err(Failure::input("nothing to compare with").hint("give --hyperspace")),
     }
-    let description = target.description();
     let all: Vec<(f64, f64)> = pairs.values().flatten().copied().collect();
     let report = Report {
-        stated: stated(&description),
-        target: description.name,
-        latency: description.latency,
-        predictor: predictor.fingerprint(),
+        target: target.description().name,
+        latency: predictor.kind,
+        predictor: predictor.source.fingerprint(),
         all: Errors::of(&all),
         by: pairs.iter().map(|(name, pairs)| (name.clone(), Errors::of(pairs))).collect(),
+        stated: predictor.held_out,
         networks,
     };
     Output::new(text(&report), &report)
 }
 
-/// What is stated of the predictions: by the target, or by the predictor that was fitted here.
-fn stated(target: &TargetDescription) -> Vec<HeldOut> {
-    let fitted = fitted::installed(&target.name).ok().flatten();
-    let fitted = fitted.map(|fitted| fitted.held_out()).unwrap_or_default();
-    target.held_out.iter().cloned().chain(fitted).collect()
-}
-
 /// Measures networks at every precision that both know.
 fn measured(
     target: &dyn Target,
-    predictor: &dyn LatencySource,
+    predictor: &Predictor,
     networks: &[spacewright_latency_model::Candidate],
     global: &Global,
 ) -> Result<Vec<Network>, Failure> {
@@ -161,12 +157,15 @@ fn measured(
         let message = format!("`{name}` does not measure: {}", kind(target.description().latency));
         return Err(Failure::input(message).hint("compare it with --blocks or --tables"));
     }
-    let known = predictor.precisions();
+    if let Some(fitted) = &predictor.fitted {
+        check_here(fitted, &*source)?;
+    }
+    let known = predictor.source.precisions();
     let precisions = source.precisions().into_iter().filter(|precision| known.contains(precision));
     let queries: Vec<LatencyQuery> = precisions
         .flat_map(|precision| networks.iter().map(move |network| network.query(precision)))
         .collect();
-    let predicted = predictor.latencies(&queries).map_err(Failure::failed)?;
+    let predicted = predictor.source.latencies(&queries).map_err(Failure::failed)?;
     let measuring = Measuring::new(queries.len(), global.quiet)?;
     let measured = measuring.latencies(&*source, &queries)?;
     let pairs = queries.iter().zip(predicted).zip(measured);
@@ -194,6 +193,9 @@ fn text(report: &Report) -> String {
         report.predictor,
         table.render()
     );
+    if report.networks.is_empty() && report.latency == LatencyKind::Fitted {
+        text += "\nrows that the predictor was fitted to are no test of it; held out, it had:";
+    }
     for HeldOut { how, accuracy } in &report.stated {
         text += &format!("\nstated: {} of {} ({how})", brief(accuracy), accuracy.rows);
     }

@@ -1,7 +1,7 @@
 //! Fitting predictors.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashSet},
     fs, mem,
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -174,21 +174,28 @@ fn measured(registry: &Registry, args: &FitArgs, global: &Global) -> Result<Mode
     let hyperspace = catalog::hyperspace(args.hyperspace.as_deref().unwrap_or_default())?;
     let operators = registry.operators();
     let seed = global.seed.unwrap_or(0);
+    let (most, validation) = (args.most as usize, args.validation as usize);
+    if most <= validation {
+        let message = format!("--most {most} leaves nothing to fit beside {validation} networks");
+        return Err(Failure::input(message).hint("allow more, or give a smaller --validation"));
+    }
     let mut rng = generator(seed, &["fit", &hyperspace.name]);
-    let validation = rows::networks(&hyperspace, &operators, args.validation, &mut rng)?;
+    let validation = rows::networks(&hyperspace, &operators, validation, &mut rng)?;
     // Whole networks only: parts that are measured alone keep their weights in nearer caches than
     // networks do.
-    let pool = rows::networks(&hyperspace, &operators, args.most, &mut rng)?;
+    let mut pool = rows::networks(&hyperspace, &operators, most, &mut rng)?;
+    let kept: HashSet<_> = validation.iter().map(|network| network.graph.hash()).collect();
+    pool.retain(|network| !kept.contains(&network.graph.hash()));
     let settings = Settings::default();
     let precisions = source.precisions();
     let campaign = Campaign {
         rules: &description.fusion,
         precisions: &precisions,
         settings: &settings,
-        goal: Goal { within_10: args.goal, most: args.most },
+        goal: Goal { within_10: args.goal, most },
         seed,
     };
-    let budget = Duration::from_secs_f64(60.0 * args.budget.clamp(0.0, 1e6));
+    let budget = Duration::from_secs_f64(60.0 * args.budget.min(1e6));
     let measuring = Measuring::new(budget.as_secs() as usize, global.quiet)?;
     let mut spent = Duration::ZERO;
     let ask = |queries: &[LatencyQuery]| {

@@ -42,14 +42,18 @@ struct Listed {
     #[serde(flatten)]
     target: TargetDescription,
     fitted: Vec<HeldOut>,
+    /// Why the predictor that was fitted here cannot be used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unusable: Option<String>,
 }
 
 impl Listed {
     fn of(target: &dyn Target) -> Self {
-        let target = target.description();
-        let fitted = fitted::installed(&target.name).ok().flatten();
-        let fitted = fitted.map(|fitted| fitted.held_out()).unwrap_or_default();
-        Self { target, fitted }
+        let (fitted, unusable) = match fitted::of_measured(target) {
+            Ok(fitted) => (fitted.map(|fitted| fitted.held_out()).unwrap_or_default(), None),
+            Err(failure) => (Vec::new(), Some(failure.to_string())),
+        };
+        Self { target: target.description(), fitted, unusable }
     }
 
     /// The first of the stated errors, as a cell.
@@ -122,6 +126,9 @@ fn inspect(target: &dyn Target) -> Result<Output, Failure> {
             let _ = writeln!(text, "{what}: {} of {} ({how})", brief(accuracy), accuracy.rows);
         }
     }
+    if let Some(reason) = &listed.unusable {
+        let _ = writeln!(text, "predictor fitted here: not usable, {reason}");
+    }
     let report = json!({
         "target": listed,
         "latency_source": source,
@@ -131,7 +138,8 @@ fn inspect(target: &dyn Target) -> Result<Output, Failure> {
     Output::new(text, &report)
 }
 
-fn kind(latency: LatencyKind) -> &'static str {
+/// How latencies are known, in a word.
+pub fn kind(latency: LatencyKind) -> &'static str {
     match latency {
         LatencyKind::Measured => "measured",
         LatencyKind::Fitted => "fitted",

@@ -4,13 +4,13 @@ use serde::Serialize;
 use spacewright_core::{
     graph::Graph,
     kernel::{Kernel, KernelReader},
-    latency::{Interval, LatencyQuery, LatencySource, Position, Precision},
+    latency::{HeldOut, Interval, LatencyQuery, LatencySource, Position, Precision},
     space::network,
     target::LatencyKind,
 };
 use spacewright_engine::Registry;
 
-use super::{fitted, kind};
+use super::{brief, fitted::Predictor, kind};
 use crate::{
     catalog,
     cli::PredictArgs,
@@ -29,8 +29,11 @@ struct Report {
     ms: f64,
     /// Nine of ten measurements are expected in it, where that is known.
     interval: Option<Interval>,
+    /// Errors on rows that were held out.
+    stated: Vec<HeldOut>,
     kernels: Vec<KernelReport>,
-    /// What is no kernel's: entering and leaving the runtime.
+    /// What the kernels with times leave over: entering and leaving the runtime, and kernels that
+    /// cannot stand alone.
     rest_ms: f64,
 }
 
@@ -45,10 +48,10 @@ struct KernelReport {
 
 pub fn predict(registry: &Registry, args: &PredictArgs) -> Result<Output, Failure> {
     let target = catalog::target(registry, &args.target)?;
-    let predictor = fitted::predictor(&*target, &args.models)?;
+    let Predictor { source, kind, held_out, fitted } = Predictor::of(&*target, &args.models)?;
     let precision = Precision::from(args.precision);
-    if !predictor.precisions().contains(&precision) {
-        let known: Vec<&str> = predictor.precisions().into_iter().map(Precision::name).collect();
+    if !source.precisions().contains(&precision) {
+        let known: Vec<&str> = source.precisions().into_iter().map(Precision::name).collect();
         let message = format!("`{}` predicts {} only", args.target, known.join(" and "));
         return Err(Failure::input(message).hint(format!("give --precision {}", known[0])));
     }
@@ -58,14 +61,17 @@ pub fn predict(registry: &Registry, args: &PredictArgs) -> Result<Output, Failur
     let graph = network(segments).map_err(Failure::failed)?;
     let description = target.description();
     let query = LatencyQuery { graph: graph.clone(), precision, position: Position::Whole };
-    let whole = predictor.latencies(&[query]).map_err(Failure::failed)?;
+    let whole = source.latencies(&[query]).map_err(Failure::failed)?;
     let Some(whole) = whole.first() else { return Err(Failure::failed("no answer")) };
-    let mut reader = KernelReader::new(&description.fusion);
-    let kernels = kernels(&mut reader, &graph, precision, &*predictor)?;
+    // A fitted model knows kernels by its own rules.
+    let model = fitted.as_ref().and_then(|fitted| fitted.predictor(precision));
+    let rules = model.map_or(&description.fusion, |predictor| &predictor.model().rules);
+    let kernels = kernels(&mut KernelReader::new(rules), &graph, precision, &*source)?;
     let report = Report {
         target: description.name,
-        latency: description.latency,
-        predictor: predictor.fingerprint(),
+        latency: kind,
+        predictor: source.fingerprint(),
+        stated: held_out,
         subnet: subnet.to_string(),
         space: space.to_string(),
         precision,
@@ -125,8 +131,11 @@ fn text(report: &Report) -> String {
     let interval = report.interval.map_or_else(String::new, |Interval { low_ms, high_ms }| {
         format!(" (nine of ten measurements from {low_ms:.3} to {high_ms:.3})")
     });
+    let stated =
+        |HeldOut { how, accuracy }: &HeldOut| format!("stated: {} ({how})\n", brief(accuracy));
+    let stated: String = report.stated.iter().map(stated).collect();
     format!(
-        "{:.3} ms{interval}\n{} ({}), {}, predicted by {}\n\n{}",
+        "{:.3} ms{interval}\n{} ({}), {}, predicted by {}\n{stated}\n{}",
         report.ms,
         report.target,
         kind(report.latency),
