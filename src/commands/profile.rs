@@ -1,14 +1,13 @@
 //! `spacewright profile`: what INT8 does to operators and widths.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use serde::Serialize;
 use spacewright_core::{
-    graph::Graph,
     latency::{LatencyQuery, Precision},
     operators::Operators,
     random::generator,
-    space::{Hyperspace, Space, Subnet, subnet_segments},
+    space::Hyperspace,
     target::LatencyKind,
 };
 use spacewright_profile::{
@@ -18,7 +17,7 @@ use spacewright_profile::{
 use crate::{
     catalog,
     cli::{Global, ProfileArgs},
-    commands::target::kind,
+    commands::target::{kind, rows},
     measuring::Measuring,
     render::{Failure, Output, Table},
 };
@@ -93,23 +92,13 @@ pub fn run(args: &ProfileArgs, global: &Global) -> Result<Output, Failure> {
 fn operators_of(
     hyperspace: &Hyperspace,
     operators: &Operators,
-) -> Result<std::collections::BTreeSet<Operator>, Failure> {
+) -> Result<BTreeSet<Operator>, Failure> {
     let mut rng = generator(0, &["profile", &hyperspace.name]);
-    let mut found = std::collections::BTreeSet::new();
-    for _ in 0..LOOKED_AT {
-        let stages = Space::random(hyperspace, &mut rng).elastic_stages(hyperspace);
-        let subnet = Subnet::random(&stages, &hyperspace.resolutions, &mut rng);
-        let segments =
-            subnet_segments(operators, hyperspace, &stages, &subnet).map_err(Failure::failed)?;
-        for graph in segments.iter().map(|segment| &segment.graph) {
-            found.extend(in_graph(graph)?);
-        }
+    let mut found = BTreeSet::new();
+    for network in rows::networks(hyperspace, operators, LOOKED_AT, &mut rng)? {
+        found.extend(Operator::in_graph(&network.graph).map_err(Failure::failed)?);
     }
     Ok(found)
-}
-
-fn in_graph(graph: &Graph) -> Result<std::collections::BTreeSet<Operator>, Failure> {
-    Operator::in_graph(graph).map_err(Failure::failed)
 }
 
 fn write(

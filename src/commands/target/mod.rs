@@ -5,7 +5,7 @@ mod fit;
 pub mod fitted;
 mod measure;
 mod predict;
-mod rows;
+pub mod rows;
 
 use std::fmt::Write as _;
 

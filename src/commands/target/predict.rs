@@ -67,6 +67,7 @@ pub fn predict(registry: &Registry, args: &PredictArgs) -> Result<Output, Failur
     let model = fitted.as_ref().and_then(|fitted| fitted.predictor(precision));
     let rules = model.map_or(&description.fusion, |predictor| &predictor.model().rules);
     let kernels = kernels(&mut KernelReader::new(rules), &graph, precision, &*source)?;
+    let rest_ms = whole.ms - kernels.iter().filter_map(|kernel| kernel.ms).sum::<f64>();
     let report = Report {
         target: description.name,
         latency: kind,
@@ -77,7 +78,8 @@ pub fn predict(registry: &Registry, args: &PredictArgs) -> Result<Output, Failur
         precision,
         ms: whole.ms,
         interval: whole.interval,
-        rest_ms: whole.ms - kernels.iter().filter_map(|kernel| kernel.ms).sum::<f64>(),
+        // Below this it is what rounding of the sum leaves over.
+        rest_ms: if rest_ms.abs() < 1e-9 * whole.ms { 0.0 } else { rest_ms },
         kernels,
     };
     Output::new(text(&report), &report)
