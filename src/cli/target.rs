@@ -30,6 +30,17 @@ pub enum TargetCommand {
     Fit(FitArgs),
 }
 
+/// What predicts, and what for.
+#[derive(Debug, Args)]
+pub struct PredictorArgs {
+    /// Arithmetic of the network, or of measured blocks.
+    #[arg(long, value_enum, default_value_t = PrecisionArg::Int8)]
+    pub precision: PrecisionArg,
+    /// A fitted model instead of the target's own predictions; one for each precision.
+    #[arg(long = "model", value_name = "FILE")]
+    pub models: Vec<PathBuf>,
+}
+
 #[derive(Debug, Args)]
 pub struct PredictArgs {
     /// Name of a target.
@@ -42,12 +53,8 @@ pub struct PredictArgs {
     /// Space of the network: says the block type of each stage, where the encoding does not.
     #[arg(long)]
     pub space: Option<String>,
-    /// Arithmetic.
-    #[arg(long, value_enum, default_value_t = PrecisionArg::Int8)]
-    pub precision: PrecisionArg,
-    /// A fitted model instead of the target's own predictions; one for each precision.
-    #[arg(long = "model", value_name = "FILE")]
-    pub models: Vec<PathBuf>,
+    #[command(flatten)]
+    pub predictor: PredictorArgs,
 }
 
 #[derive(Debug, Args)]
@@ -68,12 +75,8 @@ pub struct EvaluateArgs {
     /// Built-in name, or path of a TOML file.
     #[arg(long)]
     pub hyperspace: Option<String>,
-    /// Arithmetic of measured blocks.
-    #[arg(long, value_enum, default_value_t = PrecisionArg::Int8)]
-    pub precision: PrecisionArg,
-    /// A fitted model instead of the target's own predictions; one for each precision.
-    #[arg(long = "model", value_name = "FILE")]
-    pub models: Vec<PathBuf>,
+    #[command(flatten)]
+    pub predictor: PredictorArgs,
 }
 
 #[derive(Debug, Args)]

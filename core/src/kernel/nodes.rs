@@ -88,34 +88,7 @@ impl<'a> Checked<'a> {
         };
         let operators: Vec<OpKind> =
             columns.operators.iter().map(known).collect::<Result<_, _>>()?;
-        let c = columns;
-        let graphs = [
-            c.channels.len(),
-            c.height.len(),
-            c.width.len(),
-            c.output.len(),
-            c.precision.len(),
-            c.position.len(),
-        ];
-        let nodes = [
-            c.first_input.len(),
-            c.second_input.len(),
-            c.out_channels.len(),
-            c.out_height.len(),
-            c.out_width.len(),
-            c.kernel.len(),
-            c.stride.len(),
-            c.groups.len(),
-        ];
-        for (what, expected, lengths) in
-            [("graphs", c.first_node.len(), &graphs[..]), ("nodes", c.operator.len(), &nodes[..])]
-        {
-            if lengths.iter().any(|length| *length != expected) {
-                return Err(wrong(format!(
-                    "columns of {expected} {what} have lengths {lengths:?}"
-                )));
-            }
-        }
+        columns.check_lengths().map_err(wrong)?;
         Ok(Self { columns, operators })
     }
 

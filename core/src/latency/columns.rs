@@ -40,7 +40,6 @@ pub struct GraphColumns {
 }
 
 const TOO_FEW_NAMES: &str = "a node has no name";
-const PRECISIONS: [Precision; 2] = Precision::ALL;
 const POSITIONS: [Position; 4] =
     [Position::Whole, Position::First, Position::Inside, Position::Last];
 
@@ -62,7 +61,7 @@ impl GraphColumns {
         self.height.push(graph.input.height as u32);
         self.width.push(graph.input.width as u32);
         self.output.push(graph.output.0);
-        self.precision.push(index(&PRECISIONS, precision));
+        self.precision.push(index(&Precision::ALL, precision));
         self.position.push(index(&POSITIONS, position));
         for ((node, shape), macs) in
             graph.nodes.iter().zip(&shapes[1..]).zip(graph.macs_of(&shapes))
@@ -114,7 +113,7 @@ impl GraphColumns {
 
     /// Precision and position of a graph; `None` where its numbers stand for none.
     pub fn asked(&self, graph: usize) -> Option<(Precision, Position)> {
-        let precision = PRECISIONS.get(usize::from(*self.precision.get(graph)?))?;
+        let precision = Precision::ALL.get(usize::from(*self.precision.get(graph)?))?;
         let position = POSITIONS.get(usize::from(*self.position.get(graph)?))?;
         Some((*precision, *position))
     }
@@ -173,7 +172,8 @@ impl GraphColumns {
         }
     }
 
-    fn check_lengths(&self) -> Result<(), String> {
+    /// That all columns have an entry for each graph, or for each node.
+    pub(crate) fn check_lengths(&self) -> Result<(), String> {
         let graphs = [
             self.channels.len(),
             self.height.len(),
@@ -186,6 +186,9 @@ impl GraphColumns {
             self.first_input.len(),
             self.second_input.len(),
             self.out_channels.len(),
+            self.out_height.len(),
+            self.out_width.len(),
+            self.macs.len(),
             self.kernel.len(),
             self.stride.len(),
             self.groups.len(),
@@ -294,7 +297,7 @@ mod tests {
         let queries: Vec<LatencyQuery> = graphs
             .into_iter()
             .flat_map(|graph| {
-                PRECISIONS.iter().flat_map(move |&precision| {
+                Precision::ALL.iter().flat_map(move |&precision| {
                     let graph = graph.clone();
                     POSITIONS.iter().map(move |&position| LatencyQuery {
                         graph: graph.clone(),

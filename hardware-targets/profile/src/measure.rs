@@ -22,9 +22,6 @@ const MORE: usize = 2;
 /// Two minima of the same measurement, each good to one per cent, differ by this share.
 const CHANCE: f64 = 0.02;
 
-/// Precisions in the order that they are asked.
-const PRECISIONS: [Precision; 2] = [Precision::Fp32, Precision::Int8];
-
 /// Questions about one case.
 const QUESTIONS: usize = 6;
 
@@ -132,7 +129,7 @@ pub fn profile<E: Error + 'static>(
 
 /// For each precision the operator alone, the shorter chain and the longer one.
 fn questions(case: Case) -> Vec<LatencyQuery> {
-    PRECISIONS
+    Precision::ALL
         .into_iter()
         .flat_map(|precision| {
             [(1, Position::Whole), (SHORT, Position::Inside), (SHORT + MORE, Position::Inside)].map(
@@ -211,7 +208,7 @@ mod tests {
         assert_eq!(profile.sweep.iter().map(Row::case).collect::<Vec<_>>(), plan.sweep);
         let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-9, "{a} is not {b}");
         for row in profile.grid.iter().chain(&profile.sweep) {
-            let [fp32, int8] = PRECISIONS.map(|precision| fake_ms(row.case(), precision));
+            let [fp32, int8] = Precision::ALL.map(|precision| fake_ms(row.case(), precision));
             close(row.fp32_ms, fp32);
             close(row.int8_ms, int8);
             close(row.ratio, fp32 / int8);

@@ -92,7 +92,7 @@ pub fn evaluate(
     global: &Global,
 ) -> Result<Output, Failure> {
     let target = catalog::target(registry, &args.target)?;
-    let predictor = Predictor::of(&*target, &args.models)?;
+    let predictor = Predictor::of(&*target, &args.predictor.models)?;
     let operators = registry.operators();
     let mut pairs = BTreeMap::<String, Vec<(f64, f64)>>::new();
     let mut compare = |rows: Vec<rows::Row>| {
@@ -106,7 +106,9 @@ pub fn evaluate(
     let hyperspace = args.hyperspace.as_deref().map(catalog::hyperspace).transpose()?;
     let mut networks = Vec::new();
     match (&args.blocks, &args.tables, &hyperspace) {
-        (Some(file), ..) => rows::blocks(file, &operators, args.precision.into(), compare)?,
+        (Some(file), ..) => {
+            rows::blocks(file, &operators, args.predictor.precision.into(), compare)?
+        }
         (_, Some(folder), Some(hyperspace)) => {
             let bar = progress::bar(
                 spacewright_spaceevo::published::all_cells(hyperspace).len(),

@@ -48,8 +48,9 @@ struct KernelReport {
 
 pub fn predict(registry: &Registry, args: &PredictArgs) -> Result<Output, Failure> {
     let target = catalog::target(registry, &args.target)?;
-    let Predictor { source, kind, held_out, fitted } = Predictor::of(&*target, &args.models)?;
-    let precision = Precision::from(args.precision);
+    let Predictor { source, kind, held_out, fitted } =
+        Predictor::of(&*target, &args.predictor.models)?;
+    let precision = Precision::from(args.predictor.precision);
     if !source.precisions().contains(&precision) {
         let known: Vec<&str> = source.precisions().into_iter().map(Precision::name).collect();
         let message = format!("`{}` predicts {} only", args.target, known.join(" and "));

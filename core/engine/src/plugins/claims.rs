@@ -85,7 +85,10 @@ fn held_out(call: &str, all: Vec<HeldOut>) -> Result<Vec<HeldOut>, String> {
             Err(reason) => Err(format!("`{call}`: errors `{how}`: {reason}")),
         }
     };
-    all.into_iter().take(MOST_ITEMS).map(checked).collect()
+    if !all.is_empty() {
+        check_count(call, "statements of errors", all.len())?;
+    }
+    all.into_iter().map(checked).collect()
 }
 
 /// The graphs of blocks in text form.

@@ -156,7 +156,7 @@ proptest! {
     fn targets_survive(name in text(), bits7 in any::<bool>()) {
         let weights = if bits7 { WeightRange::Bits7 } else { WeightRange::PairAware8 };
         let scheme = Scheme::common(name.clone(), weights);
-        let accuracy = Accuracy { rows: 7, within_5: 0.5, within_10: 0.9, median_error: 0.03, mape: 0.04 };
+        let accuracy = Accuracy::of([(1.0, 1.0), (1.02, 1.0), (1.08, 1.0), (1.5, 1.0)]);
         let target = TargetDescription {
             name: name.clone(),
             summary: name.clone(),
