@@ -84,7 +84,7 @@ mod tests {
         assert!(registry.operators().block_types().len() > 10);
         assert!(["mobilew", "onnxw", "mini"].iter().all(|name| registry.hyperspace(name).is_ok()));
         registry.scorer("q-t").unwrap();
-        registry.strategy("evolution").unwrap();
+        registry.strategy("aging-evolution").unwrap();
         registry.strategy("random").unwrap();
         registry.target("host-ort").unwrap();
         registry.method("spaceevo").unwrap();

@@ -218,14 +218,21 @@ pub struct SpaceSearchArgs {
     #[command(flatten)]
     pub scoring: ScoringArgs,
     /// How to walk through the spaces.
-    #[arg(long, default_value = "evolution")]
+    #[arg(long, default_value = "aging-evolution")]
     pub strategy: String,
-    /// Spaces to score, the first ones included.
+    /// The strategy's options as JSON, such as `{"population": 200}`.
+    #[arg(long, value_parser = json_value)]
+    pub strategy_options: Option<Value>,
+    /// Spaces to score, the first ones included, before the descent or the proof that ends the
+    /// search.
     #[arg(long, default_value_t = 5000)]
     pub evaluations: usize,
     /// How many of the best spaces to list.
     #[arg(long, default_value_t = 10)]
     pub top: usize,
+    /// In how many stages listed spaces differ, at least.
+    #[arg(long, default_value_t = 2)]
+    pub apart: usize,
 }
 
 #[derive(Debug, Args)]

@@ -108,4 +108,35 @@ pub trait PreparedScorer: Send + Sync {
     /// One score per space, in order. The same seed gives the same scores, on any number of
     /// threads; a space's score does not depend on its neighbours in the batch.
     fn score(&self, spaces: &[Space], seed: u64) -> Result<Vec<SpaceScore>, ScoreError>;
+
+    /// What else the scorer can say, if it can.
+    fn analysis(&self) -> Option<&dyn Analysis> {
+        None
+    }
+}
+
+/// What a scorer says about spaces beyond their scores.
+pub trait Analysis: Send + Sync {
+    /// How far a space's score may be from what the scorer defines; 0 where it is that exactly.
+    fn error_bound(&self, space: &Space) -> Result<f64, ScoreError>;
+
+    /// The spaces of the hyperspace that may score above `threshold`: at most `most`, those with
+    /// the highest bounds first. `known` is a good space.
+    fn candidates(
+        &self,
+        known: &Space,
+        threshold: f64,
+        most: usize,
+    ) -> Result<Candidates, ScoreError>;
+}
+
+/// Spaces that may beat a score.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Candidates {
+    /// The highest bounds first.
+    pub spaces: Vec<Space>,
+    /// No space scores above its bound.
+    pub bounds: Vec<f64>,
+    /// Where spaces were left out that may beat the score: what none of them scores above.
+    pub rest: Option<f64>,
 }

@@ -19,7 +19,8 @@ pub struct ScoredSpace {
 /// How far a search may go.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SearchBudget {
-    /// Spaces to score, initial ones included.
+    /// Spaces to score, initial ones included, before the search is brought to its end: a descent
+    /// to a space that no change of one stage improves, or a proof.
     pub evaluations: usize,
     /// Seed of everything random.
     pub seed: u64,
@@ -29,12 +30,47 @@ pub struct SearchBudget {
 /// search, whose result is then what was found so far.
 pub type SearchProgress<'a> = dyn FnMut(usize, &ScoredSpace) -> bool + 'a;
 
+/// What a search found.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Searched {
+    /// Scored spaces, best first, each once. A strategy may keep only good ones.
+    pub scored: Vec<ScoredSpace>,
+    /// How many spaces were scored.
+    pub evaluations: usize,
+    /// What no space of the hyperspace scores above, where the strategy can tell.
+    pub bound: Option<f64>,
+}
+
+impl Searched {
+    /// How much better than the best that was found a space may be, as a share of its score: 0
+    /// where none is better.
+    pub fn gap(&self) -> Option<f64> {
+        let best = self.scored.first()?.score.score;
+        Some(((self.bound? - best) / best).max(0.0))
+    }
+
+    /// The best spaces, each different from all better ones in at least `distance` stages; at
+    /// most `count`.
+    pub fn diverse(&self, count: usize, distance: usize) -> Vec<&ScoredSpace> {
+        let mut chosen: Vec<&ScoredSpace> = Vec::new();
+        for scored in &self.scored {
+            if chosen.len() == count {
+                break;
+            }
+            if chosen.iter().all(|better| better.space.distance(&scored.space) >= distance) {
+                chosen.push(scored);
+            }
+        }
+        chosen
+    }
+}
+
 /// Walks through spaces.
 pub trait Strategy: Send + Sync {
     /// Name in study files.
     fn name(&self) -> &str;
 
-    /// All scored spaces, best first, each once.
+    /// Looks for the space with the best score.
     fn search(
         &self,
         hyperspace: &Hyperspace,
@@ -42,5 +78,5 @@ pub trait Strategy: Send + Sync {
         budget: &SearchBudget,
         options: &serde_json::Value,
         progress: &mut SearchProgress<'_>,
-    ) -> Result<Vec<ScoredSpace>, ScoreError>;
+    ) -> Result<Searched, ScoreError>;
 }

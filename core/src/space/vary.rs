@@ -84,6 +84,35 @@ impl Space {
         mutant.windows[stage] = another(self.windows[stage], stages[stage].windows(), rng);
         Some(mutant)
     }
+
+    /// All spaces that differ in the block type or the window of one stage, or in both, in a fixed
+    /// order.
+    pub fn neighbours(&self, hyperspace: &Hyperspace) -> Vec<Self> {
+        let mut all = Vec::new();
+        for (index, stage) in hyperspace.stages.iter().enumerate() {
+            for block in 0..hyperspace.candidates.len() {
+                for window in 0..stage.windows() {
+                    if (block, window) != (self.blocks[index], self.windows[index]) {
+                        let mut neighbour = self.clone();
+                        neighbour.blocks[index] = block;
+                        neighbour.windows[index] = window;
+                        all.push(neighbour);
+                    }
+                }
+            }
+        }
+        all
+    }
+
+    /// In how many stages another space of the hyperspace differs.
+    pub fn distance(&self, other: &Self) -> usize {
+        let blocks = self.blocks.iter().zip(&other.blocks);
+        let windows = self.windows.iter().zip(&other.windows);
+        blocks
+            .zip(windows)
+            .filter(|(block, window)| block.0 != block.1 || window.0 != window.1)
+            .count()
+    }
 }
 
 /// A number below `count` other than `current`, each as likely as the next.

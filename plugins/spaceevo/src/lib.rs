@@ -2,17 +2,15 @@
 //! hyperspaces as data, the Q-T score, the search for spaces, and the steps of a study.
 
 mod accuracy;
-pub mod evolution;
 pub mod hyperspaces;
 mod options;
 mod parts;
 pub mod published;
 pub mod qt_score;
-pub mod random;
 mod rows;
-mod seen;
 mod settings;
 mod steps;
+pub mod strategies;
 mod subnet_search;
 
 use std::sync::Arc;

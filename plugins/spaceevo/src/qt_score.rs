@@ -11,7 +11,9 @@
 //! networks that exist: a stem, then for each stage a row whose input width is the width that was
 //! reached, each draw at its own resolution.
 
+mod bounds;
 mod draw;
+mod exact;
 mod rows;
 
 use std::sync::Arc;
@@ -20,14 +22,25 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
     quality::Composition,
-    score::{ConstraintScore, PreparedScorer, ScoreError, ScoreProblem, Scorer, SpaceScore},
+    score::{
+        Analysis, Candidates, ConstraintScore, PreparedScorer, ScoreError, ScoreProblem, Scorer,
+        SpaceScore,
+    },
     space::Space,
 };
 
 use crate::options;
-use rows::Tables;
+use bounds::Bounds;
+use exact::{Best, Exact, TopShare};
+use rows::{Extremes, Tables};
 
 const NAME: &str = "q-t";
+/// Added to the feasible share, as published.
+const GUARD: f64 = 1e-5;
+/// Relative error of sums in single precision.
+const ROUNDING: f64 = 1e-6;
+/// Feasible shares below are too small to be told from rounding.
+const LEAST: f64 = 1e-9;
 
 /// The Q-T score.
 #[derive(Debug, Clone, Copy, Default)]
@@ -37,8 +50,10 @@ pub struct QtScore;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
-    /// By drawing subnets at random.
+    /// What drawing gives on average, computed.
     #[default]
+    Exact,
+    /// By drawing subnets at random, as published.
     MonteCarlo,
 }
 
@@ -60,19 +75,22 @@ pub struct QtOptions {
     pub batch: usize,
     /// Factor of each limit's contribution; empty for 1 each.
     pub weights: Vec<f64>,
+    /// Factor of each stage's loss; empty for 1 each.
+    pub stage_weights: Vec<f64>,
 }
 
 impl Default for QtOptions {
     /// Those of the published search.
     fn default() -> Self {
         Self {
-            mode: Mode::MonteCarlo,
+            mode: Mode::Exact,
             draws: 100_000,
             top: 50,
             t: 0.08,
             a: 0.01,
             batch: 500,
             weights: Vec::new(),
+            stage_weights: Vec::new(),
         }
     }
 }
@@ -104,11 +122,10 @@ impl QtOptions {
         Ok(())
     }
 
-    /// What a limit contributes, from the losses of the feasible subnets.
-    fn judge(&self, limit_ms: f64, weight: f64, mut losses: Vec<f64>) -> ConstraintScore {
-        // The published code's guards against division by zero, and its loss of a space without
-        // a feasible subnet.
-        const GUARD: f64 = 1e-5;
+    /// What a limit contributes, from the losses of the feasible subnets that were drawn.
+    fn judge_drawn(&self, limit_ms: f64, weight: f64, mut losses: Vec<f64>) -> ConstraintScore {
+        // The published code's guard against division by zero, and its loss of a space without a
+        // feasible subnet.
         const NOTHING: f64 = 1e5;
         let feasible = losses.len() as f64 / self.draws as f64;
         let count = self.top.min(losses.len());
@@ -117,8 +134,42 @@ impl QtOptions {
         }
         let sum: f64 = losses[..count].iter().sum();
         let loss = if count == 0 { NOTHING } else { sum / (count as f64 + GUARD) };
-        let penalty = (self.t / (feasible + GUARD)).powf(self.a).max(1.0);
+        let penalty = self.penalty(feasible);
         ConstraintScore { limit_ms, feasible, loss, penalty, score: weight / (penalty * loss) }
+    }
+
+    /// What a limit contributes, from the exact share of feasible subnets and the loss of the
+    /// best. Where less than one of the `draws` subnets is feasible on average, the contribution
+    /// falls with the share's logarithm, and below [`LEAST`] with the latency of the fastest
+    /// subnet.
+    fn judge(
+        &self,
+        limit_ms: f64,
+        weight: f64,
+        best: Best,
+        extremes: impl FnOnce() -> Extremes,
+    ) -> ConstraintScore {
+        let feasible = if best.feasible < LEAST { 0.0 } else { best.feasible };
+        let penalty = self.penalty(feasible);
+        let (loss, nearness) = match best.loss {
+            Some(loss) if feasible > 0.0 => (loss, self.nearness(feasible)),
+            _ => {
+                let extremes = extremes();
+                let near = (limit_ms / extremes.fastest_ms).min(1.0);
+                (extremes.largest_loss, self.nearness(LEAST) * near)
+            }
+        };
+        let score = weight * nearness / (penalty * loss);
+        ConstraintScore { limit_ms, feasible, loss, penalty, score }
+    }
+
+    /// 1 where at least one of the draws is feasible on average.
+    fn nearness(&self, feasible: f64) -> f64 {
+        1.0 / (1.0 + (-(feasible * self.draws as f64).ln()).max(0.0) / 4.0)
+    }
+
+    fn penalty(&self, feasible: f64) -> f64 {
+        (self.t / (feasible + GUARD)).powf(self.a).max(1.0)
     }
 }
 
@@ -149,8 +200,22 @@ impl Scorer for QtScore {
             let reason = format!("latency limits {found:?}; needed is at least one, above 0 ms");
             return Err(ScoreError { reason });
         }
+        let stages = problem.hyperspace.stages.len();
+        let factors = &options.stage_weights;
+        let sound = factors.iter().all(|factor| factor.is_finite() && *factor >= 0.0);
+        if !sound || !(factors.is_empty() || factors.len() == stages) {
+            let allowed = format!("{stages} numbers from 0, one per stage");
+            let found = format!("{factors:?}");
+            return Err(options::wrong(NAME, "stage_weights", found, &allowed));
+        }
+        let tables = Tables::new(&problem, &options.stage_weights)?;
+        let exact = (options.mode == Mode::Exact).then(|| {
+            let top = TopShare::new(options.draws, options.top);
+            Exact::new(&tables, problem.composition, &problem.constraints_ms, top)
+        });
         Ok(Box::new(Prepared {
-            tables: Tables::new(&problem)?,
+            tables,
+            exact,
             limits_ms: problem.constraints_ms,
             composition: problem.composition,
             options,
@@ -160,6 +225,8 @@ impl Scorer for QtScore {
 
 struct Prepared {
     tables: Tables,
+    /// Of [`Mode::Exact`].
+    exact: Option<Exact>,
     limits_ms: Vec<f64>,
     composition: Composition,
     options: QtOptions,
@@ -168,22 +235,79 @@ struct Prepared {
 impl PreparedScorer for Prepared {
     fn score(&self, spaces: &[Space], seed: u64) -> Result<Vec<SpaceScore>, ScoreError> {
         spaces.iter().try_for_each(|space| self.tables.check(space, self.composition))?;
-        let tasks: Vec<(&Space, usize)> = spaces
-            .iter()
-            .flat_map(|space| (0..self.limits_ms.len()).map(move |limit| (space, limit)))
-            .collect();
-        let parts: Vec<ConstraintScore> =
-            tasks.par_iter().map(|(space, limit)| self.part(space, *limit, seed)).collect();
-        let total = |constraints: &[ConstraintScore]| SpaceScore {
-            score: constraints.iter().map(|constraint| constraint.score).sum(),
-            constraints: constraints.to_vec(),
-        };
-        Ok(parts.chunks(self.limits_ms.len()).map(total).collect())
+        match &self.exact {
+            Some(exact) => {
+                let score = |space| self.judge(space, exact.best(&self.tables, space));
+                Ok(spaces.par_iter().map(score).collect())
+            }
+            None => Ok(self.drawn(spaces, seed)),
+        }
+    }
+
+    fn analysis(&self) -> Option<&dyn Analysis> {
+        self.exact.is_some().then_some(self)
     }
 }
 
+impl Analysis for Prepared {
+    fn error_bound(&self, space: &Space) -> Result<f64, ScoreError> {
+        let Some(exact) = &self.exact else {
+            return Err(ScoreError { reason: "drawn scores have no error bound".into() });
+        };
+        let score = &self.score(std::slice::from_ref(space), 0)?[0];
+        // Errors of the grid fall at least with the square of the width of its bins, so that at
+        // least three quarters of them show; sums in single precision add their own.
+        let finer = exact.finer(&self.tables, space).map(|best| self.judge(space, best));
+        let error = |finer: SpaceScore| {
+            (score.score - finer.score).abs() * 4.0 / 3.0 + ROUNDING * score.score
+        };
+        Ok(finer.map_or(0.0, error))
+    }
+
+    fn candidates(
+        &self,
+        known: &Space,
+        threshold: f64,
+        most: usize,
+    ) -> Result<Candidates, ScoreError> {
+        self.tables.check(known, self.composition)?;
+        let bounds = Bounds {
+            tables: &self.tables,
+            composition: self.composition,
+            limits_ms: &self.limits_ms,
+            options: &self.options,
+        };
+        Ok(bounds.candidates(known, threshold, most))
+    }
+}
+
+fn total(constraints: Vec<ConstraintScore>) -> SpaceScore {
+    SpaceScore { score: constraints.iter().map(|part| part.score).sum(), constraints }
+}
+
 impl Prepared {
-    fn part(&self, space: &Space, limit: usize, seed: u64) -> ConstraintScore {
+    fn weight(&self, limit: usize) -> f64 {
+        self.options.weights.get(limit).copied().unwrap_or(1.0)
+    }
+
+    fn judge(&self, space: &Space, best: Vec<Best>) -> SpaceScore {
+        let extremes = || self.tables.extremes(space, self.composition);
+        let part = |(limit, best): (usize, Best)| {
+            self.options.judge(self.limits_ms[limit], self.weight(limit), best, extremes)
+        };
+        total(best.into_iter().enumerate().map(part).collect())
+    }
+
+    fn drawn(&self, spaces: &[Space], seed: u64) -> Vec<SpaceScore> {
+        let limits = self.limits_ms.len();
+        let tasks: Vec<(&Space, usize)> =
+            spaces.iter().flat_map(|space| (0..limits).map(move |limit| (space, limit))).collect();
+        let parts: Vec<ConstraintScore> =
+            tasks.par_iter().map(|(space, limit)| self.drawn_part(space, *limit, seed)).collect();
+        parts.chunks(limits).map(|parts| total(parts.to_vec())).collect()
+    }
+
+    fn drawn_part(&self, space: &Space, limit: usize, seed: u64) -> ConstraintScore {
         let limit_ms = self.limits_ms[limit];
         let rng = &mut draw::rng(seed, space, limit_ms);
         let losses = match self.composition {
@@ -194,8 +318,7 @@ impl Prepared {
                 draw::consistent(&self.tables, space, limit_ms, self.options.draws, rng)
             }
         };
-        let weight = self.options.weights.get(limit).copied().unwrap_or(1.0);
-        self.options.judge(limit_ms, weight, losses)
+        self.options.judge_drawn(limit_ms, self.weight(limit), losses)
     }
 }
 

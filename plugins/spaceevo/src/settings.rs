@@ -169,7 +169,7 @@ impl Default for EvolveSettings {
         Self {
             scorer: "q-t".into(),
             score: BTreeMap::new(),
-            strategy: "evolution".into(),
+            strategy: "aging-evolution".into(),
             strategy_options: BTreeMap::new(),
             evaluations: 5000,
             composition: Composition::Consistent,

@@ -19,8 +19,11 @@ use crate::{
 struct SearchReport {
     best: String,
     score: f64,
+    /// How much better another space may be, as a share of the score, where it is known.
+    gap: Option<f64>,
     evaluations: usize,
     seconds: f64,
+    scores_per_second: f64,
     top: Vec<TopSpace>,
 }
 
@@ -43,11 +46,17 @@ pub fn search(args: &SpaceSearchArgs, seed: u64, quiet: bool) -> Result<Output, 
         true
     };
     let found = strategy
-        .search(&hyperspace, &*scorer, &budget, &Value::Null, &mut show)
+        .search(
+            &hyperspace,
+            &*scorer,
+            &budget,
+            args.strategy_options.as_ref().unwrap_or(&Value::Null),
+            &mut show,
+        )
         .map_err(Failure::input)?;
     let seconds = start.elapsed().as_secs_f64();
     bar.finish_and_clear();
-    let Some(best) = found.first() else {
+    let Some(best) = found.scored.first() else {
         return Err(Failure::input("no space was scored").hint("give --evaluations of at least 1"));
     };
     let top = |scored: &ScoredSpace| TopSpace {
@@ -57,9 +66,11 @@ pub fn search(args: &SpaceSearchArgs, seed: u64, quiet: bool) -> Result<Output, 
     let report = SearchReport {
         best: best.space.to_string(),
         score: best.score.score,
-        evaluations: found.len(),
+        gap: found.gap(),
+        evaluations: found.evaluations,
+        scores_per_second: found.evaluations as f64 / seconds,
         seconds,
-        top: found.iter().take(args.top).map(top).collect(),
+        top: found.diverse(args.top, args.apart).into_iter().map(top).collect(),
     };
     let mut table = Table::new(&["space", "score"]);
     for space in &report.top {

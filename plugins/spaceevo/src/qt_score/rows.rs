@@ -27,6 +27,22 @@ pub(super) struct CellRows {
 }
 
 impl CellRows {
+    /// The most rows that subnets choose from at one place.
+    fn most_together(&self, composition: Composition) -> usize {
+        let together = match composition {
+            Composition::Consistent => 1,
+            Composition::Independent => self.input_widths,
+        };
+        let rows = |ranges: &[Range<usize>]| ranges.iter().map(ExactSizeIterator::len).sum();
+        self.ranges.chunks(together).map(rows).max().unwrap_or_default()
+    }
+
+    fn loss_variance(&self) -> f64 {
+        let count = self.rows.len().max(1) as f64;
+        let mean = self.rows.iter().map(|row| row.loss).sum::<f64>() / count;
+        self.rows.iter().map(|row| (row.loss - mean).powi(2)).sum::<f64>() / count
+    }
+
     pub(super) fn at_resolution(&self, resolution: usize) -> &[Row] {
         let first = resolution * self.input_widths;
         let last = first + self.input_widths - 1;
@@ -53,10 +69,17 @@ pub(super) struct Stem {
     pub(super) latency_ms: f64,
 }
 
+/// The fastest subnet of a space, and at least the loss of its worst.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Extremes {
+    pub(super) fastest_ms: f64,
+    pub(super) largest_loss: f64,
+}
+
 /// All tables of a problem.
 pub(super) struct Tables {
-    hyperspace: Hyperspace,
-    cells: HashMap<Cell, CellRows>,
+    pub(super) hyperspace: Hyperspace,
+    pub(super) cells: HashMap<Cell, CellRows>,
     /// By resolution.
     pub(super) fixed: Vec<Fixed>,
 }
@@ -70,7 +93,8 @@ fn index_of(values: &[usize], value: usize) -> Option<usize> {
 }
 
 impl Tables {
-    pub(super) fn new(problem: &ScoreProblem) -> Result<Self, ScoreError> {
+    /// Losses are scaled by the factor of their stage, where there are factors.
+    pub(super) fn new(problem: &ScoreProblem, factors: &[f64]) -> Result<Self, ScoreError> {
         let hyperspace = problem.hyperspace.clone();
         if hyperspace.table_resolutions.is_empty() || hyperspace.stages.is_empty() {
             return error(format!(
@@ -79,7 +103,8 @@ impl Tables {
             ));
         }
         let cell = |(cell, columns): (&Cell, &ScoreColumns)| {
-            let rows = read_cell(problem, *cell, columns).map_err(|reason| ScoreError {
+            let factor = factors.get(cell.stage).copied().unwrap_or(1.0);
+            let rows = read_cell(problem, *cell, columns, factor).map_err(|reason| ScoreError {
                 reason: format!("{}: {reason}", name(&hyperspace, *cell)),
             })?;
             Ok((*cell, rows))
@@ -90,6 +115,86 @@ impl Tables {
             .map(|(index, &resolution)| read_fixed(problem, index, resolution))
             .collect::<Result<_, _>>()?;
         Ok(Self { hyperspace, cells, fixed })
+    }
+
+    pub(super) fn stages(&self) -> usize {
+        self.hyperspace.stages.len()
+    }
+
+    /// How many widths enter a stage; behind the last stage, how many enter the head.
+    pub(super) fn input_widths(&self, stage: usize) -> usize {
+        self.hyperspace.input_widths(stage).len()
+    }
+
+    /// At least as many as there are combinations of rows in any space.
+    pub(super) fn most_subnets(&self, composition: Composition) -> usize {
+        let mut rows = vec![0; self.stages()];
+        for (cell, table) in &self.cells {
+            let most = table.most_together(composition);
+            rows[cell.stage] = rows[cell.stage].max(most);
+        }
+        let stems: usize = self.fixed.iter().map(|fixed| fixed.stem.len()).sum();
+        rows.iter().fold(stems, |product, rows| product.saturating_mul(*rows))
+    }
+
+    /// The least loss of a stage's rows; 0 where it has none.
+    pub(super) fn least_loss_of(&self, stage: usize) -> f64 {
+        let least = self.losses(stage).fold(f64::INFINITY, f64::min);
+        if least.is_finite() { least } else { 0.0 }
+    }
+
+    /// At most the summed loss of any subnet of any space.
+    pub(super) fn least_loss(&self) -> f64 {
+        (0..self.stages()).map(|stage| self.least_loss_of(stage)).sum()
+    }
+
+    /// At least the summed loss of any subnet of any space.
+    pub(super) fn largest_loss(&self) -> f64 {
+        (0..self.stages()).map(|stage| self.losses(stage).fold(0.0, f64::max)).sum()
+    }
+
+    fn losses(&self, stage: usize) -> impl Iterator<Item = f64> + '_ {
+        let cells = self.cells.iter().filter(move |(cell, _)| cell.stage == stage);
+        cells.flat_map(|(_, rows)| rows.rows.iter().map(|row| row.loss))
+    }
+
+    /// Standard deviation of the summed loss of a random subnet of a space whose stages vary as
+    /// much as cells do on average.
+    pub(super) fn typical_deviation(&self) -> f64 {
+        let variance = |stage: usize| {
+            let cells = self.cells.iter().filter(|(cell, _)| cell.stage == stage);
+            let mut variances: Vec<f64> = cells.map(|(_, rows)| rows.loss_variance()).collect();
+            // Sums depend on the order, which is that of a hash map.
+            variances.sort_unstable_by(f64::total_cmp);
+            variances.iter().sum::<f64>() / variances.len().max(1) as f64
+        };
+        (0..self.stages()).map(variance).sum::<f64>().sqrt()
+    }
+
+    /// For a space that [`check`](Self::check) accepted.
+    pub(super) fn extremes(&self, space: &Space, composition: Composition) -> Extremes {
+        let cells = self.cells_of(space);
+        let worst = |cell: &&CellRows| cell.rows.iter().map(|row| row.loss).fold(0.0, f64::max);
+        let fastest = self.fixed.iter().map(|fixed| {
+            let stems = fixed.stem.iter().map(|stem| (stem.width, stem.latency_ms));
+            let mut reached = fastest_by_width(stems);
+            for cell in &cells {
+                let next = reached.iter().flat_map(|(width, before)| {
+                    let rows = match composition {
+                        Composition::Independent => cell.at_resolution(fixed.index),
+                        Composition::Consistent => cell.at_input(fixed.index, *width),
+                    };
+                    rows.iter().map(move |row| (row.width, before + row.latency_ms))
+                });
+                reached = fastest_by_width(next);
+            }
+            let whole = reached.iter().map(|(width, ms)| ms + fixed.head[*width as usize]);
+            whole.fold(f64::INFINITY, f64::min)
+        });
+        Extremes {
+            fastest_ms: fastest.fold(f64::INFINITY, f64::min),
+            largest_loss: cells.iter().map(worst).sum(),
+        }
     }
 
     /// The cells of a space that [`check`](Self::check) accepted.
@@ -154,6 +259,15 @@ impl Tables {
     }
 }
 
+fn fastest_by_width(paths: impl Iterator<Item = (u32, f64)>) -> HashMap<u32, f64> {
+    let mut fastest = HashMap::new();
+    for (width, latency_ms) in paths {
+        let known = fastest.entry(width).or_insert(latency_ms);
+        *known = known.min(latency_ms);
+    }
+    fastest
+}
+
 fn name(hyperspace: &Hyperspace, cell: Cell) -> String {
     let stage = hyperspace.stages.get(cell.stage).map_or("?", |stage| &stage.name);
     format!("stage `{stage}`, block {}, window {}", cell.block, cell.window)
@@ -163,6 +277,7 @@ fn read_cell(
     problem: &ScoreProblem,
     cell: Cell,
     columns: &ScoreColumns,
+    factor: f64,
 ) -> Result<CellRows, String> {
     let hyperspace = &problem.hyperspace;
     let resolutions = &hyperspace.table_resolutions;
@@ -188,7 +303,7 @@ fn read_cell(
             ));
         }
         let group = &mut groups[resolution * widths.len() + input];
-        group.push(Row { loss, latency_ms, width: output as u32 });
+        group.push(Row { loss: factor * loss, latency_ms, width: output as u32 });
     }
     let mut start = 0;
     let range = |group: &Vec<Row>| {

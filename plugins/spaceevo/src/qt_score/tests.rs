@@ -57,13 +57,15 @@ fn score(problem: ScoreProblem, options: Value, text: &str) -> Result<SpaceScore
 }
 
 #[test]
-fn the_best_subnets_within_the_limit_are_averaged() {
+fn the_best_drawn_subnets_within_the_limit_are_averaged() {
     // Widths 16 → {16, 24} → {24, 32}; stem and head 1 ms. Drawn often enough, the best is
     // 16 → 24 → 32 (2.152 ms), then 16 → 16 → 32 or 16 → 24 → 24.
     let consistent = |limit: f64| {
         let mut problem = problem(Composition::Consistent);
         problem.constraints_ms = vec![limit];
-        score(problem, json!({ "draws": 4000 }), "mini-00-00").unwrap().constraints[0]
+        score(problem, json!({ "mode": "monte-carlo", "draws": 4000 }), "mini-00-00")
+            .unwrap()
+            .constraints[0]
     };
     let all = consistent(3.0);
     assert_eq!(all.feasible, 1.0);
@@ -83,7 +85,10 @@ fn the_best_subnets_within_the_limit_are_averaged() {
 fn independent_composition_ignores_input_widths() {
     let mut problem = problem(Composition::Independent);
     problem.constraints_ms = vec![1.77];
-    let part = score(problem, Value::Null, "mini-00-00").unwrap().constraints[0];
+    let drawn = json!({ "mode": "monte-carlo" });
+    let exact = score(problem.clone(), Value::Null, "mini-00-00").unwrap().constraints[0];
+    assert!((exact.feasible - 3.0 / 12.0).abs() < 1e-12);
+    let part = score(problem, drawn, "mini-00-00").unwrap().constraints[0];
     // 0.77 ms for 16 → 16 (0.256 ms) and then 16 → 24 (0.384 ms) or 16 → 32 (0.512 ms), or for
     // 16 → 24 (0.384 ms) and then 16 → 24, which does not fit behind it.
     assert!((part.feasible - 3.0 / 12.0).abs() < 0.01, "{}", part.feasible);
@@ -103,12 +108,13 @@ fn stem_and_head_are_counted_where_they_are_predicted() {
 }
 
 #[test]
-fn scores_depend_on_the_seed_alone() {
+fn drawn_scores_depend_on_the_seed_alone() {
     let text = "mini-01-10";
     for composition in [Composition::Consistent, Composition::Independent] {
         let mut problem = problem(composition);
         problem.constraints_ms = vec![1.9, 2.1];
-        let prepared = QtScore.prepare(problem, &json!({ "draws": 1000 })).unwrap();
+        let prepared =
+            QtScore.prepare(problem, &json!({ "mode": "monte-carlo", "draws": 1000 })).unwrap();
         let alone = prepared.score(&[space(text)], 3).unwrap();
         let among = prepared.score(&[space("mini-11-11"), space(text)], 3).unwrap();
         assert_eq!(alone[0], among[1]);
@@ -124,9 +130,11 @@ fn weights_scale_the_contributions() {
     let mut problem = problem(Composition::Consistent);
     problem.constraints_ms = vec![50.0, 100.0];
     let plain = score(problem.clone(), Value::Null, "mini-00-00").unwrap();
-    let weighted = score(problem, json!({ "weights": [0.0, 2.0] }), "mini-00-00").unwrap();
+    let weighted = score(problem.clone(), json!({ "weights": [0.0, 2.0] }), "mini-00-00").unwrap();
     assert_eq!(weighted.constraints[0].score, 0.0);
     assert_eq!(weighted.score, 2.0 * plain.constraints[1].score);
+    let scaled = score(problem, json!({ "stage_weights": [2.0, 2.0] }), "mini-00-00").unwrap();
+    assert!((scaled.score - plain.score / 2.0).abs() < 1e-12);
 }
 
 #[test]
@@ -172,6 +180,11 @@ fn what_is_missing_is_named() {
         |p| p.constraints_ms = vec![],
         Value::Null,
         "latency limits []; needed is at least one, above 0 ms",
+    );
+    check(
+        |_| (),
+        json!({ "stage_weights": [1.0, -1.0] }),
+        "options of `q-t`: stage_weights = [1.0, -1.0]; allowed is 2 numbers from 0, one per stage",
     );
     check(|_| (), json!({ "t": 0.0 }), "options of `q-t`: t = 0; allowed is above 0, at most 1");
     check(

@@ -32,6 +32,9 @@ pub struct Evolved {
     pub uniform: Vec<ScoredSpace>,
     /// Spaces that the strategy scored.
     pub evaluations: usize,
+    /// How much better than the best another space may be, as a share of its score, where the
+    /// strategy knows.
+    pub gap: Option<f64>,
 }
 
 pub fn run(context: &dyn StepContext) -> Result<(), StepError> {
@@ -89,19 +92,19 @@ fn evolve(
             strategy.search(&study.hyperspace, scorer.as_ref(), &budget, options, &mut progress)?;
         if monitor.cancelled() { Err(StepError::Cancelled) } else { Ok(found) }
     };
-    let mut best = search(strategy(&settings.strategy)?.as_ref(), &options, &settings.strategy)?;
+    let found = search(strategy(&settings.strategy)?.as_ref(), &options, &settings.strategy)?;
     let random = search(strategy("random")?.as_ref(), &serde_json::json!({}), "random search")?;
-    let evaluations = best.len();
-    best.truncate(KEPT);
+    let best: Vec<ScoredSpace> = found.diverse(KEPT, 1).into_iter().cloned().collect();
     let nothing = || StepError::Failed("the search scored no space".into());
     if best.is_empty() {
         return Err(nothing());
     }
     Ok(Evolved {
         best,
-        random: random.into_iter().next().ok_or_else(nothing)?,
+        random: random.scored.into_iter().next().ok_or_else(nothing)?,
         uniform: uniform(study, scorer.as_ref())?,
-        evaluations,
+        evaluations: found.evaluations,
+        gap: found.gap(),
     })
 }
 

@@ -2,23 +2,18 @@
 
 use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
-use serde::Deserialize;
 use spacewright_core::{
     score::{PreparedScorer, ScoreError},
-    search::{ScoredSpace, SearchBudget, SearchProgress, Strategy},
+    search::{SearchBudget, SearchProgress, Searched, Strategy},
     space::Hyperspace,
 };
 
-use crate::{evolution::History, options, seen::Seen};
+use super::{NoOptions, descent, history::History, seen::Seen};
+use crate::options;
 
 /// Scores spaces drawn uniformly, none twice.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Random;
-
-/// Random search has no options.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct NoOptions {}
 
 impl Strategy for Random {
     fn name(&self) -> &str {
@@ -32,14 +27,16 @@ impl Strategy for Random {
         budget: &SearchBudget,
         options: &serde_json::Value,
         progress: &mut SearchProgress<'_>,
-    ) -> Result<Vec<ScoredSpace>, ScoreError> {
+    ) -> Result<Searched, ScoreError> {
         let _: NoOptions = options::read(self.name(), options)?;
         let rng = &mut Pcg64Mcg::seed_from_u64(budget.seed);
         let mut seen = Seen::default();
         let draws = (0..budget.evaluations).map_while(|_| seen.draw(hyperspace, rng));
         let spaces = draws.collect();
         let mut history = History::new(scorer, budget.seed, progress);
-        history.score(spaces)?;
-        Ok(history.best_first())
+        if history.score(spaces)? {
+            descent::finish(&mut history, hyperspace)?;
+        }
+        Ok(history.found())
     }
 }

@@ -9,16 +9,16 @@ use spacewright_core::space::{Hyperspace, Space, retry};
 const TRIES: usize = 1000;
 
 #[derive(Default)]
-pub(crate) struct Seen(HashSet<Space>);
+pub(super) struct Seen(HashSet<Space>);
 
 impl Seen {
     /// Adds a space; `false` if it was there.
-    pub(crate) fn insert(&mut self, space: &Space) -> bool {
+    pub(super) fn insert(&mut self, space: &Space) -> bool {
         self.0.insert(space.clone())
     }
 
     /// Adds and returns a random space that was not there; `None` when there is no other.
-    pub(crate) fn draw(&mut self, hyperspace: &Hyperspace, rng: &mut impl Rng) -> Option<Space> {
+    pub(super) fn draw(&mut self, hyperspace: &Hyperspace, rng: &mut impl Rng) -> Option<Space> {
         let unseen = |space: &Space| !self.0.contains(space);
         let space = retry(TRIES, || Space::random(hyperspace, rng), unseen)
             .or_else(|| hyperspace.spaces().find(unseen))?;

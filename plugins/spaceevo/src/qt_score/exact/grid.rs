@@ -1,0 +1,447 @@
+//! Distributions of (summed loss, summed latency) on a grid: bins of loss are its rows, bins of
+//! latency its columns.
+//!
+//! A point's mass is split over three bins in each direction, so that mean and variance stay what
+//! they are (quadratic interpolation): sums of several stages then agree with the exact
+//! distribution but for third moments of single bins.
+//!
+//! Only the rows of small loss matter to the best subnets: rows are computed when they are asked
+//! for, and kept.
+
+use std::sync::{Arc, OnceLock};
+
+use pulp::{Arch, Simd, WithSimd};
+
+/// Floating-point numbers that are worked on together; rows of a grid are multiples of them.
+pub(super) const LANES: usize = 16;
+/// Rows that are computed together.
+const GROUP: usize = 8;
+/// Most registers in which columns are summed up.
+const TILE: usize = 6;
+
+/// How wide bins are and how far the grid reaches.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Steps {
+    pub(super) loss: f64,
+    pub(super) latency_ms: f64,
+    /// Bins of latency; what is slower is left out. A multiple of [`LANES`].
+    pub(super) columns: usize,
+}
+
+/// Bins of one row with mass, by rising column. Every distribution of one stage is moved by one
+/// column, so that no column is negative: sums of `n` distributions are moved by `n`.
+#[derive(Debug, Clone, PartialEq)]
+struct TapRow {
+    row: i32,
+    taps: Vec<Tap>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Tap {
+    column: u32,
+    mass: f32,
+}
+
+/// The distribution of one stage: few bins, by rising row.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Taps {
+    rows: Vec<TapRow>,
+    /// The mass of each column.
+    columns: Vec<f64>,
+}
+
+/// Bins and weights of the quadratic split of a position in units of bins.
+fn split(position: f64) -> (i64, [f64; 3]) {
+    let middle = position.round();
+    let f = position - middle;
+    (middle as i64, [f * (f - 1.0) / 2.0, 1.0 - f * f, f * (f + 1.0) / 2.0])
+}
+
+impl Taps {
+    /// Of points (loss, milliseconds), each with this mass.
+    pub(super) fn new(points: impl Iterator<Item = (f64, f64)>, mass: f64, steps: &Steps) -> Self {
+        let mut bins: Vec<(i32, u32, f64)> = Vec::new();
+        for (loss, latency_ms) in points {
+            let (row, row_weights) = split(loss / steps.loss);
+            let (column, column_weights) = split(latency_ms / steps.latency_ms);
+            for (i, row_weight) in (-1..).zip(row_weights) {
+                for (j, column_weight) in (0..).zip(column_weights) {
+                    let (row, column) = (row + i, column + j);
+                    if column < steps.columns as i64 {
+                        let weight = mass * row_weight * column_weight;
+                        bins.push((row as i32, column.max(0) as u32, weight));
+                    }
+                }
+            }
+        }
+        bins.sort_by_key(|bin| (bin.0, bin.1));
+        let mut columns = vec![0.0; if bins.is_empty() { 0 } else { steps.columns }];
+        for (_, column, mass) in &bins {
+            columns[*column as usize] += mass;
+        }
+        let tap = |same: &[(i32, u32, f64)]| Tap {
+            column: same[0].1,
+            mass: same.iter().map(|bin| bin.2).sum::<f64>() as f32,
+        };
+        let row = |bins: &[(i32, u32, f64)]| TapRow {
+            row: bins[0].0,
+            taps: bins.chunk_by(|a, b| a.1 == b.1).map(tap).collect(),
+        };
+        Self { rows: bins.chunk_by(|a, b| a.0 == b.0).map(row).collect(), columns }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    fn rows(&self) -> Option<(i32, i32)> {
+        Some((self.rows.first()?.row, self.rows.last()?.row))
+    }
+}
+
+/// A stage's distribution before or behind that of others.
+pub(super) type Part = (Arc<Mass>, Arc<Taps>);
+
+/// The distribution of several stages: the sum of its parts.
+pub(super) struct Mass {
+    parts: Vec<Part>,
+    /// Bin of the first row's loss.
+    first: i32,
+    rows: Rows,
+    /// The mass of each column.
+    pub(super) columns: Vec<f64>,
+}
+
+impl Mass {
+    /// All of it at no loss and no latency.
+    pub(super) fn nothing(steps: &Steps) -> Self {
+        let rows = Rows::new(1, steps.columns);
+        rows.group(0, || {
+            let mut group = Group::new(1, rows.stride());
+            group.values[rows.pad] = 1.0;
+            group.starts[0] = 0;
+            group
+        });
+        let mut columns = vec![0.0; steps.columns];
+        columns[0] = 1.0;
+        Self { parts: Vec::new(), first: 0, rows, columns }
+    }
+
+    /// Of parts that have mass.
+    pub(super) fn new(parts: Vec<Part>, steps: &Steps) -> Self {
+        let range = |(mass, taps): &Part| {
+            let (low, high) = taps.rows()?;
+            Some((mass.first + low, mass.last() + high))
+        };
+        let ranges = || parts.iter().filter_map(range);
+        let first = ranges().map(|range| range.0).min().unwrap_or_default();
+        let last = ranges().map(|range| range.1).max().unwrap_or(first - 1);
+        let mut columns = vec![0.0; steps.columns];
+        for (mass, taps) in &parts {
+            for (shift, weight) in taps.columns.iter().enumerate().filter(|(_, w)| **w != 0.0) {
+                for (to, from) in columns[shift..].iter_mut().zip(&mass.columns) {
+                    *to += weight * from;
+                }
+            }
+        }
+        let rows = Rows::new((last - first + 1) as usize, steps.columns);
+        Self { parts, first, rows, columns }
+    }
+
+    fn last(&self) -> i32 {
+        self.first + self.rows.count as i32 - 1
+    }
+
+    /// Bytes when all rows were asked for.
+    pub(super) fn bytes(&self) -> usize {
+        4 * self.rows.count * self.rows.stride() + 8 * self.columns.len()
+    }
+
+    /// A row by its position, and the column before which it is empty. Columns before the first
+    /// can be read: they are empty too, as many as there are columns.
+    fn row(&self, index: usize) -> (&[f32], u32) {
+        self.rows.row(index, |rows| self.compute(rows))
+    }
+
+    fn compute(&self, rows: std::ops::Range<usize>) -> Group {
+        let mut group = Group::new(rows.len(), self.rows.stride());
+        for (mass, taps) in &self.parts {
+            let Some((low, high)) = taps.rows() else { continue };
+            // Position in `mass` of the first row's partner under a tap of row 0.
+            let offset = self.first + rows.start as i32 - mass.first;
+            let needed = (offset - high).max(0)
+                ..(offset + rows.len() as i32 - low).min(mass.rows.count as i32);
+            let from: Vec<(&[f32], u32)> =
+                needed.clone().map(|row| mass.row(row as usize)).collect();
+            let (pad, stride) = (self.rows.pad, self.rows.stride());
+            let to = group.values.chunks_exact_mut(stride).zip(&mut group.starts);
+            let mut terms: Vec<Term<'_>> = Vec::new();
+            for ((to, start), row) in to.zip(offset..) {
+                terms.clear();
+                for taps in &taps.rows {
+                    let partner = row - taps.row;
+                    if !needed.contains(&partner) {
+                        continue;
+                    }
+                    let (values, empty) = from[(partner - needed.start) as usize];
+                    let end = (self.rows.columns as u32).saturating_sub(empty);
+                    let count = taps.taps.partition_point(|tap| tap.column < end);
+                    if let Some(first) = taps.taps[..count].first() {
+                        *start = (*start).min(empty + first.column);
+                        terms.push((values, &taps.taps[..count]));
+                    }
+                }
+                let (to, start) = (&mut to[pad..], *start as usize);
+                Arch::new().dispatch(AddTerms { to, start, terms: &terms, pad });
+            }
+        }
+        group
+    }
+}
+
+/// A row behind empty columns, and what is taken from it.
+type Term<'a> = (&'a [f32], &'a [Tap]);
+
+/// Adds to a row what taps take from other rows, tile by tile.
+struct AddTerms<'a> {
+    to: &'a mut [f32],
+    /// Columns before this one stay as they are.
+    start: usize,
+    terms: &'a [Term<'a>],
+    /// Empty columns of the terms.
+    pad: usize,
+}
+
+impl WithSimd for AddTerms<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { to, start, terms, pad } = self;
+        let mut column = start / LANES * LANES;
+        while column < to.len() {
+            let width = (to.len() - column).min(TILE * S::F32_LANES);
+            let (to, at) = (&mut to[column..column + width], pad + column);
+            match width / S::F32_LANES {
+                1 => add_tile::<S, 1>(simd, to, terms, at),
+                2 => add_tile::<S, 2>(simd, to, terms, at),
+                3 => add_tile::<S, 3>(simd, to, terms, at),
+                4 => add_tile::<S, 4>(simd, to, terms, at),
+                5 => add_tile::<S, 5>(simd, to, terms, at),
+                _ => add_tile::<S, TILE>(simd, to, terms, at),
+            }
+            column += width;
+        }
+    }
+}
+
+/// `to` is as long as `REGISTERS` registers.
+#[inline(always)]
+fn add_tile<S: Simd, const REGISTERS: usize>(
+    simd: S,
+    to: &mut [f32],
+    terms: &[Term<'_>],
+    column: usize,
+) {
+    let mut sums = [simd.splat_f32s(0.0); REGISTERS];
+    for (row, taps) in terms {
+        for tap in *taps {
+            let at = column - tap.column as usize;
+            let values = S::as_simd_f32s(&row[at..at + REGISTERS * S::F32_LANES]).0;
+            let mass = simd.splat_f32s(tap.mass);
+            for (sum, value) in sums.iter_mut().zip(values) {
+                *sum = simd.mul_add_e_f32s(mass, *value, *sum);
+            }
+        }
+    }
+    for (to, sum) in S::as_mut_simd_f32s(to).0.iter_mut().zip(sums) {
+        *to = simd.add_f32s(*to, sum);
+    }
+}
+
+/// Rows that are computed when they are asked for.
+struct Rows {
+    count: usize,
+    columns: usize,
+    /// Empty columns before each row.
+    pad: usize,
+    groups: Vec<OnceLock<Group>>,
+}
+
+struct Group {
+    values: Vec<f32>,
+    /// By row: columns before this one are empty.
+    starts: Vec<u32>,
+}
+
+impl Group {
+    fn new(rows: usize, stride: usize) -> Self {
+        Self { values: vec![0.0; rows * stride], starts: vec![stride as u32; rows] }
+    }
+}
+
+impl Rows {
+    fn new(count: usize, columns: usize) -> Self {
+        let groups = (0..count.div_ceil(GROUP)).map(|_| OnceLock::new()).collect();
+        Self { count, columns, pad: columns, groups }
+    }
+
+    fn stride(&self) -> usize {
+        self.pad + self.columns
+    }
+
+    fn group(&self, index: usize, compute: impl FnOnce() -> Group) -> &Group {
+        self.groups[index].get_or_init(compute)
+    }
+
+    fn row(
+        &self,
+        index: usize,
+        compute: impl FnOnce(std::ops::Range<usize>) -> Group,
+    ) -> (&[f32], u32) {
+        let first = index / GROUP * GROUP;
+        let group = self.group(index / GROUP, || compute(first..(first + GROUP).min(self.count)));
+        let stride = self.stride();
+        let at = (index - first) * stride;
+        (&group.values[at..at + stride], group.starts[index - first])
+    }
+}
+
+/// Columns around a limit that a smooth step touches.
+pub(super) const REACH: i64 = 4;
+
+/// By row and column: the mass that keeps to a latency limit behind that much latency.
+pub(super) struct Within {
+    mass: Arc<Mass>,
+    /// In columns, those by which distributions are moved included.
+    limit: f64,
+    rows: Vec<OnceLock<Vec<f32>>>,
+    /// The sum of all rows.
+    pub(super) all: Vec<f64>,
+}
+
+impl Within {
+    /// `limit` is in columns, those by which distributions are moved included.
+    pub(super) fn new(mass: Arc<Mass>, limit: f64) -> Self {
+        let all = below_limit(&mass.columns, limit, mass.columns.len());
+        let rows = (0..mass.rows.count).map(|_| OnceLock::new()).collect();
+        Self { mass, limit, rows, all }
+    }
+
+    /// A row up to the last column with mass.
+    fn row(&self, index: usize) -> &[f32] {
+        self.rows[index].get_or_init(|| {
+            let (row, start) = self.mass.row(index);
+            let columns = self.mass.rows.columns;
+            let end = self.limit as i64 + REACH + 1 - i64::from(start);
+            let end = (end.clamp(0, columns as i64) as usize).next_multiple_of(LANES);
+            let row: Vec<f64> =
+                row[self.mass.rows.pad..].iter().map(|mass| f64::from(*mass)).collect();
+            below_limit(&row, self.limit, end).into_iter().map(|mass| mass as f32).collect()
+        })
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        4 * self.rows.len() * self.all.len() / 2 + 8 * self.all.len()
+    }
+}
+
+/// For each of the first `count` columns, the mass of `row` up to the limit behind that column.
+fn below_limit(row: &[f64], limit: f64, count: usize) -> Vec<f64> {
+    let floor = limit.floor() as i64;
+    let weights = smooth_step(limit - limit.floor());
+    let (mut below, mut next) = (0.0, 0);
+    let mut result = vec![0.0; count];
+    for (column, result) in result.iter_mut().enumerate().rev() {
+        let place = floor - column as i64;
+        while next <= place - REACH && next < row.len() as i64 {
+            below += row[next as usize];
+            next += 1;
+        }
+        *result = below;
+        for (weight, offset) in weights.iter().zip(1 - REACH..) {
+            let at = usize::try_from(place + offset).ok();
+            *result += weight * at.and_then(|at| row.get(at)).copied().unwrap_or(0.0);
+        }
+    }
+    result
+}
+
+/// How much of a bin's mass counts, by its offset (`1 − REACH` to `REACH`) from the bin in which
+/// the limit lies, `fraction` behind its middle. The mass below the edge between two bins is that
+/// of all bins below, with a correction for the slope (midpoint rule); between edges it is
+/// interpolated cubically.
+fn smooth_step(fraction: f64) -> [f64; 2 * REACH as usize] {
+    // Edge k is half a bin behind the middle of bin k; four of them surround the limit.
+    let position = fraction - 0.5;
+    let first = if position < 0.0 { -2 } else { -1 };
+    let f = position - (first + 1) as f64;
+    let cubic = [
+        -f * (f - 1.0) * (f - 2.0) / 6.0,
+        (f + 1.0) * (f - 1.0) * (f - 2.0) / 2.0,
+        -(f + 1.0) * f * (f - 2.0) / 2.0,
+        (f + 1.0) * f * (f - 1.0) / 6.0,
+    ];
+    let below = |bin: i64, edge: i64| match bin - edge {
+        1 => 1.0 / 24.0,
+        0 => 23.0 / 24.0,
+        offset => f64::from(u8::from(offset < 0)),
+    };
+    let mut weights = [0.0; 2 * REACH as usize];
+    for (weight, bin) in weights.iter_mut().zip(1 - REACH..) {
+        *weight = (first..).zip(cubic).map(|(edge, share)| share * below(bin, edge)).sum();
+    }
+    weights
+}
+
+/// A mass, and what follows it.
+pub(super) type Pair<'a> = (&'a Mass, &'a Within);
+
+/// The mass within the limit by bin of the total loss, from row `from` on, added to `sums`.
+pub(super) fn add_within(sums: &mut [f64], from: i32, pairs: &[Pair<'_>], share: f64) {
+    let mut products = Vec::new();
+    for (sum, row) in sums.iter_mut().zip(from..) {
+        products.clear();
+        for (mass, within) in pairs {
+            let offset = row - mass.first - within.mass.first;
+            let low = (offset + 1 - within.rows.len() as i32).max(0);
+            let high = (offset + 1).min(mass.rows.count as i32);
+            for index in low..high {
+                let (left, start) = mass.row(index as usize);
+                let right = within.row((offset - index) as usize);
+                let start = start as usize / LANES * LANES;
+                if start < right.len() {
+                    let left = &left[mass.rows.pad + start..mass.rows.pad + right.len()];
+                    products.push((left, &right[start..]));
+                }
+            }
+        }
+        *sum += share * Arch::new().dispatch(SumProducts(&products));
+    }
+}
+
+/// The sum of products of slices, which are multiples of [`LANES`] long.
+struct SumProducts<'a>(&'a [(&'a [f32], &'a [f32])]);
+
+impl WithSimd for SumProducts<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> f64 {
+        let mut sums = [simd.splat_f32s(0.0); 2];
+        for (left, right) in self.0 {
+            let (left, right) = (S::as_simd_f32s(left).0, S::as_simd_f32s(right).0);
+            for (index, (left, right)) in left.iter().zip(right).enumerate() {
+                sums[index % 2] = simd.mul_add_e_f32s(*left, *right, sums[index % 2]);
+            }
+        }
+        f64::from(simd.reduce_sum_f32s(simd.add_f32s(sums[0], sums[1])))
+    }
+}
+
+/// The first and the last row that sums of these can have.
+pub(super) fn sum_rows(pairs: &[Pair<'_>]) -> Option<(i32, i32)> {
+    let low = |(mass, within): &Pair<'_>| mass.first + within.mass.first;
+    let high = |(mass, within): &Pair<'_>| mass.last() + within.mass.last();
+    Some((pairs.iter().map(low).min()?, pairs.iter().map(high).max()?))
+}

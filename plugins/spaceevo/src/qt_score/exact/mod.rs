@@ -1,0 +1,196 @@
+//! What the published Monte-Carlo procedure samples, computed.
+//!
+//! With `N` draws of which the `K` best are averaged, the mean loss of the best is
+//! `A = ∫ x dW(u) / W(p)`, over the loss `x` of the feasible subnets in rising order, `u` being
+//! the feasible share below `x`, `p` the feasible share, and `W` as in [`TopShare`]. Draws are a
+//! mixture over resolutions.
+//!
+//! Spaces with few subnets are enumerated. For others, (loss, latency) is distributed over a grid
+//! and the stages' distributions are combined (module `grid`); both halves of a space are kept for
+//! other spaces that share them (module `partial`).
+
+mod enumerate;
+mod grid;
+mod partial;
+mod top;
+
+use std::sync::{Arc, OnceLock};
+
+use spacewright_core::{quality::Composition, space::Space};
+
+use super::rows::Tables;
+use enumerate::Subnet;
+use grid::{Pair, Steps};
+use partial::{Partials, Prefix, Suffix};
+pub(in crate::qt_score) use top::TopShare;
+
+/// Spaces with up to this many subnets are enumerated.
+const ENUMERATED: usize = 1 << 17;
+/// Bins per standard deviation of a random subnet's loss.
+const LOSS_BINS: f64 = 9.0;
+/// Bins of latency up to the tightest limit, at least.
+const LATENCY_BINS: f64 = 64.0;
+/// How much narrower bins are on the grid that errors are told by.
+const FINER: f64 = 2.0;
+/// Rows of the grid that are summed before their share is looked at.
+const CHUNK: usize = 16;
+
+/// Feasible share of a space, and the mean loss of its best feasible subnets; `None` where nothing
+/// is feasible.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Best {
+    pub(super) feasible: f64,
+    pub(super) loss: Option<f64>,
+}
+
+pub(super) struct Exact {
+    composition: Composition,
+    limits_ms: Vec<f64>,
+    top: TopShare,
+    on: Method,
+}
+
+enum Method {
+    Enumeration,
+    Grid { usual: Partials, finer: OnceLock<Partials> },
+}
+
+impl Exact {
+    pub(super) fn new(
+        tables: &Tables,
+        composition: Composition,
+        limits_ms: &[f64],
+        top: TopShare,
+    ) -> Self {
+        let on = if tables.most_subnets(composition) <= ENUMERATED {
+            Method::Enumeration
+        } else {
+            // Losses that do not vary need no bins.
+            let deviation = tables.typical_deviation();
+            let loss = if deviation > 0.0 { deviation / LOSS_BINS } else { 1.0 };
+            let steps = steps(limits_ms, tables.stages(), loss, LATENCY_BINS);
+            let usual = Partials::new(tables, composition, limits_ms, steps);
+            Method::Grid { usual, finer: OnceLock::new() }
+        };
+        Self { composition, limits_ms: limits_ms.to_vec(), top, on }
+    }
+
+    /// One entry per limit, for a space that `tables` hold.
+    pub(super) fn best(&self, tables: &Tables, space: &Space) -> Vec<Best> {
+        match &self.on {
+            Method::Enumeration => {
+                self.of_subnets(enumerate::subnets(tables, space, self.composition))
+            }
+            Method::Grid { usual, .. } => self.on_grid(usual, space),
+        }
+    }
+
+    /// The same on a grid with bins half as wide, `None` where subnets are enumerated.
+    pub(super) fn finer(&self, tables: &Tables, space: &Space) -> Option<Vec<Best>> {
+        let Method::Grid { usual, finer } = &self.on else { return None };
+        let finer = finer.get_or_init(|| {
+            let (limits, stages) = (&self.limits_ms, tables.stages());
+            let steps = steps(limits, stages, usual.steps.loss / FINER, LATENCY_BINS * FINER);
+            Partials::new(tables, self.composition, limits, steps)
+        });
+        Some(self.on_grid(finer, space))
+    }
+
+    fn of_subnets(&self, mut subnets: Vec<Subnet>) -> Vec<Best> {
+        subnets.sort_unstable_by(|a, b| a.loss.total_cmp(&b.loss));
+        let best = |limit: &f64| {
+            let (mut feasible, mut below, mut sum) = (0.0, 0.0, 0.0);
+            for subnet in subnets.iter().filter(|subnet| subnet.latency_ms <= *limit) {
+                feasible += subnet.mass;
+                let within = self.top.at(feasible);
+                sum += subnet.loss * (within - below);
+                below = within;
+            }
+            Best { feasible, loss: (below > 0.0).then(|| sum / below) }
+        };
+        self.limits_ms.iter().map(best).collect()
+    }
+
+    fn on_grid(&self, partials: &Partials, space: &Space) -> Vec<Best> {
+        let half = space.blocks.len().div_ceil(2);
+        let prefix = partials.prefix(space, half);
+        let states = prefix.first().map_or(0, Vec::len);
+        let reached = |state: &usize| prefix.iter().any(|masses| masses[*state].is_some());
+        let suffixes: Vec<(usize, Arc<Suffix>)> = (0..states)
+            .filter(reached)
+            .map(|state| (state, partials.within(space, half, state)))
+            .collect();
+        (0..self.limits_ms.len())
+            .map(|limit| self.on_grid_within(&prefix, &suffixes, limit, &partials.steps))
+            .collect()
+    }
+
+    fn on_grid_within(
+        &self,
+        prefix: &Prefix,
+        suffixes: &[(usize, Arc<Suffix>)],
+        limit: usize,
+        steps: &Steps,
+    ) -> Best {
+        let share = 1.0 / prefix.len() as f64;
+        let parts: Vec<Vec<Pair<'_>>> = prefix
+            .iter()
+            .enumerate()
+            .map(|(resolution, masses)| {
+                suffixes
+                    .iter()
+                    .filter_map(|(state, suffix)| {
+                        Some((masses[*state].as_deref()?, &suffix[resolution][limit]))
+                    })
+                    .collect()
+            })
+            .collect();
+        let feasible: f64 = parts
+            .iter()
+            .flatten()
+            .map(|(mass, within)| {
+                mass.columns.iter().zip(&within.all).map(|(a, b)| a * b).sum::<f64>()
+            })
+            .sum::<f64>()
+            * share;
+        let rows = parts.iter().filter_map(|parts| grid::sum_rows(parts));
+        let Some((first, last)) = rows.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))) else {
+            return Best { feasible: 0.0, loss: None };
+        };
+        // `W` at the edge behind each row; the edge's share is the mass below it, with a
+        // correction for the slope there (midpoint rule).
+        let (mut below, mut within, mut sum) = (0.0, 0.0, 0.0);
+        let mut masses = vec![0.0; CHUNK + 1];
+        let mut row = first;
+        'rows: while row <= last {
+            masses.fill(0.0);
+            for parts in &parts {
+                grid::add_within(&mut masses, row, parts, share);
+            }
+            for pair in masses.windows(2) {
+                below += pair[0];
+                let edge = self.top.at(below + (pair[1] - pair[0]) / 24.0);
+                sum += f64::from(row) * (edge - within);
+                within = edge;
+                row += 1;
+                if below > self.top.end() {
+                    break 'rows;
+                }
+            }
+        }
+        let loss = (within > 0.0).then(|| sum / within * steps.loss);
+        Best { feasible: feasible.clamp(0.0, 1.0), loss }
+    }
+}
+
+fn steps(limits_ms: &[f64], stages: usize, loss: f64, bins: f64) -> Steps {
+    let tightest = limits_ms.iter().copied().fold(f64::INFINITY, f64::min);
+    let widest = limits_ms.iter().copied().fold(0.0, f64::max);
+    // Every distribution moves by a column, and a smooth step reaches some columns further.
+    let more = stages + 1 + grid::REACH as usize;
+    let columns = ((widest / tightest * bins) as usize + more + 1).next_multiple_of(grid::LANES);
+    Steps { loss, latency_ms: widest / (columns - more - 1) as f64, columns }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+use rand::{Rng, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+use spacewright_core::{
+    quality::{FixedLatency, HeadRow, ScoreColumns, StemRow},
+    score::ScoreProblem,
+    space::Hyperspace,
+};
+
+use super::*;
+use crate::{hyperspaces::built_in, published::all_cells};
+
+/// Tables of `rows` rows per input width, whose loss falls with latency but for chance.
+fn tables(hyperspace: &Hyperspace, composition: Composition, rows: usize) -> Tables {
+    let rng = &mut Pcg64Mcg::seed_from_u64(5);
+    let mut cells = std::collections::BTreeMap::new();
+    for cell in all_cells(hyperspace) {
+        let mut columns = ScoreColumns::default();
+        for &input_width in hyperspace.input_widths(cell.stage) {
+            for row in 0..rows {
+                let widths = hyperspace.stages[cell.stage].window_widths(cell.window);
+                let latency_ms = rng.random_range(0.2..4.0_f64);
+                columns.input_width.push(input_width as u32);
+                columns.output_width.push(widths[row % widths.len()] as u32);
+                columns.resolution.push(32);
+                columns.macs.push(0);
+                columns.params.push(0);
+                columns.loss.push(0.6 - 0.1 * latency_ms.ln() + rng.random_range(0.0..0.2));
+                columns.latency_ms.push(latency_ms);
+            }
+        }
+        cells.insert(cell, columns);
+    }
+    let stem = [0.3, 0.5].map(|latency_ms| StemRow { width: 16, resolution: 32, latency_ms });
+    let last = hyperspace.input_widths(hyperspace.stages.len());
+    let head = last.iter().map(|&width| HeadRow {
+        width,
+        resolution: 32,
+        latency_ms: width as f64 / 200.0,
+    });
+    let problem = ScoreProblem {
+        hyperspace: hyperspace.clone(),
+        cells,
+        fixed: FixedLatency::Predicted { stem: stem.to_vec(), head: head.collect() },
+        constraints_ms: LIMITS.to_vec(),
+        composition,
+    };
+    Tables::new(&problem, &[]).unwrap()
+}
+
+const LIMITS: [f64; 2] = [5.0, 8.0];
+
+#[test]
+fn the_grid_agrees_with_enumeration() {
+    let hyperspace = built_in("mini").unwrap();
+    let space = Space::parse("mini-0123-0101", &hyperspace).unwrap();
+    for (composition, rows) in [(Composition::Consistent, 24), (Composition::Independent, 9)] {
+        let tables = tables(&hyperspace, composition, rows);
+        assert!(tables.most_subnets(composition) > ENUMERATED);
+        let exact = Exact::new(&tables, composition, &LIMITS, TopShare::new(100_000, 50));
+        let subnets = enumerate::subnets(&tables, &space, composition);
+        let mass: f64 = subnets.iter().map(|subnet| subnet.mass).sum();
+        assert!((mass - 1.0).abs() < 1e-9, "{mass}");
+        let enumerated = exact.of_subnets(subnets);
+        let finer = exact.finer(&tables, &space).unwrap();
+        for ((grid, finer), truth) in exact.best(&tables, &space).iter().zip(&finer).zip(enumerated)
+        {
+            let error = |best: &Best| (best.loss.unwrap() / truth.loss.unwrap() - 1.0).abs();
+            assert!(error(grid) < 1e-3, "{composition:?}: {grid:?} {truth:?}");
+            assert!(error(finer) < 3e-4, "{composition:?}: {finer:?} {truth:?}");
+            assert!((grid.feasible / truth.feasible - 1.0).abs() < 2e-3, "{grid:?} {truth:?}");
+        }
+    }
+}
+
+#[test]
+fn results_do_not_depend_on_what_was_asked_before_or_on_threads() {
+    let hyperspace = built_in("mini").unwrap();
+    let composition = Composition::Consistent;
+    let tables = tables(&hyperspace, composition, 24);
+    let exact = || Exact::new(&tables, composition, &LIMITS, TopShare::new(100_000, 50));
+    let rng = &mut Pcg64Mcg::seed_from_u64(1);
+    let spaces: Vec<Space> = (0..40).map(|_| Space::random(&hyperspace, rng)).collect();
+    let one = exact();
+    let forward: Vec<_> = spaces.iter().map(|space| one.best(&tables, space)).collect();
+    let other = exact();
+    let mut backward: Vec<_> =
+        spaces.iter().rev().map(|space| other.best(&tables, space)).collect();
+    backward.reverse();
+    assert_eq!(forward, backward);
+    let shared = exact();
+    let together: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..3)
+            .map(|_| scope.spawn(|| spaces.iter().map(|s| shared.best(&tables, s)).collect()))
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(together.iter().all(|results: &Vec<_>| *results == forward));
+}
+
+#[test]
+fn nothing_feasible_has_no_loss() {
+    let hyperspace = built_in("mini").unwrap();
+    let space = Space::parse("mini-0123-0101", &hyperspace).unwrap();
+    for (composition, rows) in [(Composition::Consistent, 3), (Composition::Consistent, 24)] {
+        let tables = tables(&hyperspace, composition, rows);
+        let exact = Exact::new(&tables, composition, &[0.1], TopShare::new(1000, 10));
+        let best = exact.best(&tables, &space)[0];
+        assert!(best.feasible < 1e-9 && best.loss.is_none_or(f64::is_finite), "{best:?}");
+    }
+}

@@ -1,0 +1,110 @@
+//! The best space, proved: bounds rule out most spaces, and all others are scored.
+
+use serde::{Deserialize, Serialize};
+use spacewright_core::{
+    score::{PreparedScorer, ScoreError},
+    search::{ScoredSpace, SearchBudget, SearchProgress, Searched, Strategy},
+    space::{Hyperspace, Space},
+};
+
+use super::AgingEvolution;
+use crate::options;
+
+/// Candidates that are scored together.
+const BATCH: usize = 1024;
+/// Spaces that are kept beside the best.
+const KEPT: usize = 1000;
+
+/// Aging evolution, then every space that may be better.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Exact;
+
+/// Options of [`Exact`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ExactOptions {
+    /// Spaces that are scored at most to prove the best; where more may be better, a gap remains.
+    pub candidates: usize,
+}
+
+impl Default for ExactOptions {
+    fn default() -> Self {
+        Self { candidates: 2_000_000 }
+    }
+}
+
+impl Strategy for Exact {
+    fn name(&self) -> &str {
+        "exact"
+    }
+
+    fn search(
+        &self,
+        hyperspace: &Hyperspace,
+        scorer: &dyn PreparedScorer,
+        budget: &SearchBudget,
+        options: &serde_json::Value,
+        progress: &mut SearchProgress<'_>,
+    ) -> Result<Searched, ScoreError> {
+        let options: ExactOptions = options::read(self.name(), options)?;
+        let Some(analysis) = scorer.analysis() else {
+            let reason = "the scorer has no bounds, which the strategy `exact` needs; `q-t` has \
+                          them with mode = \"exact\"";
+            return Err(ScoreError { reason: reason.into() });
+        };
+        let mut goes_on = true;
+        let mut watch = |evaluations: usize, best: &ScoredSpace| {
+            goes_on = progress(evaluations, best);
+            goes_on
+        };
+        let walk = &serde_json::Value::Null;
+        let mut found = AgingEvolution.search(hyperspace, scorer, budget, walk, &mut watch)?;
+        let Some(best) = found.scored.first().cloned() else { return Ok(found) };
+        if !goes_on {
+            return Ok(found);
+        }
+        let mut best = best;
+        let candidates = analysis.candidates(&best.space, best.score.score, options.candidates)?;
+        let mut bound = candidates.rest.unwrap_or(f64::NEG_INFINITY);
+        let batches = candidates.spaces.chunks(BATCH).zip(candidates.bounds.chunks(BATCH));
+        for (spaces, bounds) in batches {
+            if bounds[0] <= best.score.score {
+                break;
+            }
+            if !progress(found.evaluations, &best) {
+                bound = bound.max(bounds[0]);
+                break;
+            }
+            found.evaluations += spaces.len();
+            for scored in scored(scorer, spaces, budget.seed)? {
+                if scored.score.score > best.score.score {
+                    best = scored.clone();
+                }
+                found.scored.push(scored);
+            }
+            keep_best(&mut found.scored);
+        }
+        keep_best(&mut found.scored);
+        found.bound = Some(bound.max(best.score.score));
+        Ok(found)
+    }
+}
+
+fn scored(
+    scorer: &dyn PreparedScorer,
+    spaces: &[Space],
+    seed: u64,
+) -> Result<Vec<ScoredSpace>, ScoreError> {
+    let scores = scorer.score(spaces, seed)?;
+    let pairs = spaces.iter().cloned().zip(scores);
+    Ok(pairs.map(|(space, score)| ScoredSpace { space, score }).collect())
+}
+
+/// Sorts, best first, without what is there twice.
+fn keep_best(scored: &mut Vec<ScoredSpace>) {
+    scored.sort_by(|a, b| {
+        b.score.score.total_cmp(&a.score.score).then_with(|| a.space.cmp(&b.space))
+    });
+    scored.dedup_by(|a, b| a.space == b.space);
+    scored.truncate(KEPT);
+}
