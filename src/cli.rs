@@ -244,13 +244,13 @@ pub struct ScoringArgs {
     /// Latency limit in milliseconds; may be given several times.
     #[arg(long = "constraint", required = true)]
     pub constraints: Vec<f64>,
-    /// How `q-t` finds the best subnets of a space; by drawing them where not given.
+    /// How `q-t` finds the best subnets of a space; exactly where not given.
     #[arg(long, value_enum, conflicts_with = "options")]
     pub score: Option<ScoreMode>,
     /// How rows of neighbouring stages are combined.
     #[arg(long, value_enum, default_value_t = CompositionArg::Consistent)]
     pub composition: CompositionArg,
-    /// Subnets that `q-t` draws per space and limit; 100,000 where not given.
+    /// Subnets that are drawn per space and limit, or as if they were; 100,000 where not given.
     #[arg(long, conflicts_with = "options")]
     pub draws: Option<usize>,
     /// What scores spaces.
@@ -267,7 +267,9 @@ fn json_value(text: &str) -> Result<Value, serde_json::Error> {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum ScoreMode {
-    /// By drawing subnets at random.
+    /// What drawing gives on average, computed.
+    Exact,
+    /// By drawing subnets at random, as published.
     MonteCarlo,
 }
 

@@ -5,7 +5,6 @@ use std::time::Instant;
 use serde::Serialize;
 use serde_json::Value;
 use spacewright_core::search::{ScoredSpace, SearchBudget};
-use spacewright_spaceevo::published::all_cells;
 
 use crate::{
     catalog,
@@ -36,7 +35,7 @@ struct TopSpace {
 pub fn search(args: &SpaceSearchArgs, seed: u64, quiet: bool) -> Result<Output, Failure> {
     let hyperspace = catalog::hyperspace(&args.hyperspace)?;
     let strategy = catalog::registry()?.strategy(&args.strategy)?;
-    let scorer = scoring::prepare(&args.scoring, &hyperspace, &all_cells(&hyperspace))?;
+    let scorer = scoring::prepare(&args.scoring, &hyperspace, None)?;
     let budget = SearchBudget { evaluations: args.evaluations, seed };
     let bar = progress::bar(args.evaluations, quiet);
     let start = Instant::now();
