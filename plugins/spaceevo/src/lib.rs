@@ -3,15 +3,18 @@
 
 mod accuracy;
 pub mod evolution;
+mod fronts;
 pub mod hyperspaces;
 mod options;
 mod parts;
+mod plot;
 pub mod published;
 pub mod qt_score;
 pub mod random;
 mod rows;
 mod seen;
 mod settings;
+mod stage_weights;
 mod steps;
 mod subnet_search;
 
