@@ -80,9 +80,8 @@ impl Place {
 
     /// Runs until a step has begun and `delay` has passed, or to the end if that step is done
     /// already, and kills the process. Whether it was still running.
-    fn kill_in(&self, arguments: &[&str], step: &str, delay: Duration) -> bool {
-        let mut command = self.command(arguments, &tiny());
-        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    fn kill_in(&self, step: &str, delay: Duration) -> bool {
+        let mut child = self.command(&["run"], &tiny()).stderr(Stdio::piped()).spawn().unwrap();
         if wait_for_step(child.stderr.take().unwrap(), step) {
             thread::sleep(delay);
         }
@@ -157,7 +156,7 @@ fn a_study_ends_the_same_again_and_killed_in_every_step() {
     let killed = Place::with_latencies_of(&first);
     for step in STEPS {
         let half = seconds[step].as_f64().unwrap_or_default() / 2.0;
-        let running = killed.kill_in(&["run"], step, Duration::from_secs_f64(half));
+        let running = killed.kill_in(step, Duration::from_secs_f64(half));
         // The last three take a moment: all may be over before the signal arrives.
         let short = ["search", "export", "report"].contains(&step);
         assert!(running || short, "`{step}` ended before it was killed");

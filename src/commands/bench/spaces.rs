@@ -107,7 +107,9 @@ fn errors(report: &Value) -> String {
                 share(&errors["smallest"]),
                 share(&errors["median"]),
             ];
-            cells.extend(items(&errors["shares"]).map(percent));
+            let none = errors["n"] == 0;
+            let known = |value| if none { "-".into() } else { percent(value) };
+            cells.extend(items(&errors["shares"]).map(known));
             table.cells(cells);
         }
     }
