@@ -19,8 +19,9 @@ const COLORS: [RGBColor; 6] = [
 
 /// Pixels of one panel.
 const PANEL: (u32, u32) = (620, 420);
-/// Height of the title and the legend, in pixels.
-const TOP: u32 = 72;
+/// Height of the title, and of a row of the legend, in pixels.
+const TITLE_ROW: u32 = 36;
+const LEGEND_ROW: u32 = 20;
 const TEXT: u32 = 14;
 const TITLE: u32 = 18;
 
@@ -48,43 +49,58 @@ pub struct Panel<'a> {
 /// Panels side by side below a title and the names of the series.
 pub fn svg(title: &str, names: &[String], panels: &[Panel<'_>]) -> Result<String, StepError> {
     let mut text = String::new();
-    let size = (PANEL.0 * panels.len().max(1) as u32, PANEL.1 + TOP);
-    draw(&mut text, size, title, names, panels)
+    draw(&mut text, title, names, panels)
         .map_err(|reason| StepError::Failed(format!("cannot draw the plot: {reason}")))?;
     Ok(text)
 }
 
 fn draw(
     text: &mut String,
-    size: (u32, u32),
     title: &str,
     names: &[String],
     panels: &[Panel<'_>],
 ) -> Result<(), String> {
-    let root = SVGBackend::with_string(text, size).into_drawing_area();
+    let width = PANEL.0 * panels.len().max(1) as u32;
+    let (places, rows) = legend(names, width);
+    let top = TITLE_ROW + LEGEND_ROW * rows;
+    let root = SVGBackend::with_string(text, (width, PANEL.1 + top)).into_drawing_area();
     let failed = |error: DrawingAreaErrorKind<std::io::Error>| error.to_string();
     root.fill(&WHITE).map_err(failed)?;
-    heading(&root, title, names).map_err(failed)?;
-    let areas = root.margin(TOP, 0, 0, 0).split_evenly((1, panels.len().max(1)));
+    heading(&root, title, names, &places).map_err(failed)?;
+    let areas = root.margin(top, 0, 0, 0).split_evenly((1, panels.len().max(1)));
     for (panel, area) in panels.iter().zip(&areas) {
         panel.draw(area).map_err(failed)?;
     }
     root.present().map_err(failed)
 }
 
+/// Where each name stands in rows that are `width` pixels wide, and the number of rows.
+fn legend(names: &[String], width: u32) -> (Vec<(i32, i32)>, u32) {
+    /// Pixels beside a name, and those of a letter at most.
+    const BESIDE: u32 = 44;
+    const LETTER: u32 = 8;
+    let (mut x, mut row) = (16, 0);
+    let mut places = Vec::with_capacity(names.len());
+    for name in names {
+        let length = BESIDE + LETTER * name.chars().count() as u32;
+        if x > 16 && x + length > width {
+            (x, row) = (16, row + 1);
+        }
+        places.push((x as i32, (TITLE_ROW + LEGEND_ROW * row) as i32));
+        x += length;
+    }
+    (places, row + 1)
+}
+
 type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;
 
-fn heading(root: &Area<'_>, title: &str, names: &[String]) -> Drawn {
-    /// Pixels that a letter takes at most.
-    const LETTER: usize = 9;
+fn heading(root: &Area<'_>, title: &str, names: &[String], places: &[(i32, i32)]) -> Drawn {
     root.draw(&Text::new(title.to_owned(), (16, 10), ("sans-serif", TITLE)))?;
-    let mut x = 16;
-    for (index, name) in names.iter().enumerate() {
-        root.draw(&Rectangle::new([(x, 42), (x + 14, 54)], color(index).filled()))?;
+    for (index, (name, &(x, y))) in names.iter().zip(places).enumerate() {
+        root.draw(&Rectangle::new([(x, y), (x + 14, y + 12)], color(index).filled()))?;
         let style =
             ("sans-serif", TEXT).into_text_style(root).pos(Pos::new(HPos::Left, VPos::Center));
-        root.draw(&Text::new(name.clone(), (x + 20, 48), style))?;
-        x += 40 + (LETTER * name.chars().count()) as i32;
+        root.draw(&Text::new(name.clone(), (x + 20, y + 6), style))?;
     }
     Ok(())
 }
@@ -171,6 +187,15 @@ mod tests {
         for text in ["Two spaces", "found", "random", "latency in ms"] {
             assert!(svg.contains(text), "{text}");
         }
+    }
+
+    #[test]
+    fn a_long_legend_has_rows() {
+        let names = vec!["a".repeat(30); 4];
+        let (places, rows) = legend(&names, 620);
+        assert_eq!(rows, 2);
+        assert_eq!(places[2], (16, (TITLE_ROW + LEGEND_ROW) as i32));
+        assert!(places[1].0 + 30 * 8 < 620);
     }
 
     #[test]
