@@ -61,6 +61,9 @@ pub enum Command {
     Export(StepArgs),
     /// Say what was found.
     Report(StepArgs),
+    /// What a study found, put to the test.
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// Study files and their runs.
     #[command(subcommand)]
     Study(StudyCommand),
@@ -339,6 +342,15 @@ pub struct StepArgs {
     /// First run the steps that this one reads, where they are not current.
     #[arg(long)]
     pub with_inputs: bool,
+}
+
+/// Each first runs the steps that it reads, where they are not current.
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// Whether block-wise losses rank subnets as their INT8 accuracy does; weights for the stages.
+    Proxy(StudyArgs),
+    /// The space that was found against a random one and manual ones, trained and searched alike.
+    Spaces(StudyArgs),
 }
 
 #[derive(Debug, Subcommand)]

@@ -2,13 +2,16 @@
 //! hyperspaces as data, the Q-T score, the search for spaces, and the steps of a study.
 
 mod accuracy;
+mod fronts;
 pub mod hyperspaces;
 mod options;
 mod parts;
+mod plot;
 pub mod published;
 pub mod qt_score;
 mod rows;
 mod settings;
+mod stage_weights;
 mod steps;
 pub mod strategies;
 mod subnet_search;
