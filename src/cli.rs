@@ -351,6 +351,20 @@ pub enum BenchCommand {
     Proxy(StudyArgs),
     /// The space that was found against a random one and manual ones, trained and searched alike.
     Spaces(StudyArgs),
+    /// How many spaces are scored per second, in a search and from scratch, on one thread.
+    Score(BenchScoreArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct BenchScoreArgs {
+    /// Built-in name, or path of a TOML file.
+    #[arg(long)]
+    pub hyperspace: String,
+    #[command(flatten)]
+    pub scoring: ScoringArgs,
+    /// Spaces that the search scores before the descent that ends it.
+    #[arg(long, default_value_t = 5000)]
+    pub evaluations: usize,
 }
 
 #[derive(Debug, Subcommand)]

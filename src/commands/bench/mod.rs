@@ -1,6 +1,7 @@
-//! `spacewright bench …`: extra steps of a study, and what they found.
+//! `spacewright bench …`: extra steps of a study and what they found; how fast scores are.
 
 mod proxy;
+mod score;
 mod spaces;
 
 use std::path::Path;
@@ -17,6 +18,7 @@ use crate::{
 pub fn run(command: &BenchCommand, global: &Global) -> Result<Output, Failure> {
     match command {
         BenchCommand::Proxy(args) => step("proxy", args, global, proxy::text, &proxy::FILES),
+        BenchCommand::Score(args) => score::score(args, global.seed.unwrap_or_default()),
         BenchCommand::Spaces(args) => step("spaces", args, global, spaces::text, &spaces::FILES),
     }
 }
