@@ -117,7 +117,12 @@ impl Table {
     }
 
     pub fn row<const N: usize>(&mut self, cells: [String; N]) {
-        self.rows.push(cells.into());
+        self.cells(cells.into());
+    }
+
+    /// A row of as many cells as the header has.
+    pub fn cells(&mut self, cells: Vec<String>) {
+        self.rows.push(cells);
     }
 
     pub fn render(&self) -> String {

@@ -6,23 +6,23 @@ use serde_json::Value;
 
 use crate::{progress::duration, render::Table};
 
-fn number(value: &Value) -> f64 {
+pub fn number(value: &Value) -> f64 {
     value.as_f64().unwrap_or(f64::NAN)
 }
 
-fn text_of(value: &Value) -> String {
+pub fn text_of(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-fn percent(value: &Value) -> String {
+pub fn percent(value: &Value) -> String {
     format!("{:.2} %", 100.0 * number(value))
 }
 
-fn ms(value: &Value) -> String {
+pub fn ms(value: &Value) -> String {
     value.as_f64().map_or_else(|| "-".into(), |ms| format!("{ms:.3}"))
 }
 
-fn items(value: &Value) -> impl Iterator<Item = &Value> {
+pub fn items(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
