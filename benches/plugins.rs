@@ -187,7 +187,7 @@ fn scores(libraries: &[Loaded; 2]) {
         libraries.each_ref().map(|loaded| registry(loaded).scorer("q-t-guest").unwrap());
     let scorers: [&dyn Scorer; 3] = [&QtScore, &*native, &*component];
     let run = |draws: usize, what: &str| {
-        let options = json!({ "draws": draws, "top": 1 });
+        let options = json!({ "mode": "monte-carlo", "draws": draws, "top": 1 });
         let [linked, native, component] =
             scorers.map(|scorer| scorer.prepare(problem.clone(), &options).unwrap());
         let expected = linked.score(&spaces, 0).unwrap();

@@ -63,6 +63,9 @@ pub enum Command {
     Export(StepArgs),
     /// Say what was found.
     Report(StepArgs),
+    /// What a study found, put to the test.
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// Study files and their runs.
     #[command(subcommand)]
     Study(StudyCommand),
@@ -256,13 +259,13 @@ pub struct ScoringArgs {
     /// Latency limit in milliseconds; may be given several times.
     #[arg(long = "constraint", required = true)]
     pub constraints: Vec<f64>,
-    /// How `q-t` finds the best subnets of a space; by drawing them where not given.
+    /// How `q-t` finds the best subnets of a space; exactly where not given.
     #[arg(long, value_enum, conflicts_with = "options")]
     pub score: Option<ScoreMode>,
     /// How rows of neighbouring stages are combined.
     #[arg(long, value_enum, default_value_t = CompositionArg::Consistent)]
     pub composition: CompositionArg,
-    /// Subnets that `q-t` draws per space and limit; 100,000 where not given.
+    /// Subnets that are drawn per space and limit, or as if they were; 100,000 where not given.
     #[arg(long, conflicts_with = "options")]
     pub draws: Option<usize>,
     /// What scores spaces.
@@ -279,7 +282,9 @@ fn json_value(text: &str) -> Result<Value, serde_json::Error> {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum ScoreMode {
-    /// By drawing subnets at random.
+    /// What drawing gives on average, computed.
+    Exact,
+    /// By drawing subnets at random, as published.
     MonteCarlo,
 }
 
@@ -349,6 +354,29 @@ pub struct StepArgs {
     /// First run the steps that this one reads, where they are not current.
     #[arg(long)]
     pub with_inputs: bool,
+}
+
+/// Each first runs the steps that it reads, where they are not current.
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// Whether block-wise losses rank subnets as their INT8 accuracy does; weights for the stages.
+    Proxy(StudyArgs),
+    /// The space that was found against a random one and manual ones, trained and searched alike.
+    Spaces(StudyArgs),
+    /// How many spaces are scored per second, in a search and from scratch, on one thread.
+    Score(BenchScoreArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct BenchScoreArgs {
+    /// Built-in name, or path of a TOML file.
+    #[arg(long)]
+    pub hyperspace: String,
+    #[command(flatten)]
+    pub scoring: ScoringArgs,
+    /// Spaces that the search scores before the descent that ends it.
+    #[arg(long, default_value_t = 5000)]
+    pub evaluations: usize,
 }
 
 #[derive(Debug, Subcommand)]

@@ -12,6 +12,7 @@ pub mod operators;
 pub mod quality;
 pub mod quant;
 pub mod random;
+pub mod rank;
 pub mod score;
 pub mod search;
 pub mod space;

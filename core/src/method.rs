@@ -31,6 +31,10 @@ pub struct StepSpec {
     pub settings: Vec<String>,
     /// Whether it needs a trainer.
     pub trains: bool,
+    /// Whether it is no part of a run: it runs only where it is asked for by name, after the steps
+    /// that it reads. A step of a run never reads one.
+    #[serde(default)]
+    pub extra: bool,
 }
 
 /// Why a step stopped.

@@ -165,6 +165,23 @@ pub struct DistilReport {
     pub rate: f64,
 }
 
+/// Judges sub-stages of a stage that is distilled already.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct JudgeJob {
+    /// Index of the choice stage.
+    pub stage: usize,
+    /// Index of the candidate.
+    pub block: usize,
+    /// Folder written by [`Trainer::features`].
+    pub features: PathBuf,
+    /// Weights written by [`Trainer::distil`] for this stage and candidate.
+    pub weights: PathBuf,
+    /// Sub-stages to judge: input width, sub-stage, resolution.
+    pub rows: Vec<(usize, SubStage, usize)>,
+    /// Number of images for recalibration of batch normalization.
+    pub calibration_images: usize,
+}
+
 /// Weights of some stages to start from.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Start {
@@ -313,6 +330,15 @@ pub trait Trainer: Send + Sync {
         scratch: &Path,
         monitor: &dyn Monitor,
     ) -> Result<DistilReport, TrainError>;
+
+    /// INT8 losses of sub-stages of a distilled (stage, block), as [`Trainer::distil`] judges its
+    /// rows: noise-to-signal ratios on the judging images, one for each row.
+    fn judge(
+        &self,
+        context: &TrainContext,
+        job: &JudgeJob,
+        monitor: &dyn Monitor,
+    ) -> Result<Vec<f64>, TrainError>;
 
     /// Trains a supernet: writes the weights after the FP32 phase to `fp32_output` and those
     /// after the INT8 phase to `output`.

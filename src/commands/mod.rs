@@ -1,5 +1,6 @@
 //! What is meant: one function per command, from arguments to [`Output`].
 
+mod bench;
 mod plugin;
 mod profile;
 mod run;
@@ -33,6 +34,7 @@ pub fn run(cli: &Cli) -> Result<Output, Failure> {
         Command::Search(args) => run::step("search", args, &cli.global),
         Command::Export(args) => run::step("export", args, &cli.global),
         Command::Report(args) => run::step("report", args, &cli.global),
+        Command::Bench(command) => bench::run(command, &cli.global),
         Command::Study(command) => study::run(command, &cli.global),
         Command::Target(command) => target::run(command, &cli.global),
         Command::Profile(args) => profile::run(args, &cli.global),

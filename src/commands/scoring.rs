@@ -8,7 +8,8 @@ use spacewright_core::{
     score::{PreparedScorer, ScoreProblem},
     space::Hyperspace,
 };
-use spacewright_spaceevo::published::{PUBLISHED, PublishedError, read_tables};
+use spacewright_engine::default_home;
+use spacewright_spaceevo::published::{PUBLISHED, PublishedError, read_columns, read_tables};
 
 use crate::{
     catalog,
@@ -19,41 +20,64 @@ use crate::{
 /// The scorer that the flags for drawing subnets are for.
 const QT: &str = "q-t";
 
-/// Reads the tables of these cells and prepares the scorer.
+/// Reads the tables of these cells, or of all, and prepares the scorer.
 pub fn prepare(
     args: &ScoringArgs,
     hyperspace: &Hyperspace,
-    cells: &BTreeSet<Cell>,
+    cells: Option<&BTreeSet<Cell>>,
 ) -> Result<Box<dyn PreparedScorer>, Failure> {
+    let problem = problem(args, hyperspace, cells)?;
+    let scorer = catalog::registry()?.scorer(&args.scorer)?;
+    scorer.prepare(problem, &options(args)?).map_err(Failure::input)
+}
+
+/// What spaces are scored against.
+pub fn problem(
+    args: &ScoringArgs,
+    hyperspace: &Hyperspace,
+    cells: Option<&BTreeSet<Cell>>,
+) -> Result<ScoreProblem, Failure> {
     if hyperspace.fixed_latency_ms.is_empty() {
         let message = format!("hyperspace `{}` has no fixed_latency_ms", hyperspace.name);
         return Err(Failure::input(message)
             .hint("published tables hold no stem and head; add their latency by resolution"));
     }
-    let tables = read_tables(&args.tables, hyperspace, cells).map_err(|error| match error {
+    let unreadable = |error| match error {
         PublishedError::File { .. } => Failure::input(error)
             .hint("--tables names the folder of the tables, or the folder above it"),
         other => Failure::input(other),
-    })?;
-    let problem = ScoreProblem {
+    };
+    let cells = match cells {
+        Some(cells) => read_tables(&args.tables, hyperspace, cells)
+            .map_err(unreadable)?
+            .columns(PUBLISHED, PUBLISHED)
+            .map_err(Failure::input)?,
+        None => {
+            let keep = default_home().join("cache").join("tables");
+            read_columns(&args.tables, hyperspace, &keep).map_err(unreadable)?
+        }
+    };
+    Ok(ScoreProblem {
         hyperspace: hyperspace.clone(),
-        cells: tables.columns(PUBLISHED, PUBLISHED).map_err(Failure::input)?,
+        cells,
         fixed: FixedLatency::PerResolution(hyperspace.fixed_latency_ms.clone()),
         constraints_ms: args.constraints.clone(),
         composition: args.composition.into(),
-    };
-    let scorer = catalog::registry()?.scorer(&args.scorer)?;
-    scorer.prepare(problem, &options(args)?).map_err(Failure::input)
+    })
 }
 
 /// The scorer's options: those that are typed as JSON, or as flags for [`QT`].
-fn options(args: &ScoringArgs) -> Result<Value, Failure> {
+pub fn options(args: &ScoringArgs) -> Result<Value, Failure> {
     if let Some(options) = &args.options {
         return Ok(options.clone());
     }
     let mut options = Map::new();
-    if let Some(ScoreMode::MonteCarlo) = args.score {
-        options.insert("mode".into(), "monte-carlo".into());
+    if let Some(mode) = args.score {
+        let name = match mode {
+            ScoreMode::Exact => "exact",
+            ScoreMode::MonteCarlo => "monte-carlo",
+        };
+        options.insert("mode".into(), name.into());
     }
     if let Some(draws) = args.draws {
         options.insert("draws".into(), draws.into());

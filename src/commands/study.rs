@@ -49,8 +49,9 @@ pub fn run(command: &StudyCommand, global: &Global) -> Result<Output, Failure> {
                     StepState::Stale => "stale",
                     StepState::Missing => "missing",
                 };
+                let state = if step.extra { format!("{state}, extra") } else { state.into() };
                 let time = step.seconds.map(duration).unwrap_or_default();
-                table.row([step.step.clone(), state.into(), step.tasks.to_string(), time]);
+                table.row([step.step.clone(), state, step.tasks.to_string(), time]);
             }
             let value =
                 json!({ "study": engine.study().name, "folder": engine.folder(), "steps": steps });

@@ -18,7 +18,9 @@ fn all_examples_are_valid_studies() {
     assert!(examples.len() >= 3);
     for example in examples {
         let study = json(&format!("study show {example} --runs {}", runs.path().display()));
-        assert_eq!(study["steps"].as_array().unwrap().len(), 8, "{example}");
+        let steps = study["steps"].as_array().unwrap();
+        let of_a_run = steps.iter().filter(|step| step["extra"] == false).count();
+        assert_eq!((of_a_run, steps.len()), (8, 12), "{example}");
     }
 }
 
@@ -57,6 +59,8 @@ fn mistakes_in_a_study_are_refused_before_anything_runs() {
     check("check_images = 2", "post_training = \"magic\"", "[export] post_training");
     check("phase = { steps = 40 }", "phase = { steps = 0 }", "`phase.steps` must be at least 1");
     check("phase = { steps = 40 }", "block = \"resnte\"", "resnte");
+    check("[search]", "[rivals]\nrandom = \"mini-99-00\"\n[search]", "[rivals]: `mini-99-00`");
+    check("[search]", "[rivals]\nmanual = [\"resnte\"]\n[search]", "[rivals]: no block type");
     check("held_out = 200", "held_out = 0", "`held_out` of [data] must be positive");
 }
 

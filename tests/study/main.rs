@@ -1,6 +1,8 @@
 //! Whole studies, run by the real program: to their end, again, and killed on the way.
 #![cfg(all(unix, feature = "torch"))]
 
+mod bench;
+
 use std::{
     collections::BTreeMap,
     fs,

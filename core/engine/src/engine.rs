@@ -293,6 +293,14 @@ fn check_steps(method: &str, steps: &[StepSpec]) -> Result<()> {
             );
             return Err(EngineError::study(message));
         }
+        let extra = |name: &&String| steps[..index].iter().any(|s| s.extra && s.name == **name);
+        if let Some(name) = step.after.iter().find(extra).filter(|_| !step.extra) {
+            let message = format!(
+                "method `{method}`: step `{}` reads `{name}`, which is no part of a run",
+                step.name
+            );
+            return Err(EngineError::study(message));
+        }
         if before(&step.name) {
             let message = format!("method `{method}`: two steps have the name `{}`", step.name);
             return Err(EngineError::study(message));

@@ -41,6 +41,8 @@ pub enum StepState {
 pub struct StepStatus {
     /// Its name.
     pub step: String,
+    /// Whether it is no part of a run.
+    pub extra: bool,
     /// How it stands.
     pub state: StepState,
     /// Tasks that are finished under the present settings, also where the step is not.
@@ -61,9 +63,9 @@ pub struct StepOutcome {
 }
 
 impl Engine {
-    /// Runs all steps in order; those that are current are skipped.
+    /// Runs all steps in order, but for the extra ones; those that are current are skipped.
     pub fn run_all(&self) -> Result<Vec<StepOutcome>> {
-        self.run(&self.steps().iter().collect::<Vec<_>>())
+        self.run(&self.steps().iter().filter(|step| !step.extra).collect::<Vec<_>>())
     }
 
     /// Runs one step.
@@ -90,10 +92,11 @@ impl Engine {
     }
 
     fn status_of(&self, store: Option<&Store>, step: &StepSpec) -> Result<StepStatus> {
-        let name = step.name.clone();
+        let (name, extra) = (step.name.clone(), step.extra);
         let Some(store) = store else {
             return Ok(StepStatus {
                 step: name,
+                extra,
                 state: StepState::Missing,
                 tasks: 0,
                 seconds: None,
@@ -108,7 +111,7 @@ impl Engine {
             None => StepState::Missing,
         };
         let tasks = key.map_or(Ok(0), |key| store.count_tasks(&key))?;
-        Ok(StepStatus { step: name, state, tasks, seconds })
+        Ok(StepStatus { step: name, extra, state, tasks, seconds })
     }
 
     fn require(&self, step: &StepSpec, inputs: &[&StepSpec]) -> Result<()> {

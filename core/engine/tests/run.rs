@@ -7,8 +7,13 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use common::{Bench, Controls, FakeSource, STUDY, query};
-use spacewright_core::{graph::OpKind, latency::Precision};
+use common::{Bench, Controls, Fake, FakeSource, STUDY, query};
+use serde_json::Value;
+use spacewright_core::{
+    graph::OpKind,
+    latency::Precision,
+    method::{Method, Parts, SettingsSection, StepContext, StepError, StepSpec},
+};
 use spacewright_engine::{
     ErrorKind, Inputs, LatencyCache, RunRecord, Silent, StepState, list_runs,
 };
@@ -290,4 +295,82 @@ fn blocks_that_the_target_cannot_run_are_refused() {
     );
     assert!(error.hint.unwrap().contains("another hyperspace"));
     assert_eq!(cannot(OpKind::HSwish), Ok(()));
+}
+
+/// The fake method with a step that is no part of a run, and one that reads it.
+struct WithExtra {
+    fake: Fake,
+    /// Whether the last step is part of a run.
+    wrong: bool,
+}
+
+impl Method for WithExtra {
+    fn name(&self) -> &str {
+        "with-extra"
+    }
+
+    fn steps(&self) -> Vec<StepSpec> {
+        let mut steps = self.fake.steps();
+        let step = |name: &str, after: &[&str], extra| StepSpec {
+            name: name.into(),
+            summary: "Looks again".into(),
+            after: after.iter().map(|name| (*name).to_owned()).collect(),
+            settings: Vec::new(),
+            trains: false,
+            extra,
+        };
+        steps.push(step("again", &["measure", "teach"], true));
+        steps.push(step("after", &["again"], !self.wrong));
+        steps
+    }
+
+    fn sections(&self) -> Vec<SettingsSection> {
+        self.fake.sections()
+    }
+
+    fn check_settings(&self, section: &str, value: &Value) -> Result<Value, StepError> {
+        self.fake.check_settings(section, value)
+    }
+
+    fn check(&self, parts: &Parts, settings: &dyn Fn(&str) -> Value) -> Result<(), StepError> {
+        self.fake.check(parts, settings)
+    }
+
+    fn run(&self, step: &str, context: &dyn StepContext) -> Result<(), StepError> {
+        if step == "after" { Ok(()) } else { self.fake.run(step, context) }
+    }
+}
+
+#[test]
+fn extra_steps_run_only_where_they_are_asked_for() {
+    let mut bench = Bench::new();
+    let text = STUDY.replace("\"fake\"", "\"with-extra\"");
+    let method = WithExtra { fake: Fake(Arc::default()), wrong: false };
+    bench.registry.add_method("with-extra", Arc::new(method));
+    assert_eq!(skipped(&bench, &text), [false; 3]);
+    let status = bench.engine(&text).status().unwrap();
+    let extra: Vec<bool> = status.iter().map(|status| status.extra).collect();
+    assert_eq!(extra, [false, false, false, true, true]);
+    assert_eq!(status[3].state, StepState::Missing);
+    bench.engine(&text).run_step("after", Inputs::Run).unwrap();
+    let (current, missing) = (StepState::Current, StepState::Missing);
+    assert_eq!(states(&bench, &text), [current; 5]);
+
+    let other = Bench::new();
+    bench.folder = other.folder;
+    bench.engine(&text).run_step("after", Inputs::Run).unwrap();
+    assert_eq!(states(&bench, &text), [current, current, missing, current, current]);
+}
+
+#[test]
+fn a_step_of_a_run_reads_no_extra_one() {
+    let mut bench = Bench::new();
+    let text = STUDY.replace("\"fake\"", "\"with-extra\"");
+    let method = WithExtra { fake: Fake(Arc::default()), wrong: true };
+    bench.registry.add_method("with-extra", Arc::new(method));
+    let error = bench.open(&text, 1).err().unwrap();
+    assert_eq!(
+        error.message,
+        "method `with-extra`: step `after` reads `again`, which is no part of a run"
+    );
 }

@@ -4,7 +4,7 @@
 mod accuracy;
 pub mod edf;
 pub mod explain;
-pub mod front;
+mod fronts;
 pub mod hyperspaces;
 mod options;
 pub mod pareto;
@@ -15,9 +15,11 @@ pub mod qt_score;
 mod rows;
 mod settings;
 pub mod several;
+mod stage_weights;
 mod steps;
 pub mod strategies;
 mod subnet_search;
+pub mod trade_off;
 
 use std::sync::Arc;
 

@@ -42,6 +42,19 @@ impl PartLatencies {
         Ok(())
     }
 
+    /// Milliseconds of subnets as the sums of their parts; asks for those that are not known yet.
+    pub fn of(
+        &mut self,
+        context: &dyn StepContext,
+        stages: &[ElasticStage],
+        subnets: &[Subnet],
+    ) -> Result<Vec<f64>, StepError> {
+        let parts = |subnet: &Subnet| subnet_parts(context.parts(), stages, subnet);
+        let parts: Vec<_> = subnets.iter().map(parts).collect::<Result<_, _>>()?;
+        self.ask(context, parts.iter().flatten())?;
+        Ok(parts.iter().map(|parts| self.sum(parts).unwrap_or(f64::NAN)).collect())
+    }
+
     /// Milliseconds of all parts together; `None` where one was never asked for.
     pub fn sum<'a>(&self, parts: impl IntoIterator<Item = &'a Part>) -> Option<f64> {
         parts.into_iter().map(|(graph, position)| self.0.get(&(graph.hash(), *position))).sum()

@@ -32,7 +32,6 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 /// How the points of a series are joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(not(test), expect(dead_code, reason = "comparisons of studies will use the others"))]
 pub enum Joined {
     /// Not at all.
     Dots,

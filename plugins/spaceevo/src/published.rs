@@ -1,5 +1,7 @@
 //! Folders of published tables: one file `<stage>_<block>_<window>.csv` per cell.
 
+mod kept;
+
 use std::{
     collections::BTreeSet,
     fs,
@@ -17,6 +19,8 @@ use spacewright_core::{
     space::{Hyperspace, Space, stage_graph},
 };
 use thiserror::Error;
+
+pub use kept::read_columns;
 
 /// Name of the loss and latency columns of published tables.
 pub const PUBLISHED: &str = "published";
@@ -90,13 +94,20 @@ fn read_cell(
     hyperspace: &Hyperspace,
     cell: Cell,
 ) -> Result<(String, Vec<PublishedRow>), PublishedError> {
-    let stage = &hyperspace.stages[cell.stage].name;
-    let file = format!("{stage}_{}_{}.csv", cell.block, cell.window);
-    let path = folder.join(&file);
-    let text = fs::read_to_string(&path)
-        .map_err(|source| PublishedError::File { path: path.clone(), source })?;
+    let file = file_of(hyperspace, cell);
+    let text = read_text(folder, hyperspace, cell)?;
     let rows = read_published(&file, &text, hyperspace, cell)?;
     Ok((file, rows))
+}
+
+fn file_of(hyperspace: &Hyperspace, cell: Cell) -> String {
+    let stage = &hyperspace.stages[cell.stage].name;
+    format!("{stage}_{}_{}.csv", cell.block, cell.window)
+}
+
+fn read_text(folder: &Path, hyperspace: &Hyperspace, cell: Cell) -> Result<String, PublishedError> {
+    let path = folder.join(file_of(hyperspace, cell));
+    fs::read_to_string(&path).map_err(|source| PublishedError::File { path, source })
 }
 
 /// A row's graph, with the latency that was published for it.

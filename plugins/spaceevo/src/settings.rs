@@ -114,6 +114,34 @@ pub struct ExportSettings {
     pub post_training: String,
 }
 
+/// `[rivals]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RivalSettings {
+    pub random: String,
+    pub manual: Vec<String>,
+}
+
+/// `[proxy]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProxySettings {
+    pub subnets: usize,
+    pub second_subnets: usize,
+    pub fit_share: f64,
+    pub calibration_images: usize,
+    pub judge_images: usize,
+}
+
+/// `[spaces]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpacesSettings {
+    pub subnets: usize,
+    pub calibration_images: usize,
+    pub judge_images: usize,
+}
+
 fn phase(steps: usize, batch: usize, learning_rate: f64, weight_decay: f64) -> Phase {
     Phase { steps, batch, learning_rate, weight_decay, warmup: 0.05, checkpoint_steps: 100 }
 }
@@ -207,6 +235,31 @@ impl Default for ExportSettings {
     }
 }
 
+impl Default for RivalSettings {
+    fn default() -> Self {
+        let manual = ["mobilenet-v2-res", "mobilenet-v3-res", "resnet"].map(str::to_owned).into();
+        Self { random: String::new(), manual }
+    }
+}
+
+impl Default for ProxySettings {
+    fn default() -> Self {
+        Self {
+            subnets: 60,
+            second_subnets: 24,
+            fit_share: 0.5,
+            calibration_images: 512,
+            judge_images: 5000,
+        }
+    }
+}
+
+impl Default for SpacesSettings {
+    fn default() -> Self {
+        Self { subnets: 50, calibration_images: 512, judge_images: 5000 }
+    }
+}
+
 fn defaults(section: &str) -> Option<Value> {
     match section {
         "tables" => serde_json::to_value(TableSettings::default()),
@@ -217,6 +270,9 @@ fn defaults(section: &str) -> Option<Value> {
         "train" => serde_json::to_value(TrainSettings::default()),
         "search" => serde_json::to_value(SearchSettings::default()),
         "export" => serde_json::to_value(ExportSettings::default()),
+        "rivals" => serde_json::to_value(RivalSettings::default()),
+        "proxy" => serde_json::to_value(ProxySettings::default()),
+        "spaces" => serde_json::to_value(SpacesSettings::default()),
         _ => return None,
     }
     .ok()
@@ -279,6 +335,24 @@ pub fn check(section: &str, given: &Value) -> Result<Value, StepError> {
                     ("calibration_images", s.calibration_images),
                 ])
             })
+        }),
+        "rivals" => valid::<RivalSettings>(section, &value, |_| None),
+        "proxy" => valid::<ProxySettings>(section, &value, |s| {
+            share("fit_share", s.fit_share).or_else(|| {
+                positive(&[
+                    ("subnets", s.subnets),
+                    ("second_subnets", s.second_subnets),
+                    ("calibration_images", s.calibration_images),
+                    ("judge_images", s.judge_images),
+                ])
+            })
+        }),
+        "spaces" => valid::<SpacesSettings>(section, &value, |s| {
+            positive(&[
+                ("subnets", s.subnets),
+                ("calibration_images", s.calibration_images),
+                ("judge_images", s.judge_images),
+            ])
         }),
         _ => valid::<ExportSettings>(section, &value, |s| {
             positive(&[("calibration_images", s.calibration_images)])

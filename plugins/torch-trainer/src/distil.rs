@@ -10,7 +10,7 @@ use spacewright_core::{
     graph::{ConvSpec, Graph, GraphBuilder, Shape},
     random,
     space::{ElasticStage, SubStage, stage_graph},
-    train::{DistilJob, DistilReport, Monitor, TrainContext, TrainError},
+    train::{DistilJob, DistilReport, JudgeJob, Monitor, TrainContext, TrainError},
 };
 use tch::{Kind, Tensor};
 
@@ -79,16 +79,21 @@ struct Student<'a> {
 type Row = (usize, SubStage, usize);
 
 impl<'a> Student<'a> {
-    fn new(context: &'a TrainContext, job: &DistilJob) -> Result<Self, TrainError> {
+    /// Choice stage `stage` with candidate `block`; `folder` holds the teacher's features.
+    fn new(
+        context: &'a TrainContext,
+        (stage, block): (usize, usize),
+        folder: &Path,
+    ) -> Result<Self, TrainError> {
         let mut features = BTreeMap::new();
         for &resolution in &context.hyperspace.table_resolutions {
-            features.insert(resolution, Features::load(&job.features, resolution, job.stage)?);
+            features.insert(resolution, Features::load(folder, resolution, stage)?);
         }
         let train_images = features.values().map(|f| f.train_images).min().unwrap_or_default();
         Ok(Self {
             context,
-            stage: context.hyperspace.choice_stage(job.stage, job.block, None),
-            input_widths: context.hyperspace.input_widths(job.stage).to_vec(),
+            stage: context.hyperspace.choice_stage(stage, block, None),
+            input_widths: context.hyperspace.input_widths(stage).to_vec(),
             features,
             train_images,
         })
@@ -210,6 +215,26 @@ impl<'a> Student<'a> {
             Ok(sum / (images - self.train_images).max(1) as f64)
         })
     }
+
+    /// INT8 losses of sub-stages, in order, after `done` other units of work.
+    fn judge_all(
+        &self,
+        params: &Params,
+        rows: &[Row],
+        calibration: usize,
+        done: usize,
+        monitor: &dyn Monitor,
+    ) -> Result<Vec<f64>, TrainError> {
+        let mut losses = Vec::with_capacity(rows.len());
+        for (index, row) in rows.iter().enumerate() {
+            if monitor.cancelled() {
+                return Err(TrainError::Cancelled);
+            }
+            losses.push(self.judge(params, true, row, calibration)?);
+            monitor.progress(done + index + 1, done + rows.len(), "judging sub-stages");
+        }
+        Ok(losses)
+    }
 }
 
 /// Trains one (stage, block) and judges its rows.
@@ -220,7 +245,7 @@ pub fn distil(
     scratch: &Path,
     monitor: &dyn Monitor,
 ) -> Result<DistilReport, TrainError> {
-    let student = Student::new(context, job)?;
+    let student = Student::new(context, (job.stage, job.block), &job.features)?;
     let mut diverged = None;
     for attempt in 0..ATTEMPTS {
         let folder = scratch.join(format!("attempt-{attempt}"));
@@ -246,6 +271,17 @@ pub fn distil(
         diverged = Some(TrainError::Diverged { what: student.what(), step });
     }
     Err(diverged.unwrap_or_else(|| TrainError::Other("no attempt was made".into())))
+}
+
+/// INT8 losses of sub-stages of a (stage, block) that was distilled.
+pub fn judge(
+    context: &TrainContext,
+    job: &JudgeJob,
+    monitor: &dyn Monitor,
+) -> Result<Vec<f64>, TrainError> {
+    let student = Student::new(context, (job.stage, job.block), &job.features)?;
+    let params = Params::load(&job.weights)?;
+    student.judge_all(&params, &job.rows, job.calibration_images, 0, monitor)
 }
 
 fn attempt_at(
@@ -299,16 +335,9 @@ fn attempt_at(
             return Err(TrainError::Diverged { what, step: offset });
         }
     }
-    let mut row_losses = Vec::with_capacity(job.rows.len());
-    for (index, row) in job.rows.iter().enumerate() {
-        if monitor.cancelled() {
-            return Err(TrainError::Cancelled);
-        }
-        row_losses.push(student.judge(&params, true, row, job.calibration_images)?);
-        monitor.progress(steps + index + 1, total, "judging sub-stages");
-    }
+    let rows = student.judge_all(&params, &job.rows, job.calibration_images, steps, monitor)?;
     params.save(output)?;
-    Ok(DistilReport { losses: row_losses, max_fp32: losses[0], max_int8: losses[1], rate: slower })
+    Ok(DistilReport { losses: rows, max_fp32: losses[0], max_int8: losses[1], rate: slower })
 }
 
 fn settings_name(phase: usize) -> &'static str {
@@ -331,4 +360,71 @@ fn start_quantizers(
         let run = Run { params, quantized: false, dropout: false };
         run.observe(&student.plan(&row)?, &x, &mut Norm::Batch)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use spacewright_core::train::Phase;
+
+    use super::*;
+    use crate::testing::{self, Unwatched};
+
+    /// Features of a teacher that adds up channels and halves the map, on random images.
+    fn write_features(folder: &Path, resolution: usize) {
+        tch::manual_seed(4);
+        let size = resolution as i64;
+        let input = Tensor::randn([40, 6, size, size], (Kind::Float, tch::Device::Cpu));
+        let target = input.avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None::<i64>);
+        let target = target.cumsum(1, Kind::Float);
+        let variance = target.var_dim([0i64, 2, 3].as_slice(), true, false);
+        let tensors = [
+            ("s0", input.to_kind(Kind::Half)),
+            ("s1", target.to_kind(Kind::Half)),
+            ("v1", variance),
+            ("train_images", Tensor::from_slice(&[32i64])),
+        ];
+        params::save(&features_file(folder, resolution), &tensors).unwrap();
+    }
+
+    #[test]
+    fn a_distilled_stage_is_judged_again_as_before() {
+        let context = testing::context();
+        let folder = tempfile::tempdir().unwrap();
+        write_features(folder.path(), context.hyperspace.table_resolutions[0]);
+        let phase = Phase {
+            steps: 3,
+            batch: 8,
+            learning_rate: 0.005,
+            weight_decay: 0.0,
+            warmup: 0.0,
+            checkpoint_steps: 100,
+        };
+        let (stage, block) = (0, 1);
+        let student = Student::new(&context, (stage, block), folder.path()).unwrap();
+        let mut rng = random::generator(1, &["rows"]);
+        let rows: Vec<Row> = (0..3).map(|_| student.random(&mut rng)).collect();
+        let job = DistilJob {
+            stage,
+            block,
+            features: folder.path().to_owned(),
+            fp32: phase.clone(),
+            int8: phase,
+            rows: rows.clone(),
+            calibration_images: 16,
+        };
+        let weights = folder.path().join("weights.safetensors");
+        let scratch = folder.path().join("scratch");
+        let report = distil(&context, &job, &weights, &scratch, &Unwatched).unwrap();
+        let again = JudgeJob {
+            stage,
+            block,
+            features: job.features,
+            weights,
+            rows,
+            calibration_images: job.calibration_images,
+        };
+        let losses = judge(&context, &again, &Unwatched).unwrap();
+        assert_eq!(losses, report.losses);
+        assert!(losses.iter().all(|loss| *loss > 0.0));
+    }
 }

@@ -23,8 +23,8 @@ mod testing;
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use spacewright_core::train::{
-    DistilJob, DistilReport, EvaluateJob, Evaluator, FeaturesJob, Monitor, SupernetJob, TeachJob,
-    TrainContext, TrainError, TrainReport, Trainer,
+    DistilJob, DistilReport, EvaluateJob, Evaluator, FeaturesJob, JudgeJob, Monitor, SupernetJob,
+    TeachJob, TrainContext, TrainError, TrainReport, Trainer,
 };
 
 /// The trainer; computes on the CPU.
@@ -90,6 +90,16 @@ impl Trainer for TorchTrainer {
     ) -> Result<DistilReport, TrainError> {
         use_one_thread();
         distil::distil(context, job, output, scratch, monitor)
+    }
+
+    fn judge(
+        &self,
+        context: &TrainContext,
+        job: &JudgeJob,
+        monitor: &dyn Monitor,
+    ) -> Result<Vec<f64>, TrainError> {
+        use_one_thread();
+        distil::judge(context, job, monitor)
     }
 
     fn train(

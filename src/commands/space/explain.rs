@@ -13,7 +13,6 @@ use spacewright_core::{
 use spacewright_spaceevo::{
     edf::{self, Curve, QUANTILES},
     explain::{Alternative, Explanation, best_of_each},
-    published::all_cells,
 };
 
 use crate::{
@@ -111,13 +110,13 @@ pub fn explain(args: &SpaceExplainArgs, seed: u64) -> Result<Output, Failure> {
             .map_err(|error| Failure::input(error).hint("--against takes spaces of one hyperspace"))
     });
     let against = against.collect::<Result<Vec<Space>, Failure>>()?;
-    let scorer = scoring::prepare(&args.scoring, &hyperspace, &all_cells(&hyperspace))?;
+    let scorer = scoring::prepare(&args.scoring, &hyperspace, None)?;
     let Some(analysis) = scorer.analysis() else {
         let message = format!(
             "the scorer `{}` gives scores only: no error bounds, distributions or support",
             args.scoring.scorer
         );
-        let hint = "use the scorer `q-t` without --score monte-carlo; `space score` works with all";
+        let hint = "use the scorer `q-t` in the mode `exact`; `space score` takes all scorers";
         return Err(Failure::input(message).hint(hint));
     };
     let explanation =

@@ -1,7 +1,7 @@
 //! Fronts as part of a search's report.
 
 use serde::Serialize;
-use spacewright_spaceevo::front::{Objectives, OnFront};
+use spacewright_spaceevo::trade_off::{Objectives, OnFront};
 
 use crate::{cli::FrontArg, render::Table};
 

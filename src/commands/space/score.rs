@@ -27,9 +27,22 @@ struct ScoreReport {
 struct SpaceReport {
     space: String,
     score: f64,
+    /// How far the score may be from its definition; `None` where it is drawn.
+    error_bound: Option<f64>,
     mean: f64,
     std: f64,
-    constraints: Vec<ConstraintScore>,
+    constraints: Vec<ConstraintReport>,
+}
+
+#[derive(Serialize)]
+struct ConstraintReport {
+    limit_ms: f64,
+    /// Mean summed loss of the best feasible subnets: the smaller, the better.
+    quality: f64,
+    /// Share of subnets within the limit.
+    feasible: f64,
+    penalty: f64,
+    score: f64,
 }
 
 pub fn score(args: &SpaceScoreArgs, seed: u64) -> Result<Output, Failure> {
@@ -44,14 +57,20 @@ pub fn score(args: &SpaceScoreArgs, seed: u64) -> Result<Output, Failure> {
     }
     let mut reports: BTreeMap<String, Vec<SpaceReport>> = BTreeMap::new();
     for (name, (hyperspace, spaces)) in by_hyperspace {
-        let scorer = scoring::prepare(&args.scoring, &hyperspace, &cells_of(&spaces))?;
+        let scorer = scoring::prepare(&args.scoring, &hyperspace, Some(&cells_of(&spaces)))?;
         let mut repeats = Vec::new();
         for repeat in 0..u64::from(args.repeats) {
             let scores = scorer.score(&spaces, seed.wrapping_add(repeat));
             repeats.push(scores.map_err(Failure::input)?);
         }
-        let report = |(index, space)| report(space, repeats.iter().map(|scores| &scores[index]));
-        reports.insert(name, spaces.iter().enumerate().filter_map(report).collect());
+        let mut of_hyperspace = Vec::new();
+        for (index, space) in spaces.iter().enumerate() {
+            let scores: Vec<&SpaceScore> = repeats.iter().map(|scores| &scores[index]).collect();
+            let bound = scorer.analysis().map(|analysis| analysis.error_bound(space));
+            let bound = bound.transpose().map_err(Failure::input)?;
+            of_hyperspace.extend(report(space, &scores, bound));
+        }
+        reports.insert(name, of_hyperspace);
     }
     // Back to front, so that taking one leaves the positions of the others.
     let mut spaces: Vec<SpaceReport> = order
@@ -61,7 +80,8 @@ pub fn score(args: &SpaceScoreArgs, seed: u64) -> Result<Output, Failure> {
         .collect();
     spaces.reverse();
 
-    let mut table = Table::new(&["space", "score", "mean", "std", "limit", "feasible", "loss"]);
+    let mut table =
+        Table::new(&["space", "score", "mean", "std", "error", "limit", "feasible", "quality"]);
     for space in &spaces {
         for (index, part) in space.constraints.iter().enumerate() {
             let once = |text: String| if index == 0 { text } else { String::new() };
@@ -70,28 +90,34 @@ pub fn score(args: &SpaceScoreArgs, seed: u64) -> Result<Output, Failure> {
                 once(format!("{:.5}", space.score)),
                 once(format!("{:.5}", space.mean)),
                 once(format!("{:.5}", space.std)),
+                once(space.error_bound.map_or("-".into(), |bound| format!("{bound:.0e}"))),
                 format!("{} ms", part.limit_ms),
                 format!("{:.3} %", part.feasible * 100.0),
-                format!("{:.4}", part.loss),
+                format!("{:.4}", part.quality),
             ]);
         }
     }
     Output::new(table.render(), &ScoreReport { spaces })
 }
 
-fn report<'a>(
-    space: &Space,
-    scores: impl Iterator<Item = &'a SpaceScore> + Clone,
-) -> Option<SpaceReport> {
-    let first = scores.clone().next()?;
-    let count = scores.clone().count() as f64;
-    let mean = scores.clone().map(|score| score.score).sum::<f64>() / count;
-    let squares: f64 = scores.map(|score| (score.score - mean).powi(2)).sum();
+fn report(space: &Space, scores: &[&SpaceScore], error_bound: Option<f64>) -> Option<SpaceReport> {
+    let first = scores.first()?;
+    let count = scores.len() as f64;
+    let mean = scores.iter().map(|score| score.score).sum::<f64>() / count;
+    let squares: f64 = scores.iter().map(|score| (score.score - mean).powi(2)).sum();
+    let constraint = |part: &ConstraintScore| ConstraintReport {
+        limit_ms: part.limit_ms,
+        quality: part.loss,
+        feasible: part.feasible,
+        penalty: part.penalty,
+        score: part.score,
+    };
     Some(SpaceReport {
         space: space.to_string(),
         score: first.score,
+        error_bound,
         mean,
         std: if count > 1.0 { (squares / (count - 1.0)).sqrt() } else { 0.0 },
-        constraints: first.constraints.clone(),
+        constraints: first.constraints.iter().map(constraint).collect(),
     })
 }

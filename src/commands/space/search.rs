@@ -11,10 +11,9 @@ use spacewright_core::{
     space::Hyperspace,
 };
 use spacewright_spaceevo::{
-    front,
-    published::all_cells,
     several::{self, OnDevice},
     strategies::AgingEvolution,
+    trade_off,
 };
 
 use super::front::{FrontRow, rows, table};
@@ -93,7 +92,7 @@ pub fn search(args: &SpaceSearchArgs, seed: u64, quiet: bool) -> Result<Output, 
     let devices = devices(args);
     let scorers = devices
         .iter()
-        .map(|scoring| scoring::prepare(scoring, &hyperspace, &all_cells(&hyperspace)))
+        .map(|scoring| scoring::prepare(scoring, &hyperspace, None))
         .collect::<Result<Vec<_>, _>>()?;
     let walker = Walker {
         hyperspace: &hyperspace,
@@ -110,7 +109,7 @@ pub fn search(args: &SpaceSearchArgs, seed: u64, quiet: bool) -> Result<Output, 
     let front = args.front.map(|typed| {
         // Weighted sums have no bounds; every strategy finds their best, this one fast.
         let walk = |scorer: &dyn PreparedScorer| walker.walk(&AgingEvolution, &Value::Null, scorer);
-        let front = front::front(&hyperspace, &*scorers[0], typed.into(), &found.scored, walk);
+        let front = trade_off::front(&hyperspace, &*scorers[0], typed.into(), &found.scored, walk);
         front.map(|front| rows(typed, front)).map_err(Failure::input)
     });
     let front = front.transpose()?;

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use spacewright_core::{
-    score::{PreparedScorer, ScoreError, ScoreProblem, Scorer, SpaceScore},
+    score::{Analysis, PreparedScorer, ScoreError, ScoreProblem, Scorer, SpaceScore},
     space::Space,
 };
 
@@ -86,5 +86,9 @@ impl PreparedScorer for Prepared {
         let scores = scores.map_err(|e| ScoreError { reason: self.watch.of(CALL, e.reason) })?;
         self.check(spaces, seed, &scores).map_err(|reason| ScoreError { reason })?;
         Ok(scores)
+    }
+
+    fn analysis(&self) -> Option<&dyn Analysis> {
+        self.scorer.analysis()
     }
 }

@@ -21,8 +21,8 @@ use spacewright_core::{
     quant::{Scheme, WeightRange},
     target::{Target, TargetDescription, TargetError},
     train::{
-        DistilJob, DistilReport, EvaluateJob, Evaluator, FeaturesJob, Monitor, SupernetJob,
-        TeachJob, TrainContext, TrainError, TrainReport, Trainer,
+        DistilJob, DistilReport, EvaluateJob, Evaluator, FeaturesJob, JudgeJob, Monitor,
+        SupernetJob, TeachJob, TrainContext, TrainError, TrainReport, Trainer,
     },
 };
 use spacewright_engine::{
@@ -154,6 +154,7 @@ impl Method for Fake {
             after: after.iter().map(|s| (*s).to_owned()).collect(),
             settings: settings.iter().map(|s| (*s).to_owned()).collect(),
             trains,
+            extra: false,
         };
         vec![
             step("measure", &[], &["measure"], false),
@@ -360,6 +361,15 @@ impl Trainer for FakeTrainer {
         _: &Path,
         _: &dyn Monitor,
     ) -> Result<DistilReport, TrainError> {
+        nothing()
+    }
+
+    fn judge(
+        &self,
+        _: &TrainContext,
+        _: &JudgeJob,
+        _: &dyn Monitor,
+    ) -> Result<Vec<f64>, TrainError> {
         nothing()
     }
 

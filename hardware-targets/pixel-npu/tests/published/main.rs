@@ -9,6 +9,7 @@ use std::fmt::Write;
 use fit::{chosen, fitted};
 use pixel_npu::{EDGE_TPU, PixelNpu};
 use published::{Published, figures, fp32_ms, held_out, int8_ms};
+use spacewright_core::rank::kendall_tau;
 use spacewright_sdk::prelude::*;
 
 const README: &str = include_str!("../../README.md");
@@ -93,7 +94,7 @@ fn the_readme_states_the_errors() {
             "| {what} | {:.0} % | {:.0} % | {:.2} |",
             100.0 * mean_error(modelled, &published),
             100.0 * worst_error(modelled, &published),
-            kendall_tau(modelled, &published)
+            kendall_tau(modelled, &published).unwrap()
         ));
     }
 }
@@ -129,19 +130,4 @@ fn mean_error(modelled: &[f64], published: &[f64]) -> f64 {
 
 fn worst_error(modelled: &[f64], published: &[f64]) -> f64 {
     errors(modelled, published).fold(0.0, f64::max)
-}
-
-/// Kendall's τ of values without ties: pairs in the same order minus pairs in the other, as a share
-/// of all.
-fn kendall_tau(a: &[f64], b: &[f64]) -> f64 {
-    let pairs = (0..a.len()).flat_map(|i| (0..i).map(move |j| (i, j)));
-    let signs: Vec<f64> = pairs.map(|(i, j)| ((a[i] - a[j]) * (b[i] - b[j])).signum()).collect();
-    signs.iter().sum::<f64>() / signs.len() as f64
-}
-
-#[test]
-fn tau_counts_pairs() {
-    assert_eq!(kendall_tau(&[1.0, 2.0, 3.0], &[5.0, 6.0, 9.0]), 1.0);
-    assert_eq!(kendall_tau(&[1.0, 2.0, 3.0], &[9.0, 6.0, 5.0]), -1.0);
-    assert_eq!(kendall_tau(&[1.0, 2.0, 3.0], &[6.0, 5.0, 9.0]), 1.0 / 3.0);
 }

@@ -128,6 +128,44 @@ const SECTIONS: &[(&str, &str, Fields)] = &[
             ("post_training", "quantizer whose network stands beside the trained one"),
         ],
     ),
+    (
+        "rivals",
+        "The spaces that `bench` compares with the one that was found; trained as [train] says",
+        &[
+            ("random", "encoding of the random space; empty: drawn uniformly with the seed"),
+            (
+                "manual",
+                "encodings, or block types, each of which stands for its uniform space with the \
+                 best score; those that the hyperspace lacks are left out",
+            ),
+        ],
+    ),
+    (
+        "proxy",
+        "`bench proxy`: block-wise losses of subnets against their INT8 accuracy",
+        &[
+            ("subnets", "random subnets of the space that was found"),
+            ("second_subnets", "random subnets of the random space of [rivals]"),
+            (
+                "fit_share",
+                "share of the first space's subnets that the stages' weights are fitted on",
+            ),
+            ("calibration_images", "training images for recalibration of batch normalization"),
+            ("judge_images", "held-out images that accuracy is judged on; at most all of them"),
+        ],
+    ),
+    (
+        "spaces",
+        "`bench spaces`: the space that was found against those of [rivals]",
+        &[
+            ("subnets", "random subnets of each space for its error distribution"),
+            ("calibration_images", "training images for recalibration of batch normalization"),
+            (
+                "judge_images",
+                "held-out images that their accuracy is judged on; at most all of them",
+            ),
+        ],
+    ),
 ];
 
 /// Documentation of all sections; defaults are those of the code.

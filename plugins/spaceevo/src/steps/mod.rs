@@ -4,8 +4,12 @@ mod distil;
 mod evolve;
 mod export;
 mod measure;
+mod proxy;
 mod report;
+mod rivals;
+mod sampled;
 mod search;
+mod spaces;
 mod teach;
 mod train;
 
@@ -37,7 +41,9 @@ impl Method for SpaceEvo {
                 after: after.iter().map(|name| (*name).to_owned()).collect(),
                 settings: sections.iter().map(|name| (*name).to_owned()).collect(),
                 trains,
+                extra: false,
             };
+        let extra = |step: StepSpec| StepSpec { extra: true, ..step };
         vec![
             step(
                 "measure",
@@ -89,6 +95,34 @@ impl Method for SpaceEvo {
                 &["evolve"],
                 false,
             ),
+            extra(step(
+                rivals::RANDOM,
+                "train the supernet of a random space",
+                &["teach", "distil", "evolve"],
+                &["train", "rivals"],
+                true,
+            )),
+            extra(step(
+                rivals::MANUAL,
+                "train the supernets of the manual spaces",
+                &["teach", "distil", "evolve"],
+                &["train", "rivals"],
+                true,
+            )),
+            extra(step(
+                "proxy",
+                "compare block-wise losses of subnets with their accuracy",
+                &["teach", "distil", "evolve", "train", rivals::RANDOM],
+                &["distil", "rivals", "proxy"],
+                true,
+            )),
+            extra(step(
+                "spaces",
+                "compare the space with a random one and the manual ones",
+                &["measure", "evolve", "train", "search", rivals::RANDOM, rivals::MANUAL],
+                &["search", "rivals", "spaces"],
+                true,
+            )),
         ]
     }
 
@@ -104,6 +138,7 @@ impl Method for SpaceEvo {
         let measure: MeasureSettings = serde_json::from_value(settings("measure"))?;
         let limits = measure.budgets.len();
         evolve::check(parts, &serde_json::from_value(settings("evolve"))?, limits)?;
+        rivals::check(parts, &serde_json::from_value(settings("rivals"))?)?;
         teach::check(parts, &serde_json::from_value(settings("teach"))?)?;
         export::check_settings(parts, &serde_json::from_value(settings("export"))?)
     }
@@ -118,6 +153,10 @@ impl Method for SpaceEvo {
             "search" => search::run(context),
             "export" => export::run(context),
             "report" => report::run(context),
+            rivals::RANDOM => rivals::train_random(context),
+            rivals::MANUAL => rivals::train_manual(context),
+            "proxy" => proxy::run(context),
+            "spaces" => spaces::run(context),
             _ => Err(StepError::Failed(format!("the method `spaceevo` has no step `{step}`"))),
         }
     }

@@ -1,16 +1,18 @@
 //! The best subnet within each latency budget.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
-    method::{StepContext, StepError, Task, TaskFiles},
-    space::{ElasticStage, Subnet},
+    method::{Parts, StepContext, StepError, Task, TaskFiles},
+    space::{Space, Subnet},
     train::{EvaluateJob, Monitor, TrainContext, Trainer},
 };
 
 use super::{evolve::Evolved, measure::Measured, train};
 use crate::{
     accuracy::Accuracies,
-    parts::{self, PartLatencies},
+    parts::PartLatencies,
     settings::{self, SearchSettings},
     subnet_search::{Found, Problem, Range, search},
 };
@@ -64,23 +66,18 @@ pub fn run(context: &dyn StepContext) -> Result<(), StepError> {
     let evolved: Evolved = super::result(context, "evolve/space")?;
     let trainer = super::trainer(context)?;
     let train = context.train_context()?;
-    let stages = evolved.best[0].space.elastic_stages(&context.parts().hyperspace);
-    let job = EvaluateJob {
-        stages,
-        weights: context.path("train/supernet")?.join(train::INT8),
-        quantized: true,
-        calibration_images: settings.calibration_images,
-        judge_images: settings.judge_images,
+    let weights = context.path("train/supernet")?.join(train::INT8);
+    let searcher = Searcher {
+        job: settings.job(context.parts(), &evolved.best[0].space, weights),
+        context,
+        settings,
+        trainer: trainer.as_ref(),
+        train: &train,
     };
-    let task = |(index, &budget): (usize, &f64)| {
-        let (trainer, train, job, settings) = (trainer.as_ref(), &train, &job, &settings);
-        let work = move |files: &TaskFiles, monitor: &dyn Monitor| {
-            let searched = choose(context, settings, trainer, train, job, budget, files, monitor)?;
-            Ok(serde_json::to_value(searched)?)
-        };
-        Task::new(format!("budget-{index}"), work)
-    };
-    context.tasks(measured.budgets_ms.iter().enumerate().map(task).collect(), 1)?;
+    let searcher = &searcher;
+    let budgets = measured.budgets_ms.iter().enumerate();
+    let task = |(index, &budget): (usize, &f64)| searcher.task(format!("budget-{index}"), budget);
+    context.tasks(budgets.map(task).collect(), 1)?;
     let searched = all(context)?;
     for searched in &searched {
         context.say(&match searched {
@@ -109,53 +106,68 @@ pub fn run(context: &dyn StepContext) -> Result<(), StepError> {
     }
 }
 
-#[allow(clippy::too_many_arguments, reason = "the arguments of one task, named at its only caller")]
-fn choose(
-    context: &dyn StepContext,
-    settings: &SearchSettings,
-    trainer: &dyn Trainer,
-    train: &TrainContext,
-    job: &EvaluateJob,
-    budget_ms: f64,
-    files: &TaskFiles,
-    monitor: &dyn Monitor,
-) -> Result<Searched, StepError> {
-    let study = context.parts();
-    let mut accuracies = Accuracies::open(&files.scratch, trainer, train, job, study.threads)?;
-    let mut latencies = PartLatencies::default();
-    let problem = Problem {
-        stages: &job.stages,
-        resolutions: &study.hyperspace.resolutions,
-        budget_ms,
-        population: settings.population,
-        generations: settings.generations,
-        slack: settings.slack,
-        seed: study.seed,
-    };
-    let mut latency =
-        |subnets: &[Subnet]| latencies_of(context, &job.stages, &mut latencies, subnets);
-    let total = problem.evaluations();
-    let mut accuracy = |subnets: &[Subnet]| accuracies.of(subnets, total, monitor);
-    Ok(match search(&problem, &mut latency, &mut accuracy)? {
-        Ok(Found { subnet, latency_ms, accuracy, evaluations }) => Searched::Found(Chosen {
-            budget_ms,
-            subnet,
-            predicted_ms: latency_ms,
-            held_out_accuracy: accuracy,
-            evaluations,
-        }),
-        Err(range) => Searched::Infeasible { budget_ms, range },
-    })
+impl SearchSettings {
+    /// How subnets of a supernet are judged in a search.
+    pub fn job(&self, study: &Parts, space: &Space, weights: PathBuf) -> EvaluateJob {
+        EvaluateJob {
+            stages: space.elastic_stages(&study.hyperspace),
+            weights,
+            quantized: true,
+            calibration_images: self.calibration_images,
+            judge_images: self.judge_images,
+        }
+    }
 }
 
-fn latencies_of(
-    context: &dyn StepContext,
-    stages: &[ElasticStage],
-    known: &mut PartLatencies,
-    subnets: &[Subnet],
-) -> Result<Vec<f64>, StepError> {
-    let parts = |subnet: &Subnet| parts::subnet_parts(context.parts(), stages, subnet);
-    let parts: Vec<_> = subnets.iter().map(parts).collect::<Result<_, _>>()?;
-    known.ask(context, parts.iter().flatten())?;
-    Ok(parts.iter().map(|parts| known.sum(parts).unwrap_or(f64::NAN)).collect())
+/// Searches one trained supernet.
+pub struct Searcher<'a> {
+    pub context: &'a dyn StepContext,
+    pub settings: SearchSettings,
+    pub trainer: &'a dyn Trainer,
+    pub train: &'a TrainContext,
+    /// As [`SearchSettings::job`] gives it.
+    pub job: EvaluateJob,
+}
+
+impl Searcher<'_> {
+    /// The task that looks for the best subnet within a budget; its result is a [`Searched`].
+    pub fn task(&self, name: String, budget_ms: f64) -> Task<'_> {
+        Task::new(name, move |files, monitor| {
+            Ok(serde_json::to_value(self.choose(budget_ms, files, monitor)?)?)
+        })
+    }
+
+    fn choose(
+        &self,
+        budget_ms: f64,
+        files: &TaskFiles,
+        monitor: &dyn Monitor,
+    ) -> Result<Searched, StepError> {
+        let Self { context, settings, trainer, train, job } = self;
+        let study = context.parts();
+        let mut accuracies = Accuracies::open(&files.scratch, *trainer, train, job, study.threads)?;
+        let mut known = PartLatencies::default();
+        let problem = Problem {
+            stages: &job.stages,
+            resolutions: &study.hyperspace.resolutions,
+            budget_ms,
+            population: settings.population,
+            generations: settings.generations,
+            slack: settings.slack,
+            seed: study.seed,
+        };
+        let mut latency = |subnets: &[Subnet]| known.of(*context, &job.stages, subnets);
+        let total = problem.evaluations();
+        let mut accuracy = |subnets: &[Subnet]| accuracies.of(subnets, total, monitor);
+        Ok(match search(&problem, &mut latency, &mut accuracy)? {
+            Ok(Found { subnet, latency_ms, accuracy, evaluations }) => Searched::Found(Chosen {
+                budget_ms,
+                subnet,
+                predicted_ms: latency_ms,
+                held_out_accuracy: accuracy,
+                evaluations,
+            }),
+            Err(range) => Searched::Infeasible { budget_ms, range },
+        })
+    }
 }

@@ -3,8 +3,9 @@
 use std::{collections::BTreeMap, fs};
 
 use spacewright_core::{
-    method::{StepContext, StepError, Task},
-    train::{Start, SupernetJob, TrainReport},
+    method::{StepContext, StepError, Task, TaskFiles},
+    space::Space,
+    train::{Monitor, Start, SupernetJob, TrainReport},
 };
 
 use super::{distil::Distilled, evolve::Evolved};
@@ -19,12 +20,41 @@ pub const FP32: &str = "fp32.safetensors";
 pub const INT8: &str = "int8.safetensors";
 
 pub fn run(context: &dyn StepContext) -> Result<(), StepError> {
-    let settings: TrainSettings = settings::of(context, "train")?;
+    let evolved: Evolved = super::result(context, "evolve/space")?;
+    supernets(context, &[("supernet", &evolved.best[0].space)])?;
+    let reports: BTreeMap<String, TrainReport> = super::result(context, "train/supernet")?;
+    for (phase, report) in reports {
+        let share = 100.0 * report.held_out_accuracy;
+        context.say(&format!("largest subnet, {phase}: {share:.2} % of held-out images"));
+    }
+    Ok(())
+}
+
+/// Trains the supernet of each space in a task of the given name, one after the other: each uses
+/// all threads, so that all are trained alike.
+pub fn supernets(context: &dyn StepContext, spaces: &[(&str, &Space)]) -> Result<(), StepError> {
     let trainer = super::trainer(context)?;
     let train = context.train_context()?;
+    let mut tasks = Vec::new();
+    for (name, space) in spaces {
+        let (trainer, train, job) = (trainer.as_ref(), &train, job(context, space)?);
+        tasks.push(Task::new(*name, move |files: &TaskFiles, monitor: &dyn Monitor| {
+            let failed = |error: std::io::Error| {
+                StepError::Failed(format!("{}: {error}", files.output.display()))
+            };
+            fs::create_dir_all(&files.output).map_err(failed)?;
+            let (fp32, int8) = (files.output.join(FP32), files.output.join(INT8));
+            let reports = trainer.train(train, &job, &fp32, &int8, &files.scratch, monitor)?;
+            Ok(serde_json::to_value(reports)?)
+        }));
+    }
+    context.tasks(tasks, 1).map(drop)
+}
+
+/// A supernet that starts from the teacher's stem and head and from the distilled stages.
+fn job(context: &dyn StepContext, space: &Space) -> Result<SupernetJob, StepError> {
+    let settings: TrainSettings = settings::of(context, "train")?;
     let hyperspace = &context.parts().hyperspace;
-    let evolved: Evolved = super::result(context, "evolve/space")?;
-    let space = &evolved.best[0].space;
     let stem = hyperspace.stem.iter().map(|stage| &stage.name);
     let fixed = stem.chain(hyperspace.head.iter().map(|head| &head.name)).cloned().collect();
     let mut start = vec![Start { weights: context.path("teach/teacher")?, segments: fixed }];
@@ -35,7 +65,7 @@ pub fn run(context: &dyn StepContext) -> Result<(), StepError> {
             start.push(Start { weights: context.path(&artifact)?, segments });
         }
     }
-    let job = SupernetJob {
+    Ok(SupernetJob {
         stages: space.elastic_stages(hyperspace),
         start,
         features: context.path("teach/features")?,
@@ -44,21 +74,5 @@ pub fn run(context: &dyn StepContext) -> Result<(), StepError> {
         teacher_share: settings.teacher_share,
         guide: settings.guide,
         augmentation: settings.augmentation,
-    };
-    let work = Task::new("supernet", |files, monitor| {
-        let failed = |error: std::io::Error| {
-            StepError::Failed(format!("{}: {error}", files.output.display()))
-        };
-        fs::create_dir_all(&files.output).map_err(failed)?;
-        let (fp32, int8) = (files.output.join(FP32), files.output.join(INT8));
-        let reports = trainer.train(&train, &job, &fp32, &int8, &files.scratch, monitor)?;
-        Ok(serde_json::to_value(reports)?)
-    });
-    context.tasks(vec![work], 1)?;
-    let reports: BTreeMap<String, TrainReport> = super::result(context, "train/supernet")?;
-    for (phase, report) in reports {
-        let share = 100.0 * report.held_out_accuracy;
-        context.say(&format!("largest subnet, {phase}: {share:.2} % of held-out images"));
-    }
-    Ok(())
+    })
 }
