@@ -1,5 +1,6 @@
 //! What can be typed.
 
+mod space;
 mod target;
 
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use serde_json::Value;
 use spacewright_core::quality::Composition;
 use spacewright_sdk::Kind;
 
+pub use space::{FrontArg, OtherDevice, SpaceExplainArgs};
 pub use target::{EvaluateArgs, FitArgs, PredictArgs, ProfileArgs, TargetCommand};
 
 /// Designs INT8 neural networks that are really fast on the hardware at hand.
@@ -75,7 +77,7 @@ pub enum Command {
     /// Extensions: new operators, scores, targets.
     #[command(subcommand)]
     Plugin(PluginCommand),
-    /// Candidate spaces: count, show, draw, score, search.
+    /// Candidate spaces: count, show, draw, score, search, explain.
     #[command(subcommand)]
     Space(SpaceCommand),
     /// Single networks.
@@ -196,6 +198,9 @@ pub enum SpaceCommand {
     Score(SpaceScoreArgs),
     /// Search a hyperspace for the space with the best score.
     Search(SpaceSearchArgs),
+    /// Say what each choice of a space gains, what its score rests on, and how its subnets compare
+    /// with those of other spaces.
+    Explain(SpaceExplainArgs),
 }
 
 #[derive(Debug, Args)]
@@ -236,9 +241,16 @@ pub struct SpaceSearchArgs {
     /// In how many stages listed spaces differ, at least.
     #[arg(long, default_value_t = 2)]
     pub apart: usize,
+    /// Another device that the space is for: the folder of its tables, and its latency limits in
+    /// milliseconds; may be given several times.
+    #[arg(long = "and", value_name = "DIR=MS,MS", conflicts_with = "front")]
+    pub devices: Vec<OtherDevice>,
+    /// Also list the spaces that trade these against each other, and that no other beats.
+    #[arg(long, value_enum)]
+    pub front: Option<FrontArg>,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct ScoringArgs {
     /// Folder of published tables, `<stage>_<block>_<window>.csv`, or a folder with one folder
     /// per hyperspace.

@@ -1,5 +1,7 @@
 //! `spacewright space …`
 
+mod explain;
+mod front;
 mod look;
 mod score;
 mod search;
@@ -16,5 +18,6 @@ pub fn run(command: &SpaceCommand, seed: u64, quiet: bool) -> Result<Output, Fai
         SpaceCommand::Sample { hyperspace, count } => look::sample(hyperspace, *count, seed),
         SpaceCommand::Score(args) => score::score(args, seed),
         SpaceCommand::Search(args) => search::search(args, seed, quiet),
+        SpaceCommand::Explain(args) => explain::explain(args, seed),
     }
 }

@@ -128,6 +128,25 @@ pub trait Analysis: Send + Sync {
         threshold: f64,
         most: usize,
     ) -> Result<Candidates, ScoreError>;
+
+    /// The feasible subnets under one latency limit (its position): summed losses, rising, each
+    /// with its share of *all* subnets. Shares sum up to the feasible share.
+    fn distribution(&self, space: &Space, limit: usize) -> Result<Vec<(f64, f64)>, ScoreError>;
+
+    /// On how many rows of the quality tables the loss of the best subnets rests under one latency
+    /// limit (its position): an entry per stage. `None` where no feasible subnet was seen.
+    fn support(&self, space: &Space, limit: usize) -> Result<Option<Vec<Support>>, ScoreError>;
+}
+
+/// How many rows of one stage carry the best subnets. Few mean that the score rests on rows that
+/// may only have been lucky.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Support {
+    /// Effective number of rows among the best subnets: the inverse Simpson index `1 / Σ p²` over
+    /// the shares `p` of the rows (Hill, "Diversity and evenness", Ecology 54, 1973).
+    pub effective: f64,
+    /// Rows of the stage's quality table.
+    pub rows: usize,
 }
 
 /// Spaces that may beat a score.

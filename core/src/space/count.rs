@@ -28,6 +28,16 @@ impl Space {
         let networks: BigUint = stages.iter().map(ElasticStage::sub_stage_count).product();
         networks * BigUint::from(hyperspace.resolutions.len())
     }
+
+    /// Decimal logarithm of the number of subnets, of which there may be more than floating-point
+    /// numbers can say.
+    pub fn log10_subnets(&self, hyperspace: &Hyperspace) -> f64 {
+        /// Digits that numbers in double precision hold.
+        const DIGITS: usize = 15;
+        let digits = self.subnet_count(hyperspace).to_string();
+        let (first, rest) = digits.split_at(digits.len().min(DIGITS));
+        first.parse::<f64>().unwrap_or_default().log10() + rest.len() as f64
+    }
 }
 
 #[cfg(test)]
@@ -44,7 +54,13 @@ mod tests {
         assert_eq!(hyperspace.space_count(), (3u32 * 3 * 2 * 4).into());
         let space = Space::parse("toy-01-00", &hyperspace).unwrap();
         let (first, second) = (4 + 4 * 4, 8 + 8 * 8 + 8 * 8 * 8);
-        assert_eq!(space.subnet_count(&hyperspace), (2u32 * first * second).into());
+        let count = 2u32 * first * second;
+        assert_eq!(space.subnet_count(&hyperspace), count.into());
+        assert!((space.log10_subnets(&hyperspace) - f64::from(count).log10()).abs() < 1e-12);
+        let mut deep = hyperspace.clone();
+        deep.stages[1].depths = [1000, 1000];
+        let log = (2.0 * f64::from(first)).log10() + 1000.0 * 8.0_f64.log10();
+        assert!((space.log10_subnets(&deep) - log).abs() < 1e-9);
     }
 
     #[test]

@@ -2,19 +2,24 @@
 //! hyperspaces as data, the Q-T score, the search for spaces, and the steps of a study.
 
 mod accuracy;
+pub mod edf;
+pub mod explain;
 mod fronts;
 pub mod hyperspaces;
 mod options;
+pub mod pareto;
 mod parts;
 mod plot;
 pub mod published;
 pub mod qt_score;
 mod rows;
 mod settings;
+pub mod several;
 mod stage_weights;
 mod steps;
 pub mod strategies;
 mod subnet_search;
+pub mod trade_off;
 
 use std::sync::Arc;
 

@@ -8,13 +8,16 @@ use plotters::{
 use spacewright_core::method::StepError;
 
 /// Colours that the colour-blind tell apart: Okabe and Ito, "Color Universal Design", 2008.
-const COLORS: [RGBColor; 6] = [
+const COLORS: [RGBColor; 9] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
     RGBColor(204, 121, 167),
     RGBColor(230, 159, 0),
     RGBColor(86, 180, 233),
+    RGBColor(0, 0, 0),
+    RGBColor(240, 228, 66),
+    RGBColor(153, 153, 153),
 ];
 
 /// Pixels of one panel.
@@ -36,6 +39,8 @@ pub enum Joined {
     Lines,
     /// Level up to the next point: a distribution.
     Steps,
+    /// By straight lines without dots: many points.
+    Curve,
 }
 
 /// A chart; the series at one position of different panels share a colour.
@@ -131,11 +136,11 @@ impl Panel<'_> {
         for (index, points) in self.series.iter().enumerate() {
             let line = match self.joined {
                 Joined::Dots => Vec::new(),
-                Joined::Lines => points.clone(),
+                Joined::Lines | Joined::Curve => points.clone(),
                 Joined::Steps => steps(points, x.end),
             };
             chart.draw_series(LineSeries::new(line, color(index).stroke_width(2)))?;
-            if self.joined == Joined::Steps {
+            if matches!(self.joined, Joined::Steps | Joined::Curve) {
                 continue;
             }
             let dot = color(index).filled();

@@ -15,6 +15,7 @@ mod bounds;
 mod draw;
 mod exact;
 mod rows;
+mod support;
 
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ use spacewright_core::{
     quality::Composition,
     score::{
         Analysis, Candidates, ConstraintScore, PreparedScorer, ScoreError, ScoreProblem, Scorer,
-        SpaceScore,
+        SpaceScore, Support,
     },
     space::Space,
 };
@@ -251,9 +252,7 @@ impl PreparedScorer for Prepared {
 
 impl Analysis for Prepared {
     fn error_bound(&self, space: &Space) -> Result<f64, ScoreError> {
-        let Some(exact) = &self.exact else {
-            return Err(ScoreError { reason: "drawn scores have no error bound".into() });
-        };
+        let (exact, _) = self.analysed(space, 0)?;
         let score = &self.score(std::slice::from_ref(space), 0)?[0];
         // Errors of the grid fall at least with the square of the width of its bins, so that at
         // least three quarters of them show; sums in single precision add their own.
@@ -279,6 +278,16 @@ impl Analysis for Prepared {
         };
         Ok(bounds.candidates(known, threshold, most))
     }
+
+    fn distribution(&self, space: &Space, limit: usize) -> Result<Vec<(f64, f64)>, ScoreError> {
+        let (exact, _) = self.analysed(space, limit)?;
+        Ok(exact.distribution(&self.tables, space, limit))
+    }
+
+    fn support(&self, space: &Space, limit: usize) -> Result<Option<Vec<Support>>, ScoreError> {
+        let (exact, limit_ms) = self.analysed(space, limit)?;
+        Ok(support::support(&self.tables, exact, space, self.composition, limit_ms))
+    }
 }
 
 fn total(constraints: Vec<ConstraintScore>) -> SpaceScore {
@@ -286,6 +295,21 @@ fn total(constraints: Vec<ConstraintScore>) -> SpaceScore {
 }
 
 impl Prepared {
+    /// What a checked space is analysed with, under a limit.
+    fn analysed(&self, space: &Space, limit: usize) -> Result<(&Exact, f64), ScoreError> {
+        self.tables.check(space, self.composition)?;
+        let Some(exact) = &self.exact else {
+            let reason = "drawn scores have no analysis; the mode `exact` of `q-t` has one";
+            return Err(ScoreError { reason: reason.into() });
+        };
+        let Some(&limit_ms) = self.limits_ms.get(limit) else {
+            let limits = self.limits_ms.len();
+            let reason = format!("latency limit {limit} of {limits}; they count from 0");
+            return Err(ScoreError { reason });
+        };
+        Ok((exact, limit_ms))
+    }
+
     fn weight(&self, limit: usize) -> f64 {
         self.options.weights.get(limit).copied().unwrap_or(1.0)
     }

@@ -2,7 +2,7 @@
 
 use rand::RngCore;
 use rand_pcg::Pcg64Mcg;
-use spacewright_core::{random, space::Space};
+use spacewright_core::{quality::Composition, random, space::Space};
 
 use super::{
     QtOptions,
@@ -33,11 +33,13 @@ impl<'a> Drawn<'a> {
         Self { fixed, latency_ms: stem.latency_ms, loss: 0.0, width: stem.width }
     }
 
-    fn take(&mut self, rows: &[Row], rng: &mut Pcg64Mcg) {
+    /// Takes one of the rows, and says which by its position in the quality table.
+    fn take(&mut self, rows: &[Row], rng: &mut Pcg64Mcg) -> u32 {
         let row = &rows[below(rows.len() as u32, rng)];
         self.latency_ms += row.latency_ms;
         self.loss += row.loss;
         self.width = row.width;
+        row.index
     }
 
     /// The summed loss, if the subnet keeps to the limit with its head.
@@ -93,4 +95,47 @@ pub(super) fn consistent(
         losses.extend(subnet.loss_within(limit_ms));
     }
     losses
+}
+
+/// The feasible ones of drawn subnets with their rows.
+pub(super) struct Sample {
+    pub(super) losses: Vec<f64>,
+    stages: usize,
+    /// By subnet, then by stage: positions in the quality tables.
+    rows: Vec<u32>,
+}
+
+impl Sample {
+    pub(super) fn rows(&self, subnet: usize) -> &[u32] {
+        &self.rows[subnet * self.stages..][..self.stages]
+    }
+}
+
+/// Draws subnets, each at its own resolution.
+pub(super) fn with_rows(
+    tables: &Tables,
+    space: &Space,
+    composition: Composition,
+    limit_ms: f64,
+    draws: usize,
+    rng: &mut Pcg64Mcg,
+) -> Sample {
+    let cells = tables.cells_of(space);
+    let mut sample = Sample { losses: Vec::new(), stages: cells.len(), rows: Vec::new() };
+    for _ in 0..draws {
+        let fixed = &tables.fixed[below(tables.fixed.len() as u32, rng)];
+        let mut subnet = Drawn::start(fixed, rng);
+        for cell in &cells {
+            let rows = match composition {
+                Composition::Independent => cell.at_resolution(fixed.index),
+                Composition::Consistent => cell.at_input(fixed.index, subnet.width),
+            };
+            sample.rows.push(subnet.take(rows, rng));
+        }
+        match subnet.loss_within(limit_ms) {
+            Some(loss) => sample.losses.push(loss),
+            None => sample.rows.truncate(sample.losses.len() * cells.len()),
+        }
+    }
+    sample
 }

@@ -16,6 +16,8 @@ pub(super) struct Row {
     pub(super) latency_ms: f64,
     /// Output width.
     pub(super) width: u32,
+    /// Position in the quality table.
+    pub(super) index: u32,
 }
 
 /// The rows of one cell, sorted by resolution and input width.
@@ -41,6 +43,10 @@ impl CellRows {
         let count = self.rows.len().max(1) as f64;
         let mean = self.rows.iter().map(|row| row.loss).sum::<f64>() / count;
         self.rows.iter().map(|row| (row.loss - mean).powi(2)).sum::<f64>() / count
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.rows.len()
     }
 
     pub(super) fn at_resolution(&self, resolution: usize) -> &[Row] {
@@ -303,7 +309,8 @@ fn read_cell(
             ));
         }
         let group = &mut groups[resolution * widths.len() + input];
-        group.push(Row { loss: factor * loss, latency_ms, width: output as u32 });
+        let (width, index) = (output as u32, at as u32);
+        group.push(Row { loss: factor * loss, latency_ms, width, index });
     }
     let mut start = 0;
     let range = |group: &Vec<Row>| {

@@ -193,3 +193,58 @@ fn what_is_missing_is_named() {
         "options of `q-t`: weights = [1.0, 2.0]; allowed is 1 numbers from 0, one per latency limit",
     );
 }
+
+/// Ten times the rows of [`problem`], and in the first stage one that is far better than the
+/// others of its width.
+fn problem_with_a_winner() -> ScoreProblem {
+    let mut problem = problem(Composition::Consistent);
+    for (cell, columns) in &mut problem.cells {
+        let once = columns.clone();
+        for _ in 1..10 {
+            columns.input_width.extend(&once.input_width);
+            columns.output_width.extend(&once.output_width);
+            columns.resolution.extend(&once.resolution);
+            columns.macs.extend(&once.macs);
+            columns.params.extend(&once.params);
+            columns.latency_ms.extend(&once.latency_ms);
+            columns.loss.extend(&once.loss);
+        }
+        if cell.stage == 0 {
+            columns.loss[0] = 0.001;
+        }
+    }
+    problem
+}
+
+#[test]
+fn few_rows_support_a_lucky_winner() {
+    let winner = QtScore.prepare(problem_with_a_winner(), &Value::Null).unwrap();
+    let support = |scorer: &dyn PreparedScorer, text: &str| {
+        scorer.analysis().unwrap().support(&space(text), 0).unwrap().unwrap()
+    };
+    let [first, second] = support(&*winner, "mini-00-00")[..] else { panic!("two stages") };
+    assert!((first.effective - 1.0).abs() < 1e-9, "{first:?}");
+    assert!(second.effective > 5.0 && second.effective < 10.5, "{second:?}");
+    assert_eq!(second.rows, winner_rows());
+    assert_eq!(support(&*winner, "mini-00-00"), support(&*winner, "mini-00-00"));
+}
+
+fn winner_rows() -> usize {
+    let cell = Cell { stage: 1, block: 0, window: 0 };
+    problem_with_a_winner().cells[&cell].rows().unwrap()
+}
+
+#[test]
+fn what_is_not_computed_has_no_analysis() {
+    let problem = problem(Composition::Consistent);
+    let drawn = QtScore.prepare(problem.clone(), &json!({ "mode": "monte-carlo" })).unwrap();
+    assert!(drawn.analysis().is_none());
+    let mut infeasible = problem;
+    infeasible.constraints_ms = vec![1.0];
+    let scorer = QtScore.prepare(infeasible, &Value::Null).unwrap();
+    let analysis = scorer.analysis().unwrap();
+    assert_eq!(analysis.support(&space("mini-00-00"), 0).unwrap(), None);
+    assert_eq!(analysis.distribution(&space("mini-00-00"), 0).unwrap(), []);
+    let error = analysis.support(&space("mini-00-00"), 1).unwrap_err();
+    assert_eq!(error.to_string(), "latency limit 1 of 1; they count from 0");
+}

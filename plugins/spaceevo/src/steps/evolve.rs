@@ -14,6 +14,7 @@ use spacewright_core::{
 
 use super::{distil::Distilled, measure::Measured};
 use crate::{
+    explain::{Explanation, best_of_each},
     parts, rows,
     settings::{self, EvolveSettings, TableSettings},
 };
@@ -30,6 +31,8 @@ pub struct Evolved {
     pub random: ScoredSpace,
     /// Spaces with one block type everywhere.
     pub uniform: Vec<ScoredSpace>,
+    /// The best space's one-stage alternatives, the best of each stage, and its support.
+    pub explanation: Explanation,
     /// Spaces that the strategy scored.
     pub evaluations: usize,
     /// How much better than the best another space may be, as a share of its score, where the
@@ -99,10 +102,13 @@ fn evolve(
     if best.is_empty() {
         return Err(nothing());
     }
+    let explanation =
+        Explanation::new(&study.hyperspace, scorer.as_ref(), &best[0].space, study.seed)?;
     Ok(Evolved {
         best,
         random: random.scored.into_iter().next().ok_or_else(nothing)?,
         uniform: uniform(study, scorer.as_ref())?,
+        explanation: explanation.brief(),
         evaluations: found.evaluations,
         gap: found.gap(),
     })
@@ -112,15 +118,8 @@ fn evolve(
 fn uniform(study: &Parts, scorer: &dyn PreparedScorer) -> Result<Vec<ScoredSpace>, StepError> {
     let spaces = study.hyperspace.uniform_spaces();
     let scores = scorer.score(&spaces, study.seed)?;
-    let mut best: Vec<ScoredSpace> = Vec::new();
-    for (space, score) in spaces.into_iter().zip(scores) {
-        match best.iter_mut().find(|known| known.space.blocks == space.blocks) {
-            None => best.push(ScoredSpace { space, score }),
-            Some(known) if score.score > known.score.score => *known = ScoredSpace { space, score },
-            Some(_) => {}
-        }
-    }
-    Ok(best)
+    let scored = spaces.into_iter().zip(scores);
+    Ok(best_of_each(scored.map(|(space, score)| ScoredSpace { space, score })))
 }
 
 /// The quality tables of the study.

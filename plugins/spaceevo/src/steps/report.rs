@@ -7,6 +7,7 @@ use spacewright_core::{
     latency::Precision,
     method::{StepContext, StepError, Task},
     search::ScoredSpace,
+    space::{Hyperspace, Stage},
     train::TrainReport,
 };
 
@@ -19,6 +20,7 @@ use super::{
     teach::Taught,
 };
 use crate::{
+    explain::{Alternative, Explanation},
     rows,
     settings::{self, EvolveSettings},
 };
@@ -33,6 +35,8 @@ struct Report {
     teacher_accuracy: f64,
     teacher_held_out_accuracy: f64,
     space: SpaceRow,
+    /// The space's choices, by stage.
+    choices: Vec<ChoiceRow>,
     /// The networks, one for each budget that the space can keep to.
     budgets: Vec<BudgetRow>,
     /// Budgets that no subnet of the space keeps to.
@@ -52,6 +56,26 @@ struct SpaceRow {
     blocks: Vec<String>,
     score: f64,
     constraints: Vec<spacewright_core::score::ConstraintScore>,
+}
+
+#[derive(Debug, Serialize)]
+struct ChoiceRow {
+    stage: String,
+    block: String,
+    widths: Vec<usize>,
+    /// `None` where the stage has no other choice.
+    best_alternative: Option<AlternativeRow>,
+    /// Effective number of rows of the stage's quality table among the best subnets, by budget;
+    /// `None` where it is not known.
+    support: Vec<Option<f64>>,
+}
+
+#[derive(Debug, Serialize)]
+struct AlternativeRow {
+    block: String,
+    widths: Vec<usize>,
+    /// What the score changes by, all other stages being the same.
+    difference: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -149,6 +173,7 @@ fn report(context: &dyn StepContext) -> Result<Report, StepError> {
         teacher_accuracy: taught.test_accuracy,
         teacher_held_out_accuracy: teacher.held_out_accuracy,
         space: row(&settings.strategy, &evolved.best[0]),
+        choices: choices(&study.hyperspace, &evolved.explanation),
         budgets,
         infeasible_budgets,
         other_spaces,
@@ -162,4 +187,26 @@ fn report(context: &dyn StepContext) -> Result<Report, StepError> {
         diverged_blocks,
         seconds: context.seconds()?,
     })
+}
+
+fn choices(hyperspace: &Hyperspace, explanation: &Explanation) -> Vec<ChoiceRow> {
+    let space = &explanation.scored.space;
+    let choice = |(index, stage): (usize, &Stage)| {
+        let block = |block: usize| hyperspace.candidates[block].block.clone();
+        let widths = |window: usize| stage.window_widths(window).to_vec();
+        let alternative = |other: &Alternative| AlternativeRow {
+            block: block(other.block),
+            widths: widths(other.window),
+            difference: other.difference,
+        };
+        let support = explanation.support.iter();
+        ChoiceRow {
+            stage: stage.name.clone(),
+            block: block(space.blocks[index]),
+            widths: widths(space.windows[index]),
+            best_alternative: explanation.alternatives[index].first().map(alternative),
+            support: support.map(|limit| Some(limit.as_ref()?[index].effective)).collect(),
+        }
+    };
+    hyperspace.stages.iter().enumerate().map(choice).collect()
 }

@@ -2,7 +2,7 @@ use std::collections::HashSet;
 
 use serde_json::{Value, json};
 use spacewright_core::{
-    score::{Analysis, Candidates, PreparedScorer, ScoreError, SpaceScore},
+    score::{Analysis, Candidates, PreparedScorer, ScoreError, SpaceScore, Support},
     search::{SearchBudget, Searched, Strategy},
     space::{Hyperspace, Space},
 };
@@ -42,6 +42,14 @@ impl Analysis for Sum {
         let rest = spaces.get(most).map(bound);
         spaces.truncate(most);
         Ok(Candidates { bounds: spaces.iter().map(bound).collect(), spaces, rest })
+    }
+
+    fn distribution(&self, _: &Space, _: usize) -> Result<Vec<(f64, f64)>, ScoreError> {
+        Ok(Vec::new())
+    }
+
+    fn support(&self, _: &Space, _: usize) -> Result<Option<Vec<Support>>, ScoreError> {
+        Ok(None)
     }
 }
 

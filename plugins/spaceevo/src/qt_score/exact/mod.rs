@@ -14,7 +14,10 @@ mod grid;
 mod partial;
 mod top;
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    ops::ControlFlow,
+    sync::{Arc, OnceLock},
+};
 
 use spacewright_core::{quality::Composition, space::Space};
 
@@ -112,74 +115,130 @@ impl Exact {
     }
 
     fn on_grid(&self, partials: &Partials, space: &Space) -> Vec<Best> {
+        let halves = Halves::of(partials, space);
+        (0..self.limits_ms.len())
+            .map(|limit| self.on_grid_within(&halves.within(limit), &partials.steps))
+            .collect()
+    }
+
+    fn on_grid_within(&self, sums: &Sums<'_>, steps: &Steps) -> Best {
+        // `W` at the edge behind each row; the edge's share is the mass below it, with a
+        // correction for the slope there (midpoint rule).
+        let (mut below, mut within, mut sum) = (0.0, 0.0, 0.0);
+        sums.rows(|row, mass, next| {
+            below += mass;
+            let edge = self.top.at(below + (next - mass) / 24.0);
+            sum += f64::from(row) * (edge - within);
+            within = edge;
+            if below > self.top.end() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        let loss = (within > 0.0).then(|| sum / within * steps.loss);
+        Best { feasible: sums.feasible().clamp(0.0, 1.0), loss }
+    }
+
+    /// Losses of the feasible subnets under one limit, rising, each with its share of all subnets:
+    /// of single subnets, or of bins of the grid at their middle.
+    pub(super) fn distribution(
+        &self,
+        tables: &Tables,
+        space: &Space,
+        limit: usize,
+    ) -> Vec<(f64, f64)> {
+        let partials = match &self.on {
+            Method::Grid { usual, .. } => usual,
+            Method::Enumeration => {
+                let subnets = enumerate::subnets(tables, space, self.composition).into_iter();
+                let feasible = subnets.filter(|subnet| subnet.latency_ms <= self.limits_ms[limit]);
+                let mut points: Vec<(f64, f64)> =
+                    feasible.map(|subnet| (subnet.loss, subnet.mass)).collect();
+                points.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+                return points;
+            }
+        };
+        let mut points = Vec::new();
+        Halves::of(partials, space).within(limit).rows(|row, mass, _| {
+            if mass != 0.0 {
+                points.push((f64::from(row) * partials.steps.loss, mass));
+            }
+            ControlFlow::Continue(())
+        });
+        points
+    }
+
+    /// The weights `w(u)` of subnets that are drawn at random: of all that were drawn, the feasible
+    /// ones by rising loss. Sums up to at most the share that is averaged.
+    pub(super) fn weights(&self, drawn: usize, feasible: usize) -> impl Iterator<Item = f64> + '_ {
+        let edge = move |rank: usize| self.top.at(rank as f64 / drawn as f64);
+        (0..feasible).map(move |rank| edge(rank + 1) - edge(rank))
+    }
+}
+
+/// A space in two halves.
+struct Halves {
+    prefix: Arc<Prefix>,
+    /// By the state between the halves.
+    suffixes: Vec<(usize, Arc<Suffix>)>,
+}
+
+impl Halves {
+    fn of(partials: &Partials, space: &Space) -> Self {
         let half = space.blocks.len().div_ceil(2);
         let prefix = partials.prefix(space, half);
         let states = prefix.first().map_or(0, Vec::len);
         let reached = |state: &usize| prefix.iter().any(|masses| masses[*state].is_some());
-        let suffixes: Vec<(usize, Arc<Suffix>)> = (0..states)
+        let suffixes = (0..states)
             .filter(reached)
             .map(|state| (state, partials.within(space, half, state)))
             .collect();
-        (0..self.limits_ms.len())
-            .map(|limit| self.on_grid_within(&prefix, &suffixes, limit, &partials.steps))
-            .collect()
+        Self { prefix, suffixes }
     }
 
-    fn on_grid_within(
-        &self,
-        prefix: &Prefix,
-        suffixes: &[(usize, Arc<Suffix>)],
-        limit: usize,
-        steps: &Steps,
-    ) -> Best {
-        let share = 1.0 / prefix.len() as f64;
-        let parts: Vec<Vec<Pair<'_>>> = prefix
-            .iter()
-            .enumerate()
-            .map(|(resolution, masses)| {
-                suffixes
-                    .iter()
-                    .filter_map(|(state, suffix)| {
-                        Some((masses[*state].as_deref()?, &suffix[resolution][limit]))
-                    })
-                    .collect()
-            })
-            .collect();
-        let feasible: f64 = parts
-            .iter()
-            .flatten()
-            .map(|(mass, within)| {
-                mass.columns.iter().zip(&within.all).map(|(a, b)| a * b).sum::<f64>()
-            })
-            .sum::<f64>()
-            * share;
-        let rows = parts.iter().filter_map(|parts| grid::sum_rows(parts));
-        let Some((first, last)) = rows.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))) else {
-            return Best { feasible: 0.0, loss: None };
+    /// Both together under one limit.
+    fn within(&self, limit: usize) -> Sums<'_> {
+        let parts = self.prefix.iter().enumerate().map(|(resolution, masses)| {
+            let pairs = self.suffixes.iter().filter_map(|(state, suffix)| {
+                Some((masses[*state].as_deref()?, &suffix[resolution][limit]))
+            });
+            pairs.collect()
+        });
+        Sums { parts: parts.collect(), share: 1.0 / self.prefix.len() as f64 }
+    }
+}
+
+/// What keeps to a limit, by bins of the summed loss.
+struct Sums<'a> {
+    /// By resolution, and by the state between the halves.
+    parts: Vec<Vec<Pair<'a>>>,
+    /// Of each resolution.
+    share: f64,
+}
+
+impl Sums<'_> {
+    fn feasible(&self) -> f64 {
+        let share = |(mass, within): &Pair<'_>| {
+            mass.columns.iter().zip(&within.all).map(|(a, b)| a * b).sum::<f64>()
         };
-        // `W` at the edge behind each row; the edge's share is the mass below it, with a
-        // correction for the slope there (midpoint rule).
-        let (mut below, mut within, mut sum) = (0.0, 0.0, 0.0);
+        self.parts.iter().flatten().map(share).sum::<f64>() * self.share
+    }
+
+    /// Calls `visit` with each row, its mass and that of the next, by rising loss.
+    fn rows(&self, mut visit: impl FnMut(i32, f64, f64) -> ControlFlow<()>) {
+        let rows = self.parts.iter().filter_map(|parts| grid::sum_rows(parts));
+        let Some((first, last)) = rows.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))) else { return };
         let mut masses = vec![0.0; CHUNK + 1];
         let mut row = first;
-        'rows: while row <= last {
+        while row <= last {
             masses.fill(0.0);
-            for parts in &parts {
-                grid::add_within(&mut masses, row, parts, share);
+            for parts in &self.parts {
+                grid::add_within(&mut masses, row, parts, self.share);
             }
             for pair in masses.windows(2) {
-                below += pair[0];
-                let edge = self.top.at(below + (pair[1] - pair[0]) / 24.0);
-                sum += f64::from(row) * (edge - within);
-                within = edge;
-                row += 1;
-                if below > self.top.end() {
-                    break 'rows;
+                if visit(row, pair[0], pair[1]).is_break() {
+                    return;
                 }
+                row += 1;
             }
         }
-        let loss = (within > 0.0).then(|| sum / within * steps.loss);
-        Best { feasible: feasible.clamp(0.0, 1.0), loss }
     }
 }
 

@@ -108,3 +108,28 @@ fn nothing_feasible_has_no_loss() {
         assert!(best.feasible < 1e-9 && best.loss.is_none_or(f64::is_finite), "{best:?}");
     }
 }
+
+#[test]
+fn distributions_hold_the_feasible_subnets_and_their_best() {
+    let hyperspace = built_in("mini").unwrap();
+    let space = Space::parse("mini-0123-0101", &hyperspace).unwrap();
+    let top = || TopShare::new(100_000, 50);
+    for (rows, exactness) in [(3, 1e-9), (24, 1e-3)] {
+        let composition = Composition::Consistent;
+        let tables = tables(&hyperspace, composition, rows);
+        let exact = Exact::new(&tables, composition, &LIMITS, top());
+        for (limit, best) in exact.best(&tables, &space).iter().enumerate() {
+            let points = exact.distribution(&tables, &space, limit);
+            assert!(points.windows(2).all(|pair| pair[0].0 <= pair[1].0));
+            let (mut below, mut within, mut sum) = (0.0, 0.0, 0.0);
+            for (loss, share) in points {
+                below += share;
+                let edge = top().at(below);
+                sum += loss * (edge - within);
+                within = edge;
+            }
+            assert!((below / best.feasible - 1.0).abs() < 1e-4, "{below} {best:?}");
+            assert!((sum / within / best.loss.unwrap() - 1.0).abs() < exactness, "{rows} {best:?}");
+        }
+    }
+}
