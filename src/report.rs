@@ -47,6 +47,8 @@ pub fn text(report: &Value, folder: &Path) -> String {
     text += &encodings(report);
     let _ = writeln!(text, "\nspaces and their scores:\n");
     text += &spaces(report);
+    let _ = writeln!(text, "\nchoices of the space, and what the next best would change:\n");
+    text += &choices(report);
     let latency = &report["latency"];
     let _ = writeln!(
         text,
@@ -112,6 +114,26 @@ fn encodings(report: &Value) -> String {
         )
     };
     items(&report["budgets"]).enumerate().map(line).collect()
+}
+
+fn choices(report: &Value) -> String {
+    let mut table = Table::new(&["stage", "choice", "score", "next best", "rows by budget"]);
+    for choice in items(&report["choices"]) {
+        let name = |choice: &Value| {
+            let widths: Vec<String> = items(&choice["widths"]).map(Value::to_string).collect();
+            format!("{} {}", text_of(&choice["block"]), widths.join("-"))
+        };
+        let other = &choice["best_alternative"];
+        let (difference, other) = match other["difference"].as_f64() {
+            Some(difference) => (format!("{difference:+.4}"), name(other)),
+            None => ("-".into(), "-".into()),
+        };
+        let rows = items(&choice["support"])
+            .map(|rows| rows.as_f64().map_or_else(|| "-".into(), |rows| format!("{rows:.1}")));
+        let rows = rows.collect::<Vec<String>>().join(" ");
+        table.row([text_of(&choice["stage"]), name(choice), difference, other, rows]);
+    }
+    table.render()
 }
 
 fn spaces(report: &Value) -> String {

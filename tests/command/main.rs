@@ -1,6 +1,8 @@
 //! The command as a whole: arguments in; standard output, standard error and exit code out.
 
+#[macro_use]
 mod published;
+mod explain;
 mod space;
 mod study;
 mod subnet;

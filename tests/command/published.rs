@@ -2,7 +2,7 @@
 
 use crate::json;
 
-fn tables() -> String {
+pub fn tables() -> String {
     let folder = option_env!("SPACEWRIGHT_TABLES").unwrap_or_default();
     format!("{folder}/spaceevo-block-lut")
 }

@@ -210,6 +210,12 @@ fn the_report_holds_what_was_verified() {
     let report = place.report();
     let budgets = report["budgets"].as_array().unwrap();
     assert_eq!(budgets.len(), 2);
+    for choice in report["choices"].as_array().unwrap() {
+        assert!(choice["best_alternative"]["difference"].as_f64().unwrap() <= 0.0, "{choice}");
+        let support = choice["support"].as_array().unwrap();
+        assert_eq!(support.len(), 2);
+        assert!(support.iter().all(|rows| rows.as_f64().is_none_or(|rows| rows >= 1.0)));
+    }
     for budget in budgets {
         let number = |field: &str| budget[field].as_f64().unwrap();
         assert_eq!(budget["wrong_operators"], Value::Array(Vec::new()));

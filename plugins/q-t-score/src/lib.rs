@@ -283,7 +283,9 @@ impl Analysis for Prepared {
 
     fn distribution(&self, space: &Space, limit: usize) -> Result<Vec<(f64, f64)>, ScoreError> {
         let (exact, _) = self.analysed(space, limit)?;
-        Ok(exact.distribution(&self.tables, space, limit))
+        let points = exact.distribution(&self.tables, space, limit);
+        let feasible: f64 = points.iter().map(|point| point.1).sum();
+        Ok(if feasible < LEAST { Vec::new() } else { points })
     }
 
     fn support(&self, space: &Space, limit: usize) -> Result<Option<Vec<Support>>, ScoreError> {

@@ -16,8 +16,8 @@ const COLORS: [RGBColor; 9] = [
     RGBColor(230, 159, 0),
     RGBColor(86, 180, 233),
     RGBColor(0, 0, 0),
-    RGBColor(240, 228, 66),
     RGBColor(153, 153, 153),
+    RGBColor(240, 228, 66),
 ];
 
 /// Pixels of one panel.

@@ -38,8 +38,13 @@ struct Report {
 
 #[derive(Serialize)]
 struct ConstraintRow {
-    #[serde(flatten)]
-    score: ConstraintScore,
+    limit_ms: f64,
+    /// Mean summed loss of the best feasible subnets: the smaller, the better.
+    quality: f64,
+    /// Share of subnets within the limit.
+    feasible: f64,
+    penalty: f64,
+    score: f64,
     /// The smallest effective number of rows, and the stage that has it.
     least_support: Option<f64>,
     least_support_stage: Option<String>,
@@ -242,7 +247,11 @@ fn report(
     let constraint = |(limit, score): (usize, &ConstraintScore)| {
         let least = explanation.least_support(limit);
         ConstraintRow {
-            score: *score,
+            limit_ms: score.limit_ms,
+            quality: score.loss,
+            feasible: score.feasible,
+            penalty: score.penalty,
+            score: score.score,
             least_support: least.map(|least| least.1),
             least_support_stage: least.map(|least| hyperspace.stages[least.0].name.clone()),
         }

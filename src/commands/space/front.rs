@@ -12,6 +12,8 @@ pub struct FrontRow {
     score: f64,
     /// What each limit contributes to the score.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    contributions: Vec<f64>,
+    /// By limit, the mean summed loss of the best feasible subnets: the smaller, the better.
     qualities: Vec<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     log10_subnets: Option<f64>,
@@ -31,7 +33,8 @@ pub fn rows(typed: FrontArg, front: Vec<OnFront>) -> Vec<FrontRow> {
         space: on.scored.space.to_string(),
         score: on.scored.score.score,
         log10_subnets: (typed == FrontArg::Size).then(|| -on.objectives[1]),
-        qualities: if typed == FrontArg::Size { Vec::new() } else { on.objectives },
+        qualities: on.scored.score.constraints.iter().map(|part| part.loss).collect(),
+        contributions: if typed == FrontArg::Size { Vec::new() } else { on.objectives },
     };
     front.into_iter().map(row).collect()
 }
@@ -45,7 +48,7 @@ pub fn table(typed: FrontArg, limits_ms: &[f64], front: &[FrontRow]) -> String {
     let mut table = Table::new(&heading.iter().map(String::as_str).collect::<Vec<_>>());
     for row in front {
         let mut cells = vec![row.space.clone(), format!("{:.5}", row.score)];
-        cells.extend(row.qualities.iter().map(|quality| format!("{quality:.5}")));
+        cells.extend(row.contributions.iter().map(|score| format!("{score:.5}")));
         cells.extend(row.log10_subnets.map(|size| format!("{size:.2}")));
         table.cells(cells);
     }

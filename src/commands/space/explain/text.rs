@@ -18,7 +18,7 @@ pub fn text(report: &Report) -> String {
         stages(report)
     );
     for limit in 0..report.constraints.len() {
-        let limit_ms = report.constraints[limit].score.limit_ms;
+        let limit_ms = report.constraints[limit].limit_ms;
         let _ = writeln!(
             text,
             "summed loss that a share of the subnets within {limit_ms} ms stays below:\n\n{}",
@@ -32,19 +32,17 @@ pub fn text(report: &Report) -> String {
 }
 
 fn constraints(report: &Report) -> String {
-    let mut table =
-        Table::new(&["limit ms", "feasible", "loss of the best", "contribution", "fewest rows"]);
+    let mut table = Table::new(&["limit ms", "feasible", "quality", "score", "fewest rows"]);
     for constraint in &report.constraints {
-        let score = &constraint.score;
         let least = match (constraint.least_support, &constraint.least_support_stage) {
             (Some(rows), Some(stage)) => format!("{rows:.1} in {stage}"),
             _ => "-".into(),
         };
         table.row([
-            score.limit_ms.to_string(),
-            format!("{:.3} %", 100.0 * score.feasible),
-            format!("{:.4}", score.loss),
-            format!("{:.5}", score.score),
+            constraint.limit_ms.to_string(),
+            format!("{:.3} %", 100.0 * constraint.feasible),
+            format!("{:.4}", constraint.quality),
+            format!("{:.5}", constraint.score),
             least,
         ]);
     }
@@ -52,10 +50,17 @@ fn constraints(report: &Report) -> String {
 }
 
 fn stages(report: &Report) -> String {
-    let mut table =
-        Table::new(&["stage", "choice", "other window", "other block", "next block", "rows"]);
+    let mut table = Table::new(&[
+        "stage",
+        "choice",
+        "other window",
+        "other block",
+        "next block",
+        "rows by limit",
+    ]);
     for stage in &report.stages {
-        let alternative = |other: Option<&AlternativeRow>| match other {
+        let alternative = |other: Option<&AlternativeRow>, name: fn(&Choice) -> String| match other
+        {
             Some(other) => format!("{:+.5} {}", other.difference, name(&other.choice)),
             None => "-".into(),
         };
@@ -67,9 +72,9 @@ fn stages(report: &Report) -> String {
         table.row([
             stage.stage.clone(),
             name(&stage.choice),
-            alternative(window),
-            alternative(block),
-            alternative(next),
+            alternative(window, widths),
+            alternative(block, name),
+            alternative(next, name),
             rows.collect::<Vec<_>>().join(" "),
         ]);
     }
@@ -88,11 +93,14 @@ fn best(stage: &StageRow) -> [Option<&AlternativeRow>; 3] {
 }
 
 fn name(choice: &Choice) -> String {
-    let widths = match choice.widths[..] {
+    format!("{} {}", choice.block, widths(choice))
+}
+
+fn widths(choice: &Choice) -> String {
+    match choice.widths[..] {
         [first, .., last] => format!("{first}-{last}"),
         _ => choice.widths.iter().map(usize::to_string).collect(),
-    };
-    format!("{} {widths}", choice.block)
+    }
 }
 
 fn losses(report: &Report, limit: usize) -> String {
