@@ -1,15 +1,13 @@
 //! From flags to a prepared scorer.
 
-use std::collections::BTreeSet;
-
 use serde_json::{Map, Value};
 use spacewright_core::{
-    quality::{Cell, FixedLatency},
+    quality::FixedLatency,
     score::{PreparedScorer, ScoreProblem},
     space::Hyperspace,
 };
 use spacewright_engine::default_home;
-use spacewright_spaceevo::published::{PUBLISHED, PublishedError, read_columns, read_tables};
+use spacewright_spaceevo::published::{PublishedError, read_columns};
 
 use crate::{
     catalog,
@@ -20,43 +18,30 @@ use crate::{
 /// The scorer that the flags for drawing subnets are for.
 const QT: &str = "q-t";
 
-/// Reads the tables of these cells, or of all, and prepares the scorer.
+/// Reads the tables of a hyperspace and prepares the scorer.
 pub fn prepare(
     args: &ScoringArgs,
     hyperspace: &Hyperspace,
-    cells: Option<&BTreeSet<Cell>>,
 ) -> Result<Box<dyn PreparedScorer>, Failure> {
-    let problem = problem(args, hyperspace, cells)?;
+    let problem = problem(args, hyperspace)?;
     let scorer = catalog::registry()?.scorer(&args.scorer)?;
     scorer.prepare(problem, &options(args)?).map_err(Failure::input)
 }
 
-/// What spaces are scored against.
-pub fn problem(
-    args: &ScoringArgs,
-    hyperspace: &Hyperspace,
-    cells: Option<&BTreeSet<Cell>>,
-) -> Result<ScoreProblem, Failure> {
+/// What spaces are scored against: all tables, also where only some are needed, as the exact score
+/// fits its grid to them.
+pub fn problem(args: &ScoringArgs, hyperspace: &Hyperspace) -> Result<ScoreProblem, Failure> {
     if hyperspace.fixed_latency_ms.is_empty() {
         let message = format!("hyperspace `{}` has no fixed_latency_ms", hyperspace.name);
         return Err(Failure::input(message)
             .hint("published tables hold no stem and head; add their latency by resolution"));
     }
-    let unreadable = |error| match error {
+    let keep = default_home().join("cache").join("tables");
+    let cells = read_columns(&args.tables, hyperspace, &keep).map_err(|error| match error {
         PublishedError::File { .. } => Failure::input(error)
             .hint("--tables names the folder of the tables, or the folder above it"),
         other => Failure::input(other),
-    };
-    let cells = match cells {
-        Some(cells) => read_tables(&args.tables, hyperspace, cells)
-            .map_err(unreadable)?
-            .columns(PUBLISHED, PUBLISHED)
-            .map_err(Failure::input)?,
-        None => {
-            let keep = default_home().join("cache").join("tables");
-            read_columns(&args.tables, hyperspace, &keep).map_err(unreadable)?
-        }
-    };
+    })?;
     Ok(ScoreProblem {
         hyperspace: hyperspace.clone(),
         cells,

@@ -61,7 +61,7 @@ fn errors_say_where_and_what_is_allowed() {
     hint: published tables hold no stem and head; add their latency by resolution
     ");
     assert_snapshot!(refusal("space score onnxw-151122-023231 --tables /nowhere --constraint 10"), @"
-    error: cannot read /nowhere/stage1_1_0.csv: No such file or directory (os error 2)
+    error: cannot read /nowhere/stage1_0_0.csv: No such file or directory (os error 2)
     hint: --tables names the folder of the tables, or the folder above it
     ");
     assert!(refusal("space score").contains("required arguments were not provided"));

@@ -16,7 +16,7 @@ use spacewright_core::{
     quality::{
         Cell, Counter, PublishedRow, QualityTables, TableError, read_published, table_of_published,
     },
-    space::{Hyperspace, Space, stage_graph},
+    space::{Hyperspace, stage_graph},
 };
 use thiserror::Error;
 
@@ -60,11 +60,6 @@ pub fn all_cells(hyperspace: &Hyperspace) -> BTreeSet<Cell> {
         }
     }
     cells
-}
-
-/// The cells that these spaces need.
-pub fn cells_of<'a>(spaces: impl IntoIterator<Item = &'a Space>) -> BTreeSet<Cell> {
-    spaces.into_iter().flat_map(Cell::of_space).collect()
 }
 
 /// Reads the tables of these cells. `folder` holds the files, or a folder of the hyperspace's

@@ -45,7 +45,7 @@ struct SpeedReport {
 
 pub fn score(args: &BenchScoreArgs, seed: u64) -> Result<Output, Failure> {
     let hyperspace = catalog::hyperspace(&args.hyperspace)?;
-    let problem = scoring::problem(&args.scoring, &hyperspace, None)?;
+    let problem = scoring::problem(&args.scoring, &hyperspace)?;
     let options = scoring::options(&args.scoring)?;
     let one_thread = ThreadPoolBuilder::new().num_threads(1).build().map_err(Failure::failed)?;
     let bench = Bench { args, hyperspace: &hyperspace, problem: &problem, seed };

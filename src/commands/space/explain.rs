@@ -115,7 +115,7 @@ pub fn explain(args: &SpaceExplainArgs, seed: u64) -> Result<Output, Failure> {
             .map_err(|error| Failure::input(error).hint("--against takes spaces of one hyperspace"))
     });
     let against = against.collect::<Result<Vec<Space>, Failure>>()?;
-    let scorer = scoring::prepare(&args.scoring, &hyperspace, None)?;
+    let scorer = scoring::prepare(&args.scoring, &hyperspace)?;
     let Some(analysis) = scorer.analysis() else {
         let message = format!(
             "the scorer `{}` gives scores only: no error bounds, distributions or support",

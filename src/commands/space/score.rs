@@ -7,7 +7,6 @@ use spacewright_core::{
     score::{ConstraintScore, SpaceScore},
     space::{Hyperspace, Space},
 };
-use spacewright_spaceevo::published::cells_of;
 
 use crate::{
     catalog,
@@ -57,7 +56,7 @@ pub fn score(args: &SpaceScoreArgs, seed: u64) -> Result<Output, Failure> {
     }
     let mut reports: BTreeMap<String, Vec<SpaceReport>> = BTreeMap::new();
     for (name, (hyperspace, spaces)) in by_hyperspace {
-        let scorer = scoring::prepare(&args.scoring, &hyperspace, Some(&cells_of(&spaces)))?;
+        let scorer = scoring::prepare(&args.scoring, &hyperspace)?;
         let mut repeats = Vec::new();
         for repeat in 0..u64::from(args.repeats) {
             let scores = scorer.score(&spaces, seed.wrapping_add(repeat));

@@ -92,7 +92,7 @@ pub fn search(args: &SpaceSearchArgs, seed: u64, quiet: bool) -> Result<Output, 
     let devices = devices(args);
     let scorers = devices
         .iter()
-        .map(|scoring| scoring::prepare(scoring, &hyperspace, None))
+        .map(|scoring| scoring::prepare(scoring, &hyperspace))
         .collect::<Result<Vec<_>, _>>()?;
     let walker = Walker {
         hyperspace: &hyperspace,
