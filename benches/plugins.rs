@@ -26,7 +26,8 @@ use spacewright_engine::{
     Registry,
     plugins::{Limits, Loaded, Loader, PluginFile, Trust},
 };
-use spacewright_spaceevo::{published::all_cells, qt_score::QtScore};
+use spacewright_q_t_score::QtScore;
+use spacewright_spaceevo::published::all_cells;
 
 const ROUNDS: usize = 20;
 const KERNELS: usize = 10_000;

@@ -54,6 +54,7 @@ fn link_plugins() {
     std::hint::black_box((
         spacewright_operators_cnn::operator_sets as fn() -> _,
         spacewright_quantizers::quantizers as fn() -> _,
+        spacewright_q_t_score::scorers as fn() -> _,
         spacewright_spaceevo::methods as fn() -> _,
         spacewright_host_ort::targets as fn() -> _,
         #[cfg(feature = "torch")]

@@ -9,6 +9,7 @@ pub mod kernel;
 pub mod latency;
 pub mod method;
 pub mod operators;
+pub mod options;
 pub mod quality;
 pub mod quant;
 pub mod random;

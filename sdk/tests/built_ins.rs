@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use spacewright_operators_cnn::operator_sets;
+use spacewright_q_t_score::QtScore;
 use spacewright_quantizers::quantizers;
 use spacewright_sdk::{About, Plugin, about, conformance};
-use spacewright_spaceevo::{hyperspaces, qt_score::QtScore};
+use spacewright_spaceevo::hyperspaces;
 
 fn about() -> About {
     About { summary: "What is built in".into(), ..about!() }

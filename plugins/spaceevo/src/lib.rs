@@ -1,17 +1,15 @@
 //! The SpaceEvo method (ICCV 2023, arXiv 2303.08308; public repository microsoft/Moonlit): its
-//! hyperspaces as data, the Q-T score, the search for spaces, and the steps of a study.
+//! hyperspaces as data, the search for spaces, and the steps of a study.
 
 mod accuracy;
 pub mod edf;
 pub mod explain;
 mod fronts;
 pub mod hyperspaces;
-mod options;
 pub mod pareto;
 mod parts;
 mod plot;
 pub mod published;
-pub mod qt_score;
 mod rows;
 mod settings;
 pub mod several;

@@ -2,7 +2,7 @@
 //! them. It gives the same scores, bit for bit.
 
 use spacewright_sdk::prelude::*;
-use spacewright_spaceevo::qt_score::QtScore;
+use spacewright_q_t_score::QtScore;
 
 struct Guest;
 

@@ -71,10 +71,21 @@ const SECTIONS: &[(&str, &str, Fields)] = &[
         "The search for the space",
         &[
             ("scorer", "what judges spaces"),
-            ("score", "options of the scorer"),
-            ("strategy", "how to walk through spaces"),
+            (
+                "score",
+                "options of the scorer; those of `q-t`: mode (`exact` or `monte-carlo`), draws, top, \
+                 t, a, weights (one per budget), stage_weights (one per stage)",
+            ),
+            (
+                "strategy",
+                "how to walk through spaces: `aging-evolution`, `random`, `descent` or `exact`",
+            ),
             ("strategy_options", "options of the strategy"),
-            ("evaluations", "spaces to score; the random search beside it gets as many"),
+            (
+                "evaluations",
+                "spaces to score before the descent or the proof that ends a search; the random \
+                 search beside it gets as many",
+            ),
             (
                 "composition",
                 "`consistent`: widths of neighbouring stages match; `independent`: as published",

@@ -19,7 +19,7 @@ use spacewright_core::{
 };
 
 use super::{descent, history::History, seen::Seen};
-use crate::options;
+use spacewright_core::options;
 
 /// Tournaments whose children are scored together.
 const TOURNAMENTS: usize = 8;

@@ -9,7 +9,7 @@ use spacewright_core::{
 };
 
 use super::{NoOptions, history::History, seen::Seen};
-use crate::options;
+use spacewright_core::options;
 
 /// How many of the best spaces of a walk a descent starts from.
 const STARTS: usize = 12;

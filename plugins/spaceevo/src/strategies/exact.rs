@@ -1,4 +1,5 @@
-//! The best space, proved: bounds rule out most spaces, and all others are scored.
+//! The best space, proved: bounds rule out most spaces, and all others are scored. The proof is as
+//! exact as scores are: another space may be better by less than their error bounds.
 
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
@@ -8,7 +9,7 @@ use spacewright_core::{
 };
 
 use super::AgingEvolution;
-use crate::options;
+use spacewright_core::options;
 
 /// Candidates that are scored together.
 const BATCH: usize = 1024;

@@ -9,7 +9,7 @@ use spacewright_core::{
 };
 
 use super::{NoOptions, descent, history::History, seen::Seen};
-use crate::options;
+use spacewright_core::options;
 
 /// Scores spaces drawn uniformly, none twice.
 #[derive(Debug, Clone, Copy, Default)]

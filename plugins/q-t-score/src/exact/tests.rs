@@ -7,7 +7,7 @@ use spacewright_core::{
 };
 
 use super::*;
-use crate::{hyperspaces::built_in, published::all_cells};
+use spacewright_spaceevo::{hyperspaces::built_in, published::all_cells};
 
 /// Tables of `rows` rows per input width, whose loss falls with latency but for chance.
 fn tables(hyperspace: &Hyperspace, composition: Composition, rows: usize) -> Tables {

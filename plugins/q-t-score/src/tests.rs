@@ -7,7 +7,7 @@ use spacewright_core::{
 };
 
 use super::*;
-use crate::{hyperspaces::built_in, published::all_cells};
+use spacewright_spaceevo::{hyperspaces::built_in, published::all_cells};
 
 fn hyperspace() -> Hyperspace {
     let mut hyperspace = built_in("mini").unwrap();

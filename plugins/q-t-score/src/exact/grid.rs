@@ -399,24 +399,60 @@ pub(super) type Pair<'a> = (&'a Mass, &'a Within);
 
 /// The mass within the limit by bin of the total loss, from row `from` on, added to `sums`.
 pub(super) fn add_within(sums: &mut [f64], from: i32, pairs: &[Pair<'_>], share: f64) {
+    let pairs: Vec<PairRows<'_>> =
+        pairs.iter().map(|pair| PairRows::new(*pair, from, sums.len() as i32)).collect();
     let mut products = Vec::new();
     for (sum, row) in sums.iter_mut().zip(from..) {
         products.clear();
-        for (mass, within) in pairs {
-            let offset = row - mass.first - within.mass.first;
-            let low = (offset + 1 - within.rows.len() as i32).max(0);
-            let high = (offset + 1).min(mass.rows.count as i32);
-            for index in low..high {
-                let (left, start) = mass.row(index as usize);
-                let right = within.row((offset - index) as usize);
-                let start = start as usize / LANES * LANES;
-                if start < right.len() {
-                    let left = &left[mass.rows.pad + start..mass.rows.pad + right.len()];
-                    products.push((left, &right[start..]));
-                }
-            }
+        for pair in &pairs {
+            pair.products(row, &mut products);
         }
         *sum += share * Arch::new().dispatch(SumProducts(&products));
+    }
+}
+
+/// The rows of a pair that are needed for some rows of its sum.
+struct PairRows<'a> {
+    /// Row of the sum to which the first rows of both belong.
+    first: i32,
+    counts: (i32, i32),
+    /// From this row of the mass on: what it holds from a multiple of [`LANES`] columns on.
+    left: (i32, Vec<(&'a [f32], usize)>),
+    /// From this row of what follows on.
+    right: (i32, Vec<&'a [f32]>),
+}
+
+impl<'a> PairRows<'a> {
+    fn new((mass, within): Pair<'a>, from: i32, rows: i32) -> Self {
+        let first = mass.first + within.mass.first;
+        let counts = (mass.rows.count as i32, within.rows.len() as i32);
+        let needed = |count: i32, other: i32| {
+            let low = (from - first + 1 - other).max(0);
+            low..(from + rows - first).min(count).max(low)
+        };
+        let (left, right) = (needed(counts.0, counts.1), needed(counts.1, counts.0));
+        let left_row = |index: i32| {
+            let (values, start) = mass.row(index as usize);
+            (&values[mass.rows.pad..], start as usize / LANES * LANES)
+        };
+        Self {
+            first,
+            counts,
+            left: (left.start, left.map(left_row).collect()),
+            right: (right.start, right.map(|index| within.row(index as usize)).collect()),
+        }
+    }
+
+    /// The parts of rows whose products belong to a row of the sum.
+    fn products(&self, row: i32, products: &mut Vec<(&'a [f32], &'a [f32])>) {
+        let offset = row - self.first;
+        for index in (offset + 1 - self.counts.1).max(0)..(offset + 1).min(self.counts.0) {
+            let (left, start) = self.left.1[(index - self.left.0) as usize];
+            let right = self.right.1[(offset - index - self.right.0) as usize];
+            if start < right.len() {
+                products.push((&left[start..right.len()], &right[start..]));
+            }
+        }
     }
 }
 

@@ -1,10 +1,11 @@
 //! The Q-T score (SpaceEvo, arXiv 2303.08308): how good the best subnets of a space are within
 //! latency limits.
 //!
-//! For each limit, subnets are drawn from the quality tables. With `L` the summed loss of a
-//! subnet's stages, `A` the mean `L` of the `top` best subnets within the limit and `p` the share
-//! of subnets within it, the limit contributes `1 / (P · A)` where `P = max(1, (t / p)^a)`; the
-//! score is the sum over limits.
+//! With `A` the mean summed loss of the best subnets within a limit and `p` the share of subnets
+//! within it, the limit contributes `1 / (P · A)` where `P = max(1, (t / p)^a)`; the score is the
+//! sum over limits. Published is a Monte-Carlo procedure: of `draws` subnets that are drawn from
+//! the quality tables, the `top` best feasible ones are averaged. [`Mode::Exact`] computes what
+//! that gives on average, and bounds for all spaces from their halves.
 //!
 //! Two compositions. `independent` is the published procedure: every stage's row is drawn on its
 //! own, whatever its input width, and each batch of draws has one resolution. `consistent` draws
@@ -30,10 +31,10 @@ use spacewright_core::{
     space::Space,
 };
 
-use crate::options;
 use bounds::Bounds;
 use exact::{Best, Exact, TopShare};
 use rows::{Extremes, Tables};
+use spacewright_core::options;
 
 const NAME: &str = "q-t";
 /// Added to the feasible share, as published.
@@ -174,11 +175,12 @@ impl QtOptions {
     }
 }
 
-fn scorers() -> Vec<Arc<dyn Scorer>> {
+/// The scorer of this crate.
+pub fn scorers() -> Vec<Arc<dyn Scorer>> {
     vec![Arc::new(QtScore)]
 }
 
-spacewright_sdk::register!("spaceevo", Scorers, scorers);
+spacewright_sdk::register!("q-t-score", Scorers, scorers);
 
 impl Scorer for QtScore {
     fn name(&self) -> &str {

@@ -6,7 +6,7 @@ const CELLS: usize = 4096;
 /// With `N` draws of which the `K` best are averaged, a draw with a share `u` of all subnets
 /// below it is among them with probability `w(u) = Pr[Binomial(N − 1, u) ≤ K − 1]`. This is
 /// `W(u) = ∫₀ᵘ w = E[min(Binomial(N, u), K)] / N`: the mean of the best is `∫ x dW / W(p)`.
-pub(in crate::qt_score) struct TopShare {
+pub(crate) struct TopShare {
     step: f64,
     /// `W` and `w` at every node.
     nodes: Vec<(f64, f64)>,
@@ -14,7 +14,7 @@ pub(in crate::qt_score) struct TopShare {
 }
 
 impl TopShare {
-    pub(in crate::qt_score) fn new(draws: usize, top: usize) -> Self {
+    pub(crate) fn new(draws: usize, top: usize) -> Self {
         let (n, k) = (draws as f64, top.min(draws) as f64);
         // Beyond ten standard deviations above K/N, w is below 1e-20.
         let end = ((k + 10.0 * k.sqrt() + 20.0) / n).min(1.0);
@@ -29,7 +29,7 @@ impl TopShare {
     }
 
     /// `W(u)`.
-    pub(in crate::qt_score) fn at(&self, share: f64) -> f64 {
+    pub(crate) fn at(&self, share: f64) -> f64 {
         let place = share.max(0.0) / self.step;
         let cell = place as usize;
         if cell >= CELLS {

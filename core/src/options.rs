@@ -1,10 +1,10 @@
 //! Options of scorers and strategies, as fields of a study file.
 
+use crate::score::ScoreError;
 use serde::de::DeserializeOwned;
-use spacewright_core::score::ScoreError;
 
 /// Reads options; nothing means the defaults.
-pub(crate) fn read<T: DeserializeOwned + Default>(
+pub fn read<T: DeserializeOwned + Default>(
     owner: &str,
     options: &serde_json::Value,
 ) -> Result<T, ScoreError> {
@@ -16,7 +16,7 @@ pub(crate) fn read<T: DeserializeOwned + Default>(
 }
 
 /// An error about one option.
-pub(crate) fn wrong(owner: &str, option: &str, found: impl ToString, allowed: &str) -> ScoreError {
+pub fn wrong(owner: &str, option: &str, found: impl ToString, allowed: &str) -> ScoreError {
     let found = found.to_string();
     ScoreError { reason: format!("options of `{owner}`: {option} = {found}; allowed is {allowed}") }
 }

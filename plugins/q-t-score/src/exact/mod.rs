@@ -25,7 +25,7 @@ use super::rows::Tables;
 use enumerate::Subnet;
 use grid::{Pair, Steps};
 use partial::{Partials, Prefix, Suffix};
-pub(in crate::qt_score) use top::TopShare;
+pub(crate) use top::TopShare;
 
 /// Spaces with up to this many subnets are enumerated.
 const ENUMERATED: usize = 1 << 17;
