@@ -55,7 +55,13 @@ pub(super) struct Exact {
 
 enum Method {
     Enumeration,
-    Grid { usual: Partials, finer: OnceLock<Partials> },
+    Grid(Box<Grids>),
+}
+
+struct Grids {
+    usual: Partials,
+    /// With bins half as wide.
+    finer: OnceLock<Partials>,
 }
 
 impl Exact {
@@ -73,7 +79,7 @@ impl Exact {
             let loss = if deviation > 0.0 { deviation / LOSS_BINS } else { 1.0 };
             let steps = steps(limits_ms, tables.stages(), loss, LATENCY_BINS);
             let usual = Partials::new(tables, composition, limits_ms, steps);
-            Method::Grid { usual, finer: OnceLock::new() }
+            Method::Grid(Box::new(Grids { usual, finer: OnceLock::new() }))
         };
         Self { composition, limits_ms: limits_ms.to_vec(), top, on }
     }
@@ -84,13 +90,14 @@ impl Exact {
             Method::Enumeration => {
                 self.of_subnets(enumerate::subnets(tables, space, self.composition))
             }
-            Method::Grid { usual, .. } => self.on_grid(usual, space),
+            Method::Grid(grids) => self.on_grid(&grids.usual, space),
         }
     }
 
     /// The same on a grid with bins half as wide, `None` where subnets are enumerated.
     pub(super) fn finer(&self, tables: &Tables, space: &Space) -> Option<Vec<Best>> {
-        let Method::Grid { usual, finer } = &self.on else { return None };
+        let Method::Grid(grids) = &self.on else { return None };
+        let Grids { usual, finer } = &**grids;
         let finer = finer.get_or_init(|| {
             let (limits, stages) = (&self.limits_ms, tables.stages());
             let steps = steps(limits, stages, usual.steps.loss / FINER, LATENCY_BINS * FINER);
@@ -145,7 +152,7 @@ impl Exact {
         limit: usize,
     ) -> Vec<(f64, f64)> {
         let partials = match &self.on {
-            Method::Grid { usual, .. } => usual,
+            Method::Grid(grids) => &grids.usual,
             Method::Enumeration => {
                 let subnets = enumerate::subnets(tables, space, self.composition).into_iter();
                 let feasible = subnets.filter(|subnet| subnet.latency_ms <= self.limits_ms[limit]);

@@ -22,7 +22,10 @@ const KEPT_BYTES: usize = 2 << 30;
 
 /// The distributions of one cell by resolution, input state and output state. States are widths;
 /// in independent composition there is a single one.
-struct CellTaps(Vec<Vec<Vec<Arc<Taps>>>>);
+struct CellTaps(Vec<StateTaps>);
+
+/// By input state and output state.
+type StateTaps = Vec<Vec<Arc<Taps>>>;
 
 /// By resolution and output state.
 pub(super) type Prefix = Vec<Vec<Option<Arc<Mass>>>>;
@@ -95,7 +98,7 @@ impl Partials {
         self.prefixes.get(key(space, 0..count, 0), || {
             let before = self.prefix(space, last);
             let taps = self.taps(space, last);
-            let resolution = |(masses, taps): (&Vec<Option<Arc<Mass>>>, &Vec<Vec<Arc<Taps>>>)| {
+            let resolution = |(masses, taps): (&Vec<Option<Arc<Mass>>>, &StateTaps)| {
                 let outputs = taps.first().map_or(0, Vec::len);
                 let output = |output: usize| {
                     let parts = masses.iter().zip(taps).filter_map(|(mass, taps)| {
@@ -126,7 +129,7 @@ impl Partials {
             // Behind the last stage, all outputs are alike.
             let behind = |output: &usize| self.suffix(space, first + 1, *output);
             let rest: Vec<Arc<Vec<Arc<Mass>>>> = outputs.iter().map(behind).collect();
-            let resolution = |(index, taps): (usize, &Vec<Vec<Arc<Taps>>>)| {
+            let resolution = |(index, taps): (usize, &StateTaps)| {
                 let parts = outputs.iter().zip(&rest);
                 let parts =
                     parts.map(|(output, rest)| (rest[index].clone(), taps[state][*output].clone()));
