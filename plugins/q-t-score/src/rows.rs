@@ -39,10 +39,16 @@ impl CellRows {
         self.ranges.chunks(together).map(rows).max().unwrap_or_default()
     }
 
+    /// Of the losses, as if they were distributed normally: from their quartiles, which single
+    /// outliers do not move.
     fn loss_variance(&self) -> f64 {
-        let count = self.rows.len().max(1) as f64;
-        let mean = self.rows.iter().map(|row| row.loss).sum::<f64>() / count;
-        self.rows.iter().map(|row| (row.loss - mean).powi(2)).sum::<f64>() / count
+        /// Standard deviations between the quartiles of a normal distribution.
+        const QUARTILES: f64 = 1.349;
+        let mut losses: Vec<f64> = self.rows.iter().map(|row| row.loss).collect();
+        losses.sort_unstable_by(f64::total_cmp);
+        let quartile = |part: usize| losses.get(losses.len() * part / 4).copied();
+        let range = quartile(3).zip(quartile(1)).map_or(0.0, |(high, low)| high - low);
+        (range / QUARTILES).powi(2)
     }
 
     pub(super) fn count(&self) -> usize {
@@ -165,14 +171,13 @@ impl Tables {
     }
 
     /// Standard deviation of the summed loss of a random subnet of a space whose stages vary as
-    /// much as cells do on average.
+    /// much as the cell in the middle does.
     pub(super) fn typical_deviation(&self) -> f64 {
         let variance = |stage: usize| {
             let cells = self.cells.iter().filter(|(cell, _)| cell.stage == stage);
             let mut variances: Vec<f64> = cells.map(|(_, rows)| rows.loss_variance()).collect();
-            // Sums depend on the order, which is that of a hash map.
             variances.sort_unstable_by(f64::total_cmp);
-            variances.iter().sum::<f64>() / variances.len().max(1) as f64
+            variances.get(variances.len() / 2).copied().unwrap_or_default()
         };
         (0..self.stages()).map(variance).sum::<f64>().sqrt()
     }

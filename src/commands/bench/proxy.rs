@@ -25,9 +25,12 @@ pub fn text(report: &Value) -> String {
         String::new(),
         String::new(),
     ]);
-    for (name, field) in
-        [("fitted", "fitted"), ("held out", "held_out"), ("of a random space", "second")]
-    {
+    for (name, field) in [
+        ("fitted", "fitted"),
+        ("held out", "held_out"),
+        ("of a random space", "second"),
+        ("held out, both spaces", "both"),
+    ] {
         let compared = &report[field];
         table.row([
             name.into(),

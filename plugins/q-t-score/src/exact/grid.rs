@@ -16,6 +16,8 @@ use pulp::{Arch, Simd, WithSimd};
 pub(super) const LANES: usize = 16;
 /// Rows that are computed together.
 const GROUP: usize = 8;
+/// Rows of one stage: what has a larger loss counts as if it were in the last.
+const MOST_ROWS: i64 = 2048;
 /// Most registers in which columns are summed up.
 const TILE: usize = 6;
 
@@ -60,9 +62,12 @@ fn split(position: f64) -> (i64, [f64; 3]) {
 impl Taps {
     /// Of points (loss, milliseconds), each with this mass.
     pub(super) fn new(points: impl Iterator<Item = (f64, f64)>, mass: f64, steps: &Steps) -> Self {
+        let points: Vec<(f64, f64)> = points.collect();
+        let least = points.iter().map(|point| point.0).fold(f64::INFINITY, f64::min);
+        let most = least + MOST_ROWS as f64 * steps.loss;
         let mut bins: Vec<(i32, u32, f64)> = Vec::new();
         for (loss, latency_ms) in points {
-            let (row, row_weights) = split(loss / steps.loss);
+            let (row, row_weights) = split(loss.min(most) / steps.loss);
             let (column, column_weights) = split(latency_ms / steps.latency_ms);
             for (i, row_weight) in (-1..).zip(row_weights) {
                 for (j, column_weight) in (0..).zip(column_weights) {

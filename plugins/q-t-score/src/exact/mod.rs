@@ -30,11 +30,13 @@ pub(crate) use top::TopShare;
 /// Spaces with up to this many subnets are enumerated.
 const ENUMERATED: usize = 1 << 17;
 /// Bins per standard deviation of a random subnet's loss.
-const LOSS_BINS: f64 = 9.0;
+const LOSS_BINS: f64 = 11.0;
 /// Bins of latency up to the tightest limit, at least.
 const LATENCY_BINS: f64 = 64.0;
 /// How much narrower bins are on the grid that errors are told by.
 const FINER: f64 = 2.0;
+/// Bins of latency at most, where limits are far apart.
+const MOST_COLUMNS: usize = 1024;
 /// Rows of the grid that are summed before their share is looked at.
 const CHUNK: usize = 16;
 
@@ -254,7 +256,8 @@ fn steps(limits_ms: &[f64], stages: usize, loss: f64, bins: f64) -> Steps {
     let widest = limits_ms.iter().copied().fold(0.0, f64::max);
     // Every distribution moves by a column, and a smooth step reaches some columns further.
     let more = stages + 1 + grid::REACH as usize;
-    let columns = ((widest / tightest * bins) as usize + more + 1).next_multiple_of(grid::LANES);
+    let columns = ((widest / tightest * bins) as usize + more + 1).min(MOST_COLUMNS);
+    let columns = columns.next_multiple_of(grid::LANES);
     Steps { loss, latency_ms: widest / (columns - more - 1) as f64, columns }
 }
 

@@ -10,7 +10,7 @@ use super::*;
 use spacewright_spaceevo::{hyperspaces::built_in, published::all_cells};
 
 /// Tables of `rows` rows per input width, whose loss falls with latency but for chance.
-fn tables(hyperspace: &Hyperspace, composition: Composition, rows: usize) -> Tables {
+fn problem(hyperspace: &Hyperspace, composition: Composition, rows: usize) -> ScoreProblem {
     let rng = &mut Pcg64Mcg::seed_from_u64(5);
     let mut cells = std::collections::BTreeMap::new();
     for cell in all_cells(hyperspace) {
@@ -37,14 +37,17 @@ fn tables(hyperspace: &Hyperspace, composition: Composition, rows: usize) -> Tab
         resolution: 32,
         latency_ms: width as f64 / 200.0,
     });
-    let problem = ScoreProblem {
+    ScoreProblem {
         hyperspace: hyperspace.clone(),
         cells,
         fixed: FixedLatency::Predicted { stem: stem.to_vec(), head: head.collect() },
         constraints_ms: LIMITS.to_vec(),
         composition,
-    };
-    Tables::new(&problem, &[]).unwrap()
+    }
+}
+
+fn tables(hyperspace: &Hyperspace, composition: Composition, rows: usize) -> Tables {
+    Tables::new(&problem(hyperspace, composition, rows), &[]).unwrap()
 }
 
 const LIMITS: [f64; 2] = [5.0, 8.0];
@@ -131,5 +134,31 @@ fn distributions_hold_the_feasible_subnets_and_their_best() {
             assert!((below / best.feasible - 1.0).abs() < 1e-4, "{below} {best:?}");
             assert!((sum / within / best.loss.unwrap() - 1.0).abs() < exactness, "{rows} {best:?}");
         }
+    }
+}
+
+#[test]
+fn outliers_and_limits_that_are_far_apart_do_no_harm() {
+    let hyperspace = built_in("mini").unwrap();
+    let composition = Composition::Consistent;
+    let space = Space::parse("mini-0123-0101", &hyperspace).unwrap();
+    let limits = [0.02, 8.0, 1e4];
+    let best = |tables: &Tables| {
+        Exact::new(tables, composition, &limits, TopShare::new(100_000, 50)).best(tables, &space)
+    };
+    let plain = best(&tables(&hyperspace, composition, 24));
+    let mut spoiled = problem(&hyperspace, composition, 24);
+    for (cell, columns) in &mut spoiled.cells {
+        columns.loss[0] = 1e9;
+        if cell.block == 4 {
+            columns.loss.fill(1e9);
+        }
+    }
+    let spoiled = best(&Tables::new(&spoiled, &[]).unwrap());
+    assert!((plain[2].feasible - 1.0).abs() < 1e-6, "{plain:?}");
+    for (plain, spoiled) in plain.iter().zip(&spoiled).skip(1) {
+        assert!((plain.feasible - spoiled.feasible).abs() < 1e-6, "{plain:?} {spoiled:?}");
+        let (a, b) = (plain.loss.unwrap(), spoiled.loss.unwrap());
+        assert!((a / b - 1.0).abs() < 0.02, "{a} {b}");
     }
 }

@@ -45,6 +45,8 @@ struct Report {
     held_out: Compared,
     /// Subnets of the random space.
     second: Compared,
+    /// The held-out subnets of both spaces together: a score compares spaces.
+    both: Compared,
     subnets: Vec<Judged>,
 }
 
@@ -231,10 +233,12 @@ fn report(
             });
         }
     }
-    let of = |part: Part, contender: &Contender| {
-        let subnets: Vec<&Judged> = subnets.iter().filter(|subnet| subnet.part == part).collect();
+    let (found, random) = (&contenders.found.space, &contenders.random.space);
+    let of = |parts: &[Part], space: String| {
+        let subnets: Vec<&Judged> =
+            subnets.iter().filter(|subnet| parts.contains(&subnet.part)).collect();
         Compared {
-            space: contender.space.to_string(),
+            space,
             n: subnets.len(),
             raw: agreement(&subnets, |subnet| subnet.loss),
             weighted: agreement(&subnets, |subnet| subnet.weighted_loss),
@@ -244,15 +248,16 @@ fn report(
     let Agreement { kendall_tau, spearman } = agreement(&all, |subnet| subnet.loss);
     let rounded: Vec<String> = weights.iter().map(|weight| format!("{weight:.3}")).collect();
     Ok(Report {
-        space: contenders.found.space.to_string(),
+        space: found.to_string(),
         n,
         kendall_tau,
         spearman,
         stages: context.parts().hyperspace.stages.iter().map(|stage| stage.name.clone()).collect(),
         setting: format!("score = {{ stage_weights = [{}] }}", rounded.join(", ")),
-        fitted: of(Part::Fitted, &contenders.found),
-        held_out: of(Part::HeldOut, &contenders.found),
-        second: of(Part::Second, &contenders.random),
+        fitted: of(&[Part::Fitted], found.to_string()),
+        held_out: of(&[Part::HeldOut], found.to_string()),
+        second: of(&[Part::Second], random.to_string()),
+        both: of(&[Part::HeldOut, Part::Second], format!("{found}, {random}")),
         weights,
         subnets,
     })
