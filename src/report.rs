@@ -32,6 +32,10 @@ pub fn text(report: &Value, folder: &Path) -> String {
     let space = &report["space"];
     let blocks: Vec<String> = items(&space["blocks"]).map(text_of).collect();
     let _ = writeln!(text, "space    {} ({})", text_of(&space["space"]), blocks.join(", "));
+    let gap = report["gap"].as_f64().map_or_else(String::new, |gap| {
+        format!("; none of the hyperspace is better by more than {:.2} %", 100.0 * gap)
+    });
+    let _ = writeln!(text, "search   {} spaces scored{gap}", report["evaluations"]);
     let _ = writeln!(text, "teacher  {} of test images", percent(&report["teacher_accuracy"]));
     let _ = writeln!(text, "\nnetworks, on {}:\n", text_of(&report["latency_source"]));
     text += &networks(report, folder);

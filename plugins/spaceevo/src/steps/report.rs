@@ -37,6 +37,10 @@ struct Report {
     space: SpaceRow,
     /// The space's choices, by stage.
     choices: Vec<ChoiceRow>,
+    /// Spaces that were scored to find it.
+    evaluations: usize,
+    /// How much better another space may be, as a share of the score, where the strategy knows.
+    gap: Option<f64>,
     /// The networks, one for each budget that the space can keep to.
     budgets: Vec<BudgetRow>,
     /// Budgets that no subnet of the space keeps to.
@@ -174,6 +178,8 @@ fn report(context: &dyn StepContext) -> Result<Report, StepError> {
         teacher_held_out_accuracy: teacher.held_out_accuracy,
         space: row(&settings.strategy, &evolved.best[0]),
         choices: choices(&study.hyperspace, &evolved.explanation),
+        evaluations: evolved.evaluations,
+        gap: evolved.gap,
         budgets,
         infeasible_budgets,
         other_spaces,
