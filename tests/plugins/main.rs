@@ -242,7 +242,7 @@ mod studies {
         place.text("plugin new --kind scorer my-score");
         place.text("plugin build my-score");
         place.text("plugin install my-score/my-score.wasm");
-        let study = place.study(&[("score = { draws = 1000, top = 10 }", "scorer = \"my-score\"")]);
+        let study = place.study(&[("score = { top = 1000 }", "scorer = \"my-score\"")]);
         let report = place.json(&format!("run {} --threads 1", study.display()));
         // The template calls every space feasible and punishes none; Q-T does not.
         for part in report["space"]["constraints"].as_array().unwrap() {
