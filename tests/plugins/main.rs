@@ -215,15 +215,25 @@ fn the_same_scorer_in_every_carrier_finds_the_same_spaces() {
     let file = place.example("q-t-guest");
     place.text(&format!("plugin install {}", file.display()));
     let tables = option_env!("SPACEWRIGHT_TABLES").unwrap_or_default();
+    // Drawn scores are the same bit for bit; exact ones are rounded as the processor does.
+    let options = r#"{"mode":"monte-carlo","draws":500}"#;
     let search = |scorer: &str| {
         let found = place.json(&format!(
             "space search --hyperspace onnxw --tables {tables}/spaceevo-block-lut --constraint 10 \
-             --evaluations 60 --scorer {scorer} --options {{\"draws\":500}}"
+             --evaluations 60 --scorer {scorer} --options {options}"
         ));
         (found["best"].clone(), found["score"].clone(), found["top"].clone())
     };
     let built_in = search("q-t");
     assert_eq!(search("q-t-guest"), built_in);
+    let exact = |scorer: &str| {
+        let scored = place.json(&format!(
+            "space score onnxw-151122-023231 --tables {tables}/spaceevo-block-lut --constraint 10 \
+             --scorer {scorer}"
+        ));
+        scored["spaces"][0]["score"].as_f64().unwrap()
+    };
+    assert!((exact("q-t-guest") / exact("q-t") - 1.0).abs() < 1e-6);
     let library = place.json("plugin build q-t-guest --carrier native");
     let library = library["file"].as_str().unwrap();
     place.text(&format!("plugin trust {library} --yes"));
