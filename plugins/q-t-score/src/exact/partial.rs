@@ -17,8 +17,9 @@ use super::{
     grid::{Mass, Part, Steps, Taps, Within},
 };
 
-/// Bytes of kept distributions after which those that were not used lately are dropped.
-const KEPT_BYTES: usize = 2 << 30;
+/// Bytes of kept distributions, of each of three kinds, after which those that were not used lately
+/// are dropped; less where addresses, and what a plugin may take, are small.
+const KEPT_BYTES: usize = if cfg!(target_pointer_width = "32") { 64 << 20 } else { 1 << 30 };
 
 /// The distributions of one cell by resolution, input state and output state. States are widths;
 /// in independent composition there is a single one.
