@@ -6,6 +6,8 @@
 //! expectation is a sum of products over resolutions and widths between the halves. Losses of the
 //! best are then at least those of a space whose share is the bound.
 
+use std::{collections::HashMap, ops::Range};
+
 use rayon::prelude::*;
 use spacewright_core::{
     quality::{Cell, Composition},
@@ -16,7 +18,7 @@ use spacewright_core::{
 use super::{
     LEAST, QtOptions,
     exact::TopShare,
-    rows::{CellRows, Tables},
+    rows::{CellRows, Fixed, Row, Tables},
 };
 
 /// Steps of the feasible share, per decade.
@@ -83,8 +85,10 @@ impl Bounds<'_> {
     pub(super) fn candidates(&self, known: &Space, threshold: f64, most: usize) -> Candidates {
         let hyperspace = &self.tables.hyperspace;
         let half = hyperspace.stages.len().div_ceil(2);
-        let first = choices(hyperspace, 0..half);
-        let last = choices(hyperspace, half..hyperspace.stages.len());
+        let halves = Halves {
+            first: choices(hyperspace, 0..half),
+            last: choices(hyperspace, half..hyperspace.stages.len()),
+        };
         let moments: Vec<Vec<Moments>> = (0..self.limits_ms.len())
             .map(|limit| {
                 let suits = self.suitable_rates(known, limit);
@@ -93,11 +97,7 @@ impl Bounds<'_> {
                     latency: suits.latency * latency,
                 });
                 let shares = self.shares(limit);
-                let moments = |rates| {
-                    let contribution = self.contribution(&shares, limit, rates);
-                    self.moments(contribution, rates, half, &first, &last)
-                };
-                around.map(moments).collect()
+                around.map(|rates| self.moments(&shares, limit, rates, &halves)).collect()
             })
             .collect();
         // Bounds from the first pair of rates; of those above the threshold, the best of all.
@@ -112,17 +112,19 @@ impl Bounds<'_> {
             moments.iter().map(least).sum()
         };
         let of_first = |a: usize| {
-            let bounds = (0..last.len()).map(|b| (bound(a, b), a, b));
+            let bounds = (0..halves.last.len()).map(|b| (bound(a, b), a, b));
             let mut kept = Kept::new(most);
             bounds.filter(|(bound, ..)| *bound > threshold).for_each(|found| kept.push(found));
             kept
         };
-        let kept =
-            (0..first.len()).into_par_iter().map(of_first).reduce(|| Kept::new(most), Kept::merged);
+        let kept = (0..halves.first.len())
+            .into_par_iter()
+            .map(of_first)
+            .reduce(|| Kept::new(most), Kept::merged);
         kept.candidates(|a, b| Space {
             hyperspace: hyperspace.name.clone(),
-            blocks: first[a].iter().chain(&last[b]).map(|choice| choice.0).collect(),
-            windows: first[a].iter().chain(&last[b]).map(|choice| choice.1).collect(),
+            blocks: halves.space(a, b).map(|choice| choice.0).collect(),
+            windows: halves.space(a, b).map(|choice| choice.1).collect(),
         })
     }
 
@@ -130,123 +132,53 @@ impl Bounds<'_> {
     fn suitable_rates(&self, space: &Space, limit: usize) -> Rates {
         let deviation = self.tables.typical_deviation().max(f64::MIN_POSITIVE);
         let steps = |low: f64, count: i32| (0..count).map(move |i| low * 1.25f64.powi(i));
-        let stages = space.blocks.len();
-        let choices: Vec<(usize, usize)> =
+        let choices: Choices =
             space.blocks.iter().copied().zip(space.windows.iter().copied()).collect();
-        let half = stages.div_ceil(2);
-        let (first, last) = (vec![choices[..half].to_vec()], vec![choices[half..].to_vec()]);
+        let (first, last) = choices.split_at(choices.len().div_ceil(2));
+        let halves = Halves { first: vec![first.to_vec()], last: vec![last.to_vec()] };
         let rates = steps(0.5 / deviation, 20).flat_map(|loss| {
             let latency = steps(0.5 / self.limits_ms[limit], 24);
             latency.map(move |latency| Rates { loss, latency })
         });
         let shares = self.shares(limit);
-        let bound = |rates: &Rates| {
-            let contribution = self.contribution(&shares, limit, *rates);
-            self.moments(contribution, *rates, half, &first, &last).bound(0, 0)
-        };
-        let bounds: Vec<(Rates, f64)> = rates.map(|rates| (rates, bound(&rates))).collect();
-        let least = bounds.into_iter().min_by(|a, b| a.1.total_cmp(&b.1));
+        let bound = |rates: &Rates| self.moments(&shares, limit, *rates, &halves).bound(0, 0);
+        let bounds = rates.map(|rates| (rates, bound(&rates)));
+        let least = bounds.min_by(|a, b| a.1.total_cmp(&b.1));
         least.map_or(Rates { loss: 1.0 / deviation, latency: 0.0 }, |(rates, _)| rates)
     }
 
-    fn moments(
-        &self,
-        contribution: Contribution,
-        rates: Rates,
-        half: usize,
-        first: &[Vec<(usize, usize)>],
-        last: &[Vec<(usize, usize)>],
-    ) -> Moments {
-        let tables = self.tables;
-        let stages = tables.stages();
-        let states = |stage: usize| match self.composition {
-            Composition::Consistent => tables.input_widths(stage),
-            Composition::Independent => 1,
-        };
-        let mut needed: Vec<Cell> = Vec::new();
-        for (offset, halves) in [(0, first), (half, last)] {
-            needed.extend(halves.iter().flat_map(|half| {
-                let cells = half.iter().enumerate();
-                cells.map(move |(i, (block, window))| Cell {
-                    stage: offset + i,
-                    block: *block,
-                    window: *window,
-                })
-            }));
-        }
-        needed.sort_unstable();
-        needed.dedup();
-        let matrices: std::collections::HashMap<Cell, Vec<Vec<Vec<f64>>>> = needed
-            .into_par_iter()
-            .filter_map(|cell| {
-                let rows = tables.cells.get(&cell)?;
-                Some((cell, self.cell_moments(cell, rows, rates)))
-            })
-            .collect();
-        let stem = |resolution: usize| -> Vec<f64> {
-            let fixed = &tables.fixed[resolution];
-            let share = 1.0 / (fixed.stem.len() * tables.fixed.len()) as f64;
-            let mut moments = vec![0.0; states(0)];
-            for stem in &fixed.stem {
-                let state = if moments.len() == 1 { 0 } else { stem.width as usize };
-                moments[state] += share * (-rates.latency * stem.latency_ms).exp();
-            }
-            moments
-        };
-        let resolutions = tables.fixed.len();
-        let dimensions = resolutions * states(half);
-        let forward = |half: &Vec<(usize, usize)>| -> Vec<f64> {
-            let at = |resolution: usize| {
-                let cells = half.iter().enumerate();
-                cells.fold(stem(resolution), |before, (stage, (block, window))| {
-                    let cell = Cell { stage, block: *block, window: *window };
-                    let Some(matrix) = matrices.get(&cell) else {
-                        return vec![0.0; states(stage + 1)];
-                    };
-                    let mut after = vec![0.0; states(stage + 1)];
-                    for (before, row) in before.iter().zip(&matrix[resolution]) {
-                        for (after, factor) in after.iter_mut().zip(row) {
-                            *after += before * factor;
-                        }
-                    }
-                    after
-                })
-            };
-            (0..resolutions).flat_map(at).collect()
-        };
-        let backward = |choices: &Vec<(usize, usize)>| -> Vec<f64> {
-            let at = |resolution: usize| {
-                let cells = choices.iter().enumerate().rev();
-                cells.fold(vec![1.0; states(stages)], |behind, (index, (block, window))| {
-                    let stage = half + index;
-                    let cell = Cell { stage, block: *block, window: *window };
-                    let Some(matrix) = matrices.get(&cell) else { return vec![0.0; states(stage)] };
-                    let sum = |row: &Vec<f64>| row.iter().zip(&behind).map(|(a, b)| a * b).sum();
-                    matrix[resolution].iter().map(sum).collect()
-                })
-            };
-            (0..resolutions).flat_map(at).collect()
-        };
+    fn moments(&self, shares: &[Share], limit: usize, rates: Rates, halves: &Halves) -> Moments {
+        let factors = Factors::new(self, rates, halves);
+        let half = halves.first.first().map_or(0, Vec::len);
         Moments {
-            dimensions,
-            first: first.par_iter().flat_map_iter(forward).collect(),
-            last: last.par_iter().flat_map_iter(backward).collect(),
-            contribution,
+            dimensions: self.tables.fixed.len() * self.states(half),
+            first: halves.first.par_iter().flat_map_iter(|half| factors.forward(half)).collect(),
+            last: halves
+                .last
+                .par_iter()
+                .flat_map_iter(|last| factors.backward(half, last))
+                .collect(),
+            contribution: self.contribution(shares, limit, rates),
+        }
+    }
+
+    /// How many widths are told apart at the input of a stage, or of the head.
+    fn states(&self, stage: usize) -> usize {
+        match self.composition {
+            Composition::Consistent => self.tables.input_widths(stage),
+            Composition::Independent => 1,
         }
     }
 
     /// By resolution, input state and output state: `E[exp(−s loss − q latency)]` of a row, its loss
     /// above the least of the stage.
-    fn cell_moments(&self, cell: Cell, rows: &CellRows, rates: Rates) -> Vec<Vec<Vec<f64>>> {
+    fn cell_moments(&self, cell: Cell, rows: &CellRows, rates: Rates) -> Vec<Matrix> {
         let tables = self.tables;
         let last = cell.stage + 1 == tables.stages();
         let least = tables.least_loss_of(cell.stage);
-        let outputs = match self.composition {
-            Composition::Consistent => tables.input_widths(cell.stage + 1),
-            Composition::Independent => 1,
-        };
-        let resolution = |fixed: &super::rows::Fixed| {
-            let sum = |rows: &[super::rows::Row]| {
+        let outputs = self.states(cell.stage + 1);
+        let resolution = |fixed: &Fixed| {
+            let sum = |rows: &[Row]| {
                 let mut moments = vec![0.0; outputs];
                 for row in rows {
                     let head = if last { fixed.head[row.width as usize] } else { 0.0 };
@@ -318,6 +250,102 @@ impl Bounds<'_> {
     }
 }
 
+/// Block and window of each stage of a half.
+type Choices = Vec<(usize, usize)>;
+
+/// All first and all last halves of some spaces.
+struct Halves {
+    first: Vec<Choices>,
+    last: Vec<Choices>,
+}
+
+impl Halves {
+    fn space(&self, first: usize, last: usize) -> impl Iterator<Item = &(usize, usize)> {
+        self.first[first].iter().chain(&self.last[last])
+    }
+}
+
+/// By input state and output state.
+type Matrix = Vec<Vec<f64>>;
+
+/// The moments of single stages, from which those of halves are multiplied.
+struct Factors<'a> {
+    bounds: &'a Bounds<'a>,
+    rates: Rates,
+    /// By resolution.
+    cells: HashMap<Cell, Vec<Matrix>>,
+}
+
+impl<'a> Factors<'a> {
+    fn new(bounds: &'a Bounds<'a>, rates: Rates, halves: &Halves) -> Self {
+        let half = halves.first.first().map_or(0, Vec::len);
+        let first = halves.first.iter().flat_map(|choices| cells(0, choices));
+        let last = halves.last.iter().flat_map(|choices| cells(half, choices));
+        let mut needed: Vec<Cell> = first.chain(last).collect();
+        needed.sort_unstable();
+        needed.dedup();
+        let known = needed.into_par_iter().filter_map(|cell| {
+            let rows = bounds.tables.cells.get(&cell)?;
+            Some((cell, bounds.cell_moments(cell, rows, rates)))
+        });
+        let cells = known.collect();
+        Self { bounds, rates, cells }
+    }
+
+    /// Of the stem, by width, as a share of all resolutions.
+    fn stem(&self, resolution: usize) -> Vec<f64> {
+        let tables = self.bounds.tables;
+        let fixed = &tables.fixed[resolution];
+        let share = 1.0 / (fixed.stem.len() * tables.fixed.len()) as f64;
+        let mut moments = vec![0.0; self.bounds.states(0)];
+        for stem in &fixed.stem {
+            let state = if moments.len() == 1 { 0 } else { stem.width as usize };
+            moments[state] += share * (-self.rates.latency * stem.latency_ms).exp();
+        }
+        moments
+    }
+
+    /// Of stem and first half, by resolution and output state; 0 where a table is missing.
+    fn forward(&self, choices: &Choices) -> Vec<f64> {
+        let at = |resolution: usize| {
+            cells(0, choices).fold(self.stem(resolution), |before, cell| {
+                let mut after = vec![0.0; self.bounds.states(cell.stage + 1)];
+                let Some(matrices) = self.cells.get(&cell) else { return after };
+                for (before, row) in before.iter().zip(&matrices[resolution]) {
+                    for (after, factor) in after.iter_mut().zip(row) {
+                        *after += before * factor;
+                    }
+                }
+                after
+            })
+        };
+        (0..self.bounds.tables.fixed.len()).flat_map(at).collect()
+    }
+
+    /// Of the half from stage `first` on, by resolution and input state; 0 where a table is
+    /// missing.
+    fn backward(&self, first: usize, choices: &Choices) -> Vec<f64> {
+        let end = vec![1.0; self.bounds.states(first + choices.len())];
+        let at = |resolution: usize| {
+            let last_first = cells(first, choices).collect::<Vec<_>>().into_iter().rev();
+            last_first.fold(end.clone(), |behind, cell| {
+                let Some(matrices) = self.cells.get(&cell) else {
+                    return vec![0.0; self.bounds.states(cell.stage)];
+                };
+                let sum = |row: &Vec<f64>| row.iter().zip(&behind).map(|(a, b)| a * b).sum();
+                matrices[resolution].iter().map(sum).collect()
+            })
+        };
+        (0..self.bounds.tables.fixed.len()).flat_map(at).collect()
+    }
+}
+
+/// The cells that a half from stage `first` on is made of.
+fn cells(first: usize, choices: &Choices) -> impl Iterator<Item = Cell> {
+    let stages = choices.iter().zip(first..);
+    stages.map(|(&(block, window), stage)| Cell { stage, block, window })
+}
+
 /// A step of the feasible share.
 struct Share {
     /// The most that this share allows, times the loss of the best.
@@ -327,14 +355,14 @@ struct Share {
 }
 
 /// Every choice of (block, window) for these stages.
-fn choices(hyperspace: &Hyperspace, stages: std::ops::Range<usize>) -> Vec<Vec<(usize, usize)>> {
+fn choices(hyperspace: &Hyperspace, stages: Range<usize>) -> Vec<Choices> {
     let mut all = vec![Vec::new()];
     for stage in stages {
         let windows = hyperspace.stages[stage].windows();
         let choice = |block: usize| (0..windows).map(move |window| (block, window));
-        let longer = |before: Vec<(usize, usize)>| {
+        let longer = |before: Choices| {
             let after = (0..hyperspace.candidates.len()).flat_map(choice);
-            after.map(move |choice| before.iter().copied().chain([choice]).collect::<Vec<_>>())
+            after.map(move |choice| before.iter().copied().chain([choice]).collect::<Choices>())
         };
         all = all.into_iter().flat_map(longer).collect();
     }

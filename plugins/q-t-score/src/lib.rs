@@ -17,12 +17,15 @@ mod draw;
 mod exact;
 mod rows;
 mod support;
+#[cfg(test)]
+mod testing;
 
 use std::sync::Arc;
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
+    options,
     quality::Composition,
     score::{
         Analysis, Candidates, ConstraintScore, PreparedScorer, ScoreError, ScoreProblem, Scorer,
@@ -34,7 +37,6 @@ use spacewright_core::{
 use bounds::Bounds;
 use exact::{Best, Exact, TopShare};
 use rows::{Extremes, Tables};
-use spacewright_core::options;
 
 const NAME: &str = "q-t";
 /// Added to the feasible share, as published.

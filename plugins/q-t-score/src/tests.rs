@@ -248,3 +248,32 @@ fn what_is_not_computed_has_no_analysis() {
     let error = analysis.support(&space("mini-00-00"), 1).unwrap_err();
     assert_eq!(error.to_string(), "latency limit 1 of 1; they count from 0");
 }
+
+#[test]
+fn no_space_scores_above_its_bound() {
+    let hyperspace = built_in("mini").unwrap();
+    let known = Space::parse("mini-0123-0101", &hyperspace).unwrap();
+    for (composition, rows) in [(Composition::Consistent, 5), (Composition::Independent, 2)] {
+        let problem = crate::testing::problem(&hyperspace, composition, rows);
+        let options = json!({ "top": 2000, "stage_weights": [1.0, 0.5, 2.0, 1.0] });
+        let scorer = QtScore.prepare(problem, &options).unwrap();
+        let analysis = scorer.analysis().unwrap();
+        let all = analysis.candidates(&known, 0.0, 20_000).unwrap();
+        assert_eq!((all.spaces.len(), all.rest), (10_000, None));
+        assert!(all.bounds.is_sorted_by(|a, b| a >= b));
+        let mut closest = f64::INFINITY;
+        for (space, bound) in all.spaces.iter().zip(&all.bounds).step_by(9) {
+            let score = scorer.score(std::slice::from_ref(space), 0).unwrap()[0].score;
+            assert!(score <= *bound, "{composition:?} {space}: {score}, bound {bound}");
+            closest = closest.min(bound / score);
+        }
+        assert!(closest < 1.4, "bounds that rule nothing out: {closest}");
+
+        // The best is never left out, and what was left out is not above the rest's bound.
+        let best = &scorer.score(&all.spaces, 0).unwrap();
+        let best = best.iter().map(|score| score.score).fold(0.0, f64::max);
+        let few = analysis.candidates(&known, 0.999 * best, 10).unwrap();
+        assert_eq!(few.spaces, all.spaces[..10]);
+        assert_eq!(few.rest, Some(all.bounds[10]));
+    }
+}

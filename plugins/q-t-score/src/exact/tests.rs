@@ -1,56 +1,14 @@
-use rand::{Rng, SeedableRng};
+use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
-use spacewright_core::{
-    quality::{FixedLatency, HeadRow, ScoreColumns, StemRow},
-    score::ScoreProblem,
-    space::Hyperspace,
-};
+use spacewright_core::space::Hyperspace;
+use spacewright_spaceevo::hyperspaces::built_in;
 
 use super::*;
-use spacewright_spaceevo::{hyperspaces::built_in, published::all_cells};
-
-/// Tables of `rows` rows per input width, whose loss falls with latency but for chance.
-fn problem(hyperspace: &Hyperspace, composition: Composition, rows: usize) -> ScoreProblem {
-    let rng = &mut Pcg64Mcg::seed_from_u64(5);
-    let mut cells = std::collections::BTreeMap::new();
-    for cell in all_cells(hyperspace) {
-        let mut columns = ScoreColumns::default();
-        for &input_width in hyperspace.input_widths(cell.stage) {
-            for row in 0..rows {
-                let widths = hyperspace.stages[cell.stage].window_widths(cell.window);
-                let latency_ms = rng.random_range(0.2..4.0_f64);
-                columns.input_width.push(input_width as u32);
-                columns.output_width.push(widths[row % widths.len()] as u32);
-                columns.resolution.push(32);
-                columns.macs.push(0);
-                columns.params.push(0);
-                columns.loss.push(0.6 - 0.1 * latency_ms.ln() + rng.random_range(0.0..0.2));
-                columns.latency_ms.push(latency_ms);
-            }
-        }
-        cells.insert(cell, columns);
-    }
-    let stem = [0.3, 0.5].map(|latency_ms| StemRow { width: 16, resolution: 32, latency_ms });
-    let last = hyperspace.input_widths(hyperspace.stages.len());
-    let head = last.iter().map(|&width| HeadRow {
-        width,
-        resolution: 32,
-        latency_ms: width as f64 / 200.0,
-    });
-    ScoreProblem {
-        hyperspace: hyperspace.clone(),
-        cells,
-        fixed: FixedLatency::Predicted { stem: stem.to_vec(), head: head.collect() },
-        constraints_ms: LIMITS.to_vec(),
-        composition,
-    }
-}
+use crate::testing::{LIMITS, problem};
 
 fn tables(hyperspace: &Hyperspace, composition: Composition, rows: usize) -> Tables {
     Tables::new(&problem(hyperspace, composition, rows), &[]).unwrap()
 }
-
-const LIMITS: [f64; 2] = [5.0, 8.0];
 
 #[test]
 fn the_grid_agrees_with_enumeration() {

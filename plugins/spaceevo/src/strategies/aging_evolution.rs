@@ -9,17 +9,12 @@
 
 use std::{cmp::Ordering, collections::VecDeque};
 
-use rand::{SeedableRng, seq::index};
+use rand::seq::index;
 use rand_pcg::Pcg64Mcg;
 use serde::{Deserialize, Serialize};
-use spacewright_core::{
-    score::{PreparedScorer, ScoreError},
-    search::{SearchBudget, SearchProgress, Searched, Strategy},
-    space::{Hyperspace, Space},
-};
+use spacewright_core::{options, score::ScoreError, space::Space};
 
-use super::{descent, history::History, seen::Seen};
-use spacewright_core::options;
+use super::{Course, Walk, history::History};
 
 /// Tournaments whose children are scored together.
 const TOURNAMENTS: usize = 8;
@@ -47,69 +42,60 @@ impl Default for EvolutionOptions {
     }
 }
 
-impl Strategy for AgingEvolution {
-    fn name(&self) -> &str {
-        "aging-evolution"
-    }
+impl Walk for AgingEvolution {
+    const NAME: &str = "aging-evolution";
+    type Options = EvolutionOptions;
 
-    fn search(
+    fn walk(
         &self,
-        hyperspace: &Hyperspace,
-        scorer: &dyn PreparedScorer,
-        budget: &SearchBudget,
-        options: &serde_json::Value,
-        progress: &mut SearchProgress<'_>,
-    ) -> Result<Searched, ScoreError> {
-        let options: EvolutionOptions = options::read(self.name(), options)?;
+        course: &mut Course<'_, '_>,
+        options: &EvolutionOptions,
+    ) -> Result<bool, ScoreError> {
         for (option, value) in [("population", options.population), ("parents", options.parents)] {
             if value == 0 {
-                return Err(options::wrong(self.name(), option, value, "a number from 1"));
+                return Err(options::wrong(Self::NAME, option, value, "a number from 1"));
             }
         }
-        let rng = &mut Pcg64Mcg::seed_from_u64(budget.seed);
-        let mut seen = Seen::default();
-        let mut history = History::new(scorer, budget.seed, progress);
-
-        let first = options.population.min(budget.evaluations);
+        let hyperspace = course.hyperspace;
+        let first = options.population.min(course.evaluations);
         let mut spaces = hyperspace.uniform_spaces();
         spaces.truncate(first);
-        spaces.retain(|space| seen.insert(space));
+        spaces.retain(|space| course.seen.insert(space));
         while spaces.len() < first {
-            let Some(space) = seen.draw(hyperspace, rng) else { break };
+            let Some(space) = course.draw() else { break };
             spaces.push(space);
         }
-        let mut goes_on = history.score(spaces)?;
+        let mut goes_on = course.history.score(spaces)?;
 
-        let mut living: VecDeque<usize> = (0..history.len()).collect();
+        let mut living: VecDeque<usize> = (0..course.history.len()).collect();
         let mut fruitless = 0;
-        while goes_on && history.len() < budget.evaluations {
+        while goes_on && course.left() > 0 {
             let mut children: Vec<Space> = Vec::new();
             for _ in 0..TOURNAMENTS {
-                let parent = tournament(&history, &living, options.parents, rng);
+                let rng = &mut course.rng;
+                let parent = tournament(&course.history, &living, options.parents, rng);
                 let mutants =
                     [parent.mutate_block(hyperspace, rng), parent.mutate_window(hyperspace, rng)];
-                children.extend(mutants.into_iter().flatten().filter(|child| seen.insert(child)));
+                let new = mutants.into_iter().flatten().filter(|child| course.seen.insert(child));
+                children.extend(new);
             }
             fruitless = if children.is_empty() { fruitless + TOURNAMENTS } else { 0 };
             if fruitless >= FRUITLESS {
-                let Some(space) = seen.draw(hyperspace, rng) else { break };
+                let Some(space) = course.draw() else { break };
                 children.push(space);
                 fruitless = 0;
             }
-            children.truncate(budget.evaluations - history.len());
-            let born = history.len();
-            goes_on = history.score(children)?;
-            for child in born..history.len() {
+            children.truncate(course.left());
+            let born = course.history.len();
+            goes_on = course.history.score(children)?;
+            for child in born..course.history.len() {
                 living.push_back(child);
                 if living.len() > options.population {
                     living.pop_front();
                 }
             }
         }
-        if goes_on {
-            descent::finish(&mut history, hyperspace)?;
-        }
-        Ok(history.found())
+        Ok(goes_on)
     }
 }
 

@@ -1,15 +1,11 @@
 //! Steepest descent: of all spaces that differ in one stage, to the best, while it is better.
 
-use rand::SeedableRng;
-use rand_pcg::Pcg64Mcg;
 use spacewright_core::{
-    score::{PreparedScorer, ScoreError},
-    search::{SearchBudget, SearchProgress, Searched, Strategy},
+    score::ScoreError,
     space::{Hyperspace, Space},
 };
 
-use super::{NoOptions, history::History, seen::Seen};
-use spacewright_core::options;
+use super::{Course, NoOptions, Walk, history::History};
 
 /// How many of the best spaces of a walk a descent starts from.
 const STARTS: usize = 12;
@@ -20,45 +16,34 @@ const APART: usize = 2;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Descent;
 
-impl Strategy for Descent {
-    fn name(&self) -> &str {
-        "descent"
-    }
+impl Walk for Descent {
+    const NAME: &str = "descent";
+    type Options = NoOptions;
 
-    fn search(
-        &self,
-        hyperspace: &Hyperspace,
-        scorer: &dyn PreparedScorer,
-        budget: &SearchBudget,
-        options: &serde_json::Value,
-        progress: &mut SearchProgress<'_>,
-    ) -> Result<Searched, ScoreError> {
-        let _: NoOptions = options::read(self.name(), options)?;
-        let rng = &mut Pcg64Mcg::seed_from_u64(budget.seed);
-        let mut seen = Seen::default();
-        let mut history = History::new(scorer, budget.seed, progress);
-        while history.len() < budget.evaluations {
-            let Some(start) = seen.draw(hyperspace, rng) else { break };
-            let goes_on =
-                history.score(vec![start.clone()])? && descend(&mut history, hyperspace, &start)?;
+    fn walk(&self, course: &mut Course<'_, '_>, _: &NoOptions) -> Result<bool, ScoreError> {
+        while course.left() > 0 {
+            let Some(start) = course.draw() else { break };
+            let goes_on = course.history.score(vec![start.clone()])?
+                && descend(&mut course.history, course.hyperspace, &start)?;
             if !goes_on {
-                break;
+                return Ok(false);
             }
         }
-        Ok(history.found())
+        Ok(true)
+    }
+
+    /// Every descent has ended already.
+    fn end(&self, _: &mut Course<'_, '_>) -> Result<bool, ScoreError> {
+        Ok(true)
     }
 }
 
-/// Ends a walk: descents from the best of the spaces that it scored. `false` if the search was
-/// told to stop.
-pub(super) fn finish(
-    history: &mut History<'_, '_>,
-    hyperspace: &Hyperspace,
-) -> Result<bool, ScoreError> {
-    let found = history.found();
-    let starts = found.diverse(STARTS, APART.min(hyperspace.stages.len()));
+/// Descents from the best of the spaces that were scored. `false` if the search was told to stop.
+pub(super) fn from_the_best(course: &mut Course<'_, '_>) -> Result<bool, ScoreError> {
+    let found = course.history.found();
+    let starts = found.diverse(STARTS, APART.min(course.hyperspace.stages.len()));
     for start in starts {
-        if !descend(history, hyperspace, &start.space)? {
+        if !descend(&mut course.history, course.hyperspace, &start.space)? {
             return Ok(false);
         }
     }

@@ -3,13 +3,13 @@
 
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
+    options,
     score::{PreparedScorer, ScoreError},
     search::{ScoredSpace, SearchBudget, SearchProgress, Searched, Strategy},
     space::{Hyperspace, Space},
 };
 
 use super::AgingEvolution;
-use spacewright_core::options;
 
 /// Candidates that are scored together.
 const BATCH: usize = 1024;
@@ -60,11 +60,10 @@ impl Strategy for Exact {
         };
         let walk = &serde_json::Value::Null;
         let mut found = AgingEvolution.search(hyperspace, scorer, budget, walk, &mut watch)?;
-        let Some(best) = found.scored.first().cloned() else { return Ok(found) };
+        let Some(mut best) = found.scored.first().cloned() else { return Ok(found) };
         if !goes_on {
             return Ok(found);
         }
-        let mut best = best;
         let candidates = analysis.candidates(&best.space, best.score.score, options.candidates)?;
         let mut bound = candidates.rest.unwrap_or(f64::NEG_INFINITY);
         let batches = candidates.spaces.chunks(BATCH).zip(candidates.bounds.chunks(BATCH));

@@ -10,15 +10,112 @@ mod seen;
 
 use std::sync::Arc;
 
-use serde::Deserialize;
-use spacewright_core::search::Strategy;
+use rand::SeedableRng;
+use rand_pcg::Pcg64Mcg;
+use serde::{Deserialize, de::DeserializeOwned};
+use spacewright_core::{
+    options,
+    score::{PreparedScorer, ScoreError},
+    search::{SearchBudget, SearchProgress, Searched, Strategy},
+    space::{Hyperspace, Space},
+};
 
 pub use aging_evolution::{AgingEvolution, EvolutionOptions};
 pub use descent::Descent;
 pub use exact::{Exact, ExactOptions};
+use history::History;
 pub use random::Random;
+use seen::Seen;
 
-/// For strategies without options.
+/// A way through a hyperspace.
+trait Walk: Send + Sync {
+    /// Name of the strategy in study files.
+    const NAME: &str;
+    type Options: Default + DeserializeOwned;
+
+    /// Scores spaces. `false` if the search was told to stop.
+    fn walk(
+        &self,
+        course: &mut Course<'_, '_>,
+        options: &Self::Options,
+    ) -> Result<bool, ScoreError>;
+
+    /// Ends the walk, if it was not told to stop.
+    fn end(&self, course: &mut Course<'_, '_>) -> Result<bool, ScoreError> {
+        descent::from_the_best(course)
+    }
+}
+
+/// A search under way.
+struct Course<'a, 'p> {
+    hyperspace: &'a Hyperspace,
+    /// Spaces that a walk scores.
+    evaluations: usize,
+    rng: Pcg64Mcg,
+    seen: Seen,
+    history: History<'a, 'p>,
+}
+
+impl Course<'_, '_> {
+    /// A random space that was not met before.
+    fn draw(&mut self) -> Option<Space> {
+        self.seen.draw(self.hyperspace, &mut self.rng)
+    }
+
+    /// How many spaces the walk may still score.
+    fn left(&self) -> usize {
+        self.evaluations.saturating_sub(self.history.len())
+    }
+}
+
+/// The search that consists of a walk and its end.
+fn search<W: Walk>(
+    walk: &W,
+    hyperspace: &Hyperspace,
+    scorer: &dyn PreparedScorer,
+    budget: &SearchBudget,
+    options: &serde_json::Value,
+    progress: &mut SearchProgress<'_>,
+) -> Result<Searched, ScoreError> {
+    let options: W::Options = options::read(W::NAME, options)?;
+    let course = &mut Course {
+        hyperspace,
+        evaluations: budget.evaluations,
+        rng: Pcg64Mcg::seed_from_u64(budget.seed),
+        seen: Seen::default(),
+        history: History::new(scorer, budget.seed, progress),
+    };
+    if walk.walk(course, &options)? {
+        walk.end(course)?;
+    }
+    Ok(course.history.found())
+}
+
+/// Makes strategies of walks.
+macro_rules! strategies_of_walks {
+    ($($walk:ty),*) => {$(
+        impl Strategy for $walk {
+            fn name(&self) -> &str {
+                <Self as Walk>::NAME
+            }
+
+            fn search(
+                &self,
+                hyperspace: &Hyperspace,
+                scorer: &dyn PreparedScorer,
+                budget: &SearchBudget,
+                options: &serde_json::Value,
+                progress: &mut SearchProgress<'_>,
+            ) -> Result<Searched, ScoreError> {
+                search(self, hyperspace, scorer, budget, options, progress)
+            }
+        }
+    )*};
+}
+
+strategies_of_walks!(AgingEvolution, Random, Descent);
+
+/// For walks without options.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct NoOptions {}
