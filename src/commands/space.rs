@@ -6,10 +6,32 @@ mod look;
 mod score;
 mod search;
 
+use serde::Serialize;
+use spacewright_core::score::ConstraintScore;
+
 use crate::{
     cli::SpaceCommand,
     render::{Failure, Output},
 };
+
+/// What one latency limit contributes to a score.
+#[derive(Serialize)]
+struct ConstraintRow {
+    limit_ms: f64,
+    /// Mean summed loss of the best feasible subnets: the smaller, the better.
+    quality: f64,
+    /// Share of subnets within the limit.
+    feasible: f64,
+    penalty: f64,
+    score: f64,
+}
+
+impl From<&ConstraintScore> for ConstraintRow {
+    fn from(part: &ConstraintScore) -> Self {
+        let &ConstraintScore { limit_ms, feasible, loss: quality, penalty, score } = part;
+        Self { limit_ms, quality, feasible, penalty, score }
+    }
+}
 
 pub fn run(command: &SpaceCommand, seed: u64, quiet: bool) -> Result<Output, Failure> {
     match command {

@@ -48,4 +48,5 @@ pub use findings::{Findings, MARGIN, SpeedUp, Used, Verdict, Waste};
 pub use measure::{Profile, ProfileError, Row, profile};
 pub use operator::{GROUP, Operator};
 pub use plan::{Case, CaseError, Plan};
-pub use plot::{PlotError, speed_ups, sweep};
+pub use plot::{speed_ups, sweep};
+pub use spacewright_plot::PlotError;

@@ -1,34 +1,11 @@
 //! Plots of a study's comparisons, as SVG.
 
-use plotters::{
-    coord::Shift,
-    prelude::*,
-    style::text_anchor::{HPos, Pos, VPos},
-};
+use plotters::prelude::*;
 use spacewright_core::method::StepError;
-
-/// Colours that the colour-blind tell apart: Okabe and Ito, "Color Universal Design", 2008.
-const COLORS: [RGBColor; 9] = [
-    RGBColor(0, 114, 178),
-    RGBColor(213, 94, 0),
-    RGBColor(0, 158, 115),
-    RGBColor(204, 121, 167),
-    RGBColor(230, 159, 0),
-    RGBColor(86, 180, 233),
-    RGBColor(0, 0, 0),
-    RGBColor(153, 153, 153),
-    RGBColor(240, 228, 66),
-];
+use spacewright_plot::{Area, PlotError, TEXT, color};
 
 /// Pixels of one panel.
 const PANEL: (u32, u32) = (620, 420);
-/// Height of the title, and of a row of the legend, in pixels.
-const TITLE_ROW: u32 = 36;
-const LEGEND_ROW: u32 = 20;
-const TEXT: u32 = 14;
-const TITLE: u32 = 18;
-
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 /// How the points of a series are joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,69 +30,19 @@ pub struct Panel<'a> {
 
 /// Panels side by side below a title and the names of the series.
 pub fn svg(title: &str, names: &[String], panels: &[Panel<'_>]) -> Result<String, StepError> {
-    let mut text = String::new();
-    draw(&mut text, title, names, panels)
-        .map_err(|reason| StepError::Failed(format!("cannot draw the plot: {reason}")))?;
-    Ok(text)
-}
-
-fn draw(
-    text: &mut String,
-    title: &str,
-    names: &[String],
-    panels: &[Panel<'_>],
-) -> Result<(), String> {
-    let width = PANEL.0 * panels.len().max(1) as u32;
-    let (places, rows) = legend(names, width);
-    let top = TITLE_ROW + LEGEND_ROW * rows;
-    let root = SVGBackend::with_string(text, (width, PANEL.1 + top)).into_drawing_area();
-    let failed = |error: DrawingAreaErrorKind<std::io::Error>| error.to_string();
-    root.fill(&WHITE).map_err(failed)?;
-    heading(&root, title, names, &places).map_err(failed)?;
-    let areas = root.margin(top, 0, 0, 0).split_evenly((1, panels.len().max(1)));
-    for (panel, area) in panels.iter().zip(&areas) {
-        panel.draw(area).map_err(failed)?;
-    }
-    root.present().map_err(failed)
-}
-
-/// Where each name stands in rows that are `width` pixels wide, and the number of rows.
-fn legend(names: &[String], width: u32) -> (Vec<(i32, i32)>, u32) {
-    /// Pixels beside a name, and those of a letter at most.
-    const BESIDE: u32 = 44;
-    const LETTER: u32 = 8;
-    let (mut x, mut row) = (16, 0);
-    let mut places = Vec::with_capacity(names.len());
-    for name in names {
-        let length = BESIDE + LETTER * name.chars().count() as u32;
-        if x > 16 && x + length > width {
-            (x, row) = (16, row + 1);
-        }
-        places.push((x as i32, (TITLE_ROW + LEGEND_ROW * row) as i32));
-        x += length;
-    }
-    (places, row + 1)
-}
-
-type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;
-
-fn heading(root: &Area<'_>, title: &str, names: &[String], places: &[(i32, i32)]) -> Drawn {
-    root.draw(&Text::new(title.to_owned(), (16, 10), ("sans-serif", TITLE)))?;
-    for (index, (name, &(x, y))) in names.iter().zip(places).enumerate() {
-        root.draw(&Rectangle::new([(x, y), (x + 14, y + 12)], color(index).filled()))?;
-        let style =
-            ("sans-serif", TEXT).into_text_style(root).pos(Pos::new(HPos::Left, VPos::Center));
-        root.draw(&Text::new(name.clone(), (x + 20, y + 6), style))?;
-    }
-    Ok(())
-}
-
-fn color(index: usize) -> RGBColor {
-    COLORS[index % COLORS.len()]
+    let count = panels.len().max(1);
+    let legend: Vec<(String, RGBColor)> =
+        names.iter().enumerate().map(|(index, name)| (name.clone(), color(index))).collect();
+    let size = (PANEL.0 * count as u32, PANEL.1);
+    let svg = spacewright_plot::svg(title, &legend, size, |root, top| {
+        let areas = root.margin(top, 0, 0, 0).split_evenly((1, count));
+        panels.iter().zip(&areas).try_for_each(|(panel, area)| panel.draw(area))
+    });
+    svg.map_err(|error| StepError::Failed(error.to_string()))
 }
 
 impl Panel<'_> {
-    fn draw(&self, area: &Area<'_>) -> Drawn {
+    fn draw(&self, area: &Area<'_>) -> Result<(), PlotError> {
         let points = || self.series.iter().flatten();
         let x = range(points().map(|point| point.0));
         let y = range(points().map(|point| point.1));
@@ -192,15 +119,6 @@ mod tests {
         for text in ["Two spaces", "found", "random", "latency in ms"] {
             assert!(svg.contains(text), "{text}");
         }
-    }
-
-    #[test]
-    fn a_long_legend_has_rows() {
-        let names = vec!["a".repeat(30); 4];
-        let (places, rows) = legend(&names, 620);
-        assert_eq!(rows, 2);
-        assert_eq!(places[2], (16, (TITLE_ROW + LEGEND_ROW) as i32));
-        assert!(places[1].0 + 30 * 8 < 620);
     }
 
     #[test]

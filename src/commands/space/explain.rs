@@ -15,6 +15,7 @@ use spacewright_spaceevo::{
     explain::{Alternative, Explanation, best_of_each},
 };
 
+use super::ConstraintRow;
 use crate::{
     catalog,
     cli::SpaceExplainArgs,
@@ -28,7 +29,7 @@ struct Report {
     score: f64,
     /// The score differs from its definition by no more than this.
     error_bound: Option<f64>,
-    constraints: Vec<ConstraintRow>,
+    constraints: Vec<Constraint>,
     stages: Vec<StageRow>,
     /// Shares of the feasible subnets, for `losses` of the spaces.
     quantiles: [f64; 5],
@@ -37,14 +38,9 @@ struct Report {
 }
 
 #[derive(Serialize)]
-struct ConstraintRow {
-    limit_ms: f64,
-    /// Mean summed loss of the best feasible subnets: the smaller, the better.
-    quality: f64,
-    /// Share of subnets within the limit.
-    feasible: f64,
-    penalty: f64,
-    score: f64,
+struct Constraint {
+    #[serde(flatten)]
+    row: ConstraintRow,
     /// The smallest effective number of rows, and the stage that has it.
     least_support: Option<f64>,
     least_support_stage: Option<String>,
@@ -246,12 +242,8 @@ fn report(
     let scored = &explanation.scored;
     let constraint = |(limit, score): (usize, &ConstraintScore)| {
         let least = explanation.least_support(limit);
-        ConstraintRow {
-            limit_ms: score.limit_ms,
-            quality: score.loss,
-            feasible: score.feasible,
-            penalty: score.penalty,
-            score: score.score,
+        Constraint {
+            row: score.into(),
             least_support: least.map(|least| least.1),
             least_support_stage: least.map(|least| hyperspace.stages[least.0].name.clone()),
         }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use spacewright_core::{
-    score::{ConstraintScore, SpaceScore},
+    score::SpaceScore,
     space::{Hyperspace, Space},
 };
 
+use super::ConstraintRow;
 use crate::{
     catalog,
     cli::SpaceScoreArgs,
@@ -30,18 +31,7 @@ struct SpaceReport {
     error_bound: Option<f64>,
     mean: f64,
     std: f64,
-    constraints: Vec<ConstraintReport>,
-}
-
-#[derive(Serialize)]
-struct ConstraintReport {
-    limit_ms: f64,
-    /// Mean summed loss of the best feasible subnets: the smaller, the better.
-    quality: f64,
-    /// Share of subnets within the limit.
-    feasible: f64,
-    penalty: f64,
-    score: f64,
+    constraints: Vec<ConstraintRow>,
 }
 
 pub fn score(args: &SpaceScoreArgs, seed: u64) -> Result<Output, Failure> {
@@ -104,19 +94,12 @@ fn report(space: &Space, scores: &[&SpaceScore], error_bound: Option<f64>) -> Op
     let count = scores.len() as f64;
     let mean = scores.iter().map(|score| score.score).sum::<f64>() / count;
     let squares: f64 = scores.iter().map(|score| (score.score - mean).powi(2)).sum();
-    let constraint = |part: &ConstraintScore| ConstraintReport {
-        limit_ms: part.limit_ms,
-        quality: part.loss,
-        feasible: part.feasible,
-        penalty: part.penalty,
-        score: part.score,
-    };
     Some(SpaceReport {
         space: space.to_string(),
         score: first.score,
         error_bound,
         mean,
         std: if count > 1.0 { (squares / (count - 1.0)).sqrt() } else { 0.0 },
-        constraints: first.constraints.iter().map(constraint).collect(),
+        constraints: first.constraints.iter().map(ConstraintRow::from).collect(),
     })
 }

@@ -1,6 +1,6 @@
 //! Searching a hyperspace, for one device or for several.
 
-use std::{fmt::Write, sync::Arc, time::Instant};
+use std::{cell::Cell, fmt::Write, sync::Arc, time::Instant};
 
 use indicatif::ProgressBar;
 use serde::Serialize;
@@ -34,6 +34,7 @@ struct SearchReport {
     gap: Option<f64>,
     evaluations: usize,
     seconds: f64,
+    /// Of all walks, on each device alone too.
     scores_per_second: f64,
     top: Vec<TopSpace>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -67,6 +68,8 @@ struct Walker<'a> {
     hyperspace: &'a Hyperspace,
     budget: SearchBudget,
     bar: ProgressBar,
+    /// Spaces that all walks scored.
+    scored: Cell<usize>,
 }
 
 impl Walker<'_> {
@@ -81,7 +84,9 @@ impl Walker<'_> {
             self.bar.set_message(format!("{} {:.4}", best.space, best.score.score));
             true
         };
-        strategy.search(self.hyperspace, scorer, &self.budget, options, &mut show)
+        let found = strategy.search(self.hyperspace, scorer, &self.budget, options, &mut show)?;
+        self.scored.set(self.scored.get() + found.evaluations);
+        Ok(found)
     }
 }
 
@@ -98,11 +103,13 @@ pub fn search(args: &SpaceSearchArgs, seed: u64, quiet: bool) -> Result<Output, 
         hyperspace: &hyperspace,
         budget: SearchBudget { evaluations: args.evaluations, seed },
         bar: progress::bar(args.evaluations, quiet),
+        scored: Cell::default(),
     };
     let options = args.strategy_options.clone().unwrap_or(Value::Null);
     let start = Instant::now();
     let (found, on_devices) = found(&walker, &strategy, &options, &scorers)?;
     let seconds = start.elapsed().as_secs_f64();
+    let scores_per_second = walker.scored.get() as f64 / seconds;
     let Some(best) = found.scored.first() else {
         return Err(Failure::input("no space was scored").hint("give --evaluations of at least 1"));
     };
@@ -123,7 +130,7 @@ pub fn search(args: &SpaceSearchArgs, seed: u64, quiet: bool) -> Result<Output, 
         score: best.score.score,
         gap: found.gap(),
         evaluations: found.evaluations,
-        scores_per_second: found.evaluations as f64 / seconds,
+        scores_per_second,
         seconds,
         top: found.diverse(args.top, args.apart).into_iter().map(top).collect(),
         devices: devices.iter().zip(on_devices).map(device_row).collect(),

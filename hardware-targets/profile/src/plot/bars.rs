@@ -4,15 +4,15 @@ use plotters::{
     prelude::*,
     style::text_anchor::{HPos, Pos, VPos},
 };
+use spacewright_plot::{PlotError, TEXT, color, svg};
 
-use super::{PlotError, TEXT, TOP, color, heading, svg};
 use crate::{measure::Row, operator::Operator};
 
 /// Pixels for one operator.
 const GROUP: u32 = 92;
 
-/// Height of the plot in pixels.
-const HEIGHT: u32 = 480;
+/// Height of the chart in pixels.
+const HEIGHT: u32 = 408;
 
 /// The speed-up of INT8 for each operator and feature map, as bars on a logarithmic scale that
 /// begin at 1: upwards INT8 wins. Where a map was profiled with several widths, the bar is their
@@ -47,10 +47,10 @@ pub fn speed_ups(grid: &[Row], target: &str) -> Result<String, PlotError> {
         .map(|(index, size)| (format!("{size}x{size} map"), color(index)))
         .collect();
     let width = 110 + GROUP * operators.len().max(5) as u32;
-    svg((width, HEIGHT), |root| {
-        heading(root, &format!("What INT8 gains by operator: {target}"), &legend)?;
+    let title = format!("What INT8 gains by operator: {target}");
+    svg(&title, &legend, (width, HEIGHT), |root, top| {
         let mut chart = ChartBuilder::on(root)
-            .margin_top(TOP)
+            .margin_top(top)
             .margin_left(10)
             .margin_right(16)
             .x_label_area_size(56)

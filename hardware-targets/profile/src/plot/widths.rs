@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use plotters::prelude::*;
+use spacewright_plot::{Area, PlotError, TEXT, TITLE, color, svg};
 
-use super::{Area, PlotError, TEXT, TITLE, TOP, color, heading, svg};
 use crate::{findings::Waste, measure::Row, operator::Operator};
 
 /// Pixels of one panel.
@@ -32,13 +32,13 @@ pub fn sweep(sweep: &[Row], wasteful: &[Waste], target: &str) -> Result<String, 
         columns.entry((row.operator, row.size)).or_default().push(row);
     }
     let count = columns.len().max(1);
-    let size = (PANEL.0 * count as u32, TOP + 2 * PANEL.1);
+    let size = (PANEL.0 * count as u32, 2 * PANEL.1);
     let [fp32, int8, ratio, waste] = [0, 1, 2, WASTE].map(color);
     let legend = [("FP32", fp32), ("INT8", int8), ("speed-up", ratio), ("wasteful width", waste)]
         .map(|(name, color)| (name.to_owned(), color));
-    svg(size, |root| {
-        heading(root, &format!("What channels cost: {target}"), &legend)?;
-        let panels = root.margin(TOP, 0, 0, 0).split_evenly((2, count));
+    let title = format!("What channels cost: {target}");
+    svg(&title, &legend, size, |root, top| {
+        let panels = root.margin(top, 0, 0, 0).split_evenly((2, count));
         for (column, ((operator, size), rows)) in columns.iter().enumerate() {
             let points = |y: fn(&Row) -> f64| {
                 let mut points: Vec<(f64, f64)> =

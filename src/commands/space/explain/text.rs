@@ -18,7 +18,7 @@ pub fn text(report: &Report) -> String {
         stages(report)
     );
     for limit in 0..report.constraints.len() {
-        let limit_ms = report.constraints[limit].limit_ms;
+        let limit_ms = report.constraints[limit].row.limit_ms;
         let _ = writeln!(
             text,
             "summed loss that a share of the subnets within {limit_ms} ms stays below:\n\n{}",
@@ -39,10 +39,10 @@ fn constraints(report: &Report) -> String {
             _ => "-".into(),
         };
         table.row([
-            constraint.limit_ms.to_string(),
-            format!("{:.3} %", 100.0 * constraint.feasible),
-            format!("{:.4}", constraint.quality),
-            format!("{:.5}", constraint.score),
+            constraint.row.limit_ms.to_string(),
+            format!("{:.3} %", 100.0 * constraint.row.feasible),
+            format!("{:.4}", constraint.row.quality),
+            format!("{:.5}", constraint.row.score),
             least,
         ]);
     }
