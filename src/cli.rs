@@ -60,7 +60,7 @@ pub enum Command {
     /// Search for the best subnet within each budget.
     Search(StepArgs),
     /// Write and verify model files.
-    Export(StepArgs),
+    Export(ExportArgs),
     /// Say what was found.
     Report(StepArgs),
     /// What a study found, put to the test.
@@ -86,6 +86,9 @@ pub enum Command {
     /// Quality tables.
     #[command(subcommand)]
     Table(TableCommand),
+    /// Model files.
+    #[command(subcommand)]
+    Model(ModelCommand),
 }
 
 #[derive(Debug, Subcommand)]
@@ -356,6 +359,35 @@ pub struct StepArgs {
     pub with_inputs: bool,
 }
 
+/// The step `export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    #[command(flatten)]
+    pub step: StepArgs,
+    /// Formats besides that of the study's target: `onnx`, `tflite` or `all`; may be given several
+    /// times.
+    #[arg(long = "format", value_name = "FORMAT")]
+    pub formats: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ModelCommand {
+    /// Show the operators, shapes, scales and size of a model file, and how long it takes.
+    Inspect(InspectArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// The file: ONNX or TFLite; it need not be one of Spacewright's.
+    pub model: PathBuf,
+    /// Whose runtime measures it; by default the first target's with this format.
+    #[arg(long)]
+    pub target: Option<String>,
+    /// Do not measure it.
+    #[arg(long)]
+    pub no_measuring: bool,
+}
+
 /// Each first runs the steps that it reads, where they are not current.
 #[derive(Debug, Subcommand)]
 pub enum BenchCommand {
@@ -396,4 +428,17 @@ pub enum StudyCommand {
     },
     /// How the steps of a study stand.
     Show(StudyArgs),
+    /// The spaces and networks of several studies side by side, all measured on the targets of
+    /// all. First runs their steps up to `export`, where they are not current.
+    Compare(CompareArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    /// Study files (TOML).
+    #[arg(required = true, num_args = 2..)]
+    pub studies: Vec<PathBuf>,
+    /// Folder of all runs.
+    #[arg(long, default_value = "runs", value_name = "DIR")]
+    pub runs: PathBuf,
 }

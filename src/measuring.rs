@@ -39,8 +39,7 @@ const TOGETHER: usize = 8;
 impl Measuring {
     /// Will ask `questions`, or for so many seconds; Ctrl-C stops it, and nothing measured is lost.
     pub fn new(questions: usize, quiet: bool) -> Result<Self, Failure> {
-        let cancel = Arc::new(AtomicBool::new(false));
-        process::cancel_on_signal(Arc::clone(&cancel));
+        let cancel = process::cancelled_by_signal();
         let cache = LatencyCache::open(&default_home())?;
         Ok(Self { cache, shown: Shown { bar: progress::bar(questions, quiet), cancel } })
     }

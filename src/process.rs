@@ -5,7 +5,7 @@ use std::{
     env,
     io::{IsTerminal, stderr},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -56,14 +56,25 @@ fn link_plugins() {
         spacewright_quantizers::quantizers as fn() -> _,
         spacewright_q_t_score::scorers as fn() -> _,
         spacewright_spaceevo::methods as fn() -> _,
+        spacewright_host_litert::targets as fn() -> _,
         spacewright_host_ort::targets as fn() -> _,
         #[cfg(feature = "torch")]
         (spacewright_torch_trainer::trainers as fn(usize) -> _),
     ));
 }
 
-/// Sets the flag on Ctrl-C; a second Ctrl-C ends the process at once.
-pub fn cancel_on_signal(cancel: Arc<AtomicBool>) {
+/// The flag that Ctrl-C sets, the same one for all that ask; a second Ctrl-C ends the process at
+/// once.
+pub fn cancelled_by_signal() -> Arc<AtomicBool> {
+    static FLAG: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+    Arc::clone(FLAG.get_or_init(|| {
+        let flag = Arc::new(AtomicBool::new(false));
+        listen(Arc::clone(&flag));
+        flag
+    }))
+}
+
+fn listen(cancel: Arc<AtomicBool>) {
     const INTERRUPTED: i32 = 130;
     let handler = move || {
         if cancel.swap(true, Ordering::Relaxed) {

@@ -8,6 +8,7 @@ pub mod hex;
 pub mod kernel;
 pub mod latency;
 pub mod method;
+pub mod model;
 pub mod operators;
 pub mod options;
 pub mod quality;

@@ -35,6 +35,10 @@ pub struct StepSpec {
     /// that it reads. A step of a run never reads one.
     #[serde(default)]
     pub extra: bool,
+    /// Whether another study may take what it made: it knows nothing of latencies, and reads only
+    /// steps that are shared as well.
+    #[serde(default)]
+    pub shared: bool,
 }
 
 /// Why a step stopped.
@@ -88,12 +92,18 @@ failures!(
 /// What the engine has put together for a study.
 #[derive(Clone)]
 pub struct Parts {
+    /// Name of the study.
+    pub study: String,
+    /// What the classes of its images are called, where that is known.
+    pub labels: Vec<String>,
     /// All block types.
     pub operators: Operators,
     /// The hyperspace of the study.
     pub hyperspace: Hyperspace,
     /// The target of the study.
     pub target: Arc<dyn Target>,
+    /// All targets by name.
+    pub targets: IndexMap<String, Arc<dyn Target>>,
     /// The trainer, where this program has one.
     pub trainer: Option<Arc<dyn Trainer>>,
     /// Quantizers by name.
@@ -163,6 +173,14 @@ pub trait StepContext: Sync {
 
     /// Latencies from the target's source, through the cache on disk.
     fn latencies(&self, queries: &[LatencyQuery]) -> Result<Vec<Latency>, StepError>;
+
+    /// Latencies from the own source of another target that the step's settings name, through the
+    /// cache on disk.
+    fn latencies_on(
+        &self,
+        target: &str,
+        queries: &[LatencyQuery],
+    ) -> Result<Vec<Latency>, StepError>;
 
     /// Writes a file into the run's folder, where people look for results.
     fn publish(&self, name: &str, content: &[u8]) -> Result<PathBuf, StepError>;

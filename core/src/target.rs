@@ -9,6 +9,7 @@ use crate::{
     graph::OpKind,
     kernel::FusionRules,
     latency::{HeldOut, LatencySource},
+    model::ModelSummary,
     quant::{FloatNetwork, IntegerNetwork, Scheme, WeightRange},
 };
 
@@ -37,6 +38,10 @@ pub struct TargetDescription {
     pub model_format: String,
     /// Which operators of an integer network its runtime computes together.
     pub fusion: FusionRules,
+    /// Whether its runtime, if it has one, computes what files give. One that only writes and
+    /// measures leaves that to another target with the same format.
+    #[serde(default = "yes")]
+    pub executes: bool,
     /// How latencies are known.
     pub latency: LatencyKind,
     /// How near predicted latencies come to measured ones; empty where nothing is predicted, or
@@ -46,6 +51,10 @@ pub struct TargetDescription {
     /// Operators that it cannot run in integers; a study whose blocks have one is refused.
     #[serde(default)]
     pub unsupported: Vec<OpKind>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl TargetDescription {
@@ -64,6 +73,7 @@ impl TargetDescription {
             name,
             summary: summary.into(),
             model_format: model_format.into(),
+            executes: true,
             latency: LatencyKind::Modelled,
             held_out: Vec::new(),
             unsupported: Vec::new(),
@@ -89,8 +99,9 @@ pub trait Target: Send + Sync {
     /// Where its latencies come from.
     fn latency_source(&self) -> Result<Arc<dyn LatencySource>, TargetError>;
 
-    /// What writes and runs its models. A target without one borrows that of a target with the
-    /// same model format; the files are then verified there.
+    /// What writes and runs its models. A target without one, or with one that does not execute
+    /// files, borrows that of a target with the same model format; the files are then verified
+    /// there.
     fn runtime(&self) -> Result<Arc<dyn Runtime>, TargetError> {
         let target = self.description().name;
         Err(TargetError { target, reason: "it has no runtime of its own".into() })
@@ -99,6 +110,13 @@ pub trait Target: Send + Sync {
     /// Whether [`runtime`](Self::runtime) is more than an error.
     fn has_runtime(&self) -> bool {
         false
+    }
+
+    /// What a file of its format holds, whoever wrote it; needs no runtime.
+    fn inspect(&self, model: &[u8]) -> Result<ModelSummary, TargetError> {
+        let _ = model;
+        let target = self.description().name;
+        Err(TargetError { target, reason: "it reads no model files".into() })
     }
 }
 

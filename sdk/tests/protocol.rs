@@ -14,8 +14,8 @@ use spacewright_sdk::{
         operators::{BlockConfig, BlockRequest, BlockType},
         quality::{Cell, Composition, FixedLatency, HeadRow, ScoreColumns, StemRow},
         quant::{
-            ActivationRange, FloatNetwork, IntegerNetwork, IntegerWeights, QParams, TensorData,
-            TensorStats, WeightRange,
+            ActivationRange, FloatNetwork, IntegerNetwork, IntegerWeights, QParams, Rounding,
+            TensorData, TensorStats, WeightRange,
         },
         score::{ConstraintScore, ScoreProblem, SpaceScore},
         space::{Candidate, HeadBlock, Hyperspace, Space, Stage, StemStage},
@@ -199,8 +199,14 @@ fn integer_network() -> impl Strategy<Value = IntegerNetwork> {
     let value =
         (single(), any::<u8>()).prop_map(|(scale, zero_point)| QParams { scale, zero_point });
     let values = vec(proptest::option::of(value), 0..4);
-    (graph(), values, proptest::collection::btree_map(name(), weights, 0..3))
-        .prop_map(|(graph, values, weights)| IntegerNetwork { graph, values, weights })
+    (graph(), values, proptest::collection::btree_map(name(), weights, 0..3)).prop_map(
+        |(graph, values, weights)| IntegerNetwork {
+            graph,
+            values,
+            weights,
+            rounding: Rounding::Xnnpack,
+        },
+    )
 }
 
 fn info() -> impl Strategy<Value = ModelInfo> {

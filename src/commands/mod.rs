@@ -1,6 +1,7 @@
 //! What is meant: one function per command, from arguments to [`Output`].
 
 mod bench;
+mod model;
 mod plugin;
 mod profile;
 mod run;
@@ -32,7 +33,7 @@ pub fn run(cli: &Cli) -> Result<Output, Failure> {
         Command::Evolve(args) => run::step("evolve", args, &cli.global),
         Command::Train(args) => run::step("train", args, &cli.global),
         Command::Search(args) => run::step("search", args, &cli.global),
-        Command::Export(args) => run::step("export", args, &cli.global),
+        Command::Export(args) => run::export(args, &cli.global),
         Command::Report(args) => run::step("report", args, &cli.global),
         Command::Bench(command) => bench::run(command, &cli.global),
         Command::Study(command) => study::run(command, &cli.global),
@@ -44,5 +45,6 @@ pub fn run(cli: &Cli) -> Result<Output, Failure> {
         }
         Command::Subnet(command) => subnet::run(command),
         Command::Table(command) => table::run(command),
+        Command::Model(command) => model::run(command),
     }
 }

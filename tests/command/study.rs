@@ -68,7 +68,7 @@ fn mistakes_in_a_study_are_refused_before_anything_runs() {
 fn targets_say_what_they_are() {
     let targets = json("target list")["targets"].as_array().unwrap().clone();
     let names: Vec<&str> = targets.iter().map(|target| target["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["host-ort", "host-ort-pairs"]);
+    assert_eq!(names, ["host-litert", "host-ort", "host-ort-pairs"]);
     let target = json("target inspect host-ort");
     assert_eq!(target["target"]["scheme"]["dense_weights"], "bits7");
 }

@@ -108,7 +108,7 @@ fn pixel_arm_measures_on_a_phone_and_predicts_without() {
     let model = [b"\0\0\0\0TFL3".as_slice(), &[0; 64]].concat();
     fs::write(place.path().join("model.tflite"), model).unwrap();
     let output = place
-        .command("target measure model.tflite")
+        .command("target measure model.tflite --target pixel-arm")
         .env("SPACEWRIGHT_ADB", place.path().join("no-adb"))
         .output()
         .unwrap();

@@ -2,6 +2,7 @@
 #![cfg(all(unix, feature = "torch"))]
 
 mod bench;
+mod compare;
 
 use std::{
     collections::BTreeMap,

@@ -36,6 +36,7 @@ pub fn run(mode: Mode) -> Result<()> {
     steps.add("light crates", light::check);
     steps.add("standard library for WebAssembly", wasm_std);
     steps.add("C compiler for WebAssembly", setup::ziglang::ensure);
+    steps.add("TFLite's interpreter for Python", setup::litert_python::ensure);
     steps.add("documentation", || {
         process::run(
             process::cargo()

@@ -67,7 +67,18 @@ impl<'e> Context<'e> {
                 .with_hint(format!("the method must name `{step}` in the step's `after`")));
         }
         let key = if own { self.key.clone() } else { self.engine.key(step)? };
-        self.store.task(&key, task)?.ok_or_else(|| missing(self.store, step, &key, task))
+        let owner = self.engine.owner(self.engine.step(step)?);
+        if std::ptr::eq(owner, self.engine) {
+            return self
+                .store
+                .task(&key, task)?
+                .ok_or_else(|| missing(self.store, step, &key, task));
+        }
+        let store = owner.existing_store()?.ok_or_else(|| {
+            let message = format!("the run `{}` has not been started", owner.study().name);
+            EngineError::new(ErrorKind::Missing, message)
+        })?;
+        store.task(&key, task)?.ok_or_else(|| missing(&store, step, &key, task))
     }
 
     fn monitor_of(&self, task: &str, failed: &Arc<AtomicBool>) -> StepMonitor {
@@ -156,6 +167,15 @@ impl StepContext for Context<'_> {
     fn latencies(&self, queries: &[LatencyQuery]) -> Result<Vec<Latency>, StepError> {
         let failed = Arc::new(AtomicBool::new(false));
         Ok(self.engine.latencies(queries, &self.monitor_of("", &failed))?)
+    }
+
+    fn latencies_on(
+        &self,
+        target: &str,
+        queries: &[LatencyQuery],
+    ) -> Result<Vec<Latency>, StepError> {
+        let failed = Arc::new(AtomicBool::new(false));
+        Ok(self.engine.latencies_on(target, queries, &self.monitor_of("", &failed))?)
     }
 
     fn publish(&self, name: &str, content: &[u8]) -> Result<PathBuf, StepError> {

@@ -62,6 +62,30 @@ impl Default for DataSettings {
     }
 }
 
+/// What Fashion-MNIST's classes are called (github.com/zalandoresearch/fashion-mnist).
+const CLOTHES: [&str; 10] = [
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+];
+
+impl DataSettings {
+    /// What the classes are called, where that is known.
+    pub fn labels(&self) -> Vec<String> {
+        match self.set {
+            DataKind::FashionMnist => CLOTHES.map(str::to_owned).into(),
+            DataKind::Idx | DataKind::Synthetic => Vec::new(),
+        }
+    }
+}
+
 /// Images in memory, divided.
 #[derive(Debug, Clone)]
 pub struct LoadedData {

@@ -5,7 +5,12 @@ use std::sync::Arc;
 
 use spacewright_core::{
     latency::LatencySource,
-    target::{Runtime, Target, TargetDescription, TargetError},
+    model::ModelSummary,
+    quant::{FloatNetwork, IntegerNetwork},
+    target::{
+        LoadedModel, Measurement, ModelInfo, ModelOutputs, Runtime, Target, TargetDescription,
+        TargetError,
+    },
 };
 
 /// A target, what stands in for its own latencies, and who lends it a runtime.
@@ -21,11 +26,13 @@ impl Deployed {
         source: Option<Arc<dyn LatencySource>>,
         mut others: impl Iterator<Item = &'a Arc<dyn Target>>,
     ) -> Self {
-        let format = target.description().model_format;
+        let TargetDescription { model_format, executes, .. } = target.description();
         let fits = |other: &&Arc<dyn Target>| {
-            other.has_runtime() && other.description().model_format == format
+            let other_is = other.description();
+            other.has_runtime() && other_is.executes && other_is.model_format == model_format
         };
-        let lender = if target.has_runtime() { None } else { others.find(fits).cloned() };
+        let complete = target.has_runtime() && executes;
+        let lender = if complete { None } else { others.find(fits).cloned() };
         Self { target, source, lender }
     }
 
@@ -46,7 +53,11 @@ impl Target for Deployed {
 
     fn runtime(&self) -> Result<Arc<dyn Runtime>, TargetError> {
         if self.target.has_runtime() {
-            return self.target.runtime();
+            let own = self.target.runtime()?;
+            return Ok(match &self.lender {
+                Some(lender) => Arc::new(Lent { own, lender: lender.runtime()? }),
+                None => own,
+            });
         }
         let TargetDescription { name, model_format, .. } = self.description();
         self.lender.as_ref().map_or_else(
@@ -60,5 +71,42 @@ impl Target for Deployed {
 
     fn has_runtime(&self) -> bool {
         self.target.has_runtime() || self.lender.is_some()
+    }
+
+    fn inspect(&self, model: &[u8]) -> Result<ModelSummary, TargetError> {
+        self.target.inspect(model)
+    }
+}
+
+/// A runtime that writes and measures files, and one that computes what they give.
+struct Lent {
+    own: Arc<dyn Runtime>,
+    lender: Arc<dyn Runtime>,
+}
+
+impl Runtime for Lent {
+    fn write_float(
+        &self,
+        network: &FloatNetwork,
+        info: &ModelInfo,
+    ) -> Result<Vec<u8>, TargetError> {
+        self.own.write_float(network, info)
+    }
+
+    fn write_integer(
+        &self,
+        network: &IntegerNetwork,
+        info: &ModelInfo,
+        outputs: ModelOutputs,
+    ) -> Result<Vec<u8>, TargetError> {
+        self.own.write_integer(network, info, outputs)
+    }
+
+    fn load(&self, model: &[u8]) -> Result<Box<dyn LoadedModel>, TargetError> {
+        self.lender.load(model)
+    }
+
+    fn measure(&self, model: &[u8]) -> Result<Measurement, TargetError> {
+        self.own.measure(model)
     }
 }

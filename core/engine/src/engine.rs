@@ -68,6 +68,8 @@ pub fn default_home() -> PathBuf {
 /// Runs one study and gives access to what it has made.
 pub struct Engine {
     study: Study,
+    /// Runs the study whose shared steps this one takes.
+    base: Option<Box<Engine>>,
     parts: Parts,
     method: Arc<dyn Method>,
     steps: Vec<StepSpec>,
@@ -76,6 +78,8 @@ pub struct Engine {
     data_fingerprint: Once<String>,
     data: Once<LoadedData>,
     source: Once<Arc<dyn LatencySource>>,
+    /// Sources of other targets by name.
+    others: Mutex<HashMap<String, Arc<dyn LatencySource>>>,
     loaded: Identities,
     lender: Option<String>,
     cache: Once<Arc<LatencyCache>>,
@@ -84,6 +88,8 @@ pub struct Engine {
 impl Engine {
     /// Puts a study together. Reads no data, makes no file.
     pub fn open(study: Study, registry: &Registry, options: EngineOptions) -> Result<Self> {
+        let base = study.from.as_deref().cloned();
+        let base = base.map(|base| Self::open(base, registry, options.clone())).transpose()?;
         let method = registry.method(&study.method)?;
         registry.quantizer(&study.quantizer)?;
         let steps = method.steps();
@@ -93,9 +99,12 @@ impl Engine {
             tracing::warn!("{}: models cannot be exported", error.reason.replace('\n', "; "));
         }
         let parts = Parts {
+            study: study.name.clone(),
+            labels: study.data.labels(),
             operators: registry.operators(),
             hyperspace: study.hyperspace.clone(),
             target: target.clone(),
+            targets: registry.targets.clone(),
             trainer: registry.trainer(options.threads),
             quantizers: registry.quantizers.clone(),
             scorers: registry.scorers.clone(),
@@ -108,6 +117,7 @@ impl Engine {
         supported::check(&study.hyperspace, &parts)?;
         Ok(Self {
             study,
+            base: base.map(Box::new),
             parts,
             method,
             steps,
@@ -116,6 +126,7 @@ impl Engine {
             data_fingerprint: Once::default(),
             data: Once::default(),
             source: Once::default(),
+            others: Mutex::default(),
             loaded: registry.identities(),
             lender: target.lender(),
             cache: Once::default(),
@@ -152,6 +163,19 @@ impl Engine {
         self.options.runs.join(&self.study.name)
     }
 
+    /// The engine that runs a step: this one, or that of the study that it takes the step from.
+    pub(crate) fn owner(&self, step: &StepSpec) -> &Engine {
+        match &self.base {
+            Some(base) if step.shared => base,
+            _ => self,
+        }
+    }
+
+    /// The run's store, if it exists.
+    pub(crate) fn existing_store(&self) -> Result<Option<Store>> {
+        Store::existing(&self.folder())
+    }
+
     /// The step of this name.
     pub fn step(&self, name: &str) -> Result<&StepSpec> {
         let known = self.steps.iter().map(|step| step.name.as_str());
@@ -173,7 +197,8 @@ impl Engine {
     /// Names of the finished tasks of a step under the present settings.
     pub fn artifacts(&self, step: &str) -> Result<Vec<String>> {
         let key = self.key(step)?;
-        Store::existing(&self.folder())?.map_or(Ok(Vec::new()), |store| store.task_names(&key))
+        let store = self.owner(self.step(step)?).existing_store()?;
+        store.map_or(Ok(Vec::new()), |store| store.task_names(&key))
     }
 
     /// Latencies from the target's source, through the cache on disk.
@@ -184,6 +209,32 @@ impl Engine {
     ) -> Result<Vec<Latency>> {
         let cache = self.cache.get(|| LatencyCache::open(&self.options.home).map(Arc::new))?;
         cache.latencies(self.source()?.as_ref(), queries, monitor)
+    }
+
+    /// Latencies from another target's own source, through the cache on disk.
+    pub fn latencies_on(
+        &self,
+        target: &str,
+        queries: &[LatencyQuery],
+        monitor: &dyn Monitor,
+    ) -> Result<Vec<Latency>> {
+        let cache = self.cache.get(|| LatencyCache::open(&self.options.home).map(Arc::new))?;
+        cache.latencies(self.source_of(target)?.as_ref(), queries, monitor)
+    }
+
+    fn source_of(&self, target: &str) -> Result<Arc<dyn LatencySource>> {
+        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(source) = others.get(target) {
+            return Ok(source.clone());
+        }
+        let targets = &self.parts.targets;
+        let found = targets
+            .get(target)
+            .ok_or_else(|| unknown("target", target, targets.keys().map(String::as_str)))?;
+        let source = found.latency_source();
+        let source = source.map_err(|e| EngineError::new(ErrorKind::Step, e.to_string()))?;
+        others.insert(target.to_owned(), source.clone());
+        Ok(source)
     }
 
     /// Data, operators and scheme for the trainer; reads the data set when first asked.
@@ -217,14 +268,21 @@ impl Engine {
             return Ok(key);
         }
         let spec = self.step(step)?;
+        let owner = self.owner(spec);
+        if !std::ptr::eq(owner, self) {
+            return owner.key(step);
+        }
         let inputs = spec.after.iter().map(|name| self.key(name)).collect::<Result<Vec<_>>>()?;
         let Self { study, parts, loaded, .. } = self;
         let lender = self.lender.as_deref();
         let data = || self.data_fingerprint.get(|| self.study.data.fingerprint(&self.study.folder));
         let latency =
             || self.source().map_or_else(|_| "unavailable".into(), |source| source.fingerprint());
-        let ingredients =
-            Ingredients { study, parts, loaded, lender, data: &data, latency: &latency };
+        let others = |name: &str| {
+            self.source_of(name).map_or_else(|_| "unavailable".into(), |s| s.fingerprint())
+        };
+        let (data, latency, others) = (&data, &latency, &others);
+        let ingredients = Ingredients { study, parts, loaded, lender, data, latency, others };
         let key = ingredients.key(spec, &inputs)?;
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         keys.insert(step.to_owned(), key.clone());
@@ -255,8 +313,9 @@ impl Engine {
             EngineError::study(format!("`{artifact}` is not of the form `step/task`"))
         })?;
         let key = self.key(step)?;
-        let Some(store) = Store::existing(&self.folder())? else {
-            let message = format!("the run `{}` has not been started", self.study.name);
+        let owner = self.owner(self.step(step)?);
+        let Some(store) = owner.existing_store()? else {
+            let message = format!("the run `{}` has not been started", owner.study.name);
             return Err(EngineError::new(ErrorKind::Missing, message)
                 .with_hint(format!("run the step `{step}` first")));
         };
@@ -289,6 +348,14 @@ fn check_steps(method: &str, steps: &[StepSpec]) -> Result<()> {
         if let Some(name) = step.after.iter().find(|name| !before(name)) {
             let message = format!(
                 "method `{method}`: step `{}` reads `{name}`, which is no earlier step",
+                step.name
+            );
+            return Err(EngineError::study(message));
+        }
+        let shared = |name: &&String| steps[..index].iter().any(|s| s.shared && s.name == **name);
+        if let Some(name) = step.after.iter().find(|name| step.shared && !shared(name)) {
+            let message = format!(
+                "method `{method}`: step `{}` is shared, but reads `{name}`, which is not",
                 step.name
             );
             return Err(EngineError::study(message));

@@ -27,6 +27,8 @@ pub(crate) struct Ingredients<'a> {
     pub data: &'a dyn Fn() -> Result<String>,
     /// Identifies the latency source; asked for only where a step does not train.
     pub latency: &'a dyn Fn() -> String,
+    /// Identifies the latency source of another target; as above.
+    pub others: &'a dyn Fn(&str) -> String,
 }
 
 impl<'a> Ingredients<'a> {
@@ -69,10 +71,25 @@ impl<'a> Ingredients<'a> {
         if !plugins.is_empty() {
             all["plugins"] = json!(plugins);
         }
+        let others = self.others(step, &sections);
+        if !others.is_empty() {
+            all["others"] = json!(others);
+        }
         if let Some(lender) = self.lender {
             all["lender"] = json!(lender);
         }
         Ok(hash::of_bytes(hash::canonical(&all).as_bytes()))
+    }
+
+    /// The latency sources of other targets that a step which measures names.
+    fn others(&self, step: &StepSpec, sections: &[Value]) -> BTreeMap<&'a str, String> {
+        let mut named = BTreeSet::new();
+        if !step.trains {
+            sections.iter().for_each(|section| texts(section, &mut named));
+        }
+        let targets = self.parts.targets.keys().map(String::as_str);
+        let others = targets.filter(|name| named.contains(name) && *name != self.study.target);
+        others.map(|name| (name, (self.others)(name))).collect()
     }
 
     /// The loaded plugins that a step may use: those of the study's target, quantizer and blocks,
@@ -82,7 +99,7 @@ impl<'a> Ingredients<'a> {
         let mut named = BTreeSet::new();
         sections.iter().for_each(|section| texts(section, &mut named));
         let used = |(kind, name): (&Kind, &str)| match kind {
-            Kind::Target => name == target || self.lender == Some(name),
+            Kind::Target => name == target || self.lender == Some(name) || named.contains(name),
             Kind::Quantizer => name == quantizer || named.contains(name),
             _ => named.contains(name),
         };

@@ -28,6 +28,13 @@ pub fn engine_sections() -> Vec<SettingsSection> {
                     "Where latencies come from: a latency source; empty for the target's own",
                 ),
                 ("quantizer", "\"lsq-plus\"", "Where quantization parameters start"),
+                (
+                    "from",
+                    "\"\"",
+                    "Path of another study, next to this one, whose teacher and quality tables \
+                     this one takes; seed, hyperspace, quantizer, images and the sections of \
+                     these steps are then that study's",
+                ),
             ],
         ),
         section(

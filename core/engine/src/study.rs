@@ -40,6 +40,9 @@ pub struct Study {
     pub latency: String,
     /// Name of the quantizer that trains.
     pub quantizer: String,
+    /// The study whose shared steps this one takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Box<Study>>,
     /// Images.
     pub data: DataSettings,
     /// The method's sections, defaults filled in.
@@ -58,6 +61,8 @@ pub struct Overrides {
     pub seed: Option<u64>,
     /// Instead of the file's target.
     pub target: Option<String>,
+    /// Instead of fields of the file's sections: section, field, value.
+    pub fields: Vec<(String, String, Value)>,
 }
 
 /// Read first: the method decides which tables there are.
@@ -71,8 +76,11 @@ struct Choice {
 struct Fields {
     name: String,
     #[serde(default)]
+    from: String,
+    #[serde(default)]
     seed: u64,
-    hyperspace: toml::Value,
+    #[serde(default)]
+    hyperspace: Option<toml::Value>,
     #[serde(default = "default_target")]
     target: String,
     #[serde(default)]
@@ -98,10 +106,7 @@ fn default_quantizer() -> String {
 impl Study {
     /// Reads and checks a study file.
     pub fn read(path: &Path, registry: &Registry, overrides: &Overrides) -> Result<Self> {
-        let text = fs::read_to_string(path).map_err(|error| {
-            EngineError::study(format!("{}: cannot read the study: {error}", path.display()))
-        })?;
-        let folder = path.parent().unwrap_or(Path::new("."));
+        let (text, folder) = read_text(path)?;
         Self::parse(&path.display().to_string(), &text, folder, registry, overrides)
     }
 
@@ -113,6 +118,18 @@ impl Study {
         folder: &Path,
         registry: &Registry,
         overrides: &Overrides,
+    ) -> Result<Self> {
+        let place = (origin, folder);
+        Self::parse_in(place, text, registry, overrides, base)
+    }
+
+    /// `base` reads the study that `from` names.
+    fn parse_in(
+        (origin, folder): (&str, &Path),
+        text: &str,
+        registry: &Registry,
+        overrides: &Overrides,
+        base: ReadBase,
     ) -> Result<Self> {
         let document = Document::parse(origin, text)?;
         let Choice { method: method_name } = document.read()?;
@@ -135,13 +152,27 @@ impl Study {
         }
         registry.quantizer(&fields.quantizer).map_err(|e| document.place(&["quantizer"], e))?;
         fields.data.check().map_err(|e| document.place(&["data"], e))?;
-        let hyperspace = read_hyperspace(fields.hyperspace, folder, registry)
-            .map_err(|e| document.place(&["hyperspace"], e))?;
+        let from = match fields.from.as_str() {
+            "" => None,
+            path => Some(
+                base(&document, method.as_ref(), &folder.join(path), registry, overrides)
+                    .map_err(|e| document.place(&["from"], e))?,
+            ),
+        };
+        let hyperspace = match (&from, fields.hyperspace) {
+            (Some(base), _) => base.hyperspace.clone(),
+            (None, Some(value)) => read_hyperspace(value, folder, registry)
+                .map_err(|e| document.place(&["hyperspace"], e))?,
+            (None, None) => {
+                let error = document.error(&[], "a study needs the field `hyperspace`");
+                return Err(error.with_hint("`spacewright study explain study` lists the fields"));
+            }
+        };
         hyperspace
             .validate(&registry.operators())
             .map_err(|e| document.place(&["hyperspace"], EngineError::study(e.to_string())))?;
-
-        Ok(Self {
+        let sections = method_settings(&document, method.as_ref(), &sections, &overrides.fields)?;
+        let study = Self {
             name: fields.name,
             seed: overrides.seed.unwrap_or(fields.seed),
             method: method_name,
@@ -149,12 +180,88 @@ impl Study {
             target,
             latency: fields.latency,
             quantizer: fields.quantizer,
+            from: None,
             data: fields.data,
-            sections: method_settings(&document, method.as_ref(), &sections)?,
+            sections,
             text: text.to_owned(),
             folder: std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned()),
+        };
+        Ok(match from {
+            Some(base) => study.taking(base, method.as_ref()),
+            None => study,
         })
     }
+
+    /// The same study with what the shared steps of another depend on.
+    fn taking(mut self, base: Self, method: &dyn Method) -> Self {
+        for name in shared_sections(method) {
+            if let Some(section) = base.sections.get(&name) {
+                self.sections.insert(name, section.clone());
+            }
+        }
+        Self {
+            seed: base.seed,
+            quantizer: base.quantizer.clone(),
+            data: base.data.clone(),
+            folder: base.folder.clone(),
+            from: Some(Box::new(base)),
+            ..self
+        }
+    }
+}
+
+/// Reads the study that another one takes from.
+type ReadBase = fn(&Document<'_>, &dyn Method, &Path, &Registry, &Overrides) -> Result<Study>;
+
+/// A study from which another takes cannot take from a third.
+fn no_base(
+    _: &Document<'_>,
+    _: &dyn Method,
+    _: &Path,
+    _: &Registry,
+    _: &Overrides,
+) -> Result<Study> {
+    let message = "it is taken from, and takes from another study itself";
+    Err(EngineError::study(message).with_hint("name the first of them in `from`"))
+}
+
+/// Sections that the shared steps of a method depend on.
+fn shared_sections(method: &dyn Method) -> Vec<String> {
+    let shared = method.steps().into_iter().filter(|step| step.shared);
+    shared.flat_map(|step| step.settings).collect()
+}
+
+/// The study that another one takes from.
+fn base(
+    document: &Document<'_>,
+    method: &dyn Method,
+    path: &Path,
+    registry: &Registry,
+    overrides: &Overrides,
+) -> Result<Study> {
+    let mut taken = shared_sections(method);
+    taken.extend(["seed", "hyperspace", "quantizer", "data"].map(str::to_owned));
+    if let Some(name) = document.names().find(|name| taken.iter().any(|taken| taken == name)) {
+        let message = format!("`{name}` is that of the study that `from` names");
+        return Err(EngineError::study(message).with_hint(format!("leave `{name}` out")));
+    }
+    let overrides = Overrides { seed: overrides.seed, ..Overrides::default() };
+    let (text, folder) = read_text(path)?;
+    let place = (&*path.display().to_string(), folder);
+    let base = Study::parse_in(place, &text, registry, &overrides, no_base)?;
+    if base.method != method.name() {
+        let message = format!("`{}` is another method than `{}`", base.method, method.name());
+        return Err(EngineError::study(message));
+    }
+    Ok(base)
+}
+
+/// The text of a study file, and the folder that it is in.
+fn read_text(path: &Path) -> Result<(String, &Path)> {
+    let text = fs::read_to_string(path).map_err(|error| {
+        EngineError::study(format!("{}: cannot read the study: {error}", path.display()))
+    })?;
+    Ok((text, path.parent().unwrap_or(Path::new("."))))
 }
 
 fn check_names(document: &Document<'_>, sections: &[SettingsSection]) -> Result<()> {
@@ -208,8 +315,15 @@ fn method_settings(
     document: &Document<'_>,
     method: &dyn Method,
     sections: &[SettingsSection],
+    overrides: &[(String, String, Value)],
 ) -> Result<IndexMap<String, Value>> {
     let mut given: serde_json::Map<String, Value> = document.read()?;
+    for (section, field, value) in overrides {
+        let section = given.entry(section).or_insert_with(|| Value::Object(Default::default()));
+        if let Some(section) = section.as_object_mut() {
+            section.insert(field.clone(), value.clone());
+        }
+    }
     let mut settings = IndexMap::new();
     for section in sections {
         let value =

@@ -318,6 +318,7 @@ impl Method for WithExtra {
             settings: Vec::new(),
             trains: false,
             extra,
+            shared: false,
         };
         steps.push(step("again", &["measure", "teach"], true));
         steps.push(step("after", &["again"], !self.wrong));

@@ -48,7 +48,8 @@ fn default_method_and_target_are_the_documented_ones() {
 #[test]
 fn overrides_win() {
     let bench = Bench::new();
-    let overrides = Overrides { seed: Some(7), target: Some("fake-tarket".into()) };
+    let overrides =
+        Overrides { seed: Some(7), target: Some("fake-tarket".into()), ..Overrides::default() };
     let parse = |overrides: &Overrides| {
         Study::parse("study.toml", STUDY, bench.folder.path(), &bench.registry, overrides)
     };
@@ -87,7 +88,7 @@ fn unknown_fields_and_sections_are_named_with_their_line() {
         "study.toml:1: no field `hyperspcae` at the top of a study",
         Some(
             "did you mean `hyperspace`? \
-             allowed are name, seed, method, hyperspace, target, latency, quantizer",
+             allowed are name, seed, method, hyperspace, target, latency, quantizer, from",
         ),
     );
     check(

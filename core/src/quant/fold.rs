@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use thiserror::Error;
 
 use super::{
-    FloatWeights, PlacementError, QParams, QuantParams, Scheme, TensorData, WeightRange,
-    pairs::pair_bounds, place,
+    FloatWeights, PlacementError, QParams, QuantParams, Rounding, Scheme, TensorData, ValueQuant,
+    WeightRange, pairs::pair_bounds, place,
 };
 use crate::graph::{Graph, Node, Op, ValueId};
 
@@ -35,6 +35,23 @@ pub struct IntegerWeights {
     pub bias: Vec<i32>,
 }
 
+impl IntegerWeights {
+    /// The hard-sigmoid x / 6 + 1/2 as a depth-wise 1×1 convolution of `channels` channels whose
+    /// input has `scale`: the range of 8-bit results limits it to 0…1, where their scale is 1/255
+    /// or less than that above.
+    pub fn hard_sigmoid(channels: usize, scale: f32) -> Self {
+        const LARGEST: i8 = 127;
+        let sixth = 1.0 / (6.0 * f32::from(LARGEST));
+        let half = (0.5 / (f64::from(scale) * f64::from(sixth))).round();
+        Self {
+            shape: vec![channels, 1, 1, 1],
+            data: vec![LARGEST; channels],
+            scales: vec![sixth; channels],
+            bias: vec![half.min(f64::from(1 << 30)) as i32; channels],
+        }
+    }
+}
+
 /// A network in integers: what a runtime executes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct IntegerNetwork {
@@ -44,6 +61,9 @@ pub struct IntegerNetwork {
     pub values: Vec<Option<QParams>>,
     /// By node name.
     pub weights: BTreeMap<String, IntegerWeights>,
+    /// How its runtime rounds.
+    #[serde(default)]
+    pub rounding: Rounding,
 }
 
 /// Why a network cannot be folded.
@@ -233,11 +253,14 @@ pub fn fold_integer(
         values.push(match placed.source(value) {
             Some(source) => {
                 let name = placed.graph.value_name(source);
-                let params = quant.activations.get(name);
+                let params = match placed.values[source.index()] {
+                    ValueQuant::Fixed(params) => Some(params),
+                    _ => quant.activations.get(name).copied(),
+                };
                 let params =
                     params.ok_or_else(|| FoldError::Missing(format!("scale of {name}")))?;
                 check_scale(name, params.scale)?;
-                Some(*params)
+                Some(params)
             }
             None => None,
         });
@@ -267,7 +290,8 @@ pub fn fold_integer(
             integer_weights(node, kernel, scales, range, affine, input)?,
         );
     }
-    Ok(IntegerNetwork { graph: folded.graph, values, weights: integers })
+    let rounding = scheme.rounding;
+    Ok(IntegerNetwork { graph: folded.graph, values, weights: integers, rounding })
 }
 
 fn check_scale(name: &str, scale: f32) -> Result<(), FoldError> {

@@ -1,16 +1,16 @@
 //! A reference executor for integer networks: what a runtime must compute, operator by operator.
 //!
 //! Requantization follows ONNX Runtime: accumulate in `i32`, scale in `f32`, round to the nearest
-//! integer with ties to even, add the zero point, clamp to 0…255. Every element comes with its
-//! position before rounding, so that a difference to a runtime can be told to be a rounding tie
-//! or a mistake.
+//! integer with ties to even, add the zero point, clamp to 0…255; or TFLite's own kernels, which
+//! scale in fixed point ([`Rounding`]). Every element comes with its position before rounding, so
+//! that a difference to a runtime can be told to be a rounding tie or a mistake.
 
 use std::collections::BTreeMap;
 
 use thiserror::Error;
 
 use super::{
-    IntegerNetwork, QParams,
+    IntegerNetwork, IntegerWeights, QParams, Rounding, fixed_point,
     kernels::{self, Centred},
 };
 use crate::graph::{ActivationKind, GraphError, Op, Shape, ValueId};
@@ -33,6 +33,38 @@ impl QuantizedValue {
             integers: positions.iter().map(round).collect(),
             positions: positions.iter().map(|&p| f64::from(p) + f64::from(zero)).collect(),
         }
+    }
+}
+
+/// The result of an operator before zero point and limits: where each element lies, and its
+/// integer where rounding is in fixed point.
+struct Raw {
+    positions: Vec<f32>,
+    integers: Option<Vec<i32>>,
+}
+
+impl Raw {
+    fn of_sums(sums: &[i32], w: &IntegerWeights, x: QParams, y: QParams, fixed: bool) -> Self {
+        Self {
+            positions: kernels::requantize(sums, w, x, y),
+            integers: fixed.then(|| fixed_point::requantize(sums, w, x, y)),
+        }
+    }
+
+    /// Limits the result of a fused function; `false` where it is none that only limits.
+    fn clamp(&mut self, kind: ActivationKind, y: QParams) -> bool {
+        let known = kernels::clamp(kind, y, &mut self.positions);
+        known && self.integers.as_mut().is_none_or(|q| fixed_point::clamp(kind, y, q))
+    }
+
+    fn finish(self, y: QParams) -> QuantizedValue {
+        let mut value = QuantizedValue::round(self.positions, y);
+        if let Some(integers) = self.integers {
+            let zero = i32::from(y.zero_point);
+            let limited = |q: i32| q.saturating_add(zero).clamp(0, 255) as u8;
+            value.integers = integers.into_iter().map(limited).collect();
+        }
+        value
     }
 }
 
@@ -170,25 +202,78 @@ impl IntegerNetwork {
             weights.ok_or_else(|| wrong("the network has no weights for it".into()))
         };
         let (x, out, y) = (&inputs[0], shapes[group.first + 1], group.params);
-        let mut positions = match &node.op {
-            Op::Conv2d(conv) => kernels::convolution(conv, weights()?, x, out, y),
-            Op::Linear { .. } => kernels::linear(weights()?, x, y),
-            Op::Activation { kind } => kernels::activation(*kind, x, y),
-            Op::Add => kernels::add(x, &inputs[1], y),
-            Op::Mul => kernels::mul(x, &inputs[1], y),
-            Op::AvgPool(pool) => kernels::average_pool(*pool, x, out, y),
-            Op::MaxPool(pool) => kernels::max_pool(*pool, x, out, y),
-            Op::GlobalAvgPool => kernels::global_average(x, y),
+        let fixed = self.rounding == Rounding::FixedPoint;
+        let raw = |positions: Vec<f32>, integers: &dyn Fn() -> Vec<i32>| Raw {
+            positions,
+            integers: fixed.then(integers),
+        };
+        let mut result = match &node.op {
+            Op::Conv2d(conv) => {
+                let w = weights()?;
+                Raw::of_sums(&kernels::convolution(conv, w, x, out), w, x.params, y, fixed)
+            }
+            Op::Linear { .. } => {
+                let w = weights()?;
+                Raw::of_sums(&kernels::linear(w, x), w, x.params, y, fixed)
+            }
+            Op::Activation { kind } => self.function(*kind, x, y),
+            Op::Add => raw(kernels::add(x, &inputs[1], y), &|| fixed_point::add(x, &inputs[1], y)),
+            Op::Mul => raw(kernels::mul(x, &inputs[1], y), &|| fixed_point::mul(x, &inputs[1], y)),
+            Op::AvgPool(pool) => {
+                let windows = || kernels::windows(*pool, x, out);
+                let positions = windows().map(|window| kernels::average(&window, x.params, y));
+                Raw {
+                    positions: positions.collect(),
+                    // TFLite's averages keep the scale.
+                    integers: (fixed && x.params == y).then(|| {
+                        windows().map(|window| fixed_point::average(&window, x.params)).collect()
+                    }),
+                }
+            }
+            Op::MaxPool(pool) => {
+                Raw { positions: kernels::max_pool(*pool, x, out, y), integers: None }
+            }
+            Op::GlobalAvgPool => {
+                raw(kernels::global_average(x, y), &|| fixed_point::global_average(x, y))
+            }
             Op::Dropout { .. } | Op::BatchNorm { .. } => {
                 return Err(wrong("must be folded before integers are computed".into()));
             }
         };
         for &kind in &group.fused {
-            if !kernels::clamp(kind, y, &mut positions) {
+            if !result.clamp(kind, y) {
                 return Err(wrong(format!("`{kind}` needs a quantizer on its input")));
             }
         }
-        Ok(QuantizedValue::round(positions, y))
+        Ok(result.finish(y))
+    }
+
+    /// A function of one value. In TFLite files a hard-sigmoid is a product with 1/6 plus 1/2;
+    /// functions without an integer kernel are tables of the real one.
+    fn function(&self, kind: ActivationKind, x: &Centred, y: QParams) -> Raw {
+        let positions = kernels::activation(kind, x, y);
+        let fixed = self.rounding == Rounding::FixedPoint;
+        match kind {
+            _ if self.rounding == Rounding::Float => Raw { positions, integers: None },
+            ActivationKind::HSigmoid => {
+                let w = IntegerWeights::hard_sigmoid(1, x.params.scale);
+                let sums: Vec<i32> = x
+                    .data
+                    .iter()
+                    .map(|q| (i32::from(w.data[0]) * q).wrapping_add(w.bias[0]))
+                    .collect();
+                Raw::of_sums(&sums, &w, x.params, y, fixed)
+            }
+            ActivationKind::HSwish => {
+                Raw { positions, integers: Some(fixed_point::hard_swish(x, y)) }
+            }
+            ActivationKind::Relu | ActivationKind::Relu6 => {
+                let mut integers = fixed_point::rescale(x, y);
+                fixed_point::clamp(kind, y, &mut integers);
+                Raw { positions, integers: Some(integers) }
+            }
+            ActivationKind::Sigmoid | ActivationKind::Swish => Raw { positions, integers: None },
+        }
     }
 }
 
@@ -258,7 +343,8 @@ mod tests {
         let y = build(&mut b);
         let graph: Graph = b.finish(y);
         let weights = weights.iter().map(|(n, w)| ((*n).to_owned(), w.clone())).collect();
-        IntegerNetwork { graph, values: values.to_vec(), weights }
+        let rounding = Rounding::Float;
+        IntegerNetwork { graph, values: values.to_vec(), weights, rounding }
     }
 
     fn weights(shape: &[usize], data: &[i8], scale: f32, bias: i32) -> IntegerWeights {

@@ -78,33 +78,37 @@ fn add_tap(
 }
 
 /// acc · (s_x · s_w / s_y), per output channel.
-fn requantize(mut sums: Vec<i32>, w: &IntegerWeights, x: QParams, y: QParams) -> Vec<f32> {
+pub(super) fn requantize(sums: &[i32], w: &IntegerWeights, x: QParams, y: QParams) -> Vec<f32> {
     let area = sums.len() / w.scales.len();
     let mut positions = Vec::with_capacity(sums.len());
-    for (channel, sums) in sums.chunks_mut(area).enumerate() {
-        let factor = x.scale * w.scales[channel] / y.scale;
-        let bias = w.bias[channel];
-        positions.extend(sums.iter().map(|sum| sum.wrapping_add(bias) as f32 * factor));
+    for (sums, scale) in sums.chunks(area).zip(&w.scales) {
+        let factor = x.scale * scale / y.scale;
+        positions.extend(sums.iter().map(|&sum| sum as f32 * factor));
     }
     positions
 }
 
+/// Sums of a convolution, bias included.
 pub(super) fn convolution(
     conv: &Conv2d,
     weights: &IntegerWeights,
     x: &Centred,
     out: Shape,
-    y: QParams,
-) -> Vec<f32> {
-    requantize(accumulate(conv, &weights.data, x, out), weights, x.params, y)
+) -> Vec<i32> {
+    let mut sums = accumulate(conv, &weights.data, x, out);
+    let planes = sums.chunks_mut(out.height * out.width).zip(&weights.bias);
+    planes.for_each(|(plane, bias)| {
+        plane.iter_mut().for_each(|sum| *sum = sum.wrapping_add(*bias));
+    });
+    sums
 }
 
-pub(super) fn linear(weights: &IntegerWeights, x: &Centred, y: QParams) -> Vec<f32> {
-    let dot = |row: &[i8]| -> i32 {
-        row.iter().zip(&x.data).map(|(&w, x)| i32::from(w) * x).fold(0, i32::wrapping_add)
+/// Sums of a linear layer, bias included.
+pub(super) fn linear(weights: &IntegerWeights, x: &Centred) -> Vec<i32> {
+    let dot = |(row, &bias): (&[i8], &i32)| -> i32 {
+        row.iter().zip(&x.data).map(|(&w, x)| i32::from(w) * x).fold(bias, i32::wrapping_add)
     };
-    let sums = weights.data.chunks(x.data.len()).map(dot).collect();
-    requantize(sums, weights, x.params, y)
+    weights.data.chunks(x.data.len()).zip(&weights.bias).map(dot).collect()
 }
 
 pub(super) fn add(a: &Centred, b: &Centred, y: QParams) -> Vec<f32> {
@@ -142,12 +146,10 @@ pub(super) fn global_average(x: &Centred, y: QParams) -> Vec<f32> {
     x.data.chunks(area).map(|plane| plane.iter().sum::<i32>() as f32 * factor).collect()
 }
 
-/// Average over the pixels of the window that lie inside the image.
-pub(super) fn average_pool(pool: Pool, x: &Centred, out: Shape, y: QParams) -> Vec<f32> {
-    let factor = x.params.scale / y.scale;
-    windows(pool, x, out)
-        .map(|window| window.iter().sum::<i32>() as f32 * factor / window.len() as f32)
-        .collect()
+/// Average over the pixels of a window.
+pub(super) fn average(window: &[i32], x: QParams, y: QParams) -> f32 {
+    let factor = x.scale / y.scale;
+    window.iter().sum::<i32>() as f32 * factor / window.len() as f32
 }
 
 pub(super) fn max_pool(pool: Pool, x: &Centred, out: Shape, y: QParams) -> Vec<f32> {
@@ -157,7 +159,12 @@ pub(super) fn max_pool(pool: Pool, x: &Centred, out: Shape, y: QParams) -> Vec<f
         .collect()
 }
 
-fn windows<'a>(pool: Pool, x: &'a Centred, out: Shape) -> impl Iterator<Item = Vec<i32>> + 'a {
+/// The pixels of every window that lie inside the image.
+pub(super) fn windows<'a>(
+    pool: Pool,
+    x: &'a Centred,
+    out: Shape,
+) -> impl Iterator<Item = Vec<i32>> + 'a {
     let Shape { height, width, .. } = x.shape;
     let range = move |position: usize, limit: usize| {
         let start = position * pool.stride;

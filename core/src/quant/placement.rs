@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{Scheme, WeightRange};
+use super::{QParams, Scheme, WeightRange};
 use crate::graph::{ActivationKind, Graph, GraphError, Node, Op, OpKind, ValueId};
 
 /// What is known of a quantized activation before any data is seen.
@@ -43,6 +43,8 @@ pub enum ValueQuant {
     Fused,
     /// 8-bit integers with their own scale and zero point.
     Own(ActivationRange),
+    /// 8-bit integers with parameters that the scheme fixes.
+    Fixed(QParams),
     /// 8-bit integers with the parameters of another value, which passes through unchanged.
     SameAs(ValueId),
 }
@@ -82,12 +84,12 @@ impl PlacedGraph {
     pub fn source(&self, value: ValueId) -> Option<ValueId> {
         match self.values[value.index()] {
             ValueQuant::Fused => None,
-            ValueQuant::Own(_) => Some(value),
+            ValueQuant::Own(_) | ValueQuant::Fixed(_) => Some(value),
             ValueQuant::SameAs(other) => self.source(other),
         }
     }
 
-    /// All values with parameters of their own: id, name and range.
+    /// All values whose parameters are to be found: id, name and range.
     pub fn quantized(&self) -> impl Iterator<Item = (ValueId, &str, ActivationRange)> {
         self.values.iter().enumerate().filter_map(|(index, quant)| match quant {
             ValueQuant::Own(range) => {
@@ -124,8 +126,12 @@ pub fn place(graph: &Graph, scheme: &Scheme) -> Result<PlacedGraph, PlacementErr
         let fused = reader.is_some_and(|reader| scheme.fused.contains(&(kind, reader)));
         values.push(if folded || fused {
             ValueQuant::Fused
-        } else if matches!(kind, OpKind::MaxPool | OpKind::Dropout) {
+        } else if matches!(kind, OpKind::MaxPool | OpKind::Dropout)
+            || scheme.unscaled.contains(&kind)
+        {
             ValueQuant::SameAs(node.inputs[0])
+        } else if let Some((_, params)) = scheme.fixed.iter().find(|(fixed, _)| *fixed == kind) {
+            ValueQuant::Fixed(*params)
         } else {
             ValueQuant::Own(ActivationRange::after(&node.op))
         });
@@ -187,7 +193,7 @@ fn decompose(graph: &Graph, kinds: &[ActivationKind]) -> Graph {
 mod tests {
     use super::*;
     use crate::{
-        graph::{ConvSpec, GraphBuilder, Shape},
+        graph::{ConvSpec, GraphBuilder, Pool, Shape},
         quant::tests::scheme,
     };
 
@@ -239,6 +245,22 @@ mod tests {
         let graph = b.finish(y);
         check(graph.clone(), &["input", "fc"]);
         assert_eq!(place(&graph, &scheme()).unwrap().source(ValueId(1)), Some(ValueId::INPUT));
+    }
+
+    #[test]
+    fn a_scheme_can_fix_parameters_and_keep_those_of_inputs() {
+        let params = QParams { scale: 1.0 / 256.0, zero_point: 0 };
+        let (fixed, unscaled) = (vec![(OpKind::Sigmoid, params)], vec![OpKind::AvgPool]);
+        let scheme = Scheme { fixed, unscaled, ..scheme() };
+        let mut b = GraphBuilder::new(Shape::square(8, 8));
+        let pool = Pool { kernel: 2, stride: 2, padding: 0 };
+        let y = b.node("pool", Op::AvgPool(pool), &[ValueId::INPUT]);
+        let y = b.act("swish", y, ActivationKind::Swish);
+        let placed = place(&b.finish(y), &scheme).unwrap();
+        let names: Vec<&str> = placed.quantized().map(|(_, name, _)| name).collect();
+        assert_eq!(names, ["input", "swish"]);
+        assert_eq!(placed.source(ValueId(1)), Some(ValueId::INPUT));
+        assert_eq!(placed.values[2], ValueQuant::Fixed(params));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::QParams;
 use crate::graph::{ActivationKind, OpKind};
 
 /// Integers that a weight tensor may hold; always symmetric with one scale per output channel.
@@ -28,6 +29,28 @@ impl WeightRange {
     }
 }
 
+/// How a runtime turns sums of products into 8-bit integers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rounding {
+    /// Scaled in `f32`, then to the nearest integer, ties to even: ONNX Runtime.
+    #[default]
+    Float,
+    /// TFLite files on XNNPACK, which scales in `f32` too; hard-swish and activations that are
+    /// operators of their own run in [`FixedPoint`](Self::FixedPoint), and hard-sigmoid is a
+    /// convolution.
+    Xnnpack,
+    /// In integers of 32 bits with multipliers in fixed point (gemmlowp): TFLite's reference
+    /// kernels.
+    FixedPoint,
+}
+
+impl Rounding {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// A target's quantization scheme, as data: activations are 8-bit unsigned with one scale and
 /// zero point per tensor.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,6 +68,16 @@ pub struct Scheme {
     /// Activations that are computed from smaller operators, each quantized: Swish as Sigmoid
     /// and Mul.
     pub decomposed: Vec<ActivationKind>,
+    /// Operators whose result keeps the scale and zero point of their input, besides the maximum
+    /// of windows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unscaled: Vec<OpKind>,
+    /// Operators whose result has these parameters, which are not trained.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fixed: Vec<(OpKind, QParams)>,
+    /// How its runtime rounds.
+    #[serde(default, skip_serializing_if = "Rounding::is_default")]
+    pub rounding: Rounding,
 }
 
 impl Scheme {
@@ -59,6 +92,9 @@ impl Scheme {
             depthwise_weights: WeightRange::Bits8,
             fused: [OpKind::Conv2d, OpKind::Linear, OpKind::Add].map(clamped).concat(),
             decomposed: vec![ActivationKind::Swish],
+            unscaled: Vec::new(),
+            fixed: Vec::new(),
+            rounding: Rounding::Float,
         }
     }
 

@@ -1,11 +1,13 @@
 //! This machine with ONNX Runtime as a Spacewright target: the ONNX writer, the runner and the
 //! measurement of latencies.
 //!
-//! * [`writer`] turns networks into ONNX files: the only place that writes ONNX.
+//! * [`writer`] turns networks into ONNX files: the only place that writes ONNX. [`read`] says what
+//!   a file holds, whoever wrote it.
 //! * [`OrtRuntime`] loads and runs them. The library is loaded at run time, from the file that
 //!   [`VARIABLE`] names or from `.deps/onnxruntime`, where `cargo xtask setup` puts it. A process
 //!   has one ONNX Runtime environment, so nothing else in it may make one.
-//! * [`OrtLatency`] measures graphs without weights, as parts whose latencies add up.
+//! * [`PartLatency`](spacewright_measure::PartLatency) measures graphs without weights with it, as
+//!   parts whose latencies add up.
 //! * [`HostOrt`] puts them together as two targets that differ in their weights: `host-ort` and
 //!   `host-ort-pairs`.
 //!
@@ -64,26 +66,21 @@
 //! measured again and again, stays within 1 %. Other work on the same core slows everything by
 //! up to 1.4 times, for seconds at a time; rounds that it disturbs are repeated, but not for ever.
 
-mod cpu;
-mod latency;
+mod file;
 mod library;
-mod measure;
 mod optimized;
 pub mod proto;
-mod quiet;
+mod reader;
 mod runtime;
-mod synthetic;
 mod target;
-mod timing;
 pub mod writer;
 
 use std::sync::Arc;
 
 use spacewright_core::target::Target;
 
-pub use cpu::has_vnni;
-pub use latency::{OrtLatency, WRAP};
 pub use library::VARIABLE;
+pub use reader::{ReadError, read};
 pub use runtime::OrtRuntime;
 pub use target::{HostOrt, scheme_7bit, scheme_pairs};
 

@@ -1,9 +1,6 @@
 //! Runs models with ONNX Runtime: one thread, sequential, no spinning, all optimizations.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, PoisonError},
-};
+use std::collections::BTreeMap;
 
 use ort::{
     session::{
@@ -13,29 +10,25 @@ use ort::{
     value::{Tensor, ValueType},
 };
 use prost::Message;
-use spacewright_core::target::{LoadedModel, TargetError};
+use spacewright_core::{
+    quant::{FloatNetwork, IntegerNetwork},
+    target::{LoadedModel, ModelInfo, ModelOutputs, Runtime, TargetError},
+};
+use spacewright_measure::{Bench, Timed};
 
 use crate::{
     library::{Library, library},
     optimized, proto,
-    timing::Samples,
 };
 
-/// Serializes all timings of the process: two at once would disturb each other.
-pub(crate) static CLOCK: Mutex<()> = Mutex::new(());
-
 /// ONNX Runtime on this machine.
+#[derive(Clone)]
 pub struct OrtRuntime {
     target: String,
     library: &'static Library,
 }
 
 impl OrtRuntime {
-    /// Name of the target.
-    pub(crate) fn target(&self) -> &str {
-        &self.target
-    }
-
     /// The runtime of the target of this name; an error where the library cannot be loaded.
     pub fn new(target: &str) -> Result<Self, TargetError> {
         let target = target.to_owned();
@@ -43,10 +36,6 @@ impl OrtRuntime {
             Ok(library) => Ok(Self { target, library }),
             Err(reason) => Err(TargetError { target, reason }),
         }
-    }
-
-    pub(crate) fn version(&self) -> &str {
-        &self.library.version
     }
 
     pub(crate) fn error(&self, reason: impl ToString) -> TargetError {
@@ -132,16 +121,47 @@ impl OrtModel {
         }
         Tensor::from_array((self.shape.clone(), image)).map_err(|error| self.error(error))
     }
+}
 
-    /// Adds one round of timings, on an image that is always the same.
-    pub(crate) fn sample(&mut self, samples: &mut Samples) -> Result<(), TargetError> {
-        let elements = self.shape.iter().product::<i64>();
+/// A model with an image that is always the same.
+struct TimedModel {
+    model: OrtModel,
+    input: Tensor<f32>,
+}
+
+impl TimedModel {
+    fn new(model: OrtModel) -> Result<Self, TargetError> {
+        let elements = model.shape.iter().product::<i64>();
         let image = (0..elements).map(|i| ((i * 37 + 11) % 256) as f32 / 255.0).collect();
-        let input = self.input(image)?;
-        let _alone = CLOCK.lock().unwrap_or_else(PoisonError::into_inner);
-        let session = &mut self.session;
-        let result = samples.round(|| session.run(ort::inputs![&input]).map(drop));
-        result.map_err(|error| self.error(error))
+        let input = model.input(image)?;
+        Ok(Self { model, input })
+    }
+}
+
+impl Timed for TimedModel {
+    fn run(&mut self) -> Result<(), TargetError> {
+        let outputs = self.model.session.run(ort::inputs![&self.input]).map(drop);
+        outputs.map_err(|error| self.model.error(error))
+    }
+}
+
+impl Bench for OrtRuntime {
+    fn target(&self) -> &str {
+        &self.target
+    }
+
+    fn runtime(&self) -> String {
+        format!("ONNX Runtime {}", self.library.version)
+    }
+
+    fn float(&self, network: &FloatNetwork) -> Result<Box<dyn Timed>, TargetError> {
+        let model = self.write_float(network, &ModelInfo::default())?;
+        Ok(Box::new(TimedModel::new(self.open(&model)?)?))
+    }
+
+    fn integer(&self, network: &IntegerNetwork) -> Result<Box<dyn Timed>, TargetError> {
+        let model = self.write_integer(network, &ModelInfo::default(), ModelOutputs::Result)?;
+        Ok(Box::new(TimedModel::new(self.open(&model)?)?))
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use spacewright_core::{
     kernel::FusionRules,
     latency::LatencySource,
+    model::ModelSummary,
     quant::{FloatNetwork, IntegerNetwork, Scheme, WeightRange},
     target::{
         LatencyKind, LoadedModel, Measurement, ModelInfo, ModelOutputs, Runtime, Target,
@@ -16,7 +17,9 @@ use spacewright_core::{
     },
 };
 
-use crate::{latency::OrtLatency, measure, runtime::OrtRuntime, writer};
+use spacewright_measure::PartLatency;
+
+use crate::{file::File, reader, runtime::OrtRuntime, writer};
 
 /// This machine with ONNX Runtime, under one quantization scheme.
 pub struct HostOrt {
@@ -59,6 +62,7 @@ impl Target for HostOrt {
             scheme: self.scheme.clone(),
             model_format: "onnx".into(),
             fusion: FusionRules { ends: true, ..FusionRules::of_scheme(&self.scheme) },
+            executes: true,
             latency: LatencyKind::Measured,
             held_out: Vec::new(),
             unsupported: Vec::new(),
@@ -67,7 +71,7 @@ impl Target for HostOrt {
 
     fn latency_source(&self) -> Result<Arc<dyn LatencySource>, TargetError> {
         let runtime = OrtRuntime::new(self.name)?;
-        Ok(Arc::new(OrtLatency::new(runtime, self.scheme.clone())))
+        Ok(Arc::new(PartLatency::new(runtime, self.scheme.clone())))
     }
 
     fn runtime(&self) -> Result<Arc<dyn Runtime>, TargetError> {
@@ -76,6 +80,11 @@ impl Target for HostOrt {
 
     fn has_runtime(&self) -> bool {
         true
+    }
+
+    fn inspect(&self, model: &[u8]) -> Result<ModelSummary, TargetError> {
+        let target = self.name.to_owned();
+        reader::read(model).map_err(|error| TargetError { target, reason: error.to_string() })
     }
 }
 
@@ -102,7 +111,14 @@ impl Runtime for OrtRuntime {
     }
 
     fn measure(&self, model: &[u8]) -> Result<Measurement, TargetError> {
-        measure::file(self, model, scheme_7bit()).map_err(|reason| self.error(reason))
+        let measured = || {
+            let (mut file, open) = File::open(self, model)?;
+            let mut measurement =
+                spacewright_measure::file(self.clone(), &mut file, scheme_7bit())?;
+            measurement.warnings.extend(open);
+            Ok(measurement)
+        };
+        measured().map_err(|reason: String| self.error(reason))
     }
 }
 

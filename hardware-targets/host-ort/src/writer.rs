@@ -220,7 +220,7 @@ mod tests {
     use crate::proto::ModelProto;
     use spacewright_core::{
         graph::{ConvSpec, GraphBuilder, Padding, Pool},
-        quant::IntegerWeights,
+        quant::{IntegerWeights, Rounding},
     };
 
     fn integers(shape: &[usize]) -> IntegerWeights {
@@ -243,7 +243,7 @@ mod tests {
         let values = vec![params(0.01, 128), None, act, act, params(0.1, 100)];
         let weights =
             [("c".to_owned(), integers(&[3, 2, 3, 3])), ("fc".to_owned(), integers(&[4, 3]))];
-        IntegerNetwork { graph, values, weights: weights.into() }
+        IntegerNetwork { graph, values, weights: weights.into(), rounding: Rounding::Float }
     }
 
     fn read(bytes: &[u8]) -> Vec<String> {

@@ -1,7 +1,5 @@
 //! Runs what the writer writes, and compares it with the integer executor operator by operator.
 
-mod support;
-
 use prost::Message;
 use spacewright_core::{
     graph::{ActivationKind, ConvSpec, Graph, GraphBuilder, Op, Padding, Pool, Shape},
@@ -19,8 +17,8 @@ use spacewright_host_ort::{
     },
     scheme_7bit, scheme_pairs,
 };
+use spacewright_measure::testing::{evaluate, quantized, random_image, random_weights, rng};
 use spacewright_sdk::{About, Plugin, conformance};
-use support::{evaluate, quantized, random_image, random_weights, rng};
 
 /// Checks one graph in integers and in floating point; gives the operators left in floating point.
 #[track_caller]

@@ -5,8 +5,9 @@
 //! only where the processor has VNNI: elsewhere full 8-bit weights saturate, and what is measured
 //! says nothing of VNNI.
 
-use spacewright_host_ort::{OrtRuntime, has_vnni};
+use spacewright_host_ort::OrtRuntime;
 use spacewright_latency_model::{Fitted, ModelError};
+use spacewright_measure::cpu::has_vnni;
 use spacewright_sdk::prelude::*;
 
 const NAME: &str = "intel-vnni";
@@ -50,6 +51,7 @@ impl Target for IntelVnni {
             fusion: FusionRules::of_scheme(&scheme),
             scheme,
             model_format: "onnx".into(),
+            executes: true,
             latency: LatencyKind::Fitted,
             held_out: predictor().map(|source| source.held_out()).unwrap_or_default(),
             unsupported: Vec::new(),

@@ -6,13 +6,13 @@ const FLAGS: [&str; 8] =
 
 /// Model and relevant flags, such as `AMD EPYC [avx2]`; the architecture alone where the system
 /// does not tell.
-pub(crate) fn describe() -> String {
+pub fn describe() -> String {
     std::fs::read_to_string("/proc/cpuinfo")
         .map_or_else(|_| std::env::consts::ARCH.to_owned(), |text| parse(&text))
 }
 
 /// How the system sets the clock, such as `performance`; `None` where it does not tell.
-pub(crate) fn governor() -> Option<String> {
+pub fn governor() -> Option<String> {
     let file = "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor";
     Some(std::fs::read_to_string(file).ok()?.trim().to_owned())
 }

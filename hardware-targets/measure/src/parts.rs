@@ -33,16 +33,14 @@ use spacewright_core::{
     graph::{ActivationKind, ConvSpec, Graph, GraphBuilder, GraphError, Shape},
     latency::{Latency, LatencyError, LatencyQuery, LatencySource, Position, Precision},
     quant::{Scheme, fold_float, fold_integer},
-    target::{ModelInfo, ModelOutputs, TargetError},
+    target::TargetError,
 };
 
 use crate::{
-    cpu,
+    Bench, Timed, cpu,
     quiet::Sentinel,
-    runtime::{OrtModel, OrtRuntime},
-    synthetic,
+    sample, synthetic,
     timing::{FLOOR_MS, ROUNDS, Samples},
-    writer,
 };
 
 /// Channels on the outer side of the convolutions around a part.
@@ -60,20 +58,22 @@ const SENTINEL: Shape = Shape::square(64, 28);
 /// How many models are held in memory and take turns.
 const TOGETHER: usize = 24;
 
-/// Latencies measured on this machine.
-pub struct OrtLatency {
-    runtime: OrtRuntime,
+/// Latencies of a runtime on this machine.
+pub struct PartLatency<B> {
+    bench: B,
     scheme: Scheme,
     references: Mutex<HashMap<Reference, Latency>>,
     sentinel: Mutex<Option<Sentinel>>,
 }
 
 type Reference = (Shape, Precision);
+/// A model with its times so far.
+type Model = (Box<dyn Timed>, Samples);
 
-impl OrtLatency {
+impl<B: Bench> PartLatency<B> {
     /// Measures with this runtime, with quantizers placed after this scheme.
-    pub fn new(runtime: OrtRuntime, scheme: Scheme) -> Self {
-        Self { runtime, scheme, references: Mutex::default(), sentinel: Mutex::default() }
+    pub fn new(bench: B, scheme: Scheme) -> Self {
+        Self { bench, scheme, references: Mutex::default(), sentinel: Mutex::default() }
     }
 
     /// Answers queries together: their models take turns in being timed.
@@ -113,7 +113,7 @@ impl OrtLatency {
     }
 
     /// Times every model in turn, until there were [`ROUNDS`] undisturbed rounds.
-    fn take_turns(&self, models: &mut [(OrtModel, Samples)]) -> Result<(), (usize, String)> {
+    fn take_turns(&self, models: &mut [Model]) -> Result<(), (usize, String)> {
         let first = |error: TargetError| (0, error.to_string());
         let mut sentinel = lock(&self.sentinel);
         let sentinel = match &mut *sentinel {
@@ -124,7 +124,7 @@ impl OrtLatency {
         for _ in 0..MOST_ROUNDS {
             let before = sentinel.is_quiet().map_err(first)?;
             for (index, (model, samples)) in models.iter_mut().enumerate() {
-                model.sample(samples).map_err(|error| (index, error.to_string()))?;
+                sample(model.as_mut(), samples).map_err(|error| (index, error.to_string()))?;
             }
             if before && sentinel.is_quiet().map_err(first)? {
                 undisturbed += 1;
@@ -144,27 +144,26 @@ impl OrtLatency {
         self.open(&graph, Precision::Int8).map(|(model, _)| Sentinel::new(model))
     }
 
-    fn open(&self, graph: &Graph, precision: Precision) -> Result<(OrtModel, Samples), String> {
+    fn open(&self, graph: &Graph, precision: Precision) -> Result<Model, String> {
         let weights = synthetic::weights(graph).map_err(text)?;
-        let info = ModelInfo::default();
         let model = match precision {
             Precision::Fp32 => {
                 let network = fold_float(graph, &weights).map_err(text)?;
-                writer::write_float(&network, &info).map_err(text)?
+                self.bench.float(&network)
             }
             Precision::Int8 => {
                 let quant = synthetic::quantization(graph, &weights, &self.scheme).map_err(text)?;
                 let network = fold_integer(graph, &weights, &quant, &self.scheme).map_err(text)?;
-                writer::write_integer(&network, &info, ModelOutputs::Result).map_err(text)?
+                self.bench.integer(&network)
             }
         };
-        Ok((self.runtime.open(&model).map_err(text)?, Samples::default()))
+        Ok((model.map_err(text)?, Samples::default()))
     }
 }
 
-impl LatencySource for OrtLatency {
+impl<B: Bench> LatencySource for PartLatency<B> {
     fn name(&self) -> &str {
-        self.runtime.target()
+        self.bench.target()
     }
 
     fn fingerprint(&self) -> String {
@@ -173,9 +172,9 @@ impl LatencySource for OrtLatency {
             None => String::new(),
         };
         format!(
-            "{}{governor}; ONNX Runtime {}; threads=1; parts=half-reference-{WRAP}",
+            "{}{governor}; {}; threads=1; parts=half-reference-{WRAP}",
             cpu::describe(),
-            self.runtime.version()
+            self.bench.runtime()
         )
     }
 

@@ -74,10 +74,9 @@ pub(crate) fn quantization(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::target::scheme_pairs;
     use spacewright_core::{
         graph::{ActivationKind, ConvSpec, GraphBuilder, Shape},
-        quant::fold_integer,
+        quant::{WeightRange, fold_integer},
     };
 
     #[test]
@@ -86,7 +85,7 @@ mod tests {
         let x = b.conv_bn_act("a", b.input(), ConvSpec::new(7, 3), ActivationKind::Swish);
         let x = b.linear("fc", x, 3);
         let graph = b.finish(x);
-        let scheme = scheme_pairs();
+        let scheme = Scheme::common("pairs", WeightRange::PairAware8);
         let weights = weights(&graph).unwrap();
         let quant = quantization(&graph, &weights, &scheme).unwrap();
         let network = fold_integer(&graph, &weights, &quant, &scheme).unwrap();

@@ -1,4 +1,5 @@
-//! Random networks, and a plain evaluation of graphs in floating point to compare with.
+//! Random networks, and a plain evaluation of graphs in floating point to compare with: for
+//! tests of runtimes, which may unwrap.
 
 use std::collections::BTreeMap;
 
@@ -41,10 +42,12 @@ pub fn random_weights(graph: &Graph, rng: &mut Pcg64) -> FloatWeights {
     weights
 }
 
+/// Pixels in 0…1.
 pub fn random_image(shape: Shape, rng: &mut Pcg64) -> Vec<f32> {
     (0..shape.elements()).map(|_| rng.random_range(0.0..1.0)).collect()
 }
 
+/// A generator with this seed.
 pub fn rng(seed: u64) -> Pcg64 {
     Pcg64::seed_from_u64(seed)
 }

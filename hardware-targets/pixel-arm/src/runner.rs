@@ -32,8 +32,8 @@ static CLOCK: Mutex<()> = Mutex::new(());
 /// Where every `.tflite` file has these letters, by its FlatBuffers schema.
 const LETTERS: (std::ops::Range<usize>, &[u8]) = (4..8, b"TFL3");
 
-/// Measures `.tflite` files on a phone with TensorFlow Lite's `benchmark_model`. It writes and
-/// loads none.
+/// Measures `.tflite` files on a phone with TensorFlow Lite's `benchmark_model`. It computes
+/// nothing with them.
 #[derive(Debug, Clone)]
 pub struct TfliteRunner {
     settings: Settings,
@@ -205,17 +205,21 @@ fn unique() -> String {
 }
 
 impl Runtime for TfliteRunner {
-    fn write_float(&self, _: &FloatNetwork, _: &ModelInfo) -> Result<Vec<u8>, TargetError> {
-        Err(error(NO_WRITER))
+    fn write_float(
+        &self,
+        network: &FloatNetwork,
+        info: &ModelInfo,
+    ) -> Result<Vec<u8>, TargetError> {
+        spacewright_tflite::write_float(network, info).map_err(error)
     }
 
     fn write_integer(
         &self,
-        _: &IntegerNetwork,
-        _: &ModelInfo,
-        _: ModelOutputs,
+        network: &IntegerNetwork,
+        info: &ModelInfo,
+        outputs: ModelOutputs,
     ) -> Result<Vec<u8>, TargetError> {
-        Err(error(NO_WRITER))
+        spacewright_tflite::write_integer(network, info, outputs).map_err(error)
     }
 
     fn load(&self, _: &[u8]) -> Result<Box<dyn LoadedModel>, TargetError> {
@@ -226,6 +230,3 @@ impl Runtime for TfliteRunner {
         self.measure_file(model).map_err(error)
     }
 }
-
-const NO_WRITER: &str =
-    "it writes no .tflite files: make them with another tool, such as TensorFlow's converter";

@@ -1,6 +1,7 @@
 //! The target as data.
 
 use spacewright_sdk::prelude::*;
+use spacewright_tflite::scheme;
 
 use crate::{Settings, TfliteRunner, latency};
 
@@ -20,6 +21,7 @@ impl Target for PixelArm {
             fusion: FusionRules::of_scheme(&scheme()),
             scheme: scheme(),
             model_format: "tflite".into(),
+            executes: false,
             latency: LatencyKind::Fitted,
             held_out: latency::source().map(|source| source.held_out()).unwrap_or_default(),
             unsupported: Vec::new(),
@@ -40,13 +42,6 @@ impl Target for PixelArm {
     }
 }
 
-/// Full 8-bit weights with one scale per output channel, as in TensorFlow Lite's 8-bit
-/// quantization specification. ARM's kernels add products in 32 bits (`SDOT`), or in pairs in 16
-/// bits, which 2 · 127 · 128 < 2¹⁵ fits: nothing saturates.
-fn scheme() -> Scheme {
-    Scheme::common("tflite-int8", WeightRange::Bits8)
-}
-
 /// An error of this target.
 pub(crate) fn error(reason: impl ToString) -> TargetError {
     TargetError { target: NAME.into(), reason: reason.to_string() }
@@ -55,14 +50,6 @@ pub(crate) fn error(reason: impl ToString) -> TargetError {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_scheme_is_full_8_bits_and_can_be_computed() {
-        let scheme = scheme();
-        assert_eq!(scheme.dense_weights, WeightRange::Bits8);
-        assert_eq!(scheme.depthwise_weights, WeightRange::Bits8);
-        assert_eq!(scheme.check(), Ok(()));
-    }
 
     #[test]
     fn the_runtime_is_there_without_a_phone() {

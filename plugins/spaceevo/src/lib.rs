@@ -2,6 +2,7 @@
 //! hyperspaces as data, the search for spaces, and the steps of a study.
 
 mod accuracy;
+pub mod compare;
 pub mod edf;
 pub mod explain;
 mod fronts;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use spacewright_core::{
     graph::{Graph, GraphHash, Shape},
-    latency::{LatencyQuery, Position, Precision},
+    latency::{Latency, LatencyQuery, Position, Precision},
     method::{Parts, StepContext, StepError},
     space::{
         ElasticStage, Hyperspace, SubStage, Subnet, head_segments, network, stage_blocks,
@@ -15,11 +15,32 @@ use spacewright_core::{
 /// A part of a network.
 pub type Part = (Graph, Position);
 
-/// Answers from the target's latency source, by graph and position.
+/// Answers from a latency source, by graph and position.
 #[derive(Debug, Default)]
-pub struct PartLatencies(HashMap<(GraphHash, Position), f64>);
+pub struct PartLatencies {
+    known: HashMap<(GraphHash, Position), f64>,
+    /// Another target than the study's.
+    target: Option<String>,
+}
 
 impl PartLatencies {
+    /// From another target than the study's, if one is named.
+    pub fn on(target: Option<&str>) -> Self {
+        Self { target: target.map(str::to_owned), ..Self::default() }
+    }
+
+    /// Asks the source.
+    pub fn latencies(
+        &self,
+        context: &dyn StepContext,
+        queries: &[LatencyQuery],
+    ) -> Result<Vec<Latency>, StepError> {
+        match &self.target {
+            None => context.latencies(queries),
+            Some(target) => context.latencies_on(target, queries),
+        }
+    }
+
     /// Asks for all parts that are not known yet (INT8).
     pub fn ask<'a>(
         &mut self,
@@ -30,14 +51,14 @@ impl PartLatencies {
         let mut queries = Vec::new();
         for (graph, position) in parts {
             let key = (graph.hash(), *position);
-            if !self.0.contains_key(&key) {
-                self.0.insert(key.clone(), f64::NAN);
+            if !self.known.contains_key(&key) {
+                self.known.insert(key.clone(), f64::NAN);
                 keys.push(key);
                 queries.push(query(graph.clone(), *position, Precision::Int8));
             }
         }
-        for (key, latency) in keys.into_iter().zip(context.latencies(&queries)?) {
-            self.0.insert(key, latency.ms);
+        for (key, latency) in keys.into_iter().zip(self.latencies(context, &queries)?) {
+            self.known.insert(key, latency.ms);
         }
         Ok(())
     }
@@ -57,7 +78,8 @@ impl PartLatencies {
 
     /// Milliseconds of all parts together; `None` where one was never asked for.
     pub fn sum<'a>(&self, parts: impl IntoIterator<Item = &'a Part>) -> Option<f64> {
-        parts.into_iter().map(|(graph, position)| self.0.get(&(graph.hash(), *position))).sum()
+        let known = |(graph, position): &Part| self.known.get(&(graph.hash(), *position));
+        parts.into_iter().map(known).sum()
     }
 }
 

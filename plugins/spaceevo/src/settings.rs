@@ -42,6 +42,7 @@ pub struct MeasureSettings {
     pub stem_rows: usize,
     pub subnets: usize,
     pub whole_networks: usize,
+    pub also: Vec<String>,
 }
 
 /// `[teach]`
@@ -112,6 +113,7 @@ pub struct ExportSettings {
     pub calibration_images: usize,
     pub check_images: usize,
     pub post_training: String,
+    pub formats: Vec<String>,
 }
 
 /// `[rivals]`
@@ -159,6 +161,7 @@ impl Default for MeasureSettings {
             stem_rows: 16,
             subnets: 2000,
             whole_networks: 8,
+            also: Vec::new(),
         }
     }
 }
@@ -231,7 +234,12 @@ impl Default for SearchSettings {
 
 impl Default for ExportSettings {
     fn default() -> Self {
-        Self { calibration_images: 2048, check_images: 8, post_training: "min-max".into() }
+        Self {
+            calibration_images: 2048,
+            check_images: 8,
+            post_training: "min-max".into(),
+            formats: Vec::new(),
+        }
     }
 }
 
@@ -364,6 +372,10 @@ pub fn check(section: &str, given: &Value) -> Result<Value, StepError> {
 fn check_measure(settings: &MeasureSettings) -> Option<String> {
     if settings.budgets.is_empty() {
         return Some("`budgets` is empty: give at least one, such as { quantile = 0.2 }".into());
+    }
+    let in_ms = settings.budgets.iter().any(|budget| matches!(budget, Budget::Ms(_)));
+    if in_ms && !settings.also.is_empty() {
+        return Some("`budgets`: give quantiles, as `also` names other targets".into());
     }
     let wrong = |budget: &Budget| match budget {
         Budget::Quantile(q) if !(0.0..=1.0).contains(q) => {

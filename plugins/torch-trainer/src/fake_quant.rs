@@ -5,7 +5,7 @@
 
 use std::ffi::{CStr, c_char, c_double, c_int};
 
-use spacewright_core::quant::{ActivationRange, WeightRange};
+use spacewright_core::quant::{ActivationRange, QParams, WeightRange};
 use tch::Tensor;
 use torch_sys::C_tensor;
 
@@ -60,6 +60,13 @@ pub fn activation(x: &Tensor, scale: &Tensor, offset: &Tensor, range: Activation
     })
 }
 
+/// The same with parameters that are not trained.
+pub fn fixed(x: &Tensor, params: QParams) -> Tensor {
+    let offset = -f32::from(params.zero_point) * params.scale;
+    let [scale, offset] = [params.scale, offset].map(|number| Tensor::from_slice(&[number]));
+    activation(x, &scale, &offset, ActivationRange::default())
+}
+
 /// Rounds weights `w` (`out × in × …`) to integers of `range` and back, with one of `scales` per
 /// output channel. Gradients of the scales carry the factor 1/√(weights per channel · max).
 #[allow(unsafe_code, reason = "calls a kernel with live tensors")]
@@ -107,6 +114,17 @@ mod tests {
                 x.iter().map(|&x| params.dequantize(params.quantize(x))).collect();
             assert_eq!(values(&y), expected);
         }
+    }
+
+    #[test]
+    fn fixed_parameters_get_no_gradients() {
+        let params = QParams { scale: 1.0 / 256.0, zero_point: 3 };
+        let x = leaf(&[0.1, 0.5004, 2.0, -1.0]);
+        let y = fixed(&x.view([1, 4]), params);
+        let expected = [0.1, 0.5004, 2.0, -1.0].map(|x| params.dequantize(params.quantize(x)));
+        assert_eq!(values(&y), expected);
+        y.sum(Kind::Float).backward();
+        assert_eq!(values(&x.grad()), [1.0, 1.0, 0.0, 0.0]);
     }
 
     #[test]

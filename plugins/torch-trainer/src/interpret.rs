@@ -130,7 +130,13 @@ impl Run<'_> {
         x: Tensor,
         observations: &mut Option<&mut Observations>,
     ) -> Result<Tensor, TrainError> {
-        let ValueQuant::Own(range) = plan.placed.values[value.index()] else { return Ok(x) };
+        let range = match plan.placed.values[value.index()] {
+            ValueQuant::Own(range) => range,
+            ValueQuant::Fixed(params) if self.quantized => {
+                return Ok(fake_quant::fixed(&x, params));
+            }
+            _ => return Ok(x),
+        };
         let name = plan.placed.graph.value_name(value);
         if let Some(observations) = observations {
             observations.insert(name.to_owned(), statistics(&x));

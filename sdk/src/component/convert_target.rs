@@ -10,7 +10,7 @@ macro_rules! target_conversions {
                 core::{
                     kernel::{FusionRules, Gate},
                     latency::{Accuracy, HeldOut},
-                    quant::Scheme,
+                    quant::{Rounding, Scheme},
                     target::TargetDescription,
                 },
                 text::{item_of, items_of, name_of, names_of, pairs_of},
@@ -102,6 +102,10 @@ macro_rules! target_conversions {
                     depthwise_weights: item_of("scheme.depthwise-weights", depthwise)?,
                     fused: pairs_of("scheme.fused", &scheme.fused)?,
                     decomposed: items_of("scheme.decomposed", &scheme.decomposed)?,
+                    // What only targets with a runtime have a use for.
+                    unscaled: Vec::new(),
+                    fixed: Vec::new(),
+                    rounding: Rounding::Float,
                 };
                 let of_scheme = || Ok(FusionRules::of_scheme(&scheme));
                 Ok(TargetDescription {
@@ -110,6 +114,7 @@ macro_rules! target_conversions {
                     fusion: target.fusion.map_or_else(of_scheme, fusion_from_wit)?,
                     scheme,
                     model_format: target.model_format,
+                    executes: true,
                     latency: item_of("latency", &target.latency)?,
                     held_out: target.errors.into_iter().map(errors_from_wit).collect(),
                     unsupported: items_of("unsupported", &target.unsupported)?,

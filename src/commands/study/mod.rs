@@ -1,5 +1,7 @@
 //! Study files and their runs.
 
+mod compare;
+
 use std::fmt::Write;
 
 use serde_json::json;
@@ -39,6 +41,7 @@ pub fn run(command: &StudyCommand, global: &Global) -> Result<Output, Failure> {
             }
             Output::new(table.render(), &json!({ "runs": runs }))
         }
+        StudyCommand::Compare(args) => compare::run(args, global),
         StudyCommand::Show(args) => {
             let engine = open(args, global)?;
             let steps = engine.status()?;

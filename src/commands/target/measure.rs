@@ -47,7 +47,7 @@ pub fn measure(registry: &Registry, model: &Path, target: Option<&str>) -> Resul
 }
 
 /// The first target that runs files of this format.
-fn by_format(registry: &Registry, model: &Path) -> Result<Arc<dyn Target>, Failure> {
+pub fn by_format(registry: &Registry, model: &Path) -> Result<Arc<dyn Target>, Failure> {
     let format = model.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
     let runs = |target: &&Arc<dyn Target>| {
         target.has_runtime() && target.description().model_format == format

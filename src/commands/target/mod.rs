@@ -7,6 +7,9 @@ mod measure;
 mod predict;
 pub mod rows;
 
+pub use fitted::Predictor;
+pub use measure::by_format;
+
 use std::fmt::Write as _;
 
 use serde::Serialize;

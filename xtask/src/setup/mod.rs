@@ -4,7 +4,8 @@
 //! is found in its place is whole, and an interrupted set-up is repaired by the next.
 
 mod fashion_mnist;
-mod onnxruntime;
+pub mod litert_python;
+mod runtimes;
 mod staging;
 mod torch;
 mod wheels;
@@ -17,9 +18,10 @@ use anyhow::{Result, bail};
 const LINUX_X86_64: bool = cfg!(all(target_os = "linux", target_arch = "x86_64"));
 
 type Part = (&'static str, fn() -> Result<()>);
-const PARTS: [Part; 3] = [
+const PARTS: [Part; 4] = [
     ("libtorch", torch::ensure),
-    ("ONNX Runtime", onnxruntime::ensure),
+    ("ONNX Runtime", runtimes::onnx_runtime),
+    ("LiteRT", runtimes::litert),
     ("Fashion-MNIST", fashion_mnist::ensure),
 ];
 

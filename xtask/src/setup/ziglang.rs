@@ -1,6 +1,6 @@
 //! A C compiler that makes WebAssembly, for tests of plugins in C: pip's `ziglang`.
 
-use super::{LINUX_X86_64, announce, staging};
+use super::{LINUX_X86_64, announce, litert_python, staging};
 use crate::{process, repo};
 use anyhow::{Context, Result};
 use std::{env, ffi::OsString, fs, io, path::Path, process::Command};
@@ -46,6 +46,7 @@ fn place() -> std::path::PathBuf {
 /// Where Python looks for modules, with what was fetched.
 pub fn python_path() -> OsString {
     let own = env::var_os("PYTHONPATH").unwrap_or_default();
-    let all = env::split_paths(&own).filter(|path| path != Path::new("")).chain([place()]);
+    let fetched = [place(), litert_python::place()];
+    let all = env::split_paths(&own).filter(|path| path != Path::new("")).chain(fetched);
     env::join_paths(all).unwrap_or(own)
 }

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use spacewright_core::{
     latency::LatencySource,
+    model::ModelSummary,
     target::{Runtime, Target, TargetDescription, TargetError},
 };
 
@@ -35,5 +36,9 @@ impl Target for CheckedTarget {
 
     fn has_runtime(&self) -> bool {
         self.target.has_runtime()
+    }
+
+    fn inspect(&self, model: &[u8]) -> Result<ModelSummary, TargetError> {
+        self.target.inspect(model)
     }
 }

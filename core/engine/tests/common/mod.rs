@@ -155,6 +155,7 @@ impl Method for Fake {
             settings: settings.iter().map(|s| (*s).to_owned()).collect(),
             trains,
             extra: false,
+            shared: name == "teach",
         };
         vec![
             step("measure", &[], &["measure"], false),
@@ -282,11 +283,9 @@ impl Target for FakeTarget {
     fn description(&self) -> TargetDescription {
         TargetDescription {
             scheme: Scheme {
-                name: "fake".into(),
-                dense_weights: WeightRange::Bits8,
-                depthwise_weights: WeightRange::Bits8,
                 fused: Vec::new(),
                 decomposed: Vec::new(),
+                ..Scheme::common("fake", WeightRange::Bits8)
             },
             unsupported: self.0.unsupported.lock().unwrap().clone(),
             ..TargetDescription::modelled("fake-target", "", "fake")

@@ -24,7 +24,7 @@ use spacewright_sdk::{
     Kind,
     core::{
         operators::Operators,
-        quant::IntegerNetwork,
+        quant::{IntegerNetwork, Rounding},
         target::{ModelInfo, ModelOutputs},
     },
     prelude::*,
@@ -192,7 +192,12 @@ fn a_library_writes_and_runs_models() {
     assert!(target.has_runtime());
     let runtime = target.runtime().unwrap();
     let graph = query(3.0).graph;
-    let network = IntegerNetwork { graph, values: vec![None], weights: BTreeMap::new() };
+    let network = IntegerNetwork {
+        graph,
+        values: vec![None],
+        weights: BTreeMap::new(),
+        rounding: Rounding::Float,
+    };
     let info = ModelInfo { name: "net".into(), ..ModelInfo::default() };
     let bytes = runtime.write_integer(&network, &info, ModelOutputs::Integers).unwrap();
     assert_eq!(bytes, b"net\x03\x01");

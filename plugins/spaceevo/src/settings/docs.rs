@@ -30,6 +30,11 @@ const SECTIONS: &[(&str, &str, Fields)] = &[
             ("stem_rows", "most sub-stages of the stem to measure"),
             ("subnets", "random subnets that make up the latency distribution"),
             ("whole_networks", "whole networks measured to check the sum of their parts"),
+            (
+                "also",
+                "other targets that the space has to suit as well; each has its own budgets, by \
+                 the same quantiles",
+            ),
         ],
     ),
     (
@@ -137,6 +142,11 @@ const SECTIONS: &[(&str, &str, Fields)] = &[
                 "test images on which every operator is checked against the integer executor",
             ),
             ("post_training", "quantizer whose network stands beside the trained one"),
+            (
+                "formats",
+                "formats of model files besides the target's own, such as `tflite`, or `all`; \
+                 `--format` of the command sets it",
+            ),
         ],
     ),
     (

@@ -6,17 +6,21 @@ use serde::{Deserialize, Serialize};
 use spacewright_core::{
     method::{Parts, StepContext, StepError, Task},
     quality::{QualityRow, QualityTables},
-    score::{PreparedScorer, ScoreProblem},
-    search::{ScoredSpace, SearchBudget, Strategy},
+    score::{PreparedScorer, ScoreProblem, SpaceScore},
+    search::{ScoredSpace, SearchBudget, Searched, Strategy},
     space::stage_graph,
     train::Monitor,
 };
 
-use super::{distil::Distilled, measure::Measured};
+use super::{
+    distil::Distilled,
+    measure::{self, Measured},
+};
 use crate::{
     explain::{Explanation, best_of_each},
     parts, rows,
-    settings::{self, EvolveSettings, TableSettings},
+    settings::{self, EvolveSettings, MeasureSettings, TableSettings},
+    several::Several,
 };
 
 /// How many of the best spaces are kept.
@@ -38,6 +42,22 @@ pub struct Evolved {
     /// How much better than the best another space may be, as a share of its score, where the
     /// strategy knows.
     pub gap: Option<f64>,
+    /// Where the space has to suit several targets: what each of them loses.
+    #[serde(default)]
+    pub devices: Vec<Device>,
+}
+
+/// One of several targets that a space has to suit. The scores of [`Evolved`] are then means of
+/// shares of the best that each target reaches alone.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Device {
+    pub target: String,
+    /// The best space for this target alone.
+    pub alone: ScoredSpace,
+    /// The score of the common space on this target.
+    pub score: f64,
+    /// The share of the best score that the common space loses.
+    pub lost: f64,
 }
 
 pub fn run(context: &dyn StepContext) -> Result<(), StepError> {
@@ -49,6 +69,10 @@ pub fn run(context: &dyn StepContext) -> Result<(), StepError> {
     let evolved: Evolved = super::result(context, "evolve/space")?;
     let best = &evolved.best[0];
     context.say(&format!("space: {} (score {:.4})", best.space, best.score.score));
+    for Device { target, alone, lost, .. } in &evolved.devices {
+        let lost = 100.0 * lost;
+        context.say(&format!("{target}: {lost:.2} % below its own best, {}", alone.space));
+    }
     Ok(())
 }
 
@@ -69,48 +93,98 @@ fn evolve(
     monitor: &dyn Monitor,
 ) -> Result<Evolved, StepError> {
     let study = context.parts();
-    let measured: Measured = super::result(context, "measure/latency")?;
-    let description = study.target.description();
-    let problem = ScoreProblem {
-        hyperspace: study.hyperspace.clone(),
-        cells: tables(context, &measured)?
-            .columns(&description.scheme.name, &description.name)
-            .map_err(StepError::Failed)?,
-        fixed: measured.fixed,
-        constraints_ms: measured.budgets_ms,
-        composition: settings.composition,
-    };
+    let measuring: MeasureSettings = settings::of(context, "measure")?;
+    let targets: Vec<Option<&str>> = measuring.targets().collect();
     let scorer = super::named("[evolve] scorer", &settings.scorer, &study.scorers)?;
+    let score = serde_json::to_value(&settings.score)?;
+    let prepare = |target: &Option<&str>| {
+        Ok::<_, StepError>(scorer.prepare(problem(context, settings, *target)?, &score)?)
+    };
+    let scorers = targets.iter().map(prepare).collect::<Result<Vec<_>, _>>()?;
     let strategy = |name: &str| super::named("[evolve] strategy", name, &study.strategies);
-    let scorer = scorer.prepare(problem, &serde_json::to_value(&settings.score)?)?;
     let options = serde_json::to_value(&settings.strategy_options)?;
-    let search = |strategy: &dyn Strategy, options: &serde_json::Value, note: &str| {
+    let search = |scorer: &dyn PreparedScorer,
+                  strategy: &dyn Strategy,
+                  options: &serde_json::Value,
+                  note: &str| {
         let budget = SearchBudget { evaluations: settings.evaluations, seed: study.seed };
         let mut progress = |done: usize, best: &ScoredSpace| {
             let note = format!("{note}: best {:.4}", best.score.score);
             monitor.progress(done, settings.evaluations, &note);
             !monitor.cancelled()
         };
-        let found =
-            strategy.search(&study.hyperspace, scorer.as_ref(), &budget, options, &mut progress)?;
-        if monitor.cancelled() { Err(StepError::Cancelled) } else { Ok(found) }
+        let found = strategy.search(&study.hyperspace, scorer, &budget, options, &mut progress);
+        if monitor.cancelled() { Err(StepError::Cancelled) } else { Ok(found?) }
     };
-    let found = search(strategy(&settings.strategy)?.as_ref(), &options, &settings.strategy)?;
-    let random = search(strategy("random")?.as_ref(), &serde_json::json!({}), "random search")?;
+    let chosen = strategy(&settings.strategy)?.as_ref();
+    let walk = |scorer: &dyn PreparedScorer| search(scorer, chosen, &options, &settings.strategy);
+    let alone: Vec<ScoredSpace> = match &scorers[..] {
+        [_] => Vec::new(),
+        several => several.iter().map(|s| first(walk(s.as_ref())?)).collect::<Result<_, _>>()?,
+    };
+    let shares = scorers.iter().map(AsRef::as_ref).zip(alone.iter().map(|a| a.score.score));
+    let several = if alone.is_empty() { None } else { Some(Several::new(shares.collect())?) };
+    let scorer: &dyn PreparedScorer = match &several {
+        None => scorers[0].as_ref(),
+        Some(several) => several,
+    };
+    let found = walk(scorer)?;
+    let no_options = serde_json::json!({});
+    let random = search(scorer, strategy("random")?.as_ref(), &no_options, "random search")?;
     let best: Vec<ScoredSpace> = found.diverse(KEPT, 1).into_iter().cloned().collect();
-    let nothing = || StepError::Failed("the search scored no space".into());
     if best.is_empty() {
         return Err(nothing());
     }
-    let explanation =
-        Explanation::new(&study.hyperspace, scorer.as_ref(), &best[0].space, study.seed)?;
+    let explanation = Explanation::new(&study.hyperspace, scorer, &best[0].space, study.seed)?;
+    let on_each = match &several {
+        None => Vec::new(),
+        Some(several) => several.on_each(&best[0].space, study.seed)?,
+    };
+    let device = |((target, alone), score): ((&Option<&str>, ScoredSpace), SpaceScore)| Device {
+        target: target.map_or_else(|| study.target.description().name, str::to_owned),
+        score: score.score,
+        lost: 1.0 - score.score / alone.score.score,
+        alone,
+    };
     Ok(Evolved {
         best,
-        random: random.scored.into_iter().next().ok_or_else(nothing)?,
-        uniform: uniform(study, scorer.as_ref())?,
+        random: first(random)?,
+        uniform: uniform(study, scorer)?,
         explanation: explanation.brief(),
         evaluations: found.evaluations,
         gap: found.gap(),
+        devices: targets.iter().zip(alone).zip(on_each).map(device).collect(),
+    })
+}
+
+fn nothing() -> StepError {
+    StepError::Failed("the search scored no space".into())
+}
+
+fn first(found: Searched) -> Result<ScoredSpace, StepError> {
+    found.scored.into_iter().next().ok_or_else(nothing)
+}
+
+/// What spaces are scored by: the quality tables with the latencies of the study's target, or of
+/// another one.
+fn problem(
+    context: &dyn StepContext,
+    settings: &EvolveSettings,
+    target: Option<&str>,
+) -> Result<ScoreProblem, StepError> {
+    let study = context.parts();
+    let measured = measure::of(context, target)?;
+    let own = study.target.description();
+    let name = target.unwrap_or(&own.name);
+    let cells = tables(context, &measured, name)?
+        .columns(&own.scheme.name, name)
+        .map_err(StepError::Failed)?;
+    Ok(ScoreProblem {
+        hyperspace: study.hyperspace.clone(),
+        cells,
+        fixed: measured.fixed,
+        constraints_ms: measured.budgets_ms,
+        composition: settings.composition,
     })
 }
 
@@ -122,8 +196,12 @@ fn uniform(study: &Parts, scorer: &dyn PreparedScorer) -> Result<Vec<ScoredSpace
     Ok(best_of_each(scored.map(|(space, score)| ScoredSpace { space, score })))
 }
 
-/// The quality tables of the study.
-fn tables(context: &dyn StepContext, measured: &Measured) -> Result<QualityTables, StepError> {
+/// The quality tables of the study, with the latencies of a target.
+fn tables(
+    context: &dyn StepContext,
+    measured: &Measured,
+    target: &str,
+) -> Result<QualityTables, StepError> {
     let study = context.parts();
     let hyperspace = &study.hyperspace;
     let settings: TableSettings = settings::of(context, "tables")?;
@@ -156,7 +234,7 @@ fn tables(context: &dyn StepContext, measured: &Measured) -> Result<QualityTable
                 params: graph.params()?,
             });
             table.loss.entry(description.scheme.name.clone()).or_default().push(loss);
-            table.latency_ms.entry(description.name.clone()).or_default().push(*latency);
+            table.latency_ms.entry(target.to_owned()).or_default().push(*latency);
         }
     }
     Ok(tables)

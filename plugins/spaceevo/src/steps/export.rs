@@ -1,5 +1,7 @@
 //! Model files of the chosen subnets, verified by the target's runtime on the whole test set.
 
+mod formats;
+
 use std::{collections::BTreeMap, fs};
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +13,8 @@ use spacewright_core::{
     target::{ModelInfo, ModelOutputs, Runtime},
     train::{EvaluateJob, Evaluator, Monitor, Predictions, TrainContext, Trainer},
 };
+
+use formats::{Other, Translated};
 
 use super::{
     evolve::Evolved,
@@ -46,6 +50,10 @@ pub struct Verified {
     pub rounding_ties: usize,
     /// Operators with any other difference.
     pub wrong_operators: Vec<String>,
+    /// Size of the INT8 file.
+    pub bytes: usize,
+    /// The same network in other formats.
+    pub translated: Vec<Translated>,
 }
 
 /// Latency of a whole network as measured, in milliseconds.
@@ -64,6 +72,7 @@ struct Export<'a> {
     trainer: &'a dyn Trainer,
     train: &'a TrainContext,
     runtime: &'a dyn Runtime,
+    others: Vec<Other>,
     /// Weights after the FP32 phase, and after the INT8 phase.
     jobs: [EvaluateJob; 2],
     space: String,
@@ -91,6 +100,7 @@ pub fn run(context: &dyn StepContext) -> Result<(), StepError> {
         trainer: trainer.as_ref(),
         train: &train,
         runtime: runtime.as_ref(),
+        others: formats::others(study, &settings.formats)?,
         jobs: [job(train::FP32, false), job(train::INT8, true)],
         space: space.to_string(),
     };
@@ -109,8 +119,9 @@ pub fn run(context: &dyn StepContext) -> Result<(), StepError> {
     for (index, _) in found {
         let verified: Verified = super::result(context, &format!("export/network-{index}"))?;
         let folder = context.path(&format!("export/network-{index}"))?;
-        for precision in [Precision::Int8, Precision::Fp32] {
-            let name = file_name(study, index, precision);
+        let own = [Precision::Int8, Precision::Fp32].map(|p| file_name(study, index, p));
+        let others = export.others.iter().map(|other| integer_name(index, &other.format));
+        for name in own.into_iter().chain(others) {
             let bytes =
                 fs::read(folder.join(&name)).map_err(|e| StepError::Failed(e.to_string()))?;
             context.publish(&name, &bytes)?;
@@ -122,19 +133,34 @@ pub fn run(context: &dyn StepContext) -> Result<(), StepError> {
             100.0 * verified.fake_quant_accuracy,
             100.0 * verified.identical_predictions
         ));
+        for Translated { format, target, int8_accuracy, identical_predictions, .. } in
+            verified.translated
+        {
+            context.say(&format!(
+                "{}: {:.2} % of test images on {target}, {:.2} % identical to training",
+                integer_name(index, &format),
+                100.0 * int8_accuracy,
+                100.0 * identical_predictions
+            ));
+        }
     }
     Ok(())
 }
 
 /// Whether the quantizer exists that the trained one is compared with.
 pub fn check_settings(parts: &Parts, settings: &ExportSettings) -> Result<(), StepError> {
-    super::named("[export] post_training", &settings.post_training, &parts.quantizers).map(drop)
+    super::named("[export] post_training", &settings.post_training, &parts.quantizers)?;
+    formats::check(parts, &settings.formats)
 }
 
 /// Name of a model file.
 pub fn file_name(study: &Parts, index: usize, precision: Precision) -> String {
     let format = study.target.description().model_format;
     format!("network-{index}.{}.{format}", precision.name())
+}
+
+fn integer_name(index: usize, format: &str) -> String {
+    format!("network-{index}.{}.{format}", Precision::Int8.name())
 }
 
 impl Export<'_> {
@@ -174,11 +200,27 @@ impl Export<'_> {
         at(1, "test set, as trained")?;
         let trained = evaluator.test_predictions(&chosen.subnet)?;
         at(2, "test set, on the runtime")?;
-        let deployed = self.predictions(&model, chosen.subnet.resolution)?;
-        let checks = self.check(&integer, &info, chosen.subnet.resolution)?;
+        let resolution = chosen.subnet.resolution;
+        let deployed = self.predictions(self.runtime, &model, resolution)?;
+        let mut translated = Vec::new();
+        for other in &self.others {
+            let file = other.runtime.write_integer(&integer, &info, ModelOutputs::Result)?;
+            fs::write(files.output.join(integer_name(index, &other.format)), &file)
+                .map_err(failed)?;
+            let predictions = self.predictions(other.runtime.as_ref(), &file, resolution)?;
+            translated.push(Translated {
+                format: other.format.clone(),
+                target: other.target.clone(),
+                int8_accuracy: predictions.accuracy(&test.labels),
+                identical_predictions: predictions.identical(&trained),
+                float_operators: other.runtime.load(&file)?.float_operators()?,
+                bytes: file.len(),
+            });
+        }
+        let checks = self.check(&integer, &info, resolution)?;
         let float_operators = self.runtime.load(&model)?.float_operators()?;
         at(3, "test set, without quantization")?;
-        let fp32 = self.predictions(&float_model, chosen.subnet.resolution)?;
+        let fp32 = self.predictions(self.runtime, &float_model, resolution)?;
         at(4, "test set, post-training quantization")?;
         let ptq = self.post_training(unquantized.as_mut(), chosen, &info)?;
         at(STAGES, "verified")?;
@@ -195,24 +237,35 @@ impl Export<'_> {
             checked_integers: checks.iter().map(|check| check.elements).sum(),
             rounding_ties: checks.iter().map(|check| check.ties).sum(),
             wrong_operators: checks.into_iter().filter(|c| c.wrong > 0).map(|c| c.value).collect(),
+            bytes: model.len(),
+            translated,
         })
     }
 
     fn info(&self, chosen: &Chosen, index: usize) -> ModelInfo {
-        let metadata = [
+        let mut metadata = vec![
+            ("spacewright.study", self.study.study.clone()),
             ("spacewright.space", self.space.clone()),
             ("spacewright.subnet", chosen.subnet.to_string()),
             ("spacewright.scheme", self.study.target.description().scheme.name),
             ("spacewright.input", "pixels divided by 255, centred on a black square".into()),
         ];
+        if !self.study.labels.is_empty() {
+            metadata.push(("spacewright.labels", self.study.labels.join("\n")));
+        }
         let metadata: BTreeMap<String, String> =
             metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
         ModelInfo { name: format!("network-{index}"), metadata }
     }
 
-    fn predictions(&self, model: &[u8], resolution: usize) -> Result<Predictions, StepError> {
+    fn predictions(
+        &self,
+        runtime: &dyn Runtime,
+        model: &[u8],
+        resolution: usize,
+    ) -> Result<Predictions, StepError> {
         let test = &self.train.data.test;
-        let mut loaded = self.runtime.load(model)?;
+        let mut loaded = runtime.load(model)?;
         let mut classes = Vec::with_capacity(test.len());
         for index in 0..test.len() {
             let logits = loaded.run(&self.image(test, index, resolution))?;
@@ -263,7 +316,7 @@ impl Export<'_> {
         let scheme = self.study.target.description().scheme;
         let integer = fold_integer(&network.graph, &network.weights, &quant, &scheme)?;
         let model = self.runtime.write_integer(&integer, info, ModelOutputs::Result)?;
-        self.predictions(&model, chosen.subnet.resolution)
+        self.predictions(self.runtime, &model, chosen.subnet.resolution)
     }
 }
 

@@ -41,15 +41,60 @@ pub struct PartsCheck {
 
 pub fn run(context: &dyn StepContext) -> Result<(), StepError> {
     let settings: MeasureSettings = settings::of(context, "measure")?;
-    let work = Task::new("latency", |_, _| Ok(serde_json::to_value(measure(context, &settings)?)?));
-    context.tasks(vec![work], 1)?;
-    let measured: Measured = super::result(context, "measure/latency")?;
-    let budgets: Vec<String> = measured.budgets_ms.iter().map(|ms| format!("{ms:.3} ms")).collect();
-    context.say(&format!("latency budgets: {}", budgets.join(", ")));
+    let settings = &settings;
+    let task = |target: Option<&str>| {
+        let (name, target) = (task_name(target), target.map(str::to_owned));
+        Task::new(name, move |_, _| {
+            Ok(serde_json::to_value(measure(context, settings, target.as_deref())?)?)
+        })
+    };
+    let targets: Vec<Option<&str>> = settings.targets().collect();
+    // One after the other: two measurements would disturb each other.
+    context.tasks(targets.iter().map(|target| task(*target)).collect(), 1)?;
+    for target in targets {
+        let measured = of(context, target)?;
+        let budgets: Vec<String> =
+            measured.budgets_ms.iter().map(|ms| format!("{ms:.3} ms")).collect();
+        let on = target.map(|target| format!(" on {target}")).unwrap_or_default();
+        context.say(&format!("latency budgets{on}: {}", budgets.join(", ")));
+    }
     Ok(())
 }
 
-fn measure(context: &dyn StepContext, settings: &MeasureSettings) -> Result<Measured, StepError> {
+/// Whether the other targets exist.
+pub fn check(parts: &Parts, settings: &MeasureSettings) -> Result<(), StepError> {
+    let own = parts.target.description().name;
+    for name in &settings.also {
+        super::named("[measure] also", name, &parts.targets)?;
+        if *name == own {
+            let message = format!("[measure] also: `{name}` is the study's own target");
+            return Err(StepError::Study { message, hint: "name other targets only".into() });
+        }
+    }
+    Ok(())
+}
+
+impl MeasureSettings {
+    /// The study's target, as `None`, then the others.
+    pub fn targets(&self) -> impl Iterator<Item = Option<&str>> {
+        std::iter::once(None).chain(self.also.iter().map(|name| Some(name.as_str())))
+    }
+}
+
+fn task_name(target: Option<&str>) -> String {
+    target.map_or_else(|| "latency".into(), |target| format!("latency-{target}"))
+}
+
+/// What was found on the study's target, or on another one that the settings name.
+pub fn of(context: &dyn StepContext, target: Option<&str>) -> Result<Measured, StepError> {
+    super::result(context, &format!("measure/{}", task_name(target)))
+}
+
+fn measure(
+    context: &dyn StepContext,
+    settings: &MeasureSettings,
+    target: Option<&str>,
+) -> Result<Measured, StepError> {
     let study = context.parts();
     let hyperspace = &study.hyperspace;
     let table: TableSettings = settings::of(context, "tables")?;
@@ -67,7 +112,7 @@ fn measure(context: &dyn StepContext, settings: &MeasureSettings) -> Result<Meas
     }
     let stems = stems(study, settings.stem_rows)?;
     let heads = heads(study)?;
-    let mut latencies = PartLatencies::default();
+    let mut latencies = PartLatencies::on(target);
     let all = row_parts
         .iter()
         .flatten()
@@ -209,7 +254,7 @@ fn check_sums(
         latencies.ask(context, &parts)?;
         let whole = parts::whole(study, &stages, &subnet)?;
         let query = parts::query(whole, Position::Whole, Precision::Int8);
-        let measured = context.latencies(std::slice::from_ref(&query))?[0];
+        let measured = latencies.latencies(context, std::slice::from_ref(&query))?[0];
         let predicted_ms = latencies.sum(&parts).unwrap_or(f64::NAN);
         checks.push(PartsCheck { space, predicted_ms, measured_ms: measured.ms });
     }

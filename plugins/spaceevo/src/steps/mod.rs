@@ -22,6 +22,10 @@ use spacewright_core::{
     train::Trainer,
 };
 
+pub(crate) use evolve::{Device, Evolved};
+pub(crate) use export::Verified;
+pub(crate) use search::{Chosen, Searched};
+
 use crate::settings::{self, MeasureSettings};
 
 /// SpaceEvo (arXiv 2303.08308): distil every block alone, search for the space, train one
@@ -42,8 +46,10 @@ impl Method for SpaceEvo {
                 settings: sections.iter().map(|name| (*name).to_owned()).collect(),
                 trains,
                 extra: false,
+                shared: false,
             };
         let extra = |step: StepSpec| StepSpec { extra: true, ..step };
+        let shared = |step: StepSpec| StepSpec { shared: true, ..step };
         vec![
             step(
                 "measure",
@@ -52,19 +58,19 @@ impl Method for SpaceEvo {
                 &["tables", "measure"],
                 false,
             ),
-            step("teach", "train the teacher and keep its features", &[], &["teach"], true),
-            step(
+            shared(step("teach", "train the teacher and keep its features", &[], &["teach"], true)),
+            shared(step(
                 "distil",
                 "distil every stage with every block type; judge the rows of the quality tables",
                 &["teach"],
                 &["tables", "distil"],
                 true,
-            ),
+            )),
             step(
                 "evolve",
                 "search for the best space",
                 &["measure", "distil"],
-                &["tables", "evolve"],
+                &["tables", "measure", "evolve"],
                 false,
             ),
             step(
@@ -137,6 +143,7 @@ impl Method for SpaceEvo {
     fn check(&self, parts: &Parts, settings: &dyn Fn(&str) -> Value) -> Result<(), StepError> {
         let measure: MeasureSettings = serde_json::from_value(settings("measure"))?;
         let limits = measure.budgets.len();
+        measure::check(parts, &measure)?;
         evolve::check(parts, &serde_json::from_value(settings("evolve"))?, limits)?;
         rivals::check(parts, &serde_json::from_value(settings("rivals"))?)?;
         teach::check(parts, &serde_json::from_value(settings("teach"))?)?;

@@ -163,6 +163,7 @@ proptest! {
             fusion: FusionRules { ends: bits7, ..FusionRules::of_scheme(&scheme) },
             scheme,
             model_format: name.clone(),
+            executes: true,
             latency: LatencyKind::Fitted,
             held_out: vec![HeldOut { how: name, accuracy }],
             unsupported: vec![OpKind::HSwish, OpKind::GlobalAvgPool],

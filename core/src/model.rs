@@ -1,0 +1,70 @@
+//! What a model file holds, whatever its format.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// A model file without the data of its constants.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct ModelSummary {
+    /// Extension of its format, such as `onnx`.
+    pub format: String,
+    /// Name of the graph.
+    pub name: String,
+    /// What the file says of itself.
+    pub metadata: BTreeMap<String, String>,
+    /// What goes in.
+    pub inputs: Vec<TensorSummary>,
+    /// What comes out.
+    pub outputs: Vec<TensorSummary>,
+    /// In the order of the file.
+    pub operators: Vec<OperatorSummary>,
+    /// Size of all constants in bytes.
+    pub constants_bytes: usize,
+    /// Size of the file in bytes.
+    pub file_bytes: usize,
+}
+
+/// An operator of a model file.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct OperatorSummary {
+    /// The format's name for it.
+    pub kind: String,
+    /// Its own name, or that of what it makes.
+    pub name: String,
+    /// What it reads, constants included; optional inputs that are left out are not listed.
+    pub inputs: Vec<TensorSummary>,
+    /// What it makes.
+    pub outputs: Vec<TensorSummary>,
+}
+
+/// A tensor of a model file.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct TensorSummary {
+    /// Name.
+    pub name: String,
+    /// Type of its elements, such as `int8`.
+    pub element: String,
+    /// Outermost dimension first; −1 where it is open.
+    pub shape: Vec<i64>,
+    /// Whether its data is in the file.
+    pub constant: bool,
+    /// Step sizes: none, one, or one per channel.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub scales: Vec<f32>,
+    /// The integer of real zero.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub zero_point: Option<i64>,
+}
+
+impl ModelSummary {
+    /// Operators whose inputs or outputs are real numbers, as `kind (name)`. Where a format's
+    /// operators convert between real numbers and integers, these count too.
+    pub fn float_operators(&self) -> Vec<String> {
+        let real = |tensor: &TensorSummary| tensor.element.starts_with("float");
+        let float =
+            |operator: &&OperatorSummary| operator.inputs.iter().chain(&operator.outputs).any(real);
+        let named = |operator: &OperatorSummary| format!("{} ({})", operator.kind, operator.name);
+        self.operators.iter().filter(float).map(named).collect()
+    }
+}

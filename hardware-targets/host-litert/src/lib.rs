@@ -1,0 +1,27 @@
+//! This machine with LiteRT (TensorFlow Lite) as a Spacewright target.
+//!
+//! * [`LiteRtRuntime`] loads and runs `.tflite` files, which `spacewright-tflite` writes. The
+//!   library is loaded at run time, from the file that [`VARIABLE`] names or from `.deps/litert`,
+//!   where `cargo xtask setup` puts it.
+//! * [`HostLiteRt`] is the target; its latencies are measured as those of `host-ort` are.
+
+mod ffi;
+mod library;
+mod runtime;
+mod target;
+
+use std::sync::Arc;
+
+use spacewright_core::target::Target;
+
+pub use ffi::Kernels;
+pub use library::VARIABLE;
+pub use runtime::LiteRtRuntime;
+pub use target::HostLiteRt;
+
+/// The target of this machine.
+pub fn targets() -> Vec<Arc<dyn Target>> {
+    vec![Arc::new(HostLiteRt)]
+}
+
+spacewright_sdk::register!("host-litert", Targets, targets);

@@ -1,0 +1,124 @@
+//! `spacewright study compare …`
+
+use std::fmt::Write;
+
+use spacewright_core::{latency::LatencyQuery, method::StepError};
+use spacewright_engine::{Engine, Inputs};
+use spacewright_spaceevo::compare::{OnTarget, Outcome, Report, StudyRow, targets};
+
+use crate::{
+    cli::{CompareArgs, Global, StudyArgs},
+    commands::run::open,
+    measuring::Measuring,
+    render::{Failure, Output, Table},
+};
+
+/// The step whose artifacts are compared.
+const LAST: &str = "export";
+
+pub fn run(args: &CompareArgs, global: &Global) -> Result<Output, Failure> {
+    let open_one = |study: &std::path::PathBuf| {
+        let args = StudyArgs { study: study.clone(), runs: args.runs.clone(), target: None };
+        open(&args, global)
+    };
+    let engines: Vec<Engine> = args.studies.iter().map(open_one).collect::<Result<_, _>>()?;
+    let mut outcomes = Vec::new();
+    for engine in &engines {
+        engine.run_step(LAST, Inputs::Run)?;
+        let artifact =
+            |name: &str| engine.result(name).map_err(|error| StepError::Failed(error.to_string()));
+        outcomes.push(Outcome::read(engine.parts(), &artifact).map_err(Failure::failed)?);
+    }
+    let targets = targets(&outcomes);
+    let queries: Vec<LatencyQuery> = outcomes.iter().flat_map(Outcome::queries).collect();
+    let measuring = Measuring::new(queries.len() * targets.len(), global.quiet)?;
+    let mut latencies = Vec::new();
+    for target in &targets {
+        let on = |outcome: &Outcome| outcome.target() == target;
+        let Some(at) = outcomes.iter().position(on) else { continue };
+        let source = engines[at].parts().target.latency_source().map_err(Failure::failed)?;
+        latencies.push(measuring.latencies(source.as_ref(), &queries)?);
+    }
+    let report = Report::new(&outcomes, &latencies);
+    Output::new(text(&report), &report)
+}
+
+fn text(report: &Report) -> String {
+    let mut text = String::new();
+    let mut header = vec!["stage"];
+    header.extend(report.studies.iter().map(|row| row.study.as_str()));
+    let mut spaces = Table::new(&header);
+    let cells = |cell: &dyn Fn(&StudyRow) -> String| report.studies.iter().map(cell).collect();
+    let line = |name: &str, cells: Vec<String>| [vec![name.to_owned()], cells].concat();
+    spaces.cells(line("designed for", cells(&designed_for)));
+    spaces.cells(line("space", cells(&|row| row.space.to_string())));
+    let stages = report.studies.iter().map(|row| row.stages.len()).max().unwrap_or(0);
+    for at in 0..stages {
+        let stage = |row: &StudyRow| match row.stages.get(at) {
+            Some(stage) => format!("{} {:?}", stage.block, stage.widths),
+            None => "-".into(),
+        };
+        let names = report.studies.iter().filter_map(|row| row.stages.get(at));
+        let name = names.map(|stage| stage.stage.clone()).next().unwrap_or_default();
+        spaces.cells(line(&name, cells(&stage)));
+    }
+    let _ = writeln!(text, "{}", spaces.render());
+
+    let mut header = vec!["study".to_owned(), "network".to_owned()];
+    for target in &report.targets {
+        header.extend([format!("{target} ms"), "accuracy %".into()]);
+    }
+    let mut networks = Table::new(&header.iter().map(String::as_str).collect::<Vec<_>>());
+    for row in &report.studies {
+        for (index, network) in row.networks.iter().enumerate() {
+            let mut cells = vec![row.study.clone(), index.to_string()];
+            cells.extend(network.on.iter().flat_map(on));
+            networks.cells(cells);
+        }
+    }
+    let _ = writeln!(text, "{}", networks.render());
+
+    let mut header = vec!["study".to_owned()];
+    header.extend(report.targets.iter().map(|target| format!("on {target}")));
+    let mut deployed = Table::new(&header.iter().map(String::as_str).collect::<Vec<_>>());
+    for row in &report.studies {
+        let mut cells = vec![row.study.clone()];
+        cells.extend(row.deployed.iter().map(|deployed| {
+            let speed = deployed.speed_up.map_or("-".into(), |speed| format!("{speed:.2}x"));
+            let gain = deployed.gain.map_or("-".into(), |gain| format!("{:+.2}", 100.0 * gain));
+            format!("{speed} {gain}")
+        }));
+        deployed.cells(cells);
+    }
+    let _ = write!(
+        text,
+        "Against the networks that were designed for the target: speed at equal accuracy, points \
+         of accuracy at equal latency.\n{}",
+        deployed.render()
+    );
+    if report.studies.iter().any(unverified) {
+        text.push_str(
+            "\nAn accuracy in parentheses was computed on the study's own target: export with \
+             --format all\n",
+        );
+    }
+    text
+}
+
+fn designed_for(row: &StudyRow) -> String {
+    if row.lost.is_empty() {
+        return row.target.clone();
+    }
+    let one = |(target, lost): (&String, &f64)| format!("{target} (−{:.2} %)", 100.0 * lost);
+    row.lost.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+fn on(on: &OnTarget) -> [String; 2] {
+    let accuracy = format!("{:.2}", 100.0 * on.accuracy);
+    let accuracy = if on.verified { accuracy } else { format!("({accuracy})") };
+    [format!("{:.4}", on.ms), accuracy]
+}
+
+fn unverified(row: &StudyRow) -> bool {
+    row.networks.iter().flat_map(|network| &network.on).any(|on| !on.verified)
+}

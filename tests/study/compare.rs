@@ -1,0 +1,105 @@
+//! Two runtimes: one study's tables for several targets, networks in both formats, side by side.
+
+use std::{fs, path::Path};
+
+use serde_json::Value;
+
+use super::Place;
+
+fn study(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/study").join(format!("{name}.toml"))
+}
+
+impl Place {
+    /// Runs a command on studies; standard output and standard error.
+    fn on(&self, arguments: &[&str], studies: &[&str]) -> (i32, String, String) {
+        let mut command = self.command(arguments, &study(studies[0]));
+        command.args(studies[1..].iter().map(|name| study(name)));
+        let output = command.output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    }
+
+    fn inspect(&self, file: &Path) -> Value {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_spacewright"))
+            .args(["model", "inspect", "--json", "--quiet"])
+            .arg(file)
+            .env("SPACEWRIGHT_HOME", self.home())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+}
+
+#[test]
+fn spaces_for_two_runtimes_and_for_both_stand_side_by_side() {
+    let place = Place::new();
+    let studies = ["tiny", "tiny-litert", "tiny-both"];
+    let (code, stdout, stderr) = place.on(&["study", "compare", "--json"], &studies);
+    assert_eq!(code, 0, "{stderr}");
+    let report: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(report["targets"], serde_json::json!(["host-ort", "host-litert"]));
+    let rows = report["studies"].as_array().unwrap();
+    for (at, row) in rows.iter().enumerate() {
+        assert_eq!(row["study"], studies[at]);
+        assert_eq!(row["stages"].as_array().unwrap().len(), 2);
+        for network in row["networks"].as_array().unwrap() {
+            for on in network["on"].as_array().unwrap() {
+                assert!(on["ms"].as_f64().unwrap() > 0.0, "{on}");
+            }
+        }
+    }
+    let speed_up = |row: usize, target: usize| &rows[row]["deployed"][target]["speed_up"];
+    assert_eq!((speed_up(0, 0), speed_up(1, 1)), (&Value::from(1.0), &Value::from(1.0)));
+    let lost = rows[2]["lost"].as_object().unwrap();
+    assert_eq!(lost.len(), 2);
+    assert!(lost.values().all(|lost| lost.as_f64().unwrap() > -1e-9), "{lost:?}");
+
+    // One teacher, one set of quality tables.
+    let runs = place.folder.path().join("runs");
+    assert!(runs.join("tiny/teacher.safetensors").exists());
+    assert!(!runs.join("tiny-litert/teacher.safetensors").exists());
+
+    let (code, text, _) = place.on(&["study", "compare", "--quiet"], &studies);
+    assert_eq!(code, 0);
+    assert!(text.contains("on host-litert") && text.contains("tiny-both"), "{text}");
+
+    let report = fs::read_to_string(runs.join("tiny-litert/report.json"));
+    assert!(report.is_err(), "comparing needs no report");
+    let (code, _, stderr) = place.on(&["run", "--quiet"], &["tiny-litert"]);
+    assert_eq!(code, 0, "{stderr}");
+    let report = fs::read_to_string(runs.join("tiny-litert/report.json")).unwrap();
+    let report: Value = serde_json::from_str(&report).unwrap();
+    for budget in report["budgets"].as_array().unwrap() {
+        assert_eq!(budget["wrong_operators"], Value::Array(Vec::new()), "{budget}");
+        assert_eq!(budget["float_operators"], Value::Array(Vec::new()), "{budget}");
+        assert!(budget["file"].as_str().unwrap().ends_with(".tflite"));
+    }
+}
+
+#[test]
+fn networks_are_exported_in_every_format_and_can_be_looked_at() {
+    let place = Place::new();
+    let (code, _, stderr) =
+        place.on(&["export", "--with-inputs", "--quiet", "--format", "tflite"], &["tiny"]);
+    assert_eq!(code, 0, "{stderr}");
+    let run = place.run_folder();
+    for (file, kind) in
+        [("network-0.int8.tflite", "CONV_2D"), ("network-0.int8.onnx", "QuantizeLinear")]
+    {
+        let model = place.inspect(&run.join(file));
+        assert!(model["kinds"][kind].as_u64().unwrap() > 0, "{model}");
+        assert!(model["measured"]["min_ms"].as_f64().unwrap() > 0.0, "{model}");
+        assert_eq!(model["metadata"]["spacewright.study"], "tiny");
+        assert!(model["metadata"]["spacewright.subnet"].as_str().unwrap().contains("_r"));
+        assert_eq!(model["outputs"][0]["name"], "result");
+    }
+    let model = place.inspect(&run.join("network-0.int8.tflite"));
+    assert_eq!(model["float_operators"], Value::Array(Vec::new()));
+
+    let (code, _, stderr) = place.on(&["export", "--quiet", "--format", "caffe"], &["tiny"]);
+    assert_eq!(code, 2);
+    assert!(stderr.contains("writes and runs `caffe` files"), "{stderr}");
+    assert!(stderr.contains("known are"), "{stderr}");
+}
