@@ -435,8 +435,8 @@ pub enum StudyCommand {
 
 #[derive(Debug, Args)]
 pub struct CompareArgs {
-    /// Study files (TOML).
-    #[arg(required = true, num_args = 2..)]
+    /// Study files (TOML), two or more.
+    #[arg(required = true, value_name = "STUDY")]
     pub studies: Vec<PathBuf>,
     /// Folder of all runs.
     #[arg(long, default_value = "runs", value_name = "DIR")]

@@ -35,8 +35,8 @@ pub struct StepSpec {
     /// that it reads. A step of a run never reads one.
     #[serde(default)]
     pub extra: bool,
-    /// Whether another study may take what it made: it knows nothing of latencies, and reads only
-    /// steps that are shared as well.
+    /// Whether another study, perhaps for another target, may take what it made: it depends on no
+    /// latency, and reads only steps that are shared as well.
     #[serde(default)]
     pub shared: bool,
 }

@@ -58,12 +58,23 @@ pub struct TensorSummary {
 }
 
 impl ModelSummary {
-    /// Operators whose inputs or outputs are real numbers, as `kind (name)`. Where a format's
-    /// operators convert between real numbers and integers, these count too.
+    /// Whether any tensor has a scale.
+    pub fn is_quantized(&self) -> bool {
+        let tensors = |operator: &OperatorSummary| {
+            operator.inputs.iter().chain(&operator.outputs).any(|tensor| !tensor.scales.is_empty())
+        };
+        self.operators.iter().any(tensors)
+    }
+
+    /// Operators whose inputs or outputs are real numbers, as `kind (name)`: all of them where
+    /// nothing is quantized, else those of which the file tells so. Where a format's operators
+    /// convert between real numbers and integers, these count too.
     pub fn float_operators(&self) -> Vec<String> {
-        let real = |tensor: &TensorSummary| tensor.element.starts_with("float");
-        let float =
-            |operator: &&OperatorSummary| operator.inputs.iter().chain(&operator.outputs).any(real);
+        let quantized = self.is_quantized();
+        let real = |tensor: &TensorSummary| tensor.element.contains("float");
+        let float = |operator: &&OperatorSummary| {
+            !quantized || operator.inputs.iter().chain(&operator.outputs).any(real)
+        };
         let named = |operator: &OperatorSummary| format!("{} ({})", operator.kind, operator.name);
         self.operators.iter().filter(float).map(named).collect()
     }

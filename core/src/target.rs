@@ -112,7 +112,8 @@ pub trait Target: Send + Sync {
         false
     }
 
-    /// What a file of its format holds, whoever wrote it; needs no runtime.
+    /// What a file of its format holds, whoever wrote it; needs no runtime. Only built-in targets
+    /// are asked.
     fn inspect(&self, model: &[u8]) -> Result<ModelSummary, TargetError> {
         let _ = model;
         let target = self.description().name;

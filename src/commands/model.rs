@@ -95,10 +95,7 @@ fn predict(target: &dyn Target, summary: &ModelSummary) -> Result<f64, String> {
     let (hyperspace, space) = catalog::space(space, None).map_err(text)?;
     let (_, segments) = subnet::segments(encoding, &hyperspace, &space).map_err(text)?;
     let graph = network(segments).map_err(|error| error.to_string())?;
-    let whole_is_real = summary.inputs.iter().all(|input| input.element == "float32")
-        && summary.operators.len() == summary.float_operators().len()
-        && !summary.operators.iter().any(|operator| operator.kind == "QuantizeLinear");
-    let precision = if whole_is_real { Precision::Fp32 } else { Precision::Int8 };
+    let precision = if summary.is_quantized() { Precision::Int8 } else { Precision::Fp32 };
     let query = LatencyQuery { graph, precision, position: Position::Whole };
     let latencies = source.latencies(&[query]).map_err(|error| error.to_string())?;
     latencies.first().map(|latency| latency.ms).ok_or_else(|| "no answer".into())

@@ -61,6 +61,10 @@ fn spaces_for_two_runtimes_and_for_both_stand_side_by_side() {
     assert!(runs.join("tiny/teacher.safetensors").exists());
     assert!(!runs.join("tiny-litert/teacher.safetensors").exists());
 
+    let (code, _, stderr) = place.on(&["study", "compare"], &["tiny"]);
+    assert_eq!(code, 2);
+    assert!(stderr.contains("name another study file"), "{stderr}");
+
     let (code, text, _) = place.on(&["study", "compare", "--quiet"], &studies);
     assert_eq!(code, 0);
     assert!(text.contains("on host-litert") && text.contains("tiny-both"), "{text}");

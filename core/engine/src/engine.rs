@@ -114,7 +114,10 @@ impl Engine {
         };
         let settings = |section: &str| study.sections.get(section).cloned().unwrap_or_default();
         method.check(&parts, &settings).map_err(EngineError::in_study)?;
-        supported::check(&study.hyperspace, &parts)?;
+        let named = study.named_texts();
+        let others = parts.targets.keys().map(String::as_str).filter(|name| named.contains(name));
+        let others: Vec<&str> = others.filter(|name| *name != study.target).collect();
+        supported::check(&study.hyperspace, &parts, &others)?;
         Ok(Self {
             study,
             base: base.map(Box::new),

@@ -118,6 +118,15 @@ pub(crate) struct Identities {
     pub blocks: BTreeMap<String, String>,
 }
 
+impl Study {
+    /// All texts in the method's sections, which may be names of other targets.
+    pub(crate) fn named_texts(&self) -> BTreeSet<&str> {
+        let mut named = BTreeSet::new();
+        self.sections.values().for_each(|section| texts(section, &mut named));
+        named
+    }
+}
+
 /// All texts within a value.
 fn texts<'v>(value: &'v Value, found: &mut BTreeSet<&'v str>) {
     match value {

@@ -161,6 +161,13 @@ impl Engine {
         }
         let owner = self.owner(step);
         if !std::ptr::eq(owner, self) {
+            let key = owner.key(&step.name)?;
+            let store = owner.existing_store()?;
+            if let Some(seconds) = store.map_or(Ok(None), |store| store.finished_step(&key))? {
+                let (name, skipped) = (step.name.as_str(), true);
+                self.options().observer.event(&Event::StepSkipped { step: name, seconds });
+                return Ok(StepOutcome { step: name.to_owned(), skipped, seconds });
+            }
             // What it reads is shared too, and was before it in the list.
             let outcome = owner.run(&[owner.step(&step.name)?])?.pop();
             return outcome.ok_or_else(|| EngineError::study("no step to run"));

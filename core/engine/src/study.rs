@@ -172,6 +172,10 @@ impl Study {
             .validate(&registry.operators())
             .map_err(|e| document.place(&["hyperspace"], EngineError::study(e.to_string())))?;
         let sections = method_settings(&document, method.as_ref(), &sections, &overrides.fields)?;
+        if from.as_ref().is_some_and(|base| base.name == fields.name) {
+            let message = "the study that `from` names has the same name, hence the same run";
+            return Err(document.error(&["name"], message).with_hint("give this one another name"));
+        }
         let study = Self {
             name: fields.name,
             seed: overrides.seed.unwrap_or(fields.seed),

@@ -6,16 +6,22 @@ use spacewright_core::{
     operators::{BlockConfig, BlockRequest},
     quant::place,
     space::Hyperspace,
+    target::TargetDescription,
 };
 
 use crate::error::{EngineError, Result};
 
 /// An error names the first block with an operator that the target cannot run in integers.
-pub(crate) fn check(hyperspace: &Hyperspace, parts: &Parts) -> Result<()> {
-    let target = parts.target.description();
-    if target.unsupported.is_empty() {
-        return Ok(());
-    }
+pub(crate) fn check(hyperspace: &Hyperspace, parts: &Parts, others: &[&str]) -> Result<()> {
+    let others = others.iter().filter_map(|name| parts.targets.get(*name));
+    let targets = others.map(|target| target.description());
+    std::iter::once(parts.target.description())
+        .chain(targets)
+        .filter(|target| !target.unsupported.is_empty())
+        .try_for_each(|target| runs_on(hyperspace, parts, &target))
+}
+
+fn runs_on(hyperspace: &Hyperspace, parts: &Parts, target: &TargetDescription) -> Result<()> {
     for request in requests(hyperspace) {
         // What an operator set refuses is none of the study's blocks.
         let Ok(graph) = parts.operators.graph(&request) else { continue };

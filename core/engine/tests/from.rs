@@ -62,6 +62,23 @@ fn what_is_the_other_studys_is_refused() {
 }
 
 #[test]
+fn two_studies_do_not_share_a_run() {
+    let bench = bench();
+    let error = bench.study(&OTHER.replace("other", "test")).unwrap_err();
+    assert!(error.message.starts_with("study.toml:2: the study that `from` names"), "{error}");
+}
+
+#[test]
+fn what_is_done_is_taken_while_the_other_study_runs() {
+    let bench = bench();
+    let base = bench.engine(STUDY);
+    base.run_all().unwrap();
+    let lock = fs::File::create(base.folder().join("lock")).unwrap();
+    lock.lock().unwrap();
+    assert!(bench.engine(OTHER).run_all().is_ok());
+}
+
+#[test]
 fn a_study_that_is_not_there_is_named() {
     let bench = Bench::new();
     let error = bench.study(OTHER).unwrap_err();

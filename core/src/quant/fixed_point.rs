@@ -56,8 +56,13 @@ fn doubling_high(a: i32, b: i32) -> i32 {
     ((product + nudge) / (1 << 31)) as i32
 }
 
-/// Division by a power of two to the nearest, ties away from zero: `RoundingDivideByPOT`.
+/// Division by a power of two to the nearest, ties away from zero: `RoundingDivideByPOT`. TFLite
+/// has no negative exponents; here they multiply, as far as 32 bits go.
 fn rounding_shift(x: i32, exponent: i32) -> i32 {
+    if exponent < 0 {
+        let product = i64::from(x) << (-exponent).min(31);
+        return product.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32;
+    }
     let mask = ((1i64 << exponent) - 1) as i32;
     let threshold = (mask >> 1) + i32::from(x < 0);
     (x >> exponent) + i32::from((x & mask) > threshold)
@@ -191,6 +196,21 @@ mod tests {
     fn centred(data: Vec<i32>, scale: f32) -> Centred {
         let shape = Shape::new(1, 1, data.len());
         Centred { shape, params: QParams { scale, zero_point: 0 }, data }
+    }
+
+    #[test]
+    fn a_result_on_a_far_finer_scale_saturates() {
+        let y = QParams { scale: 1e-4, zero_point: 0 };
+        assert!(hard_swish(&centred(vec![255], 1.0), y)[0] > 255);
+    }
+
+    #[test]
+    fn a_mean_is_rounded_twice() {
+        // 102 / 42 · 2.2546 = 5.48, by way of 43.8 and 44 / 8.
+        let x = Centred { shape: Shape::new(1, 6, 7), ..centred(vec![102], 0.013532011) };
+        let x = Centred { data: [vec![102], vec![0; 41]].concat(), ..x };
+        let y = QParams { scale: 0.006001881, zero_point: 0 };
+        assert_eq!(global_average(&x, y), [6]);
     }
 
     #[test]

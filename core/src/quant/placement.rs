@@ -45,7 +45,8 @@ pub enum ValueQuant {
     Own(ActivationRange),
     /// 8-bit integers with parameters that the scheme fixes.
     Fixed(QParams),
-    /// 8-bit integers with the parameters of another value, which passes through unchanged.
+    /// 8-bit integers with the parameters of another value, which passes through unchanged, or is
+    /// rounded to the same scale again, as averages are.
     SameAs(ValueId),
 }
 

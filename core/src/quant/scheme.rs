@@ -101,6 +101,15 @@ impl Scheme {
     /// That what it fuses can be computed. In a fused operator, integers are limited by what
     /// follows: only these functions do no more.
     pub fn check(&self) -> Result<(), String> {
+        let wrong = |(_, params): &&(OpKind, QParams)| params.scale <= 0.0;
+        if let Some((kind, params)) = self.fixed.iter().find(wrong) {
+            let kind = kind.name();
+            return Err(format!("{kind}: the fixed scale {} is not positive", params.scale));
+        }
+        let two = |kind: &&OpKind| matches!(kind, OpKind::Add | OpKind::Mul);
+        if let Some(kind) = self.unscaled.iter().find(two) {
+            return Err(format!("{} has two inputs, whose scales differ", kind.name()));
+        }
         let limits = |pair: &&(OpKind, OpKind)| !matches!(pair.1, OpKind::Relu | OpKind::Relu6);
         self.fused.iter().find(limits).map_or(Ok(()), |(first, second)| {
             let (first, second) = (first.name(), second.name());

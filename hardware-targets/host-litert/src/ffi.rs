@@ -133,6 +133,10 @@ impl Tensor {
         if self.shape.len() > sizes.len() {
             return Err(format!("a tensor has {} dimensions, more than 8", self.shape.len()));
         }
+        let elements = self.shape.iter().try_fold(1i64, |product, size| product.checked_mul(*size));
+        if elements.is_none_or(|elements| elements > i64::from(i32::MAX)) {
+            return Err(format!("a tensor of shape {:?} is too large", self.shape));
+        }
         for (size, wanted) in sizes.iter_mut().zip(&self.shape) {
             *size = i32::try_from(*wanted).map_err(|error| error.to_string())?;
         }
@@ -302,7 +306,8 @@ impl Compiled {
             return Err(format!("an input takes {wanted} bytes, got {}", bytes.len()));
         }
         self.locked(self.inputs.handles[input], WRITE, |memory| {
-            // SAFETY: a locked buffer has room for its tensor, whose size was compared above.
+            // SAFETY: LiteRT makes no buffer that is smaller than its tensor, whose size was
+            // compared above.
             unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), memory.cast(), bytes.len()) }
         })
     }
@@ -311,7 +316,8 @@ impl Compiled {
     pub(crate) fn read(&mut self, output: usize) -> Result<Vec<u8>, String> {
         let mut bytes = vec![0; self.outputs.bytes[output]];
         self.locked(self.outputs.handles[output], READ, |memory| {
-            // SAFETY: a locked buffer holds its tensor, which is as large as `bytes`.
+            // SAFETY: LiteRT makes no buffer that is smaller than its tensor, which is as large
+            // as `bytes`.
             unsafe { ptr::copy_nonoverlapping(memory.cast(), bytes.as_mut_ptr(), bytes.len()) }
         })?;
         Ok(bytes)

@@ -55,7 +55,7 @@ impl LiteRtRuntime {
         let litert = &self.library.litert;
         let compiled = Compiled::new(litert, file.to_vec(), self.kernels, &inputs, &outputs)
             .map_err(|reason| self.error(reason))?;
-        Ok(Opened { target: self.target.clone(), compiled, summary, inputs })
+        Ok(Opened { target: self.target.clone(), compiled, summary, inputs, outputs })
     }
 
     fn timed(&self, file: &[u8]) -> Result<Opened, TargetError> {
@@ -85,20 +85,30 @@ impl Runtime for LiteRtRuntime {
 
     fn load(&self, model: &[u8]) -> Result<Box<dyn LoadedModel>, TargetError> {
         let opened = self.open(model)?;
-        match &opened.summary.inputs[..] {
-            [input] if input.shape.len() == 4 => Ok(Box::new(opened)),
-            [input] => {
-                let shape = &input.shape;
-                Err(self.error(format!("the model's input has shape {shape:?}, no image's")))
+        let input = match &opened.summary.inputs[..] {
+            [input] => input,
+            inputs => {
+                return Err(self.error(format!("the model has {} inputs, not one", inputs.len())));
             }
-            inputs => Err(self.error(format!("the model has {} inputs, not one", inputs.len()))),
+        };
+        let (shape, element) = (&input.shape, &input.element);
+        if shape.len() != 4 || shape[0] != 1 {
+            return Err(self.error(format!("the model's input is {shape:?}, not one image")));
         }
+        if element != "float32" && params(input).is_none() {
+            let reason =
+                format!("the model's input is {element}, not float32 or int8 with a scale");
+            return Err(self.error(reason));
+        }
+        if opened.summary.outputs.is_empty() {
+            return Err(self.error("the model has no output"));
+        }
+        Ok(Box::new(opened))
     }
 
     fn measure(&self, model: &[u8]) -> Result<Measurement, TargetError> {
         let mut opened = self.timed(model)?;
-        let mut measurement = spacewright_measure::file(self.clone(), &mut opened, scheme())
-            .map_err(|reason| self.error(reason))?;
+        let mut measurement = spacewright_measure::file(self.clone(), &mut opened, scheme())?;
         let open = |tensor: &&TensorSummary| tensor.shape.iter().any(|size| *size < 0);
         let names: Vec<String> =
             opened.summary.inputs.iter().filter(open).map(|t| format!("`{}`", t.name)).collect();
@@ -136,6 +146,7 @@ struct Opened {
     compiled: Compiled,
     summary: ModelSummary,
     inputs: Vec<Tensor>,
+    outputs: Vec<Tensor>,
 }
 
 impl Opened {
@@ -195,8 +206,7 @@ impl Opened {
     /// An output in the order of channels first, as bytes of one or four.
     fn output(&mut self, index: usize) -> Result<(Vec<u8>, usize), TargetError> {
         let bytes = self.compiled.read(index).map_err(|reason| self.error(reason))?;
-        let output = &self.summary.outputs[index];
-        let order = channels_last(&output.shape);
+        let order = channels_last(&self.outputs[index].shape);
         let size = bytes.len() / order.len().max(1);
         let mut first = vec![0; bytes.len()];
         for (from, &to) in order.iter().enumerate() {
@@ -257,7 +267,7 @@ impl LoadedModel for Opened {
 
 /// A tensor's parameters as unsigned integers, if it is `int8` with one scale.
 fn params(tensor: &TensorSummary) -> Option<QParams> {
-    let zero_point = u8::try_from(tensor.zero_point.unwrap_or(0) + 128).ok()?;
+    let zero_point = u8::try_from(tensor.zero_point.unwrap_or(0).checked_add(128)?).ok()?;
     match tensor.scales[..] {
         [scale] if tensor.element == "int8" => Some(QParams { scale, zero_point }),
         _ => None,

@@ -24,7 +24,10 @@ pub(crate) struct Library {
 /// The library, or a sentence that says why there is none.
 pub(crate) fn library() -> Result<&'static Library, String> {
     static LIBRARY: OnceLock<Result<Library, String>> = OnceLock::new();
-    LIBRARY.get_or_init(|| load(&WANTED.find()?)).as_ref().map_err(Clone::clone)
+    LIBRARY
+        .get_or_init(|| load(&WANTED.find().map_err(|error| error.to_string())?))
+        .as_ref()
+        .map_err(Clone::clone)
 }
 
 fn load(path: &Path) -> Result<Library, String> {

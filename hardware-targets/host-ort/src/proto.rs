@@ -131,6 +131,15 @@ pub struct TensorProto {
     /// One of [`data_type`].
     #[prost(int32, tag = "2")]
     pub data_type: i32,
+    /// Elements of real numbers, where they are not in `raw_data`.
+    #[prost(float, repeated, tag = "4")]
+    pub float_data: Vec<f32>,
+    /// Elements of up to 32 bits, where they are not in `raw_data`.
+    #[prost(int32, repeated, tag = "5")]
+    pub int32_data: Vec<i32>,
+    /// Elements of 64 bits, where they are not in `raw_data`.
+    #[prost(int64, repeated, tag = "7")]
+    pub int64_data: Vec<i64>,
     /// Name.
     #[prost(string, tag = "8")]
     pub name: String,

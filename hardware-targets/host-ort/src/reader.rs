@@ -26,7 +26,7 @@ pub fn read(file: &[u8]) -> Result<ModelSummary, ReadError> {
     let graph = model.graph.ok_or_else(|| ReadError::Damaged("it has no graph".into()))?;
     let tensors = Tensors::of(&graph);
     let metadata = model.metadata_props.into_iter().map(|entry| (entry.key, entry.value));
-    let constants = graph.initializer.iter().map(|constant| constant.raw_data.len());
+    let constants = graph.initializer.iter().map(bytes);
     Ok(ModelSummary {
         format: "onnx".into(),
         name: graph.name.clone(),
@@ -79,10 +79,11 @@ impl Tensors {
             name.clone_into(&mut tensor.name);
             tensor.scales = constants.get(scale.as_str()).map(|c| floats(c)).unwrap_or_default();
             if let Some(zero) = zero {
-                tensor.zero_point = zero.raw_data.first().map(|&byte| match zero.data_type {
+                let packed = zero.raw_data.first().map(|&byte| match zero.data_type {
                     data_type::INT8 => i64::from(byte as i8),
                     _ => i64::from(byte),
                 });
+                tensor.zero_point = packed.or(zero.int32_data.first().copied().map(i64::from));
                 tensor.element = element(zero.data_type);
             }
         }
@@ -121,7 +122,18 @@ fn declared(value: &ValueInfoProto) -> TensorSummary {
     }
 }
 
+/// Size of a constant in a file that packs its elements.
+fn bytes(constant: &TensorProto) -> usize {
+    let TensorProto { raw_data, float_data, int32_data, int64_data, .. } = constant;
+    let small = matches!(constant.data_type, data_type::INT8 | data_type::UINT8 | data_type::BOOL);
+    let width = if small { 1 } else { 4 };
+    raw_data.len() + 4 * float_data.len() + width * int32_data.len() + 8 * int64_data.len()
+}
+
 fn floats(constant: &TensorProto) -> Vec<f32> {
+    if !constant.float_data.is_empty() {
+        return constant.float_data.clone();
+    }
     let real = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
     constant.raw_data.chunks_exact(4).map(real).collect()
 }
@@ -137,6 +149,7 @@ fn element(number: i32) -> String {
         data_type::BOOL => "bool".into(),
         10 => "float16".into(),
         11 => "float64".into(),
+        16 => "bfloat16".into(),
         other => format!("type {other}"),
     }
 }

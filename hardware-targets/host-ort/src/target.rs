@@ -111,14 +111,10 @@ impl Runtime for OrtRuntime {
     }
 
     fn measure(&self, model: &[u8]) -> Result<Measurement, TargetError> {
-        let measured = || {
-            let (mut file, open) = File::open(self, model)?;
-            let mut measurement =
-                spacewright_measure::file(self.clone(), &mut file, scheme_7bit())?;
-            measurement.warnings.extend(open);
-            Ok(measurement)
-        };
-        measured().map_err(|reason: String| self.error(reason))
+        let (mut file, open) = File::open(self, model).map_err(|reason| self.error(reason))?;
+        let mut measurement = spacewright_measure::file(self.clone(), &mut file, scheme_7bit())?;
+        measurement.warnings.extend(open);
+        Ok(measurement)
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, thread};
 
-use spacewright_core::{quant::Scheme, target::Measurement};
+use spacewright_core::{
+    quant::Scheme,
+    target::{Measurement, TargetError},
+};
 
 use crate::{
     Bench, Timed, cpu,
@@ -23,14 +26,15 @@ pub fn file(
     bench: impl Bench,
     model: &mut dyn Timed,
     scheme: Scheme,
-) -> Result<Measurement, String> {
-    let runtime = bench.runtime();
-    let mut sentinel = PartLatency::new(bench, scheme).sentinel()?;
+) -> Result<Measurement, TargetError> {
+    let (target, runtime) = (bench.target().to_owned(), bench.runtime());
+    let sentinel = PartLatency::new(bench, scheme).sentinel();
+    let mut sentinel = sentinel.map_err(|reason| TargetError { target, reason })?;
     let (mut samples, mut undisturbed) = (Samples::default(), 0);
     for _ in 0..MOST_ROUNDS {
-        let before = sentinel.is_quiet().map_err(|error| error.to_string())?;
-        sample(model, &mut samples).map_err(|error| error.to_string())?;
-        if before && sentinel.is_quiet().map_err(|error| error.to_string())? {
+        let before = sentinel.is_quiet()?;
+        sample(model, &mut samples)?;
+        if before && sentinel.is_quiet()? {
             undisturbed += 1;
         } else {
             thread::sleep(PAUSE);

@@ -4,7 +4,8 @@
 //! * [`PartLatency`] measures graphs without weights, as parts whose latencies add up.
 //! * [`file()`] measures a model file.
 //! * [`library`] finds a runtime's library.
-//! * [`testing`] has random networks and a plain evaluation of them, to check a runtime with.
+//! * `testing`, a feature, has random networks and a plain evaluation of them, to check a runtime
+//!   with.
 //!
 //! The minimum over rounds is the estimate; between rounds a small model tells whether other work
 //! disturbs the machine, and no two timings of a process run at once, whatever the runtimes.
@@ -15,6 +16,7 @@ pub mod library;
 mod parts;
 mod quiet;
 mod synthetic;
+#[cfg(feature = "testing")]
 pub mod testing;
 mod timing;
 

@@ -5,6 +5,40 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use thiserror::Error;
+
+/// Why there is no library.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum LibraryError {
+    /// The variable names something else.
+    #[error(
+        "{variable} names {}, which is no file\nhint: name the library file of {runtime}, or unset \
+         the variable and run `cargo xtask setup`",
+        file.display()
+    )]
+    NoFile {
+        /// The variable.
+        variable: &'static str,
+        /// What it names.
+        file: PathBuf,
+        /// The runtime.
+        runtime: &'static str,
+    },
+    /// Nothing is where the set-up puts it.
+    #[error(
+        "no {runtime} library in {folder} below the current folder or above this program\n\
+         hint: run `cargo xtask setup`, or name the library file in {variable}"
+    )]
+    NotFound {
+        /// The variable that can name it.
+        variable: &'static str,
+        /// Where it was looked for.
+        folder: &'static str,
+        /// The runtime.
+        runtime: &'static str,
+    },
+}
+
 /// The library of a runtime, and where it is looked for.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted {
@@ -20,32 +54,20 @@ pub struct Wanted {
 
 impl Wanted {
     /// The file that [`variable`](Self::variable) names, else the last by name in
-    /// [`folder`](Self::folder) below the current folder or above this program; or a sentence that
-    /// says why there is none, and what to do.
-    pub fn find(&self) -> Result<PathBuf, String> {
-        let Self { runtime, variable, folder, .. } = self;
+    /// [`folder`](Self::folder) below the current folder or above this program.
+    pub fn find(&self) -> Result<PathBuf, LibraryError> {
+        let Self { runtime, variable, folder, .. } = *self;
         if let Some(file) = env::var_os(variable) {
             let file = PathBuf::from(file);
-            return if file.is_file() {
-                Ok(file)
-            } else {
-                Err(format!(
-                    "{variable} names {}, which is no file\nhint: name the library file of \
-                     {runtime}, or unset the variable and run `cargo xtask setup`",
-                    file.display()
-                ))
-            };
+            let no_file = |file| LibraryError::NoFile { variable, file, runtime };
+            return if file.is_file() { Ok(file) } else { Err(no_file(file)) };
         }
         let current = env::current_dir().ok();
         let program = env::current_exe().ok();
         let above = program.iter().flat_map(|program| program.ancestors().skip(1));
         let mut folders = current.iter().map(PathBuf::as_path).chain(above);
-        folders.find_map(|folder| self.below(folder)).ok_or_else(|| {
-            format!(
-                "no {runtime} library in {folder} below the current folder or above this program\n\
-                 hint: run `cargo xtask setup`, or name the library file in {variable}"
-            )
-        })
+        let missing = LibraryError::NotFound { variable, folder, runtime };
+        folders.find_map(|folder| self.below(folder)).ok_or(missing)
     }
 
     fn below(&self, folder: &Path) -> Option<PathBuf> {
@@ -100,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_missing_library_says_what_to_do() {
-        let error = WANTED.find().unwrap_err();
+        let error = WANTED.find().unwrap_err().to_string();
         assert!(error.starts_with("no Some Runtime library in .deps/some"), "{error}");
         assert!(error.ends_with("SPACEWRIGHT_NO_SUCH_VARIABLE"), "{error}");
     }

@@ -134,7 +134,7 @@ impl<'f> Graph<'f> {
         Ok(TensorSummary {
             name: tensor.name().unwrap_or_default().to_owned(),
             element: element(tensor.element().unwrap_or(0)),
-            shape: tensor.shape().iter().flat_map(|shape| shape.iter()).map(i64::from).collect(),
+            shape: shape(tensor),
             constant: buffer < self.buffers.len()
                 && self.buffers.get(buffer).data().is_some_and(|data| !data.is_empty()),
             scales: scales.unwrap_or_default(),
@@ -172,9 +172,18 @@ fn metadata<'f>(
         .collect()
 }
 
+/// Sizes, -1 where they are open.
+fn shape(tensor: Tensor<'_>) -> Vec<i64> {
+    let sizes = |list: Option<Vector<'_, i32>>| -> Vec<i64> {
+        list.iter().flat_map(|sizes| sizes.iter()).map(i64::from).collect()
+    };
+    let (shape, open) = (sizes(tensor.shape()), sizes(tensor.signature()));
+    if open.len() == shape.len() { open } else { shape }
+}
+
 /// Name of a `TensorType` of the schema.
 fn element(number: i8) -> String {
-    const NAMES: [&str; 18] = [
+    const NAMES: [&str; 19] = [
         "float32",
         "float16",
         "int32",
@@ -193,6 +202,7 @@ fn element(number: i8) -> String {
         "uint32",
         "uint16",
         "int4",
+        "bfloat16",
     ];
     let name = usize::try_from(number).ok().and_then(|number| NAMES.get(number));
     name.map_or_else(|| format!("type {number}"), |name| (*name).to_owned())

@@ -102,6 +102,8 @@ tables! {
         BUFFER buffer = 2: u32,
         NAME name = 3: Text<'a>,
         QUANTIZATION quantization = 4: ForwardsUOffset<Quantization<'a>>,
+        /// The shape with -1 for sizes that are open.
+        SIGNATURE signature = 7: List<'a, i32>,
     }
     /// real = (integer - zero_point) * scale, per tensor or per element of an axis.
     Quantization {

@@ -48,7 +48,10 @@ pub enum WriteError {
     #[error(transparent)]
     Graph(#[from] GraphError),
     /// A name that the file needs for itself.
-    #[error("node `{0}`: rename it: names with `:` are reserved in TFLite files")]
+    #[error(
+        "node `{0}`: rename it: `image`, `input`, `result` and names with `:` are reserved in \
+         TFLite files"
+    )]
     Name(String),
     /// Something that the network lacks, or that the format cannot express.
     #[error("node `{node}`: {reason}")]
@@ -104,7 +107,8 @@ impl<'a> Writer<'a> {
         values: Option<&'a [Option<QParams>]>,
     ) -> Result<Self, WriteError> {
         let shapes = graph.shapes()?;
-        if let Some(node) = graph.nodes.iter().find(|node| node.name.contains(':')) {
+        let reserved = |name: &str| [INPUT, OUTPUT, "input"].contains(&name) || name.contains(':');
+        if let Some(node) = graph.nodes.iter().find(|node| reserved(&node.name)) {
             return Err(WriteError::Name(node.name.clone()));
         }
         let mut flat = vec![false];

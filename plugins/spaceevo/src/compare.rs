@@ -14,7 +14,7 @@ use spacewright_core::{
 use crate::{
     fronts::{Comparison, Front},
     parts,
-    steps::{Chosen, Device, Evolved, Searched, Verified},
+    steps::{Chosen, Device, Evolved, Measured, Searched, Verified},
 };
 
 /// What a study found, as far as it is compared.
@@ -58,9 +58,9 @@ impl Outcome {
         let elastic = space.elastic_stages(&study.hyperspace);
         let target = study.target.description().name;
         let mut networks = Vec::new();
-        for index in 0.. {
-            // One result per budget; how many there were is not told elsewhere.
-            let Ok(searched) = artifact(&format!("search/budget-{index}")) else { break };
+        let measured: Measured = serde_json::from_value(artifact("measure/latency")?)?;
+        for index in 0..measured.budgets_ms.len() {
+            let searched = artifact(&format!("search/budget-{index}"))?;
             let Searched::Found(chosen) = serde_json::from_value(searched)? else { continue };
             let verified: Verified =
                 serde_json::from_value(artifact(&format!("export/network-{index}"))?)?;
@@ -158,7 +158,7 @@ pub struct OnTarget {
 pub struct Deployed {
     /// The target.
     pub target: String,
-    /// The first study that was designed for it.
+    /// The first study that was designed for it, and for it alone if there is one.
     pub native: String,
     /// How much faster at equal accuracy, where both reach it; geometric mean.
     pub speed_up: Option<f64>,
@@ -193,9 +193,7 @@ impl Report {
             .collect();
         for (study, own) in studies.iter_mut().zip(&fronts) {
             for (at, target) in targets.iter().enumerate() {
-                let Some(native) = outcomes.iter().position(|o| o.target == *target) else {
-                    continue;
-                };
+                let Some(native) = native(outcomes, target) else { continue };
                 let compared = Comparison::new(&own[at], &fronts[native][at]);
                 study.deployed.push(Deployed {
                     target: target.clone(),
@@ -207,6 +205,12 @@ impl Report {
         }
         Self { targets, studies }
     }
+}
+
+fn native(outcomes: &[Outcome], target: &str) -> Option<usize> {
+    let own = |outcome: &Outcome| outcome.target == target;
+    let alone = outcomes.iter().position(|outcome| own(outcome) && outcome.devices.is_empty());
+    alone.or_else(|| outcomes.iter().position(own))
 }
 
 fn row(

@@ -85,16 +85,16 @@ pub struct Common {
 }
 
 /// Searches for each device alone, then for all. `walk` is any search with a scorer.
-pub fn search(
+pub fn search<E: From<ScoreError>>(
     devices: &[&dyn PreparedScorer],
     seed: u64,
-    mut walk: impl FnMut(&dyn PreparedScorer) -> Result<Searched, ScoreError>,
-) -> Result<Common, ScoreError> {
+    mut walk: impl FnMut(&dyn PreparedScorer) -> Result<Searched, E>,
+) -> Result<Common, E> {
     let nothing = || ScoreError { reason: "the search scored no space".into() };
     let alone: Vec<ScoredSpace> = devices
         .iter()
-        .map(|device| walk(*device)?.scored.into_iter().next().ok_or_else(nothing))
-        .collect::<Result<_, ScoreError>>()?;
+        .map(|device| Ok(walk(*device)?.scored.into_iter().next().ok_or_else(nothing)?))
+        .collect::<Result<_, E>>()?;
     let bests = alone.iter().map(|best| best.score.score);
     let several = Several::new(devices.iter().copied().zip(bests).collect())?;
     let found = walk(&several)?;

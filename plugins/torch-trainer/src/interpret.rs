@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use spacewright_core::{
-    graph::{ActivationKind, Conv2d, Op, ValueId, WeightRole},
-    quant::{TensorStats, ValueQuant},
+    graph::{ActivationKind, Conv2d, Op, OpKind, ValueId, WeightRole},
+    quant::{PlacedGraph, TensorStats, ValueQuant},
     train::TrainError,
 };
 use tch::{Kind, Tensor};
@@ -130,15 +130,23 @@ impl Run<'_> {
         x: Tensor,
         observations: &mut Option<&mut Observations>,
     ) -> Result<Tensor, TrainError> {
-        let range = match plan.placed.values[value.index()] {
+        let placed = &plan.placed;
+        let own = match placed.values[value.index()] {
+            ValueQuant::Fused => return Ok(x),
+            ValueQuant::SameAs(_) if passes(placed, value) => return Ok(x),
+            ValueQuant::SameAs(_) => false,
+            ValueQuant::Own(_) | ValueQuant::Fixed(_) => true,
+        };
+        let Some(source) = placed.source(value) else { return Ok(x) };
+        let range = match placed.values[source.index()] {
             ValueQuant::Own(range) => range,
             ValueQuant::Fixed(params) if self.quantized => {
                 return Ok(fake_quant::fixed(&x, params));
             }
             _ => return Ok(x),
         };
-        let name = plan.placed.graph.value_name(value);
-        if let Some(observations) = observations {
+        let name = placed.graph.value_name(source);
+        if let (Some(observations), true) = (observations, own) {
             observations.insert(name.to_owned(), statistics(&x));
         }
         if !self.quantized {
@@ -280,4 +288,10 @@ fn statistics(x: &Tensor) -> TensorStats {
         max: number(x.max()),
         mean_abs: number(x.abs().mean(Kind::Float)),
     }
+}
+
+/// Whether a value with the scale of its input is on that scale already: an average is not.
+fn passes(placed: &PlacedGraph, value: ValueId) -> bool {
+    let kind = value.node().map(|node| placed.graph.nodes[node].op.kind());
+    matches!(kind, Some(OpKind::MaxPool | OpKind::Dropout))
 }

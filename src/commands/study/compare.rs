@@ -17,6 +17,10 @@ use crate::{
 const LAST: &str = "export";
 
 pub fn run(args: &CompareArgs, global: &Global) -> Result<Output, Failure> {
+    if args.studies.len() < 2 {
+        return Err(Failure::input("one study has nothing to be compared with")
+            .hint("name another study file"));
+    }
     let open_one = |study: &std::path::PathBuf| {
         let args = StudyArgs { study: study.clone(), runs: args.runs.clone(), target: None };
         open(&args, global)
@@ -98,8 +102,8 @@ fn text(report: &Report) -> String {
     );
     if report.studies.iter().any(unverified) {
         text.push_str(
-            "\nAn accuracy in parentheses was computed on the study's own target: export with \
-             --format all\n",
+            "\nAn accuracy in parentheses was computed on the study's own target; with `formats = \
+             [\"all\"]` under [export] it is computed on each.\n",
         );
     }
     text

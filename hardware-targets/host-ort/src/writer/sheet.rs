@@ -51,7 +51,8 @@ impl Sheet {
     fn tensor(&mut self, name: String, data_type: i32, dims: &[i64], raw_data: Vec<u8>) -> String {
         if self.constants.insert(name.clone()) {
             let (dims, name) = (dims.to_vec(), name.clone());
-            self.graph.initializer.push(TensorProto { dims, data_type, name, raw_data });
+            let tensor = TensorProto { dims, data_type, name, raw_data, ..TensorProto::default() };
+            self.graph.initializer.push(tensor);
         }
         name
     }

@@ -20,6 +20,9 @@ use crate::{
     scheme::SIGMOID,
 };
 
+/// `HARD_SWISH` can only make a result's scale so many times finer than that of its input.
+const FINEST_HARD_SWISH: f32 = 128.0;
+
 impl Writer<'_> {
     pub(super) fn emit(&mut self, group: &Group) -> Result<(), WriteError> {
         let node = &self.graph.nodes[group.first];
@@ -147,6 +150,13 @@ impl Writer<'_> {
                 return Err(self.wrong(group.first, reason));
             }
         };
+        if let (ActivationKind::HSwish, Some(from), Some(to)) =
+            (kind, self.params(input), self.params(group.value))
+            && from.scale >= FINEST_HARD_SWISH * to.scale
+        {
+            let reason = format!("its result's scale {} is too small for TFLite", to.scale);
+            return Err(self.wrong(group.first, reason));
+        }
         let x = self.tensor(input, &name)?;
         let y = self.make(group.value)?;
         self.file.operator(simple, &[x], y, None);

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use spacewright_core::{
     method::{Parts, StepContext, StepError, Task},
     quality::{QualityRow, QualityTables},
-    score::{PreparedScorer, ScoreProblem, SpaceScore},
+    score::{PreparedScorer, ScoreProblem},
     search::{ScoredSpace, SearchBudget, Searched, Strategy},
     space::stage_graph,
     train::Monitor,
@@ -20,7 +20,7 @@ use crate::{
     explain::{Explanation, best_of_each},
     parts, rows,
     settings::{self, EvolveSettings, MeasureSettings, TableSettings},
-    several::Several,
+    several::{self, OnDevice, Several},
 };
 
 /// How many of the best spaces are kept.
@@ -77,7 +77,18 @@ pub fn run(context: &dyn StepContext) -> Result<(), StepError> {
 }
 
 /// Whether scorer and strategy exist.
-pub fn check(parts: &Parts, settings: &EvolveSettings, limits: usize) -> Result<(), StepError> {
+pub fn check(
+    parts: &Parts,
+    settings: &EvolveSettings,
+    limits: usize,
+    several: bool,
+) -> Result<(), StepError> {
+    if several && settings.strategy == "exact" {
+        return Err(StepError::Study {
+            message: "[evolve] strategy: `exact` proves the best space of one target only".into(),
+            hint: "with `also` of [measure], use another one, such as `aging-evolution`".into(),
+        });
+    }
     let scorer = super::named("[evolve] scorer", &settings.scorer, &parts.scorers)?;
     scorer.check_options(&serde_json::to_value(&settings.score)?, limits).map_err(|error| {
         let hint = "`spacewright study explain evolve` lists the fields".into();
@@ -118,17 +129,20 @@ fn evolve(
     };
     let chosen = strategy(&settings.strategy)?.as_ref();
     let walk = |scorer: &dyn PreparedScorer| search(scorer, chosen, &options, &settings.strategy);
-    let alone: Vec<ScoredSpace> = match &scorers[..] {
-        [_] => Vec::new(),
-        several => several.iter().map(|s| first(walk(s.as_ref())?)).collect::<Result<_, _>>()?,
+    let each: Vec<&dyn PreparedScorer> = scorers.iter().map(AsRef::as_ref).collect();
+    let (found, on_each) = match each[..] {
+        [only] => (walk(only)?, Vec::new()),
+        _ => {
+            let common = several::search(&each, study.seed, walk)?;
+            (common.found, common.devices)
+        }
     };
-    let shares = scorers.iter().map(AsRef::as_ref).zip(alone.iter().map(|a| a.score.score));
-    let several = if alone.is_empty() { None } else { Some(Several::new(shares.collect())?) };
-    let scorer: &dyn PreparedScorer = match &several {
-        None => scorers[0].as_ref(),
-        Some(several) => several,
+    let bests = on_each.iter().map(|device| device.alone.score.score);
+    let several = match on_each.is_empty() {
+        true => None,
+        false => Some(Several::new(each.iter().copied().zip(bests).collect())?),
     };
-    let found = walk(scorer)?;
+    let scorer: &dyn PreparedScorer = several.as_ref().map_or(each[0], |several| several);
     let no_options = serde_json::json!({});
     let random = search(scorer, strategy("random")?.as_ref(), &no_options, "random search")?;
     let best: Vec<ScoredSpace> = found.diverse(KEPT, 1).into_iter().cloned().collect();
@@ -136,15 +150,11 @@ fn evolve(
         return Err(nothing());
     }
     let explanation = Explanation::new(&study.hyperspace, scorer, &best[0].space, study.seed)?;
-    let on_each = match &several {
-        None => Vec::new(),
-        Some(several) => several.on_each(&best[0].space, study.seed)?,
-    };
-    let device = |((target, alone), score): ((&Option<&str>, ScoredSpace), SpaceScore)| Device {
+    let device = |(target, on): (&Option<&str>, OnDevice)| Device {
         target: target.map_or_else(|| study.target.description().name, str::to_owned),
-        score: score.score,
-        lost: 1.0 - score.score / alone.score.score,
-        alone,
+        score: on.common.score,
+        lost: on.lost(),
+        alone: on.alone,
     };
     Ok(Evolved {
         best,
@@ -153,7 +163,7 @@ fn evolve(
         explanation: explanation.brief(),
         evaluations: found.evaluations,
         gap: found.gap(),
-        devices: targets.iter().zip(alone).zip(on_each).map(device).collect(),
+        devices: targets.iter().zip(on_each).map(device).collect(),
     })
 }
 

@@ -64,8 +64,12 @@ pub fn run(context: &dyn StepContext) -> Result<(), StepError> {
 /// Whether the other targets exist.
 pub fn check(parts: &Parts, settings: &MeasureSettings) -> Result<(), StepError> {
     let own = parts.target.description().name;
-    for name in &settings.also {
+    for (index, name) in settings.also.iter().enumerate() {
         super::named("[measure] also", name, &parts.targets)?;
+        if settings.also[..index].contains(name) {
+            let message = format!("[measure] also: `{name}` is there twice");
+            return Err(StepError::Study { message, hint: "name it once".into() });
+        }
         if *name == own {
             let message = format!("[measure] also: `{name}` is the study's own target");
             return Err(StepError::Study { message, hint: "name other targets only".into() });

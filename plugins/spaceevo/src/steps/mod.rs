@@ -24,6 +24,7 @@ use spacewright_core::{
 
 pub(crate) use evolve::{Device, Evolved};
 pub(crate) use export::Verified;
+pub(crate) use measure::Measured;
 pub(crate) use search::{Chosen, Searched};
 
 use crate::settings::{self, MeasureSettings};
@@ -144,7 +145,8 @@ impl Method for SpaceEvo {
         let measure: MeasureSettings = serde_json::from_value(settings("measure"))?;
         let limits = measure.budgets.len();
         measure::check(parts, &measure)?;
-        evolve::check(parts, &serde_json::from_value(settings("evolve"))?, limits)?;
+        let several = !measure.also.is_empty();
+        evolve::check(parts, &serde_json::from_value(settings("evolve"))?, limits, several)?;
         rivals::check(parts, &serde_json::from_value(settings("rivals"))?)?;
         teach::check(parts, &serde_json::from_value(settings("teach"))?)?;
         export::check_settings(parts, &serde_json::from_value(settings("export"))?)

@@ -13,7 +13,7 @@ use spacewright_core::{
 
 use super::{
     distil::Distilled,
-    evolve::Evolved,
+    evolve::{Device, Evolved},
     export::{Deployed, Verified, file_name},
     measure::Measured,
     search::{self, Searched},
@@ -45,6 +45,10 @@ struct Report {
     budgets: Vec<BudgetRow>,
     /// Budgets that no subnet of the space keeps to.
     infeasible_budgets: Vec<Searched>,
+    /// Where the space has to suit several targets: what each of them loses. Limits of spaces are
+    /// then those of all targets, in this order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    devices: Vec<Device>,
     /// Random search and the uniform spaces, by score and predicted feasibility.
     other_spaces: Vec<SpaceRow>,
     supernet: BTreeMap<String, TrainReport>,
@@ -182,6 +186,7 @@ fn report(context: &dyn StepContext) -> Result<Report, StepError> {
         gap: evolved.gap,
         budgets,
         infeasible_budgets,
+        devices: evolved.devices.clone(),
         other_spaces,
         supernet: super::result(context, "train/supernet")?,
         latency: LatencyReport {

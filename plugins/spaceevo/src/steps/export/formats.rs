@@ -38,7 +38,9 @@ pub struct Other {
 pub fn others(study: &Parts, asked: &[String]) -> Result<Vec<Other>, StepError> {
     let targets = known(study);
     let own = study.target.description().model_format;
-    let all = || targets.iter().map(|(format, _)| format.clone()).collect::<Vec<_>>();
+    // What is not there is only missed where it is asked for by name.
+    let there = targets.iter().filter(|(_, target)| target.runtime().is_ok());
+    let all = || there.map(|(format, _)| format.clone()).collect::<Vec<_>>();
     let mut formats: Vec<String> =
         if asked.iter().any(|format| format == ALL) { all() } else { asked.to_vec() };
     formats.retain(|format| *format != own);
@@ -58,10 +60,13 @@ pub fn check(study: &Parts, asked: &[String]) -> Result<(), StepError> {
     let known = known(study);
     let is_known =
         |format: &&String| *format == ALL || known.iter().any(|(known, _)| known == *format);
-    match asked.iter().find(|format| !is_known(format)) {
-        None => Ok(()),
-        Some(format) => Err(unknown(study, format)),
+    if let Some(format) = asked.iter().find(|format| !is_known(format)) {
+        return Err(unknown(study, format));
     }
+    for (_, target) in known.iter().filter(|(format, _)| asked.contains(format)) {
+        target.runtime()?;
+    }
+    Ok(())
 }
 
 /// Every format with the first target that runs it.
