@@ -14,7 +14,7 @@ struct Runtime {
     variable: &'static str,
     folder: &'static str,
     wheel: Wheel,
-    /// The library's path in the wheel.
+    /// The library's path in the wheel, as a pattern.
     packed: &'static str,
     /// Its file's name afterwards, which tells the version.
     library: &'static str,
@@ -30,7 +30,7 @@ const ONNX_RUNTIME: Runtime = Runtime {
         version: "1.32.0",
         sha256: "99e1074c4b2197accd5073052a465361be17b89c093b8ffb6e6bd8f986c52df8",
     },
-    packed: "onnxruntime/capi/libonnxruntime.so.1.32.0",
+    packed: "onnxruntime/capi/libonnxruntime.so.1.32.0*",
     library: "libonnxruntime.so.1.32.0",
 };
 
@@ -44,7 +44,7 @@ const LITERT: Runtime = Runtime {
         version: "2.3.0",
         sha256: "dc9f56c23e0dcf182b6c35f23fbb102ed048296588882b806d5eff7654c04c88",
     },
-    packed: "ai_edge_litert/libLiteRt.so",
+    packed: "ai_edge_litert/libLiteRt.so*",
     library: "libLiteRt.so.2.3.0",
 };
 
@@ -87,7 +87,8 @@ fn ensure(runtime: Runtime) -> Result<()> {
     announce(&format!("{name} {version}"), size);
     staging::publish(folder, |folder, scratch| {
         wheels::fetch(&[wheel], &[Take { pattern: packed, folder: "." }], scratch, folder)?;
-        let unpacked = folder.join(Path::new(packed).file_name().unwrap_or_default());
+        let file = Path::new(packed.trim_end_matches('*')).file_name().unwrap_or_default();
+        let unpacked = folder.join(file);
         fs::rename(&unpacked, folder.join(library))
             .with_context(|| format!("cannot rename {}", unpacked.display()))
     })
