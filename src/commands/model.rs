@@ -65,10 +65,7 @@ fn inspect(args: &InspectArgs) -> Result<Output, Failure> {
         measured.map_err(|error| error.reason)
     };
     let predicted = predict(target.as_ref(), &summary);
-    let mut kinds = BTreeMap::new();
-    for operator in &summary.operators {
-        *kinds.entry(operator.kind.clone()).or_default() += 1;
-    }
+    let kinds = count(summary.operators.iter().map(|operator| operator.kind.as_str()));
     let inspected = Inspected {
         model,
         kinds,
@@ -125,11 +122,13 @@ fn text(inspected: &Inspected) -> String {
         table.row([operator.kind.clone(), operator.name.clone(), result, weights(operator)]);
     }
     let _ = writeln!(text, "\n{}", table.render());
-    let counts: Vec<String> = kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
-    let _ = writeln!(text, "{} operators: {}", summary.operators.len(), counts.join(", "));
+    let _ = writeln!(text, "{} operators: {}", summary.operators.len(), counted(kinds));
     let float = match &inspected.float_operators[..] {
         [] => "none".to_owned(),
-        float => float.join(", "),
+        float => {
+            let kinds = float.iter().map(|name| name.split(' ').next().unwrap_or_default());
+            counted(&count(kinds))
+        }
     };
     let _ = writeln!(text, "with real numbers: {float}");
     match (&inspected.measured, &inspected.not_measured) {
@@ -159,6 +158,17 @@ fn text(inspected: &Inspected) -> String {
         }
     }
     text
+}
+
+fn count<'a>(kinds: impl Iterator<Item = &'a str>) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    kinds.for_each(|kind| *counts.entry(kind.to_owned()).or_default() += 1);
+    counts
+}
+
+fn counted(kinds: &BTreeMap<String, usize>) -> String {
+    let each = kinds.iter().map(|(kind, count)| format!("{count} {kind}"));
+    each.collect::<Vec<_>>().join(", ")
 }
 
 /// Type, shape and scale of a tensor, as far as the file tells.
