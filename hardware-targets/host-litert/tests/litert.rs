@@ -3,13 +3,14 @@
 
 use spacewright_core::{
     graph::{ActivationKind, ConvSpec, Graph, GraphBuilder, Op, OpKind, Padding, Pool, Shape},
-    latency::{LatencyQuery, Position, Precision},
-    operators::{BlockConfig, BlockRequest, Operators},
+    operators::Operators,
     quant::{IntegerNetwork, OperatorCheck, Rounding, Scheme, WeightRange, check, fold_float},
     target::{ModelInfo, ModelOutputs, Runtime, Target},
 };
 use spacewright_host_litert::{HostLiteRt, Kernels, LiteRtRuntime};
-use spacewright_measure::testing::{evaluate, quantized, random_image, random_weights, rng};
+use spacewright_measure::testing::{
+    blocks, check_sum_of_parts, evaluate, joined, quantized, random_image, random_weights, rng,
+};
 use spacewright_sdk::{About, Plugin, conformance};
 use spacewright_tflite::scheme;
 
@@ -71,33 +72,10 @@ fn operators() -> Operators {
     Operators::new(spacewright_operators_cnn::operator_sets())
 }
 
-fn block(name: &str, input: Shape, out: usize, stride: usize, act: ActivationKind) -> BlockRequest {
-    let config = BlockConfig::of(&[("kernel", 3.0), ("expand", 2.0)]);
-    BlockRequest { block: name.into(), input, out_channels: out, stride, activation: act, config }
-}
-
-/// Every block type with several activations, kernels and strides.
-fn blocks() -> Vec<Graph> {
-    use ActivationKind::{HSwish, Relu, Relu6, Swish};
-    let operators = operators();
-    let mut graphs = Vec::new();
-    for block_type in operators.block_types() {
-        for (activation, kernel, stride, out) in
-            [(Relu, 3, 1, 16), (Relu6, 5, 2, 24), (HSwish, 7, 1, 16), (Swish, 3, 2, 40)]
-        {
-            let shape = Shape::new(16, 13, 12);
-            let mut request = block(&block_type.name, shape, out, stride, activation);
-            request.config = BlockConfig::of(&[("kernel", kernel as f64), ("expand", 2.0)]);
-            graphs.push(operators.graph(&request).unwrap());
-        }
-    }
-    graphs
-}
-
 #[test]
 #[cfg_attr(not(have_litert), ignore = "no LiteRT: run cargo xtask setup")]
 fn every_block_type_runs_in_integers_as_the_executor_says() {
-    for (seed, graph) in blocks().iter().enumerate() {
+    for (seed, graph) in blocks(&operators()).iter().enumerate() {
         check_graph(graph, seed as u64);
     }
 }
@@ -109,7 +87,7 @@ fn fixed_point_is_that_of_tflites_own_kernels() {
     let runtime = runtime().with(Kernels::Builtin);
     let scheme = Scheme { rounding: Rounding::FixedPoint, ..scheme() };
     let mut seen = std::collections::BTreeSet::new();
-    for (seed, graph) in blocks().iter().enumerate() {
+    for (seed, graph) in blocks(&operators()).iter().enumerate() {
         let (network, _, observed) = observed(&runtime, graph, &scheme, seed as u64);
         for result in check(&network, &observed).unwrap() {
             let kind = kind(&network, &result);
@@ -197,30 +175,10 @@ fn networks_of_other_schemes_run_in_integers() {
     }
 }
 
-/// Stem, two blocks and head: the parts of a network with 32×32 pixels.
-fn parts() -> Vec<Graph> {
-    let operators = operators();
-    let mut input = Shape::square(3, 32);
-    let stages = [("conv", 16, 2), ("mobilenet-v2-res", 24, 2), ("mobilenet-v3-res", 24, 1)];
-    let mut parts = Vec::new();
-    for (name, out, stride) in stages.into_iter().chain([("feature-mix", 64, 1), ("logits", 10, 1)])
-    {
-        let request = block(name, input, out, stride, ActivationKind::Relu6);
-        let graph = operators.graph(&request).unwrap().prefixed(&format!("{}.", parts.len()));
-        input = graph.output_shape().unwrap();
-        parts.push(graph);
-    }
-    parts
-}
-
-fn joined() -> Graph {
-    parts().into_iter().reduce(|whole, part| whole.then(part).unwrap()).unwrap()
-}
-
 #[test]
 #[cfg_attr(not(have_litert), ignore = "no LiteRT: run cargo xtask setup")]
 fn a_whole_network_gives_the_result_of_the_executor() {
-    let graph = joined();
+    let graph = joined(&operators());
     check_graph(&graph, 11);
     let (network, image, observed) = observed(&runtime(), &graph, &scheme(), 12);
     let name = network.graph.value_name(network.graph.output);
@@ -234,34 +192,14 @@ fn a_whole_network_gives_the_result_of_the_executor() {
 fn latencies_of_parts_have_a_sum() {
     let source = HostLiteRt.latency_source().unwrap();
     assert!(source.fingerprint().contains("; LiteRT 2."), "{}", source.fingerprint());
-    for precision in [Precision::Fp32, Precision::Int8] {
-        let parts = parts();
-        let last = parts.len() - 1;
-        let position = |index| match index {
-            0 => Position::First,
-            _ if index == last => Position::Last,
-            _ => Position::Inside,
-        };
-        let mut queries: Vec<LatencyQuery> = parts
-            .into_iter()
-            .enumerate()
-            .map(|(i, graph)| LatencyQuery { graph, precision, position: position(i) })
-            .collect();
-        queries.push(LatencyQuery { graph: joined(), precision, position: Position::Whole });
-        let latencies = source.latencies(&queries).unwrap();
-        let sum: f64 = latencies[..=last].iter().map(|latency| latency.ms).sum();
-        assert!(latencies.iter().all(|l| l.ms > 0.0 && l.runs >= 50));
-        // No bar, only a bound that a busy machine keeps to and a wrong subtraction does not.
-        let ratio = sum / latencies[last + 1].ms;
-        assert!((0.2..5.0).contains(&ratio), "{precision:?}: {ratio}");
-    }
+    check_sum_of_parts(&*source, &operators());
 }
 
 #[test]
 #[cfg_attr(not(have_litert), ignore = "no LiteRT: run cargo xtask setup")]
 fn files_are_measured() {
     let runtime = runtime();
-    let graph = joined();
+    let graph = joined(&operators());
     let mut rng = rng(1);
     let weights = random_weights(&graph, &mut rng);
     let image = random_image(graph.input, &mut rng);
@@ -281,7 +219,7 @@ fn errors_say_what_is_wrong() {
     let refused = runtime.load(b"no model").err().unwrap().to_string();
     assert!(refused.starts_with("target `test`: this is no TFLite file"), "{refused}");
 
-    let graph = joined();
+    let graph = joined(&operators());
     let (network, image, _) = observed(&runtime, &graph, &scheme(), 1);
     let info = ModelInfo::default();
     let file = runtime.write_integer(&network, &info, ModelOutputs::Result).unwrap();

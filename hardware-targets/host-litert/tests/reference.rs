@@ -5,37 +5,20 @@ use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
 use spacewright_core::{
     graph::{ActivationKind, Graph, GraphBuilder, Op, Pool, Shape},
-    operators::{BlockConfig, BlockRequest, Operators},
+    operators::Operators,
     quant::{IntegerNetwork, Rounding, Scheme, check},
     target::{ModelInfo, ModelOutputs},
 };
-use spacewright_measure::testing::{quantized, random_image, random_weights, rng};
+use spacewright_measure::testing::{blocks, quantized, random_image, random_weights, rng};
 use spacewright_tflite::{scheme, write_integer};
 
 fn graphs() -> Vec<Graph> {
-    use ActivationKind::{HSwish, Relu, Relu6, Swish};
-    let operators = Operators::new(spacewright_operators_cnn::operator_sets());
-    let mut graphs = Vec::new();
-    for block_type in operators.block_types() {
-        for (activation, kernel, stride, out) in
-            [(Relu, 3, 1, 16), (Relu6, 5, 2, 24), (HSwish, 7, 1, 16), (Swish, 3, 2, 40)]
-        {
-            let request = BlockRequest {
-                block: block_type.name.clone(),
-                input: Shape::new(16, 13, 12),
-                out_channels: out,
-                stride,
-                activation,
-                config: BlockConfig::of(&[("kernel", f64::from(kernel)), ("expand", 2.0)]),
-            };
-            graphs.push(operators.graph(&request).unwrap());
-        }
-    }
+    let mut graphs = blocks(&Operators::new(spacewright_operators_cnn::operator_sets()));
     let mut b = GraphBuilder::new(Shape::new(8, 9, 9));
     let pool = Pool { kernel: 3, stride: 1, padding: 1 };
     let x = b.node("avg", Op::AvgPool(pool), &[b.input()]);
     let y = b.node("max", Op::MaxPool(pool), &[x]);
-    let y = b.act("relu6", y, Relu6);
+    let y = b.act("relu6", y, ActivationKind::Relu6);
     let y = b.add("sum", x, y);
     graphs.push(b.finish(y));
     graphs

@@ -4,8 +4,8 @@ use prost::Message;
 use spacewright_core::{
     graph::{ActivationKind, ConvSpec, Graph, GraphBuilder, Op, Padding, Pool, Shape},
     kernel::{KernelReader, Kind},
-    latency::{LatencyQuery, Position, Precision},
-    operators::{BlockConfig, BlockRequest, Operators},
+    latency::Position,
+    operators::Operators,
     quant::{Scheme, check, fold_float},
     target::{ModelInfo, ModelOutputs, Runtime, Target},
 };
@@ -17,7 +17,10 @@ use spacewright_host_ort::{
     },
     scheme_7bit, scheme_pairs,
 };
-use spacewright_measure::testing::{evaluate, quantized, random_image, random_weights, rng};
+use spacewright_measure::testing::{
+    block, blocks, check_sum_of_parts, evaluate, joined, quantized, random_image, random_weights,
+    rng,
+};
 use spacewright_sdk::{About, Plugin, conformance};
 
 /// Checks one graph in integers and in floating point; gives the operators left in floating point.
@@ -65,34 +68,22 @@ fn operators() -> Operators {
     Operators::new(spacewright_operators_cnn::operator_sets())
 }
 
-fn block(name: &str, input: Shape, out: usize, stride: usize, act: ActivationKind) -> BlockRequest {
-    let config = BlockConfig::of(&[("kernel", 3.0), ("expand", 2.0)]);
-    BlockRequest { block: name.into(), input, out_channels: out, stride, activation: act, config }
-}
-
 #[test]
 #[cfg_attr(not(have_ort), ignore = "no ONNX Runtime: run cargo xtask setup")]
 fn every_block_type_runs_in_integers_as_the_executor_says() {
-    use ActivationKind::{HSwish, Relu, Relu6, Swish};
-    let operators = operators();
     let mut seed = 0;
-    for block_type in operators.block_types() {
-        for (activation, kernel, stride, out) in
-            [(Relu, 3, 1, 16), (Relu6, 5, 2, 24), (HSwish, 7, 1, 16), (Swish, 3, 2, 40)]
-        {
-            for scheme in [scheme_7bit(), scheme_pairs()] {
-                seed += 1;
-                let shape = Shape::new(16, 13, 12);
-                let mut request = block(&block_type.name, shape, out, stride, activation);
-                request.config = BlockConfig::of(&[("kernel", kernel as f64), ("expand", 2.0)]);
-                let graph = operators.graph(&request).unwrap();
-                let float = check_graph(&graph, &scheme, seed);
-                let is_function = |op: &Op| {
-                    matches!(op, Op::Activation { kind: HSwish | ActivationKind::HSigmoid })
-                };
-                let functions = graph.nodes.iter().any(|node| is_function(&node.op));
-                assert_eq!(float.is_empty(), !functions, "{float:?} in\n{graph}");
-            }
+    for graph in blocks(&operators()) {
+        for scheme in [scheme_7bit(), scheme_pairs()] {
+            seed += 1;
+            let float = check_graph(&graph, &scheme, seed);
+            let is_function = |op: &Op| {
+                matches!(
+                    op,
+                    Op::Activation { kind: ActivationKind::HSwish | ActivationKind::HSigmoid }
+                )
+            };
+            let functions = graph.nodes.iter().any(|node| is_function(&node.op));
+            assert_eq!(float.is_empty(), !functions, "{float:?} in\n{graph}");
         }
     }
 }
@@ -191,30 +182,10 @@ fn a_sum_and_its_relu_are_one_operator() {
     assert_eq!(float, Vec::<String>::new());
 }
 
-/// Stem, two blocks and head: the parts of a network with 32×32 pixels.
-fn parts() -> Vec<Graph> {
-    let operators = operators();
-    let mut input = Shape::square(3, 32);
-    let stages = [("conv", 16, 2), ("mobilenet-v2-res", 24, 2), ("mobilenet-v3-res", 24, 1)];
-    let mut parts = Vec::new();
-    for (name, out, stride) in stages.into_iter().chain([("feature-mix", 64, 1), ("logits", 10, 1)])
-    {
-        let request = block(name, input, out, stride, ActivationKind::Relu6);
-        let graph = operators.graph(&request).unwrap().prefixed(&format!("{}.", parts.len()));
-        input = graph.output_shape().unwrap();
-        parts.push(graph);
-    }
-    parts
-}
-
-fn joined() -> Graph {
-    parts().into_iter().reduce(|whole, part| whole.then(part).unwrap()).unwrap()
-}
-
 #[test]
 #[cfg_attr(not(have_ort), ignore = "no ONNX Runtime: run cargo xtask setup")]
 fn a_whole_network_gives_the_result_of_the_executor() {
-    let graph = joined();
+    let graph = joined(&operators());
     check_graph(&graph, &scheme_7bit(), 11);
 
     let mut rng = rng(12);
@@ -236,27 +207,7 @@ fn a_whole_network_gives_the_result_of_the_executor() {
 fn latencies_of_parts_have_a_sum() {
     let source = HostOrt::new().latency_source().unwrap();
     assert!(source.fingerprint().contains("threads=1"), "{}", source.fingerprint());
-    for precision in [Precision::Fp32, Precision::Int8] {
-        let parts = parts();
-        let last = parts.len() - 1;
-        let position = |index| match index {
-            0 => Position::First,
-            _ if index == last => Position::Last,
-            _ => Position::Inside,
-        };
-        let mut queries: Vec<LatencyQuery> = parts
-            .into_iter()
-            .enumerate()
-            .map(|(i, graph)| LatencyQuery { graph, precision, position: position(i) })
-            .collect();
-        queries.push(LatencyQuery { graph: joined(), precision, position: Position::Whole });
-        let latencies = source.latencies(&queries).unwrap();
-        let sum: f64 = latencies[..=last].iter().map(|latency| latency.ms).sum();
-        assert!(latencies.iter().all(|l| l.ms > 0.0 && l.runs >= 50));
-        // No bar, only a bound that a busy machine keeps to and a wrong subtraction does not.
-        let ratio = sum / latencies[last + 1].ms;
-        assert!((0.2..5.0).contains(&ratio), "{precision:?}: {ratio}");
-    }
+    check_sum_of_parts(&*source, &operators());
 }
 
 #[test]
@@ -266,7 +217,7 @@ fn errors_say_what_is_wrong() {
     let refused = runtime.load(b"no model").err().unwrap().to_string();
     assert!(refused.starts_with("target `host-ort`: ONNX Runtime refused the model"), "{refused}");
 
-    let graph = joined();
+    let graph = joined(&operators());
     let mut rng = rng(1);
     let weights = random_weights(&graph, &mut rng);
     let image = random_image(graph.input, &mut rng);

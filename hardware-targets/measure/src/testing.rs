@@ -1,6 +1,8 @@
 //! Random networks, and a plain evaluation of graphs in floating point to compare with: for
 //! tests of runtimes, which may unwrap.
 
+mod blocks;
+
 use std::collections::BTreeMap;
 
 use rand::{Rng, SeedableRng};
@@ -12,6 +14,8 @@ use spacewright_core::{
         fold_integer, largest_scales, place,
     },
 };
+
+pub use blocks::{block, blocks, check_sum_of_parts, joined, parts};
 
 /// Weights and statistics with negative and zero scales of batch normalization.
 pub fn random_weights(graph: &Graph, rng: &mut Pcg64) -> FloatWeights {

@@ -1,0 +1,83 @@
+//! Graphs of operator blocks: every block type alone, and a small network in parts.
+
+use spacewright_core::{
+    graph::{ActivationKind, Graph, Shape},
+    latency::{LatencyQuery, LatencySource, Position, Precision},
+    operators::{BlockConfig, BlockRequest, Operators},
+};
+
+/// A block with kernel 3 and expand ratio 2.
+pub fn block(
+    name: &str,
+    input: Shape,
+    out_channels: usize,
+    stride: usize,
+    activation: ActivationKind,
+) -> BlockRequest {
+    let config = BlockConfig::of(&[("kernel", 3.0), ("expand", 2.0)]);
+    BlockRequest { block: name.into(), input, out_channels, stride, activation, config }
+}
+
+/// Every block type with several activations, kernels and strides.
+pub fn blocks(operators: &Operators) -> Vec<Graph> {
+    use ActivationKind::{HSwish, Relu, Relu6, Swish};
+    let mut graphs = Vec::new();
+    for block_type in operators.block_types() {
+        for (activation, kernel, stride, out) in
+            [(Relu, 3.0, 1, 16), (Relu6, 5.0, 2, 24), (HSwish, 7.0, 1, 16), (Swish, 3.0, 2, 40)]
+        {
+            let shape = Shape::new(16, 13, 12);
+            let mut request = block(&block_type.name, shape, out, stride, activation);
+            request.config = BlockConfig::of(&[("kernel", kernel), ("expand", 2.0)]);
+            graphs.push(operators.graph(&request).unwrap());
+        }
+    }
+    graphs
+}
+
+/// Stem, two blocks and head: the parts of a network with 32×32 pixels.
+pub fn parts(operators: &Operators) -> Vec<Graph> {
+    let mut input = Shape::square(3, 32);
+    let stages = [("conv", 16, 2), ("mobilenet-v2-res", 24, 2), ("mobilenet-v3-res", 24, 1)];
+    let mut parts = Vec::new();
+    for (name, out, stride) in stages.into_iter().chain([("feature-mix", 64, 1), ("logits", 10, 1)])
+    {
+        let request = block(name, input, out, stride, ActivationKind::Relu6);
+        let graph = operators.graph(&request).unwrap().prefixed(&format!("{}.", parts.len()));
+        input = graph.output_shape().unwrap();
+        parts.push(graph);
+    }
+    parts
+}
+
+/// The network of these [`parts`].
+pub fn joined(operators: &Operators) -> Graph {
+    parts(operators).into_iter().reduce(|whole, part| whole.then(part).unwrap()).unwrap()
+}
+
+/// Latencies of the parts of a network must add up to about that of the whole.
+#[track_caller]
+pub fn check_sum_of_parts(source: &dyn LatencySource, operators: &Operators) {
+    for precision in [Precision::Fp32, Precision::Int8] {
+        let parts = parts(operators);
+        let last = parts.len() - 1;
+        let position = |index| match index {
+            0 => Position::First,
+            _ if index == last => Position::Last,
+            _ => Position::Inside,
+        };
+        let mut queries: Vec<LatencyQuery> = parts
+            .into_iter()
+            .enumerate()
+            .map(|(i, graph)| LatencyQuery { graph, precision, position: position(i) })
+            .collect();
+        let graph = joined(operators);
+        queries.push(LatencyQuery { graph, precision, position: Position::Whole });
+        let latencies = source.latencies(&queries).unwrap();
+        let sum: f64 = latencies[..=last].iter().map(|latency| latency.ms).sum();
+        assert!(latencies.iter().all(|l| l.ms > 0.0 && l.runs >= 50));
+        // No bar, only a bound that a busy machine keeps to and a wrong subtraction does not.
+        let ratio = sum / latencies[last + 1].ms;
+        assert!((0.2..5.0).contains(&ratio), "{precision:?}: {ratio}");
+    }
+}
