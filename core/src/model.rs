@@ -1,8 +1,11 @@
-//! What a model file holds, whatever its format.
+//! What a model file holds, whatever its format, and why one cannot be written.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::graph::{Graph, GraphError};
 
 /// A model file without the data of its constants.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -77,5 +80,46 @@ impl ModelSummary {
         };
         let named = |operator: &OperatorSummary| format!("{} ({})", operator.kind, operator.name);
         self.operators.iter().filter(float).map(named).collect()
+    }
+}
+
+/// Name of the tensor that goes into a written model.
+pub const INPUT: &str = "image";
+/// Name of the tensor that comes out of a written model.
+pub const OUTPUT: &str = "result";
+
+/// Why a network cannot be written as a model file.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum WriteError {
+    /// The graph itself is wrong.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// A name that the file needs for itself.
+    #[error(
+        "node `{node}`: rename it: `image`, `input`, `result` and names with `:` are reserved in \
+         {format} files"
+    )]
+    Name {
+        /// Name of the node.
+        node: String,
+        /// The file format.
+        format: &'static str,
+    },
+    /// Something that the network lacks, or that the format cannot express.
+    #[error("node `{node}`: {reason}")]
+    Node {
+        /// Name of the node.
+        node: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// Checks that no node has a name that written models need for themselves.
+pub fn check_names(graph: &Graph, format: &'static str) -> Result<(), WriteError> {
+    let reserved = |name: &str| [INPUT, OUTPUT, "input"].contains(&name) || name.contains(':');
+    match graph.nodes.iter().find(|node| reserved(&node.name)) {
+        Some(node) => Err(WriteError::Name { node: node.name.clone(), format }),
+        None => Ok(()),
     }
 }

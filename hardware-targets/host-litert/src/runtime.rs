@@ -245,7 +245,7 @@ impl LoadedModel for Opened {
     fn run_integers(&mut self, image: &[f32]) -> Result<BTreeMap<String, Vec<u8>>, TargetError> {
         let input = self.put(image)?;
         Timed::run(self)?;
-        if self.summary.outputs.iter().any(|output| output.name == spacewright_tflite::OUTPUT)
+        if self.summary.outputs.iter().any(|output| output.name == spacewright_core::model::OUTPUT)
             || input.is_empty()
         {
             return Err(self.error("the model was written without the integers of its values"));

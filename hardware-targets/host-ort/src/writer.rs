@@ -15,42 +15,15 @@ use std::collections::HashSet;
 
 use prost::Message;
 use spacewright_core::{
-    graph::{ActivationKind, Graph, GraphError, Op, Shape, ValueId},
+    graph::{ActivationKind, Graph, Op, Shape, ValueId},
+    model::{INPUT, OUTPUT, WriteError, check_names},
     quant::{FloatNetwork, IntegerNetwork, QParams},
     target::{ModelInfo, ModelOutputs},
 };
-use thiserror::Error;
 
 use crate::proto::data_type;
 use sheet::Sheet;
 use weights::Weights;
-
-/// Name of the tensor that goes in.
-pub const INPUT: &str = "image";
-/// Name of the tensor that comes out.
-pub const OUTPUT: &str = "result";
-
-/// Why a network cannot be written.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum WriteError {
-    /// The graph itself is wrong.
-    #[error(transparent)]
-    Graph(#[from] GraphError),
-    /// A name that the file needs for itself.
-    #[error(
-        "node `{0}`: rename it: `image`, `input`, `result` and names with `:` are reserved in ONNX \
-         files"
-    )]
-    Name(String),
-    /// Something that the network lacks.
-    #[error("node `{node}`: {reason}")]
-    Node {
-        /// Name of the node.
-        node: String,
-        /// What is missing.
-        reason: String,
-    },
-}
 
 /// A network in floating point.
 pub fn write_float(network: &FloatNetwork, info: &ModelInfo) -> Result<Vec<u8>, WriteError> {
@@ -86,10 +59,7 @@ impl<'a> Writer<'a> {
         values: Option<&'a [Option<QParams>]>,
     ) -> Result<Self, WriteError> {
         let shapes = graph.shapes()?;
-        let reserved = |name: &&str| [INPUT, OUTPUT, "input"].contains(name) || name.contains(':');
-        if let Some(name) = graph.nodes.iter().map(|node| node.name.as_str()).find(reserved) {
-            return Err(WriteError::Name(name.to_owned()));
-        }
+        check_names(graph, "ONNX")?;
         let mut flat = vec![false];
         for node in &graph.nodes {
             flat.push(match node.op {

@@ -32,4 +32,4 @@ mod writer;
 
 pub use reader::{ReadError, read};
 pub use scheme::{SIGMOID, scheme};
-pub use writer::{INPUT, OUTPUT, WriteError, write_float, write_integer};
+pub use writer::{write_float, write_integer};

@@ -24,44 +24,18 @@ mod padding;
 mod weights;
 
 use spacewright_core::{
-    graph::{ActivationKind, Graph, GraphError, Op, OpKind, Shape, ValueId},
+    graph::{ActivationKind, Graph, Op, OpKind, Shape, ValueId},
+    model::{INPUT, OUTPUT, WriteError, check_names},
     quant::{FloatNetwork, IntegerNetwork, QParams},
     target::{ModelInfo, ModelOutputs},
 };
-use thiserror::Error;
 
 use crate::operators::{Fused, Kind, Options, RESHAPE};
 use file::{Element, File, Named, Scales};
 use weights::Weights;
 
-/// Name of the tensor that goes in, in the signature.
-pub const INPUT: &str = "image";
-/// Name of the tensor that comes out, in the signature.
-pub const OUTPUT: &str = "result";
 /// What is added to an integer of a file to get that of the network.
 pub(crate) const SHIFT: i64 = 128;
-
-/// Why a network cannot be written.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum WriteError {
-    /// The graph itself is wrong.
-    #[error(transparent)]
-    Graph(#[from] GraphError),
-    /// A name that the file needs for itself.
-    #[error(
-        "node `{0}`: rename it: `image`, `input`, `result` and names with `:` are reserved in \
-         TFLite files"
-    )]
-    Name(String),
-    /// Something that the network lacks, or that the format cannot express.
-    #[error("node `{node}`: {reason}")]
-    Node {
-        /// Name of the node.
-        node: String,
-        /// What is wrong.
-        reason: String,
-    },
-}
 
 /// A network in floating point.
 pub fn write_float(network: &FloatNetwork, info: &ModelInfo) -> Result<Vec<u8>, WriteError> {
@@ -107,10 +81,7 @@ impl<'a> Writer<'a> {
         values: Option<&'a [Option<QParams>]>,
     ) -> Result<Self, WriteError> {
         let shapes = graph.shapes()?;
-        let reserved = |name: &str| [INPUT, OUTPUT, "input"].contains(&name) || name.contains(':');
-        if let Some(node) = graph.nodes.iter().find(|node| reserved(&node.name)) {
-            return Err(WriteError::Name(node.name.clone()));
-        }
+        check_names(graph, "TFLite")?;
         let mut flat = vec![false];
         for node in &graph.nodes {
             flat.push(match node.op {
