@@ -93,7 +93,7 @@ fn rust(kind: Kind, carrier: CarrierArg, name: &str, models: Vec<File>) -> Vec<F
     let latency_model = match models.is_empty() {
         true => String::new(),
         false => {
-            let place = dependency("hardware-targets/latency-model");
+            let place = dependency("hardware-targets/libraries/latency-model");
             format!("spacewright-latency-model = {{ {place} }}\n")
         }
     };

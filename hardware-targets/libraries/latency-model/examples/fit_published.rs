@@ -94,7 +94,7 @@ fn write(published: &Published, statement: Statement) -> Result<Model, Box<dyn E
     let model = fit_model(rows, &settings, &FusionRules::common(), statement, &all)?;
     let json = model.to_json()?;
     say(&format!("{name}: fitted to all rows in {:.1?}, {} bytes", start.elapsed(), json.len()))?;
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(&name).join("model.json");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(&name).join("model.json");
     fs::write(file, json)?;
     Ok(model)
 }

@@ -19,7 +19,7 @@ use spacewright_latency_model::{Model, Predictor};
 use spacewright_operators_cnn::operator_sets;
 use spacewright_spaceevo::hyperspaces::built_in;
 
-const MODEL: &str = include_str!("../../pixel-arm/model.json");
+const MODEL: &str = include_str!("../../../pixel-arm/model.json");
 const GRAPHS: usize = 2000;
 const ROUNDS: usize = 10;
 

@@ -9,8 +9,8 @@ use spacewright_core::{
 use spacewright_latency_model::{Model, Predictor};
 use spacewright_operators_cnn::operator_sets;
 
-const INTEL_VNNI: &str = include_str!("../../intel-vnni/model.json");
-const PIXEL_ARM: &str = include_str!("../../pixel-arm/model.json");
+const INTEL_VNNI: &str = include_str!("../../../intel-vnni/model.json");
+const PIXEL_ARM: &str = include_str!("../../../pixel-arm/model.json");
 
 fn predictor(text: &str) -> Predictor {
     Predictor::new(Model::from_json(text).unwrap()).unwrap()
