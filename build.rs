@@ -1,6 +1,6 @@
-//! Tells the linker where libtorch is, and the tests whether the published quality tables are at
-//! hand (`SPACEWRIGHT_TABLES` names the folder that holds `spaceevo-block-lut`), and whether there
-//! is a C compiler for WebAssembly.
+//! Tells the linker where libtorch is, and the tests whether there is a C compiler for WebAssembly
+//! and whether published measurements are at hand: `SPACEWRIGHT_TABLES` names the folder that holds
+//! the quality tables, `spaceevo-block-lut`, and beside them `vnni-block-latency.csv`.
 
 use std::{
     env,
@@ -12,7 +12,7 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=SPACEWRIGHT_TABLES");
     println!("cargo::rerun-if-env-changed=PYTHONPATH");
-    println!("cargo::rustc-check-cfg=cfg(spacewright_tables)");
+    println!("cargo::rustc-check-cfg=cfg(spacewright_tables, spacewright_vnni_latencies)");
     // Set by the trainer's build script, where the feature `torch` is on.
     if let Ok(folder) = env::var("DEP_SPACEWRIGHT_TORCH_LIB") {
         println!("cargo::rustc-link-arg=-Wl,-rpath,{folder}");
@@ -26,6 +26,9 @@ fn main() {
     if tables.is_dir() {
         println!("cargo::rustc-cfg=spacewright_tables");
         println!("cargo::rustc-env=SPACEWRIGHT_TABLES={folder}");
+        if tables.with_file_name("vnni-block-latency.csv").is_file() {
+            println!("cargo::rustc-cfg=spacewright_vnni_latencies");
+        }
     } else {
         println!("cargo::warning=SPACEWRIGHT_TABLES: there is no folder {}", tables.display());
     }

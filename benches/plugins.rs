@@ -27,7 +27,6 @@ use spacewright_engine::{
     plugins::{Limits, Loaded, Loader, PluginFile, Trust},
 };
 use spacewright_q_t_score::QtScore;
-use spacewright_spaceevo::published::all_cells;
 
 const ROUNDS: usize = 20;
 const KERNELS: usize = 10_000;
@@ -149,7 +148,7 @@ fn latencies(libraries: &[Loaded; 2]) {
 /// Random rows for every cell.
 fn problem(hyperspace: Hyperspace, rng: &mut Pcg64Mcg) -> ScoreProblem {
     let mut cells = BTreeMap::new();
-    for cell in all_cells(&hyperspace) {
+    for cell in Cell::of_hyperspace(&hyperspace) {
         let mut columns = ScoreColumns::default();
         for &resolution in &hyperspace.resolutions {
             for &input in hyperspace.input_widths(cell.stage) {

@@ -5,6 +5,7 @@ use std::{path::Path, sync::Arc};
 use spacewright_core::{
     operators::Operators,
     space::{Hyperspace, Space},
+    study::AnyStep,
     target::Target,
 };
 use spacewright_engine::{
@@ -19,6 +20,12 @@ pub fn registry() -> Result<Registry, Failure> {
     let mut registry = Registry::built_in()?;
     plugins().add_to(&mut registry)?;
     Ok(registry)
+}
+
+/// The steps of all methods: those that are not built in would have no command.
+pub fn steps() -> Vec<Arc<dyn AnyStep>> {
+    let methods = Registry::built_in().map(|registry| registry.methods).unwrap_or_default();
+    methods.values().flat_map(|method| method.steps()).collect()
 }
 
 /// The installed plugins of this user.

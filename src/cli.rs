@@ -1,6 +1,8 @@
 //! What can be typed.
 
 mod space;
+mod steps;
+mod study;
 mod target;
 
 use std::path::PathBuf;
@@ -8,9 +10,12 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde_json::Value;
 use spacewright_core::quality::Composition;
+use spacewright_engine::FieldOverride;
 use spacewright_sdk::Kind;
 
 pub use space::{FrontArg, OtherDevice, SpaceExplainArgs};
+pub use steps::parse;
+pub use study::{CompareArgs, HistoryArgs, NewArgs, StudyCommand, budget};
 pub use target::{EvaluateArgs, FitArgs, PredictArgs, ProfileArgs, TargetCommand};
 
 /// Designs INT8 neural networks that are really fast on the hardware at hand.
@@ -21,6 +26,27 @@ pub struct Cli {
     pub global: Global,
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// What was typed: a command of the program, or one of a method's steps.
+#[derive(Debug)]
+pub enum Typed {
+    /// A command of the program.
+    Command(Cli),
+    /// A step of a run.
+    Step { global: Global, name: String, args: StepArgs, fields: Vec<FieldOverride> },
+    /// A step that is no part of a run.
+    Bench { global: Global, name: String, args: StudyArgs },
+}
+
+impl Typed {
+    /// Flags of every command.
+    pub fn global(&self) -> &Global {
+        match self {
+            Self::Command(cli) => &cli.global,
+            Self::Step { global, .. } | Self::Bench { global, .. } => global,
+        }
+    }
 }
 
 /// Flags of every command.
@@ -47,22 +73,6 @@ pub struct Global {
 pub enum Command {
     /// Run a whole study; goes on where an earlier run stopped.
     Run(StudyArgs),
-    /// Measure the blocks of the quality tables.
-    Measure(StepArgs),
-    /// Train the teacher and keep its features.
-    Teach(StepArgs),
-    /// Distil every stage with every block type.
-    Distil(StepArgs),
-    /// Search for the best space.
-    Evolve(StepArgs),
-    /// Train the supernet of the space.
-    Train(StepArgs),
-    /// Search for the best subnet within each budget.
-    Search(StepArgs),
-    /// Write and verify model files.
-    Export(ExportArgs),
-    /// Say what was found.
-    Report(StepArgs),
     /// What a study found, put to the test.
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -359,17 +369,6 @@ pub struct StepArgs {
     pub with_inputs: bool,
 }
 
-/// The step `export`.
-#[derive(Debug, Args)]
-pub struct ExportArgs {
-    #[command(flatten)]
-    pub step: StepArgs,
-    /// Formats besides that of the study's target: `onnx`, `tflite` or `all`; may be given several
-    /// times.
-    #[arg(long = "format", value_name = "FORMAT")]
-    pub formats: Vec<String>,
-}
-
 #[derive(Debug, Subcommand)]
 pub enum ModelCommand {
     /// Show the operators, shapes, scales and size of a model file, and how long it takes.
@@ -388,13 +387,8 @@ pub struct InspectArgs {
     pub no_measuring: bool,
 }
 
-/// Each first runs the steps that it reads, where they are not current.
 #[derive(Debug, Subcommand)]
 pub enum BenchCommand {
-    /// Whether block-wise losses rank subnets as their INT8 accuracy does; weights for the stages.
-    Proxy(StudyArgs),
-    /// The space that was found against a random one and manual ones, trained and searched alike.
-    Spaces(StudyArgs),
     /// How many spaces are scored per second, in a search and from scratch, on one thread.
     Score(BenchScoreArgs),
 }
@@ -409,36 +403,4 @@ pub struct BenchScoreArgs {
     /// Spaces that the search scores before the descent that ends it.
     #[arg(long, default_value_t = 5000)]
     pub evaluations: usize,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum StudyCommand {
-    /// The fields of study files with their defaults, as a study file.
-    Schema,
-    /// What the fields of a section mean; of all sections where none is named.
-    Explain {
-        /// Name of a section; `study` for the fields outside of sections.
-        section: Option<String>,
-    },
-    /// The runs of a folder.
-    List {
-        /// Folder of all runs.
-        #[arg(long, default_value = "runs", value_name = "DIR")]
-        runs: PathBuf,
-    },
-    /// How the steps of a study stand.
-    Show(StudyArgs),
-    /// The spaces and networks of several studies side by side, all measured on the targets of
-    /// all. First runs their steps up to `export`, where they are not current.
-    Compare(CompareArgs),
-}
-
-#[derive(Debug, Args)]
-pub struct CompareArgs {
-    /// Study files (TOML), two or more.
-    #[arg(required = true, value_name = "STUDY")]
-    pub studies: Vec<PathBuf>,
-    /// Folder of all runs.
-    #[arg(long, default_value = "runs", value_name = "DIR")]
-    pub runs: PathBuf,
 }

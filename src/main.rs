@@ -11,11 +11,11 @@ mod report;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
-    let cli = cli::Cli::parse();
-    process::prepare(cli.global.verbose);
-    let outcome = commands::run(&cli);
-    render::show(outcome, cli.global.json)
+    process::link_plugins();
+    let typed = cli::parse(&catalog::steps());
+    let global = typed.global();
+    process::prepare(global.verbose);
+    let outcome = commands::run(&typed);
+    render::show(outcome, global.json)
 }

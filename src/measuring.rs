@@ -45,14 +45,15 @@ impl Measuring {
     }
 
     /// Latencies in the order of the queries; those that were measured before are not measured
-    /// again.
+    /// again, and predictions are asked for all at once.
     pub fn latencies(
         &self,
         source: &dyn LatencySource,
         queries: &[LatencyQuery],
     ) -> Result<Vec<Latency>, Failure> {
         let mut latencies = Vec::with_capacity(queries.len());
-        for queries in queries.chunks(TOGETHER) {
+        let together = if source.measures() { TOGETHER } else { queries.len().max(1) };
+        for queries in queries.chunks(together) {
             latencies.extend(self.cache.latencies(source, queries, &self.shown)?);
             self.shown.bar.inc(queries.len() as u64);
         }

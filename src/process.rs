@@ -45,12 +45,11 @@ pub fn prepare(verbose: bool) {
         .with_target(false)
         .init();
     wait_passively();
-    link_plugins();
 }
 
 /// Names one item of each built-in crate: the linker drops crates that nothing refers to, with
 /// their registrations.
-fn link_plugins() {
+pub fn link_plugins() {
     std::hint::black_box((
         spacewright_operators_cnn::operator_sets as fn() -> _,
         spacewright_quantizers::quantizers as fn() -> _,

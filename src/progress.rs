@@ -69,7 +69,11 @@ fn line(text: &str) {
 
 fn step_line(event: &Event<'_>) -> Option<String> {
     Some(match event {
-        Event::StepStarted { step, summary } => format!("{step}: {summary}"),
+        Event::StepStarted { step, summary, changes } => {
+            let reasons: String =
+                changes.iter().map(|change| format!("\n  runs again: {change}")).collect();
+            format!("{step}: {summary}{reasons}")
+        }
         Event::StepSkipped { step, seconds } => {
             format!("{step}: unchanged, skipped (took {})", duration(*seconds))
         }
@@ -129,9 +133,9 @@ impl Observer for Bars {
             }
             Event::Progress { step, task, done, total, note } => {
                 let key = if task.is_empty() { step } else { task };
-                self.update(key, *done, *total, (*note).to_owned());
+                self.update(key, *done, *total, note.to_string());
             }
-            Event::TaskFinished { task, .. } => self.clear(|key| key != *task),
+            Event::TaskFinished { task, .. } => self.clear(|key| key != task),
             Event::StepFinished { .. } | Event::StepStopped { .. } => self.clear(|_| false),
             _ => {}
         }

@@ -80,7 +80,7 @@ impl From<EngineError> for Failure {
             ErrorKind::Study | ErrorKind::Missing => WRONG_USE,
             ErrorKind::Plugin | ErrorKind::Locked | ErrorKind::Storage | ErrorKind::Step => FAILED,
         };
-        Self { message: error.message, hint: error.hint, code }
+        Self { message: error.to_string(), hint: error.hint, code }
     }
 }
 

@@ -1,77 +1,73 @@
-//! A study's `report.json` as text.
+//! A study's report as text.
 
 use std::{fmt::Write, path::Path};
 
-use serde_json::Value;
+use spacewright_spaceevo::{
+    report::{BudgetNetwork, SpaceSummary, StageChoice, StudyReport},
+    steps::search::BudgetOutcome,
+};
 
 use crate::{progress::duration, render::Table};
 
-pub fn number(value: &Value) -> f64 {
-    value.as_f64().unwrap_or(f64::NAN)
+/// A share in percent.
+pub fn percent(share: f64) -> String {
+    format!("{:.2} %", 100.0 * share)
 }
 
-pub fn text_of(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
+/// Milliseconds, as they stand in tables.
+pub fn ms(ms: f64) -> String {
+    format!("{ms:.3}")
 }
 
-pub fn percent(value: &Value) -> String {
-    format!("{:.2} %", 100.0 * number(value))
-}
-
-pub fn ms(value: &Value) -> String {
-    value.as_f64().map_or_else(|| "-".into(), |ms| format!("{ms:.3}"))
-}
-
-pub fn items(value: &Value) -> impl Iterator<Item = &Value> {
-    value.as_array().into_iter().flatten()
+/// What is known, or a dash.
+pub fn or_dash<T>(value: Option<T>, show: impl FnOnce(T) -> String) -> String {
+    value.map_or_else(|| "-".into(), show)
 }
 
 /// The report for people; model files lie in `folder`.
-pub fn text(report: &Value, folder: &Path) -> String {
+pub fn text(report: &StudyReport, folder: &Path) -> String {
     let mut text = String::new();
-    let space = &report["space"];
-    let blocks: Vec<String> = items(&space["blocks"]).map(text_of).collect();
-    let _ = writeln!(text, "space    {} ({})", text_of(&space["space"]), blocks.join(", "));
-    let gap = report["gap"].as_f64().map_or_else(String::new, |gap| {
+    let space = &report.space;
+    let _ = writeln!(text, "space    {} ({})", space.space, space.blocks.join(", "));
+    let gap = report.gap.map_or_else(String::new, |gap| {
         format!("; none of the hyperspace is better by more than {:.2} %", 100.0 * gap)
     });
-    let _ = writeln!(text, "search   {} spaces scored{gap}", report["evaluations"]);
-    let _ = writeln!(text, "teacher  {} of test images", percent(&report["teacher_accuracy"]));
-    let _ = writeln!(text, "\nnetworks, on {}:\n", text_of(&report["latency_source"]));
-    text += &networks(report, folder);
-    for budget in items(&report["infeasible_budgets"]).map(|searched| &searched["infeasible"]) {
-        let _ = writeln!(
-            text,
-            "no subnet takes at most {} ms; the space's take {} to {} ms",
-            ms(&budget["budget_ms"]),
-            ms(&budget["fastest_ms"]),
-            ms(&budget["slowest_ms"])
-        );
+    let _ = writeln!(text, "search   {} spaces scored{gap}", report.evaluations);
+    let _ = writeln!(text, "teacher  {} of test images", percent(report.teacher_accuracy));
+    let _ = writeln!(text, "\nnetworks, on {}:\n", report.latency_source);
+    text += &networks(&report.budgets, folder);
+    for outcome in &report.infeasible_budgets {
+        if let BudgetOutcome::Infeasible { budget_ms, range } = outcome {
+            let _ = writeln!(
+                text,
+                "no subnet takes at most {budget_ms:.3} ms; the space's take {range}"
+            );
+        }
     }
-    text += &encodings(report);
+    text.extend(report.budgets.iter().enumerate().map(encoding));
     let _ = writeln!(text, "\nspaces and their scores:\n");
-    text += &spaces(report);
+    text += &spaces(std::iter::once(space).chain(&report.other_spaces));
     let _ = writeln!(text, "\nchoices of the space, and what the next best would change:\n");
-    text += &choices(report);
-    let latency = &report["latency"];
+    text += &choices(&report.choices);
+    let latency = &report.latency;
     let _ = writeln!(
         text,
         "\nsum of parts against {} whole networks: {:+.1} % on average, {:.1} % rms",
-        latency["networks"],
-        100.0 * number(&latency["bias"]),
-        100.0 * number(&latency["rms_error"])
+        latency.networks,
+        100.0 * latency.bias,
+        100.0 * latency.rms_error
     );
-    for block in items(&report["diverged_blocks"]) {
-        let _ = writeln!(text, "warning: {} diverged in distillation", text_of(block));
+    for block in &report.diverged_blocks {
+        let _ = writeln!(text, "warning: {block} diverged in distillation");
     }
-    let seconds = report["seconds"].as_object().into_iter().flatten();
+    let seconds = report.seconds.iter();
     let steps: Vec<String> =
-        seconds.map(|(step, seconds)| format!("{step} {}", duration(number(seconds)))).collect();
+        seconds.map(|(step, seconds)| format!("{step} {}", duration(*seconds))).collect();
     let _ = writeln!(text, "time: {}", steps.join(", "));
     text
 }
 
-fn networks(report: &Value, folder: &Path) -> String {
+fn networks(budgets: &[BudgetNetwork], folder: &Path) -> String {
     let heading = [
         "budget ms",
         "INT8 ms",
@@ -85,75 +81,68 @@ fn networks(report: &Value, folder: &Path) -> String {
         "file",
     ];
     let mut table = Table::new(&heading);
-    for budget in items(&report["budgets"]) {
+    for BudgetNetwork { budget_ms, file, network, latency, speed_up, .. } in budgets {
         table.row([
-            ms(&budget["budget_ms"]),
-            ms(&budget["int8_ms"]),
-            ms(&budget["fp32_ms"]),
-            budget["speed_up"].as_f64().map_or("-".into(), |times| format!("{times:.2}x")),
-            percent(&budget["int8_accuracy"]),
-            percent(&budget["fake_quant_accuracy"]),
-            percent(&budget["identical_predictions"]),
-            percent(&budget["fp32_accuracy"]),
-            percent(&budget["ptq_accuracy"]),
-            folder.join(text_of(&budget["file"])).display().to_string(),
+            ms(*budget_ms),
+            ms(latency.int8_ms),
+            or_dash(latency.fp32_ms, ms),
+            or_dash(*speed_up, |times| format!("{times:.2}x")),
+            percent(network.int8_accuracy),
+            percent(network.fake_quant_accuracy),
+            percent(network.identical_predictions),
+            percent(network.fp32_accuracy),
+            percent(network.ptq_accuracy),
+            folder.join(file).display().to_string(),
         ]);
     }
     table.render()
 }
 
-fn encodings(report: &Value) -> String {
-    let line = |(index, budget): (usize, &Value)| {
-        let wrong: Vec<String> = items(&budget["wrong_operators"]).map(text_of).collect();
-        let wrong = if wrong.is_empty() {
-            String::new()
-        } else {
-            format!("warning: network {index} is wrong in {}\n", wrong.join(", "))
-        };
-        let encoding = text_of(&budget["encoding"]);
-        let macs = number(&budget["macs"]) / 1e6;
-        format!(
-            "\nnetwork {index}: {encoding}\n  {macs:.2} M multiply-adds, {} parameters\n{wrong}",
-            budget["params"]
-        )
+fn encoding((index, budget): (usize, &BudgetNetwork)) -> String {
+    let network = &budget.network;
+    let wrong = match &network.wrong_operators[..] {
+        [] => String::new(),
+        wrong => format!("warning: network {index} is wrong in {}\n", wrong.join(", ")),
     };
-    items(&report["budgets"]).enumerate().map(line).collect()
+    format!(
+        "\nnetwork {index}: {}\n  {:.2} M multiply-adds, {} parameters\n{wrong}",
+        network.encoding,
+        network.macs as f64 / 1e6,
+        network.params
+    )
 }
 
-fn choices(report: &Value) -> String {
+fn choices(choices: &[StageChoice]) -> String {
     let mut table = Table::new(&["stage", "choice", "score", "next best", "rows by budget"]);
-    for choice in items(&report["choices"]) {
-        let name = |choice: &Value| {
-            let widths: Vec<String> = items(&choice["widths"]).map(Value::to_string).collect();
-            format!("{} {}", text_of(&choice["block"]), widths.join("-"))
-        };
-        let other = &choice["best_alternative"];
-        let (difference, other) = match other["difference"].as_f64() {
-            Some(difference) => (format!("{difference:+.4}"), name(other)),
-            None => ("-".into(), "-".into()),
-        };
-        let rows = items(&choice["support"])
-            .map(|rows| rows.as_f64().map_or_else(|| "-".into(), |rows| format!("{rows:.1}")));
-        let rows = rows.collect::<Vec<String>>().join(" ");
-        table.row([text_of(&choice["stage"]), name(choice), difference, other, rows]);
+    let name = |block: &str, widths: &[usize]| {
+        let widths: Vec<String> = widths.iter().map(usize::to_string).collect();
+        format!("{block} {}", widths.join("-"))
+    };
+    for StageChoice { stage, block, widths, best_alternative, support } in choices {
+        let other = best_alternative.as_ref();
+        let rows = support.iter().map(|rows| or_dash(*rows, |rows| format!("{rows:.1}")));
+        table.row([
+            stage.clone(),
+            name(block, widths),
+            or_dash(other, |other| format!("{:+.4}", other.difference)),
+            or_dash(other, |other| name(&other.block, &other.widths)),
+            rows.collect::<Vec<String>>().join(" "),
+        ]);
     }
     table.render()
 }
 
-fn spaces(report: &Value) -> String {
-    let heading = ["score", "space", "found by", "feasible", "loss"];
-    let mut table = Table::new(&heading);
-    for space in std::iter::once(&report["space"]).chain(items(&report["other_spaces"])) {
-        let join = |field: &str, show: &dyn Fn(f64) -> String| {
-            let values = items(&space["constraints"]).map(|c| show(number(&c[field])));
-            values.collect::<Vec<_>>().join(" ")
-        };
+fn spaces<'r>(spaces: impl Iterator<Item = &'r SpaceSummary>) -> String {
+    let mut table = Table::new(&["score", "space", "found by", "feasible", "loss"]);
+    for SpaceSummary { found_by, space, score, constraints, .. } in spaces {
+        let feasible = constraints.iter().map(|limit| format!("{:.1}%", 100.0 * limit.feasible));
+        let loss = constraints.iter().map(|limit| format!("{:.3}", limit.loss));
         table.row([
-            format!("{:.4}", number(&space["score"])),
-            text_of(&space["space"]),
-            text_of(&space["found_by"]),
-            join("feasible", &|share| format!("{:.1}%", 100.0 * share)),
-            join("loss", &|loss| format!("{loss:.3}")),
+            format!("{score:.4}"),
+            space.clone(),
+            found_by.clone(),
+            feasible.collect::<Vec<String>>().join(" "),
+            loss.collect::<Vec<String>>().join(" "),
         ]);
     }
     table.render()

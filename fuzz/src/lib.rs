@@ -11,10 +11,8 @@ use spacewright_engine::{
     hyperspace as document,
     plugins::{Limits, Loader},
 };
-use spacewright_sdk::{
-    conformance,
-    native::protocol::{Answer, Request, decode, encode},
-};
+use spacewright_plugin::native::protocol::{Answer, Request, decode, encode};
+use spacewright_sdk::conformance;
 
 /// A function of this crate.
 pub type Target = fn(&[u8]);
@@ -65,7 +63,7 @@ pub fn graph(bytes: &[u8]) {
 pub fn hyperspace(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else { return };
     let Ok(hyperspace) = document::parse(text, "fuzz") else { return };
-    let operators = Operators::new(spacewright_operators_cnn::operator_sets());
+    let operators = Operators::new(spacewright_operators_cnn::operator_sets()).unwrap();
     if hyperspace.validate(&operators).is_ok() {
         assert!(hyperspace.spaces().next().is_some(), "a valid hyperspace has spaces");
         let _ = hyperspace.space_count();

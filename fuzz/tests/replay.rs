@@ -18,7 +18,7 @@ use spacewright_core::{
     target::TargetDescription,
 };
 use spacewright_fuzz::{TARGETS, Target};
-use spacewright_sdk::{
+use spacewright_plugin::{
     About,
     native::protocol::{Answer, Request, encode},
 };

@@ -57,10 +57,9 @@ macro_rules! export_native {
                 }
             }
 
-            // `native::abi` has a test of this name.
+            // `native::exports` has a test of this name.
             #[unsafe(export_name = "_1as_0lib_1header_0root_bmodule_bloader")]
-            pub static HEADER: $crate::native::abi::LibHeader =
-                $crate::native::abi::header::<Provider>();
+            pub static HEADER: $crate::native::LibHeader = $crate::native::header::<Provider>();
         };
     };
 }

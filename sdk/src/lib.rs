@@ -1,5 +1,5 @@
-//! What a plugin author depends on: the traits of [`spacewright_core`] and the registration of
-//! built-in plugins.
+//! What a plugin author depends on: the traits of [`spacewright_core`], what a plugin is
+//! ([`spacewright_plugin`]), and what makes a component or a native library of it ([`export!`]).
 //!
 //! A plugin is a crate with implementations of those traits and one line for each kind of thing
 //! that it offers:
@@ -57,31 +57,17 @@
 pub mod component;
 pub mod conformance;
 mod export;
-mod kind;
 mod log;
-#[cfg(all(feature = "native-protocol", not(target_arch = "wasm32")))]
+#[cfg(all(any(feature = "native", test), not(target_arch = "wasm32")))]
 pub mod native;
-mod plugin;
 pub mod prelude;
-mod registry;
-#[doc(hidden)]
-pub mod text;
 
 #[doc(hidden)]
 pub use export::Provide;
-pub use inventory;
-pub use kind::Kind;
 pub use log::log;
-pub use plugin::{About, INTERFACE, Plugin, WIT};
-pub use registry::{Item, Registration, registrations};
-pub use serde_json;
-pub use spacewright_core as core;
-
-/// That columns have one length.
 #[doc(hidden)]
-pub fn same_lengths(what: &str, lengths: &[usize]) -> Result<(), String> {
-    match lengths.windows(2).all(|pair| pair[0] == pair[1]) {
-        true => Ok(()),
-        false => Err(format!("{what}: columns have the lengths {lengths:?}")),
-    }
-}
+pub use spacewright_plugin::text;
+pub use spacewright_plugin::{
+    About, BuiltInItem, INTERFACE, Kind, NoSource, Plugin, Registration, UnknownKind, WIT, about,
+    core, inventory, register, registrations, serde_json,
+};

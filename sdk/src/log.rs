@@ -6,7 +6,7 @@ pub fn log(message: &str) {
     #[cfg(target_arch = "wasm32")]
     crate::component::wit::spacewright::plugin::host::log(message);
     #[cfg(all(feature = "native", not(target_arch = "wasm32")))]
-    crate::native::abi::log(message);
+    crate::native::log(message);
     #[cfg(all(not(feature = "native"), not(target_arch = "wasm32")))]
     let _ = message;
 }

@@ -3,6 +3,7 @@
 use std::{path::PathBuf, str::FromStr};
 
 use clap::{Args, ValueEnum};
+use thiserror::Error;
 
 use super::ScoringArgs;
 
@@ -39,15 +40,22 @@ pub struct OtherDevice {
     pub constraints: Vec<f64>,
 }
 
-impl FromStr for OtherDevice {
-    type Err = String;
+/// A text that is no [`OtherDevice`].
+#[derive(Debug, PartialEq, Eq, Error)]
+pub enum OtherDeviceError {
+    #[error("needed is a folder of tables, `=`, and latency limits in milliseconds: `DIR=15,20`")]
+    NoLimits,
+    #[error("`{0}` is no number of milliseconds")]
+    Limit(String),
+}
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (tables, limits) = text.rsplit_once('=').ok_or(
-            "needed is a folder of tables, `=`, and latency limits in milliseconds: `DIR=15,20`",
-        )?;
+impl FromStr for OtherDevice {
+    type Err = OtherDeviceError;
+
+    fn from_str(text: &str) -> Result<Self, OtherDeviceError> {
+        let (tables, limits) = text.rsplit_once('=').ok_or(OtherDeviceError::NoLimits)?;
         let limit = |text: &str| {
-            text.trim().parse::<f64>().map_err(|_| format!("`{text}` is no number of milliseconds"))
+            text.trim().parse::<f64>().map_err(|_| OtherDeviceError::Limit(text.to_owned()))
         };
         let constraints = limits.split(',').map(limit).collect::<Result<_, _>>()?;
         Ok(Self { tables: tables.into(), constraints })
@@ -63,9 +71,7 @@ mod tests {
         let device: OtherDevice = "a=b/tables=15,20.5".parse().unwrap();
         let wanted = OtherDevice { tables: "a=b/tables".into(), constraints: vec![15.0, 20.5] };
         assert_eq!(device, wanted);
-        let error = "tables".parse::<OtherDevice>().unwrap_err();
-        assert!(error.contains("`DIR=15,20`"), "{error}");
-        let error = "tables=15,x".parse::<OtherDevice>().unwrap_err();
-        assert_eq!(error, "`x` is no number of milliseconds");
+        assert_eq!("tables".parse::<OtherDevice>(), Err(OtherDeviceError::NoLimits));
+        assert_eq!("tables=15,x".parse::<OtherDevice>(), Err(OtherDeviceError::Limit("x".into())));
     }
 }

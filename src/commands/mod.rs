@@ -13,28 +13,27 @@ mod table;
 mod target;
 
 use crate::{
-    cli::{Cli, Command},
+    cli::{Command, Typed},
     render::{Failure, Output},
 };
 
-/// Runs the command.
-pub fn run(cli: &Cli) -> Result<Output, Failure> {
-    if let Some(threads) = cli.global.threads {
+/// Runs what was typed.
+pub fn run(typed: &Typed) -> Result<Output, Failure> {
+    if let Some(threads) = typed.global().threads {
         rayon::ThreadPoolBuilder::new()
             .num_threads(threads.into())
             .build_global()
             .map_err(Failure::failed)?;
     }
+    let cli = match typed {
+        Typed::Step { global, name, args, fields } => {
+            return run::step(name, args, fields.clone(), global);
+        }
+        Typed::Bench { global, name, args } => return bench::step(name, args, global),
+        Typed::Command(cli) => cli,
+    };
     match &cli.command {
         Command::Run(args) => run::run(args, &cli.global),
-        Command::Measure(args) => run::step("measure", args, &cli.global),
-        Command::Teach(args) => run::step("teach", args, &cli.global),
-        Command::Distil(args) => run::step("distil", args, &cli.global),
-        Command::Evolve(args) => run::step("evolve", args, &cli.global),
-        Command::Train(args) => run::step("train", args, &cli.global),
-        Command::Search(args) => run::step("search", args, &cli.global),
-        Command::Export(args) => run::export(args, &cli.global),
-        Command::Report(args) => run::step("report", args, &cli.global),
         Command::Bench(command) => bench::run(command, &cli.global),
         Command::Study(command) => study::run(command, &cli.global),
         Command::Target(command) => target::run(command, &cli.global),

@@ -27,7 +27,7 @@ pub fn run(command: &ModelCommand) -> Result<Output, Failure> {
 }
 
 #[derive(Serialize)]
-struct Inspected {
+struct InspectReport {
     model: String,
     #[serde(flatten)]
     summary: ModelSummary,
@@ -62,17 +62,17 @@ fn inspect(args: &InspectArgs) -> Result<Output, Failure> {
         Err("--no-measuring was given".into())
     } else {
         let measured = target.runtime().and_then(|runtime| runtime.measure(&content));
-        measured.map_err(|error| error.reason)
+        measured.map_err(|error| error.reason.to_string())
     };
     let predicted = predict(target.as_ref(), &summary);
     let kinds = count(summary.operators.iter().map(|operator| operator.kind.as_str()));
-    let inspected = Inspected {
+    let inspected = InspectReport {
         model,
         kinds,
         float_operators: summary.float_operators(),
         summary,
         target: target.description().name,
-        not_measured: measured.as_ref().err().cloned(),
+        not_measured: measured.as_ref().err().map(ToString::to_string),
         measured: measured.ok(),
         not_predicted: predicted.as_ref().err().cloned(),
         predicted_ms: predicted.ok(),
@@ -98,8 +98,8 @@ fn predict(target: &dyn Target, summary: &ModelSummary) -> Result<f64, String> {
     latencies.first().map(|latency| latency.ms).ok_or_else(|| "no answer".into())
 }
 
-fn text(inspected: &Inspected) -> String {
-    let Inspected { summary, kinds, .. } = inspected;
+fn text(inspected: &InspectReport) -> String {
+    let InspectReport { summary, kinds, .. } = inspected;
     let bytes = |count: usize| grouped(&count.to_string());
     let mut text = format!(
         "{} ({}): {} bytes, of which {} are constants\n",

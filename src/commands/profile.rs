@@ -11,7 +11,8 @@ use spacewright_core::{
     target::LatencyKind,
 };
 use spacewright_profile::{
-    Findings, Operator, Plan, Profile, ProfileError, Row, Used, profile, speed_ups, sweep,
+    Findings, Operator, OperatorCost, Plan, Profile, ProfileError, UsedOperators, profile,
+    speed_ups, sweep,
 };
 
 use crate::{
@@ -26,13 +27,13 @@ use crate::{
 const LOOKED_AT: usize = 64;
 
 #[derive(Serialize)]
-struct Report<'a> {
+struct ProfileReport<'a> {
     target: &'a str,
     latency: LatencyKind,
     /// What the latencies hold for: processor with its flags, runtime, threads.
     machine: String,
-    rows: &'a [Row],
-    widths: &'a [Row],
+    rows: &'a [OperatorCost],
+    widths: &'a [OperatorCost],
     findings: &'a Findings,
     paragraph: &'a str,
     files: Vec<String>,
@@ -50,7 +51,7 @@ pub fn run(args: &ProfileArgs, global: &Global) -> Result<Output, Failure> {
     }
     let used = args.hyperspace.as_deref().map(|name| {
         let hyperspace = catalog::hyperspace(name)?;
-        Ok::<_, Failure>(Used {
+        Ok::<_, Failure>(UsedOperators {
             operators: operators_of(&hyperspace, &registry.operators())?,
             hyperspace: hyperspace.name,
         })
@@ -72,7 +73,7 @@ pub fn run(args: &ProfileArgs, global: &Global) -> Result<Output, Failure> {
     let marked = format!("{} ({})", args.target, kind(latency));
     let paragraph = findings.paragraph(&marked, used.as_ref());
     let machine = source.fingerprint();
-    let mut report = Report {
+    let mut report = ProfileReport {
         target: &args.target,
         latency,
         machine,
@@ -105,7 +106,7 @@ fn write(
     folder: &Path,
     profile: &Profile,
     target: &str,
-    report: &mut Report<'_>,
+    report: &mut ProfileReport<'_>,
 ) -> Result<(), Failure> {
     let operators = speed_ups(&profile.grid, target).map_err(Failure::failed)?;
     let widths =
@@ -121,7 +122,7 @@ fn write(
     Ok(())
 }
 
-fn text(report: &Report<'_>, target: &str) -> String {
+fn text(report: &ProfileReport<'_>, target: &str) -> String {
     let heading = [
         "operator",
         "map",

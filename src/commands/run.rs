@@ -1,27 +1,21 @@
 //! `run` and its single steps.
 
-use std::fs;
-
-use serde_json::{Value, json};
-use spacewright_engine::{Engine, EngineOptions, Inputs, Overrides, Study};
+use serde_json::json;
+use spacewright_engine::{Engine, EngineOptions, FieldOverride, Inputs, Overrides, Study};
+use spacewright_spaceevo::{SpaceEvo, steps::report::Report};
 
 use crate::{
     catalog,
-    cli::{ExportArgs, Global, StepArgs, StudyArgs},
+    cli::{Global, StepArgs, StudyArgs},
     process, progress,
     render::{Failure, Output},
     report,
 };
 
-/// Puts a study together.
-pub fn open(args: &StudyArgs, global: &Global) -> Result<Engine, Failure> {
-    open_with(args, Vec::new(), global)
-}
-
-/// The same, with other values for fields of its sections.
-fn open_with(
+/// Puts a study together, with other values for fields of its sections.
+pub fn open(
     args: &StudyArgs,
-    fields: Vec<(String, String, Value)>,
+    fields: Vec<FieldOverride>,
     global: &Global,
 ) -> Result<Engine, Failure> {
     let registry = catalog::registry()?;
@@ -41,30 +35,24 @@ fn open_with(
 
 /// Runs a whole study and shows its report.
 pub fn run(args: &StudyArgs, global: &Global) -> Result<Output, Failure> {
-    let engine = open(args, global)?;
-    engine.run_all()?;
-    let path = engine.folder().join("report.json");
-    let failed = |reason: String| Failure::failed(format!("{}: {reason}", path.display()));
-    let text = fs::read_to_string(&path).map_err(|error| failed(error.to_string()))?;
-    let value: Value = serde_json::from_str(&text).map_err(|error| failed(error.to_string()))?;
-    Output::new(report::text(&value, &engine.folder()), &value)
+    let engine = open(args, Vec::new(), global)?;
+    let outcomes = engine.run_all()?;
+    if engine.method().name() == SpaceEvo::NAME {
+        let report = engine.output::<Report>()?;
+        return Output::new(report::text(&report, &engine.folder()), &report);
+    }
+    let text = format!("finished; its files lie in {}", engine.folder().display());
+    Output::new(text, &json!({ "folder": engine.folder(), "steps": outcomes }))
 }
 
 /// Runs one step.
-pub fn step(name: &str, args: &StepArgs, global: &Global) -> Result<Output, Failure> {
-    run_step(name, args, &open(&args.study, global)?)
-}
-
-/// Writes and verifies model files.
-pub fn export(args: &ExportArgs, global: &Global) -> Result<Output, Failure> {
-    let mut fields = Vec::new();
-    if !args.formats.is_empty() {
-        fields.push(("export".to_owned(), "formats".to_owned(), json!(args.formats)));
-    }
-    run_step("export", &args.step, &open_with(&args.step.study, fields, global)?)
-}
-
-fn run_step(name: &str, args: &StepArgs, engine: &Engine) -> Result<Output, Failure> {
+pub fn step(
+    name: &str,
+    args: &StepArgs,
+    fields: Vec<FieldOverride>,
+    global: &Global,
+) -> Result<Output, Failure> {
+    let engine = open(&args.study, fields, global)?;
     let inputs = if args.with_inputs { Inputs::Run } else { Inputs::Require };
     let outcome = engine.run_step(name, inputs)?;
     let state = if outcome.skipped { "unchanged, skipped" } else { "finished" };

@@ -7,7 +7,7 @@ use spacewright_core::{
     space::Hyperspace,
 };
 use spacewright_engine::default_home;
-use spacewright_spaceevo::published::{PublishedError, read_columns};
+use spacewright_spaceevo::tables::published::{PublishedError, read_columns};
 
 use crate::{
     catalog,

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use serde::Serialize;
-use spacewright_spaceevo::published::{Mismatch, check_tables};
+use spacewright_spaceevo::tables::published::{Mismatch, check_tables};
 
 use crate::{
     catalog,

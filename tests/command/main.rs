@@ -18,14 +18,19 @@ struct Ran {
     stderr: String,
 }
 
-/// Runs `spacewright` with these arguments, split at spaces.
-fn run(arguments: &str) -> Ran {
-    let output = Command::new(env!("CARGO_BIN_EXE_spacewright"))
+/// `spacewright` with these arguments, split at spaces.
+fn command(arguments: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_spacewright"));
+    command
         .args(arguments.split_whitespace())
         // Plugins that are installed on this machine are not part of the tests.
-        .env("SPACEWRIGHT_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/no-home"))
-        .output()
-        .unwrap();
+        .env("SPACEWRIGHT_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/no-home"));
+    command
+}
+
+/// Runs `spacewright` with these arguments, split at spaces.
+fn run(arguments: &str) -> Ran {
+    let output = command(arguments).output().unwrap();
     Ran {
         code: output.status.code().unwrap(),
         stdout: String::from_utf8(output.stdout).unwrap(),

@@ -20,7 +20,7 @@ fn all_examples_are_valid_studies() {
         let study = json(&format!("study show {example} --runs {}", runs.path().display()));
         let steps = study["steps"].as_array().unwrap();
         let of_a_run = steps.iter().filter(|step| step["extra"] == false).count();
-        assert_eq!((of_a_run, steps.len()), (8, 12), "{example}");
+        assert_eq!((of_a_run, steps.len()), (9, 13), "{example}");
     }
 }
 
@@ -57,11 +57,123 @@ fn mistakes_in_a_study_are_refused_before_anything_runs() {
         "[evolve] score: options of `q-t`: unknown field `drows`",
     );
     check("check_images = 2", "post_training = \"magic\"", "[export] post_training");
-    check("phase = { steps = 40 }", "phase = { steps = 0 }", "`phase.steps` must be at least 1");
+    check(
+        "phase = { steps = 40 }",
+        "phase = { steps = 0 }",
+        "[teach] phase.steps: must be at least 1, not 0",
+    );
     check("phase = { steps = 40 }", "block = \"resnte\"", "resnte");
-    check("[search]", "[rivals]\nrandom = \"mini-99-00\"\n[search]", "[rivals]: `mini-99-00`");
-    check("[search]", "[rivals]\nmanual = [\"resnte\"]\n[search]", "[rivals]: no block type");
-    check("held_out = 200", "held_out = 0", "`held_out` of [data] must be positive");
+    check(
+        "[search]",
+        "[rivals]\nrandom = \"mini-99-00\"\n[search]",
+        "[rivals] random: `mini-99-00`",
+    );
+    check(
+        "[search]",
+        "[rivals]\nmanual = [\"resnte\"]\n[search]",
+        "[rivals] manual: no block type",
+    );
+    check("held_out = 200", "held_out = 0", "[data] held_out: must be at least 1, not 0");
+}
+
+/// Whether the schema of study files accepts a study.
+fn accepted(text: &str) -> bool {
+    let schema = json("study schema --json-schema");
+    let study: serde_json::Value = toml::from_str(text).unwrap();
+    jsonschema::draft7::new(&schema).unwrap().is_valid(&study)
+}
+
+#[test]
+fn the_schema_accepts_every_example_and_refuses_misspelt_fields() {
+    let mut all = examples();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/two-runtimes");
+    all.extend(
+        ["host-ort", "host-litert", "both"]
+            .map(|name| folder.join(format!("{name}.toml")).to_str().unwrap().to_owned()),
+    );
+    for example in all {
+        assert!(accepted(&fs::read_to_string(&example).unwrap()), "{example}");
+    }
+    let smoke = include_str!("../../examples/smoke.toml");
+    for (right, wrong) in [
+        ("population = 6", "poplation = 6"),
+        ("[teach]", "[taech]"),
+        ("steps = 40", "stepps = 40"),
+        ("steps = 40", "steps = 0"),
+        ("seed = 0", "sead = 0"),
+        ("hyperspace = \"mini\"", ""),
+    ] {
+        assert!(smoke.contains(right));
+        assert!(!accepted(&smoke.replacen(right, wrong, 1)), "{wrong}");
+    }
+}
+
+/// The four files of a set of grey images of 4 pixels, as many for training as for tests.
+fn write_idx(folder: &Path, count: u8) {
+    let header = |kind: u8, sizes: &[u8]| -> Vec<u8> {
+        let sizes = sizes.iter().flat_map(|size| [0, 0, 0, *size]);
+        [0, 0, 8, kind].into_iter().chain(sizes).collect()
+    };
+    for part in ["train", "t10k"] {
+        let mut images = header(3, &[count, 2, 2]);
+        images.extend((0..4 * u16::from(count)).map(|pixel| pixel as u8));
+        let mut labels = header(1, &[count]);
+        labels.extend((0..count).map(|index| index % 10));
+        fs::write(folder.join(format!("{part}-images-idx3-ubyte")), images).unwrap();
+        fs::write(folder.join(format!("{part}-labels-idx1-ubyte")), labels).unwrap();
+    }
+}
+
+#[test]
+fn a_new_study_is_short_says_where_its_schema_is_and_can_be_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mine.toml");
+    let home = folder.path().join("home");
+    let new = |arguments: &[&str]| {
+        super::command("study new")
+            .arg(&path)
+            .args(arguments)
+            .env("SPACEWRIGHT_HOME", &home)
+            .output()
+            .unwrap()
+    };
+    let output = new(&["--data", "synthetic", "--budget", "0.5", "--budget", "2ms"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.lines().count() <= 40, "{} lines", text.lines().count());
+    assert!(text.contains("budgets = [{ ms = 0.5 }, { ms = 2 }]"), "{text}");
+    let schema = text.lines().next().unwrap().strip_prefix("#:schema ").unwrap();
+    let schema = fs::read_to_string(schema).unwrap();
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(&schema).unwrap()["title"],
+        "Spacewright study"
+    );
+    assert!(accepted(&text));
+    let status = json(&format!("study show {} --runs {}", path.display(), folder.path().display()));
+    assert_eq!(status["study"], "mine");
+
+    // Of few images a tenth is held out.
+    fs::remove_file(&path).unwrap();
+    write_idx(folder.path(), 40);
+    let output = new(&["--data", folder.path().to_str().unwrap()]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains("set = \"idx\"") && text.contains("held_out = 4\n"), "{text}");
+
+    let again = new(&[]);
+    assert_eq!(again.status.code(), Some(2), "nothing is overwritten");
+    fs::remove_file(&path).unwrap();
+    for (arguments, said) in [
+        (["--data", "nowhere"], "there is no such folder"),
+        (["--target", "host-otr"], "no target `host-otr`"),
+        (["--budget", "fast"], "`fast` is no latency budget"),
+    ] {
+        let output = new(&arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(stderr.contains(said), "{stderr}");
+        assert!(!path.exists());
+    }
 }
 
 #[test]

@@ -117,7 +117,7 @@ fn benches_end_the_same_again_and_killed_in_every_step() {
     spaces_are_sound(&spaces);
     let (_, stderr) = first.finish(&["bench", "spaces"]);
     let lines = || stderr.lines().filter(|line| line.contains(": ") && !line.starts_with(' '));
-    assert!(lines().count() >= 9, "{stderr}");
+    assert!(lines().count() >= 10, "{stderr}");
     assert!(lines().all(|line| line.contains(": unchanged, skipped")), "{stderr}");
     let (status, _) = first.finish(&["study", "show", "--json"]);
     let status: Value = serde_json::from_str(&status).unwrap();

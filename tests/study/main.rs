@@ -19,8 +19,8 @@ use rusqlite::Connection;
 use serde_json::Value;
 use tempfile::TempDir;
 
-const STEPS: [&str; 8] =
-    ["measure", "teach", "distil", "evolve", "train", "search", "export", "report"];
+const STEPS: [&str; 9] =
+    ["tables", "measure", "teach", "distil", "evolve", "train", "search", "export", "report"];
 
 fn tiny() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/study/tiny.toml")
@@ -158,8 +158,8 @@ fn a_study_ends_the_same_again_and_killed_in_every_step() {
     for step in STEPS {
         let half = seconds[step].as_f64().unwrap_or_default() / 2.0;
         let running = killed.kill_in(step, Duration::from_secs_f64(half));
-        // The last three take a moment: all may be over before the signal arrives.
-        let short = ["search", "export", "report"].contains(&step);
+        // These take a moment: all may be over before the signal arrives.
+        let short = ["tables", "search", "export", "report"].contains(&step);
         assert!(running || short, "`{step}` ended before it was killed");
     }
     killed.finish(&["run"]);
@@ -175,14 +175,65 @@ fn a_teacher_can_be_taken_from_another_run() {
     let other = Place::new();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/study");
     let text = fs::read_to_string(folder.join("tiny.toml")).unwrap();
-    let with = format!("[teach]\nweights = {:?}", teacher.to_str().unwrap());
+    // The path is relative to the study.
+    let with = "[teach]\nweights = \"kept.safetensors\"";
+    let kept = other.folder.path().join("kept.safetensors");
+    fs::copy(&teacher, &kept).unwrap();
     let study = other.folder.path().join("tiny.toml");
-    fs::write(&study, text.replace("[teach]", &with)).unwrap();
+    fs::write(&study, text.replace("[teach]", with)).unwrap();
     fs::copy(folder.join("tiny-space.toml"), other.folder.path().join("tiny-space.toml")).unwrap();
     let mut command = other.command(&["teach"], &study);
     assert!(command.output().unwrap().status.success());
     let taken = other.run_folder().join("teacher.safetensors");
     assert_eq!(fs::read(taken).unwrap(), fs::read(teacher).unwrap());
+
+    let mut show = other.command(&["study", "show"], &study);
+    let states = |command: &mut Command| {
+        let output = command.output().unwrap();
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert!(!states(&mut show).0.contains("weights"));
+    fs::write(&kept, "other weights").unwrap();
+    let changed = "teach: the content of the file of [teach] weights has changed";
+    assert!(states(&mut show).0.contains(changed));
+    fs::remove_file(&kept).unwrap();
+    let (_, refused) = states(&mut show);
+    assert!(refused.contains("[teach] weights: there is no file"), "{refused}");
+}
+
+#[test]
+fn what_an_earlier_version_left_is_taken_over() {
+    let place = Place::new();
+    fs::create_dir_all(place.run_folder()).unwrap();
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/study/run-format-1/run.sqlite");
+    fs::copy(kept, place.run_folder().join("run.sqlite")).unwrap();
+    let (stdout, _) = place.finish(&["study", "show", "--json"]);
+    let status: Value = serde_json::from_str(&stdout).unwrap();
+    for step in status["steps"].as_array().unwrap() {
+        // The other steps depend on the latencies of a machine.
+        if ["teach", "distil"].contains(&step["step"].as_str().unwrap()) {
+            assert_eq!(step["taken_over"], true, "{step}");
+        }
+    }
+}
+
+#[test]
+fn how_a_step_went_is_kept() {
+    let place = Place::new();
+    place.finish(&["teach", "--quiet"]);
+    let (stdout, _) = place.finish(&["study", "history", "--json", "--step", "teach"]);
+    let history: Value = serde_json::from_str(&stdout).unwrap();
+    let step = &history["steps"][0];
+    assert_eq!(step["attempts"][0]["outcome"], "finished");
+    assert!(step["attempts"][0]["core_seconds"].as_f64().unwrap() > 0.0);
+    let curve = &step["curves"][0];
+    assert_eq!(curve["task"], "teacher");
+    let last = curve["points"].as_array().unwrap().last().unwrap();
+    assert!(last["held_out_accuracy"].as_f64().unwrap() > 0.0, "{last}");
+    let events = step["events"].as_array().unwrap();
+    assert_eq!(events[0]["event"]["event"], "step_started");
+    let (text, _) = place.finish(&["study", "history"]);
+    assert!(text.contains("teacher") && text.contains("finished"), "{text}");
 }
 
 #[test]

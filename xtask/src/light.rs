@@ -1,9 +1,9 @@
-//! The two crates that plugin authors build on stay light: no database, no runtime, no libtorch.
+//! The crates that plugin authors build on stay light: no database, no runtime, no libtorch.
 
 use crate::process;
 use anyhow::{Result, bail};
 
-const LIGHT: [&str; 2] = ["spacewright-core", "spacewright-sdk"];
+const LIGHT: [&str; 3] = ["spacewright-core", "spacewright-plugin", "spacewright-sdk"];
 const HEAVY: [&str; 6] = ["rusqlite", "libsqlite3-sys", "tch", "torch-sys", "ort", "wasmtime"];
 
 /// Fails, naming the offender, when a light crate depends on a heavy one; then compiles the SDK

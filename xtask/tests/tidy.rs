@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use toml::{Table, Value};
+
 /// A text file of the repository: its path from the root, and its content.
 struct Source {
     path: String,
@@ -129,6 +131,34 @@ fn the_architecture_page_names_every_folder_and_crate() {
     none("not named in ARCHITECTURE.md as `path`", missing.map(str::to_owned));
 }
 
+/// The paths that a text with one pair of braces stands for: `a/{b,c}.rs` is two.
+fn expanded(path: &str) -> Vec<String> {
+    match path.split_once('{').zip(path.split_once('}')) {
+        Some(((before, _), (_, after))) => {
+            let inside = &path[before.len() + 1..path.len() - after.len() - 1];
+            inside.split(',').map(|part| format!("{before}{part}{after}")).collect()
+        }
+        None => vec![path.to_owned()],
+    }
+}
+
+#[test]
+fn the_paths_of_the_architecture_page_exist() {
+    let page = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let (folders, files) = walk();
+    let exists = |path: &str| {
+        let path = path.trim_end_matches('/');
+        folders.iter().chain(&files).any(|known| known == path)
+    };
+    let is_path = |word: &&str| {
+        let first = word.split('/').next().unwrap();
+        word.contains('/') && !word.contains([' ', '*']) && folders.iter().any(|top| top == first)
+    };
+    let words = page.split('`').skip(1).step_by(2).filter(is_path);
+    let missing = words.flat_map(expanded).filter(|path| !exists(path));
+    none("named in ARCHITECTURE.md, but not there", missing);
+}
+
 #[test]
 fn no_file_names_the_host_of_a_package_registry() {
     // In two parts each, so that this file passes its own rule.
@@ -171,6 +201,215 @@ fn only_the_torch_trainer_names_tch() {
     let name = concat!("tch", "::");
     let naming = places(others, |line| has_name(line, name));
     none("only plugins/torch-trainer may name it", naming);
+}
+
+/// Folders of crates by layer, the lowest first; the longest that fits a crate counts. A crate
+/// depends on crates of lower layers only, its tests included.
+const LAYERS: [&[&str]; 5] = [
+    &["core/core", "core/plot", "core/plugin"],
+    &["core/engine", "sdk"],
+    &["hardware-targets/libraries"],
+    &["plugins", "hardware-targets", "examples/plugins"],
+    &["", "fuzz", "xtask"],
+];
+
+/// Crates that build on another one of their own layer.
+const SIDEWAYS: [(&str, &str); 4] = [
+    ("core/plugin", "core/core"),
+    ("core/engine", "sdk"),
+    ("hardware-targets/intel-vnni", "hardware-targets/host-ort"),
+    ("examples/plugins/q-t-guest", "plugins/q-t-score"),
+];
+
+/// What tests of other plugins and of targets may use: blocks, quantizers, and a runtime.
+const TRIED_ON: [&str; 3] =
+    ["plugins/operators-cnn", "plugins/quantizers", "hardware-targets/host-ort"];
+
+fn layer(folder: &str) -> Option<usize> {
+    let is_below = |parent: &str| folder == parent || folder.starts_with(&format!("{parent}/"));
+    let fits = |(layer, parents): (usize, &&[&str])| {
+        let longest = parents.iter().filter(|parent| is_below(parent)).map(|p| p.len()).max();
+        longest.map(|length| (length, layer))
+    };
+    LAYERS.iter().enumerate().filter_map(fits).max().map(|(_, layer)| layer)
+}
+
+/// Whether a crate may depend on another one.
+fn may_depend(from: &str, to: &str, in_tests: bool) -> bool {
+    let (Some(above), Some(below)) = (layer(from), layer(to)) else { return false };
+    let sideways = SIDEWAYS.contains(&(from, to)) || in_tests && TRIED_ON.contains(&to);
+    below < above || below == above && sideways
+}
+
+/// Dependencies on crates of this repository, with the kind of each: section, folder.
+fn dependencies(folder: &str, manifest: &Table, shared: &Table) -> Vec<(String, String)> {
+    const SECTIONS: [&str; 3] = ["dependencies", "dev-dependencies", "build-dependencies"];
+    let targets = manifest.get("target").and_then(Value::as_table);
+    let targets = targets.into_iter().flat_map(Table::values).filter_map(Value::as_table);
+    let mut found = Vec::new();
+    for table in targets.chain([manifest]) {
+        for section in SECTIONS {
+            let entries = table.get(section).and_then(Value::as_table);
+            for (name, entry) in entries.into_iter().flatten() {
+                let path = |entry: &Value| Some(entry.get("path")?.as_str()?.to_owned());
+                let inherited = entry.get("workspace").and_then(|_| path(shared.get(name)?));
+                let own = path(entry).map(|path| Path::new(folder).join(path));
+                let Some(path) = inherited.map(PathBuf::from).or(own) else { continue };
+                found.push((section.to_owned(), plain(&path)));
+            }
+        }
+    }
+    found
+}
+
+/// A path without `..`.
+fn plain(path: &Path) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.iter().filter_map(|part| part.to_str()) {
+        match part {
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
+}
+
+#[test]
+fn no_crate_depends_on_one_of_a_higher_layer() {
+    let manifests: Vec<(String, Table)> = sources()
+        .into_iter()
+        .filter(|source| source.path == "Cargo.toml" || source.path.ends_with("/Cargo.toml"))
+        .map(|source| {
+            let folder = source.path.trim_end_matches("Cargo.toml").trim_end_matches('/');
+            (folder.to_owned(), source.text.parse().unwrap())
+        })
+        .collect();
+    let root = &manifests.iter().find(|(folder, _)| folder.is_empty()).unwrap().1;
+    let shared = root["workspace"]["dependencies"].as_table().unwrap();
+    let upward = manifests.iter().flat_map(|(folder, manifest)| {
+        let found = dependencies(folder, manifest, shared).into_iter();
+        let forbidden =
+            found.filter(|(section, to)| !may_depend(folder, to, section == "dev-dependencies"));
+        forbidden.map(move |(section, to)| format!("{folder}/Cargo.toml, {section}: {to}"))
+    });
+    none("depends on a crate that is not below it", upward);
+}
+
+#[test]
+fn layers_are_those_of_the_longest_folder() {
+    assert_eq!(layer("hardware-targets/libraries/measure"), Some(2));
+    assert_eq!(layer("hardware-targets/host-ort"), Some(3));
+    assert_eq!(layer(""), Some(4));
+    assert_eq!(layer("elsewhere/crate"), None);
+    assert!(may_depend("sdk", "core/core", false));
+    assert!(!may_depend("sdk", "plugins/quantizers", true));
+    assert!(may_depend("plugins/torch-trainer", "plugins/operators-cnn", true));
+    assert!(!may_depend("plugins/torch-trainer", "plugins/operators-cnn", false));
+    assert_eq!(plain(Path::new("examples/plugins/q-t-guest/../../../sdk")), "sdk");
+}
+
+/// The signatures of functions that other modules see, and of functions of traits, with their lines,
+/// of code that is formatted by rustfmt. `pub(super)` stands for a part of the module above.
+fn public_signatures(source: &Source) -> Vec<(usize, String)> {
+    let mut signatures = Vec::new();
+    let mut trait_end = None;
+    let mut lines = source.code();
+    while let Some((number, line)) = lines.next() {
+        let (indent, item) = line.split_at(line.len() - line.trim_start().len());
+        let is_public = item.starts_with("pub ") || item.starts_with("pub(crate)");
+        let head = item.split("fn ").next().unwrap_or_default();
+        if has_name(head, "trait ") && line.ends_with('{') {
+            trait_end = Some(format!("{indent}}}"));
+        } else if trait_end.as_deref() == Some(line) {
+            trait_end = None;
+        }
+        let in_trait = trait_end.as_ref().is_some_and(|end| indent.len() == end.len() + 3);
+        let is_function =
+            head.len() < item.len() && head.split(' ').all(|word| !word.contains('='));
+        if !is_function || !(is_public || in_trait) {
+            continue;
+        }
+        let mut signature = item.to_owned();
+        while !signature.ends_with(['{', ';', '}'])
+            && let Some((_, more)) = lines.next()
+        {
+            signature = format!("{signature} {}", more.trim());
+        }
+        let end = signature.find(" {").unwrap_or(signature.len());
+        signatures.push((number, signature[..end].to_owned()));
+    }
+    signatures
+}
+
+/// Whether a type `Result<_, String>` occurs.
+fn has_text_as_error(signature: &str) -> bool {
+    signature.match_indices("Result<").any(|(at, name)| {
+        let (mut depth, mut last) = (1, String::new());
+        let mut before = ' ';
+        for letter in signature[at + name.len()..].chars() {
+            match letter {
+                '<' | '(' | '[' => depth += 1,
+                // Not the arrow of a function's type.
+                '>' if before == '-' => {}
+                '>' | ')' | ']' => depth -= 1,
+                ',' if depth == 1 && !last.trim().is_empty() => last.clear(),
+                _ => {}
+            }
+            if depth == 0 {
+                break;
+            }
+            if !(letter == ',' && depth == 1) {
+                last.push(letter);
+            }
+            before = letter;
+        }
+        last.trim() == "String" && !signature[at..].starts_with("Result<String>")
+    })
+}
+
+#[test]
+fn errors_of_public_functions_have_types() {
+    let sources = sources();
+    let libraries = sources.iter().filter(|source| {
+        let is_test = |part: &str| ["benches", "examples", "tests", "tests.rs"].contains(&part);
+        source.is_rust() && !source.path.split('/').any(is_test)
+    });
+    let untyped = libraries.flat_map(|source| {
+        let found = public_signatures(source).into_iter();
+        let found = found.filter(|(_, signature)| has_text_as_error(signature));
+        found.map(|(line, _)| format!("{}:{line}", source.path))
+    });
+    none("a public function's error is a sentence, not a type", untyped);
+}
+
+#[test]
+fn signatures_are_found() {
+    let text = "\
+pub fn a() -> Result<u8, String> {
+    b()
+}
+fn b() -> Result<u8, String> { Ok(1) }
+pub(crate) fn c(
+    x: impl Fn(&str) -> Result<Vec<(u8, u8)>, String>,
+) -> Result<String, Error> {
+}
+pub trait T {
+    fn d(
+        &self,
+    ) -> Result<(), String>;
+    fn e(&self) -> Result<String> {
+        Ok(String::new())
+    }
+}
+impl T for U {
+    fn d(&self) -> Result<(), String> {}
+}
+";
+    let source = Source { path: "x.rs".into(), text: text.into() };
+    let untyped = public_signatures(&source).into_iter().filter(|(_, s)| has_text_as_error(s));
+    assert_eq!(untyped.map(|(line, _)| line).collect::<Vec<_>>(), [1, 5, 10]);
+    assert!(has_text_as_error("fn f() -> Result<Result<u8, String>, Error>"));
+    assert!(!has_text_as_error("fn f() -> RResult<RVec<u8>, RString>"));
 }
 
 #[test]

@@ -38,8 +38,8 @@ pub struct DataError {
     pub reason: String,
 }
 
-/// Random changes of training images.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+/// Random changes of training images, for data augmentation.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Augmentation {
     /// Mirrors every second image from left to right.
@@ -90,7 +90,7 @@ impl ImageSet {
         self.select(&(0..count.min(self.len())).collect::<Vec<_>>())
     }
 
-    /// The labels at these positions.
+    /// The classes of the images at these positions.
     pub fn labels_of(&self, indices: &[usize]) -> Vec<i64> {
         indices.iter().map(|&index| i64::from(self.labels[index])).collect()
     }
@@ -173,6 +173,7 @@ impl ImageSet {
     }
 }
 
+/// How one image is placed on its canvas: mirrored, and moved by so many pixels.
 #[derive(Clone, Copy, Default)]
 struct Placement {
     flip: bool,
@@ -180,6 +181,7 @@ struct Placement {
     right: isize,
 }
 
+/// Bilinear interpolation of a square of side `size` to one of side `resolution`.
 fn resize(source: &[f32], size: usize, output: &mut [f32], resolution: usize) {
     let ratio = size as f32 / resolution as f32;
     let position = |index: usize| {
@@ -197,26 +199,33 @@ fn resize(source: &[f32], size: usize, output: &mut [f32], resolution: usize) {
     }
 }
 
+/// Sizes and content of an IDX file of unsigned bytes.
 fn idx<'a>(
     file: &str,
     bytes: &'a [u8],
     dimensions: usize,
 ) -> Result<(Vec<usize>, &'a [u8]), DataError> {
-    let wrong = |reason: String| DataError { file: file.to_owned(), reason };
+    let data_error = |reason: String| DataError { file: file.to_owned(), reason };
     let word = |index: usize| {
         let bytes = bytes.get(4 * index..4 * index + 4)?;
         Some(u32::from_be_bytes(bytes.try_into().ok()?) as usize)
     };
-    let magic = word(0).ok_or_else(|| wrong("shorter than an IDX header".into()))?;
+    let magic = word(0).ok_or_else(|| data_error("shorter than an IDX header".into()))?;
     if magic != 0x800 + dimensions {
-        return Err(wrong(format!("magic number {magic:#x}, expected {:#x}", 0x800 + dimensions)));
+        return Err(data_error(format!(
+            "magic number {magic:#x}, expected {:#x}",
+            0x800 + dimensions
+        )));
     }
     let sizes: Vec<usize> = (1..=dimensions).map_while(word).collect();
     let content = bytes.get(4 * (dimensions + 1)..).unwrap_or_default();
     let expected = sizes.iter().try_fold(1usize, |product, size| product.checked_mul(*size));
     if sizes.len() != dimensions || expected != Some(content.len()) {
         let shape = sizes.iter().map(usize::to_string).collect::<Vec<_>>().join("x");
-        return Err(wrong(format!("{} bytes of content for a shape of {shape}", content.len())));
+        return Err(data_error(format!(
+            "{} bytes of content for a shape of {shape}",
+            content.len()
+        )));
     }
     Ok((sizes, content))
 }

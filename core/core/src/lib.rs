@@ -2,12 +2,12 @@
 //!
 //! Plain data and the algorithms on it: no file system, no printing, no plugin by name.
 
+pub mod call;
 pub mod data;
 pub mod graph;
 pub mod hex;
 pub mod kernel;
 pub mod latency;
-pub mod method;
 pub mod model;
 pub mod operators;
 pub mod options;
@@ -18,5 +18,6 @@ pub mod rank;
 pub mod score;
 pub mod search;
 pub mod space;
+pub mod study;
 pub mod target;
 pub mod train;

@@ -1,12 +1,19 @@
 //! Operator sets: block types, each described once as a function from a request to a graph.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    sync::Arc,
+};
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::graph::{ActivationKind, Graph, GraphError, Shape};
+use crate::{
+    call::{ContractError, Reason},
+    graph::{ActivationKind, Graph, GraphError, Shape},
+};
 
 /// A block's choices: an ordered map from axis (declared by the block type) to the value chosen.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -76,8 +83,16 @@ impl BlockRequest {
         }
     }
 
-    /// That a graph has the input and the output channels that were asked for, and the size of the
-    /// input divided by the stride, rounded up, or 1×1 as blocks of a head have.
+    /// Shape of the block's output, unless it is 1×1 as that of blocks of a head: the channels that
+    /// are asked for, and the size of the input divided by the stride, rounded up.
+    pub fn usual_output(&self) -> Shape {
+        let [height, width] =
+            [self.input.height, self.input.width].map(|size| size.div_ceil(self.stride.max(1)));
+        Shape::new(self.out_channels, height, width)
+    }
+
+    /// That a graph has the input that was asked for, and the [usual
+    /// output](Self::usual_output) or one of 1×1.
     pub fn check_answer(&self, graph: &Graph) -> Result<(), GraphError> {
         let output = graph.output_shape()?;
         let reason = if graph.input != self.input {
@@ -85,13 +100,11 @@ impl BlockRequest {
         } else if output.channels != self.out_channels {
             format!("asked for {} output channels, got {output}", self.out_channels)
         } else {
-            let size =
-                [self.input.height, self.input.width].map(|s| s.div_ceil(self.stride.max(1)));
-            let found = [output.height, output.width];
-            if found == size || found == [1, 1] {
+            let usual = self.usual_output();
+            if output == usual || (output.height, output.width) == (1, 1) {
                 return Ok(());
             }
-            let [height, width] = size;
+            let Shape { height, width, .. } = usual;
             format!("asked for an output of {height}x{width} pixels, got {output}")
         };
         Err(GraphError::Structure { node: graph.value_name(graph.output).to_owned(), reason })
@@ -151,9 +164,29 @@ pub enum OperatorError {
         /// What is allowed, as words.
         allowed: String,
     },
-    /// Anything else, as the operator set says it.
+    /// An answer with too few or too many graphs.
+    #[error("the operator set `{set}` gave {given} graphs for {asked} blocks")]
+    WrongCount {
+        /// Name of the operator set.
+        set: String,
+        /// How many blocks it was asked for.
+        asked: usize,
+        /// How many graphs it gave.
+        given: usize,
+    },
+    /// Anything else: see [`other`](Self::other).
     #[error("{0}")]
-    Other(String),
+    Other(Reason),
+    /// Two operator sets have a block type of the same name.
+    #[error("the operator sets `{first}` and `{second}` both have a block type `{block}`")]
+    TwoBlocks {
+        /// Name of the block type.
+        block: String,
+        /// Name of one set.
+        first: String,
+        /// Name of the other one.
+        second: String,
+    },
     /// The block's graph is wrong.
     #[error("block `{block}` made a wrong graph: {source}")]
     Graph {
@@ -163,6 +196,22 @@ pub enum OperatorError {
         #[source]
         source: GraphError,
     },
+}
+
+impl OperatorError {
+    /// An error from a sentence.
+    pub fn other(reason: impl Into<Reason>) -> Self {
+        Self::Other(reason.into())
+    }
+}
+
+impl ContractError for OperatorError {
+    fn reason_mut(&mut self) -> Option<&mut Reason> {
+        match self {
+            Self::Other(reason) => Some(reason),
+            _ => None,
+        }
+    }
 }
 
 /// A set of block types. One graph function carries a block through training, latency, export
@@ -232,17 +281,30 @@ impl fmt::Debug for Operators {
 }
 
 impl Operators {
-    /// Joins operator sets. Where two sets have a block type of the same name, the earlier one
-    /// keeps it.
-    pub fn new(sets: impl IntoIterator<Item = Arc<dyn OperatorSet>>) -> Self {
-        let sets: Vec<_> = sets.into_iter().collect();
-        let mut types = HashMap::new();
-        for (index, set) in sets.iter().enumerate() {
-            for block in set.block_types() {
-                types.entry(block.name.clone()).or_insert((index, block));
-            }
+    /// Joins operator sets; an error where two of them have a block type of the same name.
+    pub fn new(
+        sets: impl IntoIterator<Item = Arc<dyn OperatorSet>>,
+    ) -> Result<Self, OperatorError> {
+        let mut operators = Self::default();
+        sets.into_iter().try_for_each(|set| operators.add(set))?;
+        Ok(operators)
+    }
+
+    /// Adds an operator set; where a block type of it is there already, nothing is added.
+    pub fn add(&mut self, set: Arc<dyn OperatorSet>) -> Result<(), OperatorError> {
+        let types = set.block_types();
+        if let Some((block, known)) = types.iter().find_map(|t| Some((t, self.types.get(&t.name)?)))
+        {
+            return Err(OperatorError::TwoBlocks {
+                block: block.name.clone(),
+                first: self.sets[known.0].name().to_owned(),
+                second: set.name().to_owned(),
+            });
         }
-        Self { sets, types }
+        let index = self.sets.len();
+        self.types.extend(types.into_iter().map(|block| (block.name.clone(), (index, block))));
+        self.sets.push(set);
+        Ok(())
     }
 
     /// All block types, by name.
@@ -254,29 +316,54 @@ impl Operators {
 
     /// The block type of this name.
     pub fn block_type(&self, name: &str) -> Result<&BlockType, OperatorError> {
-        self.types.get(name).map(|(_, block)| block).ok_or_else(|| OperatorError::UnknownBlock {
-            block: name.to_owned(),
-            known: self
-                .block_types()
-                .iter()
-                .map(|b| b.name.as_str())
-                .collect::<Vec<_>>()
-                .join(", "),
-        })
+        self.entry(name).map(|(_, block)| block)
     }
 
-    /// The graph of one block, with its shapes checked.
+    /// The graph of one block; see [`graphs`](Self::graphs).
     pub fn graph(&self, request: &BlockRequest) -> Result<Graph, OperatorError> {
-        self.block_type(&request.block)?;
-        let (set, _) = &self.types[&request.block];
-        let wrong = |source| OperatorError::Graph { block: request.block.clone(), source };
-        let none = || GraphError::Structure {
-            node: "output".into(),
-            reason: format!("the operator set `{}` gave no graph", self.sets[*set].name()),
-        };
-        let graphs = self.sets[*set].graphs(std::slice::from_ref(request))?;
-        let graph = graphs.into_iter().next().ok_or_else(|| wrong(none()))?;
-        request.check_answer(&graph).map_err(wrong)?;
-        Ok(graph)
+        let (set, _) = self.entry(&request.block)?;
+        ask(self.sets[*set].as_ref(), std::slice::from_ref(request)).map(|mut one| one.remove(0))
     }
+
+    /// The graph of each block, in order, with its shapes checked. Every operator set is asked for
+    /// all of its blocks together.
+    pub fn graphs(&self, requests: &[BlockRequest]) -> Result<Vec<Graph>, OperatorError> {
+        let mut positions = vec![Vec::new(); self.sets.len()];
+        for (position, request) in requests.iter().enumerate() {
+            positions[self.entry(&request.block)?.0].push(position);
+        }
+        let mut graphs: BTreeMap<usize, Graph> = BTreeMap::new();
+        for (set, positions) in self.sets.iter().zip(&positions) {
+            for positions in positions.chunks(MOST_REQUESTS) {
+                let asked: Vec<BlockRequest> =
+                    positions.iter().map(|&position| requests[position].clone()).collect();
+                graphs.extend(positions.iter().copied().zip(ask(set.as_ref(), &asked)?));
+            }
+        }
+        Ok(graphs.into_values().collect())
+    }
+
+    fn entry(&self, name: &str) -> Result<&(usize, BlockType), OperatorError> {
+        self.types.get(name).ok_or_else(|| {
+            let known: Vec<&str> = self.block_types().iter().map(|b| b.name.as_str()).collect();
+            OperatorError::UnknownBlock { block: name.to_owned(), known: known.join(", ") }
+        })
+    }
+}
+
+/// Most blocks that an operator set is asked for in one call. Plugins have limits of memory,
+/// instructions and size of answers per call, however much is asked; a graph takes a few kilobytes.
+const MOST_REQUESTS: usize = 1024;
+
+fn ask(set: &dyn OperatorSet, requests: &[BlockRequest]) -> Result<Vec<Graph>, OperatorError> {
+    let graphs = set.graphs(requests)?;
+    let (asked, given) = (requests.len(), graphs.len());
+    if asked != given {
+        return Err(OperatorError::WrongCount { set: set.name().to_owned(), asked, given });
+    }
+    for (request, graph) in requests.iter().zip(&graphs) {
+        let graph_error = |source| OperatorError::Graph { block: request.block.clone(), source };
+        request.check_answer(graph).map_err(graph_error)?;
+    }
+    Ok(graphs)
 }

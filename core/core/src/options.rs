@@ -3,7 +3,7 @@
 use crate::score::ScoreError;
 use serde::de::DeserializeOwned;
 
-/// Reads options; nothing means the defaults.
+/// Reads the options of the scorer or strategy `owner`; `null` means the defaults.
 pub fn read<T: DeserializeOwned + Default>(
     owner: &str,
     options: &serde_json::Value,
@@ -12,11 +12,16 @@ pub fn read<T: DeserializeOwned + Default>(
         return Ok(T::default());
     }
     serde_json::from_value(options.clone())
-        .map_err(|error| ScoreError { reason: format!("options of `{owner}`: {error}") })
+        .map_err(|error| ScoreError::new(format!("options of `{owner}`: {error}")))
 }
 
-/// An error about one option.
-pub fn wrong(owner: &str, option: &str, found: impl ToString, allowed: &str) -> ScoreError {
+/// An error that says which value an option of `owner` has, and what is allowed.
+pub fn invalid_option(
+    owner: &str,
+    option: &str,
+    found: impl ToString,
+    allowed: &str,
+) -> ScoreError {
     let found = found.to_string();
-    ScoreError { reason: format!("options of `{owner}`: {option} = {found}; allowed is {allowed}") }
+    ScoreError::new(format!("options of `{owner}`: {option} = {found}; allowed is {allowed}"))
 }

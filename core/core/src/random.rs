@@ -2,7 +2,7 @@
 
 use rand_pcg::Pcg64Mcg;
 
-/// A seed for one purpose, from a study's seed and the names of the purpose (FNV-1a).
+/// A seed for one purpose: FNV-1a hash of a study's seed and of the names of the purpose.
 pub fn seed(seed: u64, purpose: &[&str]) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325 ^ seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     for byte in purpose.iter().flat_map(|part| part.bytes().chain([0xff])) {
@@ -11,7 +11,7 @@ pub fn seed(seed: u64, purpose: &[&str]) -> u64 {
     hash
 }
 
-/// A generator for one purpose.
+/// A random number generator for one purpose, seeded by [`seed`].
 pub fn generator(study: u64, purpose: &[&str]) -> Pcg64Mcg {
     Pcg64Mcg::new(u128::from(seed(study, purpose)) << 1 | 1)
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
+    call::{ContractError, Reason},
     graph::OpKind,
     kernel::FusionRules,
     latency::{HeldOut, LatencySource},
@@ -88,7 +89,20 @@ pub struct TargetError {
     /// Name of the target.
     pub target: String,
     /// What went wrong, and what to do.
-    pub reason: String,
+    pub reason: Reason,
+}
+
+impl TargetError {
+    /// An error of the target of this name, from a sentence.
+    pub fn new(target: impl Into<String>, reason: impl Into<Reason>) -> Self {
+        Self { target: target.into(), reason: reason.into() }
+    }
+}
+
+impl ContractError for TargetError {
+    fn reason_mut(&mut self) -> Option<&mut Reason> {
+        Some(&mut self.reason)
+    }
 }
 
 /// A piece of hardware with its runtime.
@@ -103,8 +117,7 @@ pub trait Target: Send + Sync {
     /// files, borrows that of a target with the same model format; the files are then verified
     /// there.
     fn runtime(&self) -> Result<Arc<dyn Runtime>, TargetError> {
-        let target = self.description().name;
-        Err(TargetError { target, reason: "it has no runtime of its own".into() })
+        Err(TargetError::new(self.description().name, "it has no runtime of its own"))
     }
 
     /// Whether [`runtime`](Self::runtime) is more than an error.
@@ -116,8 +129,7 @@ pub trait Target: Send + Sync {
     /// are asked.
     fn inspect(&self, model: &[u8]) -> Result<ModelSummary, TargetError> {
         let _ = model;
-        let target = self.description().name;
-        Err(TargetError { target, reason: "it reads no model files".into() })
+        Err(TargetError::new(self.description().name, "it reads no model files"))
     }
 }
 
@@ -162,6 +174,13 @@ pub struct Measurement {
 
 /// Writes and runs models.
 pub trait Runtime: Send + Sync {
+    /// Name and version of all that writes, runs and measures files, such as
+    /// `ONNX Runtime 1.32.0`: what files are verified with another one has to be done again. Empty
+    /// where that cannot be known.
+    fn fingerprint(&self) -> String {
+        String::new()
+    }
+
     /// A model file of a network in floating point.
     fn write_float(&self, network: &FloatNetwork, info: &ModelInfo)
     -> Result<Vec<u8>, TargetError>;
@@ -181,7 +200,7 @@ pub trait Runtime: Send + Sync {
     /// writes.
     fn measure(&self, model: &[u8]) -> Result<Measurement, TargetError> {
         let _ = model;
-        Err(TargetError { target: String::new(), reason: "its runtime measures no files".into() })
+        Err(TargetError::new("", "its runtime measures no files"))
     }
 }
 

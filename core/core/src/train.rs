@@ -2,27 +2,34 @@
 
 use std::{
     collections::BTreeMap,
+    error::Error,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
     data::{Augmentation, DataSet},
-    operators::Operators,
-    quant::{Quantizer, Scheme, TrainedNetwork},
-    space::{ElasticStage, Hyperspace, SubStage, Subnet},
+    graph::GraphError,
+    operators::{OperatorError, Operators},
+    quality::TableRow,
+    quant::{PlacementError, Quantizer, QuantizerError, Scheme, TrainedNetwork},
+    space::{ElasticStage, Hyperspace, Subnet},
 };
 
-/// Why training stopped.
+/// An error of a library or of the operating system.
+pub type AnyError = Box<dyn Error + Send + Sync>;
+
+/// Why a network was not trained, or cannot be looked at.
 #[derive(Debug, Error)]
 pub enum TrainError {
     /// The user asked to stop; work up to the last checkpoint is kept.
     #[error("stopped on request")]
     Cancelled,
-    /// The loss was not finite.
+    /// The loss was not finite, or training made the network worse.
     #[error("{what}: training diverged at step {step}")]
     Diverged {
         /// What was trained.
@@ -30,23 +37,109 @@ pub enum TrainError {
         /// Counted from 0 over all phases.
         step: usize,
     },
-    /// A file cannot be read or written.
-    #[error("{path}: {reason}")]
+    /// A file cannot be read or written, or does not hold what it should.
+    #[error("{path}: {source}")]
     File {
         /// The file.
         path: PathBuf,
         /// What went wrong.
-        reason: String,
+        source: AnyError,
     },
-    /// Anything else.
-    #[error("{0}")]
-    Other(String),
+    /// A weight, a statistic or a scale is not there.
+    #[error("there is no tensor `{name}`")]
+    MissingTensor {
+        /// Name of the tensor.
+        name: String,
+    },
+    /// A tensor has another shape than the network needs.
+    #[error("tensor `{name}` has the shape {found:?}, which does not fit {needed:?}")]
+    TensorShape {
+        /// Name of the tensor.
+        name: String,
+        /// What is there, outermost dimension first.
+        found: Vec<usize>,
+        /// What is needed.
+        needed: Vec<usize>,
+    },
+    /// A value of a graph is asked for that is not computed, or no longer kept.
+    #[error("the graph has no value `{name}`")]
+    MissingValue {
+        /// Name of the node that computes it.
+        name: String,
+    },
+    /// The features of the teacher were not computed for a resolution.
+    #[error("there are no features of the teacher for images of {resolution} pixels")]
+    MissingFeatures {
+        /// Side of the network's input image, in pixels.
+        resolution: usize,
+    },
+    /// Weights of grouped convolutions cannot be shared by blocks of different widths.
+    #[error(
+        "node `{node}`: a grouped convolution cannot be elastic in width ({first:?} and \
+         {second:?}); only dense and depth-wise ones can"
+    )]
+    ElasticGroups {
+        /// The convolution.
+        node: String,
+        /// Shape of its weights in one configuration.
+        first: Vec<usize>,
+        /// Shape of its weights in another configuration.
+        second: Vec<usize>,
+    },
+    /// An operator set gave no graph.
+    #[error(transparent)]
+    Operator(#[from] OperatorError),
+    /// A graph is wrong.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// Quantizers cannot be placed.
+    #[error(transparent)]
+    Placement(#[from] PlacementError),
+    /// A quantizer gave no parameters.
+    #[error(transparent)]
+    Quantizer(#[from] QuantizerError),
+    /// The library that computes failed.
+    #[error("{doing}: {source}")]
+    Computation {
+        /// What was computed, such as `fake quantization`.
+        doing: &'static str,
+        /// What went wrong.
+        source: AnyError,
+    },
+}
+
+impl TrainError {
+    /// A file that cannot be read or written, or does not hold what it should.
+    pub fn file(path: &Path, source: impl Into<AnyError>) -> Self {
+        Self::File { path: path.to_owned(), source: source.into() }
+    }
+}
+
+/// One point of a training curve.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CurvePoint {
+    /// Phase of the training, such as `fp32`.
+    pub phase: String,
+    /// Optimizer steps of the phase that were done.
+    pub step: usize,
+    /// Training loss, averaged over the steps since the point before; none where it is not known.
+    pub loss: Option<f64>,
+    /// Learning rate of the last of these steps.
+    pub learning_rate: f64,
+    /// Share of held-out images that the network classifies correctly, where it was judged.
+    pub held_out_accuracy: Option<f64>,
 }
 
 /// What long work tells and asks while it runs.
 pub trait Monitor: Send + Sync {
     /// `done` of `total` units of work are done; `note` is a short state such as a loss.
     fn progress(&self, done: usize, total: usize, note: &str);
+
+    /// A point of the training curve is known. A point of the same phase and step that was told
+    /// before, by an attempt that was interrupted, is replaced.
+    fn curve(&self, point: &CurvePoint) {
+        let _ = point;
+    }
 
     /// Whether to stop at the next safe point.
     fn cancelled(&self) -> bool;
@@ -74,22 +167,27 @@ pub struct TrainContext {
 }
 
 /// Gradient descent: one pass of cosine annealing per phase, with a linear warm-up.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Phase {
     /// Optimizer steps.
+    #[schemars(range(min = 1))]
     pub steps: usize,
     /// Images per step.
+    #[schemars(range(min = 1))]
     pub batch: usize,
     /// Peak learning rate.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub learning_rate: f64,
     /// Decay of convolution and linear weights; never of scales, biases or norms.
     #[serde(default)]
     pub weight_decay: f64,
     /// Share of the steps in which the rate rises linearly.
     #[serde(default)]
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub warmup: f64,
     /// Steps between checkpoints.
+    #[schemars(range(min = 1))]
     pub checkpoint_steps: usize,
 }
 
@@ -146,8 +244,8 @@ pub struct DistilJob {
     pub fp32: Phase,
     /// INT8 phase.
     pub int8: Phase,
-    /// Sub-stages to judge: input width, sub-stage, resolution.
-    pub rows: Vec<(usize, SubStage, usize)>,
+    /// Sub-stages of this stage and candidate to judge.
+    pub rows: Vec<TableRow>,
     /// Number of images for recalibration of batch normalization.
     pub calibration_images: usize,
 }
@@ -176,8 +274,8 @@ pub struct JudgeJob {
     pub features: PathBuf,
     /// Weights written by [`Trainer::distil`] for this stage and candidate.
     pub weights: PathBuf,
-    /// Sub-stages to judge: input width, sub-stage, resolution.
-    pub rows: Vec<(usize, SubStage, usize)>,
+    /// Sub-stages of this stage and candidate to judge.
+    pub rows: Vec<TableRow>,
     /// Number of images for recalibration of batch normalization.
     pub calibration_images: usize,
 }
@@ -192,7 +290,7 @@ pub struct Start {
 }
 
 /// Whose logits the smaller subnets of a supernet learn from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Guide {
     /// The largest subnet's, on the same images: in-place distillation.
@@ -234,7 +332,7 @@ pub struct EvaluateJob {
     pub quantized: bool,
     /// Number of training images for recalibration of batch normalization.
     pub calibration_images: usize,
-    /// Number of held-out images for [`Evaluator::accuracy`].
+    /// Number of held-out images for [`RecalibratedSubnet::held_out_accuracy`].
     pub judge_images: usize,
 }
 
@@ -273,23 +371,30 @@ fn share_equal(a: &[u8], b: &[u8]) -> f64 {
 
 /// A trained supernet whose subnets can be looked at one by one.
 pub trait Evaluator {
-    /// Share of held-out images that the subnet classifies correctly, after recalibration of its
-    /// batch normalization.
-    fn accuracy(&mut self, subnet: &Subnet) -> Result<f64, TrainError>;
-
-    /// The subnet as a network of its own, with its recalibrated statistics.
-    fn extract(&mut self, subnet: &Subnet) -> Result<TrainedNetwork, TrainError>;
-
-    /// Classes of the test images, computed as in training.
-    fn test_predictions(&mut self, subnet: &Subnet) -> Result<Predictions, TrainError>;
-
-    /// Parameters that another quantizer chooses for the subnet from calibration images: weights
-    /// and activations as they are without quantization.
-    fn post_training(
+    /// Recalibrates the batch normalization of a subnet on training images (running statistics of
+    /// a supernet fit none of its subnets): all that is asked of the answer is computed with these
+    /// statistics.
+    fn recalibrate(
         &mut self,
         subnet: &Subnet,
-        quantizer: &dyn Quantizer,
-    ) -> Result<TrainedNetwork, TrainError>;
+    ) -> Result<Box<dyn RecalibratedSubnet + '_>, TrainError>;
+}
+
+/// A subnet with batch normalization statistics of its own.
+pub trait RecalibratedSubnet {
+    /// Share of the judged held-out images that it classifies correctly.
+    fn held_out_accuracy(&self) -> Result<f64, TrainError>;
+
+    /// Classes of the test images, computed as in training.
+    fn test_predictions(&self) -> Result<Predictions, TrainError>;
+
+    /// The subnet as a network of its own; with quantization parameters where the supernet is
+    /// quantized.
+    fn network(&self) -> Result<TrainedNetwork, TrainError>;
+
+    /// The same network with the parameters that another quantizer chooses from calibration
+    /// images: weights and activations as they are without quantization.
+    fn post_training(&self, quantizer: &dyn Quantizer) -> Result<TrainedNetwork, TrainError>;
 }
 
 /// Trains networks given as graphs. Knows no block: every network is interpreted.

@@ -13,42 +13,48 @@ use indexmap::IndexMap;
 use serde_json::Value;
 use spacewright_core::{
     latency::{Latency, LatencyQuery},
-    method::{Parts, StepContext, StepError, StepSpec, Task},
+    study::{AnyStep, ArtifactName, ErasedTask, StepContext, StepError, StudyContext},
     train::TrainContext,
 };
 
 use crate::{
     engine::Engine,
     error::{AtPath, EngineError, ErrorKind, Result},
-    events::{Event, StepMonitor},
+    events::{Event, Observer, StepMonitor},
     files::write_atomically,
+    recorder::Recorder,
     store::{Finished, Store},
+    suggest::unknown,
     tasks::TaskRunner,
 };
 
 /// Names in a run's folder that are not for results.
 const RESERVED: [&str; 5] = ["objects", "scratch", "lock", "study.toml", "study.json"];
 
-/// One run of one step.
+/// One attempt at one step.
 pub(crate) struct Context<'e> {
     engine: &'e Engine,
     store: &'e Store,
-    step: &'e StepSpec,
+    step: &'e dyn AnyStep,
     key: String,
+    recorder: Arc<Recorder>,
     earlier_seconds: f64,
     started: Instant,
 }
 
 impl<'e> Context<'e> {
-    /// A context whose step was marked as running in the store.
+    /// A context whose step was marked as running in the store, after earlier attempts of so many
+    /// seconds.
     pub fn new(
         engine: &'e Engine,
         store: &'e Store,
-        step: &'e StepSpec,
+        step: &'e dyn AnyStep,
         key: String,
+        recorder: &Arc<Recorder>,
         earlier_seconds: f64,
     ) -> Self {
-        Self { engine, store, step, key, earlier_seconds, started: Instant::now() }
+        let (recorder, started) = (recorder.clone(), Instant::now());
+        Self { engine, store, step, key, recorder, earlier_seconds, started }
     }
 
     /// Seconds that the step has taken, interrupted attempts included.
@@ -56,117 +62,101 @@ impl<'e> Context<'e> {
         self.earlier_seconds + self.started.elapsed().as_secs_f64()
     }
 
-    fn finished(&self, artifact: &str) -> Result<Finished> {
-        let (step, task) = artifact.split_once('/').ok_or_else(|| {
-            EngineError::study(format!("`{artifact}` is not of the form `step/task`"))
-        })?;
-        let own = step == self.step.name;
-        if !own && !self.engine.reads(self.step, step) {
-            let message = format!("it asks for `{artifact}`, but `{step}` is not a step it reads");
+    fn finished(&self, artifact: &ArtifactName) -> Result<Finished> {
+        if artifact.step == self.step.name() {
+            let task = self.store.task(&self.key, &artifact.task)?;
+            return task.ok_or_else(|| missing(self.store, artifact, &self.key));
+        }
+        if !self.engine.reads(self.step, &artifact.step) {
+            let message =
+                format!("it asks for `{artifact}`, but `{}` is not a step it reads", artifact.step);
             return Err(EngineError::study(message)
-                .with_hint(format!("the method must name `{step}` in the step's `after`")));
+                .with_hint(format!("the step must name `{}` in its `READS`", artifact.step)));
         }
-        let key = if own { self.key.clone() } else { self.engine.key(step)? };
-        let owner = self.engine.owner(self.engine.step(step)?);
-        if std::ptr::eq(owner, self.engine) {
-            return self
-                .store
-                .task(&key, task)?
-                .ok_or_else(|| missing(self.store, step, &key, task));
-        }
-        let store = owner.existing_store()?.ok_or_else(|| {
-            let message = format!("the run `{}` has not been started", owner.study().name);
-            EngineError::new(ErrorKind::Missing, message)
-        })?;
-        store.task(&key, task)?.ok_or_else(|| missing(&store, step, &key, task))
+        self.engine.finished(artifact)
     }
 
-    fn monitor_of(&self, task: &str, failed: &Arc<AtomicBool>) -> StepMonitor {
+    fn monitor(&self, task: &str, failed: &Arc<AtomicBool>) -> StepMonitor {
         StepMonitor {
-            observer: self.engine.options().observer.clone(),
+            observer: self.recorder.clone(),
             cancel: self.engine.options().cancel.clone(),
             failed: failed.clone(),
-            step: self.step.name.clone(),
+            step: self.step.name(),
             task: task.to_owned(),
         }
     }
 
-    fn tell(&self, event: &Event<'_>) {
-        self.engine.options().observer.event(event);
+    /// The monitor of the step itself.
+    fn own_monitor(&self) -> StepMonitor {
+        self.monitor("", &Arc::default())
     }
 }
 
-/// The error for a task that has left nothing under the key.
-pub(crate) fn missing(store: &Store, step: &str, key: &str, task: &str) -> EngineError {
+/// The error for an artifact that is not there under the key of its step.
+pub(crate) fn missing(store: &Store, artifact: &ArtifactName, key: &str) -> EngineError {
     match store.task_names(key) {
-        Ok(names) if !names.is_empty() => {
-            crate::suggest::unknown("artifact", task, names.iter().map(String::as_str))
+        Ok(names) if !names.is_empty() && artifact.task != ArtifactName::OUTPUT => {
+            unknown("artifact", &artifact.task, names.iter().map(String::as_str))
         }
-        Ok(_) => EngineError::new(
-            ErrorKind::Missing,
-            format!("`{step}/{task}` does not exist yet for these settings"),
-        )
-        .with_hint(format!("run the step `{step}` first")),
+        Ok(_) => {
+            let reason = "does not exist yet for these settings";
+            EngineError::artifact(ErrorKind::Missing, artifact, reason)
+                .with_hint(format!("run the step `{}` first", artifact.step))
+        }
         Err(error) => error,
     }
 }
 
-impl StepContext for Context<'_> {
-    fn parts(&self) -> &Parts {
-        self.engine.parts()
-    }
+/// The file or folder of an artifact.
+pub(crate) fn file_of(artifact: &ArtifactName, finished: Finished) -> Result<PathBuf> {
+    finished.object.ok_or_else(|| {
+        EngineError::artifact(ErrorKind::Study, artifact, "has a result, but wrote no file")
+    })
+}
 
-    fn settings(&self, section: &str) -> Result<Value, StepError> {
-        if !self.step.settings.iter().any(|name| name == section) {
-            let message = format!("it reads the section [{section}] that it does not declare");
-            return Err(EngineError::study(message)
-                .with_hint(format!("the method must name `{section}` in the step's `settings`"))
-                .into());
-        }
-        self.engine.study().sections.get(section).cloned().ok_or_else(|| {
-            EngineError::study(format!("the study has no section [{section}]")).into()
-        })
+impl StepContext for Context<'_> {
+    fn study(&self) -> &StudyContext {
+        self.engine.context()
     }
 
     fn train_context(&self) -> Result<TrainContext, StepError> {
-        if !self.engine.knows_data(self.step) {
+        if !self.engine.knows_images(self.step) {
             let message = "it asks for images, but neither it nor a step that it reads trains";
             return Err(EngineError::study(message)
-                .with_hint("the method must set `trains` of the step")
+                .with_hint("the step must say in its `NEEDS` that it trains")
                 .into());
         }
         Ok(self.engine.train_context()?)
     }
 
-    fn result(&self, artifact: &str) -> Result<Value, StepError> {
+    fn stored_result(&self, artifact: &ArtifactName) -> Result<Value, StepError> {
         Ok(self.finished(artifact)?.result)
     }
 
-    fn path(&self, artifact: &str) -> Result<PathBuf, StepError> {
-        self.finished(artifact)?.object.ok_or_else(|| {
-            EngineError::study(format!("`{artifact}` has a result, but wrote no file")).into()
-        })
+    fn stored_file(&self, artifact: &ArtifactName) -> Result<PathBuf, StepError> {
+        Ok(file_of(artifact, self.finished(artifact)?)?)
     }
 
-    fn tasks(&self, tasks: Vec<Task<'_>>, workers: usize) -> Result<Vec<Value>, StepError> {
+    fn run_tasks(
+        &self,
+        tasks: Vec<ErasedTask<'_>>,
+        workers: usize,
+    ) -> Result<Vec<Value>, StepError> {
         let failed = Arc::new(AtomicBool::new(false));
-        let monitor = |task: &str| self.monitor_of(task, &failed);
-        let spent = || self.spent();
         let runner = TaskRunner {
             store: self.store,
-            observer: self.engine.options().observer.as_ref(),
-            step: &self.step.name,
+            observer: self.recorder.as_ref(),
+            step: self.step.name(),
             key: &self.key,
             failed: &failed,
-            monitor: &monitor,
-            spent: &spent,
+            monitor: &|task: &str| self.monitor(task, &failed),
+            spent: &|| self.spent(),
         };
         runner.run(&tasks, workers)
     }
 
     fn latencies(&self, queries: &[LatencyQuery]) -> Result<Vec<Latency>, StepError> {
-        let failed = Arc::new(AtomicBool::new(false));
-        Ok(self.engine.latencies(queries, &self.monitor_of("", &failed))?)
+        Ok(self.engine.latencies(queries, &self.own_monitor())?)
     }
 
     fn latencies_on(
@@ -174,8 +164,7 @@ impl StepContext for Context<'_> {
         target: &str,
         queries: &[LatencyQuery],
     ) -> Result<Vec<Latency>, StepError> {
-        let failed = Arc::new(AtomicBool::new(false));
-        Ok(self.engine.latencies_on(target, queries, &self.monitor_of("", &failed))?)
+        Ok(self.engine.latencies_on(target, queries, &self.own_monitor())?)
     }
 
     fn publish(&self, name: &str, content: &[u8]) -> Result<PathBuf, StepError> {
@@ -192,20 +181,21 @@ impl StepContext for Context<'_> {
     fn seconds(&self) -> Result<IndexMap<String, f64>, StepError> {
         let mut seconds = self.store.seconds()?;
         for step in self.engine.steps() {
-            let owner = self.engine.owner(step);
+            let owner = self.engine.owner(step.as_ref());
             if std::ptr::eq(owner, self.engine) {
                 continue;
             }
-            let (key, store) = (self.engine.key(&step.name)?, owner.existing_store()?);
+            let (key, store) = (self.engine.key(step.name())?, owner.existing_store()?);
             if let Some(taken) = store.map_or(Ok(None), |store| store.finished_step(&key))? {
-                seconds.insert(step.name.clone(), taken);
+                seconds.insert(step.name().to_owned(), taken);
             }
         }
         Ok(seconds)
     }
 
     fn say(&self, line: &str) {
-        self.tell(&Event::Said { step: &self.step.name, line });
+        let step = self.step.name().into();
+        self.recorder.event(&Event::Said { step, line: line.into() });
     }
 }
 

@@ -10,8 +10,13 @@ use std::{
 use flate2::read::GzDecoder;
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_pcg::Pcg64Mcg;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use spacewright_core::data::{DataSet, ImageSet};
+use smart_default::SmartDefault;
+use spacewright_core::{
+    data::{DataSet, ImageSet},
+    study::{FieldError, Section},
+};
 
 use crate::{
     error::{AtPath, EngineError, Result},
@@ -19,7 +24,7 @@ use crate::{
 };
 
 /// A kind of data set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum DataKind {
     /// 60,000 + 10,000 grey images of clothes.
@@ -31,17 +36,22 @@ pub enum DataKind {
     Synthetic,
 }
 
-/// The table `data` of a study file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// Images to train and to judge on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, SmartDefault)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataSettings {
     /// Which set.
     pub set: DataKind,
-    /// Folder of the files; empty for where the set-up has put them.
+    /// Folder of the four IDX files, plain or gzipped; empty for fashion-mnist: where the set-up
+    /// has put it.
     pub folder: String,
-    /// Side of the square on which images are centred.
+    /// Side of the black square on which images are centred, in pixels.
+    #[default = 32]
+    #[schemars(range(min = 1))]
     pub canvas: usize,
-    /// Number of training images that are never trained on.
+    /// Training images that are only judged on, never trained on.
+    #[default = 5000]
+    #[schemars(range(min = 1))]
     pub held_out: usize,
     /// Uses only the first training images; 0 uses all.
     pub train_images: usize,
@@ -49,16 +59,15 @@ pub struct DataSettings {
     pub test_images: usize,
 }
 
-impl Default for DataSettings {
-    fn default() -> Self {
-        Self {
-            set: DataKind::default(),
-            folder: String::new(),
-            canvas: 32,
-            held_out: 5000,
-            train_images: 0,
-            test_images: 0,
+impl Section for DataSettings {
+    const NAME: &'static str = "data";
+
+    fn check(&self) -> Result<(), FieldError> {
+        if self.set == DataKind::Idx && self.folder.is_empty() {
+            let hint = "name the folder of the four IDX files";
+            return Err(FieldError::refused("data", "folder", "is missing", hint));
         }
+        Ok(())
     }
 }
 
@@ -103,21 +112,6 @@ const FILES: [&str; 4] = [
 ];
 
 impl DataSettings {
-    pub(crate) fn check(&self) -> Result<()> {
-        if self.set == DataKind::Idx && self.folder.is_empty() {
-            return Err(EngineError::study("`folder` of [data] is missing")
-                .with_hint("name the folder of the four IDX files"));
-        }
-        if self.held_out == 0 {
-            return Err(EngineError::study("`held_out` of [data] must be positive")
-                .with_hint("networks are judged on images that are not trained on"));
-        }
-        if self.canvas == 0 {
-            return Err(EngineError::study("`canvas` of [data] must be positive"));
-        }
-        Ok(())
-    }
-
     /// What identifies the images: settings and content, but not where they lie.
     pub fn fingerprint(&self, base: &Path) -> Result<String> {
         let content = match self.set {
@@ -148,7 +142,7 @@ impl DataSettings {
         let set = |name: &str, images: &[u8], labels: &[u8], limit: usize| {
             let set = ImageSet::from_idx(name, images, labels)
                 .map_err(|error| EngineError::study(format!("{folder}: {error}")))?;
-            Ok(if limit == 0 { set } else { set.first(limit) })
+            Ok::<_, EngineError>(if limit == 0 { set } else { set.first(limit) })
         };
         Ok((
             set("train", &bytes[0], &bytes[1], self.train_images)?,

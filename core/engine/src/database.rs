@@ -2,36 +2,51 @@
 
 use std::{path::Path, time::Duration};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, TransactionBehavior};
 
-use crate::error::{EngineError, ErrorKind, Result};
+use crate::error::{EngineError, Result};
 
-/// Opens a data base, makes its tables where it is new, and refuses one of another version.
-pub(crate) fn open(path: &Path, version: i64, tables: &str) -> Result<Connection> {
-    let wrong = |error| sqlite_error(path, &error);
-    let mut connection = Connection::open(path).map_err(wrong)?;
-    connection.busy_timeout(Duration::from_secs(30)).map_err(wrong)?;
+/// The tables of a data base, and how files of earlier versions become files of this one.
+pub(crate) struct Schema {
+    /// Makes all tables.
+    pub tables: &'static str,
+    /// What turns version 1 into 2, 2 into 3, and so on; the version is one more than there are.
+    pub upgrades: &'static [&'static str],
+}
+
+/// Opens a data base, makes its tables where it is new, brings one of an earlier version up to
+/// date, and refuses one of a later version.
+pub(crate) fn open(path: &Path, schema: &Schema) -> Result<Connection> {
+    let failed = |error| sqlite_error(path, error);
+    let mut connection = Connection::open(path).map_err(failed)?;
+    connection.busy_timeout(Duration::from_secs(30)).map_err(failed)?;
     connection
         .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
-        .map_err(wrong)?;
-    let transaction = connection
-        .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
-        .map_err(wrong)?;
+        .map_err(failed)?;
+    let transaction =
+        connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
     let found: i64 =
-        transaction.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(wrong)?;
-    if found == 0 {
-        transaction.execute_batch(tables).map_err(wrong)?;
-        transaction.pragma_update(None, "user_version", version).map_err(wrong)?;
-    } else if found != version {
-        let reason = format!("written in format {found}, this program knows format {version}");
-        return Err(EngineError::file(path, reason)
-            .with_hint("use the version of the program that wrote it, or move it away"));
+        transaction.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
+    let known = schema.upgrades.len() as i64 + 1;
+    match found {
+        0 => transaction.execute_batch(schema.tables).map_err(failed)?,
+        found if (1..=known).contains(&found) => {
+            for upgrade in &schema.upgrades[found as usize - 1..] {
+                transaction.execute_batch(upgrade).map_err(failed)?;
+            }
+        }
+        found => {
+            let reason = format!("written in format {found}, this program knows format {known}");
+            return Err(EngineError::file(path, reason)
+                .with_hint("use the version of the program that wrote it, or move it away"));
+        }
     }
-    transaction.commit().map_err(wrong)?;
+    transaction.pragma_update(None, "user_version", known).map_err(failed)?;
+    transaction.commit().map_err(failed)?;
     Ok(connection)
 }
 
 /// Names the file of a failed statement.
-pub(crate) fn sqlite_error(path: &Path, error: &rusqlite::Error) -> EngineError {
-    EngineError::new(ErrorKind::Storage, format!("{}: {error}", path.display()))
+pub(crate) fn sqlite_error(path: &Path, error: rusqlite::Error) -> EngineError {
+    EngineError::file(path, &error).with_source(error)
 }

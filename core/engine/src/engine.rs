@@ -1,4 +1,7 @@
-//! A study that is put together: parts, data, latencies and artifacts.
+//! A study that is put together: plugins, data, latencies and artifacts.
+
+mod checks;
+mod known_keys;
 
 use std::{
     collections::HashMap,
@@ -7,23 +10,23 @@ use std::{
     sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
 };
 
-use serde_json::Value;
+use serde::de::DeserializeOwned;
 use spacewright_core::{
     latency::{Latency, LatencyQuery, LatencySource},
-    method::{Method, Parts, StepSpec},
+    study::{AnyStep, Artifact, ArtifactName, Method, Step, StudyContext},
     target::Target,
     train::{Monitor, TrainContext},
 };
 
 use crate::{
-    context::missing,
+    context::{file_of, missing},
     data_set::LoadedData,
     error::{EngineError, ErrorKind, Result},
     events::{Observer, Silent},
-    keys::{Identities, Ingredients},
+    keys::Identities,
     latency_cache::LatencyCache,
     registry::Registry,
-    store::Store,
+    store::{Finished, Store},
     study::Study,
     suggest::unknown,
     supported,
@@ -70,12 +73,12 @@ pub struct Engine {
     study: Study,
     /// Runs the study whose shared steps this one takes.
     base: Option<Box<Engine>>,
-    parts: Parts,
+    context: StudyContext,
     method: Arc<dyn Method>,
-    steps: Vec<StepSpec>,
+    steps: Vec<Arc<dyn AnyStep>>,
     options: EngineOptions,
-    keys: Mutex<HashMap<String, String>>,
-    data_fingerprint: Once<String>,
+    keys: known_keys::KnownKeys,
+    images_fingerprint: Once<String>,
     data: Once<LoadedData>,
     source: Once<Arc<dyn LatencySource>>,
     /// Sources of other targets by name.
@@ -91,15 +94,18 @@ impl Engine {
         let base = study.from.as_deref().cloned();
         let base = base.map(|base| Self::open(base, registry, options.clone())).transpose()?;
         let method = registry.method(&study.method)?;
-        registry.quantizer(&study.quantizer)?;
         let steps = method.steps();
-        check_steps(method.name(), &steps)?;
+        checks::check_steps(method.name(), &steps)?;
         let target = Arc::new(registry.deployable(&study.target, &study.latency)?);
         if let Err(error) = target.runtime() {
-            tracing::warn!("{}: models cannot be exported", error.reason.replace('\n', "; "));
+            tracing::warn!(
+                "{}: models cannot be exported",
+                error.reason.to_string().replace('\n', "; ")
+            );
         }
-        let parts = Parts {
-            study: study.name.clone(),
+        let context = StudyContext {
+            name: study.name.clone(),
+            folder: study.folder.clone(),
             labels: study.data.labels(),
             operators: registry.operators(),
             hyperspace: study.hyperspace.clone(),
@@ -112,21 +118,17 @@ impl Engine {
             seed: study.seed,
             threads: options.threads,
         };
-        let settings = |section: &str| study.sections.get(section).cloned().unwrap_or_default();
-        method.check(&parts, &settings).map_err(EngineError::in_study)?;
-        let named = study.named_texts();
-        let others = parts.targets.keys().map(String::as_str).filter(|name| named.contains(name));
-        let others: Vec<&str> = others.filter(|name| *name != study.target).collect();
-        supported::check(&study.hyperspace, &parts, &others)?;
+        let others = checks::check_study(&study, &context, &steps)?;
+        supported::check(&study.hyperspace, &context, &others)?;
         Ok(Self {
             study,
             base: base.map(Box::new),
-            parts,
+            context,
             method,
             steps,
             options,
-            keys: Mutex::default(),
-            data_fingerprint: Once::default(),
+            keys: known_keys::KnownKeys::default(),
+            images_fingerprint: Once::default(),
             data: Once::default(),
             source: Once::default(),
             others: Mutex::default(),
@@ -142,8 +144,8 @@ impl Engine {
     }
 
     /// What the engine has put together.
-    pub fn parts(&self) -> &Parts {
-        &self.parts
+    pub fn context(&self) -> &StudyContext {
+        &self.context
     }
 
     /// The study's method.
@@ -152,7 +154,7 @@ impl Engine {
     }
 
     /// The steps in order.
-    pub fn steps(&self) -> &[StepSpec] {
+    pub fn steps(&self) -> &[Arc<dyn AnyStep>] {
         &self.steps
     }
 
@@ -167,9 +169,9 @@ impl Engine {
     }
 
     /// The engine that runs a step: this one, or that of the study that it takes the step from.
-    pub(crate) fn owner(&self, step: &StepSpec) -> &Engine {
+    pub(crate) fn owner(&self, step: &dyn AnyStep) -> &Engine {
         match &self.base {
-            Some(base) if step.shared => base,
+            Some(base) if step.is_shared() => base,
             _ => self,
         }
     }
@@ -180,31 +182,52 @@ impl Engine {
     }
 
     /// The step of this name.
-    pub fn step(&self, name: &str) -> Result<&StepSpec> {
-        let known = self.steps.iter().map(|step| step.name.as_str());
-        self.steps.iter().find(|step| step.name == name).ok_or_else(|| unknown("step", name, known))
+    pub fn step(&self, name: &str) -> Result<&Arc<dyn AnyStep>> {
+        let known = self.steps.iter().map(|step| step.name());
+        self.steps
+            .iter()
+            .find(|step| step.name() == name)
+            .ok_or_else(|| unknown("step", name, known))
     }
 
-    /// The JSON result of `<step>/<task>` under the present settings.
-    pub fn result(&self, artifact: &str) -> Result<Value> {
-        Ok(self.finished(artifact)?.result)
+    /// The output of a step under the present settings.
+    pub fn output<S: Step>(&self) -> Result<S::Output> {
+        self.get(&S::OUTPUT)
     }
 
-    /// The file or folder of `<step>/<task>` under the present settings.
-    pub fn path(&self, artifact: &str) -> Result<PathBuf> {
-        self.finished(artifact)?.object.ok_or_else(|| {
-            EngineError::study(format!("`{artifact}` has a result, but wrote no file"))
+    /// The result of a task under the present settings.
+    pub fn get<T: DeserializeOwned>(&self, artifact: &Artifact<T>) -> Result<T> {
+        let name = artifact.name();
+        serde_json::from_value(self.finished(name)?.result).map_err(|error| {
+            EngineError::artifact(ErrorKind::Storage, name, format!("cannot be read: {error}"))
+                .with_source(error)
         })
     }
 
+    /// The file or folder of a task under the present settings.
+    pub fn file<T>(&self, artifact: &Artifact<T>) -> Result<PathBuf> {
+        file_of(artifact.name(), self.finished(artifact.name())?)
+    }
+
     /// Names of the finished tasks of a step under the present settings.
-    pub fn artifacts(&self, step: &str) -> Result<Vec<String>> {
+    pub fn tasks(&self, step: &str) -> Result<Vec<String>> {
         let key = self.key(step)?;
-        let store = self.owner(self.step(step)?).existing_store()?;
+        let store = self.owner(self.step(step)?.as_ref()).existing_store()?;
         store.map_or(Ok(Vec::new()), |store| store.task_names(&key))
     }
 
-    /// Latencies from the target's source, through the cache on disk.
+    /// Paths of the files that a step has written for people, under the present settings.
+    pub fn published(&self, step: &str) -> Result<Vec<PathBuf>> {
+        let key = self.key(step)?;
+        let owner = self.owner(self.step(step)?.as_ref());
+        let names = match owner.existing_store()? {
+            Some(store) => store.published_names(&key)?,
+            None => Vec::new(),
+        };
+        Ok(names.into_iter().map(|name| owner.folder().join(name)).collect())
+    }
+
+    /// Latencies from the target's source: measurements through the cache on disk.
     pub fn latencies(
         &self,
         queries: &[LatencyQuery],
@@ -214,7 +237,7 @@ impl Engine {
         cache.latencies(self.source()?.as_ref(), queries, monitor)
     }
 
-    /// Latencies from another target's own source, through the cache on disk.
+    /// Latencies from another target's own source: measurements through the cache on disk.
     pub fn latencies_on(
         &self,
         target: &str,
@@ -230,12 +253,11 @@ impl Engine {
         if let Some(source) = others.get(target) {
             return Ok(source.clone());
         }
-        let targets = &self.parts.targets;
+        let targets = &self.context.targets;
         let found = targets
             .get(target)
             .ok_or_else(|| unknown("target", target, targets.keys().map(String::as_str)))?;
-        let source = found.latency_source();
-        let source = source.map_err(|e| EngineError::new(ErrorKind::Step, e.to_string()))?;
+        let source = source_of(found.as_ref())?;
         others.insert(target.to_owned(), source.clone());
         Ok(source)
     }
@@ -245,85 +267,63 @@ impl Engine {
         let Study { data, folder, seed, hyperspace, quantizer, .. } = &self.study;
         let loaded = self.data.get(|| {
             let loaded = data.load(folder, *seed)?;
-            fits(&loaded, hyperspace.input_channels, hyperspace.classes)?;
+            checks::check_images(&loaded, hyperspace.input_channels, hyperspace.classes)?;
             Ok(loaded)
         })?;
-        let known = self.parts.quantizers.keys().map(String::as_str);
-        let quantizer = self.parts.quantizers.get(quantizer);
+        let known = self.context.quantizers.keys().map(String::as_str);
         Ok(TrainContext {
-            operators: self.parts.operators.clone(),
+            operators: self.context.operators.clone(),
             data: loaded.data,
             held_out: loaded.held_out,
             canvas: data.canvas,
             hyperspace: hyperspace.clone(),
-            scheme: self.parts.target.description().scheme,
-            quantizer: quantizer
+            scheme: self.context.target.description().scheme,
+            quantizer: self
+                .context
+                .quantizers
+                .get(quantizer)
                 .cloned()
-                .ok_or_else(|| unknown("quantizer", &self.study.quantizer, known))?,
+                .ok_or_else(|| unknown("quantizer", quantizer, known))?,
             seed: *seed,
         })
     }
 
-    /// The key of a step: equal for equal inputs.
-    pub(crate) fn key(&self, step: &str) -> Result<String> {
-        let known = self.keys.lock().unwrap_or_else(PoisonError::into_inner).get(step).cloned();
-        if let Some(key) = known {
-            return Ok(key);
-        }
-        let spec = self.step(step)?;
-        let owner = self.owner(spec);
-        if !std::ptr::eq(owner, self) {
-            return owner.key(step);
-        }
-        let inputs = spec.after.iter().map(|name| self.key(name)).collect::<Result<Vec<_>>>()?;
-        let Self { study, parts, loaded, .. } = self;
-        let lender = self.lender.as_deref();
-        let data = || self.data_fingerprint.get(|| self.study.data.fingerprint(&self.study.folder));
-        let latency =
-            || self.source().map_or_else(|_| "unavailable".into(), |source| source.fingerprint());
-        let others = |name: &str| {
-            self.source_of(name).map_or_else(|_| "unavailable".into(), |s| s.fingerprint())
-        };
-        let (data, latency, others) = (&data, &latency, &others);
-        let ingredients = Ingredients { study, parts, loaded, lender, data, latency, others };
-        let key = ingredients.key(spec, &inputs)?;
-        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        keys.insert(step.to_owned(), key.clone());
-        Ok(key)
-    }
-
-    /// Whether `step` reads `name`, directly or through other steps.
-    pub(crate) fn reads(&self, step: &StepSpec, name: &str) -> bool {
-        step.after.iter().any(|input| {
-            input == name || self.step(input).is_ok_and(|input| self.reads(input, name))
+    /// Whether `step` reads the step `name`, directly or through other steps.
+    pub(crate) fn reads(&self, step: &dyn AnyStep, name: &str) -> bool {
+        step.reads().iter().any(|input| {
+            *input == name || self.step(input).is_ok_and(|input| self.reads(input.as_ref(), name))
         })
     }
 
     /// Whether the images are part of the step's key.
-    pub(crate) fn knows_data(&self, step: &StepSpec) -> bool {
-        step.trains || self.steps.iter().any(|s| s.trains && self.reads(step, &s.name))
+    pub(crate) fn knows_images(&self, step: &dyn AnyStep) -> bool {
+        let trains = |other: &Arc<dyn AnyStep>| other.needs().training;
+        step.needs().training
+            || self.steps.iter().any(|other| trains(other) && self.reads(step, other.name()))
     }
 
     fn source(&self) -> Result<Arc<dyn LatencySource>> {
-        self.source.get(|| {
-            let source = self.parts.target.latency_source();
-            source.map_err(|error| EngineError::new(ErrorKind::Step, error.to_string()))
-        })
+        self.source.get(|| source_of(self.context.target.as_ref()))
     }
 
-    fn finished(&self, artifact: &str) -> Result<crate::store::Finished> {
-        let (step, task) = artifact.split_once('/').ok_or_else(|| {
-            EngineError::study(format!("`{artifact}` is not of the form `step/task`"))
-        })?;
+    /// What is kept of an artifact under the present settings.
+    pub(crate) fn finished(&self, artifact: &ArtifactName) -> Result<Finished> {
+        let step = &artifact.step;
         let key = self.key(step)?;
-        let owner = self.owner(self.step(step)?);
+        let owner = self.owner(self.step(step)?.as_ref());
         let Some(store) = owner.existing_store()? else {
             let message = format!("the run `{}` has not been started", owner.study.name);
             return Err(EngineError::new(ErrorKind::Missing, message)
                 .with_hint(format!("run the step `{step}` first")));
         };
-        store.task(&key, task)?.ok_or_else(|| missing(&store, step, &key, task))
+        store.task(&key, &artifact.task)?.ok_or_else(|| missing(&store, artifact, &key))
     }
+}
+
+fn source_of(target: &dyn Target) -> Result<Arc<dyn LatencySource>> {
+    target
+        .latency_source()
+        .map_err(|error| EngineError::new(ErrorKind::Step, error.to_string()).with_source(error))
 }
 
 /// Something that is made when first asked for; a failure is tried again.
@@ -343,57 +343,4 @@ impl<T: Clone> Once<T> {
         }
         slot.clone().ok_or_else(|| EngineError::study("nothing was made"))
     }
-}
-
-fn check_steps(method: &str, steps: &[StepSpec]) -> Result<()> {
-    for (index, step) in steps.iter().enumerate() {
-        let before = |name: &String| steps[..index].iter().any(|earlier| earlier.name == *name);
-        if let Some(name) = step.after.iter().find(|name| !before(name)) {
-            let message = format!(
-                "method `{method}`: step `{}` reads `{name}`, which is no earlier step",
-                step.name
-            );
-            return Err(EngineError::study(message));
-        }
-        let shared = |name: &&String| steps[..index].iter().any(|s| s.shared && s.name == **name);
-        if let Some(name) = step.after.iter().find(|name| step.shared && !shared(name)) {
-            let message = format!(
-                "method `{method}`: step `{}` is shared, but reads `{name}`, which is not",
-                step.name
-            );
-            return Err(EngineError::study(message));
-        }
-        let extra = |name: &&String| steps[..index].iter().any(|s| s.extra && s.name == **name);
-        if let Some(name) = step.after.iter().find(extra).filter(|_| !step.extra) {
-            let message = format!(
-                "method `{method}`: step `{}` reads `{name}`, which is no part of a run",
-                step.name
-            );
-            return Err(EngineError::study(message));
-        }
-        if before(&step.name) {
-            let message = format!("method `{method}`: two steps have the name `{}`", step.name);
-            return Err(EngineError::study(message));
-        }
-    }
-    Ok(())
-}
-
-fn fits(loaded: &LoadedData, channels: usize, classes: usize) -> Result<()> {
-    for (name, set) in [("training", &loaded.data.train), ("test", &loaded.data.test)] {
-        if set.channels != channels {
-            let message = format!(
-                "the {name} images have {} channels, the hyperspace takes {channels}",
-                set.channels
-            );
-            return Err(EngineError::study(message).with_hint("set `input_channels`"));
-        }
-        let largest = set.labels.iter().max().copied().map_or(0, usize::from);
-        if largest >= classes {
-            let message =
-                format!("a {name} image has class {largest}, the hyperspace has {classes} classes");
-            return Err(EngineError::study(message).with_hint("set `classes`"));
-        }
-    }
-    Ok(())
 }

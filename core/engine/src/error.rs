@@ -1,9 +1,13 @@
 //! What goes wrong, for people: what, where, and what to do.
 
-use std::{fmt::Display, path::Path};
+use std::{
+    error::Error,
+    fmt::{self, Display},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use spacewright_core::method::StepError;
-use thiserror::Error;
+use spacewright_core::study::{ArtifactName, FieldError, StepError};
 
 /// What an error is about; decides exit codes, never wording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,35 +28,96 @@ pub enum ErrorKind {
     Step,
 }
 
+/// What an error is about, as far as it is one thing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Subject {
+    /// The request as a whole.
+    #[default]
+    Request,
+    /// A file, by its name in messages, and a line of it, counted from 1.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The line, where one can be named.
+        line: Option<usize>,
+    },
+    /// A step of the method.
+    Step(String),
+    /// Something that a step has left, or should have.
+    Artifact(ArtifactName),
+}
+
 /// Why the engine stopped.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{message}")]
+#[derive(Debug, Clone)]
 pub struct EngineError {
-    /// What it is about.
+    /// What kind of error it is.
     pub kind: ErrorKind,
-    /// What is wrong and where.
-    pub message: String,
+    /// What it is about.
+    pub subject: Subject,
+    /// What is wrong with that.
+    pub reason: String,
     /// What to do about it.
     pub hint: Option<String>,
+    /// The error behind it.
+    source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
 /// Result of the engine.
 pub type Result<T, E = EngineError> = std::result::Result<T, E>;
 
+impl Display for EngineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.subject {
+            Subject::Request => f.write_str(&self.reason),
+            Subject::File { path, line: None } => write!(f, "{}: {}", path.display(), self.reason),
+            Subject::File { path, line: Some(line) } => {
+                write!(f, "{}:{line}: {}", path.display(), self.reason)
+            }
+            Subject::Step(step) => write!(f, "step `{step}`: {}", self.reason),
+            Subject::Artifact(name) => write!(f, "`{name}` {}", self.reason),
+        }
+    }
+}
+
+impl Error for EngineError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_ref().map(|source| source.as_ref() as &(dyn Error + 'static))
+    }
+}
+
+impl PartialEq for EngineError {
+    fn eq(&self, other: &Self) -> bool {
+        let all = |error: &Self| {
+            (error.kind, error.subject.clone(), error.reason.clone(), error.hint.clone())
+        };
+        all(self) == all(other)
+    }
+}
+
 impl EngineError {
     /// An error without a hint.
-    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hint: None }
+    pub fn new(kind: ErrorKind, reason: impl Into<String>) -> Self {
+        let (subject, reason) = (Subject::Request, reason.into());
+        Self { kind, subject, reason, hint: None, source: None }
     }
 
     /// A wrong study.
-    pub fn study(message: impl Into<String>) -> Self {
-        Self::new(ErrorKind::Study, message)
+    pub fn study(reason: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Study, reason)
     }
 
-    /// Something about a file.
+    /// A file that cannot be read or written, or holds something that it must not.
     pub fn file(path: &Path, reason: impl Display) -> Self {
-        Self::new(ErrorKind::Storage, format!("{}: {reason}", path.display()))
+        Self::new(ErrorKind::Storage, reason.to_string()).about_file(path, None)
+    }
+
+    /// An artifact that is not there, or not of the form that is asked for.
+    pub(crate) fn artifact(
+        kind: ErrorKind,
+        name: &ArtifactName,
+        reason: impl Into<String>,
+    ) -> Self {
+        Self { subject: Subject::Artifact(name.clone()), ..Self::new(kind, reason) }
     }
 
     /// The request to stop.
@@ -67,42 +132,61 @@ impl EngineError {
         self
     }
 
-    /// Something that a method finds wrong with a study.
-    pub(crate) fn in_study(error: StepError) -> Self {
-        match error {
-            StepError::Study { message, hint } => {
-                Self { hint: Some(hint).filter(|hint| !hint.is_empty()), ..Self::study(message) }
-            }
-            other => Self::study(other.to_string()),
-        }
+    /// Keeps the error behind this one.
+    pub fn with_source(mut self, source: impl Error + Send + Sync + 'static) -> Self {
+        self.source = Some(Arc::new(source));
+        self
+    }
+
+    /// Says in which file it is, and in which line. An error that is about a file already, such as
+    /// one that the file names, keeps that in its reason.
+    pub fn about_file(self, path: &Path, line: Option<usize>) -> Self {
+        let reason = self.to_string();
+        Self { subject: Subject::File { path: path.to_owned(), line }, reason, ..self }
     }
 
     /// Names the step in which it happened.
     pub(crate) fn in_step(step: &str, error: StepError) -> Self {
-        match error {
-            StepError::Cancelled => Self::cancelled(),
-            StepError::Study { message, hint } => Self {
-                kind: ErrorKind::Study,
-                message: format!("step `{step}`: {message}"),
-                hint: Some(hint).filter(|hint| !hint.is_empty()),
-            },
-            StepError::Failed(reason) => {
-                Self::new(ErrorKind::Step, format!("step `{step}`: {reason}"))
-            }
+        let (kind, hint) = advice(&error);
+        if kind == ErrorKind::Cancelled {
+            return Self::cancelled();
         }
+        let reason = error.to_string();
+        Self {
+            subject: Subject::Step(step.to_owned()),
+            hint,
+            ..Self::new(kind, reason).with_source(error)
+        }
+    }
+}
+
+/// What kind of error stopped a step, and what to do.
+fn advice(error: &StepError) -> (ErrorKind, Option<String>) {
+    match error {
+        StepError::Cancelled => (ErrorKind::Cancelled, None),
+        StepError::Field(error) => (ErrorKind::Study, Some(error.hint())),
+        StepError::Task { source, .. } => advice(source),
+        StepError::Engine(error) => match error.downcast_ref::<EngineError>() {
+            Some(error) => (error.kind, error.hint.clone()),
+            None => (ErrorKind::Step, None),
+        },
+        StepError::File(_) => (ErrorKind::Storage, None),
+        _ => (ErrorKind::Step, None),
     }
 }
 
 impl From<EngineError> for StepError {
     fn from(error: EngineError) -> Self {
-        match (error.kind, error.hint) {
-            (ErrorKind::Cancelled, _) => Self::Cancelled,
-            (_, Some(hint)) => Self::Study { message: error.message, hint },
-            (ErrorKind::Study | ErrorKind::Missing, None) => {
-                Self::Study { message: error.message, hint: String::new() }
-            }
-            (_, None) => Self::Failed(error.message),
+        match error.kind {
+            ErrorKind::Cancelled => Self::Cancelled,
+            _ => Self::Engine(Box::new(error)),
         }
+    }
+}
+
+impl From<FieldError> for EngineError {
+    fn from(error: FieldError) -> Self {
+        Self::study(error.to_string()).with_hint(error.hint()).with_source(error)
     }
 }
 
@@ -114,6 +198,6 @@ pub(crate) trait AtPath<T> {
 
 impl<T> AtPath<T> for std::io::Result<T> {
     fn at(self, path: &Path) -> Result<T> {
-        self.map_err(|error| EngineError::file(path, error))
+        self.map_err(|error| EngineError::file(path, &error).with_source(error))
     }
 }

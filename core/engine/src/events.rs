@@ -1,49 +1,56 @@
 //! What a running study tells, and how it is asked to stop.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    borrow::Cow,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
-use serde::Serialize;
-use spacewright_core::train::Monitor;
+use serde::{Deserialize, Serialize};
+use spacewright_core::train::{CurvePoint, Monitor};
+
+use crate::keys::Change;
 
 /// Something that happened.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event<'a> {
     /// A step begins.
     StepStarted {
         /// Its name.
-        step: &'a str,
+        step: Cow<'a, str>,
         /// What it does.
-        summary: &'a str,
+        summary: Cow<'a, str>,
+        /// Where it ran before: what has changed since.
+        changes: Cow<'a, [Change]>,
     },
     /// A step is skipped: nothing that it depends on has changed.
     StepSkipped {
         /// Its name.
-        step: &'a str,
+        step: Cow<'a, str>,
         /// What it took when it ran.
         seconds: f64,
     },
     /// A step has finished.
     StepFinished {
         /// Its name.
-        step: &'a str,
+        step: Cow<'a, str>,
         /// What it took, interrupted attempts included.
         seconds: f64,
     },
     /// A step has failed or was stopped; what it finished is kept.
     StepStopped {
         /// Its name.
-        step: &'a str,
+        step: Cow<'a, str>,
         /// Why.
-        reason: &'a str,
+        reason: Cow<'a, str>,
     },
     /// The tasks of a step: told before the first, and after each.
     Tasks {
         /// The step.
-        step: &'a str,
+        step: Cow<'a, str>,
         /// Finished, those of earlier attempts included.
         done: usize,
         /// All.
@@ -52,29 +59,38 @@ pub enum Event<'a> {
     /// A task begins.
     TaskStarted {
         /// The step.
-        step: &'a str,
+        step: Cow<'a, str>,
         /// The task.
-        task: &'a str,
+        task: Cow<'a, str>,
     },
     /// A task goes on; `task` is empty for progress of the step itself.
     Progress {
         /// The step.
-        step: &'a str,
+        step: Cow<'a, str>,
         /// The task.
-        task: &'a str,
+        task: Cow<'a, str>,
         /// Units of work done.
         done: usize,
         /// Units of work in all.
         total: usize,
         /// A short state, such as a loss.
-        note: &'a str,
+        note: Cow<'a, str>,
+    },
+    /// A point of a task's training curve is known.
+    Curve {
+        /// The step.
+        step: Cow<'a, str>,
+        /// The task.
+        task: Cow<'a, str>,
+        /// The point.
+        point: CurvePoint,
     },
     /// A task ends.
     TaskFinished {
         /// The step.
-        step: &'a str,
+        step: Cow<'a, str>,
         /// The task.
-        task: &'a str,
+        task: Cow<'a, str>,
         /// What it took in this attempt.
         seconds: f64,
         /// Whether it succeeded.
@@ -83,9 +99,9 @@ pub enum Event<'a> {
     /// A step says a line.
     Said {
         /// The step.
-        step: &'a str,
+        step: Cow<'a, str>,
         /// The line.
-        line: &'a str,
+        line: Cow<'a, str>,
     },
 }
 
@@ -116,14 +132,19 @@ pub(crate) struct StepMonitor {
     pub cancel: Arc<AtomicBool>,
     /// Set when a neighbouring task has failed.
     pub failed: Arc<AtomicBool>,
-    pub step: String,
+    pub step: &'static str,
     pub task: String,
 }
 
 impl Monitor for StepMonitor {
     fn progress(&self, done: usize, total: usize, note: &str) {
-        let (step, task) = (self.step.as_str(), self.task.as_str());
-        self.observer.event(&Event::Progress { step, task, done, total, note });
+        let (step, task) = (self.step.into(), self.task.as_str().into());
+        self.observer.event(&Event::Progress { step, task, done, total, note: note.into() });
+    }
+
+    fn curve(&self, point: &CurvePoint) {
+        let (step, task) = (self.step.into(), self.task.as_str().into());
+        self.observer.event(&Event::Curve { step, task, point: point.clone() });
     }
 
     fn cancelled(&self) -> bool {

@@ -117,6 +117,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink("/", folder.path().join("link")).unwrap();
         let error = of_object(folder.path()).unwrap_err();
-        assert!(error.message.ends_with("link: neither a file nor a folder"), "{error}");
+        assert!(error.to_string().ends_with("link: neither a file nor a folder"), "{error}");
     }
 }

@@ -18,13 +18,13 @@ const ENTRIES: [(&str, &[&str]); 3] = [
 /// Reads a hyperspace from TOML; `origin` is a path or a plugin. What it says is not checked: see
 /// [`Hyperspace::validate`].
 pub fn parse(text: &str, origin: &str) -> Result<Hyperspace> {
-    let wrong = |error: toml::de::Error| {
+    let at_line = |error: toml::de::Error| {
         let line = error.span().map(|span| text[..span.start].matches('\n').count() + 1);
         let place = line.map_or(origin.to_owned(), |line| format!("{origin}:{line}"));
         EngineError::study(format!("{place}: hyperspace: {}", error.message()))
     };
-    let hyperspace = toml::from_str(text).map_err(wrong)?;
-    check_entries(&toml::from_str(text).map_err(wrong)?, origin)?;
+    let hyperspace = toml::from_str(text).map_err(at_line)?;
+    check_entries(&toml::from_str(text).map_err(at_line)?, origin)?;
     Ok(hyperspace)
 }
 
@@ -71,8 +71,9 @@ mod tests {
     #[test]
     fn faults_are_named_with_line_or_field() {
         parse(TEXT, "toy.toml").unwrap();
-        let message =
-            |from: &str, to: &str| parse(&TEXT.replace(from, to), "toy.toml").unwrap_err().message;
+        let message = |from: &str, to: &str| {
+            parse(&TEXT.replace(from, to), "toy.toml").unwrap_err().to_string()
+        };
         assert!(
             message("classes = 10", "classes = \"ten\"").starts_with("toy.toml:3: hyperspace: ")
         );

@@ -16,12 +16,12 @@ use spacewright_core::{
 };
 
 use crate::{
-    database::{open, sqlite_error},
+    database::{Schema, open, sqlite_error},
     error::{AtPath, EngineError, ErrorKind, Result},
     lock::Lock,
 };
 
-const VERSION: i64 = 1;
+const SCHEMA: Schema = Schema { tables: TABLES, upgrades: &[] };
 const TABLES: &str = "
     CREATE TABLE latencies (
         graph TEXT NOT NULL,
@@ -53,14 +53,27 @@ impl LatencyCache {
     pub fn open(home: &Path) -> Result<Self> {
         fs::create_dir_all(home).at(home)?;
         let path = home.join("latency.sqlite");
-        let connection = Mutex::new(open(&path, VERSION, TABLES)?);
+        let connection = Mutex::new(open(&path, &SCHEMA)?);
         Ok(Self { path, connection, asking: Mutex::new(()) })
     }
 
-    /// Latencies in the order of the queries; the source is asked for those that are not known.
-    /// Intervals are not kept.
-    /// One process asks at a time, as measurements disturb each other.
+    /// Latencies in the order of the queries. A source that predicts is asked for all of them at
+    /// once; nothing of it is kept. A source that measures is asked for those that are not known,
+    /// by one process at a time, as measurements disturb each other; they are kept without
+    /// intervals, which measurements do not have.
     pub fn latencies(
+        &self,
+        source: &dyn LatencySource,
+        queries: &[LatencyQuery],
+        monitor: &dyn Monitor,
+    ) -> Result<Vec<Latency>> {
+        match source.measures() {
+            true => self.measured(source, queries, monitor),
+            false => predicted(source, queries, monitor),
+        }
+    }
+
+    fn measured(
         &self,
         source: &dyn LatencySource,
         queries: &[LatencyQuery],
@@ -69,7 +82,7 @@ impl LatencyCache {
         let fingerprint = source.fingerprint();
         let keys: Vec<Key> = queries.iter().map(key).collect();
         if !self.missing(&keys, &fingerprint)?.is_empty() {
-            self.ask(source, queries, &keys, &fingerprint, monitor)?;
+            self.measure_missing(source, queries, &keys, &fingerprint, monitor)?;
         }
         let known = |key: &Key| {
             self.get(key, &fingerprint)?.ok_or_else(|| {
@@ -79,7 +92,7 @@ impl LatencyCache {
         keys.iter().map(known).collect()
     }
 
-    fn ask(
+    fn measure_missing(
         &self,
         source: &dyn LatencySource,
         queries: &[LatencyQuery],
@@ -96,9 +109,7 @@ impl LatencyCache {
             }
             monitor.progress(index * CHUNK, missing.len(), "latencies");
             let batch: Vec<LatencyQuery> = chunk.iter().map(|&i| queries[i].clone()).collect();
-            let answers = source
-                .latencies(&batch)
-                .map_err(|error| EngineError::new(ErrorKind::Step, error.to_string()))?;
+            let answers = ask(source, &batch)?;
             self.put(chunk.iter().map(|&i| &keys[i]).zip(&answers), fingerprint)?;
         }
         monitor.progress(missing.len(), missing.len(), "latencies");
@@ -144,7 +155,7 @@ impl LatencyCache {
                 .query_row(params![key.0, key.1, key.2, fingerprint], latency)
                 .optional()
         };
-        get().map_err(|error| sqlite_error(&self.path, &error))
+        get().map_err(|error| sqlite_error(&self.path, error))
     }
 
     /// Records answers at once. What another process was faster to record stays.
@@ -165,12 +176,33 @@ impl LatencyCache {
             }
             transaction.commit()
         };
-        put().map_err(|error| sqlite_error(&self.path, &error))
+        put().map_err(|error| sqlite_error(&self.path, error))
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn predicted(
+    source: &dyn LatencySource,
+    queries: &[LatencyQuery],
+    monitor: &dyn Monitor,
+) -> Result<Vec<Latency>> {
+    if queries.is_empty() {
+        return Ok(Vec::new());
+    }
+    if monitor.cancelled() {
+        return Err(EngineError::cancelled());
+    }
+    let answers = ask(source, queries)?;
+    monitor.progress(queries.len(), queries.len(), "latencies");
+    Ok(answers)
+}
+
+fn ask(source: &dyn LatencySource, queries: &[LatencyQuery]) -> Result<Vec<Latency>> {
+    let answers = source.latencies(queries);
+    answers.map_err(|error| EngineError::new(ErrorKind::Step, error.to_string()))
 }
 
 fn key(query: &LatencyQuery) -> Key {
@@ -181,4 +213,106 @@ fn key(query: &LatencyQuery) -> Key {
         Position::Last => "last",
     };
     (query.graph.hash().0, query.precision.name(), position)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use spacewright_core::{
+        graph::{ConvSpec, GraphBuilder, Shape},
+        latency::{LatencyError, Precision},
+    };
+
+    use super::*;
+
+    /// Counts how often it is asked, and how many graphs at once.
+    struct Counting {
+        measures: bool,
+        batches: Mutex<Vec<usize>>,
+    }
+
+    impl LatencySource for Counting {
+        fn name(&self) -> &str {
+            "counting"
+        }
+        fn fingerprint(&self) -> String {
+            "counting".into()
+        }
+        fn measures(&self) -> bool {
+            self.measures
+        }
+        fn latencies(&self, queries: &[LatencyQuery]) -> Result<Vec<Latency>, LatencyError> {
+            self.batches.lock().unwrap().push(queries.len());
+            Ok(vec![Latency::predicted(2.0).between(1.5, 2.5); queries.len()])
+        }
+    }
+
+    /// Cancels when it is looked at for the second time.
+    #[derive(Default)]
+    struct Impatient(AtomicUsize);
+
+    impl Monitor for Impatient {
+        fn progress(&self, _: usize, _: usize, _: &str) {}
+        fn cancelled(&self) -> bool {
+            self.0.fetch_add(1, Ordering::Relaxed) > 0
+        }
+    }
+
+    fn queries() -> Vec<LatencyQuery> {
+        let query = |width: usize| {
+            let mut b = GraphBuilder::new(Shape::square(3, 8));
+            let x = b.conv("c", b.input(), ConvSpec::new(width, 3));
+            let graph = b.finish(x);
+            LatencyQuery { graph, precision: Precision::Int8, position: Position::Inside }
+        };
+        (1..=20).map(query).collect()
+    }
+
+    fn counting(measures: bool) -> Counting {
+        Counting { measures, batches: Mutex::default() }
+    }
+
+    #[test]
+    fn predictions_are_asked_at_once_and_not_kept() {
+        let home = tempfile::tempdir().unwrap();
+        let cache = LatencyCache::open(home.path()).unwrap();
+        // Somebody else measures.
+        let _lock = Lock::try_take(&cache.path.with_extension("lock")).unwrap().unwrap();
+        let source = counting(false);
+        for _ in 0..2 {
+            let answers = cache.latencies(&source, &queries(), &Impatient::default()).unwrap();
+            assert_eq!(answers, vec![Latency::predicted(2.0).between(1.5, 2.5); 20]);
+        }
+        assert_eq!(*source.batches.lock().unwrap(), [20, 20]);
+        let rows = cache.lock().query_row("SELECT count(*) FROM latencies", [], |row| row.get(0));
+        assert_eq!(rows, Ok(0));
+        assert_eq!(cache.latencies(&source, &[], &Impatient::default()), Ok(Vec::new()));
+        assert_eq!(source.batches.lock().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn measurements_wait_for_their_turn_and_are_kept() {
+        let home = tempfile::tempdir().unwrap();
+        let cache = LatencyCache::open(home.path()).unwrap();
+        let source = counting(true);
+        let lock = Lock::try_take(&cache.path.with_extension("lock")).unwrap().unwrap();
+        let waiting = cache.latencies(&source, &queries(), &Impatient::default());
+        assert_eq!(waiting.unwrap_err().kind, ErrorKind::Cancelled);
+        drop(lock);
+        for _ in 0..2 {
+            let answers = cache.latencies(&source, &queries(), &Patient).unwrap();
+            assert_eq!(answers, vec![Latency::predicted(2.0); 20]);
+        }
+        assert_eq!(*source.batches.lock().unwrap(), [8, 8, 4]);
+    }
+
+    struct Patient;
+
+    impl Monitor for Patient {
+        fn progress(&self, _: usize, _: usize, _: &str) {}
+        fn cancelled(&self) -> bool {
+            false
+        }
+    }
 }

@@ -11,7 +11,7 @@
 //! let engine = Engine::open(study, &registry, EngineOptions::default())?;
 //! engine.run_step("measure", Inputs::Run)?;
 //! for status in engine.status()? {
-//!     assert_eq!(engine.artifacts(&status.step)?.len(), status.tasks);
+//!     assert_eq!(engine.tasks(&status.step)?.len(), status.tasks);
 //! }
 //! # Ok(())
 //! # }
@@ -21,8 +21,6 @@ mod checked;
 mod context;
 mod data_set;
 mod database;
-mod deployed;
-mod document;
 mod engine;
 mod error;
 mod events;
@@ -34,27 +32,29 @@ mod latency_cache;
 mod lock;
 mod origin;
 pub mod plugins;
+mod recorder;
 mod registry;
 mod run;
 mod runs;
-mod sections;
 mod store;
 mod study;
+mod study_target;
 mod suggest;
 mod supported;
 mod synthetic;
 mod tasks;
 
 pub use data_set::{DataKind, DataSettings, LoadedData};
-pub use deployed::Deployed;
 pub use engine::{Engine, EngineOptions, default_home};
-pub use error::{EngineError, ErrorKind, Result};
+pub use error::{EngineError, ErrorKind, Result, Subject};
 pub use events::{Event, Observer, Silent};
+pub use keys::Change;
 pub use latency_cache::LatencyCache;
 pub use origin::{Carrier, Origin};
 pub use registry::{Registry, TrainerFactory};
 pub use run::{Inputs, StepOutcome, StepState, StepStatus};
 pub use runs::{RunRecord, StepRecord, list_runs};
-pub use sections::{documented_defaults, engine_sections};
-pub use study::{Overrides, Study};
+pub use store::{Attempt, AttemptOutcome, StepHistory, TaskCurve, TimedEvent};
+pub use study::{FieldOverride, Overrides, Study, engine_sections, study_schema};
+pub use study_target::StudyTarget;
 pub use suggest::{closest, unknown};

@@ -1,8 +1,9 @@
 //! Where things come from: which plugin, and how it was carried.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
+use spacewright_core::call::PluginVersion;
 
 /// How a plugin comes into the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -50,11 +51,20 @@ impl Origin {
         }
     }
 
+    /// As errors about its calls name it.
+    pub(crate) fn named(&self) -> Arc<PluginVersion> {
+        Arc::new(PluginVersion { plugin: self.plugin.clone(), version: self.version.clone() })
+    }
+
+    /// Whether it was loaded from a file.
+    pub fn is_loaded(&self) -> bool {
+        self.carrier != Carrier::BuiltIn
+    }
+
     /// What identifies a plugin that was loaded from a file: part of the keys of what is computed
     /// with it.
     pub fn identity(&self) -> Option<String> {
-        let loaded = self.carrier != Carrier::BuiltIn;
-        loaded.then(|| format!("{} {} {}", self.plugin, self.version, self.sha256))
+        self.is_loaded().then(|| format!("{} {} {}", self.plugin, self.version, self.sha256))
     }
 }
 

@@ -2,30 +2,34 @@
 
 use std::fs;
 
-use serde::Serialize;
-use spacewright_core::method::StepSpec;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use spacewright_core::study::{AnyStep, ArtifactName, StepNeeds};
 
 use crate::{
     context::{Context, stopping},
     engine::Engine,
     error::{AtPath, EngineError, ErrorKind, Result},
     events::Event,
+    keys::Change,
     lock::Lock,
+    recorder::Recorder,
     runs::keep_study,
-    store::Store,
+    store::{AttemptOutcome, StepHistory, Store},
 };
 
 /// What to do with the steps that a step reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Inputs {
-    /// They must be current.
+    /// They must be current, but for those that need nothing: these run.
     Require,
     /// Those that are not current run first.
     Run,
 }
 
 /// How a step stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StepState {
     /// Finished, and nothing that it depends on has changed.
@@ -37,7 +41,7 @@ pub enum StepState {
 }
 
 /// A step and how it stands.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepStatus {
     /// Its name.
     pub step: String,
@@ -49,10 +53,15 @@ pub struct StepStatus {
     pub tasks: usize,
     /// What a current step has taken.
     pub seconds: Option<f64>,
+    /// Where it ran before and is not current: what has changed since.
+    pub changes: Vec<Change>,
+    /// Whether an earlier version of the program has finished it with the same settings: running it
+    /// takes over what that left.
+    pub taken_over: bool,
 }
 
 /// What became of a step that was asked for.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepOutcome {
     /// Its name.
     pub step: String,
@@ -62,23 +71,34 @@ pub struct StepOutcome {
     pub seconds: f64,
 }
 
+/// Whether a step only looks at its settings.
+fn is_free(step: &Arc<dyn AnyStep>) -> bool {
+    step.reads().is_empty() && step.needs() == StepNeeds::NOTHING
+}
+
 impl Engine {
     /// Runs all steps in order, but for the extra ones; those that are current are skipped.
     pub fn run_all(&self) -> Result<Vec<StepOutcome>> {
-        self.run(&self.steps().iter().filter(|step| !step.extra).collect::<Vec<_>>())
+        self.run(&self.steps().iter().filter(|step| !step.is_extra()).cloned().collect::<Vec<_>>())
     }
 
     /// Runs one step.
     pub fn run_step(&self, name: &str, inputs: Inputs) -> Result<StepOutcome> {
-        let step = self.step(name)?;
-        let before: Vec<&StepSpec> =
-            self.steps().iter().filter(|input| self.reads(step, &input.name)).collect();
-        let steps = match inputs {
+        let step = self.step(name)?.clone();
+        let before: Vec<Arc<dyn AnyStep>> = self
+            .steps()
+            .iter()
+            .filter(|input| self.reads(step.as_ref(), input.name()))
+            .cloned()
+            .collect();
+        let steps: Vec<Arc<dyn AnyStep>> = match inputs {
             Inputs::Run => before.into_iter().chain([step]).collect(),
             Inputs::Require => {
-                self.require_trainer(&[step])?;
-                self.require(step, &before)?;
-                vec![step]
+                self.require_trainer(std::slice::from_ref(&step))?;
+                // What needs nothing is no work that somebody would want to be asked about.
+                let (free, required): (Vec<_>, Vec<_>) = before.into_iter().partition(is_free);
+                self.require(step.as_ref(), &required)?;
+                free.into_iter().chain([step]).collect()
             }
         };
         let outcome = self.run(&steps)?.pop();
@@ -87,111 +107,187 @@ impl Engine {
 
     /// How all steps stand. Makes no file.
     pub fn status(&self) -> Result<Vec<StepStatus>> {
-        let store = Store::existing(&self.folder())?;
-        self.steps().iter().map(|step| self.status_of(store.as_ref(), step)).collect()
+        let store = self.existing_store()?;
+        self.steps().iter().map(|step| self.status_of(store.as_ref(), step.as_ref())).collect()
     }
 
-    fn status_of(&self, store: Option<&Store>, step: &StepSpec) -> Result<StepStatus> {
+    /// How a step went under its present key: attempts, training curves, events.
+    pub fn history(&self, step: &str) -> Result<StepHistory> {
+        let key = self.key(step)?;
+        match self.owner(self.step(step)?.as_ref()).existing_store()? {
+            Some(store) => store.history(step, &key),
+            None => Ok(StepHistory {
+                step: step.to_owned(),
+                attempts: Vec::new(),
+                curves: Vec::new(),
+                events: Vec::new(),
+            }),
+        }
+    }
+
+    fn status_of(&self, store: Option<&Store>, step: &dyn AnyStep) -> Result<StepStatus> {
         let owner = self.owner(step);
         if !std::ptr::eq(owner, self) {
             return owner.status_of(owner.existing_store()?.as_ref(), step);
         }
-        let (name, extra) = (step.name.clone(), step.extra);
-        let Some(store) = store else {
-            return Ok(StepStatus {
-                step: name,
-                extra,
-                state: StepState::Missing,
-                tasks: 0,
-                seconds: None,
-            });
+        let mut status = StepStatus {
+            step: step.name().to_owned(),
+            extra: step.is_extra(),
+            state: StepState::Missing,
+            tasks: 0,
+            seconds: None,
+            changes: Vec::new(),
+            taken_over: false,
         };
+        let Some(store) = store else { return Ok(status) };
         // Without its images a step cannot be current, and that alone is no reason to fail.
-        let key = self.key(&name).ok();
-        let seconds = key.as_ref().map_or(Ok(None), |key| store.finished_step(key))?;
-        let state = match seconds {
-            Some(_) => StepState::Current,
-            None if store.has_finished_once(&name)? => StepState::Stale,
-            None => StepState::Missing,
+        let Ok(key) = self.key(step.name()) else {
+            if store.has_finished_once(step.name())? {
+                status.state = StepState::Stale;
+            }
+            return Ok(status);
         };
-        let tasks = key.map_or(Ok(0), |key| store.count_tasks(&key))?;
-        Ok(StepStatus { step: name, extra, state, tasks, seconds })
+        status.tasks = store.count_tasks(&key)?;
+        status.seconds = store.finished_step(&key)?;
+        if status.seconds.is_some() {
+            status.state = StepState::Current;
+            return Ok(status);
+        }
+        status.taken_over = self.left_by_earlier_version(store, step)?.is_some();
+        if store.has_finished_once(step.name())? {
+            status.state = StepState::Stale;
+        }
+        if !status.taken_over {
+            status.changes = self.changes(store, step)?;
+        }
+        Ok(status)
     }
 
-    fn require(&self, step: &StepSpec, inputs: &[&StepSpec]) -> Result<()> {
-        let store = Store::existing(&self.folder())?;
+    /// What has changed since a step last ran; nothing where it never has, or goes on.
+    fn changes(&self, store: &Store, step: &dyn AnyStep) -> Result<Vec<Change>> {
+        let now = self.ingredients(step)?;
+        let key = now.key()?;
+        match store.latest_ingredients(step.name())? {
+            Some(was) if was.key()? != key => Ok(now.changes_since(&was)),
+            Some(_) => Ok(Vec::new()),
+            None if store.knows(&key)? || !store.has_finished_once(step.name())? => Ok(Vec::new()),
+            None => Ok(vec![Change::Untold]),
+        }
+    }
+
+    /// The key under which an earlier version has left results of a step with the same settings,
+    /// where the store has nothing under the step's present key.
+    fn left_by_earlier_version(&self, store: &Store, step: &dyn AnyStep) -> Result<Option<String>> {
+        if store.knows(&self.key(step.name())?)? {
+            return Ok(None);
+        }
+        let Some(key) = self.earlier_key(step.name())? else { return Ok(None) };
+        Ok(store.knows(&key)?.then_some(key))
+    }
+
+    fn require(&self, step: &dyn AnyStep, inputs: &[Arc<dyn AnyStep>]) -> Result<()> {
+        let store = self.existing_store()?;
         for input in inputs {
-            let reason = match self.status_of(store.as_ref(), input)?.state {
+            let status = self.status_of(store.as_ref(), input.as_ref())?;
+            let changes: Vec<String> = status.changes.iter().map(Change::to_string).collect();
+            let reason = match status.state {
                 StepState::Current => continue,
-                StepState::Stale => "whose inputs have changed since it ran",
-                StepState::Missing => "which has not finished",
+                StepState::Stale if changes.is_empty() => {
+                    "whose inputs have changed since it ran".into()
+                }
+                StepState::Stale => {
+                    format!("which has to run again: {}", changes.join("; "))
+                }
+                StepState::Missing => "which has not finished".into(),
             };
-            let message = format!("step `{}` reads `{}`, {reason}", step.name, input.name);
+            let message = format!("step `{}` reads `{}`, {reason}", step.name(), input.name());
             return Err(EngineError::new(ErrorKind::Missing, message)
-                .with_hint(format!("run the step `{}` first", input.name)));
+                .with_hint(format!("run the step `{}` first", input.name())));
         }
         Ok(())
     }
 
-    fn require_trainer(&self, steps: &[&StepSpec]) -> Result<()> {
-        match steps.iter().find(|step| step.trains && self.parts().trainer.is_none()) {
+    fn require_trainer(&self, steps: &[Arc<dyn AnyStep>]) -> Result<()> {
+        let without = self.context().trainer.is_none();
+        match steps.iter().find(|step| step.needs().training && without) {
             None => Ok(()),
             Some(step) => {
                 let message =
-                    format!("step `{}` trains, and this program has no trainer", step.name);
+                    format!("step `{}` trains, and this program has no trainer", step.name());
                 Err(EngineError::new(ErrorKind::Missing, message)
                     .with_hint("use a program that was built with the feature `torch`"))
             }
         }
     }
 
-    fn run(&self, steps: &[&StepSpec]) -> Result<Vec<StepOutcome>> {
+    fn run(&self, steps: &[Arc<dyn AnyStep>]) -> Result<Vec<StepOutcome>> {
         self.require_trainer(steps)?;
         let folder = self.folder();
         fs::create_dir_all(&folder).at(&folder)?;
         let _lock = Lock::run(&folder)?;
-        let store = Store::create(&folder)?;
+        let store = Arc::new(Store::create(&folder)?);
         keep_study(self.study(), &folder)?;
-        steps.iter().map(|step| self.run_one(&store, step)).collect()
+        steps.iter().map(|step| self.run_one(&store, step.as_ref())).collect()
     }
 
-    fn run_one(&self, store: &Store, step: &StepSpec) -> Result<StepOutcome> {
+    fn run_one(&self, store: &Arc<Store>, step: &dyn AnyStep) -> Result<StepOutcome> {
         if stopping(self) {
             return Err(EngineError::cancelled());
         }
+        let name = step.name();
+        let skipped = |seconds| {
+            self.options().observer.event(&Event::StepSkipped { step: name.into(), seconds });
+            Ok(StepOutcome { step: name.to_owned(), skipped: true, seconds })
+        };
         let owner = self.owner(step);
         if !std::ptr::eq(owner, self) {
-            let key = owner.key(&step.name)?;
+            let key = owner.key(name)?;
             let store = owner.existing_store()?;
             if let Some(seconds) = store.map_or(Ok(None), |store| store.finished_step(&key))? {
-                let (name, skipped) = (step.name.as_str(), true);
-                self.options().observer.event(&Event::StepSkipped { step: name, seconds });
-                return Ok(StepOutcome { step: name.to_owned(), skipped, seconds });
+                return skipped(seconds);
             }
             // What it reads is shared too, and was before it in the list.
-            let outcome = owner.run(&[owner.step(&step.name)?])?.pop();
+            let outcome = owner.run(&[owner.step(name)?.clone()])?.pop();
             return outcome.ok_or_else(|| EngineError::study("no step to run"));
         }
-        let observer = &self.options().observer;
-        let name = step.name.as_str();
         let key = self.key(name)?;
         if let Some(seconds) = store.finished_step(&key)? {
-            observer.event(&Event::StepSkipped { step: name, seconds });
-            return Ok(StepOutcome { step: name.to_owned(), skipped: true, seconds });
+            return skipped(seconds);
         }
-        observer.event(&Event::StepStarted { step: name, summary: &step.summary });
-        let earlier = store.begin(name, &key)?;
-        let context = Context::new(self, store, step, key.clone(), earlier);
-        let result = self.method().run(name, &context);
+        self.attempt(store, step, key)
+    }
+
+    /// Runs a step that is not current.
+    fn attempt(&self, store: &Arc<Store>, step: &dyn AnyStep, key: String) -> Result<StepOutcome> {
+        let name = step.name();
+        if let Some(earlier) = self.left_by_earlier_version(store, step)? {
+            store.adopt(name, &earlier, &key)?;
+        }
+        let changes = self.changes(store, step)?;
+        let earlier = store.begin(name, &key, &self.ingredients(step)?)?;
+        let recorder = Arc::new(Recorder::new(store, &key, &self.options().observer)?);
+        let tell = |event: Event<'_>| {
+            crate::events::Observer::event(recorder.as_ref(), &event);
+        };
+        let (summary, changes) = (step.summary().into(), changes.into());
+        tell(Event::StepStarted { step: name.into(), summary, changes });
+        let context = Context::new(self, store, step, key.clone(), &recorder, earlier);
+        let result = step.run(&context, &|section| self.study().section(section));
+        let kept = result
+            .map_err(|error| EngineError::in_step(name, error))
+            .and_then(|output| store.keep_result(&key, ArtifactName::OUTPUT, &output));
         let seconds = context.spent();
-        store.spent(&key, seconds, result.is_ok())?;
-        if let Err(error) = result {
-            let error = EngineError::in_step(name, error);
-            observer.event(&Event::StepStopped { step: name, reason: &error.message });
+        store.spent(&key, seconds, kept.is_ok())?;
+        if let Err(error) = kept {
+            let stopped = error.kind == ErrorKind::Cancelled;
+            let outcome = if stopped { AttemptOutcome::Stopped } else { AttemptOutcome::Failed };
+            tell(Event::StepStopped { step: name.into(), reason: error.to_string().into() });
+            recorder.attempted(outcome)?;
             return Err(error);
         }
         store.clean(name)?;
-        observer.event(&Event::StepFinished { step: name, seconds });
+        tell(Event::StepFinished { step: name.into(), seconds });
+        recorder.attempted(AttemptOutcome::Finished)?;
         Ok(StepOutcome { step: name.to_owned(), skipped: false, seconds })
     }
 }

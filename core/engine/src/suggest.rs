@@ -32,7 +32,7 @@ mod tests {
     #[test]
     fn a_misspelt_name_is_recognized() {
         let error = unknown("target", "host-otr", ["host-ort", "pixel-npu"].into_iter());
-        assert_eq!(error.message, "no target `host-otr`; known are host-ort, pixel-npu");
+        assert_eq!(error.to_string(), "no target `host-otr`; known are host-ort, pixel-npu");
         assert_eq!(error.hint.as_deref(), Some("did you mean `host-ort`?"));
     }
 

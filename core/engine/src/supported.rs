@@ -2,32 +2,40 @@
 
 use spacewright_core::{
     graph::ActivationKind,
-    method::Parts,
     operators::{BlockConfig, BlockRequest},
     quant::place,
     space::Hyperspace,
+    study::StudyContext,
     target::TargetDescription,
 };
 
 use crate::error::{EngineError, Result};
 
 /// An error names the first block with an operator that the target cannot run in integers.
-pub(crate) fn check(hyperspace: &Hyperspace, parts: &Parts, others: &[&str]) -> Result<()> {
-    let others = others.iter().filter_map(|name| parts.targets.get(*name));
+pub(crate) fn check(
+    hyperspace: &Hyperspace,
+    context: &StudyContext,
+    others: &[String],
+) -> Result<()> {
+    let others = others.iter().filter_map(|name| context.targets.get(name));
     let targets = others.map(|target| target.description());
-    std::iter::once(parts.target.description())
+    std::iter::once(context.target.description())
         .chain(targets)
         .filter(|target| !target.unsupported.is_empty())
-        .try_for_each(|target| runs_on(hyperspace, parts, &target))
+        .try_for_each(|target| runs_on(hyperspace, context, &target))
 }
 
-fn runs_on(hyperspace: &Hyperspace, parts: &Parts, target: &TargetDescription) -> Result<()> {
+fn runs_on(
+    hyperspace: &Hyperspace,
+    context: &StudyContext,
+    target: &TargetDescription,
+) -> Result<()> {
     for request in requests(hyperspace) {
         // What an operator set refuses is none of the study's blocks.
-        let Ok(graph) = parts.operators.graph(&request) else { continue };
+        let Ok(graph) = context.operators.graph(&request) else { continue };
         let block = &request.block;
-        let wrong = |reason: String| EngineError::study(format!("block `{block}`: {reason}"));
-        let placed = place(&graph, &target.scheme).map_err(|e| wrong(e.to_string()))?;
+        let block_error = |reason: String| EngineError::study(format!("block `{block}`: {reason}"));
+        let placed = place(&graph, &target.scheme).map_err(|e| block_error(e.to_string()))?;
         let mut kinds = placed.graph.nodes.iter().map(|node| node.op.kind());
         if let Some(kind) = kinds.find(|kind| target.unsupported.contains(kind)) {
             let message = format!(

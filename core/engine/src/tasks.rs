@@ -15,7 +15,7 @@ use std::{
 
 use serde_json::Value;
 use spacewright_core::{
-    method::{StepError, Task, TaskFiles},
+    study::{ArtifactName, ErasedTask, StepError, TaskFiles},
     train::Monitor,
 };
 
@@ -30,7 +30,7 @@ use crate::{
 pub(crate) struct TaskRunner<'a> {
     pub store: &'a Store,
     pub observer: &'a dyn Observer,
-    pub step: &'a str,
+    pub step: &'static str,
     pub key: &'a str,
     /// Set when a task has failed: no other is started, and running ones are asked to stop.
     pub failed: &'a AtomicBool,
@@ -43,7 +43,7 @@ type Slot = Mutex<Option<Result<Value, StepError>>>;
 
 impl TaskRunner<'_> {
     /// Runs what is not finished yet, `workers` at a time; results in the order of the tasks.
-    pub fn run(&self, tasks: &[Task<'_>], workers: usize) -> Result<Vec<Value>, StepError> {
+    pub fn run(&self, tasks: &[ErasedTask<'_>], workers: usize) -> Result<Vec<Value>, StepError> {
         check_names(tasks)?;
         let mut slots: Vec<Slot> = Vec::with_capacity(tasks.len());
         for task in tasks {
@@ -76,30 +76,25 @@ impl TaskRunner<'_> {
     }
 
     /// Runs one task from its scratch folder to the record of its result.
-    fn attempt(&self, task: &Task<'_>) -> Result<Value, StepError> {
+    fn attempt(&self, task: &ErasedTask<'_>) -> Result<Value, StepError> {
         let monitor = (self.monitor)(&task.name);
         if monitor.cancelled() {
             return Err(StepError::Cancelled);
         }
         let (step, name) = (self.step, task.name.as_str());
-        self.observer.event(&Event::TaskStarted { step, task: name });
+        self.observer.event(&Event::TaskStarted { step: step.into(), task: name.into() });
         let started = Instant::now();
         let result = self.work(task, &monitor, started);
         let seconds = started.elapsed().as_secs_f64();
         let succeeded = result.is_ok();
-        self.observer.event(&Event::TaskFinished { step, task: name, seconds, succeeded });
-        result.map_err(|error| match error {
-            StepError::Cancelled => StepError::Cancelled,
-            StepError::Study { message, hint } => {
-                StepError::Study { message: format!("task `{name}`: {message}"), hint }
-            }
-            StepError::Failed(reason) => StepError::Failed(format!("task `{name}`: {reason}")),
-        })
+        let (step, task) = (step.into(), name.into());
+        self.observer.event(&Event::TaskFinished { step, task, seconds, succeeded });
+        result.map_err(|error| error.in_task(name))
     }
 
     fn work(
         &self,
-        task: &Task<'_>,
+        task: &ErasedTask<'_>,
         monitor: &StepMonitor,
         started: Instant,
     ) -> Result<Value, StepError> {
@@ -108,7 +103,9 @@ impl TaskRunner<'_> {
         remove(&files.output)?;
         fs::create_dir_all(&files.scratch).at(&files.scratch)?;
         let result = catch_unwind(AssertUnwindSafe(|| (task.work)(&files, monitor)))
-            .unwrap_or_else(|panic| Err(StepError::Failed(panic_message(panic.as_ref()))))?;
+            .unwrap_or_else(|panic| {
+                Err(StepError::Panicked { message: panic_message(panic.as_ref()) })
+            })?;
         let seconds = started.elapsed().as_secs_f64();
         self.store.keep(self.key, &task.name, &result, &files.output, seconds)?;
         self.store.spent(self.key, (self.spent)(), false)?;
@@ -117,7 +114,7 @@ impl TaskRunner<'_> {
     }
 
     fn tell_tasks(&self, done: usize, total: usize) {
-        self.observer.event(&Event::Tasks { step: self.step, done, total });
+        self.observer.event(&Event::Tasks { step: self.step.into(), done, total });
     }
 }
 
@@ -135,11 +132,12 @@ fn collect(slots: Vec<Slot>) -> Result<Vec<Value>, StepError> {
     if stopped { Err(StepError::Cancelled) } else { Ok(results) }
 }
 
-fn check_names(tasks: &[Task<'_>]) -> Result<()> {
+fn check_names(tasks: &[ErasedTask<'_>]) -> Result<()> {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let mut seen = HashSet::new();
-    for Task { name, .. } in tasks {
-        if name.is_empty() || name.starts_with('.') || !name.chars().all(legal) {
+    for ErasedTask { name, .. } in tasks {
+        let taken = name == ArtifactName::OUTPUT;
+        if taken || name.is_empty() || name.starts_with('.') || !name.chars().all(legal) {
             let message = format!("`{name}` cannot be the name of a task");
             return Err(
                 EngineError::study(message).with_hint("use letters, digits, `-`, `_` and `.`")
@@ -157,7 +155,7 @@ fn panic_message(panic: &(dyn Any + Send)) -> String {
         .downcast_ref::<&str>()
         .map(|text| (*text).to_owned())
         .or_else(|| panic.downcast_ref::<String>().cloned());
-    format!("panicked: {}", text.unwrap_or_else(|| "without a message".into()))
+    text.unwrap_or_else(|| "without a message".into())
 }
 
 fn lock(slot: &Slot) -> std::sync::MutexGuard<'_, Option<Result<Value, StepError>>> {

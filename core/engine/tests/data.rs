@@ -69,7 +69,7 @@ fn a_missing_file_is_named() {
     let folder = folder();
     let error = settings().load(folder.path(), 0).unwrap_err();
     let expected = "set: neither train-images-idx3-ubyte nor train-images-idx3-ubyte.gz";
-    assert!(error.message.ends_with(expected), "{error}");
+    assert!(error.to_string().ends_with(expected), "{error}");
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn a_damaged_file_is_named() {
     fs::write(set.join("train-labels-idx1-ubyte"), idx(&[9], &[0])).unwrap();
     let error = settings().load(folder.path(), 0).unwrap_err();
     let expected = "set: train labels: 1 bytes of content for a shape of 9";
-    assert!(error.message.ends_with(expected), "{error}");
+    assert!(error.to_string().ends_with(expected), "{error}");
 }
 
 #[test]
@@ -96,5 +96,5 @@ fn held_out_images_depend_on_the_seed_alone() {
     assert_eq!(held_out(1), held_out(1));
     assert_ne!(held_out(1), held_out(2));
     let error = DataSettings { held_out: 100, ..settings }.load(Path::new("."), 0).unwrap_err();
-    assert_eq!(error.message, "`held_out` = 100 of [data] leaves none of 100 images");
+    assert_eq!(error.to_string(), "`held_out` = 100 of [data] leaves none of 100 images");
 }

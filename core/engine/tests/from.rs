@@ -4,7 +4,7 @@ mod common;
 
 use std::fs;
 
-use common::{Bench, STUDY};
+use common::{Bench, STUDY, Teach};
 use spacewright_engine::StepState;
 
 const OTHER: &str = "\nname = \"other\"\nmethod = \"fake\"\ntarget = \"fake-target\"\n\
@@ -25,8 +25,8 @@ fn shared_steps_run_in_the_study_that_is_named() {
     let base = bench.engine(STUDY);
     let states: Vec<StepState> = base.status().unwrap().iter().map(|step| step.state).collect();
     assert_eq!(states, [StepState::Missing, StepState::Current, StepState::Missing]);
-    assert_eq!(other.path("teach/t0").unwrap(), base.path("teach/t0").unwrap());
-    assert!(!other.artifacts("teach").unwrap().is_empty());
+    assert_eq!(other.file(&Teach::of(0)).unwrap(), base.file(&Teach::of(0)).unwrap());
+    assert!(!other.tasks("teach").unwrap().is_empty());
     let skipped: Vec<bool> = other.run_all().unwrap().iter().map(|step| step.skipped).collect();
     assert_eq!(skipped, [true; 3]);
     assert_eq!(other.study().data, base.study().data);
@@ -49,23 +49,30 @@ fn what_is_the_other_studys_is_refused() {
     for (text, message) in [
         ("seed = 1", "`seed` is that of the study that `from` names"),
         ("hyperspace = \"tiny\"", "`hyperspace` is that of the study that `from` names"),
-        ("[teach]\nrate = 0.3", "`teach` is that of the study that `from` names"),
+        ("[teach]\nrate = 0.3", "[teach] is that of the study that `from` names"),
+        (
+            "seed = 1\n[data]\ncanvas = 28\n[teach]\nrate = 0.3",
+            "`seed`, [data], [teach] are those of the study that `from` names",
+        ),
     ] {
         let error = bench.study(&format!("{OTHER}{text}")).unwrap_err();
-        assert!(error.message.ends_with(message), "{error}");
-        assert!(error.message.starts_with("study.toml:5: "), "{error}");
+        assert!(error.to_string().ends_with(message), "{error}");
+        assert!(error.to_string().starts_with("study.toml:6: "), "{error}");
     }
     fs::write(bench.folder.path().join("base.toml"), OTHER).unwrap();
     let error = bench.study(OTHER).unwrap_err();
     let message = "it is taken from, and takes from another study itself";
-    assert!(error.message.contains("base.toml:5") && error.message.ends_with(message), "{error}");
+    assert!(
+        error.to_string().contains("base.toml:5") && error.to_string().ends_with(message),
+        "{error}"
+    );
 }
 
 #[test]
 fn two_studies_do_not_share_a_run() {
     let bench = bench();
     let error = bench.study(&OTHER.replace("other", "test")).unwrap_err();
-    assert!(error.message.starts_with("study.toml:2: the study that `from` names"), "{error}");
+    assert!(error.to_string().starts_with("study.toml:2: the study that `from` names"), "{error}");
 }
 
 #[test]
@@ -82,5 +89,5 @@ fn what_is_done_is_taken_while_the_other_study_runs() {
 fn a_study_that_is_not_there_is_named() {
     let bench = Bench::new();
     let error = bench.study(OTHER).unwrap_err();
-    assert!(error.message.contains("base.toml: cannot read the study"), "{error}");
+    assert!(error.to_string().contains("base.toml: cannot read the study"), "{error}");
 }

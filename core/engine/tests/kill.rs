@@ -10,7 +10,8 @@ use std::{
     time::Duration,
 };
 
-use common::{Bench, STUDY};
+use common::{Bench, STUDY, Taught, Teach};
+use spacewright_core::study::{Artifact, Step};
 use spacewright_engine::{Engine, EngineOptions, StepState};
 
 const FOLDER: &str = "SPACEWRIGHT_TEST_KILL_FOLDER";
@@ -59,8 +60,8 @@ fn killing_loses_unfinished_tasks_only() {
     }
     let engine = engine(&bench, folder.path());
     assert!(engine.status().unwrap().iter().all(|status| status.state == StepState::Current));
-    for task in engine.artifacts("teach").unwrap() {
-        let path = engine.path(&format!("teach/{task}")).unwrap();
+    for task in engine.tasks("teach").unwrap() {
+        let path = engine.file(&Artifact::<Taught>::of_task(Teach::NAME, task.clone())).unwrap();
         assert_eq!(fs::read_to_string(path.join("weights")).unwrap(), task);
     }
     assert_eq!(fs::read_dir(engine.folder().join("objects")).unwrap().count(), 8);

@@ -7,12 +7,11 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use common::{Bench, Controls, Fake, FakeSource, STUDY, query};
-use serde_json::Value;
+use common::{Bench, Controls, Fake, FakeSource, Measure, STUDY, Teach, query};
 use spacewright_core::{
     graph::OpKind,
     latency::Precision,
-    method::{Method, Parts, SettingsSection, StepContext, StepError, StepSpec},
+    study::{AnyStep, Method, Step, StepContext, StepError, StepNeeds},
 };
 use spacewright_engine::{
     ErrorKind, Inputs, LatencyCache, RunRecord, Silent, StepState, list_runs,
@@ -79,7 +78,7 @@ fn a_failed_step_goes_on_where_it_stopped() {
     set(&bench.controls.fail, Some("t2"));
     let text = format!("{STUDY}[teach]\ntasks = 6");
     let error = bench.engine(&text).run_all().unwrap_err();
-    assert_eq!(error.message, "step `teach`: task `t2`: out of luck");
+    assert_eq!(error.to_string(), "step `teach`: task `t2`: out of luck");
     let first = bench.controls.take_ran();
     assert!(first.len() < 6 && !first.contains(&"t5".into()), "{first:?}");
     assert_eq!(states(&bench, &text), [StepState::Current, StepState::Missing, StepState::Missing]);
@@ -90,7 +89,7 @@ fn a_failed_step_goes_on_where_it_stopped() {
     engine.run_all().unwrap();
     let second = bench.controls.take_ran();
     assert_eq!(second.len(), 6 - done + 1, "{second:?}");
-    assert_eq!(engine.result("teach/t2").unwrap()["resumed"], true, "checkpoints are kept");
+    assert!(engine.get(&Teach::of(2)).unwrap().resumed, "checkpoints are kept");
     assert!(!bench.runs().join("test/scratch/teach").exists());
 }
 
@@ -111,24 +110,25 @@ fn a_panic_is_an_error() {
     let bench = Bench::new();
     set(&bench.controls.panic, Some("t0"));
     let error = bench.engine(STUDY).run_all().unwrap_err();
-    assert_eq!(error.message, "step `teach`: task `t0`: panicked: a bug");
+    assert_eq!(error.to_string(), "step `teach`: task `t0`: panicked: a bug");
 }
 
 #[test]
 fn a_step_alone_says_what_it_lacks() {
     let bench = Bench::new();
     let error = bench.engine(STUDY).run_step("report", Inputs::Require).unwrap_err();
-    assert_eq!(error.message, "step `report` reads `measure`, which has not finished");
+    assert_eq!(error.to_string(), "step `report` reads `measure`, which has not finished");
     assert_eq!(error.hint.as_deref(), Some("run the step `measure` first"));
     assert!(!bench.engine(STUDY).run_step("report", Inputs::Run).unwrap().skipped);
     let changed = format!("{STUDY}[measure]\nkernels = [7]");
     let error = bench.engine(&changed).run_step("report", Inputs::Require).unwrap_err();
     assert_eq!(
-        error.message,
-        "step `report` reads `measure`, whose inputs have changed since it ran"
+        error.to_string(),
+        "step `report` reads `measure`, which has to run again: \
+         [measure] kernels was [1,3,5], is [7]"
     );
     let error = bench.engine(STUDY).run_step("reprot", Inputs::Run).unwrap_err();
-    assert_eq!(error.message, "no step `reprot`; known are measure, teach, report");
+    assert_eq!(error.to_string(), "no step `reprot`; known are measure, teach, report");
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn without_a_trainer_nothing_is_begun() {
     let mut bench = Bench::new();
     bench.registry.trainers.clear();
     let error = bench.engine(STUDY).run_all().unwrap_err();
-    assert_eq!(error.message, "step `teach` trains, and this program has no trainer");
+    assert_eq!(error.to_string(), "step `teach` trains, and this program has no trainer");
     assert_eq!(bench.controls.asked.load(Ordering::Relaxed), 0);
     bench.engine(STUDY).run_step("measure", Inputs::Require).unwrap();
 }
@@ -147,7 +147,7 @@ fn a_lost_object_repeats_its_task_only() {
     let engine = bench.engine(STUDY);
     engine.run_all().unwrap();
     bench.controls.take_ran();
-    fs::remove_dir_all(engine.path("teach/t3").unwrap()).unwrap();
+    fs::remove_dir_all(engine.file(&Teach::of(3)).unwrap()).unwrap();
     assert_eq!(skipped(&bench, STUDY), [true, false, true]);
     assert_eq!(bench.controls.take_ran(), ["t3"]);
 }
@@ -161,7 +161,7 @@ fn two_processes_do_not_share_a_run() {
     lock.lock().unwrap();
     let error = bench.engine(STUDY).run_all().unwrap_err();
     assert_eq!(error.kind, ErrorKind::Locked);
-    assert!(error.message.ends_with("test: another process works on this run"), "{error}");
+    assert!(error.to_string().ends_with("test: another process works on this run"), "{error}");
     bench.engine(STUDY).status().unwrap();
     drop(lock);
     bench.engine(STUDY).run_all().unwrap();
@@ -171,13 +171,13 @@ fn two_processes_do_not_share_a_run() {
 fn artifacts_that_do_not_exist_are_explained() {
     let bench = Bench::new();
     let engine = bench.engine(STUDY);
-    let error = engine.result("teach/t0").unwrap_err();
-    assert_eq!(error.message, "the run `test` has not been started");
+    let error = engine.get(&Teach::of(0)).unwrap_err();
+    assert_eq!(error.to_string(), "the run `test` has not been started");
     engine.run_all().unwrap();
-    let error = engine.result("teach/t9").unwrap_err();
-    assert_eq!(error.message, "no artifact `t9`; known are t0, t1, t2, t3");
-    let error = engine.path("measure/sum").unwrap_err();
-    assert_eq!(error.message, "`measure/sum` has a result, but wrote no file");
+    let error = engine.get(&Teach::of(9)).unwrap_err();
+    assert_eq!(error.to_string(), "no artifact `t9`; known are t0, t1, t2, t3");
+    let error = engine.file(&Measure::SUM).unwrap_err();
+    assert_eq!(error.to_string(), "`measure/sum` has a result, but wrote no file");
 }
 
 #[test]
@@ -229,7 +229,7 @@ fn a_damaged_store_is_named() {
     fs::write(folder.join("run.sqlite"), "this is no data base, and long enough to be sure")
         .unwrap();
     let error = bench.engine(STUDY).run_all().unwrap_err();
-    assert!(error.message.ends_with("run.sqlite: file is not a database"), "{error}");
+    assert!(error.to_string().ends_with("run.sqlite: file is not a database"), "{error}");
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn runs_are_listed_without_their_plugins() {
     let steps: Vec<_> = runs[0].steps.iter().map(|s| (s.step.as_str(), s.finished)).collect();
     assert_eq!(steps, [("measure", true), ("teach", false)]);
     let error = RunRecord::read(&bench.runs().join("other")).unwrap_err();
-    assert!(error.message.ends_with("other: no run"), "{error}");
+    assert!(error.to_string().ends_with("other: no run"), "{error}");
 }
 
 #[test]
@@ -256,7 +256,7 @@ fn a_failing_source_loses_one_chunk_at_most() {
     let queries: Vec<_> = (0..12).map(|index| query(2 * index + 1)).collect();
     bench.controls.break_after.store(10, Ordering::Relaxed);
     let error = cache.latencies(&source, &queries, &Silent).unwrap_err();
-    assert!(error.message.ends_with("(int8): out of reach"), "{error}");
+    assert!(error.to_string().ends_with("(int8): out of reach"), "{error}");
     bench.controls.break_after.store(0, Ordering::Relaxed);
     bench.controls.asked.store(0, Ordering::Relaxed);
     cache.latencies(&source, &queries, &Silent).unwrap();
@@ -278,7 +278,7 @@ fn a_study_can_take_its_latencies_from_elsewhere() {
     assert_eq!(bench.controls.asked.load(Ordering::Relaxed), 0);
     assert_eq!(elsewhere.asked.load(Ordering::Relaxed), asked);
     let error = bench.open(&text.replace("elsewhere", "nowhere"), 1).err().unwrap();
-    assert!(error.message.contains("no latency source `nowhere`"), "{error}");
+    assert!(error.to_string().contains("no latency source `nowhere`"), "{error}");
 }
 
 #[test]
@@ -290,11 +290,29 @@ fn blocks_that_the_target_cannot_run_are_refused() {
     };
     let error = cannot(OpKind::Relu).unwrap_err();
     assert_eq!(
-        error.message,
+        error.to_string(),
         "target `fake-target` cannot run `relu`, which block `conv` of hyperspace `tiny` needs"
     );
     assert!(error.hint.unwrap().contains("another hyperspace"));
     assert_eq!(cannot(OpKind::HSwish), Ok(()));
+}
+
+/// A step that does nothing.
+struct Idle<const LAST: bool, const EXTRA: bool>;
+
+impl<const LAST: bool, const IS_EXTRA: bool> Step for Idle<LAST, IS_EXTRA> {
+    const NAME: &'static str = if LAST { "after" } else { "again" };
+    const SUMMARY: &'static str = "Looks again";
+    const READS: &'static [&'static str] = if LAST { &["again"] } else { &["measure", "teach"] };
+    const NEEDS: StepNeeds = StepNeeds::NOTHING;
+    const EXTRA: bool = IS_EXTRA;
+
+    type Settings = ();
+    type Output = ();
+
+    fn run(&self, _: &dyn StepContext, (): ()) -> Result<(), StepError> {
+        Ok(())
+    }
 }
 
 /// The fake method with a step that is no part of a run, and one that reads it.
@@ -309,36 +327,14 @@ impl Method for WithExtra {
         "with-extra"
     }
 
-    fn steps(&self) -> Vec<StepSpec> {
+    fn steps(&self) -> Vec<Arc<dyn AnyStep>> {
         let mut steps = self.fake.steps();
-        let step = |name: &str, after: &[&str], extra| StepSpec {
-            name: name.into(),
-            summary: "Looks again".into(),
-            after: after.iter().map(|name| (*name).to_owned()).collect(),
-            settings: Vec::new(),
-            trains: false,
-            extra,
-            shared: false,
-        };
-        steps.push(step("again", &["measure", "teach"], true));
-        steps.push(step("after", &["again"], !self.wrong));
+        steps.push(Arc::new(Idle::<false, true>));
+        steps.push(match self.wrong {
+            true => Arc::new(Idle::<true, false>),
+            false => Arc::new(Idle::<true, true>),
+        });
         steps
-    }
-
-    fn sections(&self) -> Vec<SettingsSection> {
-        self.fake.sections()
-    }
-
-    fn check_settings(&self, section: &str, value: &Value) -> Result<Value, StepError> {
-        self.fake.check_settings(section, value)
-    }
-
-    fn check(&self, parts: &Parts, settings: &dyn Fn(&str) -> Value) -> Result<(), StepError> {
-        self.fake.check(parts, settings)
-    }
-
-    fn run(&self, step: &str, context: &dyn StepContext) -> Result<(), StepError> {
-        if step == "after" { Ok(()) } else { self.fake.run(step, context) }
     }
 }
 
@@ -371,7 +367,7 @@ fn a_step_of_a_run_reads_no_extra_one() {
     bench.registry.add_method("with-extra", Arc::new(method));
     let error = bench.open(&text, 1).err().unwrap();
     assert_eq!(
-        error.message,
+        error.to_string(),
         "method `with-extra`: step `after` reads `again`, which is no part of a run"
     );
 }

@@ -4,12 +4,12 @@ mod common;
 
 use common::{Bench, HYPERSPACE, STUDY};
 use serde_json::json;
-use spacewright_engine::{Overrides, Study, documented_defaults, engine_sections};
+use spacewright_engine::{Overrides, Study, engine_sections, study_schema};
 
 /// Checks the message and the hint that a study gets.
 fn check(text: &str, message: &str, hint: Option<&str>) {
     let error = Bench::new().study(text).unwrap_err();
-    assert_eq!((error.message.as_str(), error.hint.as_deref()), (message, hint));
+    assert_eq!((error.to_string().as_str(), error.hint.as_deref()), (message, hint));
 }
 
 fn with(line: &str) -> String {
@@ -17,32 +17,36 @@ fn with(line: &str) -> String {
 }
 
 #[test]
-fn documented_defaults_are_the_real_ones() {
+fn fields_that_are_left_out_have_the_described_defaults() {
     let bench = Bench::new();
     let text = "name = \"x\"\nmethod = \"fake\"\nhyperspace = \"tiny\"\ntarget = \"fake-target\"";
     let study = bench.study(text).unwrap();
-    let sections = engine_sections();
-    let top = documented_defaults(&sections[0]).unwrap();
-    assert_eq!(top["seed"], study.seed);
-    assert_eq!(top["quantizer"], study.quantizer);
-    let data = serde_json::to_value(&study.data).unwrap();
-    assert_eq!(documented_defaults(&sections[1]).unwrap(), data);
-    for section in bench.registry.method("fake").unwrap().sections() {
-        assert_eq!(documented_defaults(&section).unwrap(), study.sections[&section.name]);
-    }
+    let [top, data] = engine_sections();
+    assert_eq!(top.defaults()["seed"], study.seed);
+    assert_eq!(top.defaults()["quantizer"], study.quantizer);
+    assert_eq!(data.defaults(), serde_json::to_value(&study.data).unwrap());
+    assert_eq!(top.describe().fields[0].default, None, "a study must have a name");
 }
 
 #[test]
-fn default_method_and_target_are_the_documented_ones() {
-    let top = documented_defaults(&engine_sections()[0]).unwrap();
-    let message =
-        format!("study.toml: no method `{}`; known are fake", top["method"].as_str().unwrap());
+fn the_method_and_the_target_have_defaults() {
+    let [top, _] = engine_sections();
+    let default = |field: &str| top.defaults()[field].as_str().unwrap().to_owned();
+    let message = format!("study.toml: no method `{}`; known are fake", default("method"));
     check("name = \"x\"\nhyperspace = \"tiny\"", &message, None);
-    let message = format!(
-        "study.toml: no target `{}`; known are fake-target",
-        top["target"].as_str().unwrap()
-    );
+    let message = format!("study.toml: no target `{}`; known are fake-target", default("target"));
     check("name = \"x\"\nmethod = \"fake\"\nhyperspace = \"tiny\"", &message, None);
+}
+
+#[test]
+fn the_schema_holds_all_sections() {
+    let bench = Bench::new();
+    let steps = bench.registry.method("fake").unwrap().steps();
+    let schema = study_schema(&spacewright_core::study::sections_of(&steps));
+    let fields = &schema["properties"];
+    assert_eq!(fields["teach"]["properties"]["phase"]["properties"]["steps"]["default"], 0);
+    assert_eq!(fields["data"]["properties"]["held_out"]["minimum"], 1);
+    assert_eq!(schema["required"], json!(["name"]));
 }
 
 #[test]
@@ -54,7 +58,7 @@ fn overrides_win() {
         Study::parse("study.toml", STUDY, bench.folder.path(), &bench.registry, overrides)
     };
     let error = parse(&overrides).unwrap_err();
-    assert_eq!(error.message, "no target `fake-tarket`; known are fake-target");
+    assert_eq!(error.to_string(), "no target `fake-tarket`; known are fake-target");
     assert_eq!(error.hint.as_deref(), Some("did you mean `fake-target`?"));
     assert_eq!(parse(&Overrides { target: None, ..overrides }).unwrap().seed, 7);
 }
@@ -98,21 +102,21 @@ fn unknown_fields_and_sections_are_named_with_their_line() {
     );
     check(
         &format!("{STUDY}cavnas = 28"),
-        "study.toml:12: no field `cavnas` in [data]",
+        "study.toml:12: [data] cavnas: there is no such field",
         Some(
             "did you mean `canvas`? \
-             allowed are set, folder, canvas, held_out, train_images, test_images",
+             allowed are canvas, folder, held_out, set, test_images, train_images",
         ),
     );
     check(
         &format!("{STUDY}[teach.phase]\nstep = 28"),
-        "study.toml:13: no field `phase.step` in [teach]",
-        Some("did you mean `phase.steps`? allowed are tasks, rate, phase.steps"),
+        "study.toml:13: [teach] phase.step: there is no such field",
+        Some("did you mean `phase.steps`? allowed are phase.steps"),
     );
     check(
         &format!("{STUDY}[teach]\nphase = 28"),
-        "study.toml:13: `phase` in [teach] must be a table",
-        None,
+        "study.toml:13: [teach] phase: must be a table",
+        Some("`spacewright study explain teach` lists the fields and their defaults"),
     );
 }
 
@@ -120,15 +124,22 @@ fn unknown_fields_and_sections_are_named_with_their_line() {
 fn wrong_values_are_named_with_their_line() {
     check(
         &format!("{STUDY}[teach]\ntasks = 1\nrate = -1.0"),
-        "study.toml:14: [teach]: `rate` must be positive, not -1",
+        "study.toml:14: [teach] rate: must be positive, not -1",
         Some("try 0.1"),
     );
-    check(&with("seed = \"x\""), "study.toml:1: invalid type: string \"x\", expected u64", None);
+    let explain = |section| {
+        format!("`spacewright study explain {section}` lists the fields and their defaults")
+    };
+    check(
+        &with("seed = \"x\""),
+        "study.toml:1: `seed`: invalid type: string \"x\", expected u64",
+        Some(&explain("study")),
+    );
     check(
         &STUDY.replace("\"synthetic\"", "\"cifar\""),
-        "study.toml:8: unknown variant `cifar`, \
+        "study.toml:8: [data] set: unknown variant `cifar`, \
          expected one of `fashion-mnist`, `idx`, `synthetic`",
-        None,
+        Some(&explain("data")),
     );
     check(
         &STUDY.replace("\"fake-target\"", "\"fake-tagret\""),
@@ -137,10 +148,14 @@ fn wrong_values_are_named_with_their_line() {
     );
     check(
         &STUDY.replace("\"test\"", "\"../test\""),
-        "study.toml:2: `../test` cannot be the name of a run",
+        "study.toml:2: `name`: `../test` cannot be the name of a run",
         Some("use letters, digits, `-`, `_` and `.`; it becomes the name of a folder"),
     );
-    check(&STUDY.replace("name = \"test\"", ""), "study.toml: missing field `name`", None);
+    check(
+        &STUDY.replace("name = \"test\"", ""),
+        "study.toml: `name`: is missing",
+        Some(&explain("study")),
+    );
     check("name = ", "study.toml:1: string values must be quoted, expected literal string", None);
 }
 
@@ -151,7 +166,7 @@ fn impossible_hyperspaces_are_refused() {
         let path = bench.folder.path().join("mine.toml");
         std::fs::write(path, HYPERSPACE.replace(from, to)).unwrap();
         let study = STUDY.replace("\"tiny\"", "\"mine.toml\"");
-        bench.study(&study).unwrap_err().message
+        bench.study(&study).unwrap_err().to_string()
     };
     assert_eq!(
         refused("window = 1", "window = 3"),

@@ -5,11 +5,13 @@
 #![allow(unsafe_code, reason = "calls the functions of a C library")]
 
 use std::{
-    ffi::{CString, c_char, c_int, c_void},
+    ffi::{CStr, CString, c_char, c_int, c_void},
     path::Path,
     ptr,
     sync::{Mutex, PoisonError},
 };
+
+use crate::error::LiteRtError;
 
 type Status = c_int;
 type Handle = *mut c_void;
@@ -109,36 +111,36 @@ pub enum Kernels {
 }
 
 impl Kernels {
-    fn name(self) -> &'static str {
+    /// The options `xnnpack` of a model that runs on one thread.
+    fn options(self) -> &'static CStr {
         match self {
-            Self::Xnnpack => "xnnpack",
-            Self::Builtin => "builtin",
+            Self::Xnnpack => c"kernel_mode = \"xnnpack\"\nnum_threads = 1\n",
+            Self::Builtin => c"kernel_mode = \"builtin\"\nnum_threads = 1\n",
         }
     }
 }
 
 /// Type and sizes of an input or output.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Tensor {
+pub(crate) struct TensorSpec {
     /// As in [`TensorSummary`](spacewright_core::model::TensorSummary).
     pub element: String,
     pub shape: Vec<i64>,
 }
 
-impl Tensor {
-    fn kind(&self) -> Result<TensorType, String> {
+impl TensorSpec {
+    fn kind(&self) -> Result<TensorType, LiteRtError> {
         let (element, _) = element(&self.element)
-            .ok_or_else(|| format!("tensors of {} are not supported", self.element))?;
+            .ok_or_else(|| LiteRtError::Element { element: self.element.clone() })?;
         let mut sizes = [0; 8];
-        if self.shape.len() > sizes.len() {
-            return Err(format!("a tensor has {} dimensions, more than 8", self.shape.len()));
-        }
+        let too_large = || LiteRtError::TensorSize { shape: self.shape.clone() };
         let elements = self.shape.iter().try_fold(1i64, |product, size| product.checked_mul(*size));
-        if elements.is_none_or(|elements| elements > i64::from(i32::MAX)) {
-            return Err(format!("a tensor of shape {:?} is too large", self.shape));
+        let elements = elements.ok_or_else(too_large)?;
+        if self.shape.len() > sizes.len() || elements > i64::from(i32::MAX) {
+            return Err(too_large());
         }
         for (size, wanted) in sizes.iter_mut().zip(&self.shape) {
-            *size = i32::try_from(*wanted).map_err(|error| error.to_string())?;
+            *size = i32::try_from(*wanted).map_err(|_| too_large())?;
         }
         Ok(TensorType { element, rank: self.shape.len() as u32, sizes, strides: [0; 8] })
     }
@@ -178,17 +180,16 @@ unsafe impl Send for LiteRt {}
 // SAFETY: as above.
 unsafe impl Sync for LiteRt {}
 
-fn done(status: Status, what: &str) -> Result<(), String> {
-    if status == 0 { Ok(()) } else { Err(format!("LiteRT cannot {what}: status {status}")) }
+/// An error where the status of a call that should do `task` is not 0.
+fn check_status(status: Status, task: &'static str) -> Result<(), LiteRtError> {
+    if status == 0 { Ok(()) } else { Err(LiteRtError::Call { task, status }) }
 }
 
 impl LiteRt {
-    pub(crate) fn load(path: &Path) -> Result<Self, String> {
+    pub(crate) fn load(path: &Path) -> Result<Self, LiteRtError> {
         // SAFETY: loading runs the library's initializers; the user has named or fetched it.
-        let library = unsafe { libloading::Library::new(path) };
-        let library = library.map_err(|error| format!("cannot load LiteRT: {error}"))?;
-        let functions = Functions::of(&library)
-            .map_err(|error| format!("this LiteRT is another version than 2.3: {error}"))?;
+        let library = unsafe { libloading::Library::new(path) }.map_err(LiteRtError::Load)?;
+        let functions = Functions::of(&library).map_err(LiteRtError::Version)?;
         // Its threads and kernels may outlive every handle.
         std::mem::forget(library);
         let number = |tag, value| EnvironmentOption { tag, value: Any { kind: INTEGER, value } };
@@ -198,24 +199,24 @@ impl LiteRt {
         // SAFETY: both pointers are valid for the call.
         let status =
             unsafe { (functions.create_environment)(count, options.as_ptr(), &mut environment) };
-        done(status, "start")?;
+        check_status(status, "start")?;
         Ok(Self { functions, environment, compiling: Mutex::default() })
     }
 }
 
 /// A model that is ready to run, with a buffer for each input and output.
-pub(crate) struct Compiled {
+pub(crate) struct CompiledModel {
     library: &'static LiteRt,
     model: Owned,
     compiled: Owned,
-    inputs: Buffers,
-    outputs: Buffers,
+    inputs: TensorBuffers,
+    outputs: TensorBuffers,
     /// The model refers to it.
     _file: Vec<u8>,
 }
 
 // SAFETY: handles are owned by this value, and LiteRT does not tie them to a thread.
-unsafe impl Send for Compiled {}
+unsafe impl Send for CompiledModel {}
 
 /// A handle that is destroyed when dropped.
 struct Owned {
@@ -243,7 +244,7 @@ impl Drop for Owned {
     }
 }
 
-struct Buffers {
+struct TensorBuffers {
     handles: Vec<Handle>,
     /// They own what `handles` lists.
     owned: Vec<Owned>,
@@ -255,15 +256,15 @@ unsafe extern "C" fn free_text(text: *mut c_void) {
     drop(unsafe { CString::from_raw(text.cast()) });
 }
 
-impl Compiled {
+impl CompiledModel {
     /// Compiles a file for one thread.
     pub(crate) fn new(
         library: &'static LiteRt,
         file: Vec<u8>,
         kernels: Kernels,
-        inputs: &[Tensor],
-        outputs: &[Tensor],
-    ) -> Result<Self, String> {
+        inputs: &[TensorSpec],
+        outputs: &[TensorSpec],
+    ) -> Result<Self, LiteRtError> {
         let f = &library.functions;
         let _one = library.compiling.lock().unwrap_or_else(PoisonError::into_inner);
         let mut model = Owned::none(f.destroy_model);
@@ -272,7 +273,7 @@ impl Compiled {
             let data = file.as_ptr().cast();
             (f.create_model)(library.environment, data, file.len(), &mut model.handle)
         };
-        done(status, "read the file")?;
+        check_status(status, "read the file")?;
         let options = options(f, kernels)?;
         let mut compiled = Owned::none(f.destroy_compiled);
         // SAFETY: all handles are live.
@@ -280,15 +281,19 @@ impl Compiled {
             let environment = library.environment;
             (f.compile)(environment, model.handle, options.handle, &mut compiled.handle)
         };
-        done(status, "compile the model: it may hold operators that this version does not know")?;
-        let buffers = |tensors: &[Tensor], needs| buffers(library, compiled.handle, tensors, needs);
+        check_status(
+            status,
+            "compile the model: it may hold operators that this version does not know",
+        )?;
+        let buffers =
+            |tensors: &[TensorSpec], needs| buffers(library, compiled.handle, tensors, needs);
         let (inputs, outputs) =
             (buffers(inputs, f.input_needs)?, buffers(outputs, f.output_needs)?);
         Ok(Self { library, model, compiled, inputs, outputs, _file: file })
     }
 
     /// Runs the model once, on what the inputs hold.
-    pub(crate) fn run(&mut self) -> Result<(), String> {
+    pub(crate) fn run(&mut self) -> Result<(), LiteRtError> {
         let (inputs, outputs) = (&mut self.inputs.handles, &mut self.outputs.handles);
         // SAFETY: all handles are live, and the lists are as long as said.
         let status = unsafe {
@@ -296,14 +301,14 @@ impl Compiled {
             let (inputs, outputs) = (inputs.as_mut_ptr(), outputs.as_mut_ptr());
             (self.library.functions.run)(self.compiled.handle, 0, n, inputs, m, outputs)
         };
-        done(status, "run the model")
+        check_status(status, "run the model")
     }
 
     /// Fills an input.
-    pub(crate) fn write(&mut self, input: usize, bytes: &[u8]) -> Result<(), String> {
+    pub(crate) fn write(&mut self, input: usize, bytes: &[u8]) -> Result<(), LiteRtError> {
         if bytes.len() != self.inputs.bytes[input] {
-            let wanted = self.inputs.bytes[input];
-            return Err(format!("an input takes {wanted} bytes, got {}", bytes.len()));
+            let needed = self.inputs.bytes[input];
+            return Err(LiteRtError::InputSize { needed, found: bytes.len() });
         }
         self.locked(self.inputs.handles[input], WRITE, |memory| {
             // SAFETY: LiteRT makes no buffer that is smaller than its tensor, whose size was
@@ -313,7 +318,7 @@ impl Compiled {
     }
 
     /// What an output holds.
-    pub(crate) fn read(&mut self, output: usize) -> Result<Vec<u8>, String> {
+    pub(crate) fn read(&mut self, output: usize) -> Result<Vec<u8>, LiteRtError> {
         let mut bytes = vec![0; self.outputs.bytes[output]];
         self.locked(self.outputs.handles[output], READ, |memory| {
             // SAFETY: LiteRT makes no buffer that is smaller than its tensor, which is as large
@@ -328,19 +333,19 @@ impl Compiled {
         buffer: Handle,
         mode: c_int,
         access: impl FnOnce(*mut c_void),
-    ) -> Result<(), String> {
+    ) -> Result<(), LiteRtError> {
         let f = &self.library.functions;
         let mut memory = ptr::null_mut();
         // SAFETY: the buffer is live; it is unlocked before anything else is done with it.
         let status = unsafe { (f.lock)(buffer, &mut memory, mode) };
-        done(status, "give access to a buffer")?;
+        check_status(status, "give access to a buffer")?;
         access(memory);
         // SAFETY: it was locked above.
-        done(unsafe { (f.unlock)(buffer) }, "release a buffer")
+        check_status(unsafe { (f.unlock)(buffer) }, "release a buffer")
     }
 }
 
-impl Drop for Compiled {
+impl Drop for CompiledModel {
     fn drop(&mut self) {
         // In this order: buffers, what runs, what it was made from.
         self.inputs.owned.clear();
@@ -350,19 +355,18 @@ impl Drop for Compiled {
     }
 }
 
-fn options(f: &Functions, kernels: Kernels) -> Result<Owned, String> {
+fn options(f: &Functions, kernels: Kernels) -> Result<Owned, LiteRtError> {
     let mut options = Owned::none(f.destroy_options);
-    let text = format!("kernel_mode = \"{}\"\nnum_threads = 1\n", kernels.name());
-    let text = CString::new(text).map_err(|error| error.to_string())?;
+    let text = CString::from(kernels.options());
     let mut entry = ptr::null_mut();
     // SAFETY: the identifier is static, and the entry takes over the text and frees it; the
     // options take over the entry.
     unsafe {
-        done((f.create_options)(&mut options.handle), "make options")?;
-        done((f.set_hardware)(options.handle, CPU), "choose the processor")?;
+        check_status((f.create_options)(&mut options.handle), "make options")?;
+        check_status((f.set_hardware)(options.handle, CPU), "choose the processor")?;
         let (name, text) = (c"xnnpack".as_ptr(), text.into_raw().cast());
-        done((f.create_entry)(name, text, free_text, &mut entry), "make options")?;
-        done((f.add_entry)(options.handle, entry), "add options")?;
+        check_status((f.create_entry)(name, text, free_text, &mut entry), "make options")?;
+        check_status((f.add_entry)(options.handle, entry), "add options")?;
     }
     Ok(options)
 }
@@ -372,20 +376,23 @@ type Needs = unsafe extern "C" fn(Handle, usize, usize, *mut Handle) -> Status;
 fn buffers(
     library: &LiteRt,
     compiled: Handle,
-    tensors: &[Tensor],
+    tensors: &[TensorSpec],
     needs: Needs,
-) -> Result<Buffers, String> {
+) -> Result<TensorBuffers, LiteRtError> {
     let f = &library.functions;
-    let mut buffers = Buffers { handles: Vec::new(), owned: Vec::new(), bytes: Vec::new() };
+    let mut buffers = TensorBuffers { handles: Vec::new(), owned: Vec::new(), bytes: Vec::new() };
     for (index, tensor) in tensors.iter().enumerate() {
         let kind = tensor.kind()?;
         let (mut requirements, mut buffer) = (ptr::null_mut(), Owned::none(f.destroy_buffer));
         // SAFETY: the compiled model is live and owns the requirements.
         unsafe {
             let status = needs(compiled, 0, index, &mut requirements);
-            done(status, "say what buffers the model needs")?;
+            check_status(status, "say what buffers the model needs")?;
             let (environment, made) = (library.environment, &mut buffer.handle);
-            done((f.create_buffer)(environment, &kind, requirements, made), "make a buffer")?;
+            check_status(
+                (f.create_buffer)(environment, &kind, requirements, made),
+                "make a buffer",
+            )?;
         }
         buffers.handles.push(buffer.handle);
         buffers.owned.push(buffer);

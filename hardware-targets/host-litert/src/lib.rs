@@ -5,6 +5,7 @@
 //!   where `cargo xtask setup` puts it.
 //! * [`HostLiteRt`] is the target; its latencies are measured as those of `host-ort` are.
 
+mod error;
 mod ffi;
 mod library;
 mod runtime;

@@ -2,15 +2,19 @@
 
 use std::{fs, sync::OnceLock};
 
-use spacewright_measure::library::{Wanted, version};
+use spacewright_measure::library::{RuntimeLibrary, version};
 
-use crate::ffi::LiteRt;
+use crate::{error::LiteRtError, ffi::LiteRt};
 
 /// Names the library file itself.
 pub const VARIABLE: &str = "SPACEWRIGHT_LITERT";
 
-const WANTED: Wanted =
-    Wanted { runtime: "LiteRT", variable: VARIABLE, folder: ".deps/litert", prefix: "libLiteRt." };
+const WANTED: RuntimeLibrary = RuntimeLibrary {
+    runtime: "LiteRT",
+    variable: VARIABLE,
+    folder: ".deps/litert",
+    prefix: "libLiteRt.",
+};
 
 pub(crate) struct Library {
     pub(crate) litert: LiteRt,
@@ -19,16 +23,19 @@ pub(crate) struct Library {
     pub(crate) version: String,
 }
 
-/// The library, or a sentence that says why there is none.
-pub(crate) fn library() -> Result<&'static Library, String> {
-    static LIBRARY: OnceLock<Result<Library, String>> = OnceLock::new();
+/// The library, which is looked for and loaded once.
+pub(crate) fn library() -> Result<&'static Library, &'static LiteRtError> {
+    static LIBRARY: OnceLock<Result<Library, LiteRtError>> = OnceLock::new();
     let load = || {
-        let path = WANTED.find().map_err(|error| error.to_string())?;
-        let content = fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let path = WANTED.find()?;
+        let content = match fs::read(&path) {
+            Ok(content) => content,
+            Err(source) => return Err(LiteRtError::Read { file: path, source }),
+        };
         let version = format!("{} ({:016x})", version(&path), fnv(&content));
         Ok(Library { litert: LiteRt::load(&path)?, version })
     };
-    LIBRARY.get_or_init(load).as_ref().map_err(Clone::clone)
+    LIBRARY.get_or_init(load).as_ref()
 }
 
 /// FNV-1a: tells builds of the library apart.

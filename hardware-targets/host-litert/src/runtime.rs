@@ -11,7 +11,8 @@ use spacewright_measure::{Bench, Timed};
 use spacewright_tflite::{read, scheme, write_float, write_integer};
 
 use crate::{
-    ffi::{Compiled, Kernels, Tensor},
+    error::LiteRtError,
+    ffi::{CompiledModel, Kernels, TensorSpec},
     library::{Library, library},
 };
 
@@ -29,7 +30,7 @@ impl LiteRtRuntime {
         let target = target.to_owned();
         match library() {
             Ok(library) => Ok(Self { target, library, kernels: Kernels::Xnnpack }),
-            Err(reason) => Err(TargetError { target, reason }),
+            Err(error) => Err(TargetError::new(target, error.to_string())),
         }
     }
 
@@ -39,13 +40,13 @@ impl LiteRtRuntime {
     }
 
     fn error(&self, reason: impl ToString) -> TargetError {
-        TargetError { target: self.target.clone(), reason: reason.to_string() }
+        TargetError::new(&self.target, reason.to_string())
     }
 
-    fn open(&self, file: &[u8]) -> Result<Opened, TargetError> {
+    fn open(&self, file: &[u8]) -> Result<OpenedModel, TargetError> {
         let summary = read(file).map_err(|error| self.error(error))?;
-        let tensors = |tensors: &[TensorSummary]| -> Vec<Tensor> {
-            let tensor = |tensor: &TensorSummary| Tensor {
+        let tensors = |tensors: &[TensorSummary]| -> Vec<TensorSpec> {
+            let tensor = |tensor: &TensorSummary| TensorSpec {
                 element: tensor.element.clone(),
                 shape: tensor.shape.iter().map(|size| (*size).max(1)).collect(),
             };
@@ -53,19 +54,23 @@ impl LiteRtRuntime {
         };
         let (inputs, outputs) = (tensors(&summary.inputs), tensors(&summary.outputs));
         let litert = &self.library.litert;
-        let compiled = Compiled::new(litert, file.to_vec(), self.kernels, &inputs, &outputs)
-            .map_err(|reason| self.error(reason))?;
-        Ok(Opened { target: self.target.clone(), compiled, summary, inputs, outputs })
+        let compiled = CompiledModel::new(litert, file.to_vec(), self.kernels, &inputs, &outputs)
+            .map_err(|error| self.error(error))?;
+        Ok(OpenedModel { target: self.target.clone(), compiled, summary, inputs, outputs })
     }
 
-    fn timed(&self, file: &[u8]) -> Result<Opened, TargetError> {
+    fn timed(&self, file: &[u8]) -> Result<OpenedModel, TargetError> {
         let mut opened = self.open(file)?;
-        opened.fill().map_err(|reason| self.error(reason))?;
+        opened.fill().map_err(|error| self.error(error))?;
         Ok(opened)
     }
 }
 
 impl Runtime for LiteRtRuntime {
+    fn fingerprint(&self) -> String {
+        self.runtime()
+    }
+
     fn write_float(
         &self,
         network: &FloatNetwork,
@@ -141,22 +146,22 @@ impl Bench for LiteRtRuntime {
 }
 
 /// A file that is ready to run.
-struct Opened {
+struct OpenedModel {
     target: String,
-    compiled: Compiled,
+    compiled: CompiledModel,
     summary: ModelSummary,
-    inputs: Vec<Tensor>,
-    outputs: Vec<Tensor>,
+    inputs: Vec<TensorSpec>,
+    outputs: Vec<TensorSpec>,
 }
 
-impl Opened {
+impl OpenedModel {
     fn error(&self, reason: impl ToString) -> TargetError {
-        TargetError { target: self.target.clone(), reason: reason.to_string() }
+        TargetError::new(&self.target, reason.to_string())
     }
 
     /// Fills inputs with numbers that every model can take: pixels in 0…1, tokens and masks of 0
     /// and 1; the same every time.
-    fn fill(&mut self) -> Result<(), String> {
+    fn fill(&mut self) -> Result<(), LiteRtError> {
         for (index, tensor) in self.inputs.iter().enumerate() {
             let count = tensor.shape.iter().product::<i64>() as usize;
             let pixel = |at: usize| ((at * 37 + 11) % 256) as u8;
@@ -198,14 +203,13 @@ impl Opened {
         } else {
             order.iter().flat_map(|&place| image[place].to_le_bytes()).collect()
         };
-        let target = self.target.clone();
-        self.compiled.write(0, &bytes).map_err(|reason| TargetError { target, reason })?;
+        self.compiled.write(0, &bytes).map_err(|error| self.error(error))?;
         Ok(integers)
     }
 
     /// An output in the order of channels first, as bytes of one or four.
     fn output(&mut self, index: usize) -> Result<(Vec<u8>, usize), TargetError> {
-        let bytes = self.compiled.read(index).map_err(|reason| self.error(reason))?;
+        let bytes = self.compiled.read(index).map_err(|error| self.error(error))?;
         let order = channels_last(&self.outputs[index].shape);
         let size = bytes.len() / order.len().max(1);
         let mut first = vec![0; bytes.len()];
@@ -216,13 +220,13 @@ impl Opened {
     }
 }
 
-impl Timed for Opened {
+impl Timed for OpenedModel {
     fn run(&mut self) -> Result<(), TargetError> {
-        self.compiled.run().map_err(|reason| self.error(reason))
+        self.compiled.run().map_err(|error| self.error(error))
     }
 }
 
-impl LoadedModel for Opened {
+impl LoadedModel for OpenedModel {
     fn run(&mut self, image: &[f32]) -> Result<Vec<f32>, TargetError> {
         self.put(image)?;
         Timed::run(self)?;

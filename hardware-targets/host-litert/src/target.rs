@@ -50,24 +50,20 @@ impl Target for HostLiteRt {
     }
 
     fn inspect(&self, model: &[u8]) -> Result<ModelSummary, TargetError> {
-        let error = |error: spacewright_tflite::ReadError| TargetError {
-            target: NAME.into(),
-            reason: error.to_string(),
-        };
-        spacewright_tflite::read(model).map_err(error)
+        spacewright_tflite::read(model).map_err(|error| TargetError::new(NAME, error.to_string()))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use spacewright_sdk::{Item, registrations};
+    use spacewright_sdk::{BuiltInItem, registrations};
 
     #[test]
     fn the_target_is_registered() {
         let names: Vec<String> = registrations()
             .filter(|registration| registration.plugin == "host-litert")
             .filter_map(|registration| match registration.item {
-                Item::Targets(make) => Some(make()),
+                BuiltInItem::Targets(make) => Some(make()),
                 _ => None,
             })
             .flatten()

@@ -69,7 +69,7 @@ fn check_graph(graph: &Graph, seed: u64) {
 }
 
 fn operators() -> Operators {
-    Operators::new(spacewright_operators_cnn::operator_sets())
+    Operators::new(spacewright_operators_cnn::operator_sets()).unwrap()
 }
 
 #[test]

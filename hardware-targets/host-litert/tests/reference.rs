@@ -13,7 +13,7 @@ use spacewright_measure::testing::{blocks, quantized, random_image, random_weigh
 use spacewright_tflite::{scheme, write_integer};
 
 fn graphs() -> Vec<Graph> {
-    let mut graphs = blocks(&Operators::new(spacewright_operators_cnn::operator_sets()));
+    let mut graphs = blocks(&Operators::new(spacewright_operators_cnn::operator_sets()).unwrap());
     let mut b = GraphBuilder::new(Shape::new(8, 9, 9));
     let pool = Pool { kernel: 3, stride: 1, padding: 1 };
     let x = b.node("avg", Op::AvgPool(pool), &[b.input()]);

@@ -7,36 +7,35 @@ use ort::{
 use spacewright_core::target::TargetError;
 use spacewright_measure::{Bench, Timed};
 
-use crate::runtime::{OrtRuntime, session};
+use crate::{
+    error::OrtError,
+    runtime::{OrtRuntime, session},
+};
 
 /// A model with a value for each input.
-pub(crate) struct File {
+pub(crate) struct MeasuredFile {
     target: String,
     session: Session,
     inputs: Inputs,
 }
 
-impl File {
+impl MeasuredFile {
     /// Opens a file; gives also a sentence for sizes that it leaves open: they are taken as 1.
     pub(crate) fn open(
         runtime: &OrtRuntime,
         model: &[u8],
-    ) -> Result<(Self, Option<String>), String> {
+    ) -> Result<(Self, Option<String>), OrtError> {
         let session = session(runtime, model)?;
         let (inputs, free) = inputs(&session)?;
         Ok((Self { target: runtime.target().to_owned(), session, inputs }, free))
     }
 }
 
-impl Timed for File {
+impl Timed for MeasuredFile {
     fn run(&mut self) -> Result<(), TargetError> {
         let inputs = self.inputs.iter().map(|(name, value)| (name.as_str(), value));
         let outputs = self.session.run(inputs.collect::<Vec<_>>());
-        let wrong = |error: ort::Error| TargetError {
-            target: self.target.clone(),
-            reason: error.to_string(),
-        };
-        outputs.map(drop).map_err(wrong)
+        outputs.map(drop).map_err(|error| TargetError::new(&self.target, error.to_string()))
     }
 }
 
@@ -44,20 +43,20 @@ type Inputs = Vec<(String, DynTensor)>;
 
 /// A value for each input, the same every time, and a sentence for sizes that the model leaves
 /// open: they are taken as 1.
-fn inputs(session: &Session) -> Result<(Inputs, Option<String>), String> {
+fn inputs(session: &Session) -> Result<(Inputs, Option<String>), OrtError> {
     let mut values = Vec::new();
     let mut open = Vec::new();
     for input in session.inputs() {
         let name = input.name();
         let ValueType::Tensor { ty, shape, .. } = input.dtype() else {
-            return Err(format!("input `{name}` is {:?}; tensors are measured", input.dtype()));
+            let (input, found) = (name.to_owned(), Box::new(input.dtype().clone()));
+            return Err(OrtError::NoTensor { input, found });
         };
         if shape.iter().any(|size| *size < 0) {
             open.push(format!("`{name}`"));
         }
         let shape: Vec<i64> = shape.iter().map(|size| (*size).max(1)).collect();
-        let value = value(*ty, &shape).map_err(|reason| format!("input `{name}`: {reason}"))?;
-        values.push((name.to_owned(), value));
+        values.push((name.to_owned(), value(name, *ty, &shape)?));
     }
     let names = open.join(", ");
     let free = (!open.is_empty()).then(|| format!("open sizes of {names} were taken as 1"));
@@ -65,7 +64,7 @@ fn inputs(session: &Session) -> Result<(Inputs, Option<String>), String> {
 }
 
 /// Small numbers that every model can take: pixels in 0…1, and tokens and masks of 0 and 1.
-fn value(ty: TensorElementType, shape: &[i64]) -> Result<DynTensor, String> {
+fn value(input: &str, ty: TensorElementType, shape: &[i64]) -> Result<DynTensor, OrtError> {
     let count = shape.iter().product::<i64>() as usize;
     let pixel = |at: usize| ((at * 37 + 11) % 256) as f32 / 255.0;
     macro_rules! tensor {
@@ -82,7 +81,7 @@ fn value(ty: TensorElementType, shape: &[i64]) -> Result<DynTensor, String> {
         TensorElementType::Int32 => tensor!(i32, |at| (at % 2) as i32),
         TensorElementType::Int64 => tensor!(i64, |at| (at % 2) as i64),
         TensorElementType::Bool => tensor!(bool, |at| at % 2 == 0),
-        other => return Err(format!("no values of type {other} are made up")),
+        element => return Err(OrtError::Element { input: input.to_owned(), element }),
     };
-    made.map_err(|error| error.to_string())
+    made.map_err(|source| OrtError::Tensor { input: input.to_owned(), source })
 }

@@ -66,6 +66,7 @@
 //! measured again and again, stays within 1 %. Other work on the same core slows everything by
 //! up to 1.4 times, for seconds at a time; rounds that it disturbs are repeated, but not for ever.
 
+mod error;
 mod file;
 mod library;
 mod optimized;

@@ -3,12 +3,14 @@
 use std::{path::Path, sync::OnceLock};
 
 use ort::{environment::Environment, logging::LogLevel};
-use spacewright_measure::library::{self, Wanted};
+use spacewright_measure::library::{self, RuntimeLibrary};
+
+use crate::error::OrtError;
 
 /// Names the library file itself.
 pub const VARIABLE: &str = "SPACEWRIGHT_ONNXRUNTIME";
 
-const WANTED: Wanted = Wanted {
+const WANTED: RuntimeLibrary = RuntimeLibrary {
     runtime: "ONNX Runtime",
     variable: VARIABLE,
     folder: ".deps/onnxruntime",
@@ -21,19 +23,15 @@ pub(crate) struct Library {
     pub(crate) version: String,
 }
 
-/// The library, or a sentence that says why there is none.
-pub(crate) fn library() -> Result<&'static Library, String> {
-    static LIBRARY: OnceLock<Result<Library, String>> = OnceLock::new();
-    LIBRARY
-        .get_or_init(|| load(&WANTED.find().map_err(|error| error.to_string())?))
-        .as_ref()
-        .map_err(Clone::clone)
+/// The library, which is looked for and loaded once.
+pub(crate) fn library() -> Result<&'static Library, &'static OrtError> {
+    static LIBRARY: OnceLock<Result<Library, OrtError>> = OnceLock::new();
+    LIBRARY.get_or_init(|| load(&WANTED.find()?)).as_ref()
 }
 
-fn load(path: &Path) -> Result<Library, String> {
-    let wrong = |reason: String| format!("cannot load ONNX Runtime: {reason}");
-    let builder = ort::init_from(path).map_err(|error| wrong(error.to_string()))?;
-    let environment = builder.build().map_err(|error| wrong(error.to_string()))?;
+fn load(path: &Path) -> Result<Library, OrtError> {
+    let builder = ort::init_from(path).map_err(OrtError::Load)?;
+    let environment = builder.build().map_err(OrtError::Start)?;
     environment.set_log_level(LogLevel::Error);
     Ok(Library { environment, version: version(path, ort::info()) })
 }

@@ -12,18 +12,21 @@ use thiserror::Error;
 
 use crate::proto::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, data_type};
 
-/// Why a file cannot be read.
+/// Why an ONNX file cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ReadError {
-    /// Another format, damaged, or cut off.
+    /// Another format, damaged, or cut off: not the protocol buffer of a model.
     #[error("this is no ONNX file, or it is damaged: {0}")]
-    Damaged(String),
+    Decode(#[from] prost::DecodeError),
+    /// The model has no graph.
+    #[error("this is no ONNX file, or it is damaged: it has no graph")]
+    NoGraph,
 }
 
 /// Reads a file: everything but the data of its constants.
 pub fn read(file: &[u8]) -> Result<ModelSummary, ReadError> {
-    let model = ModelProto::decode(file).map_err(|error| ReadError::Damaged(error.to_string()))?;
-    let graph = model.graph.ok_or_else(|| ReadError::Damaged("it has no graph".into()))?;
+    let model = ModelProto::decode(file)?;
+    let graph = model.graph.ok_or(ReadError::NoGraph)?;
     let tensors = Tensors::of(&graph);
     let metadata = model.metadata_props.into_iter().map(|entry| (entry.key, entry.value));
     let constants = graph.initializer.iter().map(bytes);

@@ -17,6 +17,7 @@ use spacewright_core::{
 use spacewright_measure::{Bench, Timed};
 
 use crate::{
+    error::OrtError,
     library::{Library, library},
     optimized, proto,
 };
@@ -34,21 +35,21 @@ impl OrtRuntime {
         let target = target.to_owned();
         match library() {
             Ok(library) => Ok(Self { target, library }),
-            Err(reason) => Err(TargetError { target, reason }),
+            Err(error) => Err(TargetError::new(target, error.to_string())),
         }
     }
 
     pub(crate) fn error(&self, reason: impl ToString) -> TargetError {
-        TargetError { target: self.target.clone(), reason: reason.to_string() }
+        TargetError::new(&self.target, reason.to_string())
     }
 
     /// The graph that ONNX Runtime makes of a model, with the kernels that it chose.
     pub fn optimized(&self, model: &[u8]) -> Result<proto::GraphProto, TargetError> {
-        optimized(self.library, model).map_err(|reason| self.error(reason))
+        optimized(self.library, model).map_err(|error| self.error(error))
     }
 
     pub(crate) fn open(&self, model: &[u8]) -> Result<OrtModel, TargetError> {
-        let session = session(self, model).map_err(|reason| self.error(reason))?;
+        let session = session(self, model).map_err(|error| self.error(error))?;
         let shape = match session.inputs() {
             [input] => match input.dtype() {
                 ValueType::Tensor { shape, .. } if shape.iter().all(|&size| size > 0) => {
@@ -68,10 +69,10 @@ impl OrtRuntime {
 }
 
 /// A session of a model with any inputs.
-pub(crate) fn session(runtime: &OrtRuntime, model: &[u8]) -> Result<Session, String> {
+pub(crate) fn session(runtime: &OrtRuntime, model: &[u8]) -> Result<Session, OrtError> {
     builder(runtime.library)
         .and_then(|mut builder| builder.commit_from_memory(model))
-        .map_err(|error| format!("ONNX Runtime refused the model: {error}"))
+        .map_err(OrtError::Refused)
 }
 
 fn builder(library: &Library) -> ort::Result<SessionBuilder> {
@@ -86,16 +87,15 @@ fn builder(library: &Library) -> ort::Result<SessionBuilder> {
 }
 
 /// The graph that the runtime makes of a model, with the kernels that it chose.
-fn optimized(library: &Library, model: &[u8]) -> Result<proto::GraphProto, String> {
-    let wrong = |error: &dyn std::fmt::Display| format!("no optimized model: {error}");
-    let folder = tempfile::tempdir().map_err(|error| wrong(&error))?;
+fn optimized(library: &Library, model: &[u8]) -> Result<proto::GraphProto, OrtError> {
+    let folder = tempfile::tempdir()?;
     let file = folder.path().join("optimized.onnx");
     let dump = || -> ort::Result<Session> {
         builder(library)?.with_optimized_model_path(&file)?.commit_from_memory(model)
     };
-    dump().map_err(|error| wrong(&error))?;
-    let bytes = std::fs::read(&file).map_err(|error| wrong(&error))?;
-    let model = proto::ModelProto::decode(bytes.as_slice()).map_err(|error| wrong(&error))?;
+    dump().map_err(OrtError::Optimize)?;
+    let bytes = std::fs::read(&file)?;
+    let model = proto::ModelProto::decode(bytes.as_slice())?;
     Ok(model.graph.unwrap_or_default())
 }
 
@@ -110,7 +110,7 @@ pub(crate) struct OrtModel {
 
 impl OrtModel {
     fn error(&self, reason: impl ToString) -> TargetError {
-        TargetError { target: self.target.clone(), reason: reason.to_string() }
+        TargetError::new(&self.target, reason.to_string())
     }
 
     fn input(&self, image: Vec<f32>) -> Result<Tensor<f32>, TargetError> {
@@ -167,26 +167,24 @@ impl Bench for OrtRuntime {
 
 impl LoadedModel for OrtModel {
     fn run(&mut self, image: &[f32]) -> Result<Vec<f32>, TargetError> {
-        let (input, target) = (self.input(image.to_vec())?, self.target.clone());
-        let wrong = |error: ort::Error| TargetError { target, reason: error.to_string() };
-        let run = || -> ort::Result<Vec<f32>> {
-            let outputs = self.session.run(ort::inputs![input])?;
+        let input = self.input(image.to_vec())?;
+        let run = |session: &mut Session| -> ort::Result<Vec<f32>> {
+            let outputs = session.run(ort::inputs![input])?;
             Ok(outputs[0].try_extract_tensor::<f32>()?.1.to_vec())
         };
-        run().map_err(wrong)
+        run(&mut self.session).map_err(|error| self.error(error))
     }
 
     fn run_integers(&mut self, image: &[f32]) -> Result<BTreeMap<String, Vec<u8>>, TargetError> {
-        let (input, target) = (self.input(image.to_vec())?, self.target.clone());
-        let wrong = |error: ort::Error| TargetError { target, reason: error.to_string() };
-        let run = || -> ort::Result<BTreeMap<String, Vec<u8>>> {
-            let outputs = self.session.run(ort::inputs![input])?;
+        let input = self.input(image.to_vec())?;
+        let run = |session: &mut Session| -> ort::Result<BTreeMap<String, Vec<u8>>> {
+            let outputs = session.run(ort::inputs![input])?;
             let integers = outputs.iter().filter_map(|(name, value)| {
                 Some((name.to_owned(), value.try_extract_tensor::<u8>().ok()?.1.to_vec()))
             });
             Ok(integers.collect())
         };
-        let values = run().map_err(wrong)?;
+        let values = run(&mut self.session).map_err(|error| self.error(error))?;
         if values.is_empty() {
             return Err(self.error("the model was written without the integers of its values"));
         }
@@ -194,7 +192,7 @@ impl LoadedModel for OrtModel {
     }
 
     fn float_operators(&mut self) -> Result<Vec<String>, TargetError> {
-        let graph = optimized(self.library, &self.model).map_err(|reason| self.error(reason))?;
+        let graph = optimized(self.library, &self.model).map_err(|error| self.error(error))?;
         Ok(optimized::float_operators(&graph))
     }
 }

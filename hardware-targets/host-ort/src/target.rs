@@ -17,9 +17,9 @@ use spacewright_core::{
     },
 };
 
-use spacewright_measure::PartLatency;
+use spacewright_measure::{Bench, PartLatency};
 
-use crate::{file::File, reader, runtime::OrtRuntime, writer};
+use crate::{file::MeasuredFile, reader, runtime::OrtRuntime, writer};
 
 /// This machine with ONNX Runtime, under one quantization scheme.
 pub struct HostOrt {
@@ -83,12 +83,15 @@ impl Target for HostOrt {
     }
 
     fn inspect(&self, model: &[u8]) -> Result<ModelSummary, TargetError> {
-        let target = self.name.to_owned();
-        reader::read(model).map_err(|error| TargetError { target, reason: error.to_string() })
+        reader::read(model).map_err(|error| TargetError::new(self.name, error.to_string()))
     }
 }
 
 impl Runtime for OrtRuntime {
+    fn fingerprint(&self) -> String {
+        self.runtime()
+    }
+
     fn write_float(
         &self,
         network: &FloatNetwork,
@@ -111,7 +114,8 @@ impl Runtime for OrtRuntime {
     }
 
     fn measure(&self, model: &[u8]) -> Result<Measurement, TargetError> {
-        let (mut file, open) = File::open(self, model).map_err(|reason| self.error(reason))?;
+        let (mut file, open) =
+            MeasuredFile::open(self, model).map_err(|error| self.error(error))?;
         let mut measurement = spacewright_measure::file(self.clone(), &mut file, scheme_7bit())?;
         measurement.warnings.extend(open);
         Ok(measurement)
@@ -130,14 +134,14 @@ pub fn scheme_pairs() -> Scheme {
 
 #[cfg(test)]
 mod tests {
-    use spacewright_sdk::{Item, registrations};
+    use spacewright_sdk::{BuiltInItem, registrations};
 
     #[test]
     fn both_targets_are_registered() {
         let names: Vec<String> = registrations()
             .filter(|registration| registration.plugin == "host-ort")
             .filter_map(|registration| match registration.item {
-                Item::Targets(make) => Some(make()),
+                BuiltInItem::Targets(make) => Some(make()),
                 _ => None,
             })
             .flatten()

@@ -7,8 +7,8 @@
 //! the scale of the input times that of the weights. Changes of shape are applied to the `uint8`
 //! tensor itself, so that no real number stands between two integer operators.
 
+mod onnx_graph;
 mod ops;
-mod sheet;
 mod weights;
 
 use std::collections::HashSet;
@@ -22,16 +22,16 @@ use spacewright_core::{
 };
 
 use crate::proto::data_type;
-use sheet::Sheet;
+use onnx_graph::OnnxGraph;
 use weights::Weights;
 
-/// A network in floating point.
+/// Writes a network in floating point.
 pub fn write_float(network: &FloatNetwork, info: &ModelInfo) -> Result<Vec<u8>, WriteError> {
     let writer = Writer::new(&network.graph, Weights::Float(&network.weights), None)?;
     writer.write(info, ModelOutputs::Result)
 }
 
-/// A network in integers.
+/// Writes a network in integers.
 pub fn write_integer(
     network: &IntegerNetwork,
     info: &ModelInfo,
@@ -48,7 +48,8 @@ struct Writer<'a> {
     flat: Vec<bool>,
     values: Option<&'a [Option<QParams>]>,
     weights: Weights<'a>,
-    sheet: Sheet,
+    onnx: OnnxGraph,
+    /// Tensors that were added for several readers: reshaped or dequantized values.
     made: HashSet<String>,
 }
 
@@ -68,42 +69,42 @@ impl<'a> Writer<'a> {
                 _ => false,
             });
         }
-        let (sheet, made) = (Sheet::default(), HashSet::new());
-        Ok(Self { graph, shapes, flat, values, weights, sheet, made })
+        let (onnx, made) = (OnnxGraph::default(), HashSet::new());
+        Ok(Self { graph, shapes, flat, values, weights, onnx, made })
     }
 
     fn write(mut self, info: &ModelInfo, outputs: ModelOutputs) -> Result<Vec<u8>, WriteError> {
         let input = self.dims(ValueId::INPUT);
-        self.sheet.input(INPUT, data_type::FLOAT, &input);
+        self.onnx.input(INPUT, data_type::FLOAT, &input);
         let output = self.dims(self.graph.output);
-        self.sheet.output(OUTPUT, data_type::FLOAT, &output);
+        self.onnx.output(OUTPUT, data_type::FLOAT, &output);
         if let Some(params) = self.params(ValueId::INPUT) {
             let stored = self.stored(ValueId::INPUT);
-            self.sheet.quantize(INPUT, &stored, params);
+            self.onnx.quantize(INPUT, &stored, params);
         }
         for index in 0..self.graph.nodes.len() {
             self.node(index)?;
         }
         let stored = self.stored(self.graph.output);
         match (self.values, self.params(self.graph.output)) {
-            (Some(_), Some(params)) => self.sheet.dequantize(&stored, OUTPUT, params),
+            (Some(_), Some(params)) => self.onnx.dequantize(&stored, OUTPUT, params),
             (Some(_), None) => {
                 let node = self.graph.value_name(self.graph.output).to_owned();
                 let reason = "the network's output has no quantizer".into();
                 return Err(WriteError::Node { node, reason });
             }
-            (None, _) => self.sheet.node("Identity", OUTPUT, &[&stored], &[OUTPUT], vec![]),
+            (None, _) => self.onnx.node("Identity", OUTPUT, &[&stored], &[OUTPUT], vec![]),
         }
         if outputs == ModelOutputs::Integers {
             for index in 0..self.shapes.len() {
                 let value = ValueId(index as u32);
                 if self.params(value).is_some() {
                     let dims = self.dims(value);
-                    self.sheet.output(&self.stored(value), data_type::UINT8, &dims);
+                    self.onnx.output(&self.stored(value), data_type::UINT8, &dims);
                 }
             }
         }
-        Ok(self.sheet.finish(info).encode_to_vec())
+        Ok(self.onnx.finish(info).encode_to_vec())
     }
 
     fn dims(&self, value: ValueId) -> Vec<i64> {
@@ -138,14 +139,14 @@ impl<'a> Writer<'a> {
                 let Shape { channels, height, width } = self.shapes[value.index()];
                 let elements = (channels * height * width) as i64;
                 let dims = if flat { vec![1, elements] } else { vec![1, elements, 1, 1] };
-                self.sheet.reshape(&stored, &reshaped, &dims);
+                self.onnx.reshape(&stored, &reshaped, &dims);
             }
             stored = reshaped;
         }
         let Some(params) = self.params(value) else { return stored };
         let real = format!("{stored}:real");
         if self.made.insert(real.clone()) {
-            self.sheet.dequantize(&stored, &real, params);
+            self.onnx.dequantize(&stored, &real, params);
         }
         real
     }
@@ -158,27 +159,27 @@ impl<'a> Writer<'a> {
             node.inputs.iter().map(|&input| self.operand(input, flat)).collect();
         if matches!(node.op, Op::Conv2d(_) | Op::Linear { .. }) {
             let scale = self.params(node.inputs[0]).map(|params| params.scale);
-            inputs.extend(self.weights.write(&mut self.sheet, &node.name, scale)?);
+            inputs.extend(self.weights.write(&mut self.onnx, &node.name, scale)?);
         }
         let stored = self.stored(value);
         let quantized = self.params(value);
         let result = if quantized.is_some() { format!("{stored}:raw") } else { stored.clone() };
         if let Op::Activation { kind: ActivationKind::Swish } = node.op {
             let gate = format!("{}:gate", node.name);
-            self.sheet.node("Sigmoid", &gate, &[&inputs[0]], &[&gate], vec![]);
+            self.onnx.node("Sigmoid", &gate, &[&inputs[0]], &[&gate], vec![]);
             inputs.push(gate);
         }
         if let Op::Activation { kind: ActivationKind::Relu6 } = node.op {
-            inputs.extend([self.sheet.constant(0.0), self.sheet.constant(6.0)]);
+            inputs.extend([self.onnx.constant(0.0), self.onnx.constant(6.0)]);
         }
         let (op, attributes) = ops::onnx(&node.op).ok_or_else(|| WriteError::Node {
             node: node.name.clone(),
             reason: "must be folded before a network is written".into(),
         })?;
         let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
-        self.sheet.node(op, &node.name, &inputs, &[&result], attributes);
+        self.onnx.node(op, &node.name, &inputs, &[&result], attributes);
         if let Some(params) = quantized {
-            self.sheet.quantize(&result, &stored, params);
+            self.onnx.quantize(&result, &stored, params);
         }
         Ok(())
     }

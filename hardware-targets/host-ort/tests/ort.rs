@@ -65,7 +65,7 @@ fn check_graph(graph: &Graph, scheme: &Scheme, seed: u64) -> Vec<String> {
 }
 
 fn operators() -> Operators {
-    Operators::new(spacewright_operators_cnn::operator_sets())
+    Operators::new(spacewright_operators_cnn::operator_sets()).unwrap()
 }
 
 #[test]

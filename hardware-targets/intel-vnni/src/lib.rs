@@ -34,8 +34,8 @@ impl Default for IntelVnni {
     }
 }
 
-fn error(reason: impl ToString) -> TargetError {
-    TargetError { target: NAME.into(), reason: reason.to_string() }
+fn target_error(reason: impl ToString) -> TargetError {
+    TargetError::new(NAME, reason.to_string())
 }
 
 fn predictor() -> Result<Fitted, ModelError> {
@@ -59,13 +59,13 @@ impl Target for IntelVnni {
     }
 
     fn latency_source(&self) -> Result<Arc<dyn LatencySource>, TargetError> {
-        Ok(Arc::new(predictor().map_err(error)?))
+        Ok(Arc::new(predictor().map_err(target_error)?))
     }
 
     /// An error where the processor has no VNNI.
     fn runtime(&self) -> Result<Arc<dyn Runtime>, TargetError> {
         if !self.has_vnni {
-            return Err(error(
+            return Err(target_error(
                 "this processor has neither avx512_vnni nor avx_vnni: it would compute full 8-bit \
                  weights wrongly, and its times would not be those of VNNI\nhint: predictions \
                  work here; measure and run files on a machine with VNNI, or use the target \
@@ -108,7 +108,7 @@ mod tests {
     fn nothing_is_called_vnni_that_is_not() {
         let elsewhere = IntelVnni { has_vnni: false };
         let error = elsewhere.runtime().err().unwrap();
-        assert!(error.reason.starts_with("this processor has neither"), "{error}");
+        assert!(error.reason.to_string().starts_with("this processor has neither"), "{error}");
         let source = elsewhere.latency_source().unwrap();
         assert_eq!(source.precisions(), [Precision::Int8]);
     }

@@ -23,7 +23,7 @@ use crate::{
     phone,
     settings::{BENCHMARK, CORES, FOLDER},
     summary,
-    target::error,
+    target::{NAME, target_error},
 };
 
 /// Two measurements at once would disturb each other.
@@ -84,9 +84,9 @@ impl TfliteRunner {
         let adb = self.connect()?;
         let mut file = tempfile::NamedTempFile::new()?;
         file.write_all(model)?;
-        let mut guests = Guests { adb: &adb, paths: Vec::new() };
-        let measured = self.measure_on(&adb, file.path(), &mut guests);
-        let removed = guests.remove();
+        let mut files = TemporaryFiles { adb: &adb, paths: Vec::new() };
+        let measured = self.measure_on(&adb, file.path(), &mut files);
+        let removed = files.remove();
         let mut measurement = measured?;
         measurement.warnings.extend(removed.err());
         Ok(measurement)
@@ -104,16 +104,16 @@ impl TfliteRunner {
         &self,
         adb: &Adb,
         model: &Path,
-        guests: &mut Guests<'_>,
+        files: &mut TemporaryFiles<'_>,
     ) -> Result<Measurement, RunnerError> {
         let (core, mask) = self.cores(adb)?;
-        let program = self.program(adb, guests)?;
-        let model = guests.push(model, ".tflite")?;
+        let program = self.program(adb, files)?;
+        let model = files.push(model, ".tflite")?;
         let mut machine = phone::describe(adb, core, &program)?;
         let before = phone::temperature(adb)?;
         let rounds = self.rounds(adb, &benchmark::command(&program, &model, &mask))?;
         let (battery, hot) = summary::heat(before, phone::temperature(adb)?);
-        let (figures, mut warnings) = summary::of(&rounds);
+        let (figures, mut warnings) = summary::summarize(&rounds);
         warnings.extend(hot);
         for (key, value) in [("battery", battery), ("cores", mask), ("threads", "1".into())] {
             machine.insert(key.into(), value);
@@ -137,10 +137,10 @@ impl TfliteRunner {
     }
 
     /// Path of `benchmark_model` on the phone.
-    fn program(&self, adb: &Adb, guests: &mut Guests<'_>) -> Result<String, RunnerError> {
+    fn program(&self, adb: &Adb, files: &mut TemporaryFiles<'_>) -> Result<String, RunnerError> {
         let named = &self.settings.benchmark_model;
         if named.is_file() {
-            let path = guests.push(named, "-benchmark_model")?;
+            let path = files.push(named, "-benchmark_model")?;
             adb.shell(&format!("chmod 755 {}", quote(&path)))?;
             return Ok(path);
         }
@@ -167,12 +167,12 @@ impl TfliteRunner {
 }
 
 /// Files that are on the phone for the time of a measurement.
-struct Guests<'a> {
+struct TemporaryFiles<'a> {
     adb: &'a Adb,
     paths: Vec<String>,
 }
 
-impl Guests<'_> {
+impl TemporaryFiles<'_> {
     /// Copies a file to the phone under a name of its own.
     fn push(&mut self, local: &Path, ending: &str) -> Result<String, AdbError> {
         let path = format!("{FOLDER}/spacewright-{}{ending}", unique());
@@ -205,12 +205,18 @@ fn unique() -> String {
 }
 
 impl Runtime for TfliteRunner {
+    /// `benchmark_model` does not say its version: the writer's version, and where the tool is.
+    fn fingerprint(&self) -> String {
+        let tool = self.settings.benchmark_model.display();
+        format!("{NAME} {} with {tool}", env!("CARGO_PKG_VERSION"))
+    }
+
     fn write_float(
         &self,
         network: &FloatNetwork,
         info: &ModelInfo,
     ) -> Result<Vec<u8>, TargetError> {
-        spacewright_tflite::write_float(network, info).map_err(error)
+        spacewright_tflite::write_float(network, info).map_err(target_error)
     }
 
     fn write_integer(
@@ -219,14 +225,14 @@ impl Runtime for TfliteRunner {
         info: &ModelInfo,
         outputs: ModelOutputs,
     ) -> Result<Vec<u8>, TargetError> {
-        spacewright_tflite::write_integer(network, info, outputs).map_err(error)
+        spacewright_tflite::write_integer(network, info, outputs).map_err(target_error)
     }
 
     fn load(&self, _: &[u8]) -> Result<Box<dyn LoadedModel>, TargetError> {
-        Err(error("it measures .tflite files on a phone and computes none here"))
+        Err(target_error("it measures .tflite files on a phone and computes none here"))
     }
 
     fn measure(&self, model: &[u8]) -> Result<Measurement, TargetError> {
-        self.measure_file(model).map_err(error)
+        self.measure_file(model).map_err(target_error)
     }
 }

@@ -29,7 +29,7 @@ pub(crate) struct Figures {
 /// averages where no median is known. The tenth percentile of a round is interpolated between its
 /// fifth and its median, and the median of those is taken; where they are not known, the minimum
 /// stands in.
-pub(crate) fn of(rounds: &[Round]) -> (Figures, Vec<String>) {
+pub(crate) fn summarize(rounds: &[Round]) -> (Figures, Vec<String>) {
     let minima: Vec<f64> = rounds.iter().map(|round| round.min_us.max(RESOLUTION_US)).collect();
     let fastest = minima.iter().copied().fold(f64::INFINITY, f64::min);
     let slowest = minima.iter().copied().fold(0.0, f64::max);
@@ -130,7 +130,7 @@ mod tests {
             round(1050.0, Some((1060.0, 1150.0))),
             round(990.0, Some((1000.0, 1090.0))),
         ];
-        let (figures, warnings) = of(&rounds);
+        let (figures, warnings) = summarize(&rounds);
         let expected = Figures {
             min_ms: 0.99,
             p10_ms: 1.02,
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn stand_ins_are_named() {
-        let (figures, warnings) = of(&[round(1000.0, None), round(1010.0, None)]);
+        let (figures, warnings) = summarize(&[round(1000.0, None), round(1010.0, None)]);
         assert_eq!((figures.p10_ms, figures.median_ms), (1.0, 1.035));
         assert!(warnings[0].contains("averages") && warnings[1].contains("minimum"));
     }
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn a_phone_that_slows_down_is_doubted() {
         let rounds = [round(1000.0, Some((1000.0, 1300.0))), round(1500.0, Some((1500.0, 1600.0)))];
-        let (figures, warnings) = of(&rounds);
+        let (figures, warnings) = summarize(&rounds);
         assert_eq!(figures.drift, 1.5);
         assert!(warnings[1].contains("1.50 times as long"), "{warnings:?}");
         assert!(warnings[2].contains("the median is 1.45 times"), "{warnings:?}");
@@ -163,7 +163,7 @@ mod tests {
     fn what_ran_outside_xnnpack_is_told() {
         let with = |delegation| {
             let round = Round { delegation, ..round(1000.0, Some((1000.0, 1000.0))) };
-            of(&[round]).1.split_off(1)
+            summarize(&[round]).1.split_off(1)
         };
         assert!(with(Delegation::All).is_empty() && with(Delegation::Unknown).is_empty());
         assert!(with(Delegation::Some)[0].contains("a part"));
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn runs_below_the_clock_are_no_division_by_zero() {
-        let (figures, _) = of(&[round(0.0, None)]);
+        let (figures, _) = summarize(&[round(0.0, None)]);
         assert_eq!((figures.min_ms, figures.drift), (0.001, 1.0));
     }
 

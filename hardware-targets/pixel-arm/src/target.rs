@@ -43,8 +43,8 @@ impl Target for PixelArm {
 }
 
 /// An error of this target.
-pub(crate) fn error(reason: impl ToString) -> TargetError {
-    TargetError { target: NAME.into(), reason: reason.to_string() }
+pub(crate) fn target_error(reason: impl ToString) -> TargetError {
+    TargetError::new(NAME, reason.to_string())
 }
 
 #[cfg(test)]

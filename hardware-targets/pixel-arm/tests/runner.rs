@@ -58,7 +58,7 @@ impl Phone {
     }
 
     fn measure_with(&self, settings: Settings) -> Result<Measurement, String> {
-        TfliteRunner::new(settings).measure(MODEL).map_err(|error| error.reason)
+        TfliteRunner::new(settings).measure(MODEL).map_err(|error| error.reason.to_string())
     }
 
     /// Every adb command, with `MODEL` for the model's name on the phone and `LOCAL` for files of
@@ -307,7 +307,7 @@ fn only_tflite_files_reach_a_phone() {
     let phone = Phone::new("normal");
     let runner = TfliteRunner::new(phone.settings());
     for model in [&b""[..], b"TFL3", b"\x08\x08onnx file"] {
-        assert!(runner.measure(model).unwrap_err().reason.contains("no .tflite file"));
+        assert!(runner.measure(model).unwrap_err().reason.to_string().contains("no .tflite file"));
     }
     assert!(phone.log().is_empty());
 }
@@ -317,5 +317,5 @@ fn nothing_is_loaded_here() {
     let runtime = PixelArm.runtime().unwrap();
     let error = runtime.load(MODEL).err().unwrap();
     assert_eq!(error.target, "pixel-arm");
-    assert!(error.reason.contains("on a phone"), "{error}");
+    assert!(error.reason.to_string().contains("on a phone"), "{error}");
 }

@@ -35,7 +35,7 @@ impl Work {
             "h_sigmoid" | "h_swish" => Self::Host,
             _ => {
                 let reason = format!("the model of the NPU has no operator `{operator}`");
-                return Err(LatencyError { reason });
+                return Err(LatencyError::new(reason));
             }
         })
     }

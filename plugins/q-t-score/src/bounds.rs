@@ -18,14 +18,14 @@ use spacewright_core::{
 use super::{
     LEAST, QtOptions,
     exact::TopShare,
-    rows::{CellRows, Fixed, Row, Tables},
+    rows::{CellRows, StemAndHead, SubStageRow, Tables},
 };
 
-/// Steps of the feasible share, per decade.
+/// Steps of the feasible share, per decade: more make bounds tighter and cost time.
 const SHARES: i32 = 16;
 /// Parts of such a step, in integrals.
 const PARTS: i32 = 8;
-/// Entries of the table from the bound of `U` to that of a contribution.
+/// Entries of [`Contribution::table`]: more make bounds tighter.
 const ENTRIES: usize = 4096;
 /// Factors of the decay rates that suit the best known space, tried on every space.
 const AROUND: [(f64, f64); 5] = [(1.0, 1.0), (1.3, 1.0), (0.77, 1.0), (1.0, 1.4), (1.0, 0.7)];
@@ -61,9 +61,12 @@ impl Moments {
     }
 }
 
-/// The most that a limit can contribute, by the logarithm of the bound's factor.
+/// Upper bounds of what a limit contributes to the score, tabulated by the logarithm of the moment
+/// `E[exp(−s L − q T)]`.
 struct Contribution {
+    /// Logarithm of the moment that the first entry belongs to.
     from: f64,
+    /// Step of the logarithm from entry to entry.
     step: f64,
     table: Vec<f64>,
 }
@@ -113,14 +116,14 @@ impl Bounds<'_> {
         };
         let of_first = |a: usize| {
             let bounds = (0..halves.last.len()).map(|b| (bound(a, b), a, b));
-            let mut kept = Kept::new(most);
+            let mut kept = HighestBounds::new(most);
             bounds.filter(|(bound, ..)| *bound > threshold).for_each(|found| kept.push(found));
             kept
         };
         let kept = (0..halves.first.len())
             .into_par_iter()
             .map(of_first)
-            .reduce(|| Kept::new(most), Kept::merged);
+            .reduce(|| HighestBounds::new(most), HighestBounds::merged);
         kept.candidates(|a, b| Space {
             hyperspace: hyperspace.name.clone(),
             blocks: halves.space(a, b).map(|choice| choice.0).collect(),
@@ -177,8 +180,8 @@ impl Bounds<'_> {
         let last = cell.stage + 1 == tables.stages();
         let least = tables.least_loss_of(cell.stage);
         let outputs = self.states(cell.stage + 1);
-        let resolution = |fixed: &Fixed| {
-            let sum = |rows: &[Row]| {
+        let resolution = |fixed: &StemAndHead| {
+            let sum = |rows: &[SubStageRow]| {
                 let mut moments = vec![0.0; outputs];
                 for row in rows {
                     let head = if last { fixed.head[row.width as usize] } else { 0.0 };
@@ -369,14 +372,15 @@ fn choices(hyperspace: &Hyperspace, stages: Range<usize>) -> Vec<Choices> {
     all
 }
 
-/// The highest bounds, and the highest of those that were let go.
-struct Kept {
+/// The `most` highest bounds of spaces, and the highest of those that were dropped.
+struct HighestBounds {
     most: usize,
+    /// Bound, first half, last half.
     found: Vec<(f64, usize, usize)>,
     rest: f64,
 }
 
-impl Kept {
+impl HighestBounds {
     fn new(most: usize) -> Self {
         Self { most, found: Vec::new(), rest: f64::NEG_INFINITY }
     }

@@ -6,7 +6,7 @@ use spacewright_core::{quality::Composition, random, space::Space};
 
 use super::{
     QtOptions,
-    rows::{Fixed, Row, Tables},
+    rows::{StemAndHead, SubStageRow, Tables},
 };
 
 /// The generator of one space and limit: neither threads nor other spaces change its draws.
@@ -21,20 +21,20 @@ fn below(count: u32, rng: &mut Pcg64Mcg) -> usize {
 
 /// A subnet that is being drawn, stage by stage.
 struct Drawn<'a> {
-    fixed: &'a Fixed,
+    fixed: &'a StemAndHead,
     latency_ms: f64,
     loss: f64,
     width: u32,
 }
 
 impl<'a> Drawn<'a> {
-    fn start(fixed: &'a Fixed, rng: &mut Pcg64Mcg) -> Self {
+    fn start(fixed: &'a StemAndHead, rng: &mut Pcg64Mcg) -> Self {
         let stem = &fixed.stem[below(fixed.stem.len() as u32, rng)];
         Self { fixed, latency_ms: stem.latency_ms, loss: 0.0, width: stem.width }
     }
 
     /// Takes one of the rows, and says which by its position in the quality table.
-    fn take(&mut self, rows: &[Row], rng: &mut Pcg64Mcg) -> u32 {
+    fn take(&mut self, rows: &[SubStageRow], rng: &mut Pcg64Mcg) -> u32 {
         let row = &rows[below(rows.len() as u32, rng)];
         self.latency_ms += row.latency_ms;
         self.loss += row.loss;

@@ -35,26 +35,26 @@ use spacewright_core::{
 };
 
 use bounds::Bounds;
-use exact::{Best, Exact, TopShare};
+use exact::{BestSubnets, Exact, TopShare};
 use rows::{Extremes, Tables};
 
 const NAME: &str = "q-t";
 /// Added to the feasible share, as published.
 const GUARD: f64 = 1e-5;
-/// Relative error of sums in single precision.
+/// Bound of the relative error of a score from sums in single precision.
 const ROUNDING: f64 = 1e-6;
-/// Feasible shares below are too small to be told from rounding.
+/// Smaller feasible shares cannot be told from rounding errors.
 const LEAST: f64 = 1e-9;
 
 /// The Q-T score.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct QtScore;
 
-/// How the best subnets of a space are found.
+/// How scores are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
-    /// What drawing gives on average, computed.
+    /// The expected result of drawing, computed without drawing.
     #[default]
     Exact,
     /// By drawing subnets at random, as published.
@@ -109,19 +109,24 @@ impl QtOptions {
     fn check(&self, limits: usize) -> Result<(), ScoreError> {
         for (option, value) in [("draws", self.draws), ("top", self.top), ("batch", self.batch)] {
             if value == 0 {
-                return Err(options::wrong(NAME, option, value, "a number from 1"));
+                return Err(options::invalid_option(NAME, option, value, "a number from 1"));
             }
         }
         if !(self.t > 0.0 && self.t <= 1.0) {
-            return Err(options::wrong(NAME, "t", self.t, "above 0, at most 1"));
+            return Err(options::invalid_option(NAME, "t", self.t, "above 0, at most 1"));
         }
         if !(self.a >= 0.0 && self.a.is_finite()) {
-            return Err(options::wrong(NAME, "a", self.a, "a number from 0"));
+            return Err(options::invalid_option(NAME, "a", self.a, "a number from 0"));
         }
         let sound = self.weights.iter().all(|weight| weight.is_finite() && *weight >= 0.0);
         if !sound || !(self.weights.is_empty() || self.weights.len() == limits) {
             let allowed = format!("{limits} numbers from 0, one per latency limit");
-            return Err(options::wrong(NAME, "weights", format!("{:?}", self.weights), &allowed));
+            return Err(options::invalid_option(
+                NAME,
+                "weights",
+                format!("{:?}", self.weights),
+                &allowed,
+            ));
         }
         Ok(())
     }
@@ -150,7 +155,7 @@ impl QtOptions {
         &self,
         limit_ms: f64,
         weight: f64,
-        best: Best,
+        best: BestSubnets,
         extremes: impl FnOnce() -> Extremes,
     ) -> ConstraintScore {
         let feasible = if best.feasible < LEAST { 0.0 } else { best.feasible };
@@ -203,7 +208,7 @@ impl Scorer for QtScore {
         if problem.constraints_ms.is_empty() || !problem.constraints_ms.iter().all(positive) {
             let found = &problem.constraints_ms;
             let reason = format!("latency limits {found:?}; needed is at least one, above 0 ms");
-            return Err(ScoreError { reason });
+            return Err(ScoreError::new(reason));
         }
         let stages = problem.hyperspace.stages.len();
         let factors = &options.stage_weights;
@@ -211,14 +216,14 @@ impl Scorer for QtScore {
         if !sound || !(factors.is_empty() || factors.len() == stages) {
             let allowed = format!("{stages} numbers from 0, one per stage");
             let found = format!("{factors:?}");
-            return Err(options::wrong(NAME, "stage_weights", found, &allowed));
+            return Err(options::invalid_option(NAME, "stage_weights", found, &allowed));
         }
         let tables = Tables::new(&problem, &options.stage_weights)?;
         let exact = (options.mode == Mode::Exact).then(|| {
             let top = TopShare::new(options.draws, options.top);
             Exact::new(&tables, problem.composition, &problem.constraints_ms, top)
         });
-        Ok(Box::new(Prepared {
+        Ok(Box::new(PreparedQtScore {
             tables,
             exact,
             limits_ms: problem.constraints_ms,
@@ -228,16 +233,16 @@ impl Scorer for QtScore {
     }
 }
 
-struct Prepared {
+struct PreparedQtScore {
     tables: Tables,
-    /// Of [`Mode::Exact`].
+    /// `None` for [`Mode::MonteCarlo`].
     exact: Option<Exact>,
     limits_ms: Vec<f64>,
     composition: Composition,
     options: QtOptions,
 }
 
-impl PreparedScorer for Prepared {
+impl PreparedScorer for PreparedQtScore {
     fn score(&self, spaces: &[Space], seed: u64) -> Result<Vec<SpaceScore>, ScoreError> {
         spaces.iter().try_for_each(|space| self.tables.check(space, self.composition))?;
         match &self.exact {
@@ -254,7 +259,7 @@ impl PreparedScorer for Prepared {
     }
 }
 
-impl Analysis for Prepared {
+impl Analysis for PreparedQtScore {
     fn error_bound(&self, space: &Space) -> Result<f64, ScoreError> {
         let (exact, _) = self.analysed(space, 0)?;
         let score = &self.score(std::slice::from_ref(space), 0)?[0];
@@ -300,18 +305,18 @@ fn total(constraints: Vec<ConstraintScore>) -> SpaceScore {
     SpaceScore { score: constraints.iter().map(|part| part.score).sum(), constraints }
 }
 
-impl Prepared {
-    /// What a checked space is analysed with, under a limit.
+impl PreparedQtScore {
+    /// Checks the space; gives what it is analysed with, and the limit in milliseconds.
     fn analysed(&self, space: &Space, limit: usize) -> Result<(&Exact, f64), ScoreError> {
         self.tables.check(space, self.composition)?;
         let Some(exact) = &self.exact else {
             let reason = "drawn scores have no analysis; the mode `exact` of `q-t` has one";
-            return Err(ScoreError { reason: reason.into() });
+            return Err(ScoreError::new(reason));
         };
         let Some(&limit_ms) = self.limits_ms.get(limit) else {
             let limits = self.limits_ms.len();
             let reason = format!("latency limit {limit} of {limits}; they count from 0");
-            return Err(ScoreError { reason });
+            return Err(ScoreError::new(reason));
         };
         Ok((exact, limit_ms))
     }
@@ -320,9 +325,9 @@ impl Prepared {
         self.options.weights.get(limit).copied().unwrap_or(1.0)
     }
 
-    fn judge(&self, space: &Space, best: Vec<Best>) -> SpaceScore {
+    fn judge(&self, space: &Space, best: Vec<BestSubnets>) -> SpaceScore {
         let extremes = || self.tables.extremes(space, self.composition);
-        let part = |(limit, best): (usize, Best)| {
+        let part = |(limit, best): (usize, BestSubnets)| {
             self.options.judge(self.limits_ms[limit], self.weight(limit), best, extremes)
         };
         total(best.into_iter().enumerate().map(part).collect())

@@ -1,5 +1,5 @@
-//! Quality tables as arrays for drawing. Widths and resolutions are indices here: a width's
-//! position in its stage's whole list, a resolution's among those of the tables.
+//! Quality tables as arrays. Widths and resolutions are indices here: a width is its position in
+//! the list of all widths of its stage, a resolution its position among those of the tables.
 
 use std::{collections::HashMap, ops::Range};
 
@@ -9,12 +9,14 @@ use spacewright_core::{
     space::{Hyperspace, Space},
 };
 
-/// What drawing needs of a sampled sub-stage.
+/// A sampled sub-stage of a quality table.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Row {
+pub(super) struct SubStageRow {
+    /// Block-wise loss, times the weight of its stage.
     pub(super) loss: f64,
+    /// Latency in milliseconds.
     pub(super) latency_ms: f64,
-    /// Output width.
+    /// Index of the output width.
     pub(super) width: u32,
     /// Position in the quality table.
     pub(super) index: u32,
@@ -22,7 +24,7 @@ pub(super) struct Row {
 
 /// The rows of one cell, sorted by resolution and input width.
 pub(super) struct CellRows {
-    rows: Vec<Row>,
+    rows: Vec<SubStageRow>,
     /// Where the rows of each resolution and input width are; resolutions outermost.
     ranges: Vec<Range<usize>>,
     input_widths: usize,
@@ -39,8 +41,8 @@ impl CellRows {
         self.ranges.chunks(together).map(rows).max().unwrap_or_default()
     }
 
-    /// Of the losses, as if they were distributed normally: from their quartiles, which single
-    /// outliers do not move.
+    /// Variance of the losses, estimated from their quartiles as if they were distributed normally:
+    /// single outliers do not move it.
     fn loss_variance(&self) -> f64 {
         /// Standard deviations between the quartiles of a normal distribution.
         const QUARTILES: f64 = 1.349;
@@ -55,24 +57,24 @@ impl CellRows {
         self.rows.len()
     }
 
-    pub(super) fn at_resolution(&self, resolution: usize) -> &[Row] {
+    pub(super) fn at_resolution(&self, resolution: usize) -> &[SubStageRow] {
         let first = resolution * self.input_widths;
         let last = first + self.input_widths - 1;
         &self.rows[self.ranges[first].start..self.ranges[last].end]
     }
 
-    pub(super) fn at_input(&self, resolution: usize, width: u32) -> &[Row] {
+    pub(super) fn at_input(&self, resolution: usize, width: u32) -> &[SubStageRow] {
         &self.rows[self.ranges[resolution * self.input_widths + width as usize].clone()]
     }
 }
 
 /// Stem and head at one resolution.
-pub(super) struct Fixed {
+pub(super) struct StemAndHead {
     /// Index of the resolution.
     pub(super) index: usize,
-    /// Stems, each as likely as the next.
+    /// Stems, which are drawn with equal probability.
     pub(super) stem: Vec<Stem>,
-    /// Milliseconds of the head by its input width; not a number where unknown.
+    /// Latency of the head in milliseconds by its input width; NaN where unknown.
     pub(super) head: Vec<f64>,
 }
 
@@ -81,7 +83,7 @@ pub(super) struct Stem {
     pub(super) latency_ms: f64,
 }
 
-/// The fastest subnet of a space, and at least the loss of its worst.
+/// Latency of the fastest subnet of a space, and an upper bound of its subnets' summed losses.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Extremes {
     pub(super) fastest_ms: f64,
@@ -92,12 +94,12 @@ pub(super) struct Extremes {
 pub(super) struct Tables {
     pub(super) hyperspace: Hyperspace,
     pub(super) cells: HashMap<Cell, CellRows>,
-    /// By resolution.
-    pub(super) fixed: Vec<Fixed>,
+    /// Stems and heads by resolution.
+    pub(super) fixed: Vec<StemAndHead>,
 }
 
-fn error<T>(reason: String) -> Result<T, ScoreError> {
-    Err(ScoreError { reason })
+fn score_error<T>(reason: String) -> Result<T, ScoreError> {
+    Err(ScoreError::new(reason))
 }
 
 fn index_of(values: &[usize], value: usize) -> Option<usize> {
@@ -109,15 +111,15 @@ impl Tables {
     pub(super) fn new(problem: &ScoreProblem, factors: &[f64]) -> Result<Self, ScoreError> {
         let hyperspace = problem.hyperspace.clone();
         if hyperspace.table_resolutions.is_empty() || hyperspace.stages.is_empty() {
-            return error(format!(
+            return score_error(format!(
                 "hyperspace `{}` has no table resolutions or stages",
                 hyperspace.name
             ));
         }
         let cell = |(cell, columns): (&Cell, &ScoreColumns)| {
             let factor = factors.get(cell.stage).copied().unwrap_or(1.0);
-            let rows = read_cell(problem, *cell, columns, factor).map_err(|reason| ScoreError {
-                reason: format!("{}: {reason}", name(&hyperspace, *cell)),
+            let rows = read_cell(problem, *cell, columns, factor).map_err(|reason| {
+                ScoreError::new(format!("{}: {reason}", cell_name(&hyperspace, *cell)))
             })?;
             Ok((*cell, rows))
         };
@@ -138,7 +140,7 @@ impl Tables {
         self.hyperspace.input_widths(stage).len()
     }
 
-    /// At least as many as there are combinations of rows in any space.
+    /// An upper bound of the number of combinations of rows in a space.
     pub(super) fn most_subnets(&self, composition: Composition) -> usize {
         let mut rows = vec![0; self.stages()];
         for (cell, table) in &self.cells {
@@ -155,12 +157,12 @@ impl Tables {
         if least.is_finite() { least } else { 0.0 }
     }
 
-    /// At most the summed loss of any subnet of any space.
+    /// A lower bound of the summed loss of all subnets of all spaces.
     pub(super) fn least_loss(&self) -> f64 {
         (0..self.stages()).map(|stage| self.least_loss_of(stage)).sum()
     }
 
-    /// At least the summed loss of any subnet of any space.
+    /// An upper bound of the summed loss of all subnets of all spaces.
     pub(super) fn largest_loss(&self) -> f64 {
         (0..self.stages()).map(|stage| self.losses(stage).fold(0.0, f64::max)).sum()
     }
@@ -182,7 +184,7 @@ impl Tables {
         (0..self.stages()).map(variance).sum::<f64>().sqrt()
     }
 
-    /// For a space that [`check`](Self::check) accepted.
+    /// The extremes of a space that [`check`](Self::check) accepted.
     pub(super) fn extremes(&self, space: &Space, composition: Composition) -> Extremes {
         let cells = self.cells_of(space);
         let worst = |cell: &&CellRows| cell.rows.iter().map(|row| row.loss).fold(0.0, f64::max);
@@ -215,11 +217,11 @@ impl Tables {
 
     /// Whether every row that drawing can ask for is there.
     pub(super) fn check(&self, space: &Space, composition: Composition) -> Result<(), ScoreError> {
-        space.check(&self.hyperspace).map_err(|error| ScoreError { reason: error.to_string() })?;
+        space.check(&self.hyperspace).map_err(|error| ScoreError::new(error.to_string()))?;
         if let Some(cell) = Cell::of_space(space).find(|cell| !self.cells.contains_key(cell)) {
-            return error(format!(
+            return score_error(format!(
                 "space {space} needs a quality table of {}, which is missing",
-                name(&self.hyperspace, cell)
+                cell_name(&self.hyperspace, cell)
             ));
         }
         self.fixed.iter().try_for_each(|fixed| self.check_resolution(space, composition, fixed))
@@ -229,7 +231,7 @@ impl Tables {
         &self,
         space: &Space,
         composition: Composition,
-        fixed: &Fixed,
+        fixed: &StemAndHead,
     ) -> Result<(), ScoreError> {
         let resolution = self.hyperspace.table_resolutions[fixed.index];
         let mut reached: Vec<u32> = fixed.stem.iter().map(|stem| stem.width).collect();
@@ -237,19 +239,22 @@ impl Tables {
             let table = &self.cells[&cell];
             reached.sort_unstable();
             reached.dedup();
-            let place = || format!("space {space}: {}", name(&self.hyperspace, cell));
-            let mut next: Vec<Row> = Vec::new();
+            let place = || format!("space {space}: {}", cell_name(&self.hyperspace, cell));
+            let mut next: Vec<SubStageRow> = Vec::new();
             if composition == Composition::Independent {
                 next.extend(table.at_resolution(fixed.index));
                 if next.is_empty() {
-                    return error(format!("{} has no row at resolution {resolution}", place()));
+                    return score_error(format!(
+                        "{} has no row at resolution {resolution}",
+                        place()
+                    ));
                 }
             } else {
                 for width in reached {
                     let rows = table.at_input(fixed.index, width);
                     if rows.is_empty() {
                         let width = self.hyperspace.input_widths(cell.stage)[width as usize];
-                        return error(format!(
+                        return score_error(format!(
                             "{} has no row of input width {width} at resolution {resolution}",
                             place()
                         ));
@@ -261,7 +266,7 @@ impl Tables {
         }
         if let Some(width) = reached.iter().find(|width| fixed.head[**width as usize].is_nan()) {
             let last = &self.hyperspace.stages[self.hyperspace.stages.len() - 1];
-            return error(format!(
+            return score_error(format!(
                 "no latency of the head behind width {} at resolution {resolution}",
                 last.widths[*width as usize]
             ));
@@ -279,7 +284,7 @@ fn fastest_by_width(paths: impl Iterator<Item = (u32, f64)>) -> HashMap<u32, f64
     fastest
 }
 
-fn name(hyperspace: &Hyperspace, cell: Cell) -> String {
+fn cell_name(hyperspace: &Hyperspace, cell: Cell) -> String {
     let stage = hyperspace.stages.get(cell.stage).map_or("?", |stage| &stage.name);
     format!("stage `{stage}`, block {}, window {}", cell.block, cell.window)
 }
@@ -297,7 +302,7 @@ fn read_cell(
     };
     let widths = hyperspace.input_widths(cell.stage);
     let rows = columns.rows().ok_or("columns of different lengths")?;
-    let mut groups: Vec<Vec<Row>> = vec![Vec::new(); resolutions.len() * widths.len()];
+    let mut groups: Vec<Vec<SubStageRow>> = vec![Vec::new(); resolutions.len() * widths.len()];
     for at in 0..rows {
         let place = |what: &str, value: u32, known: &[usize]| {
             index_of(known, value as usize)
@@ -315,10 +320,10 @@ fn read_cell(
         }
         let group = &mut groups[resolution * widths.len() + input];
         let (width, index) = (output as u32, at as u32);
-        group.push(Row { loss: factor * loss, latency_ms, width, index });
+        group.push(SubStageRow { loss: factor * loss, latency_ms, width, index });
     }
     let mut start = 0;
-    let range = |group: &Vec<Row>| {
+    let range = |group: &Vec<SubStageRow>| {
         start += group.len();
         start - group.len()..start
     };
@@ -330,25 +335,27 @@ fn read_fixed(
     problem: &ScoreProblem,
     index: usize,
     resolution: usize,
-) -> Result<Fixed, ScoreError> {
+) -> Result<StemAndHead, ScoreError> {
     let hyperspace = &problem.hyperspace;
     let stem_widths = hyperspace.input_widths(0);
     let last_widths = hyperspace.input_widths(hyperspace.stages.len());
     match &problem.fixed {
         FixedLatency::PerResolution(by_resolution) => {
             let Some(&latency_ms) = by_resolution.get(&resolution) else {
-                return error(format!("no latency of stem and head at resolution {resolution}"));
+                return score_error(format!(
+                    "no latency of stem and head at resolution {resolution}"
+                ));
             };
             let stem = |width| Stem { width, latency_ms };
             let stem = (0..stem_widths.len() as u32).map(stem).collect();
-            Ok(Fixed { index, stem, head: vec![0.0; last_widths.len()] })
+            Ok(StemAndHead { index, stem, head: vec![0.0; last_widths.len()] })
         }
         FixedLatency::Predicted { stem, head } => {
             let mut fixed =
-                Fixed { index, stem: Vec::new(), head: vec![f64::NAN; last_widths.len()] };
+                StemAndHead { index, stem: Vec::new(), head: vec![f64::NAN; last_widths.len()] };
             for row in stem.iter().filter(|row| row.resolution == resolution) {
                 let Some(width) = index_of(stem_widths, row.width) else {
-                    return error(format!(
+                    return score_error(format!(
                         "stem of width {}; allowed are {stem_widths:?}",
                         row.width
                     ));
@@ -361,7 +368,7 @@ fn read_fixed(
                 }
             }
             if fixed.stem.is_empty() {
-                return error(format!("no latency of a stem at resolution {resolution}"));
+                return score_error(format!("no latency of a stem at resolution {resolution}"));
             }
             Ok(fixed)
         }

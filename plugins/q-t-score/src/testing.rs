@@ -1,18 +1,35 @@
-//! Made-up tables for tests.
+//! A small hyperspace and made-up tables for tests.
 
 use std::collections::BTreeMap;
 
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use spacewright_core::{
-    quality::{Composition, FixedLatency, HeadRow, ScoreColumns, StemRow},
+    quality::{Cell, Composition, FixedLatency, HeadRow, ScoreColumns, StemRow},
     score::ScoreProblem,
     space::Hyperspace,
 };
-use spacewright_spaceevo::published::all_cells;
 
 /// In milliseconds: a tight limit and a wide one.
 pub const LIMITS: [f64; 2] = [5.0, 8.0];
+
+/// Named `mini`.
+pub fn hyperspace() -> Hyperspace {
+    toml::from_str(include_str!("testing.toml")).unwrap()
+}
+
+/// Every stage with every block and window.
+pub fn all_cells(hyperspace: &Hyperspace) -> Vec<Cell> {
+    let stages = hyperspace.stages.iter().enumerate();
+    let blocks = stages.flat_map(|(at, stage)| {
+        (0..hyperspace.candidates.len()).map(move |block| (at, stage, block))
+    });
+    blocks
+        .flat_map(|(stage, of, block)| {
+            (0..of.windows()).map(move |window| Cell { stage, block, window })
+        })
+        .collect()
+}
 
 /// Tables of `rows` rows per input width, whose loss falls with latency but for chance.
 pub fn problem(hyperspace: &Hyperspace, composition: Composition, rows: usize) -> ScoreProblem {

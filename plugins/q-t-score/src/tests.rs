@@ -7,10 +7,10 @@ use spacewright_core::{
 };
 
 use super::*;
-use spacewright_spaceevo::{hyperspaces::built_in, published::all_cells};
+use crate::testing::{self, all_cells};
 
 fn hyperspace() -> Hyperspace {
-    let mut hyperspace = built_in("mini").unwrap();
+    let mut hyperspace = testing::hyperspace();
     hyperspace.candidates.truncate(2);
     hyperspace.stages.truncate(2);
     hyperspace.stages[0].widths = vec![16, 24, 32];
@@ -251,7 +251,7 @@ fn what_is_not_computed_has_no_analysis() {
 
 #[test]
 fn no_space_scores_above_its_bound() {
-    let hyperspace = built_in("mini").unwrap();
+    let hyperspace = testing::hyperspace();
     let known = Space::parse("mini-0123-0101", &hyperspace).unwrap();
     for (composition, rows) in [(Composition::Consistent, 5), (Composition::Independent, 2)] {
         let problem = crate::testing::problem(&hyperspace, composition, rows);

@@ -4,13 +4,13 @@ use std::{
     collections::HashMap,
     fs::{self, File, OpenOptions},
     io::Write,
-    path::Path,
+    path::{Path, PathBuf},
     thread,
 };
 
 use spacewright_core::{
-    method::StepError,
     space::Subnet,
+    study::{FileError, StepError},
     train::{EvaluateJob, Monitor, TrainContext, TrainError, Trainer},
 };
 
@@ -18,6 +18,7 @@ use spacewright_core::{
 pub struct Accuracies<'a> {
     known: HashMap<String, f64>,
     log: File,
+    path: PathBuf,
     trainer: &'a dyn Trainer,
     train: &'a TrainContext,
     job: &'a EvaluateJob,
@@ -40,14 +41,13 @@ impl<'a> Accuracies<'a> {
             .split_inclusive('\n')
             .filter_map(|line| serde_json::from_str::<(String, f64)>(line.strip_suffix('\n')?).ok())
             .collect();
-        let failed = |error| StepError::Failed(format!("{}: {error}", path.display()));
         let mut whole: Vec<_> = known.iter().collect();
         whole.sort_by(|a, b| a.0.cmp(b.0));
         let text: String =
             whole.iter().map(|entry| format!("{}\n", serde_json::json!(entry))).collect();
-        fs::write(&path, text).map_err(failed)?;
-        let log = OpenOptions::new().append(true).open(&path).map_err(failed)?;
-        Ok(Self { known, log, trainer, train, job, workers: workers.max(1) })
+        fs::write(&path, text).map_err(FileError::at(&path))?;
+        let log = OpenOptions::new().append(true).open(&path).map_err(FileError::at(&path))?;
+        Ok(Self { known, log, path, trainer, train, job, workers: workers.max(1) })
     }
 
     /// Accuracies of subnets, in order; `total` is about how many will be asked for in all.
@@ -72,9 +72,7 @@ impl<'a> Accuracies<'a> {
             }
             for (encoding, accuracy) in self.compute(batch)? {
                 let line = format!("{}\n", serde_json::json!([encoding, accuracy]));
-                self.log
-                    .write_all(line.as_bytes())
-                    .map_err(|e| StepError::Failed(e.to_string()))?;
+                self.log.write_all(line.as_bytes()).map_err(FileError::at(&self.path))?;
                 self.known.insert(encoding, accuracy);
             }
             let best = self.known.values().copied().fold(0.0, f64::max);
@@ -89,7 +87,7 @@ impl<'a> Accuracies<'a> {
         let work = |part: &[(String, &Subnet)]| {
             let mut evaluator = self.trainer.evaluator(self.train, self.job)?;
             let judge = |(encoding, subnet): &(String, &Subnet)| {
-                Ok((encoding.clone(), evaluator.accuracy(subnet)?))
+                Ok((encoding.clone(), evaluator.recalibrate(subnet)?.held_out_accuracy()?))
             };
             part.iter().map(judge).collect::<Result<Vec<_>, TrainError>>()
         };
@@ -98,7 +96,10 @@ impl<'a> Accuracies<'a> {
                 batch.chunks(share).map(|part| scope.spawn(move || work(part))).collect();
             let mut results = Vec::new();
             for thread in threads {
-                let panicked = |_| TrainError::Other("judging a subnet panicked".into());
+                let panicked = |_| TrainError::Computation {
+                    doing: "judging a subnet",
+                    source: "it panicked".into(),
+                };
                 results.extend(thread.join().map_err(panicked)??);
             }
             Ok(results)

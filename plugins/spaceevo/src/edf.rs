@@ -5,10 +5,11 @@ use std::fmt::Write;
 
 use rayon::prelude::*;
 use spacewright_core::{
-    method::StepError,
     score::{Analysis, ScoreError},
     space::Space,
 };
+
+use spacewright_plot::PlotError;
 
 use crate::plot::{self, Joined, Panel};
 
@@ -124,7 +125,7 @@ pub fn csv(curves: &[Curve]) -> String {
 }
 
 /// The functions of one limit as SVG: of the feasible subnets, and of the best of all subnets.
-pub fn svg(limit_ms: f64, curves: &[&Curve]) -> Result<String, StepError> {
+pub fn svg(limit_ms: f64, curves: &[&Curve]) -> Result<String, PlotError> {
     let names: Vec<String> = curves.iter().map(|curve| curve.name.clone()).collect();
     let feasible = |curve: &&Curve| {
         let share = |(loss, below): &(f64, f64)| (*loss, below / curve.edf.feasible);

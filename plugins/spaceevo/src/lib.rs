@@ -2,28 +2,28 @@
 //! hyperspaces as data, the search for spaces, and the steps of a study.
 
 mod accuracy;
-pub mod compare;
 pub mod edf;
+mod error;
 pub mod explain;
-mod fronts;
 pub mod hyperspaces;
+pub mod multi_target;
+mod network_parts;
 pub mod pareto;
-mod parts;
 mod plot;
-pub mod published;
-mod rows;
-mod settings;
-pub mod several;
+pub mod report;
+pub mod settings;
 mod stage_weights;
-mod steps;
+pub mod steps;
 pub mod strategies;
 mod subnet_search;
+pub mod tables;
 pub mod trade_off;
 
 use std::sync::Arc;
 
-use spacewright_core::method::Method;
+use spacewright_core::study::Method;
 
+pub use error::SpaceEvoError;
 pub use steps::SpaceEvo;
 
 /// The method of this crate.

@@ -1,7 +1,6 @@
 //! Plots of a study's comparisons, as SVG.
 
 use plotters::prelude::*;
-use spacewright_core::method::StepError;
 use spacewright_plot::{Area, PlotError, TEXT, color};
 
 /// Pixels of one panel.
@@ -29,16 +28,15 @@ pub struct Panel<'a> {
 }
 
 /// Panels side by side below a title and the names of the series.
-pub fn svg(title: &str, names: &[String], panels: &[Panel<'_>]) -> Result<String, StepError> {
+pub fn svg(title: &str, names: &[String], panels: &[Panel<'_>]) -> Result<String, PlotError> {
     let count = panels.len().max(1);
     let legend: Vec<(String, RGBColor)> =
         names.iter().enumerate().map(|(index, name)| (name.clone(), color(index))).collect();
     let size = (PANEL.0 * count as u32, PANEL.1);
-    let svg = spacewright_plot::svg(title, &legend, size, |root, top| {
+    spacewright_plot::svg(title, &legend, size, |root, top| {
         let areas = root.margin(top, 0, 0, 0).split_evenly((1, count));
         panels.iter().zip(&areas).try_for_each(|(panel, area)| panel.draw(area))
-    });
-    svg.map_err(|error| StepError::Failed(error.to_string()))
+    })
 }
 
 impl Panel<'_> {

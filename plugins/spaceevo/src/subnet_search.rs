@@ -8,14 +8,14 @@ use rand::{Rng, seq::IndexedRandom};
 use rand_pcg::Pcg64Mcg;
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
-    method::StepError,
     random,
     space::{ElasticStage, MutationRates, Subnet},
+    study::StepError,
 };
 
 /// What is looked for.
 #[derive(Debug)]
-pub struct Problem<'a> {
+pub struct SubnetSearch<'a> {
     pub stages: &'a [ElasticStage],
     pub resolutions: &'a [usize],
     pub budget_ms: f64,
@@ -28,7 +28,7 @@ pub struct Problem<'a> {
 
 /// The best subnet within the budget.
 #[derive(Debug)]
-pub struct Found {
+pub struct FoundSubnet {
     pub subnet: Subnet,
     pub latency_ms: f64,
     pub accuracy: f64,
@@ -37,26 +37,41 @@ pub struct Found {
 
 /// Latencies of a space's smallest and largest subnet.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Range {
+pub struct LatencyRange {
     pub fastest_ms: f64,
     pub slowest_ms: f64,
 }
 
-impl fmt::Display for Range {
+impl fmt::Display for LatencyRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.3} to {:.3} ms", self.fastest_ms, self.slowest_ms)
     }
 }
 
-type Ask<'a> = dyn FnMut(&[Subnet]) -> Result<Vec<f64>, StepError> + 'a;
+/// Asks for a number for each subnet, in order.
+pub type Ask<'a> = dyn FnMut(&[Subnet]) -> Result<Vec<f64>, StepError> + 'a;
 
-/// Random draws per subnet that is wanted.
+/// Random draws per subnet that is wanted: a budget that one of forty keeps to is still filled.
 const TRIES: usize = 40;
 
-impl Problem<'_> {
+impl SubnetSearch<'_> {
     /// Most subnets whose accuracy is asked for.
     pub fn evaluations(&self) -> usize {
         self.population * (1 + self.generations)
+    }
+
+    /// Searches for the most accurate subnet; `latency` gives milliseconds, `accuracy` shares.
+    /// Where no subnet is within the budget: the latencies that the space has.
+    ///
+    /// # Errors
+    ///
+    /// Those of `latency` and `accuracy`.
+    pub fn run(
+        &self,
+        latency: &mut Ask<'_>,
+        accuracy: &mut Ask<'_>,
+    ) -> Result<Result<FoundSubnet, LatencyRange>, StepError> {
+        search(self, latency, accuracy)
     }
 
     fn random(&self, count: usize, rng: &mut Pcg64Mcg) -> Vec<Subnet> {
@@ -90,13 +105,11 @@ impl Feasible<'_, '_> {
     }
 }
 
-/// Searches for the most accurate subnet; `latency` gives milliseconds, `accuracy` shares. Where no
-/// subnet is within the budget, the latencies that the space has.
-pub fn search(
-    problem: &Problem<'_>,
+fn search(
+    problem: &SubnetSearch<'_>,
     latency: &mut Ask<'_>,
     accuracy: &mut Ask<'_>,
-) -> Result<Result<Found, Range>, StepError> {
+) -> Result<Result<FoundSubnet, LatencyRange>, StepError> {
     let mut rng = random::generator(problem.seed, &["search", &problem.budget_ms.to_string()]);
     let extremes = [
         Subnet::smallest(problem.stages, problem.resolutions),
@@ -129,7 +142,7 @@ pub fn search(
         )?;
     }
     if generation.is_empty() {
-        return Ok(Err(Range { fastest_ms: ends[0], slowest_ms: ends[1] }));
+        return Ok(Err(LatencyRange { fastest_ms: ends[0], slowest_ms: ends[1] }));
     }
 
     let mut judged: Vec<(Subnet, f64, f64)> = Vec::new();
@@ -152,11 +165,11 @@ pub fn search(
         }
     }
     let (subnet, latency_ms, accuracy) = judged.swap_remove(0);
-    Ok(Ok(Found { subnet, latency_ms, accuracy, evaluations }))
+    Ok(Ok(FoundSubnet { subnet, latency_ms, accuracy, evaluations }))
 }
 
 fn children(
-    problem: &Problem<'_>,
+    problem: &SubnetSearch<'_>,
     parents: &[(Subnet, f64, f64)],
     rng: &mut Pcg64Mcg,
 ) -> Vec<Subnet> {
@@ -176,7 +189,7 @@ mod tests {
     use crate::hyperspaces;
 
     /// Latency grows with the number of blocks and their widths; accuracy with expand ratios.
-    fn found(budget_ms: f64) -> Result<Found, Range> {
+    fn found(budget_ms: f64) -> Result<FoundSubnet, LatencyRange> {
         let hyperspace = hyperspaces::built_in("mini").unwrap();
         let space = &hyperspace.uniform_spaces()[2];
         let stages = space.elastic_stages(&hyperspace);
@@ -187,7 +200,7 @@ mod tests {
             let blocks = subnet.stages.iter().flat_map(|s| &s.blocks);
             blocks.map(|b| b.config.get("expand").unwrap_or_default()).sum()
         };
-        let problem = Problem {
+        let problem = SubnetSearch {
             stages: &stages,
             resolutions: &hyperspace.resolutions,
             budget_ms,
@@ -196,10 +209,9 @@ mod tests {
             slack: 0.3,
             seed: 1,
         };
-        search(&problem, &mut |subnets| Ok(subnets.iter().map(widths).collect()), &mut |subnets| {
-            Ok(subnets.iter().map(expands).collect())
-        })
-        .unwrap()
+        let mut latency = |subnets: &[Subnet]| Ok(subnets.iter().map(widths).collect());
+        let mut accuracy = |subnets: &[Subnet]| Ok(subnets.iter().map(expands).collect());
+        problem.run(&mut latency, &mut accuracy).unwrap()
     }
 
     #[test]

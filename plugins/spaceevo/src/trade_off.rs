@@ -60,7 +60,7 @@ pub fn front(
     if scales.len() < 2 {
         let reason = "a front needs at least two objectives, and spaces that were scored: give at \
                       least two latency limits";
-        return Err(ScoreError { reason: reason.into() });
+        return Err(ScoreError::new(reason));
     }
     let pairs = known.iter().map(|scored| (scored.space.clone(), scored.score.clone()));
     let mut known: BTreeMap<Space, SpaceScore> = pairs.collect();

@@ -10,7 +10,7 @@ use spacewright_spaceevo::hyperspaces::built_in;
 const SEQNETS: &str = include_str!("seqnets.txt");
 
 fn counts(hyperspace: &Hyperspace, stages: &[ElasticStage], subnet: &Subnet) -> (u64, u64) {
-    let operators = Operators::new(operator_sets());
+    let operators = Operators::new(operator_sets()).unwrap();
     let segments = subnet_segments(&operators, hyperspace, stages, subnet).unwrap();
     let graph = network(segments).unwrap();
     (graph.macs().unwrap(), graph.params().unwrap())
@@ -18,7 +18,7 @@ fn counts(hyperspace: &Hyperspace, stages: &[ElasticStage], subnet: &Subnet) -> 
 
 #[test]
 fn built_in_hyperspaces_are_valid_and_as_large_as_published() {
-    let operators = Operators::new(operator_sets());
+    let operators = Operators::new(operator_sets()).unwrap();
     for (name, spaces) in [("mobilew", 1_185_901_920u64), ("onnxw", 95_551_488), ("mini", 10_000)] {
         let hyperspace = built_in(name).unwrap();
         hyperspace.validate(&operators).unwrap();

@@ -2,7 +2,7 @@
 
 use rand_pcg::Pcg64Mcg;
 use spacewright_core::{
-    quant::{Quantizer, TensorStats, WeightRange},
+    quant::{Quantizer, SMALLEST_SCALE, TensorStats, WeightRange},
     random,
     train::{TrainContext, TrainError},
 };
@@ -10,12 +10,16 @@ use tch::{Kind, Tensor};
 
 use crate::{
     interpret::Observations,
-    layout::{Layout, other},
-    params::{OFFSET, Params, SCALE, WEIGHT_SCALE},
+    layout::Layout,
+    params::{self, OFFSET, Params, SCALE, WEIGHT_SCALE},
 };
 
-/// Subnets to observe before giving up on values that none of them has.
+/// Subnets to observe before giving up on values that none of them has. Few are needed as a rule:
+/// only values of blocks that the largest subnet lacks (another configuration's) wait for a draw.
 const OBSERVED_SUBNETS: usize = 200;
+/// What is taken for values that no observed subnet had: about what batch normalization gives. The
+/// scale is learned where the value ever is computed.
+const NEVER_SEEN: TensorStats = TensorStats { min: -4.0, max: 4.0, mean_abs: 1.0 };
 
 /// Adds scales and offsets for everything in `layout`: weights from their own statistics,
 /// activations from what `observe` sees, first of the largest subnet, then of random ones until
@@ -36,13 +40,12 @@ pub fn start(
             observations.entry(name).or_insert(stats);
         }
     }
-    const NEVER_SEEN: TensorStats = TensorStats { min: -4.0, max: 4.0, mean_abs: 1.0 };
     let items: Vec<_> = layout
         .activations
         .iter()
         .map(|(name, range)| (observations.get(name).copied().unwrap_or(NEVER_SEEN), *range))
         .collect();
-    let answers = context.quantizer.activations(&items).map_err(other)?;
+    let answers = context.quantizer.activations(&items)?;
     for (name, (scale, offset)) in layout.activations.keys().zip(answers) {
         params.insert(format!("{name}.{SCALE}"), Tensor::from_slice(&[scale]));
         params.insert(format!("{name}.{OFFSET}"), Tensor::from_slice(&[offset]));
@@ -62,14 +65,16 @@ pub fn weight_scales(
     quantizer: &dyn Quantizer,
 ) -> Result<Vec<f32>, TrainError> {
     let rows = weight.detach().flatten(1, -1);
-    let column = |t: Tensor| -> Vec<f32> { Vec::try_from(t.contiguous()).unwrap_or_default() };
-    let stats: Vec<TensorStats> = column(rows.amin([1i64].as_slice(), false))
+    let column = |t: Tensor| params::floats("statistics of weights", &t);
+    let smallest = column(rows.amin([1i64].as_slice(), false))?;
+    let largest = column(rows.amax([1i64].as_slice(), false))?;
+    let mean_abs = column(rows.abs().mean_dim([1i64].as_slice(), false, Kind::Float))?;
+    let stats: Vec<TensorStats> = smallest
         .into_iter()
-        .zip(column(rows.amax([1i64].as_slice(), false)))
-        .zip(column(rows.abs().mean_dim([1i64].as_slice(), false, Kind::Float)))
+        .zip(largest)
+        .zip(mean_abs)
         .map(|((min, max), mean_abs)| TensorStats { min, max, mean_abs })
         .collect();
-    let smallest = spacewright_core::quant::SMALLEST_SCALE;
-    let scales = quantizer.weights(&stats, range).map_err(other)?;
-    Ok(scales.into_iter().map(|scale| scale.max(smallest)).collect())
+    let scales = quantizer.weights(&stats, range)?;
+    Ok(scales.into_iter().map(|scale| scale.max(SMALLEST_SCALE)).collect())
 }

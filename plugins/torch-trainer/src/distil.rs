@@ -3,239 +3,33 @@
 //!
 //! Two 1×1 convolutions, for training only, join the widths of teacher and student.
 
-use std::{collections::BTreeMap, fs, io, path::Path};
+use std::{fs, io, path::Path};
 
-use rand::{Rng, seq::IndexedRandom};
+use rand::Rng;
 use spacewright_core::{
-    graph::{ConvSpec, Graph, GraphBuilder, Shape},
+    quality::TableRow,
     random,
-    space::{ElasticStage, SubStage, stage_graph},
     train::{DistilJob, DistilReport, JudgeJob, Monitor, TrainContext, TrainError},
 };
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use crate::{
     batches::Sampler,
     calibrate,
     fit::Fit,
-    interpret::{Norm, Run, Statistics},
-    layout::{Layout, Plan, other},
-    losses,
+    interpret::Run,
+    layout::Layout,
     optim::Rule,
-    params::{self, Params},
-    start::{ADAPTER_IN, ADAPTER_OUT},
-    teach::{EVALUATION_BATCH, features_file},
+    params::Params,
+    student::{PlannedVariant, Student, Variant},
 };
 
 /// Tries at falling learning rates before a block is reported as diverged: its loss is not finite,
-/// or worse than without training and than that of the mean of the teacher's features.
-const ATTEMPTS: usize = 3;
-
-/// A teacher's features at one resolution.
-struct Features {
-    input: Tensor,
-    target: Tensor,
-    variance: Tensor,
-    /// How many of the images, the first ones, are for training.
-    train_images: usize,
-}
-
-impl Features {
-    fn load(folder: &Path, resolution: usize, stage: usize) -> Result<Self, TrainError> {
-        let path = features_file(folder, resolution);
-        let mut tensors: BTreeMap<String, Tensor> = params::load(&path)?.into_iter().collect();
-        let mut take = |name: String| {
-            let reason = format!("no features `{name}`");
-            tensors.remove(&name).ok_or(TrainError::File { path: path.clone(), reason })
-        };
-        Ok(Self {
-            input: take(format!("s{stage}"))?,
-            target: take(format!("s{}", stage + 1))?,
-            variance: take(format!("v{}", stage + 1))?,
-            train_images: take("train_images".into())?.int64_value(&[0]) as usize,
-        })
-    }
-
-    fn batch(&self, indices: &Tensor) -> (Tensor, Tensor) {
-        let select = |t: &Tensor| t.index_select(0, indices).to_kind(Kind::Float);
-        (select(&self.input), select(&self.target))
-    }
-
-    fn input_shape(&self) -> Shape {
-        let size = self.input.size();
-        Shape::new(size[1] as usize, size[2] as usize, size[3] as usize)
-    }
-}
-
-struct Student<'a> {
-    context: &'a TrainContext,
-    stage: ElasticStage,
-    input_widths: Vec<usize>,
-    features: BTreeMap<usize, Features>,
-    train_images: usize,
-}
-
-/// A sub-stage with the width of its input and its resolution.
-type Row = (usize, SubStage, usize);
-
-impl<'a> Student<'a> {
-    /// Choice stage `stage` with candidate `block`; `folder` holds the teacher's features.
-    fn new(
-        context: &'a TrainContext,
-        (stage, block): (usize, usize),
-        folder: &Path,
-    ) -> Result<Self, TrainError> {
-        let mut features = BTreeMap::new();
-        for &resolution in &context.hyperspace.table_resolutions {
-            features.insert(resolution, Features::load(folder, resolution, stage)?);
-        }
-        let train_images = features.values().map(|f| f.train_images).min().unwrap_or_default();
-        Ok(Self {
-            context,
-            stage: context.hyperspace.choice_stage(stage, block, None),
-            input_widths: context.hyperspace.input_widths(stage).to_vec(),
-            features,
-            train_images,
-        })
-    }
-
-    /// For messages and seeds.
-    fn what(&self) -> String {
-        format!("{}, {}", self.stage.name, self.stage.candidate.block)
-    }
-
-    fn graph(&self, (width, sub_stage, resolution): &Row) -> Result<Graph, TrainError> {
-        let features = &self.features[resolution];
-        let shape = features.input_shape();
-        let mut b = GraphBuilder::new(shape);
-        let x = b.conv(ADAPTER_IN, b.input(), ConvSpec::new(*width, 1).bias());
-        let adapter = b.finish(x);
-        let inner = Shape::new(*width, shape.height, shape.width);
-        let stage =
-            stage_graph(&self.context.operators, &self.stage, sub_stage, inner).map_err(other)?;
-        let mut b = GraphBuilder::new(stage.output_shape().map_err(other)?);
-        let channels = features.target.size()[1] as usize;
-        let x = b.conv(ADAPTER_OUT, b.input(), ConvSpec::new(channels, 1).bias());
-        adapter.then(stage).and_then(|graph| graph.then(b.finish(x))).map_err(other)
-    }
-
-    fn plan(&self, row: &Row) -> Result<Plan, TrainError> {
-        Plan::new(&self.graph(row)?, &self.context.scheme)
-    }
-
-    fn layout(&self) -> Result<Layout, TrainError> {
-        let mut layout = Layout::default();
-        for (resolution, features) in &self.features {
-            let size = features.input_shape().height;
-            let (operators, scheme) = (&self.context.operators, &self.context.scheme);
-            layout.include_stage(operators, scheme, &self.stage, &self.input_widths, size)?;
-            for extreme in [self.largest(*resolution), self.smallest(*resolution)] {
-                layout.include(&self.graph(&extreme)?, scheme)?;
-            }
-        }
-        Ok(layout)
-    }
-
-    fn largest(&self, resolution: usize) -> Row {
-        let width = self.input_widths[self.input_widths.len() - 1];
-        (width, SubStage::largest(&self.stage), resolution)
-    }
-
-    fn smallest(&self, resolution: usize) -> Row {
-        (self.input_widths[0], SubStage::smallest(&self.stage), resolution)
-    }
-
-    fn random(&self, rng: &mut impl Rng) -> Row {
-        let width = *self.input_widths.choose(rng).unwrap_or(&self.input_widths[0]);
-        let sub_stage = SubStage::random(&self.stage, rng);
-        let resolutions = &self.context.hyperspace.table_resolutions;
-        (width, sub_stage, *resolutions.choose(rng).unwrap_or(&resolutions[0]))
-    }
-
-    fn resolutions(&self) -> (usize, usize) {
-        let resolutions = &self.context.hyperspace.table_resolutions;
-        let smallest = resolutions.iter().min().copied().unwrap_or_default();
-        (smallest, resolutions.iter().max().copied().unwrap_or_default())
-    }
-
-    /// Accumulates the gradients of one sandwich: largest, smallest and two random sub-stages.
-    fn sandwich(
-        &self,
-        params: &Params,
-        quantized: bool,
-        indices: &Tensor,
-        rng: &mut impl Rng,
-    ) -> Result<f64, TrainError> {
-        let (low, high) = self.resolutions();
-        let rows = [self.largest(high), self.smallest(low), self.random(rng), self.random(rng)];
-        let mut sum = 0.0;
-        for row in &rows {
-            let features = &self.features[&row.2];
-            let (input, target) = features.batch(indices);
-            let run = Run { params, quantized, dropout: false };
-            let output = run.forward(&self.plan(row)?, &input, &mut Norm::Batch)?;
-            let loss = losses::noise_to_signal(&output, &target, &features.variance);
-            loss.backward();
-            sum += loss.double_value(&[]);
-        }
-        Ok(sum / rows.len() as f64)
-    }
-
-    /// Loss of a sub-stage on the judging images, after recalibration on the first training ones.
-    fn judge(
-        &self,
-        params: &Params,
-        quantized: bool,
-        row: &Row,
-        calibration: usize,
-    ) -> Result<f64, TrainError> {
-        let plan = self.plan(row)?;
-        let features = &self.features[&row.2];
-        let run = Run { params, quantized, dropout: false };
-        let mut statistics = Statistics::default();
-        let range = |from: usize, to: usize| {
-            Tensor::arange_start(from as i64, to as i64, (Kind::Int64, tch::Device::Cpu))
-        };
-        tch::no_grad(|| {
-            let calibration = calibration.min(self.train_images);
-            for start in (0..calibration).step_by(EVALUATION_BATCH) {
-                let end = (start + EVALUATION_BATCH).min(calibration);
-                let (x, _) = features.batch(&range(start, end));
-                let _ = run.forward(&plan, &x, &mut Norm::Record(&mut statistics))?;
-            }
-            let images = features.input.size()[0] as usize;
-            let mut sum = 0.0;
-            for start in (self.train_images..images).step_by(EVALUATION_BATCH) {
-                let end = (start + EVALUATION_BATCH).min(images);
-                let (x, target) = features.batch(&range(start, end));
-                let y = run.forward(&plan, &x, &mut Norm::Fixed(&statistics))?;
-                let loss = losses::noise_to_signal(&y, &target, &features.variance);
-                sum += loss.double_value(&[]) * (end - start) as f64;
-            }
-            Ok(sum / (images - self.train_images).max(1) as f64)
-        })
-    }
-
-    /// INT8 losses of sub-stages, in order, after `done` other units of work.
-    fn judge_all(
-        &self,
-        params: &Params,
-        rows: &[Row],
-        calibration: usize,
-        done: usize,
-        monitor: &dyn Monitor,
-    ) -> Result<Vec<f64>, TrainError> {
-        let mut losses = Vec::with_capacity(rows.len());
-        for (index, row) in rows.iter().enumerate() {
-            if monitor.cancelled() {
-                return Err(TrainError::Cancelled);
-            }
-            losses.push(self.judge(params, true, row, calibration)?);
-            monitor.progress(done + index + 1, done + rows.len(), "judging sub-stages");
-        }
-        Ok(losses)
-    }
-}
+/// or worse than without training and than that of the mean of the teacher's features. The third
+/// rate is a tenth of the first: a block that diverges at it has another problem than its rate.
+const ATTEMPTS: i32 = 3;
+/// Factor on the learning rate from one try to the next: half a decade.
+const SLOWER: f64 = 0.3;
 
 /// Trains one (stage, block) and judges its rows.
 pub fn distil(
@@ -246,31 +40,39 @@ pub fn distil(
     monitor: &dyn Monitor,
 ) -> Result<DistilReport, TrainError> {
     let student = Student::new(context, (job.stage, job.block), &job.features)?;
-    let mut diverged = None;
-    for attempt in 0..ATTEMPTS {
+    let mut attempt = 0;
+    loop {
         let folder = scratch.join(format!("attempt-{attempt}"));
         let marker = folder.join("diverged-at");
-        let file =
-            |error: io::Error| TrainError::File { path: marker.clone(), reason: error.to_string() };
         let step = match fs::read_to_string(&marker) {
             Ok(text) => text.trim().parse().unwrap_or_default(),
             Err(_) => {
-                let slower = 0.3f64.powi(attempt as i32);
-                match attempt_at(&student, job, slower, output, &folder, monitor) {
+                let slower = SLOWER.powi(attempt);
+                match train(&student, job, slower, output, &folder, monitor) {
                     Err(TrainError::Diverged { step, .. }) => {
-                        fs::create_dir_all(&folder).map_err(file)?;
-                        let temporary = folder.join("diverged-at.tmp");
-                        fs::write(&temporary, step.to_string()).map_err(file)?;
-                        fs::rename(&temporary, &marker).map_err(file)?;
+                        remember(&marker, step)
+                            .map_err(|error| TrainError::file(&marker, error))?;
                         step
                     }
                     result => return result,
                 }
             }
         };
-        diverged = Some(TrainError::Diverged { what: student.what(), step });
+        attempt += 1;
+        if attempt == ATTEMPTS {
+            return Err(TrainError::Diverged { what: student.what(), step });
+        }
     }
-    Err(diverged.unwrap_or_else(|| TrainError::Other("no attempt was made".into())))
+}
+
+/// Writes at which step an attempt diverged, so that it is not made again.
+fn remember(marker: &Path, step: usize) -> io::Result<()> {
+    if let Some(folder) = marker.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let temporary = marker.with_extension("tmp");
+    fs::write(&temporary, step.to_string())?;
+    fs::rename(&temporary, marker)
 }
 
 /// INT8 losses of sub-stages of a (stage, block) that was distilled.
@@ -281,10 +83,31 @@ pub fn judge(
 ) -> Result<Vec<f64>, TrainError> {
     let student = Student::new(context, (job.stage, job.block), &job.features)?;
     let params = Params::load(&job.weights)?;
-    student.judge_all(&params, &job.rows, job.calibration_images, 0, monitor)
+    judge_rows(&student, &params, (&job.rows, job.calibration_images), 0, monitor)
 }
 
-fn attempt_at(
+/// INT8 losses of rows, in order, after `done` other units of work.
+fn judge_rows(
+    student: &Student<'_>,
+    params: &Params,
+    (rows, calibration): (&[TableRow], usize),
+    done: usize,
+    monitor: &dyn Monitor,
+) -> Result<Vec<f64>, TrainError> {
+    let mut losses = Vec::with_capacity(rows.len());
+    for (index, row) in rows.iter().enumerate() {
+        if monitor.cancelled() {
+            return Err(TrainError::Cancelled);
+        }
+        let variant = student.plan(&row.into())?;
+        losses.push(student.judge(params, true, &variant, calibration)?);
+        monitor.progress(done + index + 1, done + rows.len(), "judging sub-stages");
+    }
+    Ok(losses)
+}
+
+/// One attempt at a learning rate that is `slower` times the one asked for.
+fn train(
     student: &Student<'_>,
     job: &DistilJob,
     slower: f64,
@@ -299,49 +122,72 @@ fn attempt_at(
     let mut params = Params::init(&layout, seed);
     let steps = job.fp32.steps + job.int8.steps;
     let total = steps + job.rows.len();
-    let (_, high) = student.resolutions();
-    let largest = student.largest(high);
+    let largest = student.plan(&student.largest())?;
+    let smallest = student.plan(&student.smallest())?;
+    let judge_largest = |params: &Params, quantized| {
+        student.judge(params, quantized, &largest, job.calibration_images)
+    };
+    // Giving the mean of the teacher's features would cost 1.
+    let useless = judge_largest(&params, false)?.max(1.0);
     let mut offset = 0;
     let mut losses = [0.0; 2];
-    // Giving the mean of the teacher's features would cost 1.
-    let useless = student.judge(&params, false, &largest, job.calibration_images)?.max(1.0);
-    for (phase, settings) in [&job.fp32, &job.int8].into_iter().enumerate() {
-        let quantized = phase == 1;
+    let phases = [("fp32", &job.fp32), ("int8", &job.int8)];
+    for (index, (name, phase)) in phases.into_iter().enumerate() {
+        let quantized = index == 1;
         if quantized {
             start_quantizers(student, &layout, &mut params, job.calibration_images)?;
         }
-        let mut sampler =
-            Sampler::new((0..student.train_images).collect(), seed, settings_name(phase));
+        let mut sampler = Sampler::new((0..student.train_images).collect(), seed, name);
         let fit = Fit {
-            what: &format!("{what}, {}", settings_name(phase)),
-            phase: settings,
+            what: &format!("{what}, {name}"),
+            name,
+            phase,
             rule: Rule::Adam,
             slower,
             seed,
-            checkpoint: &folder.join(format!("{}.safetensors", settings_name(phase))),
+            checkpoint: &folder.join(format!("{name}.safetensors")),
             learns_quantizers: context.quantizer.learnable(),
             layout: &layout,
             offset,
             total,
         };
         fit.run(&mut params, monitor, |params, step, rng| {
-            let indices: Vec<i64> =
-                sampler.batch(step, settings.batch).into_iter().map(|i| i as i64).collect();
-            student.sandwich(params, quantized, &Tensor::from_slice(&indices), rng)
+            let images: Vec<i64> =
+                sampler.batch(step, phase.batch).into_iter().map(|i| i as i64).collect();
+            let run = Run { params, quantized, dropout: false };
+            sandwich(student, &run, [&largest, &smallest], &Tensor::from_slice(&images), rng)
         })?;
-        offset += settings.steps;
-        losses[phase] = student.judge(&params, quantized, &largest, job.calibration_images)?;
-        if losses[phase].is_nan() || losses[phase] > useless {
+        offset += phase.steps;
+        losses[index] = judge_largest(&params, quantized)?;
+        if losses[index].is_nan() || losses[index] > useless {
             return Err(TrainError::Diverged { what, step: offset });
         }
     }
-    let rows = student.judge_all(&params, &job.rows, job.calibration_images, steps, monitor)?;
+    let rows = (job.rows.as_slice(), job.calibration_images);
+    let rows = judge_rows(student, &params, rows, steps, monitor)?;
     params.save(output)?;
     Ok(DistilReport { losses: rows, max_fp32: losses[0], max_int8: losses[1], rate: slower })
 }
 
-fn settings_name(phase: usize) -> &'static str {
-    ["fp32", "int8"][phase]
+/// Accumulates the gradients of one step: those of the largest, the smallest and two random
+/// variants. Their mean loss.
+fn sandwich(
+    student: &Student<'_>,
+    run: &Run<'_>,
+    [largest, smallest]: [&PlannedVariant; 2],
+    images: &Tensor,
+    rng: &mut impl Rng,
+) -> Result<f64, TrainError> {
+    let random = [student.random(rng), student.random(rng)];
+    let [first, second] = [student.plan(&random[0])?, student.plan(&random[1])?];
+    let variants = [largest, smallest, &first, &second];
+    let mut sum = 0.0;
+    for variant in variants {
+        let loss = student.loss(run, variant, images)?;
+        loss.backward();
+        sum += loss.double_value(&[]);
+    }
+    Ok(sum / variants.len() as f64)
 }
 
 fn start_quantizers(
@@ -350,24 +196,22 @@ fn start_quantizers(
     params: &mut Params,
     images: usize,
 ) -> Result<(), TrainError> {
-    let (_, high) = student.resolutions();
-    let mut first = Some(student.largest(high));
+    let mut first = Some(student.largest());
     calibrate::start(params, layout, student.context, |params, rng| {
-        let row = first.take().unwrap_or_else(|| student.random(rng));
-        let count = images.min(student.train_images).min(EVALUATION_BATCH) as i64;
-        let features = &student.features[&row.2];
-        let x = features.input.narrow(0, 0, count).to_kind(Kind::Float);
-        let run = Run { params, quantized: false, dropout: false };
-        run.observe(&student.plan(&row)?, &x, &mut Norm::Batch)
+        let variant: Variant = first.take().unwrap_or_else(|| student.random(rng));
+        student.observe(params, &variant, images)
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use spacewright_core::train::Phase;
+    use tch::Kind;
 
     use super::*;
-    use crate::testing::{self, Unwatched};
+    use crate::{
+        features, params,
+        testing::{self, Unwatched},
+    };
 
     /// Features of a teacher that adds up channels and halves the map, on random images.
     fn write_features(folder: &Path, resolution: usize) {
@@ -383,7 +227,7 @@ mod tests {
             ("v1", variance),
             ("train_images", Tensor::from_slice(&[32i64])),
         ];
-        params::save(&features_file(folder, resolution), &tensors).unwrap();
+        params::save(&features::features_file(folder, resolution), &tensors).unwrap();
     }
 
     #[test]
@@ -391,24 +235,20 @@ mod tests {
         let context = testing::context();
         let folder = tempfile::tempdir().unwrap();
         write_features(folder.path(), context.hyperspace.table_resolutions[0]);
-        let phase = Phase {
-            steps: 3,
-            batch: 8,
-            learning_rate: 0.005,
-            weight_decay: 0.0,
-            warmup: 0.0,
-            checkpoint_steps: 100,
-        };
         let (stage, block) = (0, 1);
         let student = Student::new(&context, (stage, block), folder.path()).unwrap();
         let mut rng = random::generator(1, &["rows"]);
-        let rows: Vec<Row> = (0..3).map(|_| student.random(&mut rng)).collect();
+        let row = |variant: Variant| {
+            let Variant { input_width, resolution, sub_stage } = variant;
+            TableRow { stage, block, window: 0, input_width, resolution, sub_stage }
+        };
+        let rows: Vec<TableRow> = (0..3).map(|_| row(student.random(&mut rng))).collect();
         let job = DistilJob {
             stage,
             block,
             features: folder.path().to_owned(),
-            fp32: phase.clone(),
-            int8: phase,
+            fp32: testing::phase(3),
+            int8: testing::phase(3),
             rows: rows.clone(),
             calibration_images: 16,
         };

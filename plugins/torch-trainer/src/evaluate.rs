@@ -3,183 +3,233 @@
 use std::collections::BTreeMap;
 
 use spacewright_core::{
-    graph::ValueId,
+    data::ImageSet,
+    graph::Graph,
     quant::{
-        ActivationRange, FloatWeights, QuantParams, Quantizer, SMALLEST_SCALE, TensorData,
+        ActivationRange, FloatWeights, QParams, QuantParams, Quantizer, SMALLEST_SCALE, TensorData,
         TrainedNetwork, WeightRange, activation_params, smallest_scales,
     },
-    space::{ElasticStage, Subnet, network, subnet_segments},
-    train::{EvaluateJob, Evaluator, Predictions, TrainContext, TrainError},
+    space::{ElasticStage, Subnet},
+    train::{EvaluateJob, Evaluator, Predictions, RecalibratedSubnet, TrainContext, TrainError},
 };
 use tch::Tensor;
 
 use crate::{
     batches, calibrate,
+    classify::{EVALUATION_BATCH, classify},
     interpret::{Norm, Observations, Run, Statistics},
-    layout::{Plan, other},
-    params::{OFFSET, Params, SCALE, WEIGHT_SCALE},
-    supernet::subnet_plan,
-    teach::{EVALUATION_BATCH, predict},
+    params::{self, OFFSET, Params, SCALE, WEIGHT_SCALE},
+    plan::{Plan, subnet_graph},
+    recalibrate::recalibrate,
 };
 
-/// Subnets of weights in memory.
-pub struct Subnets<'a> {
-    context: &'a TrainContext,
-    stages: &'a [ElasticStage],
-    params: &'a Params,
-    quantized: bool,
+/// A trained supernet that was read from a file.
+pub struct OpenedSupernet {
+    context: TrainContext,
+    job: EvaluateJob,
+    params: Params,
     calibration: Vec<usize>,
-    judged: Vec<usize>,
 }
 
-impl<'a> Subnets<'a> {
-    /// Looks at weights: batch normalization is recalibrated on `calibration_images` training
-    /// images, subnets are judged on `judge_images` held-out ones.
-    pub fn new(
-        context: &'a TrainContext,
-        stages: &'a [ElasticStage],
-        params: &'a Params,
-        quantized: bool,
-        calibration_images: usize,
-        judge_images: usize,
-    ) -> Self {
-        let calibration = batches::fixed_sample(context, "calibration", calibration_images);
-        let judged = context.held_out.iter().copied().take(judge_images).collect();
-        Self { context, stages, params, quantized, calibration, judged }
+impl OpenedSupernet {
+    /// Reads the weights.
+    pub fn new(context: &TrainContext, job: &EvaluateJob) -> Result<Self, TrainError> {
+        let params = Params::load(&job.weights)?;
+        let calibration = calibration_images(context, job.calibration_images);
+        Ok(Self { context: context.clone(), job: job.clone(), params, calibration })
     }
+}
 
-    fn run(&self) -> Run<'a> {
-        Run { params: self.params, quantized: self.quantized, dropout: false }
+impl Evaluator for OpenedSupernet {
+    fn recalibrate(
+        &mut self,
+        subnet: &Subnet,
+    ) -> Result<Box<dyn RecalibratedSubnet + '_>, TrainError> {
+        let held_out = &self.context.held_out;
+        let weights = SharedWeights {
+            context: &self.context,
+            stages: &self.job.stages,
+            params: &self.params,
+            quantized: self.job.quantized,
+            calibration: &self.calibration,
+            judged: &held_out[..self.job.judge_images.min(held_out.len())],
+        };
+        Ok(Box::new(weights.recalibrate(subnet)?))
     }
+}
 
-    fn recalibrated(&self, subnet: &Subnet) -> Result<(Plan, Statistics), TrainError> {
-        let plan = subnet_plan(self.context, self.stages, subnet)?;
-        let mut statistics = Statistics::default();
-        tch::no_grad(|| {
-            self.calibration.chunks(EVALUATION_BATCH).try_for_each(|indices| {
-                let x = self.inputs(indices, subnet.resolution);
-                self.run().forward(&plan, &x, &mut Norm::Record(&mut statistics)).map(drop)
-            })
-        })?;
-        Ok((plan, statistics))
+/// Positions of the training images on which a supernet's subnets are recalibrated.
+pub fn calibration_images(context: &TrainContext, count: usize) -> Vec<usize> {
+    batches::fixed_sample(context, "calibration", count)
+}
+
+/// Weights that the subnets of a space share, and the images by which subnets are looked at.
+#[derive(Clone, Copy)]
+pub struct SharedWeights<'a> {
+    /// Data, operators, scheme.
+    pub context: &'a TrainContext,
+    /// The space's elastic stages.
+    pub stages: &'a [ElasticStage],
+    /// The weights.
+    pub params: &'a Params,
+    /// Whether quantizers are active.
+    pub quantized: bool,
+    /// Positions of the training images for recalibration.
+    pub calibration: &'a [usize],
+    /// Positions, among the training images, of the held-out images that subnets are judged on.
+    pub judged: &'a [usize],
+}
+
+impl<'a> SharedWeights<'a> {
+    /// A subnet with batch normalization statistics of its own.
+    pub fn recalibrate(self, subnet: &Subnet) -> Result<Recalibrated<'a>, TrainError> {
+        let graph = subnet_graph(self.context, self.stages, subnet)?;
+        let plan = Plan::new(&graph, &self.context.scheme)?;
+        let run = Run { params: self.params, quantized: self.quantized, dropout: false };
+        let resolution = subnet.resolution;
+        let batches = self.calibration.chunks(EVALUATION_BATCH);
+        let statistics =
+            recalibrate(&run, &plan, batches.map(|images| self.inputs(images, resolution)))?;
+        Ok(Recalibrated { weights: self, run, resolution, graph, plan, statistics })
     }
 
     fn inputs(&self, indices: &[usize], resolution: usize) -> Tensor {
         batches::inputs(&self.context.data.train, indices, self.context.canvas, resolution)
     }
+}
 
-    /// See [`Evaluator::accuracy`].
-    pub fn accuracy(&mut self, subnet: &Subnet) -> Result<f64, TrainError> {
-        let (plan, statistics) = self.recalibrated(subnet)?;
-        let train = &self.context.data.train;
-        let predictions = predict(
-            self.context,
-            &self.run(),
-            &plan,
-            &statistics,
-            train,
-            &self.judged,
-            subnet.resolution,
-        )?;
-        let labels: Vec<u8> = self.judged.iter().map(|&index| train.labels[index]).collect();
+/// A subnet with batch normalization statistics of its own.
+pub struct Recalibrated<'a> {
+    weights: SharedWeights<'a>,
+    run: Run<'a>,
+    resolution: usize,
+    graph: Graph,
+    plan: Plan,
+    statistics: Statistics,
+}
+
+impl RecalibratedSubnet for Recalibrated<'_> {
+    fn held_out_accuracy(&self) -> Result<f64, TrainError> {
+        let train = &self.weights.context.data.train;
+        let predictions = self.classify((train, self.weights.judged))?;
+        let labels: Vec<u8> =
+            self.weights.judged.iter().map(|&index| train.labels[index]).collect();
         Ok(predictions.accuracy(&labels))
     }
 
-    fn test_predictions(&self, subnet: &Subnet) -> Result<Predictions, TrainError> {
-        let (plan, statistics) = self.recalibrated(subnet)?;
-        let test = &self.context.data.test;
+    fn test_predictions(&self) -> Result<Predictions, TrainError> {
+        let test = &self.weights.context.data.test;
         let all: Vec<usize> = (0..test.len()).collect();
-        predict(self.context, &self.run(), &plan, &statistics, test, &all, subnet.resolution)
+        self.classify((test, &all))
     }
 
-    fn float_network(
-        &self,
-        subnet: &Subnet,
-    ) -> Result<(Plan, TrainedNetwork, Statistics), TrainError> {
-        let (plan, statistics) = self.recalibrated(subnet)?;
-        let segments =
-            subnet_segments(&self.context.operators, &self.context.hyperspace, self.stages, subnet)
-                .map_err(other)?;
-        let graph = network(segments).map_err(other)?;
+    fn network(&self) -> Result<TrainedNetwork, TrainError> {
+        let network = self.float_network()?;
+        if !self.run.quantized {
+            return Ok(network);
+        }
+        let quant = Some(self.learned_quantization(&network)?);
+        Ok(TrainedNetwork { quant, ..network })
+    }
+
+    fn post_training(&self, quantizer: &dyn Quantizer) -> Result<TrainedNetwork, TrainError> {
+        let network = self.float_network()?;
+        let quant = Some(self.chosen_quantization(&network, quantizer)?);
+        Ok(TrainedNetwork { quant, ..network })
+    }
+}
+
+impl Recalibrated<'_> {
+    fn classify(&self, images: (&ImageSet, &[usize])) -> Result<Predictions, TrainError> {
+        let context = self.weights.context;
+        classify(context, &self.run, &self.plan, &self.statistics, images, self.resolution)
+    }
+
+    fn float_network(&self) -> Result<TrainedNetwork, TrainError> {
         let mut weights = FloatWeights::new();
-        for spec in graph.weights().map_err(other)? {
-            let slice = self.params.slice(&spec.name, &spec.shape)?;
+        for spec in self.graph.weights()? {
+            let slice = self.run.params.slice(&spec.name, &spec.shape)?;
             weights.insert(spec.name, data(&slice)?);
         }
-        for (node, (mean, var)) in &statistics.values {
+        for (node, (mean, var)) in &self.statistics.values {
             weights.insert(format!("{node}.mean"), data(mean)?);
             weights.insert(format!("{node}.var"), data(var)?);
         }
-        Ok((plan, TrainedNetwork { graph, weights, quant: None }, statistics))
+        let (graph, placed) = (self.graph.clone(), self.plan.placed.clone());
+        Ok(TrainedNetwork { graph, placed, weights, quant: None })
     }
 
-    fn extract(&self, subnet: &Subnet) -> Result<TrainedNetwork, TrainError> {
-        let (plan, mut network, _) = self.float_network(subnet)?;
-        if !self.quantized {
-            return Ok(network);
+    /// Scales and zero points that were learned in training.
+    fn learned_quantization(&self, network: &TrainedNetwork) -> Result<QuantParams, TrainError> {
+        let params = self.run.params;
+        let mut activations = BTreeMap::new();
+        for (_, name, range) in self.plan.placed.quantized() {
+            let scale = params.get(&format!("{name}.{SCALE}"))?.double_value(&[0]) as f32;
+            let offset = params.get(&format!("{name}.{OFFSET}"))?.double_value(&[0]) as f32;
+            activations.insert(name.to_owned(), activation_params(scale, offset, range));
         }
-        let number =
-            |name: String| Ok::<_, TrainError>(self.params.get(&name)?.double_value(&[0]) as f32);
-        let activation = |(_, name, range): (ValueId, &str, ActivationRange)| {
-            let (scale, offset) =
-                (number(format!("{name}.{SCALE}"))?, number(format!("{name}.{OFFSET}"))?);
-            Ok((name.to_owned(), activation_params(scale, offset, range)))
-        };
-        let activations =
-            plan.placed.quantized().map(activation).collect::<Result<_, TrainError>>()?;
         let learned = |node: &str, kernel: &TensorData, _| {
             let name = format!("{node}.{WEIGHT_SCALE}");
-            let scales = data(&self.params.slice(&name, &kernel.shape[..1])?)?.data;
+            let scales = data(&params.slice(&name, &kernel.shape[..1])?)?.data;
             Ok(scales.into_iter().map(f32::abs).collect())
         };
-        let weight_scales = weight_scales(&plan, &network, learned)?;
-        network.quant = Some(QuantParams { activations, weight_scales });
-        Ok(network)
+        Ok(QuantParams { activations, weight_scales: weight_scales(network, learned)? })
     }
 
-    fn post_training(
+    /// Scales and zero points that a quantizer chooses from the calibration images.
+    fn chosen_quantization(
         &self,
-        subnet: &Subnet,
+        network: &TrainedNetwork,
         quantizer: &dyn Quantizer,
-    ) -> Result<TrainedNetwork, TrainError> {
-        let (plan, mut network, statistics) = self.float_network(subnet)?;
-        let run = Run { params: self.params, quantized: false, dropout: false };
+    ) -> Result<QuantParams, TrainError> {
+        let observations = self.observe_unquantized()?;
+        let values: Vec<(&str, ActivationRange)> =
+            self.plan.placed.quantized().map(|(_, name, range)| (name, range)).collect();
+        let observed = |&(name, range): &(&str, ActivationRange)| {
+            let missing = || TrainError::MissingValue { name: name.to_owned() };
+            Ok((observations.get(name).copied().ok_or_else(missing)?, range))
+        };
+        let items = values.iter().map(observed).collect::<Result<Vec<_>, TrainError>>()?;
+        let answers = quantizer.activations(&items)?;
+        let params = |((name, range), (scale, offset)): ((&str, ActivationRange), (f32, f32))| {
+            (name.to_owned(), activation_params(scale, offset, range))
+        };
+        let activations: BTreeMap<String, QParams> =
+            values.into_iter().zip(answers).map(params).collect();
+        let chosen = |node: &str, kernel: &TensorData, range| {
+            let slice = self.run.params.slice(&format!("{node}.weight"), &kernel.shape)?;
+            calibrate::weight_scales(&slice, range, quantizer)
+        };
+        Ok(QuantParams { activations, weight_scales: weight_scales(network, chosen)? })
+    }
+
+    /// What each value is on the calibration images, without quantization.
+    fn observe_unquantized(&self) -> Result<Observations, TrainError> {
+        let run = Run { quantized: false, ..self.run };
         let mut observations = Observations::new();
         let mut seen = 0;
-        for indices in self.calibration.chunks(EVALUATION_BATCH) {
-            let x = self.inputs(indices, subnet.resolution);
-            let new = tch::no_grad(|| run.observe(&plan, &x, &mut Norm::Fixed(&statistics)))?;
+        for indices in self.weights.calibration.chunks(EVALUATION_BATCH) {
+            let x = self.weights.inputs(indices, self.resolution);
+            let norm = &mut Norm::Fixed(&self.statistics);
+            let new = tch::no_grad(|| run.observe(&self.plan, &x, norm))?;
             merge(&mut observations, seen, new, indices.len());
             seen += indices.len();
         }
-        let names: Vec<_> = plan.placed.quantized().collect();
-        let items: Vec<_> =
-            names.iter().map(|(_, name, range)| (observations[*name], *range)).collect();
-        let answers = quantizer.activations(&items).map_err(other)?;
-        let activation = |((_, name, range), (scale, offset)): (&(_, &str, _), (f32, f32))| {
-            ((*name).to_owned(), activation_params(scale, offset, *range))
-        };
-        let activations = names.iter().zip(answers).map(activation).collect();
-        let chosen = |node: &str, kernel: &TensorData, range| {
-            let slice = self.params.slice(&format!("{node}.weight"), &kernel.shape)?;
-            calibrate::weight_scales(&slice, range, quantizer)
-        };
-        let weight_scales = weight_scales(&plan, &network, chosen)?;
-        network.quant = Some(QuantParams { activations, weight_scales });
-        Ok(network)
+        Ok(observations)
     }
 }
 
 /// The scales of all weights as `choose` gives them, raised to what their range asks for.
 fn weight_scales(
-    plan: &Plan,
     network: &TrainedNetwork,
     choose: impl Fn(&str, &TensorData, WeightRange) -> Result<Vec<f32>, TrainError>,
 ) -> Result<BTreeMap<String, Vec<f32>>, TrainError> {
     let mut all = BTreeMap::new();
-    for (node, range) in plan.placed.graph.nodes.iter().zip(&plan.placed.weights) {
+    for (node, range) in network.placed.graph.nodes.iter().zip(&network.placed.weights) {
         let Some(range) = range else { continue };
-        let kernel = &network.weights[&format!("{}.weight", node.name)];
+        let name = format!("{}.weight", node.name);
+        let missing = || TrainError::MissingTensor { name: name.clone() };
+        let kernel = network.weights.get(&name).ok_or_else(missing)?;
         let scales = choose(&node.name, kernel, *range)?;
         let raised = scales
             .into_iter()
@@ -203,63 +253,19 @@ fn merge(all: &mut Observations, seen: usize, new: Observations, images: usize) 
 
 fn data(tensor: &Tensor) -> Result<TensorData, TrainError> {
     let shape = tensor.size().iter().map(|&size| size as usize).collect();
-    let data = Vec::try_from(tensor.detach().contiguous().flatten(0, -1)).map_err(other)?;
-    Ok(TensorData { shape, data })
-}
-
-/// A trained supernet read from a file.
-pub struct Opened {
-    context: TrainContext,
-    job: EvaluateJob,
-    params: Params,
-}
-
-impl Opened {
-    /// Reads the weights.
-    pub fn new(context: &TrainContext, job: &EvaluateJob) -> Result<Self, TrainError> {
-        let params = Params::load(&job.weights)?;
-        Ok(Self { context: context.clone(), job: job.clone(), params })
-    }
-
-    fn subnets(&self) -> Subnets<'_> {
-        let EvaluateJob { stages, quantized, calibration_images, judge_images, .. } = &self.job;
-        let (calibration, judged) = (*calibration_images, *judge_images);
-        Subnets::new(&self.context, stages, &self.params, *quantized, calibration, judged)
-    }
-}
-
-impl Evaluator for Opened {
-    fn accuracy(&mut self, subnet: &Subnet) -> Result<f64, TrainError> {
-        self.subnets().accuracy(subnet)
-    }
-
-    fn extract(&mut self, subnet: &Subnet) -> Result<TrainedNetwork, TrainError> {
-        self.subnets().extract(subnet)
-    }
-
-    fn test_predictions(&mut self, subnet: &Subnet) -> Result<Predictions, TrainError> {
-        self.subnets().test_predictions(subnet)
-    }
-
-    fn post_training(
-        &mut self,
-        subnet: &Subnet,
-        quantizer: &dyn Quantizer,
-    ) -> Result<TrainedNetwork, TrainError> {
-        self.subnets().post_training(subnet, quantizer)
-    }
+    Ok(TensorData { shape, data: params::floats("reading weights", tensor)? })
 }
 
 #[cfg(test)]
 mod tests {
     use spacewright_core::{
-        graph::OpKind,
+        graph::{OpKind, ValueId},
         quant::{check, fold_integer},
         space::Space,
     };
 
     use super::*;
-    use crate::{layout::Layout, testing};
+    use crate::{layout::Layout, plan::subnet_plan, testing};
 
     /// Random weights of a space with quantizers that have seen some images.
     fn params(context: &TrainContext, stages: &[ElasticStage]) -> Params {
@@ -307,24 +313,31 @@ mod tests {
             };
             let stages = space.elastic_stages(&context.hyperspace);
             let params = params(&context, &stages);
-            let subnets = Subnets::new(&context, &stages, &params, true, 32, 8);
+            let weights = SharedWeights {
+                context: &context,
+                stages: &stages,
+                params: &params,
+                quantized: true,
+                calibration: &calibration_images(&context, 32),
+                judged: &[],
+            };
             let subnet = Subnet::largest(&stages, &context.hyperspace.resolutions);
-            let network = subnets.extract(&subnet).unwrap();
+            let subnet = weights.recalibrate(&subnet).unwrap();
+            let network = subnet.network().unwrap();
             let quant = network.quant.as_ref().unwrap();
-            let integers =
-                fold_integer(&network.graph, &network.weights, quant, &context.scheme).unwrap();
+            let integers = fold_integer(&network, &context.scheme).unwrap();
 
-            let (plan, statistics) = subnets.recalibrated(&subnet).unwrap();
+            let plan = &subnet.plan;
             let taps: Vec<ValueId> = plan.placed.quantized().map(|(value, ..)| value).collect();
             for image in [0, 5, 9] {
-                let x = subnets.inputs(&[image], subnet.resolution);
-                let norm = &mut Norm::Fixed(&statistics);
-                let values = subnets.run().execute(&plan, &x, norm, &taps, None).unwrap();
+                let x = weights.inputs(&[image], subnet.resolution);
+                let norm = &mut Norm::Fixed(&subnet.statistics);
+                let values = subnet.run.execute(plan, &x, norm, &taps, None).unwrap();
                 let observed = taps.iter().zip(&values[1..]).map(|(&value, tensor)| {
                     let params = quant.activations[plan.placed.graph.value_name(value)];
                     let reals = data(tensor).unwrap().data;
                     let integers = reals.into_iter().map(|x| params.quantize(x)).collect();
-                    (folded_name(&plan, value), integers)
+                    (folded_name(plan, value), integers)
                 });
                 for check in check(&integers, &observed.collect()).unwrap() {
                     // Integers have rounded biases, which fake quantization has not.

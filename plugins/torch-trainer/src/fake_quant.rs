@@ -5,7 +5,10 @@
 
 use std::ffi::{CStr, c_char, c_double, c_int};
 
-use spacewright_core::quant::{ActivationRange, QParams, WeightRange};
+use spacewright_core::{
+    quant::{ActivationRange, QParams, WeightRange},
+    train::TrainError,
+};
 use tch::Tensor;
 use torch_sys::C_tensor;
 
@@ -30,25 +33,31 @@ unsafe extern "C" {
 }
 
 #[allow(unsafe_code, reason = "takes over a tensor that the kernel has just made")]
-fn take(pointer: *mut C_tensor) -> Tensor {
+fn take(doing: &'static str, pointer: *mut C_tensor) -> Result<Tensor, TrainError> {
     if pointer.is_null() {
         // SAFETY: the error is a static, zero-terminated buffer of this thread.
         let message = unsafe { CStr::from_ptr(spacewright_last_error()) };
-        panic!("fake quantization: {}", message.to_string_lossy());
+        let source = message.to_string_lossy().into_owned().into();
+        return Err(TrainError::Computation { doing, source });
     }
     // SAFETY: the pointer is fresh and owned by nobody else.
-    unsafe { Tensor::from_ptr(pointer) }
+    Ok(unsafe { Tensor::from_ptr(pointer) })
 }
 
 /// Rounds an activation `x` (`batch × …`) to 8-bit unsigned integers and back. `scale` and
 /// `offset` have one element. Gradients of both carry the factor 1/√(elements per image · 255).
 #[allow(unsafe_code, reason = "calls a kernel with live tensors")]
-pub fn activation(x: &Tensor, scale: &Tensor, offset: &Tensor, range: ActivationRange) -> Tensor {
+pub fn activation(
+    x: &Tensor,
+    scale: &Tensor,
+    offset: &Tensor,
+    range: ActivationRange,
+) -> Result<Tensor, TrainError> {
     let per_image = x.numel() as f64 / x.size()[0].max(1) as f64;
     let factor = 1.0 / (per_image * 255.0).sqrt();
     let max_scale = range.max_scale().map_or(0.0, f64::from);
     // SAFETY: all three tensors outlive the call, which does not keep the pointers.
-    take(unsafe {
+    take("fake quantization of an activation", unsafe {
         spacewright_quant_activation(
             x.as_ptr(),
             scale.as_ptr(),
@@ -61,7 +70,7 @@ pub fn activation(x: &Tensor, scale: &Tensor, offset: &Tensor, range: Activation
 }
 
 /// The same with parameters that are not trained.
-pub fn fixed(x: &Tensor, params: QParams) -> Tensor {
+pub fn fixed(x: &Tensor, params: QParams) -> Result<Tensor, TrainError> {
     let offset = -f32::from(params.zero_point) * params.scale;
     let [scale, offset] = [params.scale, offset].map(|number| Tensor::from_slice(&[number]));
     activation(x, &scale, &offset, ActivationRange::default())
@@ -70,19 +79,19 @@ pub fn fixed(x: &Tensor, params: QParams) -> Tensor {
 /// Rounds weights `w` (`out × in × …`) to integers of `range` and back, with one of `scales` per
 /// output channel. Gradients of the scales carry the factor 1/√(weights per channel · max).
 #[allow(unsafe_code, reason = "calls a kernel with live tensors")]
-pub fn weight(w: &Tensor, scales: &Tensor, range: WeightRange) -> Tensor {
+pub fn weight(w: &Tensor, scales: &Tensor, range: WeightRange) -> Result<Tensor, TrainError> {
     let pairs = c_int::from(range == WeightRange::PairAware8);
     // SAFETY: both tensors outlive the call, which does not keep the pointers.
-    take(unsafe {
+    take("fake quantization of weights", unsafe {
         spacewright_quant_weight(w.as_ptr(), scales.as_ptr(), i64::from(range.max()), pairs)
     })
 }
 
 /// The same values with channels innermost in memory; `x` has four dimensions.
 #[allow(unsafe_code, reason = "calls a kernel with a live tensor")]
-pub fn channels_last(x: &Tensor) -> Tensor {
+pub fn channels_last(x: &Tensor) -> Result<Tensor, TrainError> {
     // SAFETY: the tensor outlives the call, which does not keep the pointer.
-    take(unsafe { spacewright_channels_last(x.as_ptr()) })
+    take("ordering channels last", unsafe { spacewright_channels_last(x.as_ptr()) })
 }
 
 #[cfg(test)]
@@ -108,7 +117,8 @@ mod tests {
             ActivationRange { non_negative: true, max: Some(6.0) },
         ] {
             let x: Vec<f32> = (-400..400).map(|i| i as f32 * 0.021).collect();
-            let y = activation(&leaf(&x).view([1, -1]), &leaf(&[0.03]), &leaf(&[-2.0]), range);
+            let y =
+                activation(&leaf(&x).view([1, -1]), &leaf(&[0.03]), &leaf(&[-2.0]), range).unwrap();
             let params = activation_params(0.03, -2.0, range);
             let expected: Vec<f32> =
                 x.iter().map(|&x| params.dequantize(params.quantize(x))).collect();
@@ -120,7 +130,7 @@ mod tests {
     fn fixed_parameters_get_no_gradients() {
         let params = QParams { scale: 1.0 / 256.0, zero_point: 3 };
         let x = leaf(&[0.1, 0.5004, 2.0, -1.0]);
-        let y = fixed(&x.view([1, 4]), params);
+        let y = fixed(&x.view([1, 4]), params).unwrap();
         let expected = [0.1, 0.5004, 2.0, -1.0].map(|x| params.dequantize(params.quantize(x)));
         assert_eq!(values(&y), expected);
         y.sum(Kind::Float).backward();
@@ -131,7 +141,7 @@ mod tests {
     fn gradients_of_an_activation_follow_lsq_plus() {
         // In range, below and above; z = 100 at scale 0.1 and offset -10.
         let (x, s, b) = (leaf(&[0.26, -20.0, 40.0]), leaf(&[0.1]), leaf(&[-10.0]));
-        let y = activation(&x.view([1, 3]), &s, &b, ActivationRange::default());
+        let y = activation(&x.view([1, 3]), &s, &b, ActivationRange::default()).unwrap();
         y.sum(Kind::Float).backward();
         let factor = 1.0 / (3.0f32 * 255.0).sqrt();
         assert_eq!(values(&x.grad()), [1.0, 0.0, 0.0]);
@@ -148,7 +158,7 @@ mod tests {
             &TensorData { shape: vec![4, 6, 3, 3], data: values(&w) },
             WeightRange::PairAware8,
         );
-        let y = weight(&w, &Tensor::from_slice(&[1e-3f32; 4]), WeightRange::PairAware8);
+        let y = weight(&w, &Tensor::from_slice(&[1e-3f32; 4]), WeightRange::PairAware8).unwrap();
         for (channel, (floor, y)) in floors.iter().zip(values(&y).chunks(54)).enumerate() {
             for (value, w) in y.iter().zip(&values(&w)[channel * 54..]) {
                 assert!((value - (w / floor).round_ties_even() * floor).abs() < 1e-6);
@@ -160,7 +170,7 @@ mod tests {
     fn gradients_of_weights_are_masked_and_scaled() {
         let w = leaf(&[0.5, -9.0]).view([1, 2, 1, 1]);
         let s = leaf(&[0.1]);
-        weight(&w, &s, WeightRange::Bits7).sum(Kind::Float).backward();
+        weight(&w, &s, WeightRange::Bits7).unwrap().sum(Kind::Float).backward();
         let expected = (0.0 - 63.0) / (2.0f32 * 63.0).sqrt();
         assert!((values(&s.grad())[0] - expected).abs() < 1e-4, "{:?}", values(&s.grad()));
     }

@@ -1,16 +1,17 @@
 //! The training loop: seeded, resumable bit for bit, stopped at safe points.
 
-use std::{collections::BTreeMap, path::Path};
+use std::path::Path;
 
 use rand_pcg::Pcg64Mcg;
 use spacewright_core::{
     quant::SMALLEST_SCALE,
     random,
-    train::{Monitor, Phase, TrainError},
+    train::{CurvePoint, Monitor, Phase, TrainError},
 };
 use tch::Tensor;
 
 use crate::{
+    curve::Curve,
     layout::Layout,
     optim::{Optimizer, Rule, rate},
     params::{self, Params, SCALE, WEIGHT_SCALE},
@@ -20,6 +21,8 @@ use crate::{
 pub struct Fit<'a> {
     /// What is trained, for messages and seeds.
     pub what: &'a str,
+    /// Name of the phase in training curves.
+    pub name: &'a str,
     /// Steps, batch and rates.
     pub phase: &'a Phase,
     /// Update rule.
@@ -32,35 +35,77 @@ pub struct Fit<'a> {
     pub checkpoint: &'a Path,
     /// Whether scales and offsets are trained.
     pub learns_quantizers: bool,
-    /// Ranges of scales.
+    /// Ranges of quantized values, which limit their scales.
     pub layout: &'a Layout,
-    /// Steps done by earlier phases, and steps of all phases: for progress.
+    /// Steps of the phases before, for progress and messages.
     pub offset: usize,
-    /// See `offset`.
+    /// Units of work of the whole job, which progress counts up to.
     pub total: usize,
 }
 
-/// The share of the old value in the running mean of the loss.
+/// The end of a phase of training.
+pub struct Fitted {
+    /// Running mean of the loss.
+    pub loss: f64,
+    /// The last point of the training curve.
+    last: CurvePoint,
+}
+
+impl Fitted {
+    /// Tells the last point of the curve again, with what judging the network gave.
+    pub fn judged(&self, monitor: &dyn Monitor, held_out_accuracy: f64) {
+        let held_out_accuracy = Some(held_out_accuracy);
+        monitor.curve(&CurvePoint { held_out_accuracy, ..self.last.clone() });
+    }
+}
+
+/// The share of the old value in the running mean of the loss: it looks back some twenty steps,
+/// as a single batch says little.
 const SMOOTHING: f64 = 0.95;
+
+/// Where a phase stands, besides parameters and optimizer.
+struct Progress {
+    /// Steps done.
+    steps: usize,
+    /// Running mean of the loss; not a number before the first step.
+    mean_loss: f64,
+    /// Sum of the losses since the last point of the training curve.
+    loss_sum: f64,
+}
+
+impl Progress {
+    fn add(&mut self, loss: f64) {
+        self.steps += 1;
+        self.loss_sum += loss;
+        self.mean_loss = if self.mean_loss.is_nan() {
+            loss
+        } else {
+            SMOOTHING * self.mean_loss + (1.0 - SMOOTHING) * loss
+        };
+    }
+}
 
 impl Fit<'_> {
     /// Trains: `step` computes the gradients of one step with a generator of its own, and returns
-    /// the loss. The smoothed loss at the end.
+    /// the loss.
     pub fn run(
         &self,
         params: &mut Params,
         monitor: &dyn Monitor,
         mut step: impl FnMut(&Params, usize, &mut Pcg64Mcg) -> Result<f64, TrainError>,
-    ) -> Result<f64, TrainError> {
+    ) -> Result<Fitted, TrainError> {
+        let Phase { steps, learning_rate, warmup, .. } = *self.phase;
+        let curve = Curve::new(self.name, steps);
+        let mut last = curve.start();
         let mut optimizer =
             Optimizer::new(self.rule, self.phase.weight_decay, self.learns_quantizers);
-        let (mut start, mut mean) = (0, f64::NAN);
+        let mut progress = Progress { steps: 0, mean_loss: f64::NAN, loss_sum: 0.0 };
         if self.checkpoint.exists() {
-            (start, mean) = self.restore(params, &mut optimizer)?;
+            progress = self.restore(params, &mut optimizer)?;
         }
-        for index in start..self.phase.steps {
+        for index in progress.steps..steps {
             if monitor.cancelled() {
-                self.store(params, &optimizer, index, mean)?;
+                self.store(params, &optimizer, &progress)?;
                 return Err(TrainError::Cancelled);
             }
             let number = index.to_string();
@@ -71,17 +116,24 @@ impl Fit<'_> {
                 let what = self.what.to_owned();
                 return Err(TrainError::Diverged { what, step: self.offset + index });
             }
-            mean = if mean.is_nan() { loss } else { SMOOTHING * mean + (1.0 - SMOOTHING) * loss };
-            let rate = rate(self.phase.learning_rate, self.phase.warmup, index, self.phase.steps);
-            optimizer.step(params, rate * self.slower, index);
+            let rate = rate(learning_rate, warmup, index, steps) * self.slower;
+            optimizer.step(params, rate, index);
             self.bound_scales(params);
-            monitor.progress(self.offset + index + 1, self.total, &format!("loss {mean:.4}"));
-            if (index + 1) % self.phase.checkpoint_steps.max(1) == 0 && index + 1 < self.phase.steps
-            {
-                self.store(params, &optimizer, index + 1, mean)?;
+            progress.add(loss);
+            let done = progress.steps;
+            let note = format!("loss {:.4}", progress.mean_loss);
+            monitor.progress(self.offset + done, self.total, &note);
+            if let Some(point) = curve.point(done, progress.loss_sum, rate) {
+                monitor.curve(&point);
+                progress.loss_sum = 0.0;
+                last = point;
+            }
+            let due = done.is_multiple_of(self.phase.checkpoint_steps.max(1));
+            if due && done < steps {
+                self.store(params, &optimizer, &progress)?;
             }
         }
-        Ok(mean)
+        Ok(Fitted { loss: progress.mean_loss, last })
     }
 
     fn bound_scales(&self, params: &mut Params) {
@@ -107,8 +159,7 @@ impl Fit<'_> {
         &self,
         params: &Params,
         optimizer: &Optimizer,
-        step: usize,
-        mean: f64,
+        progress: &Progress,
     ) -> Result<(), TrainError> {
         let mut tensors: Vec<(String, Tensor)> = Vec::new();
         for (name, tensor) in &params.0 {
@@ -117,8 +168,9 @@ impl Fit<'_> {
         for (name, tensor) in &optimizer.buffers {
             tensors.push((name.clone(), tensor.contiguous()));
         }
-        tensors.push(("step".into(), Tensor::from_slice(&[step as i64])));
-        tensors.push(("loss".into(), Tensor::from_slice(&[mean])));
+        tensors.push(("step".into(), Tensor::from_slice(&[progress.steps as i64])));
+        tensors.push(("loss".into(), Tensor::from_slice(&[progress.mean_loss])));
+        tensors.push(("loss_sum".into(), Tensor::from_slice(&[progress.loss_sum])));
         params::save(self.checkpoint, &tensors)
     }
 
@@ -126,18 +178,15 @@ impl Fit<'_> {
         &self,
         params: &mut Params,
         optimizer: &mut Optimizer,
-    ) -> Result<(usize, f64), TrainError> {
-        let mut tensors: BTreeMap<String, Tensor> =
-            params::load(self.checkpoint)?.into_iter().collect();
-        let mut take = |name: &str| {
-            tensors.remove(name).ok_or_else(|| TrainError::File {
-                path: self.checkpoint.to_owned(),
-                reason: format!("the checkpoint holds no `{name}`"),
-            })
+    ) -> Result<Progress, TrainError> {
+        let mut file = params::NamedTensors::load(self.checkpoint)?;
+        let progress = Progress {
+            steps: file.take("step")?.int64_value(&[0]) as usize,
+            mean_loss: file.take("loss")?.double_value(&[0]),
+            // Checkpoints of older versions have none.
+            loss_sum: file.take("loss_sum").map_or(f64::NAN, |sum| sum.double_value(&[0])),
         };
-        let step = take("step")?.int64_value(&[0]) as usize;
-        let mean = take("loss")?.double_value(&[0]);
-        for (name, tensor) in tensors {
+        for (name, tensor) in file.tensors {
             match name.strip_prefix("p.") {
                 Some(name) => params.insert(name.to_owned(), tensor),
                 None => {
@@ -145,42 +194,58 @@ impl Fit<'_> {
                 }
             }
         }
-        Ok((step, mean))
+        Ok(progress)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::{collections::BTreeMap, sync::Mutex};
 
     use rand::Rng;
 
     use super::*;
 
-    struct StopAt(AtomicUsize);
+    /// Stops after some steps; keeps the points of the curve by step.
+    struct Watch {
+        steps: Mutex<usize>,
+        points: Mutex<BTreeMap<usize, CurvePoint>>,
+    }
 
-    impl Monitor for StopAt {
+    impl Watch {
+        fn stop_at(&self, steps: usize) {
+            *self.steps.lock().unwrap() = steps;
+        }
+    }
+
+    impl Monitor for Watch {
         fn progress(&self, _: usize, _: usize, _: &str) {}
+        fn curve(&self, point: &CurvePoint) {
+            self.points.lock().unwrap().insert(point.step, point.clone());
+        }
         fn cancelled(&self) -> bool {
-            self.0.fetch_sub(1, Ordering::Relaxed) == 0
+            let mut steps = self.steps.lock().unwrap();
+            *steps = steps.wrapping_sub(1);
+            *steps == usize::MAX
         }
     }
 
     /// Two parameters, the second of which is used in every fifth step only.
-    fn train(rule: Rule, folder: &Path, stop: usize) -> Result<Vec<f32>, TrainError> {
+    fn train(rule: Rule, folder: &Path, watch: &Watch) -> Result<Vec<f32>, TrainError> {
         let mut params = Params::default();
         params.insert("a.weight".into(), Tensor::from_slice(&[3.0f32, -4.0]));
         params.insert("b.weight".into(), Tensor::from_slice(&[1.0f32, 2.0]));
         let phase = Phase {
-            steps: 40,
+            steps: STEPS,
             batch: 1,
             learning_rate: 0.05,
             weight_decay: 1e-3,
             warmup: 0.1,
-            checkpoint_steps: 7,
+            checkpoint_steps: 40,
         };
         let fit = Fit {
             what: "test",
+            name: "fp32",
             phase: &phase,
             rule,
             slower: 1.0,
@@ -189,9 +254,9 @@ mod tests {
             learns_quantizers: true,
             layout: &Layout::default(),
             offset: 0,
-            total: 40,
+            total: STEPS,
         };
-        fit.run(&mut params, &StopAt(AtomicUsize::new(stop)), |params, step, rng| {
+        fit.run(&mut params, watch, |params, step, rng| {
             let noise = Tensor::from_slice(&[rng.random::<f32>(), rng.random()]);
             let distance = |name: &str| (&params.0[name] - &noise).square().sum(tch::Kind::Float);
             let mut loss = distance("a.weight");
@@ -205,15 +270,45 @@ mod tests {
         Ok([values("a.weight"), values("b.weight")].concat())
     }
 
+    /// Enough for points at every third step.
+    const STEPS: usize = 605;
+
     #[test]
     fn an_interrupted_run_ends_as_an_uninterrupted_one() {
+        let watch = || Watch { steps: Mutex::new(usize::MAX - 1), points: Mutex::default() };
         for rule in [Rule::Sgd, Rule::Adam] {
-            let whole = train(rule, tempfile::tempdir().unwrap().path(), usize::MAX).unwrap();
-            for stop in [3, 7, 25] {
-                let folder = tempfile::tempdir().unwrap();
-                assert!(matches!(train(rule, folder.path(), stop), Err(TrainError::Cancelled)));
-                assert_eq!(train(rule, folder.path(), usize::MAX).unwrap(), whole);
+            let whole = watch();
+            let weights = train(rule, tempfile::tempdir().unwrap().path(), &whole).unwrap();
+            let points = whole.points.into_inner().unwrap();
+            assert_eq!(points.keys().take(3).collect::<Vec<_>>(), [&3, &6, &9]);
+            assert!(points.contains_key(&STEPS));
+            for stop in [7, 80, 604] {
+                let (folder, parts) = (tempfile::tempdir().unwrap(), watch());
+                parts.stop_at(stop);
+                let stopped = train(rule, folder.path(), &parts);
+                assert!(matches!(stopped, Err(TrainError::Cancelled)));
+                parts.stop_at(usize::MAX - 1);
+                assert_eq!(train(rule, folder.path(), &parts).unwrap(), weights);
+                assert_eq!(parts.points.into_inner().unwrap(), points);
             }
         }
+    }
+
+    /// As after a kill: the work since the last checkpoint is done again.
+    #[test]
+    fn points_that_are_told_again_are_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let watch = Watch { steps: Mutex::new(9), points: Mutex::default() };
+        let checkpoint = folder.path().join("c.safetensors");
+        let stopped = train(Rule::Sgd, folder.path(), &watch);
+        assert!(matches!(stopped, Err(TrainError::Cancelled)));
+        let at_nine = std::fs::read(&checkpoint).unwrap();
+        watch.stop_at(10);
+        let _ = train(Rule::Sgd, folder.path(), &watch);
+        let before = watch.points.lock().unwrap().clone();
+        std::fs::write(&checkpoint, at_nine).unwrap();
+        watch.stop_at(10);
+        let _ = train(Rule::Sgd, folder.path(), &watch);
+        assert_eq!(*watch.points.lock().unwrap(), before);
     }
 }

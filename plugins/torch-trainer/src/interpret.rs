@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use spacewright_core::{
-    graph::{ActivationKind, Conv2d, Op, OpKind, ValueId, WeightRole},
+    graph::{ActivationKind, Conv2d, Graph, Op, OpKind, ValueId, WeightRole},
     quant::{PlacedGraph, TensorStats, ValueQuant},
     train::TrainError,
 };
@@ -11,8 +11,8 @@ use tch::{Kind, Tensor};
 
 use crate::{
     fake_quant,
-    layout::Plan,
     params::{OFFSET, Params, SCALE, WEIGHT_SCALE},
+    plan::Plan,
 };
 
 /// Mean and variance of each batch normalization, averaged over the batches that were recorded, by
@@ -52,6 +52,7 @@ pub enum Norm<'a> {
 pub type Observations = BTreeMap<String, TensorStats>;
 
 /// How a graph is run.
+#[derive(Clone, Copy)]
 pub struct Run<'a> {
     /// The weights.
     pub params: &'a Params,
@@ -62,7 +63,7 @@ pub struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Output for a batch of inputs.
+    /// The output for a batch of inputs (`batch × channels × height × width`).
     pub fn forward(
         &self,
         plan: &Plan,
@@ -72,7 +73,7 @@ impl Run<'_> {
         self.execute(plan, x, norm, &[], None).map(|mut outputs| outputs.remove(0))
     }
 
-    /// Output, and what was observed of each quantized value.
+    /// What is observed of each quantized value for a batch of inputs.
     pub fn observe(
         &self,
         plan: &Plan,
@@ -84,7 +85,8 @@ impl Run<'_> {
         Ok(observations)
     }
 
-    /// The output, then the values of `taps`.
+    /// The output for a batch of inputs (`batch × channels × height × width`), then the values of
+    /// `taps`; adds what is seen of each quantized value, before it is rounded, to `observations`.
     pub fn execute(
         &self,
         plan: &Plan,
@@ -98,14 +100,11 @@ impl Run<'_> {
         let input = self.quantize(plan, ValueId::INPUT, x.shallow_clone(), &mut observations)?;
         values[0] = Some(input);
         for (index, node) in graph.nodes.iter().enumerate() {
-            let inputs: Vec<Tensor> = node
+            let inputs = node
                 .inputs
                 .iter()
-                .map(|v| values[v.index()].as_ref().map(Tensor::shallow_clone))
-                .collect::<Option<_>>()
-                .ok_or_else(|| {
-                    TrainError::Other(format!("node `{}` reads a freed value", node.name))
-                })?;
+                .map(|&value| read(graph, &values, value))
+                .collect::<Result<Vec<Tensor>, _>>()?;
             let output = self.apply(plan, index, &inputs, norm)?;
             let value = ValueId::of_node(index);
             values[value.index()] = Some(self.quantize(plan, value, output, &mut observations)?);
@@ -115,12 +114,8 @@ impl Run<'_> {
                 }
             }
         }
-        let take = |value: &ValueId| values[value.index()].as_ref().map(Tensor::shallow_clone);
-        std::iter::once(&graph.output)
-            .chain(taps)
-            .map(take)
-            .collect::<Option<_>>()
-            .ok_or_else(|| TrainError::Other("a tapped value was never computed".into()))
+        let results = std::iter::once(&graph.output).chain(taps);
+        results.map(|&value| read(graph, &values, value)).collect()
     }
 
     fn quantize(
@@ -133,7 +128,7 @@ impl Run<'_> {
         let placed = &plan.placed;
         let own = match placed.values[value.index()] {
             ValueQuant::Fused => return Ok(x),
-            ValueQuant::SameAs(_) if passes(placed, value) => return Ok(x),
+            ValueQuant::SameAs(_) if keeps_integers(placed, value) => return Ok(x),
             ValueQuant::SameAs(_) => false,
             ValueQuant::Own(_) | ValueQuant::Fixed(_) => true,
         };
@@ -141,7 +136,7 @@ impl Run<'_> {
         let range = match placed.values[source.index()] {
             ValueQuant::Own(range) => range,
             ValueQuant::Fixed(params) if self.quantized => {
-                return Ok(fake_quant::fixed(&x, params));
+                return fake_quant::fixed(&x, params);
             }
             _ => return Ok(x),
         };
@@ -154,10 +149,12 @@ impl Run<'_> {
         }
         let scale = self.params.get(&format!("{name}.{SCALE}"))?;
         let offset = self.params.get(&format!("{name}.{OFFSET}"))?;
-        Ok(fake_quant::activation(&x, scale, offset, range))
+        fake_quant::activation(&x, scale, offset, range)
     }
 
-    fn weight(
+    /// The part of a node's tensor that its configuration uses, rounded where quantizers are
+    /// active; `None` for a role that the node does not have.
+    fn optional_weight(
         &self,
         plan: &Plan,
         index: usize,
@@ -171,7 +168,7 @@ impl Run<'_> {
         match plan.placed.weights[index] {
             Some(range) if self.quantized && role == WeightRole::Weight => {
                 let scales = self.params.slice(&format!("{node}.{WEIGHT_SCALE}"), &shape[..1])?;
-                Ok(Some(fake_quant::weight(&tensor, &scales, range)))
+                fake_quant::weight(&tensor, &scales, range).map(Some)
             }
             _ => Ok(Some(tensor)),
         }
@@ -186,19 +183,23 @@ impl Run<'_> {
     ) -> Result<Tensor, TrainError> {
         let node = &plan.placed.graph.nodes[index];
         let x = &inputs[0];
-        let weight = |role| self.weight(plan, index, role);
+        let optional = |role| self.optional_weight(plan, index, role);
+        let weight = |role: WeightRole| {
+            let name = || format!("{}.{}", node.name, role.name());
+            optional(role)?.ok_or_else(|| TrainError::MissingTensor { name: name() })
+        };
         Ok(match &node.op {
             Op::Conv2d(conv) => {
                 let kernel = weight(WeightRole::Weight)?;
-                convolve(x, conv, kernel.as_ref(), weight(WeightRole::Bias)?)?
+                convolve(x, conv, &kernel, optional(WeightRole::Bias)?.as_ref())?
             }
             Op::Linear { .. } => {
-                let kernel = weight(WeightRole::Weight)?.ok_or_else(|| missing(&node.name))?;
-                x.flatten(1, -1).linear(&kernel, weight(WeightRole::Bias)?.as_ref())
+                let kernel = weight(WeightRole::Weight)?;
+                x.flatten(1, -1).linear(&kernel, optional(WeightRole::Bias)?.as_ref())
             }
             Op::BatchNorm { eps } => {
                 let (gamma, beta) = (weight(WeightRole::Gamma)?, weight(WeightRole::Beta)?);
-                batch_norm(x, &node.name, gamma.as_ref(), beta.as_ref(), *eps, norm)?
+                batch_norm(x, &node.name, [&gamma, &beta], *eps, norm)?
             }
             Op::Activation { kind } => match kind {
                 ActivationKind::Relu => x.relu(),
@@ -224,19 +225,19 @@ impl Run<'_> {
     }
 }
 
-fn missing(node: &str) -> TrainError {
-    TrainError::Other(format!("node `{node}` has no weight"))
+fn read(graph: &Graph, values: &[Option<Tensor>], value: ValueId) -> Result<Tensor, TrainError> {
+    let missing = || TrainError::MissingValue { name: graph.value_name(value).to_owned() };
+    values[value.index()].as_ref().map(Tensor::shallow_clone).ok_or_else(missing)
 }
 
 fn convolve(
     x: &Tensor,
     conv: &Conv2d,
-    kernel: Option<&Tensor>,
-    bias: Option<Tensor>,
+    kernel: &Tensor,
+    bias: Option<&Tensor>,
 ) -> Result<Tensor, TrainError> {
-    let kernel = kernel.ok_or_else(|| missing("conv"))?;
     let pad = conv.padding;
-    let x = fake_quant::channels_last(x);
+    let x = fake_quant::channels_last(x)?;
     let (padded, sides) = if pad.is_symmetric() {
         (x, pad.top as i64)
     } else {
@@ -244,38 +245,31 @@ fn convolve(
         (x.constant_pad_nd(sides), 0)
     };
     let stride = conv.stride as i64;
-    Ok(padded.conv2d(
-        kernel,
-        bias.as_ref(),
-        [stride, stride],
-        [sides, sides],
-        [1, 1],
-        conv.groups as i64,
-    ))
+    Ok(padded.conv2d(kernel, bias, [stride, stride], [sides, sides], [1, 1], conv.groups as i64))
 }
 
 fn batch_norm(
     x: &Tensor,
     node: &str,
-    gamma: Option<&Tensor>,
-    beta: Option<&Tensor>,
+    [gamma, beta]: [&Tensor; 2],
     eps: f64,
     norm: &mut Norm<'_>,
 ) -> Result<Tensor, TrainError> {
+    // Of running statistics, which are not kept.
     const UNUSED_MOMENTUM: f64 = 0.1;
-    let none = None::<&Tensor>;
+    let (gamma, beta, none) = (Some(gamma), Some(beta), None::<&Tensor>);
     Ok(match norm {
         Norm::Batch => x.batch_norm(gamma, beta, none, none, true, UNUSED_MOMENTUM, eps, false),
         Norm::Record(statistics) => {
             let (y, mean, inverse) =
                 Tensor::native_batch_norm(x, gamma, beta, none, none, true, UNUSED_MOMENTUM, eps);
+            // What is kept for gradients is 1 / √(variance + eps).
             statistics.record(node, x.size()[0], mean, inverse.pow_tensor_scalar(-2) - eps);
             y
         }
         Norm::Fixed(statistics) => {
-            let (mean, var) = statistics.values.get(node).ok_or_else(|| {
-                TrainError::Other(format!("no statistics of batch normalization `{node}`"))
-            })?;
+            let missing = || TrainError::MissingTensor { name: format!("{node}.mean") };
+            let (mean, var) = statistics.values.get(node).ok_or_else(missing)?;
             x.batch_norm(gamma, beta, Some(mean), Some(var), false, UNUSED_MOMENTUM, eps, false)
         }
     })
@@ -291,7 +285,7 @@ fn statistics(x: &Tensor) -> TensorStats {
 }
 
 /// Whether a value with the scale of its input is on that scale already: an average is not.
-fn passes(placed: &PlacedGraph, value: ValueId) -> bool {
+fn keeps_integers(placed: &PlacedGraph, value: ValueId) -> bool {
     let kind = value.node().map(|node| placed.graph.nodes[node].op.kind());
     matches!(kind, Some(OpKind::MaxPool | OpKind::Dropout))
 }

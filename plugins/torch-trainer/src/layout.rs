@@ -6,11 +6,12 @@
 use std::collections::BTreeMap;
 
 use spacewright_core::{
-    graph::{Graph, Shape, ValueId, WeightRole},
-    operators::{BlockConfig, Operators},
-    quant::{ActivationRange, PlacedGraph, Scheme, WeightRange, place},
+    graph::{Graph, Shape, WeightRole},
+    operators::{BlockConfig, OperatorError, Operators},
+    quant::{ActivationRange, Scheme, WeightRange, place},
     space::{
-        BlockChoice, Candidate, ElasticStage, Hyperspace, SubStage, head_segments, stage_graph,
+        BlockChoice, Candidate, ElasticStage, Hyperspace, SubStage, head_segments,
+        stage_graph_batch,
     },
     train::TrainError,
 };
@@ -26,15 +27,11 @@ pub struct Layout {
     pub activations: BTreeMap<String, ActivationRange>,
 }
 
-pub fn other(error: impl std::fmt::Display) -> TrainError {
-    TrainError::Other(error.to_string())
-}
-
 impl Layout {
     /// Enlarges the layout so that a graph fits.
     pub fn include(&mut self, graph: &Graph, scheme: &Scheme) -> Result<(), TrainError> {
-        let placed = place(graph, scheme).map_err(other)?;
-        for spec in placed.graph.weights().map_err(other)? {
+        let placed = place(graph, scheme)?;
+        for spec in placed.graph.weights()? {
             let node = &placed.graph.nodes[spec.node].name;
             if let (WeightRole::Weight, Some(range)) = (spec.role, placed.weights[spec.node]) {
                 self.weight_scales.insert(node.clone(), range);
@@ -42,11 +39,8 @@ impl Layout {
             let entry = self.weights.entry(spec.name.clone());
             let (_, largest) = entry.or_insert_with(|| (spec.role, spec.shape.clone()));
             if spec.grouped && *largest != spec.shape {
-                return Err(TrainError::Other(format!(
-                    "node `{node}`: a grouped convolution cannot be elastic in width \
-                     ({largest:?} and {:?}); only dense and depth-wise ones can",
-                    spec.shape
-                )));
+                let (node, first, second) = (node.clone(), largest.clone(), spec.shape);
+                return Err(TrainError::ElasticGroups { node, first, second });
             }
             for (size, needed) in largest.iter_mut().zip(&spec.shape) {
                 *size = (*size).max(*needed);
@@ -68,31 +62,20 @@ impl Layout {
         input_widths: &[usize],
         size: usize,
     ) -> Result<(), TrainError> {
+        for graph in first_blocks(operators, stage, input_widths, size)? {
+            self.include(&graph, scheme)?;
+        }
+        if stage.depths[1] == 1 {
+            return Ok(());
+        }
         let later = ElasticStage { stride: 1, ..stage.clone() };
-        let mut block = |position: usize, stage: &ElasticStage, inputs: &[usize], size: usize| {
-            for config in configs(&stage.candidate) {
-                for (&input, &width) in inputs
-                    .iter()
-                    .flat_map(|input| stage.widths.iter().map(move |width| (input, width)))
-                {
-                    let choice = BlockChoice { width, config: config.clone() };
-                    let graph = stage_graph(
-                        operators,
-                        stage,
-                        &SubStage { blocks: vec![choice] },
-                        Shape::square(input, size),
-                    )
-                    .map_err(other)?;
-                    let from = format!("{}.0.", stage.name);
-                    let to = format!("{}.{position}.", stage.name);
-                    self.include(&renamed(graph, &from, &to), scheme)?;
-                }
-            }
-            Ok::<_, TrainError>(())
-        };
-        block(0, stage, input_widths, size)?;
+        let size = size.div_ceil(stage.stride);
+        let blocks = first_blocks(operators, &later, &stage.widths, size)?;
         for position in 1..stage.depths[1] {
-            block(position, &later, &stage.widths, size.div_ceil(stage.stride))?;
+            let (from, to) = (format!("{}.0.", stage.name), format!("{}.{position}.", stage.name));
+            for graph in &blocks {
+                self.include(&renamed(graph.clone(), &from, &to), scheme)?;
+            }
         }
         Ok(())
     }
@@ -114,9 +97,7 @@ impl Layout {
             size = size.div_ceil(stage.stride);
         }
         for &width in &widths {
-            for segment in
-                head_segments(operators, hyperspace, Shape::square(width, size)).map_err(other)?
-            {
+            for segment in head_segments(operators, hyperspace, Shape::square(width, size))? {
                 layout.include(&segment.graph, scheme)?;
             }
         }
@@ -133,8 +114,30 @@ fn renamed(mut graph: Graph, from: &str, to: &str) -> Graph {
     graph
 }
 
+/// The graphs of a stage's first block in every configuration and width, behind inputs of each of
+/// these widths; the input is `size` pixels wide.
+pub fn first_blocks(
+    operators: &Operators,
+    stage: &ElasticStage,
+    input_widths: &[usize],
+    size: usize,
+) -> Result<Vec<Graph>, OperatorError> {
+    let mut blocks = Vec::new();
+    for config in configs(&stage.candidate) {
+        for &input in input_widths {
+            for &width in &stage.widths {
+                let choice = BlockChoice { width, config: config.clone() };
+                blocks.push((Shape::square(input, size), SubStage { blocks: vec![choice] }));
+            }
+        }
+    }
+    let requests: Vec<_> =
+        blocks.iter().map(|(input, sub_stage)| (stage, sub_stage, *input)).collect();
+    stage_graph_batch(operators, &requests)
+}
+
 /// Every configuration of a candidate.
-pub fn configs(candidate: &Candidate) -> Vec<BlockConfig> {
+fn configs(candidate: &Candidate) -> Vec<BlockConfig> {
     candidate.choices.iter().fold(vec![BlockConfig::default()], |configs, (axis, values)| {
         let extended = |config: &BlockConfig, value: f64| {
             let mut config = config.clone();
@@ -143,41 +146,4 @@ pub fn configs(candidate: &Candidate) -> Vec<BlockConfig> {
         };
         configs.iter().flat_map(|c| values.iter().map(move |&value| extended(c, value))).collect()
     })
-}
-
-/// A graph with its quantizers and the weights of each node.
-#[derive(Debug, Clone)]
-pub struct Plan {
-    /// The placed graph.
-    pub placed: PlacedGraph,
-    /// Per node its weights: role and shape.
-    pub weights: Vec<Vec<(WeightRole, Vec<usize>)>>,
-    /// Per value the last node that reads it.
-    pub last_use: Vec<usize>,
-}
-
-impl Plan {
-    /// Plans the execution of a graph.
-    pub fn new(graph: &Graph, scheme: &Scheme) -> Result<Self, TrainError> {
-        let placed = place(graph, scheme).map_err(other)?;
-        let mut weights = vec![Vec::new(); placed.graph.nodes.len()];
-        for spec in placed.graph.weights().map_err(other)? {
-            weights[spec.node].push((spec.role, spec.shape));
-        }
-        let mut last_use = vec![0; placed.values.len()];
-        for (index, node) in placed.graph.nodes.iter().enumerate() {
-            for input in &node.inputs {
-                last_use[input.index()] = index;
-            }
-        }
-        last_use[placed.graph.output.index()] = usize::MAX;
-        Ok(Self { placed, weights, last_use })
-    }
-
-    /// The value of this name, which placement keeps.
-    pub fn value(&self, name: &str) -> Result<ValueId, TrainError> {
-        let position = self.placed.graph.nodes.iter().position(|node| node.name == name);
-        let missing = || TrainError::Other(format!("the graph has no value `{name}`"));
-        position.map(ValueId::of_node).ok_or_else(missing)
-    }
 }

@@ -5,16 +5,22 @@
 
 mod batches;
 mod calibrate;
+mod classify;
+mod curve;
 mod distil;
 mod evaluate;
 mod fake_quant;
+mod features;
 mod fit;
 mod interpret;
 mod layout;
 mod losses;
 mod optim;
 mod params;
+mod plan;
+mod recalibrate;
 mod start;
+mod student;
 mod supernet;
 mod teach;
 #[cfg(test)]
@@ -77,7 +83,7 @@ impl Trainer for TorchTrainer {
         monitor: &dyn Monitor,
     ) -> Result<f64, TrainError> {
         self.use_all_threads();
-        teach::features(context, job, output, monitor)
+        features::compute(context, job, output, monitor)
     }
 
     fn distil(
@@ -121,7 +127,7 @@ impl Trainer for TorchTrainer {
         job: &EvaluateJob,
     ) -> Result<Box<dyn Evaluator>, TrainError> {
         use_one_thread();
-        Ok(Box::new(evaluate::Opened::new(context, job)?))
+        Ok(Box::new(evaluate::OpenedSupernet::new(context, job)?))
     }
 }
 

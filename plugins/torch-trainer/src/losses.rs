@@ -1,4 +1,4 @@
-//! Losses.
+//! Losses: tensors of one element, with gradients.
 
 use tch::{Kind, Tensor};
 
@@ -7,18 +7,21 @@ use tch::{Kind, Tensor};
 ///
 /// `student`, `teacher`: `n × c × h × w`; `variance`: `c`.
 pub fn noise_to_signal(student: &Tensor, teacher: &Tensor, variance: &Tensor) -> Tensor {
+    // A channel that is the same on all images, such as a dead one, has no variance.
     const EPSILON: f64 = 1e-5;
     let per_channel =
         (student - teacher).square().mean_dim([0i64, 2, 3].as_slice(), false, Kind::Float);
     (per_channel / (variance + EPSILON)).mean(Kind::Float)
 }
 
-/// Cross-entropy with label smoothing, mean over the batch.
+/// Cross-entropy of logits (`images × classes`) with labels, of which a share of `smoothing` is
+/// spread over all classes; mean over the batch.
 pub fn cross_entropy(logits: &Tensor, labels: &Tensor, smoothing: f64) -> Tensor {
     logits.cross_entropy_loss(labels, None::<&Tensor>, tch::Reduction::Mean, -100, smoothing)
 }
 
-/// Cross-entropy against a teacher's distribution, given as logits; mean over the batch.
+/// Cross-entropy against a teacher's distribution, both given as logits (`images × classes`); mean
+/// over the batch.
 pub fn distillation(logits: &Tensor, teacher: &Tensor) -> Tensor {
     let target = teacher.softmax(-1, Kind::Float);
     -(target * logits.log_softmax(-1, Kind::Float))
@@ -27,9 +30,10 @@ pub fn distillation(logits: &Tensor, teacher: &Tensor) -> Tensor {
 }
 
 /// Adaptive α-divergence (AlphaNet, arXiv 2102.07954) of a student from a teacher, both given as
-/// logits, with α = −1 and 1: per image the side that is larger, mean over the batch. Ratios are
+/// logits (`images × classes`), with α = −1 and 1: per image the side that is larger, mean over the batch. Ratios are
 /// clipped at 5; only the student has a gradient.
 pub fn adaptive_alpha_divergence(student: &Tensor, teacher: &Tensor) -> Tensor {
+    // That of AlphaNet's experiments: larger ratios let single images rule the gradient.
     const CLIP: f64 = 5.0;
     let teacher = teacher.detach();
     let (log_q, log_p) =

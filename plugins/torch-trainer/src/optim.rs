@@ -16,9 +16,18 @@ pub enum Rule {
     Adam,
 }
 
+/// That of AlphaNet's supernets (arXiv 2102.07954).
 const MOMENTUM: f64 = 0.9;
+/// Those that Adam's paper suggests.
 const BETAS: (f64, f64) = (0.9, 0.999);
+/// That of Adam's paper.
 const EPSILON: f64 = 1e-8;
+/// Largest element of a gradient that is followed, as in AlphaNet's training: a step adds the
+/// gradients of four subnets, of which a random one's may be huge.
+const LARGEST_GRADIENT: f64 = 1.0;
+/// Shortest decay of the learning rate, as a share of the steps: no division by zero where the whole
+/// phase is warm-up.
+const SHORTEST_DECAY: f64 = 1e-9;
 
 /// An optimizer with its buffers.
 #[derive(Debug)]
@@ -37,8 +46,8 @@ impl Optimizer {
         Self { rule, weight_decay, learns_quantizers, buffers: BTreeMap::new() }
     }
 
-    /// One step over all parameters that have or had a gradient; gradients are clipped to ±1 by
-    /// value and cleared. `step` counts from 0.
+    /// One step over all parameters that have or had a gradient; gradients are clipped by value and
+    /// cleared. `step` counts from 0.
     pub fn step(&mut self, params: &mut Params, rate: f64, step: usize) {
         let sizes = quantizer_sizes(params);
         tch::no_grad(|| {
@@ -50,7 +59,7 @@ impl Optimizer {
                 // A parameter that this step did not use goes on by its momentum, whether or not
                 // its gradient exists: after a restart it does not.
                 let mut gradient = if gradient.defined() {
-                    let clipped = gradient.clamp(-1.0, 1.0);
+                    let clipped = gradient.clamp(-LARGEST_GRADIENT, LARGEST_GRADIENT);
                     param.zero_grad();
                     clipped
                 } else if self.buffers.contains_key(&format!("m.{name}")) {
@@ -113,13 +122,14 @@ fn buffer<'a>(
     buffers.entry(name).or_insert_with(|| like.zeros_like().detach())
 }
 
-/// Learning rate of a step: linear warm-up, then cosine to zero.
+/// Learning rate of step `step` of `steps`, counted from 0: it rises linearly to `peak` in the first
+/// `warmup` of the steps (a share), then falls to zero along a cosine.
 pub fn rate(peak: f64, warmup: f64, step: usize, steps: usize) -> f64 {
     let position = (step as f64 + 0.5) / steps.max(1) as f64;
     if position < warmup {
         return peak * position / warmup;
     }
-    let progress = (position - warmup) / (1.0 - warmup).max(1e-9);
+    let progress = (position - warmup) / (1.0 - warmup).max(SHORTEST_DECAY);
     peak * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos())
 }
 

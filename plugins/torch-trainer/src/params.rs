@@ -18,8 +18,11 @@ use crate::layout::Layout;
 #[derive(Debug, Default)]
 pub struct Params(pub BTreeMap<String, Tensor>);
 
+/// Last part of the names of a node's weight scales, one per output channel.
 pub const WEIGHT_SCALE: &str = "weight_scale";
+/// Last part of the name of an activation's scale.
 pub const SCALE: &str = "scale";
+/// Last part of the name of an activation's offset, the real value of integer 0.
 pub const OFFSET: &str = "offset";
 
 /// Whether a tensor belongs to the quantizers.
@@ -72,21 +75,17 @@ impl Params {
 
     /// The tensor of this name.
     pub fn get(&self, name: &str) -> Result<&Tensor, TrainError> {
-        self.0.get(name).ok_or_else(|| TrainError::Other(format!("the weights hold no `{name}`")))
+        self.0.get(name).ok_or_else(|| TrainError::MissingTensor { name: name.to_owned() })
     }
 
-    /// The part of `<node>.<role>` that a configuration of this shape uses.
+    /// The part of a tensor that a configuration of this shape uses: the first channels and the
+    /// centre of the kernel.
     pub fn slice(&self, name: &str, shape: &[usize]) -> Result<Tensor, TrainError> {
         let full = self.get(name)?;
-        slice(full, shape).ok_or_else(|| {
-            TrainError::Other(format!(
-                "`{name}` has shape {:?}, {shape:?} does not fit in",
-                full.size()
-            ))
-        })
+        slice(full, shape).ok_or_else(|| wrong_shape(name, full, shape.to_vec()))
     }
 
-    /// Adds a leaf.
+    /// Adds a tensor that is trained.
     pub fn insert(&mut self, name: String, value: Tensor) {
         self.0.insert(name, value.detach().contiguous().set_requires_grad(true));
     }
@@ -122,18 +121,12 @@ impl Params {
     pub fn replace_from(&mut self, path: &Path) -> Result<(), TrainError> {
         let given = Self::load(path)?;
         for (name, target) in &mut self.0 {
-            let found = given.0.get(name);
-            match found {
-                Some(found) if found.size() == target.size() => {
-                    *target = found.detach().copy().set_requires_grad(true);
-                }
-                _ => {
-                    let found = found.map_or("nothing".to_owned(), |t| format!("{:?}", t.size()));
-                    let reason =
-                        format!("`{name}` needs the shape {:?}, found {found}", target.size());
-                    return Err(TrainError::File { path: path.to_owned(), reason });
-                }
+            let found = given.get(name).map_err(|error| TrainError::file(path, error))?;
+            if found.size() != target.size() {
+                let error = wrong_shape(name, found, shape(target));
+                return Err(TrainError::file(path, error));
             }
+            *target = found.detach().copy().set_requires_grad(true);
         }
         Ok(())
     }
@@ -154,23 +147,57 @@ impl Params {
 
 /// Writes tensors to a safetensors file, atomically.
 pub fn save<S: AsRef<str>>(path: &Path, tensors: &[(S, Tensor)]) -> Result<(), TrainError> {
-    let wrong = |reason: String| TrainError::File { path: path.to_owned(), reason };
     let temporary = PathBuf::from(format!("{}.tmp", path.display()));
     if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).map_err(|error| wrong(error.to_string()))?;
+        fs::create_dir_all(parent).map_err(|error| TrainError::file(path, error))?;
     }
-    Tensor::write_safetensors(tensors, &temporary).map_err(|error| wrong(error.to_string()))?;
+    Tensor::write_safetensors(tensors, &temporary)
+        .map_err(|error| TrainError::file(path, error))?;
     let publish = || -> io::Result<()> {
         fs::File::open(&temporary)?.sync_all()?;
         fs::rename(&temporary, path)
     };
-    publish().map_err(|error| wrong(error.to_string()))
+    publish().map_err(|error| TrainError::file(path, error))
 }
 
 /// Reads a safetensors file.
 pub fn load(path: &Path) -> Result<Vec<(String, Tensor)>, TrainError> {
-    Tensor::read_safetensors(path)
-        .map_err(|error| TrainError::File { path: path.to_owned(), reason: error.to_string() })
+    Tensor::read_safetensors(path).map_err(|error| TrainError::file(path, error))
+}
+
+/// The tensors of a file, each to be taken out by its name.
+pub struct NamedTensors {
+    path: PathBuf,
+    /// Those that were not taken yet.
+    pub tensors: BTreeMap<String, Tensor>,
+}
+
+impl NamedTensors {
+    /// Reads a safetensors file.
+    pub fn load(path: &Path) -> Result<Self, TrainError> {
+        Ok(Self { path: path.to_owned(), tensors: load(path)?.into_iter().collect() })
+    }
+
+    /// The tensor of this name, which the file has to hold.
+    pub fn take(&mut self, name: &str) -> Result<Tensor, TrainError> {
+        let missing = || TrainError::MissingTensor { name: name.to_owned() };
+        let tensor = self.tensors.remove(name).ok_or_else(missing);
+        tensor.map_err(|error| TrainError::file(&self.path, error))
+    }
+}
+
+/// The elements of a tensor, row-major; `doing` says what for, should it fail.
+pub fn floats(doing: &'static str, tensor: &Tensor) -> Result<Vec<f32>, TrainError> {
+    let flat = tensor.detach().contiguous().flatten(0, -1);
+    Vec::try_from(flat).map_err(|error| TrainError::Computation { doing, source: Box::new(error) })
+}
+
+fn shape(tensor: &Tensor) -> Vec<usize> {
+    tensor.size().into_iter().map(|size| size as usize).collect()
+}
+
+fn wrong_shape(name: &str, found: &Tensor, needed: Vec<usize>) -> TrainError {
+    TrainError::TensorShape { name: name.to_owned(), found: shape(found), needed }
 }
 
 fn slice(full: &Tensor, shape: &[usize]) -> Option<Tensor> {

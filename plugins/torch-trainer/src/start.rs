@@ -12,15 +12,12 @@ use std::collections::BTreeSet;
 
 use spacewright_core::{
     graph::{Graph, Op, Shape, ValueId},
-    space::{BlockChoice, SubStage, head_segments, stage_graph},
+    space::head_segments,
     train::{Start, SupernetJob, TrainContext, TrainError},
 };
 use tch::Tensor;
 
-use crate::{
-    layout::{configs, other},
-    params::Params,
-};
+use crate::{layout::first_blocks, params::Params};
 
 /// Name of the adapter before a distilled stage.
 pub const ADAPTER_IN: &str = "adapter.in";
@@ -110,25 +107,14 @@ fn segments<'a>(
     let mut size = context.hyperspace.resolutions.iter().max().copied().unwrap_or(context.canvas);
     let mut widths = vec![context.hyperspace.input_channels];
     for stage in &job.stages {
-        let mut readers = BTreeSet::new();
-        for config in configs(&stage.candidate) {
-            for &input in &widths {
-                for &width in &stage.widths {
-                    let choice = BlockChoice { width, config: config.clone() };
-                    let first = SubStage { blocks: vec![choice] };
-                    let shape = Shape::square(input, size);
-                    let graph =
-                        stage_graph(&context.operators, stage, &first, shape).map_err(other)?;
-                    readers.extend(input_readers(&graph));
-                }
-            }
-        }
+        let blocks = first_blocks(&context.operators, stage, &widths, size)?;
+        let readers = blocks.iter().flat_map(input_readers).collect();
         segments.push(Segment { name: &stage.name, readers, weights: weights(&stage.name)? });
         widths.clone_from(&stage.widths);
         size = size.div_ceil(stage.stride);
     }
     let shape = Shape::square(widths.last().copied().unwrap_or(1), size);
-    let head = head_segments(&context.operators, &context.hyperspace, shape).map_err(other)?;
+    let head = head_segments(&context.operators, &context.hyperspace, shape)?;
     for (block, segment) in context.hyperspace.head.iter().zip(head) {
         let readers = input_readers(&segment.graph);
         segments.push(Segment { name: &block.name, readers, weights: weights(&block.name)? });

@@ -4,69 +4,48 @@
 //! two random ones (sandwich rule): with the logits of the largest (in-place distillation, AlphaNet,
 //! arXiv 2102.07954), or as the largest, on images of their own.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::Path};
 
 use rand::Rng;
 use spacewright_core::{
     random,
-    space::{ElasticStage, Subnet, network, subnet_segments},
-    train::{Guide, Monitor, SupernetJob, TrainContext, TrainError, TrainReport},
+    space::Subnet,
+    train::{
+        Guide, Monitor, RecalibratedSubnet, SupernetJob, TrainContext, TrainError, TrainReport,
+    },
 };
 use tch::Tensor;
 
 use crate::{
     batches::{self, Batch, Sampler},
     calibrate,
-    evaluate::Subnets,
+    classify::EVALUATION_BATCH,
+    evaluate::{SharedWeights, calibration_images},
+    features::TeacherLogits,
     fit::Fit,
     interpret::{Norm, Run},
-    layout::{Layout, Plan, other},
+    layout::Layout,
     losses,
     optim::Rule,
-    params::{self, Params},
+    params::Params,
+    plan::{Plan, subnet_plan},
     start,
-    teach::{EVALUATION_BATCH, logits_file},
 };
 
-/// Images for recalibration before the largest subnet is judged between phases.
+/// Images for recalibration before the largest subnet is judged between phases: the figure is
+/// reported, and nothing else depends on it.
 const STATISTICS_IMAGES: usize = 1024;
 
-/// Executes subnets of these stages.
-pub fn subnet_plan(
-    context: &TrainContext,
-    stages: &[ElasticStage],
-    subnet: &Subnet,
-) -> Result<Plan, TrainError> {
-    let segments =
-        subnet_segments(&context.operators, &context.hyperspace, stages, subnet).map_err(other)?;
-    Plan::new(&network(segments).map_err(other)?, &context.scheme)
+/// A subnet that is ready to be run.
+struct PlannedSubnet {
+    resolution: usize,
+    plan: Plan,
 }
 
-struct TeacherLogits(BTreeMap<String, Tensor>);
-
-impl TeacherLogits {
-    fn load(folder: &Path) -> Result<Self, TrainError> {
-        Ok(Self(params::load(&logits_file(folder))?.into_iter().collect()))
-    }
-
-    fn of(&self, batch: &Batch) -> Result<Tensor, TrainError> {
-        let indices: Vec<i64> = batch.indices.iter().map(|&index| index as i64).collect();
-        let rows = |name: &str| {
-            let logits = self.0.get(name);
-            let missing = || TrainError::Other(format!("the teacher has no `{name}` logits"));
-            Ok::<_, TrainError>(
-                logits.ok_or_else(missing)?.index_select(0, &Tensor::from_slice(&indices)),
-            )
-        };
-        let plain = rows("plain")?;
-        if !batch.flipped.contains(&true) {
-            return Ok(plain);
-        }
-        let flipped = Tensor::from_slice(&batch.flipped).unsqueeze(1);
-        Ok(rows("mirrored")?.where_self(&flipped, &plain))
+impl PlannedSubnet {
+    fn new(context: &TrainContext, job: &SupernetJob, subnet: &Subnet) -> Result<Self, TrainError> {
+        let plan = subnet_plan(context, &job.stages, subnet)?;
+        Ok(Self { resolution: subnet.resolution, plan })
     }
 }
 
@@ -74,9 +53,31 @@ struct Supernet<'a> {
     context: &'a TrainContext,
     job: &'a SupernetJob,
     logits: TeacherLogits,
+    /// Every step trains it.
+    largest: PlannedSubnet,
+    /// Every step trains it.
+    smallest: PlannedSubnet,
 }
 
-impl Supernet<'_> {
+impl<'a> Supernet<'a> {
+    fn new(context: &'a TrainContext, job: &'a SupernetJob) -> Result<Self, TrainError> {
+        let (stages, resolutions) = (&job.stages, &context.hyperspace.resolutions);
+        let planned = |subnet: &Subnet| PlannedSubnet::new(context, job, subnet);
+        Ok(Self {
+            context,
+            job,
+            logits: TeacherLogits::load(&job.features)?,
+            largest: planned(&Subnet::largest(stages, resolutions))?,
+            smallest: planned(&Subnet::smallest(stages, resolutions))?,
+        })
+    }
+
+    fn random(&self, rng: &mut impl Rng) -> Result<PlannedSubnet, TrainError> {
+        let resolutions = &self.context.hyperspace.resolutions;
+        let subnet = Subnet::random(&self.job.stages, resolutions, rng);
+        PlannedSubnet::new(self.context, self.job, &subnet)
+    }
+
     /// Accumulates the gradients of one step; `batches` hold the images of each subnet. The loss
     /// of the largest subnet.
     fn sandwich(
@@ -86,47 +87,75 @@ impl Supernet<'_> {
         batches: &[Batch],
         rng: &mut impl Rng,
     ) -> Result<f64, TrainError> {
-        let (stages, resolutions) = (&self.job.stages, &self.context.hyperspace.resolutions);
         let run = Run { params, quantized, dropout: true };
-        let forward = |run: &Run<'_>, subnet: &Subnet, batch: &Batch| {
-            let plan = subnet_plan(self.context, stages, subnet)?;
-            run.forward(&plan, &batch.inputs(subnet.resolution), &mut Norm::Batch)
+        let forward = |run: &Run<'_>, subnet: &PlannedSubnet, batch: &Batch| {
+            run.forward(&subnet.plan, &batch.inputs(subnet.resolution), &mut Norm::Batch)
         };
-        let logits = forward(&run, &Subnet::largest(stages, resolutions), &batches[0])?;
-        let loss = self.loss(&logits, &batches[0])?;
+        let logits = forward(&run, &self.largest, &batches[0])?;
+        let loss = self.loss(&logits, &batches[0]);
         loss.backward();
         let run = Run { dropout: false, ..run };
         let largest = logits.detach();
-        let smaller = [
-            Subnet::smallest(stages, resolutions),
-            Subnet::random(stages, resolutions, rng),
-            Subnet::random(stages, resolutions, rng),
-        ];
-        for (index, subnet) in smaller.iter().enumerate() {
+        let random = [self.random(rng)?, self.random(rng)?];
+        for (index, subnet) in [&self.smallest].into_iter().chain(&random).enumerate() {
             let batch = batches.get(index + 1).unwrap_or(&batches[0]);
             let logits = forward(&run, subnet, batch)?;
             match self.job.guide {
                 Guide::Largest => losses::adaptive_alpha_divergence(&logits, &largest).backward(),
-                Guide::Teacher => self.loss(&logits, batch)?.backward(),
+                Guide::Teacher => self.loss(&logits, batch).backward(),
             }
         }
         Ok(loss.double_value(&[]))
     }
 
     /// Against labels and teacher.
-    fn loss(&self, logits: &Tensor, batch: &Batch) -> Result<Tensor, TrainError> {
+    fn loss(&self, logits: &Tensor, batch: &Batch) -> Tensor {
         let share = self.job.teacher_share;
         let hard = losses::cross_entropy(logits, &batch.labels, 0.0);
-        let soft = losses::distillation(logits, &self.logits.of(batch)?);
-        Ok(hard * (1.0 - share) + soft * share)
+        let soft = losses::distillation(logits, &self.logits.of(batch));
+        hard * (1.0 - share) + soft * share
     }
 
-    /// How many batches of images a step takes.
+    /// How many batches of images a step takes: one for all four subnets, or one for each.
     fn batches(&self) -> usize {
         match self.job.guide {
             Guide::Largest => 1,
             Guide::Teacher => 4,
         }
+    }
+
+    fn start_quantizers(&self, layout: &Layout, params: &mut Params) -> Result<(), TrainError> {
+        let context = self.context;
+        let images = calibration_images(context, EVALUATION_BATCH);
+        let mut first = Some(&self.largest);
+        calibrate::start(params, layout, context, |params, rng| {
+            let drawn;
+            let subnet = match first.take() {
+                Some(largest) => largest,
+                None => {
+                    drawn = self.random(rng)?;
+                    &drawn
+                }
+            };
+            let train = &context.data.train;
+            let x = batches::inputs(train, &images, context.canvas, subnet.resolution);
+            let run = Run { params, quantized: false, dropout: false };
+            run.observe(&subnet.plan, &x, &mut Norm::Batch)
+        })
+    }
+
+    /// Share of held-out images that the largest subnet classifies correctly.
+    fn held_out_accuracy(&self, params: &Params, quantized: bool) -> Result<f64, TrainError> {
+        let weights = SharedWeights {
+            context: self.context,
+            stages: &self.job.stages,
+            params,
+            quantized,
+            calibration: &calibration_images(self.context, STATISTICS_IMAGES),
+            judged: &self.context.held_out,
+        };
+        let largest = Subnet::largest(&self.job.stages, &self.context.hyperspace.resolutions);
+        weights.recalibrate(&largest)?.held_out_accuracy()
     }
 }
 
@@ -139,7 +168,7 @@ pub fn train(
     scratch: &Path,
     monitor: &dyn Monitor,
 ) -> Result<BTreeMap<String, TrainReport>, TrainError> {
-    let supernet = Supernet { context, job, logits: TeacherLogits::load(&job.features)? };
+    let supernet = Supernet::new(context, job)?;
     let high = context.hyperspace.resolutions.iter().max().copied().unwrap_or(context.canvas);
     let layout = Layout::of_supernet(
         &context.operators,
@@ -153,16 +182,16 @@ pub fn train(
     let total = job.fp32.steps + job.int8.steps;
     let mut reports = BTreeMap::new();
     let mut offset = 0;
-    let outputs: [(&str, PathBuf); 2] =
-        [("fp32", fp32_output.to_owned()), ("int8", output.to_owned())];
-    for ((name, file), phase) in outputs.into_iter().zip([&job.fp32, &job.int8]) {
+    let phases = [("fp32", &job.fp32, fp32_output), ("int8", &job.int8, output)];
+    for (name, phase, file) in phases {
         let quantized = name == "int8";
         if quantized {
-            start_quantizers(&supernet, &layout, &mut params)?;
+            supernet.start_quantizers(&layout, &mut params)?;
         }
         let mut sampler = Sampler::new(batches::trainable(context), context.seed, name);
         let fit = Fit {
             what: &format!("supernet, {name}"),
+            name,
             phase,
             rule: Rule::Sgd,
             slower: 1.0,
@@ -173,36 +202,115 @@ pub fn train(
             offset,
             total,
         };
-        let loss = fit.run(&mut params, monitor, |params, step, rng| {
+        let fitted = fit.run(&mut params, monitor, |params, step, rng| {
             let indices = sampler.batch(step, supernet.batches() * phase.batch);
             let draw = |part: &[usize]| Batch::draw(context, part.to_vec(), job.augmentation, rng);
             let batches: Vec<Batch> = indices.chunks(phase.batch).map(draw).collect();
             supernet.sandwich(params, quantized, &batches, rng)
         })?;
         offset += phase.steps;
-        params.save(&file)?;
-        let mut subnets =
-            Subnets::new(context, &job.stages, &params, quantized, STATISTICS_IMAGES, usize::MAX);
-        let largest = Subnet::largest(&job.stages, &context.hyperspace.resolutions);
-        let held_out_accuracy = subnets.accuracy(&largest)?;
-        reports.insert(name.to_owned(), TrainReport { held_out_accuracy, loss: Some(loss) });
+        params.save(file)?;
+        let held_out_accuracy = supernet.held_out_accuracy(&params, quantized)?;
+        fitted.judged(monitor, held_out_accuracy);
+        let loss = Some(fitted.loss);
+        reports.insert(name.to_owned(), TrainReport { held_out_accuracy, loss });
     }
     Ok(reports)
 }
 
-fn start_quantizers(
-    supernet: &Supernet<'_>,
-    layout: &Layout,
-    params: &mut Params,
-) -> Result<(), TrainError> {
-    let (context, job) = (supernet.context, supernet.job);
-    let resolutions = &context.hyperspace.resolutions;
-    let images = batches::fixed_sample(context, "calibration", EVALUATION_BATCH);
-    let mut first = Some(Subnet::largest(&job.stages, resolutions));
-    calibrate::start(params, layout, context, |params, rng| {
-        let subnet = first.take().unwrap_or_else(|| Subnet::random(&job.stages, resolutions, rng));
-        let x = batches::inputs(&context.data.train, &images, context.canvas, subnet.resolution);
-        let run = Run { params, quantized: false, dropout: false };
-        run.observe(&subnet_plan(context, &job.stages, &subnet)?, &x, &mut Norm::Batch)
-    })
+#[cfg(test)]
+mod tests {
+    use spacewright_core::{
+        data::Augmentation,
+        space::{ElasticStage, Space, SubStage},
+        train::{CurvePoint, FeaturesJob, Start, TeachJob},
+    };
+
+    use super::*;
+    use crate::{
+        features, teach,
+        testing::{self, Curves},
+    };
+
+    /// The largest subnet of these stages as the only one.
+    fn teacher(context: &TrainContext, mut stages: Vec<ElasticStage>) -> TeachJob {
+        for stage in &mut stages {
+            let largest = SubStage::largest(stage);
+            stage.widths = largest.width().into_iter().collect();
+            stage.depths = [largest.blocks.len(); 2];
+            for values in stage.candidate.choices.values_mut() {
+                values.drain(..values.len() - 1);
+            }
+        }
+        TeachJob {
+            subnet: Subnet::largest(&stages, &[context.canvas]),
+            stages,
+            weights: None,
+            phase: testing::phase(2),
+            augmentation: Augmentation { flip: true, shift: 1 },
+            label_smoothing: 0.1,
+        }
+    }
+
+    /// Phase, step and accuracy of the points that have one; they have a loss, too.
+    fn judged(points: &[CurvePoint]) -> Vec<(&str, usize, f64)> {
+        let mut judged = Vec::new();
+        for CurvePoint { phase, step, loss, held_out_accuracy, .. } in points {
+            if let (Some(_), Some(accuracy)) = (loss, held_out_accuracy) {
+                judged.push((phase.as_str(), *step, *accuracy));
+            }
+        }
+        judged
+    }
+
+    #[test]
+    fn curves_of_teacher_and_supernet_end_with_their_accuracies() {
+        let context = testing::context();
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let space = Space {
+            hyperspace: context.hyperspace.name.clone(),
+            blocks: vec![1, 3],
+            windows: vec![0, 0],
+        };
+        let stages = space.elastic_stages(&context.hyperspace);
+
+        let curves = Curves::default();
+        let teacher = teacher(&context, stages.clone());
+        let weights = path("teacher.safetensors");
+        let report = teach::teach(&context, &teacher, &weights, &path("teach"), &curves).unwrap();
+        let points = curves.0.into_inner().unwrap();
+        assert_eq!(points.iter().map(|point| point.step).collect::<Vec<_>>(), [1, 2, 2]);
+        assert_eq!(judged(&points), [("fp32", 2, report.held_out_accuracy)]);
+
+        let curves = Curves::default();
+        let job = FeaturesJob { teacher, weights, train_images: 40, judge_images: 10 };
+        features::compute(&context, &job, &path("features"), &curves).unwrap();
+        for guide in [Guide::Largest, Guide::Teacher] {
+            let job = SupernetJob {
+                stages: stages.clone(),
+                start: vec![Start {
+                    weights: job.weights.clone(),
+                    segments: vec!["logits".into()],
+                }],
+                features: path("features"),
+                fp32: testing::phase(2),
+                int8: testing::phase(3),
+                teacher_share: 0.5,
+                guide,
+                augmentation: Augmentation { flip: true, shift: 0 },
+            };
+            let curves = Curves::default();
+            let files = [path("fp32.safetensors"), path("int8.safetensors")];
+            let scratch = path(&format!("{guide:?}"));
+            let reports = train(&context, &job, &files[0], &files[1], &scratch, &curves).unwrap();
+            let points = curves.0.into_inner().unwrap();
+            let expected = [
+                ("fp32", 2, reports["fp32"].held_out_accuracy),
+                ("int8", 3, reports["int8"].held_out_accuracy),
+            ];
+            assert_eq!(judged(&points), expected);
+            assert_eq!(points.len(), 2 + 1 + 3 + 1);
+        }
+    }
 }

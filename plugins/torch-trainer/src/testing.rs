@@ -1,6 +1,6 @@
 //! What the tests of this crate share.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use rand::Rng;
 use spacewright_core::{
@@ -8,7 +8,7 @@ use spacewright_core::{
     operators::Operators,
     random,
     target::Target,
-    train::{Monitor, TrainContext},
+    train::{CurvePoint, Monitor, Phase, TrainContext},
 };
 use spacewright_host_ort::HostOrt;
 use spacewright_quantizers::LsqPlus;
@@ -29,7 +29,7 @@ fn images(count: usize) -> ImageSet {
 /// A hyperspace with every kind of block on small images in ten classes.
 pub fn context() -> TrainContext {
     TrainContext {
-        operators: Operators::new(spacewright_operators_cnn::operator_sets()),
+        operators: Operators::new(spacewright_operators_cnn::operator_sets()).unwrap(),
         data: Arc::new(DataSet { train: images(80), test: images(20) }),
         held_out: Arc::new((60..80).collect()),
         canvas: 16,
@@ -37,6 +37,34 @@ pub fn context() -> TrainContext {
         scheme: HostOrt::new().description().scheme,
         quantizer: Arc::new(LsqPlus),
         seed: 1,
+    }
+}
+
+/// A phase of so many steps at eight images each.
+pub fn phase(steps: usize) -> Phase {
+    Phase {
+        steps,
+        batch: 8,
+        learning_rate: 0.005,
+        weight_decay: 0.0,
+        warmup: 0.0,
+        checkpoint_steps: 100,
+    }
+}
+
+/// Keeps the points of training curves; never asks to stop.
+#[derive(Default)]
+pub struct Curves(pub Mutex<Vec<CurvePoint>>);
+
+impl Monitor for Curves {
+    fn progress(&self, _: usize, _: usize, _: &str) {}
+
+    fn curve(&self, point: &CurvePoint) {
+        self.0.lock().unwrap().push(point.clone());
+    }
+
+    fn cancelled(&self) -> bool {
+        false
     }
 }
 

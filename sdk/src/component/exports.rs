@@ -14,7 +14,9 @@ use spacewright_core::{
     target::Target,
 };
 
-use crate::{Plugin, Provide, log, same_lengths, text::item_of};
+use spacewright_plugin::component::{ConversionError, same_lengths};
+
+use crate::{Plugin, Provide, log, text::item_of};
 
 /// The exports of the plugin that `P` provides.
 pub struct Exported<P>(PhantomData<P>);
@@ -28,6 +30,11 @@ fn plugin<P: Provide>() -> &'static Plugin {
     PLUGIN.get_or_init(P::make)
 }
 
+/// Errors cross as text.
+fn text(error: impl ToString) -> String {
+    error.to_string()
+}
+
 fn offered<T: ?Sized>(item: &'static Option<Arc<T>>) -> &'static T {
     item.as_deref().expect("the plugin does not offer the kind that it exports")
 }
@@ -35,12 +42,12 @@ fn offered<T: ?Sized>(item: &'static Option<Arc<T>>) -> &'static T {
 /// Types and exports, generated from `wit/plugin.wit`.
 #[allow(missing_docs, unsafe_code, dead_code, clippy::all)]
 pub mod wit {
-    wit_bindgen::generate!({ path: "wit", world: "everything", pub_export_macro: true });
+    wit_bindgen::generate!({ path: "../core/plugin/wit", world: "everything", pub_export_macro: true });
 }
 
 #[allow(dead_code)]
 mod convert {
-    crate::conversions!(
+    spacewright_plugin::conversions!(
         crate::component::wit::exports::spacewright::plugin,
         about operator_set quantizer latency_source scorer target
     );
@@ -72,9 +79,9 @@ impl<P: Provide> exported::operator_set::Guest for Exported<P> {
 
     fn graphs(requests: Vec<exported::operator_set::BlockRequest>) -> Result<Vec<String>, String> {
         use convert::operator_set::{graph_to_wit, request_from_wit};
-        let requests =
-            requests.into_iter().map(request_from_wit).collect::<Result<Vec<_>, String>>()?;
-        let graphs = set::<P>().graphs(&requests).map_err(|error| error.to_string())?;
+        let requests = requests.into_iter().map(request_from_wit);
+        let requests = requests.collect::<Result<Vec<_>, _>>().map_err(text)?;
+        let graphs = set::<P>().graphs(&requests).map_err(text)?;
         Ok(graphs.iter().map(graph_to_wit).collect())
     }
 }
@@ -103,11 +110,14 @@ impl<P: Provide> exported::quantizer::Guest for Exported<P> {
         ranges: exported::quantizer::Ranges,
     ) -> Result<exported::quantizer::Affine, String> {
         use convert::quantizer as convert;
-        let statistics = convert::statistics_from_wit(statistics)?;
-        let ranges = convert::ranges_from_wit(ranges)?;
-        same_lengths("items", &[statistics.len(), ranges.len()])?;
-        let items: Vec<_> = statistics.into_iter().zip(ranges).collect();
-        let answers = quantizer::<P>().activations(&items).map_err(|error| error.to_string())?;
+        let items = || {
+            let statistics = convert::statistics_from_wit(statistics)?;
+            let ranges = convert::ranges_from_wit(ranges)?;
+            same_lengths("items", &[statistics.len(), ranges.len()])?;
+            Ok::<Vec<_>, ConversionError>(statistics.into_iter().zip(ranges).collect())
+        };
+        let items = items().map_err(text)?;
+        let answers = quantizer::<P>().activations(&items).map_err(text)?;
         Ok(convert::affine_to_wit(&answers))
     }
 
@@ -115,9 +125,9 @@ impl<P: Provide> exported::quantizer::Guest for Exported<P> {
         statistics: exported::quantizer::Statistics,
         integers: String,
     ) -> Result<Vec<f32>, String> {
-        let channels = convert::quantizer::statistics_from_wit(statistics)?;
-        let range = item_of("integers", &integers)?;
-        quantizer::<P>().weights(&channels, range).map_err(|error| error.to_string())
+        let channels = convert::quantizer::statistics_from_wit(statistics).map_err(text)?;
+        let range = item_of("integers", &integers).map_err(text)?;
+        quantizer::<P>().weights(&channels, range).map_err(text)
     }
 }
 
@@ -144,8 +154,8 @@ impl<P: Provide> exported::latency_source::Guest for Exported<P> {
     ) -> Result<exported::latency_source::Latencies, String> {
         use convert::latency_source as convert;
         let graphs = convert::graphs_from_wit(graphs);
-        let source = plugin::<P>().source()?;
-        let latencies = source.latencies_of(&graphs).map_err(|error| error.to_string())?;
+        let source = plugin::<P>().source().map_err(text)?;
+        let latencies = source.latencies_of(&graphs).map_err(text)?;
         Ok(convert::latencies_to_wit(&latencies))
     }
 }
@@ -154,13 +164,14 @@ fn scorer<P: Provide>() -> &'static dyn Scorer {
     offered(&plugin::<P>().scorer)
 }
 
-struct Prepared {
+/// The problem of this instance.
+struct PreparedProblem {
     scorer: Box<dyn PreparedScorer>,
     hyperspace: String,
 }
 
 thread_local! {
-    static PREPARED: RefCell<Option<Prepared>> = const { RefCell::new(None) };
+    static PREPARED: RefCell<Option<PreparedProblem>> = const { RefCell::new(None) };
 }
 
 impl<P: Provide> exported::scorer::Guest for Exported<P> {
@@ -169,11 +180,11 @@ impl<P: Provide> exported::scorer::Guest for Exported<P> {
     }
 
     fn prepare(problem: exported::scorer::Problem, options: String) -> Result<(), String> {
-        let problem = convert::scorer::problem_from_wit(problem)?;
-        let options = crate::serde_json::from_str(&options).map_err(|error| error.to_string())?;
+        let problem = convert::scorer::problem_from_wit(problem).map_err(text)?;
+        let options = crate::serde_json::from_str(&options).map_err(text)?;
         let hyperspace = problem.hyperspace.name.clone();
-        let scorer = scorer::<P>().prepare(problem, &options).map_err(|error| error.to_string())?;
-        PREPARED.set(Some(Prepared { scorer, hyperspace }));
+        let scorer = scorer::<P>().prepare(problem, &options).map_err(text)?;
+        PREPARED.set(Some(PreparedProblem { scorer, hyperspace }));
         Ok(())
     }
 
@@ -184,8 +195,8 @@ impl<P: Provide> exported::scorer::Guest for Exported<P> {
         use convert::scorer::{scores_to_wit, spaces_from_wit};
         PREPARED.with_borrow(|prepared| {
             let prepared = prepared.as_ref().ok_or("`score` before `prepare`")?;
-            let spaces = spaces_from_wit(spaces, &prepared.hyperspace)?;
-            let scores = prepared.scorer.score(&spaces, seed).map_err(|error| error.to_string())?;
+            let spaces = spaces_from_wit(spaces, &prepared.hyperspace).map_err(text)?;
+            let scores = prepared.scorer.score(&spaces, seed).map_err(text)?;
             Ok(scores_to_wit(&scores))
         })
     }

@@ -1,8 +1,6 @@
 //! Plugins as WebAssembly components: what [`export!`](crate::export) makes of a plugin when it
 //! is compiled for `wasm32-unknown-unknown`.
 
-mod convert;
-mod convert_target;
 #[cfg(target_arch = "wasm32")]
 mod exports;
 

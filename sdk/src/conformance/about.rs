@@ -1,15 +1,15 @@
 //! Who the plugin is.
 
 use super::{
-    Report,
-    item::{Item, require},
+    ConformanceReport,
+    item::{ItemVerdicts, require},
 };
 use crate::Plugin;
 
 /// Checks name, version, summary, and that something is offered.
-pub(super) fn check(report: &mut Report, plugin: &Plugin) {
+pub(super) fn check(report: &mut ConformanceReport, plugin: &Plugin) {
     let about = &plugin.about;
-    let mut item = Item::named(report, "plugin", || about.name.clone());
+    let mut item = ItemVerdicts::named(report, "plugin", || about.name.clone());
     item.check("it has a version", || {
         require(!about.version.trim().is_empty(), || "the version is empty".into())
     });

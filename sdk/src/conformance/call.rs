@@ -1,9 +1,9 @@
 //! What holds of every call that answers a list of questions.
 
-use super::item::{Item, guarded, require};
+use super::item::{ItemVerdicts, Objection, guarded, require};
 
 /// Asks a plugin a list of questions.
-pub(super) type Ask<'a, Q, A> = &'a dyn Fn(&[Q]) -> Result<Vec<A>, String>;
+pub(super) type Ask<'a, Q, A> = &'a dyn Fn(&[Q]) -> Result<Vec<A>, Objection>;
 
 /// A call of a plugin: a list of questions in, one answer each out.
 pub(super) struct Call<'a, Q, A> {
@@ -21,7 +21,7 @@ impl<Q, A: PartialEq> Call<'_, Q, A> {
     }
 
     /// Asks; another number of answers than questions is an error.
-    fn counted(&self, questions: &[Q]) -> Result<Vec<A>, String> {
+    fn counted(&self, questions: &[Q]) -> Result<Vec<A>, Objection> {
         let answers = guarded(|| (self.ask)(questions))??;
         require(answers.len() == questions.len(), || {
             format!("{} answers to {} questions", answers.len(), questions.len())
@@ -30,7 +30,7 @@ impl<Q, A: PartialEq> Call<'_, Q, A> {
     }
 
     /// The answer to a question that is asked alone.
-    pub fn alone(&self, question: &Q) -> Result<A, String> {
+    pub fn alone(&self, question: &Q) -> Result<A, Objection> {
         Ok(self.counted(std::slice::from_ref(question))?.remove(0))
     }
 
@@ -43,7 +43,7 @@ impl<Q, A: PartialEq> Call<'_, Q, A> {
     }
 
     /// The answers to a batch; nothing if there is not one for each question.
-    pub fn answers(&self, item: &mut Item<'_>, questions: &[Q]) -> Option<Vec<A>> {
+    pub fn answers(&self, item: &mut ItemVerdicts<'_>, questions: &[Q]) -> Option<Vec<A>> {
         item.ask(&self.check_name("one answer to each question"), || {
             self.counted(questions).map_err(|reason| {
                 let batch = || format!("a batch of {}: {reason}", questions.len());
@@ -55,11 +55,11 @@ impl<Q, A: PartialEq> Call<'_, Q, A> {
     /// Judges each answer; whether all are good.
     pub fn each(
         &self,
-        item: &mut Item<'_>,
+        item: &mut ItemVerdicts<'_>,
         check: &str,
         questions: &[Q],
         answers: &[A],
-        judge: impl Fn(&Q, &A) -> Result<(), String>,
+        judge: impl Fn(&Q, &A) -> Result<(), Objection>,
     ) -> bool {
         item.check(&self.check_name(check), || {
             questions.iter().zip(answers).try_for_each(|(question, answer)| {
@@ -73,7 +73,7 @@ impl<Q, A: PartialEq> Call<'_, Q, A> {
     /// answers differently every time is blamed once.
     pub fn depends_on_question_only(
         &self,
-        item: &mut Item<'_>,
+        item: &mut ItemVerdicts<'_>,
         questions: &[Q],
         answers: &[A],
     ) -> bool {
@@ -91,7 +91,7 @@ impl<Q, A: PartialEq> Call<'_, Q, A> {
     }
 
     /// That nothing asked is nothing answered.
-    pub fn takes_no_question(&self, item: &mut Item<'_>) {
+    pub fn takes_no_question(&self, item: &mut ItemVerdicts<'_>) {
         item.check(&self.check_name("no answer to no question"), || self.counted(&[]).map(drop));
     }
 }

@@ -1,20 +1,20 @@
 //! Hyperspaces. Whether they can be read is for the program to say, which knows TOML and all
-//! block types: see [`Report::push`].
+//! block types: see [`ConformanceReport::push`].
 
 use std::collections::HashSet;
 
 use super::{
-    Report,
-    item::{Item, legal, require},
+    ConformanceReport,
+    item::{ItemVerdicts, legal, require},
 };
-use crate::{Kind, Plugin};
+use crate::Kind;
 
 /// Checks that each document is there and has a name of its own.
-pub(super) fn check(report: &mut Report, plugin: &Plugin) {
+pub(super) fn check(report: &mut ConformanceReport, hyperspaces: &[String]) {
     let mut names = HashSet::new();
-    for toml in &plugin.hyperspaces {
+    for toml in hyperspaces {
         let name = declared_name(toml);
-        let mut item = Item::new(report, Kind::Hyperspace, name.unwrap_or("?"));
+        let mut item = ItemVerdicts::new(report, Kind::Hyperspace, name.unwrap_or("?"));
         item.check("it has a name of its own", || {
             let name = name.ok_or("there is no field `name` before the first table")?;
             legal(name)?;

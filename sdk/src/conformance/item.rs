@@ -6,24 +6,24 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use super::{Outcome, Report};
+use super::{ConformanceReport, Outcome};
 use crate::text::{LONGEST_NAME, is_legal_name};
 
 /// Puts the verdicts about one thing into the report.
-pub(super) struct Item<'a> {
+pub(super) struct ItemVerdicts<'a> {
     title: String,
-    report: &'a mut Report,
+    report: &'a mut ConformanceReport,
 }
 
-impl<'a> Item<'a> {
+impl<'a> ItemVerdicts<'a> {
     /// Verdicts about the thing of this kind and name.
-    pub fn new(report: &'a mut Report, kind: impl Display, name: &str) -> Self {
+    pub fn new(report: &'a mut ConformanceReport, kind: impl Display, name: &str) -> Self {
         Self { title: format!("{kind} {name}"), report }
     }
 
     /// Begins with a check of the name, which study files must be able to write.
     pub fn named(
-        report: &'a mut Report,
+        report: &'a mut ConformanceReport,
         kind: impl Display,
         name: impl FnOnce() -> String,
     ) -> Self {
@@ -57,6 +57,9 @@ impl<'a> Item<'a> {
         answer
     }
 }
+
+/// What does not hold, as the sentence that stands in the report.
+pub(super) type Objection = String;
 
 /// What `work` gives; its panic is an error.
 pub(super) fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
@@ -96,8 +99,8 @@ mod tests {
 
     #[test]
     fn a_panic_is_one_wrong_verdict() {
-        let mut report = Report::new(&About::default());
-        let mut item = Item::named(&mut report, "target", || panic!("no {}", "name"));
+        let mut report = ConformanceReport::new(&About::default());
+        let mut item = ItemVerdicts::named(&mut report, "target", || panic!("no {}", "name"));
         assert!(item.ask("it answers", || Ok::<_, String>(1)).is_some());
         let panicking = || -> Result<(), String> { panic!("no advice") };
         item.advise("it is fast", panicking);

@@ -6,9 +6,9 @@ use spacewright_core::{
 };
 
 use super::{
-    Outcome, Report,
+    ConformanceReport, Outcome,
     call::Call,
-    item::{Item, require},
+    item::{ItemVerdicts, require},
 };
 use crate::Kind;
 
@@ -16,15 +16,19 @@ const POSITIONS: [Position; 4] =
     [Position::Whole, Position::First, Position::Inside, Position::Last];
 
 /// Checks a source that no target has of its own.
-pub(super) fn check(report: &mut Report, source: &dyn LatencySource) {
-    let mut item = Item::named(report, Kind::LatencySource, || source.name().into());
+pub(super) fn check(report: &mut ConformanceReport, source: &dyn LatencySource) {
+    let mut item = ItemVerdicts::named(report, Kind::LatencySource, || source.name().into());
     judge(&mut item, source, &[]);
 }
 
 /// Asks for latencies of graphs without the operators that a target cannot run.
-pub(super) fn judge(item: &mut Item<'_>, source: &dyn LatencySource, unsupported: &[OpKind]) {
+pub(super) fn judge(
+    item: &mut ItemVerdicts<'_>,
+    source: &dyn LatencySource,
+    unsupported: &[OpKind],
+) {
     let precisions = source.precisions();
-    let knows = |item: &mut Item<'_>| {
+    let knows = |item: &mut ItemVerdicts<'_>| {
         item.check("precisions: there is one", || {
             require(!precisions.is_empty(), || "it knows none".into())
         })
@@ -77,7 +81,8 @@ fn same_in_columns(
     queries: &[LatencyQuery],
     answers: &[Latency],
 ) -> Result<(), String> {
-    let columns = source.latencies_of(&GraphColumns::of(queries)?).map_err(|e| e.reason)?;
+    let columns = GraphColumns::of(queries).map_err(|error| error.to_string())?;
+    let columns = source.latencies_of(&columns).map_err(|e| e.to_string())?;
     require(columns.len() == answers.len(), || format!("{} answers", columns.len()))?;
     for ((query, answer), other) in queries.iter().zip(answers).zip(&columns) {
         let differs = || format!("{query}: {} ms, in columns {} ms", answer.ms, other.ms);

@@ -55,28 +55,38 @@ mod target;
 #[cfg(test)]
 mod testing;
 
-pub use report::{Outcome, Report, Verdict};
+pub use report::{ConformanceReport, Outcome, Verdict};
 
 use crate::Plugin;
 
 /// Asks a plugin everything that the program will ask, and judges the answers.
-pub fn check(plugin: &Plugin) -> Report {
-    let mut report = Report::new(&plugin.about);
+pub fn check(plugin: &Plugin) -> ConformanceReport {
+    // A new kind is not to be forgotten here.
+    let Plugin {
+        about: about_it,
+        operator_set,
+        hyperspaces,
+        quantizer,
+        latency_source,
+        scorer,
+        target,
+    } = plugin;
+    let mut report = ConformanceReport::new(about_it);
     about::check(&mut report, plugin);
-    hyperspace::check(&mut report, plugin);
-    if let Some(set) = &plugin.operator_set {
+    hyperspace::check(&mut report, hyperspaces);
+    if let Some(set) = operator_set {
         operators::check(&mut report, set.as_ref());
     }
-    if let Some(quantizer) = &plugin.quantizer {
+    if let Some(quantizer) = quantizer {
         quantizer::check(&mut report, quantizer.as_ref());
     }
-    if let Some(source) = &plugin.latency_source {
+    if let Some(source) = latency_source {
         latency::check(&mut report, source.as_ref());
     }
-    if let Some(scorer) = &plugin.scorer {
+    if let Some(scorer) = scorer {
         scorer::check(&mut report, scorer.as_ref());
     }
-    if let Some(target) = &plugin.target {
+    if let Some(target) = target {
         target::check(&mut report, target.as_ref());
     }
     report

@@ -10,17 +10,17 @@ use spacewright_core::{
 };
 
 use super::{
-    Report, about,
+    ConformanceReport, about,
     call::Call,
-    item::{Item, guarded, legal_once, require},
+    item::{ItemVerdicts, guarded, legal_once, require},
 };
 use crate::Kind;
 use graphs::{elastic_groups, fits, one_operator, one_rank, size, survives_as_text, well_formed};
 use probe::{Probe, Refusal};
 
 /// Asks every block type for graphs of many configurations, shapes and activations.
-pub(super) fn check(report: &mut Report, set: &dyn OperatorSet) {
-    let mut item = Item::named(report, Kind::OperatorSet, || set.name().into());
+pub(super) fn check(report: &mut ConformanceReport, set: &dyn OperatorSet) {
+    let mut item = ItemVerdicts::named(report, Kind::OperatorSet, || set.name().into());
     let Some(types) = item.ask("block types: each has a name of its own", || types(set)) else {
         return;
     };
@@ -82,7 +82,7 @@ fn no_refusal(probes: &[Probe], among: impl Fn(&Refusal) -> bool) -> Result<(), 
     refusal.map_or(Ok(()), |r| Err(format!("{}: {}", show(&r.request), r.reason)))
 }
 
-fn check_replies(item: &mut Item<'_>, probes: &[Probe]) {
+fn check_replies(item: &mut ItemVerdicts<'_>, probes: &[Probe]) {
     let broken = || probes.iter().filter_map(|probe| probe.broken.as_ref());
     item.check("graphs: each request gets a graph or an error", || {
         broken().next().map_or(Ok(()), |b| Err(format!("{}: {}", show(&b.request), b.reason)))
@@ -104,7 +104,7 @@ fn check_replies(item: &mut Item<'_>, probes: &[Probe]) {
 }
 
 /// What holds of well-formed graphs.
-fn check_graphs(item: &mut Item<'_>, probes: &[Probe]) {
+fn check_graphs(item: &mut ItemVerdicts<'_>, probes: &[Probe]) {
     item.check("graphs: input and output are as asked", || each_graph(probes, fits));
     item.check("graphs: a block pools always or never", || probes.iter().try_for_each(size));
     item.check("graphs: they survive as text", || each_graph(probes, |_, g| survives_as_text(g)));
@@ -120,7 +120,7 @@ fn check_graphs(item: &mut Item<'_>, probes: &[Probe]) {
 }
 
 /// Batches of all requests of a block that had an answer.
-fn check_call(item: &mut Item<'_>, set: &dyn OperatorSet, probes: &[Probe]) {
+fn check_call(item: &mut ItemVerdicts<'_>, set: &dyn OperatorSet, probes: &[Probe]) {
     let ask = |requests: &[BlockRequest]| set.graphs(requests).map_err(|e| e.to_string());
     let call = |name: String| Call { name, ask: &ask, show: &show };
     call("graphs".into()).takes_no_question(item);
@@ -132,7 +132,7 @@ fn check_call(item: &mut Item<'_>, set: &dyn OperatorSet, probes: &[Probe]) {
 }
 
 /// Requests that nothing can answer get an error.
-fn check_bad_requests(item: &mut Item<'_>, set: &dyn OperatorSet, probes: &[Probe]) {
+fn check_bad_requests(item: &mut ItemVerdicts<'_>, set: &dyn OperatorSet, probes: &[Probe]) {
     let refused = |request: &BlockRequest| {
         let answer = guarded(|| set.graphs(std::slice::from_ref(request)))?;
         require(answer.is_err(), || "it got a graph".into())

@@ -3,9 +3,9 @@
 use spacewright_core::quant::{ActivationRange, Quantizer, TensorStats, WeightRange};
 
 use super::{
-    Report,
+    ConformanceReport,
     call::Call,
-    item::{Item, require},
+    item::{ItemVerdicts, require},
 };
 use crate::{Kind, text::name_of};
 
@@ -33,8 +33,8 @@ const WEIGHTS: [WeightRange; 3] = [WeightRange::Bits7, WeightRange::Bits8, Weigh
 type Activation = (TensorStats, ActivationRange);
 
 /// Asks for the scales of activations and of weights.
-pub(super) fn check(report: &mut Report, quantizer: &dyn Quantizer) {
-    let mut item = Item::named(report, Kind::Quantizer, || quantizer.name().into());
+pub(super) fn check(report: &mut ConformanceReport, quantizer: &dyn Quantizer) {
+    let mut item = ItemVerdicts::named(report, Kind::Quantizer, || quantizer.name().into());
     check_activations(&mut item, quantizer);
     for range in WEIGHTS {
         check_weights(&mut item, quantizer, range);
@@ -59,7 +59,7 @@ fn show(stats: &TensorStats) -> String {
     format!("elements from {} to {}", stats.min, stats.max)
 }
 
-fn check_activations(item: &mut Item<'_>, quantizer: &dyn Quantizer) {
+fn check_activations(item: &mut ItemVerdicts<'_>, quantizer: &dyn Quantizer) {
     let call = Call {
         name: "activations".into(),
         ask: &|items: &[Activation]| quantizer.activations(items).map_err(|e| e.to_string()),
@@ -110,7 +110,7 @@ fn widening(call: &Call<'_, Activation, (f32, f32)>) -> Result<(), String> {
     })
 }
 
-fn check_weights(item: &mut Item<'_>, quantizer: &dyn Quantizer, range: WeightRange) {
+fn check_weights(item: &mut ItemVerdicts<'_>, quantizer: &dyn Quantizer, range: WeightRange) {
     let call = Call {
         name: format!("weights, {}", name_of(&range)),
         ask: &|channels: &[TensorStats]| {

@@ -8,7 +8,7 @@ use crate::{About, text::shown};
 
 /// What was found of a plugin.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Report {
+pub struct ConformanceReport {
     /// Name of the plugin.
     pub plugin: String,
     /// Its version.
@@ -61,7 +61,7 @@ impl<E: Display> From<Result<(), E>> for Outcome {
     }
 }
 
-impl Report {
+impl ConformanceReport {
     pub(super) fn new(about: &About) -> Self {
         let (plugin, version) = (shown(&about.name), shown(&about.version));
         Self { plugin, version, verdicts: Vec::new() }
@@ -109,7 +109,7 @@ impl Display for Verdict {
     }
 }
 
-impl Display for Report {
+impl Display for ConformanceReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "plugin `{}` {}", self.plugin, self.version)?;
         let [mut good, mut wrong, mut noted] = [0; 3];
@@ -129,8 +129,8 @@ impl Display for Report {
 mod tests {
     use super::*;
 
-    fn report() -> Report {
-        let mut report = Report::new(&About {
+    fn report() -> ConformanceReport {
+        let mut report = ConformanceReport::new(&About {
             name: "my-plugin".into(),
             version: "1.2.0".into(),
             summary: String::new(),

@@ -9,9 +9,9 @@ use spacewright_core::{
 };
 
 use super::{
-    Report,
+    ConformanceReport,
     call::Call,
-    item::{Item, guarded, require},
+    item::{ItemVerdicts, guarded, require},
 };
 use crate::Kind;
 use problem::{problems, spaces};
@@ -19,8 +19,8 @@ use problem::{problems, spaces};
 const SEED: u64 = 7;
 
 /// Asks for scores of a few spaces in problems of all forms.
-pub(super) fn check(report: &mut Report, scorer: &dyn Scorer) {
-    let mut item = Item::named(report, Kind::Scorer, || scorer.name().into());
+pub(super) fn check(report: &mut ConformanceReport, scorer: &dyn Scorer) {
+    let mut item = ItemVerdicts::named(report, Kind::Scorer, || scorer.name().into());
     let spaces = spaces();
     let mut first = None;
     for (form, problem) in problems() {
@@ -49,7 +49,7 @@ pub(super) fn check(report: &mut Report, scorer: &dyn Scorer) {
 
 /// The scores, where they are sound and depend on the spaces only.
 fn check_scores(
-    item: &mut Item<'_>,
+    item: &mut ItemVerdicts<'_>,
     call: &Call<'_, Space, SpaceScore>,
     spaces: &[Space],
     limits: &[f64],
@@ -106,7 +106,7 @@ fn any_problem() -> ScoreProblem {
     problem
 }
 
-fn check_options(item: &mut Item<'_>, scorer: &dyn Scorer) {
+fn check_options(item: &mut ItemVerdicts<'_>, scorer: &dyn Scorer) {
     let prepare = |options: Value| -> Prepared { scorer.prepare(any_problem(), &options) };
     item.check("options: none are needed", || prepare(json!({})).map(drop));
     item.advise("options: an unknown one is refused", || {

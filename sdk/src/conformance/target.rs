@@ -7,15 +7,15 @@ use spacewright_core::{
 };
 
 use super::{
-    Report, about,
-    item::{Item, legal, require},
+    ConformanceReport, about,
+    item::{ItemVerdicts, legal, require},
     latency,
 };
 use crate::Kind;
 
 /// Checks the description, then the latencies.
-pub(super) fn check(report: &mut Report, target: &dyn Target) {
-    let mut item = Item::named(report, Kind::Target, || target.description().name);
+pub(super) fn check(report: &mut ConformanceReport, target: &dyn Target) {
+    let mut item = ItemVerdicts::named(report, Kind::Target, || target.description().name);
     let asked = item.ask("description: the same when asked again", || {
         let description = target.description();
         require(target.description() == description, || "a different one".into())?;
@@ -27,7 +27,7 @@ pub(super) fn check(report: &mut Report, target: &dyn Target) {
         let (says, is) = (target.has_runtime(), target.runtime().map(drop));
         require(says == is.is_ok(), || match is {
             Ok(()) => "the target says that it has none".into(),
-            Err(error) => error.reason,
+            Err(error) => error.reason.to_string(),
         })
     });
     if let Some(source) = item.ask("latencies: the source is there", || target.latency_source()) {
@@ -35,14 +35,16 @@ pub(super) fn check(report: &mut Report, target: &dyn Target) {
     }
 }
 
-fn check_description(item: &mut Item<'_>, description: &TargetDescription) {
+fn check_description(item: &mut ItemVerdicts<'_>, description: &TargetDescription) {
     let TargetDescription { summary, scheme, model_format, .. } = description;
     item.advise("description: it has a summary", || about::summarized(summary));
     item.check("description: the model format is legal", || legal(model_format));
     item.check("scheme: it has a name", || {
         require(!scheme.name.trim().is_empty(), || "the name is empty".into())
     });
-    item.check("scheme: fused pairs can be computed", || scheme.check());
+    item.check("scheme: fused pairs can be computed", || {
+        scheme.check().map_err(|error| error.to_string())
+    });
     item.advise("scheme: each fused pair matters", || pairs_matter(scheme));
     item.advise("scheme: decomposed activations can be decomposed", || decomposed(scheme));
 }

@@ -17,8 +17,10 @@ use spacewright_core::{
     target::{LoadedModel, Runtime, TargetError},
 };
 
-use super::protocol::{Answer, Handle, Request, decode, encode};
-use crate::{Kind, Plugin};
+use spacewright_plugin::native::protocol::{Answer, Handle, MessageError, Request, decode, encode};
+use thiserror::Error;
+
+use crate::{Kind, NoSource, Plugin};
 
 /// A plugin, and what it keeps between questions.
 pub(super) struct Server {
@@ -31,27 +33,62 @@ pub(super) struct Server {
 thread_local! {
     /// Models may be used on the thread that has loaded them only.
     static MODELS: RefCell<HashMap<Handle, Box<dyn LoadedModel>>> = RefCell::default();
-    static LAST_PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
+    /// Where the last panic of this thread was.
+    static PANICKED_AT: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
 /// Lets panics of this library go to its log instead of standard error.
+#[cfg(feature = "native")]
 pub(super) fn keep_panics() {
     std::panic::set_hook(Box::new(|panic| {
-        let text = panic.to_string();
-        crate::log(&text);
-        LAST_PANIC.set(Some(text));
+        crate::log(&panic.to_string());
+        PANICKED_AT.set(panic.location().map(ToString::to_string));
     }));
 }
 
-/// The result of something, or that it panicked, and with which message.
-pub(super) fn without_panic<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
-    LAST_PANIC.take();
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        Err(match LAST_PANIC.take() {
-            Some(text) => format!("it {text}"),
-            None => format!("it panicked: {}", message(panic.as_ref())),
-        })
-    })
+/// Why a library does not answer a request. Crosses as text, but for panics.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub(super) enum ServeError {
+    /// The request cannot be read, or the answer not be written.
+    #[error(transparent)]
+    Message(#[from] MessageError),
+    /// The plugin does not offer the kind of thing that is asked.
+    #[error("the plugin offers no {0}")]
+    NotOffered(Kind),
+    /// It has no latency source.
+    #[error(transparent)]
+    Source(#[from] NoSource),
+    /// No problem of a scorer is kept under this number.
+    #[error("no problem {0}")]
+    NoProblem(Handle),
+    /// No model is kept under this number by this thread.
+    #[error("no model {0} on this thread")]
+    NoModel(Handle),
+    /// Options of a scorer that are no JSON.
+    #[error("options: {0}")]
+    Options(String),
+    /// What was asked says why it has no answer.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// The error of something that the plugin offers.
+fn refused(error: impl ToString) -> ServeError {
+    ServeError::Refused(error.to_string())
+}
+
+/// The answer to one request, both as bytes. A panic that reached the caller would end the
+/// program: it is an answer.
+pub(super) fn answer<'s>(
+    request: &[u8],
+    server: impl FnOnce() -> &'s Server,
+) -> Result<Vec<u8>, ServeError> {
+    PANICKED_AT.take();
+    let answer = catch_unwind(AssertUnwindSafe(|| server().ask(decode(request)?)));
+    let answer = answer.unwrap_or_else(|panic| {
+        Ok(Answer::Panicked(PANICKED_AT.take(), message(panic.as_ref()).to_owned()))
+    });
+    Ok(encode(&answer?)?)
 }
 
 fn message(panic: &(dyn Any + Send)) -> &str {
@@ -65,12 +102,7 @@ impl Server {
         Self { plugin, source: Mutex::default(), runtime: Mutex::default(), scorers }
     }
 
-    /// The answer to one request, both as bytes.
-    pub fn answer(&self, request: &[u8]) -> Result<Vec<u8>, String> {
-        encode(&self.ask(decode(request)?)?)
-    }
-
-    fn ask(&self, request: Request<'_>) -> Result<Answer, String> {
+    fn ask(&self, request: Request<'_>) -> Result<Answer, ServeError> {
         let plugin = &self.plugin;
         Ok(match request {
             Request::About => Answer::About(plugin.about.clone()),
@@ -81,7 +113,7 @@ impl Server {
             }
             Request::Graphs(requests) => {
                 let set = offered(&plugin.operator_set, Kind::OperatorSet)?;
-                let graphs = set.graphs(&requests).map_err(|error| error.to_string())?;
+                let graphs = set.graphs(&requests).map_err(refused)?;
                 Answer::Graphs(graphs.iter().map(ToString::to_string).collect())
             }
             Request::Hyperspaces => Answer::Hyperspaces(plugin.hyperspaces.clone()),
@@ -91,11 +123,11 @@ impl Server {
             }
             Request::Activations(items) => {
                 let quantizer = offered(&plugin.quantizer, Kind::Quantizer)?;
-                Answer::Affine(quantizer.activations(&items).map_err(|error| error.reason)?)
+                Answer::Affine(quantizer.activations(&items).map_err(|e| refused(e.reason))?)
             }
             Request::Weights(channels, range) => {
                 let quantizer = offered(&plugin.quantizer, Kind::Quantizer)?;
-                Answer::Scales(quantizer.weights(&channels, range).map_err(|error| error.reason)?)
+                Answer::Scales(quantizer.weights(&channels, range).map_err(|e| refused(e.reason))?)
             }
             Request::Source => {
                 let source = self.source()?;
@@ -104,24 +136,24 @@ impl Server {
             }
             Request::Latencies(graphs) => {
                 let answers = self.source()?.latencies_of(&graphs);
-                Answer::Latencies(answers.map_err(|error| error.reason)?)
+                Answer::Latencies(answers.map_err(refused)?)
             }
             Request::Scorer => {
                 Answer::Scorer(offered(&plugin.scorer, Kind::Scorer)?.name().to_owned())
             }
             Request::Prepare(problem, options) => {
                 let scorer = offered(&plugin.scorer, Kind::Scorer)?;
-                let options =
-                    serde_json::from_str(&options).map_err(|error| format!("options: {error}"))?;
-                let prepared = scorer.prepare(*problem, &options).map_err(|error| error.reason)?;
+                let options = serde_json::from_str(&options)
+                    .map_err(|error| ServeError::Options(error.to_string()))?;
+                let prepared = scorer.prepare(*problem, &options).map_err(refused)?;
                 let handle = next_handle();
                 lock(&self.scorers).insert(handle, prepared.into());
                 Answer::Handle(handle)
             }
             Request::Score(handle, spaces, seed) => {
                 let scorer = lock(&self.scorers).get(&handle).cloned();
-                let scorer = scorer.ok_or_else(|| format!("no problem {handle}"))?;
-                Answer::Scores(scorer.score(&spaces, seed).map_err(|error| error.reason)?)
+                let scorer = scorer.ok_or(ServeError::NoProblem(handle))?;
+                Answer::Scores(scorer.score(&spaces, seed).map_err(refused)?)
             }
             Request::Target => {
                 let target = offered(&plugin.target, Kind::Target)?;
@@ -133,21 +165,21 @@ impl Server {
                 drop((scorer, model));
                 Answer::Done
             }
-            request => self.ask_runtime(request).map_err(|error| error.reason)?,
-        })
-    }
-
-    fn ask_runtime(&self, request: Request<'_>) -> Result<Answer, TargetError> {
-        let runtime = self.runtime()?;
-        Ok(match request {
+            Request::Measures => Answer::Measures(self.source()?.measures()),
+            Request::Runtime => self.runtime().map(|_| Answer::Done)?,
+            Request::RuntimeFingerprint => {
+                Answer::RuntimeFingerprint(self.runtime()?.fingerprint())
+            }
             Request::WriteFloat(network, info) => {
-                Answer::Model(runtime.write_float(&network, &info)?)
+                let model = self.runtime()?.write_float(&network, &info);
+                Answer::Model(model.map_err(refused_runtime)?)
             }
             Request::WriteInteger(network, info, outputs) => {
-                Answer::Model(runtime.write_integer(&network, &info, outputs)?)
+                let model = self.runtime()?.write_integer(&network, &info, outputs);
+                Answer::Model(model.map_err(refused_runtime)?)
             }
             Request::Load(model) => {
-                let model = runtime.load(&model)?;
+                let model = self.runtime()?.load(&model).map_err(refused_runtime)?;
                 let handle = next_handle();
                 MODELS.with_borrow_mut(|models| models.insert(handle, model));
                 Answer::Handle(handle)
@@ -161,21 +193,27 @@ impl Server {
             Request::FloatOperators(handle) => {
                 Answer::Operators(with_model(handle, |model| model.float_operators())?)
             }
-            Request::Measure(model) => Answer::Measured(runtime.measure(&model)?),
-            _ => Answer::Done,
+            Request::Measure(model) => {
+                let measured = self.runtime()?.measure(&model);
+                Answer::Measured(measured.map_err(refused_runtime)?)
+            }
         })
     }
 
-    fn source(&self) -> Result<Arc<dyn LatencySource>, String> {
-        kept(&self.source, || self.plugin.source())
+    fn source(&self) -> Result<Arc<dyn LatencySource>, ServeError> {
+        kept(&self.source, || Ok(self.plugin.source()?))
     }
 
-    fn runtime(&self) -> Result<Arc<dyn Runtime>, TargetError> {
+    fn runtime(&self) -> Result<Arc<dyn Runtime>, ServeError> {
         kept(&self.runtime, || {
-            let target = offered(&self.plugin.target, Kind::Target);
-            target.map_err(wrong)?.runtime()
+            offered(&self.plugin.target, Kind::Target)?.runtime().map_err(refused_runtime)
         })
     }
+}
+
+/// The program names the target itself.
+fn refused_runtime(error: TargetError) -> ServeError {
+    refused(error.reason)
 }
 
 /// Made at the first question that needs it, and again where that failed.
@@ -202,20 +240,15 @@ fn next_handle() -> Handle {
 fn with_model<T>(
     handle: Handle,
     use_it: impl FnOnce(&mut dyn LoadedModel) -> Result<T, TargetError>,
-) -> Result<T, TargetError> {
+) -> Result<T, ServeError> {
     MODELS.with_borrow_mut(|models| {
-        let model = models.get_mut(&handle);
-        let model = model.ok_or_else(|| wrong(format!("no model {handle} on this thread")))?;
-        use_it(model.as_mut())
+        let model = models.get_mut(&handle).ok_or(ServeError::NoModel(handle))?;
+        use_it(model.as_mut()).map_err(refused_runtime)
     })
 }
 
-fn wrong(reason: String) -> TargetError {
-    TargetError { target: String::new(), reason }
-}
-
-fn offered<T: ?Sized>(item: &Option<Arc<T>>, kind: Kind) -> Result<&T, String> {
-    item.as_deref().ok_or_else(|| format!("the plugin offers no {kind}"))
+fn offered<T: ?Sized>(item: &Option<Arc<T>>, kind: Kind) -> Result<&T, ServeError> {
+    item.as_deref().ok_or(ServeError::NotOffered(kind))
 }
 
 #[cfg(test)]
@@ -238,7 +271,7 @@ mod tests {
     impl Shy {
         fn refuse_once(&self) -> Result<(), TargetError> {
             match self.0.fetch_add(1, Ordering::Relaxed) {
-                0 => Err(wrong("not yet".into())),
+                0 => Err(TargetError::new("", "not yet")),
                 _ => Ok(()),
             }
         }
@@ -298,7 +331,7 @@ mod tests {
             &mut self,
             _: &[f32],
         ) -> Result<std::collections::BTreeMap<String, Vec<u8>>, TargetError> {
-            Err(wrong("no integers".into()))
+            Err(TargetError::new("", "no integers"))
         }
         fn float_operators(&mut self) -> Result<Vec<String>, TargetError> {
             Ok(vec!["Conv (c)".into()])
@@ -309,15 +342,15 @@ mod tests {
         Server::new(Plugin::new(About::default()).target(Shy::default()))
     }
 
-    fn ask(server: &Server, request: Request<'_>) -> Result<Answer, String> {
-        decode(&without_panic(|| server.answer(&encode(&request)?))?)
+    fn ask(server: &Server, request: Request<'_>) -> Result<Answer, ServeError> {
+        Ok(decode(&answer(&encode(&request)?, || server)?)?)
     }
 
     #[test]
     fn what_failed_is_made_again() {
         let server = server();
         let graphs = || Request::Latencies(Box::default());
-        assert_eq!(ask(&server, graphs()).unwrap_err(), "not yet");
+        assert_eq!(ask(&server, graphs()).unwrap_err().to_string(), "not yet");
         assert_eq!(ask(&server, graphs()), Ok(Answer::Latencies(vec![Latency::predicted(1.0)])));
         assert_eq!(ask(&server, Request::Runtime), Ok(Answer::Done));
     }
@@ -331,9 +364,9 @@ mod tests {
         let run = || ask(&server, Request::Run(model, Cow::Borrowed(&[0.5])));
         assert_eq!(run(), Ok(Answer::Output(vec![0.5])));
         let integers = ask(&server, Request::RunIntegers(model, Cow::Borrowed(&[])));
-        assert_eq!(integers.unwrap_err(), "no integers");
+        assert_eq!(integers.unwrap_err().to_string(), "no integers");
         let elsewhere = thread::scope(|scope| scope.spawn(run).join().unwrap());
-        assert_eq!(elsewhere.unwrap_err(), format!("no model {model} on this thread"));
+        assert_eq!(elsewhere, Err(ServeError::NoModel(model)));
         assert_eq!(ask(&server, Request::Release(model)), Ok(Answer::Done));
         assert!(run().is_err());
     }
@@ -350,16 +383,16 @@ mod tests {
         };
         let info = ModelInfo::default();
         let write = Request::WriteFloat(Cow::Borrowed(&network), Cow::Borrowed(&info));
-        assert_eq!(ask(&server, write).unwrap_err(), "it panicked: no paper");
+        assert_eq!(ask(&server, write), Ok(Answer::Panicked(None, "no paper".into())));
         assert_eq!(ask(&server, Request::Kinds), Ok(Answer::Kinds(vec![Kind::Target])));
     }
 
     #[test]
     fn what_is_not_offered_is_named() {
         let server = server();
-        assert_eq!(ask(&server, Request::Scorer).unwrap_err(), "the plugin offers no scorer");
+        assert_eq!(ask(&server, Request::Scorer), Err(ServeError::NotOffered(Kind::Scorer)));
         let score = Request::Score(3, Cow::Borrowed(&[]), 0);
-        assert_eq!(ask(&server, score).unwrap_err(), "no problem 3");
-        assert!(server.answer(b"?").unwrap_err().starts_with("bytes that are no message"));
+        assert_eq!(ask(&server, score), Err(ServeError::NoProblem(3)));
+        assert!(matches!(answer(b"?", || &server), Err(ServeError::Message(_))));
     }
 }

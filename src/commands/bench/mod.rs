@@ -4,10 +4,13 @@ mod proxy;
 mod score;
 mod spaces;
 
-use std::path::Path;
-
-use serde_json::{Value, json};
-use spacewright_engine::Inputs;
+use serde_json::{Map, Value, json};
+use spacewright_core::study::Step;
+use spacewright_engine::{Engine, Inputs};
+use spacewright_spaceevo::{
+    SpaceEvo,
+    steps::{proxy::Proxy, spaces::Spaces},
+};
 
 use crate::{
     cli::{BenchCommand, Global, StudyArgs},
@@ -17,32 +20,40 @@ use crate::{
 
 pub fn run(command: &BenchCommand, global: &Global) -> Result<Output, Failure> {
     match command {
-        BenchCommand::Proxy(args) => step("proxy", args, global, proxy::text, &proxy::FILES),
         BenchCommand::Score(args) => score::score(args, global.seed.unwrap_or_default()),
-        BenchCommand::Spaces(args) => step("spaces", args, global, spaces::text, &spaces::FILES),
     }
 }
 
 /// Runs an extra step behind those that it reads, and shows its report and its files.
-fn step(
-    name: &str,
-    args: &StudyArgs,
-    global: &Global,
-    text: fn(&Value) -> String,
-    files: &[&str],
-) -> Result<Output, Failure> {
-    let engine = open(args, global)?;
+pub fn step(name: &str, args: &StudyArgs, global: &Global) -> Result<Output, Failure> {
+    let engine = open(args, Vec::new(), global)?;
     engine.run_step(name, Inputs::Run)?;
-    let mut report = engine.result(&format!("{name}/report"))?;
-    let written: Vec<String> = files.iter().map(|file| shown(&engine.folder(), file)).collect();
-    let mut shown = text(&report);
+    let (mut text, mut report) = report(name, &engine)?;
+    let written: Vec<String> =
+        engine.published(name)?.iter().map(|path| path.display().to_string()).collect();
     for file in &written {
-        shown += &format!("\nwrote {file}");
+        text += &format!("\nwrote {file}");
     }
-    report["files"] = json!(written);
-    Output::new(shown, &report)
+    report.insert("files".into(), json!(written));
+    Output::new(text, &report)
 }
 
-fn shown(folder: &Path, file: &str) -> String {
-    folder.join(file).display().to_string()
+/// What an extra step found, as text and as JSON.
+fn report(name: &str, engine: &Engine) -> Result<(String, Map<String, Value>), Failure> {
+    let json = |report: serde_json::Result<Value>| match report {
+        Ok(Value::Object(report)) => Ok(report),
+        Ok(_) => Ok(Map::new()),
+        Err(error) => Err(Failure::failed(error)),
+    };
+    Ok(match (engine.method().name(), name) {
+        (SpaceEvo::NAME, Proxy::NAME) => {
+            let report = engine.output::<Proxy>()?;
+            (proxy::text(&report), json(serde_json::to_value(&report))?)
+        }
+        (SpaceEvo::NAME, Spaces::NAME) => {
+            let report = engine.output::<Spaces>()?;
+            (spaces::text(&report), json(serde_json::to_value(&report))?)
+        }
+        _ => (format!("{name}: finished"), Map::new()),
+    })
 }

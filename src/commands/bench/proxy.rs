@@ -2,56 +2,43 @@
 
 use std::fmt::Write;
 
-use serde_json::Value;
+use spacewright_spaceevo::report::{Agreement, Compared, ProxyReport};
 
-use crate::{
-    render::Table,
-    report::{items, number, text_of},
-};
+use crate::{render::Table, report::or_dash};
 
-/// What the step publishes.
-pub const FILES: [&str; 3] = ["proxy.json", "proxy.csv", "proxy.svg"];
-
-pub fn text(report: &Value) -> String {
+pub fn text(report: &ProxyReport) -> String {
     let heading = ["subnets", "space", "n", "tau", "rho", "weighted tau", "weighted rho"];
     let mut table = Table::new(&heading);
-    let figure = |value: &Value| value.as_f64().map_or_else(|| "-".into(), |v| format!("{v:.3}"));
+    let figure = |value: Option<f64>| or_dash(value, |value| format!("{value:.3}"));
     table.row([
         "all".into(),
-        text_of(&report["space"]),
-        report["n"].to_string(),
-        figure(&report["kendall_tau"]),
-        figure(&report["spearman"]),
+        report.space.clone(),
+        report.n.to_string(),
+        figure(report.kendall_tau),
+        figure(report.spearman),
         String::new(),
         String::new(),
     ]);
-    for (name, field) in [
-        ("fitted", "fitted"),
-        ("held out", "held_out"),
-        ("of a random space", "second"),
-        ("held out, both spaces", "both"),
+    for (name, Compared { space, n, raw, weighted }) in [
+        ("fitted", &report.fitted),
+        ("held out", &report.held_out),
+        ("of a random space", &report.second),
+        ("held out, both spaces", &report.both),
     ] {
-        let compared = &report[field];
-        table.row([
-            name.into(),
-            text_of(&compared["space"]),
-            compared["n"].to_string(),
-            figure(&compared["raw"]["kendall_tau"]),
-            figure(&compared["raw"]["spearman"]),
-            figure(&compared["weighted"]["kendall_tau"]),
-            figure(&compared["weighted"]["spearman"]),
-        ]);
+        let figures =
+            |agreement: &Agreement| (figure(agreement.kendall_tau), figure(agreement.spearman));
+        let ((tau, rho), (weighted_tau, weighted_rho)) = (figures(raw), figures(weighted));
+        let (space, n) = (space.clone(), n.to_string());
+        table.row([name.into(), space, n, tau, rho, weighted_tau, weighted_rho]);
     }
-    let stages = items(&report["stages"]).zip(items(&report["weights"]));
-    let weights: Vec<String> =
-        stages.map(|(name, weight)| format!("{} {:.2}", text_of(name), number(weight))).collect();
+    let stages = report.stages.iter().zip(&report.weights);
+    let weights: Vec<String> = stages.map(|(name, weight)| format!("{name} {weight:.2}")).collect();
     let mut text = format!(
         "Summed block-wise loss against INT8 accuracy: Kendall's tau and Spearman's rho, 1 where a \
          smaller loss always means a higher accuracy\n\n{}",
         table.render()
     );
     let _ = writeln!(text, "\nweights of the stages: {}", weights.join(", "));
-    let _ =
-        writeln!(text, "to search with them, below [evolve]:\n  {}", text_of(&report["setting"]));
+    let _ = writeln!(text, "to search with them, below [evolve]:\n  {}", report.setting);
     text
 }

@@ -2,57 +2,51 @@
 
 use std::fmt::Write;
 
-use serde_json::Value;
+use spacewright_spaceevo::report::{AgainstSpace, ComparedSpace, SpacesReport};
 
 use crate::{
     render::Table,
-    report::{items, ms, number, percent, text_of},
+    report::{ms, or_dash, percent},
 };
 
-/// What the step publishes.
-pub const FILES: [&str; 5] =
-    ["spaces.json", "spaces.csv", "spaces-subnets.csv", "spaces.svg", "spaces-errors.svg"];
-
-pub fn text(report: &Value) -> String {
+pub fn text(report: &SpacesReport) -> String {
     let mut text = format!(
         "networks on {}, accuracy on test images as trained:\n\n{}",
-        text_of(&report["latency_source"]),
-        networks(report)
+        report.latency_source,
+        networks(&report.spaces)
     );
-    let _ = writeln!(text, "\nthe found space against:\n\n{}", comparisons(report));
+    let _ = writeln!(text, "\nthe found space against:\n\n{}", comparisons(&report.comparisons));
     let _ = write!(text, "errors of random subnets on held-out images:\n\n{}", errors(report));
-    for left_out in items(&report["left_out"]) {
-        let (name, reason) = (text_of(&left_out["name"]), text_of(&left_out["reason"]));
-        let _ = write!(text, "\n`{name}` is left out: {reason}\n");
+    for left_out in &report.left_out {
+        let _ = write!(text, "\n`{}` is left out: {}\n", left_out.name, left_out.reason);
     }
     text
 }
 
-fn networks(report: &Value) -> String {
+fn networks(spaces: &[ComparedSpace]) -> String {
     let heading = ["space", "encoding", "budget ms", "INT8 ms", "INT8 accuracy", "MMACs"];
     let mut table = Table::new(&heading);
-    for space in items(&report["spaces"]) {
-        let (name, encoding) = (text_of(&space["name"]), text_of(&space["space"]));
-        for network in items(&space["networks"]) {
+    for ComparedSpace { name, space, networks, infeasible_budgets_ms, .. } in spaces {
+        for network in networks {
             table.row([
                 name.clone(),
-                encoding.clone(),
-                ms(&network["budget_ms"]),
-                ms(&network["int8_ms"]),
-                percent(&network["test_accuracy"]),
-                format!("{:.2}", number(&network["macs"]) / 1e6),
+                space.clone(),
+                ms(network.budget_ms),
+                ms(network.int8_ms),
+                percent(network.test_accuracy),
+                format!("{:.2}", network.macs as f64 / 1e6),
             ]);
         }
-        for budget in items(&space["infeasible_budgets_ms"]) {
+        for budget in infeasible_budgets_ms {
             let none = || "-".to_owned();
-            table.row([name.clone(), encoding.clone(), ms(budget), none(), none(), none()]);
+            table.row([name.clone(), space.clone(), ms(*budget), none(), none(), none()]);
         }
     }
     table.render()
 }
 
 /// Means, with how many points they are over.
-fn comparisons(report: &Value) -> String {
+fn comparisons(comparisons: &[AgainstSpace]) -> String {
     let mut table = Table::new(&[
         "space",
         "speed-up at equal accuracy",
@@ -60,56 +54,44 @@ fn comparisons(report: &Value) -> String {
         "accuracy at equal latency",
         "compared",
     ]);
-    for compared in items(&report["comparisons"]) {
-        let known = |list: &str, field: &str| {
-            let known = items(&compared[list]).filter(|point| !point[field].is_null()).count();
-            format!("{known} of {}", items(&compared[list]).count())
+    for AgainstSpace { name, compared } in comparisons {
+        let speed_ups = &compared.speed_ups;
+        let at_least = match speed_ups.iter().any(|point| point.at_least) {
+            true => "at least ",
+            false => "",
         };
-        let bounded = items(&compared["speed_ups"]).any(|point| point["at_least"] == true);
-        let speed_up = compared["mean_speed_up"].as_f64().map_or_else(
-            || "-".into(),
-            |times| format!("{}{times:.2}x", if bounded { "at least " } else { "" }),
-        );
-        let gain = compared["mean_gain"]
-            .as_f64()
-            .map_or_else(|| "-".into(), |gain| format!("{:+.2} points", 100.0 * gain));
+        let reached = speed_ups.iter().filter(|point| point.speed_up.is_some()).count();
+        let gained = compared.gains.iter().filter(|point| point.gain.is_some()).count();
         table.row([
-            text_of(&compared["name"]),
-            speed_up,
-            known("speed_ups", "speed_up"),
-            gain,
-            known("gains", "gain"),
+            name.clone(),
+            or_dash(compared.mean_speed_up, |times| format!("{at_least}{times:.2}x")),
+            format!("{reached} of {}", speed_ups.len()),
+            or_dash(compared.mean_gain, |gain| format!("{:+.2} points", 100.0 * gain)),
+            format!("{gained} of {}", compared.gains.len()),
         ]);
     }
     table.render()
 }
 
-fn errors(report: &Value) -> String {
-    let levels: Vec<String> = items(&report["levels"])
-        .map(|level| format!("below {:.2} %", 100.0 * number(level)))
-        .collect();
+fn errors(report: &SpacesReport) -> String {
+    let levels: Vec<String> =
+        report.levels.iter().map(|level| format!("below {:.2} %", 100.0 * level)).collect();
     let mut heading = vec!["space", "subnets", "n", "smallest", "median"];
     heading.extend(levels.iter().map(String::as_str));
     let mut table = Table::new(&heading);
-    for space in items(&report["spaces"]) {
-        for (which, field) in
-            [("all", "errors"), ("within the largest budget", "errors_within_budget")]
+    for space in &report.spaces {
+        for (which, errors) in
+            [("all", &space.errors), ("within the largest budget", &space.errors_within_budget)]
         {
-            let errors = &space[field];
-            let share = |value: &Value| match value.as_f64() {
-                Some(_) => percent(value),
-                None => "-".into(),
-            };
             let mut cells = vec![
-                text_of(&space["name"]),
+                space.name.clone(),
                 which.to_owned(),
-                errors["n"].to_string(),
-                share(&errors["smallest"]),
-                share(&errors["median"]),
+                errors.n.to_string(),
+                or_dash(errors.smallest, percent),
+                or_dash(errors.median, percent),
             ];
-            let none = errors["n"] == 0;
-            let known = |value| if none { "-".into() } else { percent(value) };
-            cells.extend(items(&errors["shares"]).map(known));
+            let share = |share: &f64| or_dash((errors.n > 0).then_some(*share), percent);
+            cells.extend(errors.shares.iter().map(share));
             table.cells(cells);
         }
     }

@@ -47,7 +47,7 @@ pub fn build(folder: &Path, instead: Option<CarrierArg>) -> Result<Output, Failu
     let (name, carrier, built) = if manifest.exists() {
         let (name, carrier) = read(&manifest)?;
         let carrier = instead.unwrap_or(carrier);
-        let built = cargo_build(folder, &name, carrier).map_err(Failure::failed)?;
+        let built = cargo_build(folder, &name, carrier)?;
         (name, carrier, built)
     } else if folder.join("plugin.c").exists() {
         if instead == Some(Carrier::Native) {
@@ -55,7 +55,7 @@ pub fn build(folder: &Path, instead: Option<CarrierArg>) -> Result<Output, Failu
         }
         let name = fs::canonicalize(folder).ok();
         let name = name.as_deref().and_then(Path::file_name).unwrap_or_default();
-        let built = c_build(folder).map_err(Failure::failed)?;
+        let built = c_build(folder)?;
         (name.to_string_lossy().into_owned(), Carrier::Wasm, built)
     } else {
         let message = format!("{}: neither Cargo.toml nor plugin.c is there", folder.display());
@@ -64,7 +64,7 @@ pub fn build(folder: &Path, instead: Option<CarrierArg>) -> Result<Output, Failu
     let content =
         fs::read(&built).map_err(|e| Failure::failed(format!("{}: {e}", built.display())))?;
     let content = match carrier {
-        Carrier::Wasm => component(&content).map_err(Failure::failed)?,
+        Carrier::Wasm => component(&content)?,
         _ => content,
     };
     let extension = match carrier {
@@ -97,7 +97,7 @@ fn read(manifest: &Path) -> Result<(String, Carrier), Failure> {
 }
 
 /// Builds the crate as a dynamic library; the answer is its path.
-fn cargo_build(folder: &Path, name: &str, carrier: Carrier) -> Result<PathBuf, String> {
+fn cargo_build(folder: &Path, name: &str, carrier: Carrier) -> Result<PathBuf, Failure> {
     let mut command = tools::cargo();
     command
         .args(["build", "--release", "--lib", "--message-format", "json-render-diagnostics"])
@@ -110,9 +110,9 @@ fn cargo_build(folder: &Path, name: &str, carrier: Carrier) -> Result<PathBuf, S
         }
         _ => drop(command.args(["--features", "native"])),
     }
-    let output = command.output().map_err(|error| format!("cargo: {error}"))?;
+    let output = command.output().map_err(|e| Failure::failed(format!("cargo: {e}")))?;
     if !output.status.success() {
-        return Err(format!("cargo could not build {}", folder.display()));
+        return Err(Failure::failed(format!("cargo could not build {}", folder.display())));
     }
     let library = |line: &str| {
         let message: Value = serde_json::from_str(line).ok()?;
@@ -126,28 +126,29 @@ fn cargo_build(folder: &Path, name: &str, carrier: Carrier) -> Result<PathBuf, S
         files.find(|file| file.extension().is_some_and(|found| found == extension))
     };
     String::from_utf8_lossy(&output.stdout).lines().filter_map(library).next_back().ok_or_else(|| {
-        "cargo built no dynamic library: Cargo.toml needs crate-type = [\"cdylib\", \"rlib\"] in \
-         [lib]"
-            .into()
+        Failure::failed(
+            "cargo built no dynamic library: Cargo.toml needs crate-type = [\"cdylib\", \"rlib\"] \
+             in [lib]",
+        )
     })
 }
 
 #[cfg(feature = "wasm-plugins")]
-fn c_build(folder: &Path) -> Result<PathBuf, String> {
+fn c_build(folder: &Path) -> Result<PathBuf, Failure> {
     super::c::build(folder)
 }
 
 #[cfg(not(feature = "wasm-plugins"))]
-fn c_build(_: &Path) -> Result<PathBuf, String> {
-    Err("this program was built without the feature `wasm-plugins`".into())
+fn c_build(_: &Path) -> Result<PathBuf, Failure> {
+    Err(Failure::failed("this program was built without the feature `wasm-plugins`"))
 }
 
 #[cfg(feature = "wasm-plugins")]
-fn component(module: &[u8]) -> Result<Vec<u8>, String> {
-    spacewright_engine::plugins::componentize(module)
+fn component(module: &[u8]) -> Result<Vec<u8>, Failure> {
+    spacewright_engine::plugins::componentize(module).map_err(Failure::failed)
 }
 
 #[cfg(not(feature = "wasm-plugins"))]
-fn component(_: &[u8]) -> Result<Vec<u8>, String> {
-    Err("this program was built without the feature `wasm-plugins`".into())
+fn component(_: &[u8]) -> Result<Vec<u8>, Failure> {
+    Err(Failure::failed("this program was built without the feature `wasm-plugins`"))
 }

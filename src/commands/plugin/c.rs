@@ -2,7 +2,7 @@
 //! package.
 
 use std::{
-    fs,
+    fmt, fs,
     path::{Path, PathBuf},
 };
 
@@ -44,19 +44,22 @@ pub fn files(kind: Kind, carrier: CarrierArg, name: &str) -> Result<Vec<File>, F
 }
 
 /// Compiles `plugin.c` of a folder, and what it needs, into one module; the answer is its path.
-pub fn build(folder: &Path) -> Result<PathBuf, String> {
+pub fn build(folder: &Path) -> Result<PathBuf, Failure> {
+    let failed = |path: &Path, reason: &dyn fmt::Display| {
+        Failure::failed(format!("{}: {reason}", path.display()))
+    };
     let plugin = folder.join("plugin.c");
-    let code = fs::read_to_string(&plugin).map_err(|e| format!("{}: {e}", plugin.display()))?;
+    let code = fs::read_to_string(&plugin).map_err(|error| failed(&plugin, &error))?;
     let included = |kind: &Kind| code.contains(&format!("#include \"{}.h\"", world(*kind)));
     let kind = Kind::ALL.into_iter().find(included).ok_or_else(|| {
-        format!("{}: it includes no header of a kind, such as `target_plugin.h`", plugin.display())
+        failed(&plugin, &"it includes no header of a kind, such as `target_plugin.h`")
     })?;
     let made = folder.join("target/c");
     for (name, text) in support(kind)? {
         let path = made.join(name);
         let parent = path.parent().unwrap_or(&made);
-        fs::create_dir_all(parent).map_err(|error| format!("{}: {error}", parent.display()))?;
-        fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+        fs::create_dir_all(parent).map_err(|error| failed(parent, &error))?;
+        fs::write(&path, text).map_err(|error| failed(&path, &error))?;
     }
     let module = made.join("plugin.core.wasm");
     let mut command = tools::c_compiler()?;
@@ -79,7 +82,7 @@ fn world(kind: Kind) -> String {
 }
 
 /// Bindings for a kind, and the little of the C library that they use.
-fn support(kind: Kind) -> Result<Vec<File>, String> {
+fn support(kind: Kind) -> Result<Vec<File>, Failure> {
     let runtime = template!("c/runtime.c").replace("{{world}}", &world(kind));
     let mut files = vec![
         ("runtime.c".to_owned(), runtime),
@@ -91,8 +94,8 @@ fn support(kind: Kind) -> Result<Vec<File>, String> {
 }
 
 /// Header and source that are generated for a world.
-fn bindings(world: &str) -> Result<Vec<File>, String> {
-    let text = |error| format!("{error:#}");
+fn bindings(world: &str) -> Result<Vec<File>, Failure> {
+    let text = |error| Failure::failed(format!("{error:#}"));
     let mut resolve = Resolve::default();
     let package = resolve.push_str("plugin.wit", WIT).map_err(text)?;
     let world = resolve.select_world(&[package], Some(world)).map_err(text)?;

@@ -21,10 +21,10 @@ struct Finding {
 }
 
 impl Finding {
-    fn new(about: impl Into<String>, result: Result<String, String>) -> Self {
+    fn new(about: impl Into<String>, result: Result<String, impl ToString>) -> Self {
         let (good, says) = match result {
             Ok(says) => (true, says),
-            Err(says) => (false, says),
+            Err(says) => (false, says.to_string()),
         };
         Self { about: about.into(), good, says, optional: false }
     }
@@ -38,7 +38,7 @@ pub fn doctor() -> Result<Output, Failure> {
     let mut findings = plugins()?;
     let version = |mut command: Command| {
         let version = tools::output(command.arg("--version"))?;
-        Ok(version.lines().next().unwrap_or_default().to_owned())
+        Ok::<_, Failure>(version.lines().next().unwrap_or_default().to_owned())
     };
     findings.push(Finding::new("cargo", version(tools::cargo())).optional());
     let std = tools::WasmStd::find().map(|found| match found {
@@ -62,9 +62,9 @@ pub fn doctor() -> Result<Output, Failure> {
 }
 
 fn with_hint(error: EngineError) -> String {
-    match error.hint {
-        Some(hint) => format!("{}: {hint}", error.message),
-        None => error.message,
+    match &error.hint {
+        Some(hint) => format!("{error}: {hint}"),
+        None => error.to_string(),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, time::Instant};
 
 use serde::Serialize;
+use spacewright_core::call::CallError;
 use spacewright_engine::{
     Origin,
     plugins::{CallCost, Loaded},
@@ -73,13 +74,13 @@ pub fn inspect(plugin: &str) -> Result<Output, Failure> {
 }
 
 /// The fastest of some rounds.
-fn ping_ns(loaded: &Loaded) -> Result<f64, String> {
+fn ping_ns(loaded: &Loaded) -> Result<f64, CallError> {
     const CALLS: u32 = 1000;
     let round = |_| {
         let start = Instant::now();
         (0..CALLS).try_for_each(|_| (loaded.ping)())?;
         Ok(start.elapsed().as_nanos() as f64 / f64::from(CALLS))
     };
-    let rounds = (0..20).map(round).collect::<Result<Vec<f64>, String>>()?;
+    let rounds = (0..20).map(round).collect::<Result<Vec<f64>, CallError>>()?;
     Ok(rounds.into_iter().fold(f64::INFINITY, f64::min))
 }

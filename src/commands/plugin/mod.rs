@@ -44,7 +44,7 @@ fn load(plugin: &str) -> Result<(Loaded, String), Failure> {
         return Ok((store.loader().load(path)?, format!("file       {plugin}")));
     }
     let installed = store.find(plugin).map_err(|error| {
-        let message = format!("no file {plugin}, and {}", error.message);
+        let message = format!("no file {plugin}, and {error}");
         Failure::input(message).hint("name a file, or a plugin that `plugin list` shows")
     })?;
     let from = installed.from.display();

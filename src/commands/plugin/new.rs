@@ -79,6 +79,51 @@ fn model(file: &Path) -> Result<File, Failure> {
     Ok((name, model.to_json().map_err(Failure::failed)?))
 }
 
+/// What a new plugin of a kind starts from.
+struct Start {
+    /// Its code in Rust.
+    code: &'static str,
+    /// What it does, before it is filled in.
+    summary: &'static str,
+    /// How a study uses it.
+    used: &'static str,
+}
+
+fn start_of(kind: Kind) -> Start {
+    match kind {
+        Kind::OperatorSet => Start {
+            code: template!("rust/operator-set.rs.in"),
+            summary: "Block types of my own",
+            used: "`block = \"{{name}}-conv\"` in a `[[candidate]]` of a hyperspace",
+        },
+        Kind::Hyperspace => Start {
+            code: template!("rust/hyperspace.rs.in"),
+            summary: "Candidate spaces of my own",
+            used: "`hyperspace = \"{{word}}\"` in a study file",
+        },
+        Kind::Quantizer => Start {
+            code: template!("rust/quantizer.rs.in"),
+            summary: "Quantization to the observed range",
+            used: "`quantizer = \"{{name}}\"` in a study file",
+        },
+        Kind::LatencySource => Start {
+            code: template!("rust/latency-source.rs.in"),
+            summary: "Latencies from multiply-adds",
+            used: "`latency = \"{{name}}\"` in a study file",
+        },
+        Kind::Scorer => Start {
+            code: template!("rust/scorer.rs.in"),
+            summary: "The best row of each stage, summed",
+            used: "`scorer = \"{{name}}\"` in `[evolve]` of a study file",
+        },
+        Kind::Target => Start {
+            code: template!("rust/target.rs.in"),
+            summary: "Hardware whose latency follows from multiply-adds",
+            used: "`spacewright run STUDY.toml --target {{name}}`",
+        },
+    }
+}
+
 fn fill_in(kind: Kind, language: LanguageArg) -> &'static str {
     match (language, kind) {
         (LanguageArg::C, _) => "plugin.c",
@@ -97,14 +142,9 @@ fn rust(kind: Kind, carrier: CarrierArg, name: &str, models: Vec<File>) -> Vec<F
             format!("spacewright-latency-model = {{ {place} }}\n")
         }
     };
-    let code = match kind {
-        Kind::Target if !models.is_empty() => template!("rust/fitted.rs.in"),
-        Kind::OperatorSet => template!("rust/operator-set.rs.in"),
-        Kind::Hyperspace => template!("rust/hyperspace.rs.in"),
-        Kind::Quantizer => template!("rust/quantizer.rs.in"),
-        Kind::LatencySource => template!("rust/latency-source.rs.in"),
-        Kind::Scorer => template!("rust/scorer.rs.in"),
-        Kind::Target => template!("rust/target.rs.in"),
+    let code = match models.is_empty() {
+        true => start_of(kind).code,
+        false => template!("rust/fitted.rs.in"),
     };
     let code = code
         .replace("{{latency}}\n", template!("rust/latency.rs.in"))
@@ -164,26 +204,11 @@ pub fn fill(
         }
         LanguageArg::C => "",
     };
-    let summary = match kind {
-        Kind::OperatorSet => "Block types of my own",
-        Kind::Hyperspace => "Candidate spaces of my own",
-        Kind::Quantizer => "Quantization to the observed range",
-        Kind::LatencySource => "Latencies from multiply-adds",
-        Kind::Scorer => "The best row of each stage, summed",
-        Kind::Target => "Hardware whose latency follows from multiply-adds",
-    };
+    let Start { summary, used, .. } = start_of(kind);
     let word = name.replace('-', "_");
-    let used = match kind {
-        Kind::OperatorSet => {
-            format!("`block = \"{name}-conv\"` in a `[[candidate]]` of a hyperspace")
-        }
-        Kind::Hyperspace => format!("`hyperspace = \"{word}\"` in a study file"),
-        Kind::Quantizer => format!("`quantizer = \"{name}\"` in a study file"),
-        Kind::LatencySource => format!("`latency = \"{name}\"` in a study file"),
-        Kind::Scorer => format!("`scorer = \"{name}\"` in `[evolve]` of a study file"),
-        Kind::Target => format!("`spacewright run STUDY.toml --target {name}`"),
-    };
     let places = [
+        // First, as it names the plugin itself.
+        ("{{use}}", used),
         ("{{name}}", name),
         ("{{word}}", &word),
         ("{{kind}}", kind.name()),
@@ -193,7 +218,6 @@ pub fn fill(
         ("{{file}}", &file),
         ("{{test}}", test),
         ("{{trust}}", &trust),
-        ("{{use}}", &used),
         ("{{fill-in}}", fill_in(kind, language)),
     ];
     places.iter().fold(text.to_owned(), |text, (place, value)| text.replace(place, value))

@@ -8,6 +8,8 @@ use std::{
 
 use spacewright_engine::default_home;
 
+use crate::render::Failure;
+
 /// The platform that components are compiled for.
 pub const WASM: &str = "wasm32-unknown-unknown";
 
@@ -23,13 +25,13 @@ pub fn cargo() -> Command {
 }
 
 /// Runs a command to its end and gives its standard output.
-pub fn output(command: &mut Command) -> Result<String, String> {
+pub fn output(command: &mut Command) -> Result<String, Failure> {
     let name = command.get_program().to_string_lossy().into_owned();
-    let output =
-        command.stdin(Stdio::null()).output().map_err(|error| format!("{name}: {error}"))?;
+    let output = command.stdin(Stdio::null()).output();
+    let output = output.map_err(|error| Failure::failed(format!("{name}: {error}")))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        return Err(format!("{name} failed: {}", said.trim()));
+        return Err(Failure::failed(format!("{name} failed: {}", said.trim())));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
@@ -45,7 +47,7 @@ pub enum WasmStd {
 
 impl WasmStd {
     /// Finds it, unpacking the archive if need be; an error says both ways to get it.
-    pub fn find() -> Result<Self, String> {
+    pub fn find() -> Result<Self, Failure> {
         let sysroot = output(Command::new(rustc()).args(["--print", "sysroot"]))?;
         let installed = Path::new(sysroot.trim()).join("lib/rustlib").join(WASM);
         if installed.is_dir() {
@@ -53,11 +55,11 @@ impl WasmStd {
         }
         match env::var_os(STD_VARIABLE).filter(|archive| !archive.is_empty()) {
             Some(archive) => unpack(Path::new(&archive)).map(Self::Unpacked),
-            None => Err(format!(
+            None => Err(Failure::failed(format!(
                 "the Rust toolchain has no standard library for {WASM}: run `rustup target add \
                  {WASM}`, or let {STD_VARIABLE} name an archive of it (`rust-std-*.tar.xz` of the \
                  same Rust version, or its folder)"
-            )),
+            ))),
         }
     }
 
@@ -79,11 +81,16 @@ fn rustc() -> std::ffi::OsString {
 }
 
 /// Unpacks the archive below the program's home, once; a folder is taken as unpacked.
-fn unpack(archive: &Path) -> Result<PathBuf, String> {
+fn unpack(archive: &Path) -> Result<PathBuf, Failure> {
     if archive.is_dir() {
         return Ok(archive.to_owned());
     }
-    let at = |error: std::io::Error| format!("{STD_VARIABLE}: {}: {error}", archive.display());
+    let at = |error: std::io::Error| {
+        Failure::failed(format!("{STD_VARIABLE}: {}: {error}", archive.display()))
+    };
+    let of = |path: &Path, error: std::io::Error| {
+        Failure::failed(format!("{}: {error}", path.display()))
+    };
     let name = archive.file_name().unwrap_or_default().to_string_lossy();
     let size = fs::metadata(archive).map_err(at)?.len();
     let cache = default_home().join("cache");
@@ -91,9 +98,9 @@ fn unpack(archive: &Path) -> Result<PathBuf, String> {
     if folder.is_dir() {
         return Ok(folder);
     }
-    fs::create_dir_all(&cache).map_err(|error| format!("{}: {error}", cache.display()))?;
+    fs::create_dir_all(&cache).map_err(|error| of(&cache, error))?;
     let temporary = cache.join(format!(".{name}-{}", std::process::id()));
-    fs::create_dir_all(&temporary).map_err(|error| format!("{}: {error}", temporary.display()))?;
+    fs::create_dir_all(&temporary).map_err(|error| of(&temporary, error))?;
     output(Command::new("tar").arg("-xf").arg(archive).arg("-C").arg(&temporary))?;
     match fs::rename(&temporary, &folder) {
         // Another process was faster.
@@ -101,13 +108,13 @@ fn unpack(archive: &Path) -> Result<PathBuf, String> {
             let _ = fs::remove_dir_all(&temporary);
             Ok(folder)
         }
-        Err(error) => Err(format!("{}: {error}", folder.display())),
+        Err(error) => Err(of(&folder, error)),
         Ok(()) => Ok(folder),
     }
 }
 
 /// A compiler from C to [`WASM`]: `clang`, or the one of pip's `ziglang`.
-pub fn c_compiler() -> Result<Command, String> {
+pub fn c_compiler() -> Result<Command, Failure> {
     let works = |command: &mut Command| {
         command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
     };
@@ -121,5 +128,7 @@ pub fn c_compiler() -> Result<Command, String> {
         command.args(["-m", "ziglang", "cc"]);
         return Ok(command);
     }
-    Err("no C compiler for WebAssembly: install clang and lld, or run `pip install ziglang`".into())
+    Err(Failure::failed(
+        "no C compiler for WebAssembly: install clang and lld, or run `pip install ziglang`",
+    ))
 }

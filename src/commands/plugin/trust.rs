@@ -31,7 +31,7 @@ pub fn trust(file: &Path, yes: bool) -> Result<Output, Failure> {
             return Err(Failure::input(format!("{}: no native library", file.display())));
         }
     }
-    if !yes && !agreed(file, &content).map_err(Failure::input)? {
+    if !yes && !agreed(file, &content)? {
         return Err(Failure::input(format!("{} is not trusted", file.display())));
     }
     let trusted = Trust::new(&default_home()).trust(file, &content)?;
@@ -40,13 +40,11 @@ pub fn trust(file: &Path, yes: bool) -> Result<Output, Failure> {
 }
 
 /// Says what it is about and asks.
-fn agreed(file: &Path, content: &PluginFile) -> Result<bool, String> {
+fn agreed(file: &Path, content: &PluginFile) -> Result<bool, Failure> {
     if !io::stdin().is_terminal() {
-        return Err(
-            "nobody is there to answer: read `spacewright plugin trust --help`, then give \
-                    --yes"
-                .into(),
-        );
+        return Err(Failure::input(
+            "nobody is there to answer: read `spacewright plugin trust --help`, then give --yes",
+        ));
     }
     let mut stderr = io::stderr();
     let asked = write!(
@@ -56,8 +54,8 @@ fn agreed(file: &Path, content: &PluginFile) -> Result<bool, String> {
         content.bytes.len(),
         content.sha256
     );
-    asked.and_then(|()| stderr.flush()).map_err(|error| error.to_string())?;
+    asked.and_then(|()| stderr.flush()).map_err(Failure::input)?;
     let mut answer = String::new();
-    io::stdin().read_line(&mut answer).map_err(|error| error.to_string())?;
+    io::stdin().read_line(&mut answer).map_err(Failure::input)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }

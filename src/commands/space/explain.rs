@@ -24,7 +24,7 @@ use crate::{
 };
 
 #[derive(Serialize)]
-struct Report {
+struct ExplainReport {
     space: String,
     score: f64,
     /// The score differs from its definition by no more than this.
@@ -238,7 +238,7 @@ fn report(
     explanation: &Explanation,
     spaces: Vec<SpaceRow>,
     files: Vec<String>,
-) -> Report {
+) -> ExplainReport {
     let scored = &explanation.scored;
     let constraint = |(limit, score): (usize, &ConstraintScore)| {
         let least = explanation.least_support(limit);
@@ -267,7 +267,7 @@ fn report(
             })
             .collect(),
     };
-    Report {
+    ExplainReport {
         space: scored.space.to_string(),
         score: scored.score.score,
         error_bound: explanation.error_bound,

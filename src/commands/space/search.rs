@@ -11,7 +11,7 @@ use spacewright_core::{
     space::Hyperspace,
 };
 use spacewright_spaceevo::{
-    several::{self, OnDevice},
+    multi_target::{self, OnTarget},
     strategies::AgingEvolution,
     trade_off,
 };
@@ -141,10 +141,12 @@ pub fn search(args: &SpaceSearchArgs, seed: u64, quiet: bool) -> Result<Output, 
 
 /// What fails late otherwise.
 fn check(args: &SpaceSearchArgs) -> Result<(), Failure> {
-    if args.strategy == "exact" && !args.devices.is_empty() {
-        return Err(Failure::input(
-            "the strategy `exact` proves the best space of one device only",
-        )
+    let strategy = catalog::registry()?.strategy(&args.strategy)?;
+    if strategy.needs_analysis() && !args.devices.is_empty() {
+        let strategy = &args.strategy;
+        return Err(Failure::input(format!(
+            "the strategy `{strategy}` proves the best space of one device only"
+        ))
         .hint("with --and, use another one, such as `aging-evolution`"));
     }
     if args.front == Some(crate::cli::FrontArg::Constraints) && args.scoring.constraints.len() < 2 {
@@ -169,17 +171,18 @@ fn found(
     strategy: &Arc<dyn Strategy>,
     options: &Value,
     scorers: &[Box<dyn PreparedScorer>],
-) -> Result<(Searched, Vec<OnDevice>), Failure> {
+) -> Result<(Searched, Vec<OnTarget>), Failure> {
     let walk = |scorer: &dyn PreparedScorer| walker.walk(&**strategy, options, scorer);
     if let [scorer] = scorers {
         return Ok((walk(&**scorer).map_err(Failure::input)?, Vec::new()));
     }
     let scorers: Vec<&dyn PreparedScorer> = scorers.iter().map(|scorer| &**scorer).collect();
-    let common = several::search(&scorers, walker.budget.seed, walk).map_err(Failure::input)?;
-    Ok((common.found, common.devices))
+    let common =
+        multi_target::search(&scorers, walker.budget.seed, walk).map_err(Failure::input)?;
+    Ok((common.found, common.targets))
 }
 
-fn device_row((scoring, on): (&ScoringArgs, OnDevice)) -> DeviceRow {
+fn device_row((scoring, on): (&ScoringArgs, OnTarget)) -> DeviceRow {
     DeviceRow {
         tables: scoring.tables.display().to_string(),
         constraints_ms: scoring.constraints.clone(),

@@ -2,9 +2,12 @@
 
 use std::fmt::Write;
 
-use spacewright_core::{latency::LatencyQuery, method::StepError};
+use spacewright_core::{latency::LatencyQuery, study::Step};
 use spacewright_engine::{Engine, Inputs};
-use spacewright_spaceevo::compare::{OnTarget, Outcome, Report, StudyRow, targets};
+use spacewright_spaceevo::{
+    report::compare::{ComparedStudy, OnTarget, StudiesReport, StudyOutcome, targets},
+    steps::{evolve::Evolve, export::Export},
+};
 
 use crate::{
     cli::{CompareArgs, Global, StudyArgs},
@@ -13,9 +16,6 @@ use crate::{
     render::{Failure, Output, Table},
 };
 
-/// The step whose artifacts are compared.
-const LAST: &str = "export";
-
 pub fn run(args: &CompareArgs, global: &Global) -> Result<Output, Failure> {
     if args.studies.len() < 2 {
         return Err(Failure::input("one study has nothing to be compared with")
@@ -23,42 +23,42 @@ pub fn run(args: &CompareArgs, global: &Global) -> Result<Output, Failure> {
     }
     let open_one = |study: &std::path::PathBuf| {
         let args = StudyArgs { study: study.clone(), runs: args.runs.clone(), target: None };
-        open(&args, global)
+        open(&args, Vec::new(), global)
     };
     let engines: Vec<Engine> = args.studies.iter().map(open_one).collect::<Result<_, _>>()?;
     let mut outcomes = Vec::new();
     for engine in &engines {
-        engine.run_step(LAST, Inputs::Run)?;
-        let artifact =
-            |name: &str| engine.result(name).map_err(|error| StepError::Failed(error.to_string()));
-        outcomes.push(Outcome::read(engine.parts(), &artifact).map_err(Failure::failed)?);
+        engine.run_step(Export::NAME, Inputs::Run)?;
+        let (evolved, exported) = (engine.output::<Evolve>()?, engine.output::<Export>()?);
+        let outcome = StudyOutcome::new(engine.context(), evolved, &exported);
+        outcomes.push(outcome.map_err(Failure::failed)?);
     }
     let targets = targets(&outcomes);
-    let queries: Vec<LatencyQuery> = outcomes.iter().flat_map(Outcome::queries).collect();
+    let queries: Vec<LatencyQuery> = outcomes.iter().flat_map(StudyOutcome::queries).collect();
     let measuring = Measuring::new(queries.len() * targets.len(), global.quiet)?;
     let mut latencies = Vec::new();
     for target in &targets {
-        let on = |outcome: &Outcome| outcome.target() == target;
+        let on = |outcome: &StudyOutcome| outcome.target() == target;
         let Some(at) = outcomes.iter().position(on) else { continue };
-        let source = engines[at].parts().target.latency_source().map_err(Failure::failed)?;
+        let source = engines[at].context().target.latency_source().map_err(Failure::failed)?;
         latencies.push(measuring.latencies(source.as_ref(), &queries)?);
     }
-    let report = Report::new(&outcomes, &latencies);
+    let report = StudiesReport::new(&outcomes, &latencies);
     Output::new(text(&report), &report)
 }
 
-fn text(report: &Report) -> String {
+fn text(report: &StudiesReport) -> String {
     let mut text = String::new();
     let mut header = vec!["stage"];
     header.extend(report.studies.iter().map(|row| row.study.as_str()));
     let mut spaces = Table::new(&header);
-    let cells = |cell: &dyn Fn(&StudyRow) -> String| report.studies.iter().map(cell).collect();
+    let cells = |cell: &dyn Fn(&ComparedStudy) -> String| report.studies.iter().map(cell).collect();
     let line = |name: &str, cells: Vec<String>| [vec![name.to_owned()], cells].concat();
     spaces.cells(line("designed for", cells(&designed_for)));
     spaces.cells(line("space", cells(&|row| row.space.to_string())));
     let stages = report.studies.iter().map(|row| row.stages.len()).max().unwrap_or(0);
     for at in 0..stages {
-        let stage = |row: &StudyRow| match row.stages.get(at) {
+        let stage = |row: &ComparedStudy| match row.stages.get(at) {
             Some(stage) => format!("{} {:?}", stage.block, stage.widths),
             None => "-".into(),
         };
@@ -109,7 +109,7 @@ fn text(report: &Report) -> String {
     text
 }
 
-fn designed_for(row: &StudyRow) -> String {
+fn designed_for(row: &ComparedStudy) -> String {
     if row.lost.is_empty() {
         return row.target.clone();
     }
@@ -123,6 +123,6 @@ fn on(on: &OnTarget) -> [String; 2] {
     [format!("{:.4}", on.ms), accuracy]
 }
 
-fn unverified(row: &StudyRow) -> bool {
+fn unverified(row: &ComparedStudy) -> bool {
     row.networks.iter().flat_map(|network| &network.on).any(|on| !on.verified)
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use spacewright_core::{
     latency::{Accuracy, HeldOut, LatencyQuery, Precision},
+    quality::Cell,
     random::generator,
     target::{LatencyKind, Target},
 };
@@ -64,7 +65,7 @@ impl Errors {
 }
 
 #[derive(Serialize)]
-struct Report {
+struct EvaluationReport {
     target: String,
     latency: LatencyKind,
     predictor: String,
@@ -75,12 +76,12 @@ struct Report {
     /// Errors on rows that were held out.
     stated: Vec<HeldOut>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    networks: Vec<Network>,
+    networks: Vec<NetworkComparison>,
 }
 
 /// One whole network.
 #[derive(Serialize)]
-struct Network {
+struct NetworkComparison {
     precision: Precision,
     predicted_ms: f64,
     measured_ms: f64,
@@ -95,7 +96,7 @@ pub fn evaluate(
     let predictor = Predictor::of(&*target, &args.predictor.models)?;
     let operators = registry.operators();
     let mut pairs = BTreeMap::<String, Vec<(f64, f64)>>::new();
-    let mut compare = |rows: Vec<rows::Row>| {
+    let mut compare = |rows: Vec<rows::MeasuredGraph>| {
         let queries: Vec<LatencyQuery> = rows.iter().map(|row| row.query.clone()).collect();
         let predicted = predictor.source.latencies(&queries).map_err(Failure::failed)?;
         for (row, predicted) in rows.into_iter().zip(predicted) {
@@ -110,10 +111,7 @@ pub fn evaluate(
             rows::blocks(file, &operators, args.predictor.precision.into(), compare)?
         }
         (_, Some(folder), Some(hyperspace)) => {
-            let bar = progress::bar(
-                spacewright_spaceevo::published::all_cells(hyperspace).len(),
-                global.quiet,
-            );
+            let bar = progress::bar(Cell::of_hyperspace(hyperspace).len(), global.quiet);
             rows::tables(folder, hyperspace, &operators, |rows| {
                 bar.inc(1);
                 compare(rows)
@@ -126,7 +124,7 @@ pub fn evaluate(
             let count = args.networks.unwrap_or_default().into();
             let all = rows::networks(hyperspace, &operators, count, &mut rng)?;
             networks = measured(&*target, &predictor, &all, global)?;
-            for Network { precision, predicted_ms, measured_ms } in &networks {
+            for NetworkComparison { precision, predicted_ms, measured_ms } in &networks {
                 let of = pairs.entry(precision.name().into()).or_default();
                 of.push((*predicted_ms, *measured_ms));
             }
@@ -134,7 +132,7 @@ pub fn evaluate(
         _ => return Err(Failure::input("nothing to compare with").hint("give --hyperspace")),
     }
     let all: Vec<(f64, f64)> = pairs.values().flatten().copied().collect();
-    let report = Report {
+    let report = EvaluationReport {
         target: target.description().name,
         latency: predictor.kind,
         predictor: predictor.source.fingerprint(),
@@ -150,9 +148,9 @@ pub fn evaluate(
 fn measured(
     target: &dyn Target,
     predictor: &Predictor,
-    networks: &[spacewright_latency_model::Candidate],
+    networks: &[spacewright_latency_model::CandidateGraph],
     global: &Global,
-) -> Result<Vec<Network>, Failure> {
+) -> Result<Vec<NetworkComparison>, Failure> {
     let source = target.latency_source().map_err(|error| Failure::failed(error.reason))?;
     if target.description().latency != LatencyKind::Measured {
         let name = target.description().name;
@@ -172,7 +170,7 @@ fn measured(
     let measured = measuring.latencies(&*source, &queries)?;
     let pairs = queries.iter().zip(predicted).zip(measured);
     Ok(pairs
-        .map(|((query, predicted), measured)| Network {
+        .map(|((query, predicted), measured)| NetworkComparison {
             precision: query.precision,
             predicted_ms: predicted.ms,
             measured_ms: measured.ms,
@@ -180,7 +178,7 @@ fn measured(
         .collect())
 }
 
-fn text(report: &Report) -> String {
+fn text(report: &EvaluationReport) -> String {
     let heading =
         ["rows of", "rows", "within 5%", "within 10%", "median %", "mean %", "bias %", "spread %"];
     let mut table = Table::new(&heading);

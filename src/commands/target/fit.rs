@@ -16,8 +16,8 @@ use spacewright_core::{
 };
 use spacewright_engine::Registry;
 use spacewright_latency_model::{
-    AdaptiveError, Campaign, Ended, Goal, Measured, Model, Round, Rows, Settings, Split, Statement,
-    fit_model, held_out,
+    AdaptiveError, Campaign, CampaignEnd, CampaignRound, Goal, KernelSums, Model, ModelDescription,
+    PrecisionMeasurements, Settings, Split, fit_model, held_out,
 };
 
 use super::{brief, fitted, kind, rows};
@@ -30,15 +30,15 @@ use crate::{
 };
 
 #[derive(Serialize)]
-struct Report {
+struct FitReport {
     target: String,
     rows: usize,
     files: Vec<PathBuf>,
     held_out: Vec<HeldOut>,
-    /// Of measuring now.
+    /// Why measuring ended, where measurements were made now.
     #[serde(skip_serializing_if = "Option::is_none")]
-    ended: Option<Ended>,
-    /// Of measuring now, what was known before left out.
+    ended: Option<CampaignEnd>,
+    /// How long measurements took that were made now.
     #[serde(skip_serializing_if = "Option::is_none")]
     measuring_seconds: Option<f64>,
 }
@@ -49,7 +49,7 @@ pub fn fit(registry: &Registry, args: &FitArgs, global: &Global) -> Result<Outpu
         _ => (vec![of_files(registry, args, global)?], None, None),
     };
     let folder = args.output.clone().unwrap_or_else(fitted::folder);
-    let mut report = Report {
+    let mut report = FitReport {
         target: args.target.clone(),
         rows: 0,
         files: Vec::new(),
@@ -80,7 +80,7 @@ fn write(file: &Path, model: &Model) -> Result<(), Failure> {
     fs::rename(&beside, file).map_err(failed)
 }
 
-fn text(report: &Report) -> String {
+fn text(report: &FitReport) -> String {
     let mut table = Table::new(&["rows held out", "rows", "errors"]);
     for HeldOut { how, accuracy } in &report.held_out {
         table.row([how.clone(), accuracy.rows.to_string(), brief(accuracy)]);
@@ -88,10 +88,10 @@ fn text(report: &Report) -> String {
     let files: Vec<String> =
         report.files.iter().map(|file| format!("wrote {}", file.display())).collect();
     let ended = match report.ended {
-        Some(Ended::Reached) => "the goal was reached\n",
-        Some(Ended::Most) => "as many graphs were measured as were allowed\n",
-        Some(Ended::Spent) => "the time for measuring was used up; run again to go on\n",
-        Some(Ended::Exhausted) => "all candidates were measured\n",
+        Some(CampaignEnd::Reached) => "the goal was reached\n",
+        Some(CampaignEnd::Most) => "as many graphs were measured as were allowed\n",
+        Some(CampaignEnd::Spent) => "the time for measuring was used up; run again to go on\n",
+        Some(CampaignEnd::Exhausted) => "all candidates were measured\n",
         None => "",
     };
     format!("{} rows\n{ended}{}\n\n{}", report.rows, files.join("\n"), table.render())
@@ -109,9 +109,9 @@ fn of_files(
         Err(_) => FusionRules::common(),
     };
     let mut reader = KernelReader::new(&rules);
-    let (mut all, mut widths) = (Rows::default(), Vec::new());
+    let (mut all, mut widths) = (KernelSums::default(), Vec::new());
     let mut kernels = Vec::new();
-    let mut add = |rows: Vec<rows::Row>| {
+    let mut add = |rows: Vec<rows::MeasuredGraph>| {
         for row in rows {
             kernels.clear();
             let LatencyQuery { graph, position, .. } = &row.query;
@@ -147,7 +147,7 @@ fn of_files(
         bar.inc(1);
     }
     let hardware = args.hardware.clone().unwrap_or_else(|| args.target.clone());
-    let statement = Statement {
+    let statement = ModelDescription {
         name: args.target.clone(),
         summary: format!("Latencies of {hardware}, fitted to {} rows", all.len()),
         source: source.display().to_string(),
@@ -160,10 +160,10 @@ fn of_files(
     Ok((model, all.len()))
 }
 
-type Models = (Vec<(Model, usize)>, Option<Ended>, Option<f64>);
+type FittedModels = (Vec<(Model, usize)>, Option<CampaignEnd>, Option<f64>);
 
 /// Fits to what is measured now, the most informative graphs first.
-fn measured(registry: &Registry, args: &FitArgs, global: &Global) -> Result<Models, Failure> {
+fn measured(registry: &Registry, args: &FitArgs, global: &Global) -> Result<FittedModels, Failure> {
     let target = catalog::target(registry, &args.target)?;
     let description = target.description();
     if description.latency != LatencyKind::Measured {
@@ -208,7 +208,7 @@ fn measured(registry: &Registry, args: &FitArgs, global: &Global) -> Result<Mode
         measuring.at(spent.as_secs_f64());
         Ok::<_, Failure>(Some(latencies))
     };
-    let say = |round: &Round| {
+    let say = |round: &CampaignRound| {
         let of = |(precision, accuracy): &(Precision, _)| {
             format!("{}: {}", precision.name(), brief(accuracy))
         };
@@ -220,13 +220,13 @@ fn measured(registry: &Registry, args: &FitArgs, global: &Global) -> Result<Mode
         AdaptiveError::Measure(failure) => failure,
         other => Failure::failed(other),
     })?;
-    let model = |measured: Measured| {
+    let model = |measured: PrecisionMeasurements| {
         let rows = measured.rows.len();
         let how = format!("whole networks of {} that the fit never saw", hyperspace.name);
         let networks = measured.validate(&how, &settings).map_err(Failure::failed)?;
         let random = held_out(&measured.rows, &settings, &Split::rows(rows, 5, seed))
             .map_err(Failure::failed)?;
-        let statement = Statement {
+        let statement = ModelDescription {
             name: args.target.clone(),
             summary: format!("{}, fitted on networks of {}", description.summary, hyperspace.name),
             source: format!("{rows} graphs of {}, measured by {}", hyperspace.name, args.target),

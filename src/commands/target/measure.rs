@@ -12,7 +12,7 @@ use crate::{
 };
 
 #[derive(Serialize)]
-struct Measured<'a> {
+struct MeasureReport<'a> {
     model: &'a Path,
     target: String,
     #[serde(flatten)]
@@ -43,7 +43,7 @@ pub fn measure(registry: &Registry, model: &Path, target: Option<&str>) -> Resul
     for warning in warnings {
         let _ = writeln!(text, "warning: {warning}");
     }
-    Output::new(text, &Measured { model, target, measurement })
+    Output::new(text, &MeasureReport { model, target, measurement })
 }
 
 /// The first target that runs files of this format.

@@ -41,7 +41,7 @@ pub fn run(command: &TargetCommand, global: &Global) -> Result<Output, Failure> 
 
 /// A target with the errors of the predictor that was fitted to its measurements here.
 #[derive(Serialize)]
-struct Listed {
+struct TargetReport {
     #[serde(flatten)]
     target: TargetDescription,
     fitted: Vec<HeldOut>,
@@ -50,7 +50,7 @@ struct Listed {
     unusable: Option<String>,
 }
 
-impl Listed {
+impl TargetReport {
     fn of(target: &dyn Target) -> Self {
         let (fitted, unusable) = match fitted::of_measured(target) {
             Ok(fitted) => (fitted.map(|fitted| fitted.held_out()).unwrap_or_default(), None),
@@ -76,7 +76,7 @@ fn brief(accuracy: &Accuracy) -> String {
 }
 
 fn list<'a>(targets: impl Iterator<Item = &'a dyn Target>) -> Result<Output, Failure> {
-    let targets: Vec<Listed> = targets.map(Listed::of).collect();
+    let targets: Vec<TargetReport> = targets.map(TargetReport::of).collect();
     let mut table = Table::new(&["target", "latency", "error", "format", "scheme", "summary"]);
     for listed in &targets {
         let d = &listed.target;
@@ -93,7 +93,7 @@ fn list<'a>(targets: impl Iterator<Item = &'a dyn Target>) -> Result<Output, Fai
 }
 
 fn inspect(target: &dyn Target) -> Result<Output, Failure> {
-    let listed = Listed::of(target);
+    let listed = TargetReport::of(target);
     let description = &listed.target;
     let (source, precisions) = match target.latency_source() {
         Ok(source) => (source.fingerprint(), source.precisions()),

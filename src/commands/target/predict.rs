@@ -19,7 +19,7 @@ use crate::{
 };
 
 #[derive(Serialize)]
-struct Report {
+struct PredictionReport {
     target: String,
     latency: LatencyKind,
     predictor: String,
@@ -69,7 +69,7 @@ pub fn predict(registry: &Registry, args: &PredictArgs) -> Result<Output, Failur
     let rules = model.map_or(&description.fusion, |predictor| &predictor.model().rules);
     let kernels = kernels(&mut KernelReader::new(rules), &graph, precision, &*source)?;
     let rest_ms = whole.ms - kernels.iter().filter_map(|kernel| kernel.ms).sum::<f64>();
-    let report = Report {
+    let report = PredictionReport {
         target: description.name,
         latency: kind,
         predictor: source.fingerprint(),
@@ -115,7 +115,7 @@ fn kernels(
     Ok(filled.collect())
 }
 
-fn text(report: &Report) -> String {
+fn text(report: &PredictionReport) -> String {
     let mut table = Table::new(&["part", "kernel", "ms", "%"]);
     let percent = |ms: f64| format!("{:.1}", 100.0 * ms / report.ms);
     for KernelReport { part, kernel, ms } in &report.kernels {

@@ -6,24 +6,25 @@ use rand::Rng;
 use spacewright_core::{
     latency::{LatencyQuery, Position, Precision},
     operators::Operators,
+    quality::Cell,
     space::{Hyperspace, Space, Subnet, network, subnet_segments},
 };
-use spacewright_latency_model::{Candidate, read_blocks};
-use spacewright_spaceevo::published::{all_cells, row_latencies};
+use spacewright_latency_model::{CandidateGraph, read_blocks};
+use spacewright_spaceevo::tables::published::row_latencies;
 
 use crate::render::Failure;
 
-/// One measured latency.
-pub struct Row {
-    /// Block type.
+/// A graph with its measured latency.
+pub struct MeasuredGraph {
+    /// Type of its blocks.
     pub name: String,
     pub query: LatencyQuery,
-    /// Block widths, those that are the same in every network left out.
+    /// Widths of its blocks but for those that are the same in every network.
     pub widths: Vec<u64>,
     pub ms: f64,
 }
 
-/// Rows that are handed over together.
+/// Measured graphs that are handed over together, so that not all of them are in memory at once.
 const TOGETHER: usize = 1000;
 
 /// Widths of image and heads in published networks: they are never new.
@@ -34,7 +35,7 @@ pub fn blocks(
     file: &Path,
     operators: &Operators,
     precision: Precision,
-    mut each: impl FnMut(Vec<Row>) -> Result<(), Failure>,
+    mut each: impl FnMut(Vec<MeasuredGraph>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let name = file.display().to_string();
     let text =
@@ -50,7 +51,7 @@ pub fn blocks(
                 .graph(request)
                 .map_err(|error| Failure::input(format!("{name}, line {}: {error}", block.line)))?;
             let widths = [request.input.channels, request.out_channels].into_iter();
-            Ok(Row {
+            Ok(MeasuredGraph {
                 name: request.block.clone(),
                 query: LatencyQuery { graph, precision, position: Position::Inside },
                 widths: widths
@@ -70,15 +71,15 @@ pub fn tables(
     folder: &Path,
     hyperspace: &Hyperspace,
     operators: &Operators,
-    mut each: impl FnMut(Vec<Row>) -> Result<(), Failure>,
+    mut each: impl FnMut(Vec<MeasuredGraph>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    for cell in all_cells(hyperspace) {
+    for cell in Cell::of_hyperspace(hyperspace) {
         let name = &hyperspace.candidates[cell.block].block;
         let rows = row_latencies(folder, hyperspace, operators, cell).map_err(|error| {
             Failure::input(error)
                 .hint("--tables names the folder of the tables, or the folder above it")
         })?;
-        let rows = rows.into_iter().map(|row| Row {
+        let rows = rows.into_iter().map(|row| MeasuredGraph {
             name: name.clone(),
             query: row.query,
             widths: row.widths.into_iter().map(|width| width as u64).collect(),
@@ -95,14 +96,14 @@ pub fn networks(
     operators: &Operators,
     count: usize,
     rng: &mut impl Rng,
-) -> Result<Vec<Candidate>, Failure> {
+) -> Result<Vec<CandidateGraph>, Failure> {
     let one = |_| {
         let stages = Space::random(hyperspace, rng).elastic_stages(hyperspace);
         let subnet = Subnet::random(&stages, &hyperspace.resolutions, rng);
         let segments =
             subnet_segments(operators, hyperspace, &stages, &subnet).map_err(Failure::failed)?;
         let graph = network(segments).map_err(Failure::failed)?;
-        Ok(Candidate { graph, position: Position::Whole })
+        Ok(CandidateGraph { graph, position: Position::Whole })
     };
     (0..count).map(one).collect()
 }

@@ -1,30 +1,29 @@
-//! Bounds of graphs that come from elsewhere, so that nothing that is computed of them overflows
-//! or fills the memory.
+//! Bounds of graphs that come from plugins or files, so that no size that is computed from them
+//! overflows or fills the memory.
 
 use super::{Graph, GraphError, Op, Shape};
 
 /// More nodes than any block has.
 const MOST_NODES: usize = 1000;
-/// Larger sizes are taken for mistakes.
+/// Channels, sides of kernels and the like: larger ones are taken for mistakes.
 const LARGEST_SIZE: usize = 1 << 16;
 /// More elements in one value or weight are taken for mistakes.
 const MOST_ELEMENTS: usize = 1 << 28;
 
 impl Graph {
-    /// That the graph is well-formed, and no larger than a block may be: an error names the node
-    /// and what is too large.
+    /// Checks that the graph is well-formed and no larger than a block may be.
     pub fn check_bounds(&self) -> Result<(), GraphError> {
-        let wrong = |node: &str, reason: String| {
+        let out_of_bounds = |node: &str, reason: String| {
             Err(GraphError::Structure { node: node.to_owned(), reason })
         };
         let nodes = self.nodes.len();
         if nodes > MOST_NODES {
             let reason = format!("{nodes} nodes; at most {MOST_NODES} are allowed");
-            return wrong(self.value_name(self.output), reason);
+            return out_of_bounds(self.value_name(self.output), reason);
         }
         for node in &self.nodes {
             if let Some(reason) = attribute_out_of_bounds(&node.op) {
-                return wrong(&node.name, reason);
+                return out_of_bounds(&node.name, reason);
             }
         }
         let shapes = self.shapes()?;
@@ -32,19 +31,19 @@ impl Graph {
             let name = if value == 0 { "input" } else { &self.nodes[value - 1].name };
             let Shape { channels, height, width } = *shape;
             if channels.max(height).max(width) > LARGEST_SIZE {
-                return wrong(
+                return out_of_bounds(
                     name,
                     format!("a value of {shape}; sizes are at most {LARGEST_SIZE}"),
                 );
             }
             if too_many(&[channels, height, width]) {
-                return wrong(name, format!("a value of {shape}; {LIMIT}"));
+                return out_of_bounds(name, format!("a value of {shape}; {LIMIT}"));
             }
         }
         for weight in self.weights()? {
             if too_many(&weight.shape) {
                 let reason = format!("a weight of {:?}; {LIMIT}", weight.shape);
-                return wrong(&self.nodes[weight.node].name, reason);
+                return out_of_bounds(&self.nodes[weight.node].name, reason);
             }
         }
         Ok(())

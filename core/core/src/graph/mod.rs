@@ -17,8 +17,9 @@ use thiserror::Error;
 
 pub use builder::{ConvSpec, GraphBuilder};
 pub use hash::GraphHash;
-pub use op::{ActivationKind, Conv2d, Op, OpAttributes, OpKind, Padding, Pool};
-pub use shape::Shape;
+pub use op::{ActivationKind, Conv2d, Op, OpAttributes, OpError, OpKind, Padding, Pool};
+pub use shape::{ParseShapeError, Shape};
+pub use text::GraphTextError;
 pub use weights::{WeightRole, WeightSpec};
 
 /// A value of a graph: `0` is the graph's input, `n` the output of node `n − 1`.
@@ -101,12 +102,12 @@ pub enum GraphError {
         second: Shape,
     },
     /// The text form cannot be read.
-    #[error("line {line}: {reason}")]
+    #[error("line {line}: {source}")]
     Text {
         /// Counted from 1.
         line: usize,
-        /// What is wrong.
-        reason: String,
+        /// What is wrong with it.
+        source: GraphTextError,
     },
 }
 

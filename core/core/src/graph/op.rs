@@ -3,9 +3,22 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 /// Element-wise non-linearity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum ActivationKind {
     /// max(x, 0)
@@ -157,31 +170,55 @@ pub enum Op {
     },
 }
 
+/// Why an operator cannot be made from its name and attributes.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum OpError {
+    /// No operator has this name.
+    #[error("unknown operator `{name}`; known are {}", OpKind::ALL.map(OpKind::name).join(", "))]
+    UnknownOperator {
+        /// The name that was given.
+        name: String,
+    },
+    /// The operator needs an attribute that was not given.
+    #[error("missing attribute `{attribute}`")]
+    MissingAttribute {
+        /// Name of the attribute.
+        attribute: String,
+    },
+    /// The value of an attribute cannot be read.
+    #[error("`{attribute}={found}` is not {allowed}")]
+    Attribute {
+        /// Name of the attribute.
+        attribute: String,
+        /// The value that was given.
+        found: String,
+        /// What is allowed, in words.
+        allowed: &'static str,
+    },
+}
+
 /// Where the attributes of an operator are read from, such as a line of text.
 pub trait OpAttributes {
     /// `out`, `kernel`, `stride`, `groups`, or `pad` of a pool.
-    fn count(&self, attribute: &str) -> Result<usize, String>;
+    fn count(&self, attribute: &str) -> Result<usize, OpError>;
     /// `bias`.
-    fn flag(&self, attribute: &str) -> Result<bool, String>;
+    fn flag(&self, attribute: &str) -> Result<bool, OpError>;
     /// `eps` or `rate`.
-    fn number(&self, attribute: &str) -> Result<f64, String>;
+    fn number(&self, attribute: &str) -> Result<f64, OpError>;
     /// Padding of a convolution.
-    fn padding(&self) -> Result<Padding, String>;
+    fn padding(&self) -> Result<Padding, OpError>;
 }
 
 impl Op {
     /// The operator of this name (that of its [`OpKind`]), with the attributes that it needs.
-    pub fn read(name: &str, attributes: &impl OpAttributes) -> Result<Self, String> {
-        if let Some(kind) = ActivationKind::ALL.into_iter().find(|kind| kind.name() == name) {
-            return Ok(Self::Activation { kind });
-        }
+    pub fn read(name: &str, attributes: &impl OpAttributes) -> Result<Self, OpError> {
         let count = |attribute: &str| attributes.count(attribute);
         let pool = || {
             let (kernel, stride) = (count("kernel")?, count("stride")?);
-            Ok::<_, String>(Pool { kernel, stride, padding: count("pad")? })
+            Ok::<_, OpError>(Pool { kernel, stride, padding: count("pad")? })
         };
-        Ok(match name {
-            "conv2d" => Self::Conv2d(Conv2d {
+        Ok(match OpKind::named(name)? {
+            OpKind::Conv2d => Self::Conv2d(Conv2d {
                 out_channels: count("out")?,
                 kernel: count("kernel")?,
                 stride: count("stride")?,
@@ -189,17 +226,22 @@ impl Op {
                 groups: count("groups")?,
                 bias: attributes.flag("bias")?,
             }),
-            "linear" => {
+            OpKind::Linear => {
                 Self::Linear { out_features: count("out")?, bias: attributes.flag("bias")? }
             }
-            "batch_norm" => Self::BatchNorm { eps: attributes.number("eps")? },
-            "add" => Self::Add,
-            "mul" => Self::Mul,
-            "avg_pool" => Self::AvgPool(pool()?),
-            "max_pool" => Self::MaxPool(pool()?),
-            "global_avg_pool" => Self::GlobalAvgPool,
-            "dropout" => Self::Dropout { rate: attributes.number("rate")? },
-            _ => return Err(format!("unknown operator `{name}`")),
+            OpKind::BatchNorm => Self::BatchNorm { eps: attributes.number("eps")? },
+            OpKind::Relu => Self::Activation { kind: ActivationKind::Relu },
+            OpKind::Relu6 => Self::Activation { kind: ActivationKind::Relu6 },
+            OpKind::HSwish => Self::Activation { kind: ActivationKind::HSwish },
+            OpKind::Swish => Self::Activation { kind: ActivationKind::Swish },
+            OpKind::HSigmoid => Self::Activation { kind: ActivationKind::HSigmoid },
+            OpKind::Sigmoid => Self::Activation { kind: ActivationKind::Sigmoid },
+            OpKind::Add => Self::Add,
+            OpKind::Mul => Self::Mul,
+            OpKind::AvgPool => Self::AvgPool(pool()?),
+            OpKind::MaxPool => Self::MaxPool(pool()?),
+            OpKind::GlobalAvgPool => Self::GlobalAvgPool,
+            OpKind::Dropout => Self::Dropout { rate: attributes.number("rate")? },
         })
     }
 }
@@ -260,7 +302,32 @@ impl Op {
 }
 
 impl OpKind {
-    /// The name used in text.
+    /// All kinds, in the order of declaration.
+    pub const ALL: [Self; 15] = [
+        Self::Conv2d,
+        Self::Linear,
+        Self::BatchNorm,
+        Self::Relu,
+        Self::Relu6,
+        Self::HSwish,
+        Self::Swish,
+        Self::HSigmoid,
+        Self::Sigmoid,
+        Self::Add,
+        Self::Mul,
+        Self::AvgPool,
+        Self::MaxPool,
+        Self::GlobalAvgPool,
+        Self::Dropout,
+    ];
+
+    /// The kind of this [name](Self::name).
+    pub fn named(name: &str) -> Result<Self, OpError> {
+        let kind = Self::ALL.into_iter().find(|kind| kind.name() == name);
+        kind.ok_or_else(|| OpError::UnknownOperator { name: name.to_owned() })
+    }
+
+    /// The name in text, TOML and JSON.
     pub fn name(self) -> &'static str {
         match self {
             OpKind::Conv2d => "conv2d",
@@ -278,6 +345,20 @@ impl OpKind {
             OpKind::MaxPool => "max_pool",
             OpKind::GlobalAvgPool => "global_avg_pool",
             OpKind::Dropout => "dropout",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_json() {
+        for (index, kind) in OpKind::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, index);
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
+            assert_eq!(OpKind::named(kind.name()), Ok(kind));
         }
     }
 }

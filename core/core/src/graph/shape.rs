@@ -3,6 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use super::{Graph, GraphError, Node, Op, Padding};
 
@@ -40,16 +41,24 @@ impl fmt::Display for Shape {
     }
 }
 
-impl FromStr for Shape {
-    type Err = String;
+/// A text that is no shape.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("`{text}` is not a shape like 16x32x32")]
+pub struct ParseShapeError {
+    /// The text.
+    pub text: String,
+}
 
-    fn from_str(text: &str) -> Result<Self, String> {
+impl FromStr for Shape {
+    type Err = ParseShapeError;
+
+    fn from_str(text: &str) -> Result<Self, ParseShapeError> {
         let sizes: Vec<usize> = text.split('x').filter_map(|part| part.parse().ok()).collect();
         match sizes[..] {
             [channels, height, width] if text.split('x').count() == 3 => {
                 Ok(Self::new(channels, height, width))
             }
-            _ => Err(format!("`{text}` is not a shape like 16x32x32")),
+            _ => Err(ParseShapeError { text: text.to_owned() }),
         }
     }
 }
@@ -61,16 +70,20 @@ impl Graph {
         let mut shapes = Vec::with_capacity(self.nodes.len() + 1);
         shapes.push(self.input);
         for (index, node) in self.nodes.iter().enumerate() {
-            let wrong = |reason: String| GraphError::Structure { node: node.name.clone(), reason };
+            let structure_error =
+                |reason: String| GraphError::Structure { node: node.name.clone(), reason };
             if node.inputs.len() != node.op.arity() {
-                return Err(wrong(format!(
+                return Err(structure_error(format!(
                     "takes {} inputs, got {}",
                     node.op.arity(),
                     node.inputs.len()
                 )));
             }
             if let Some(late) = node.inputs.iter().find(|input| input.index() > index) {
-                return Err(wrong(format!("reads value {} before it is computed", late.0)));
+                return Err(structure_error(format!(
+                    "reads value {} before it is computed",
+                    late.0
+                )));
             }
             let input = |at: usize| node.inputs.get(at).map_or(self.input, |v| shapes[v.index()]);
             let inputs = [input(0), input(1)];
@@ -98,8 +111,10 @@ impl Graph {
     }
 }
 
+/// Shape of a node's output. A window without dilation gives
+/// ⌊(size + padding − kernel) / stride⌋ + 1 rows and columns, as in ONNX.
 fn infer(node: &Node, inputs: &[Shape]) -> Result<Shape, GraphError> {
-    let wrong = |reason: String| GraphError::Shape {
+    let shape_error = |reason: String| GraphError::Shape {
         node: node.name.clone(),
         op: node.op.kind().name(),
         reason,
@@ -112,36 +127,36 @@ fn infer(node: &Node, inputs: &[Shape]) -> Result<Shape, GraphError> {
                 || !input.channels.is_multiple_of(conv.groups)
                 || !conv.out_channels.is_multiple_of(conv.groups)
             {
-                return Err(wrong(format!(
+                return Err(shape_error(format!(
                     "{} groups do not divide {} input and {} output channels",
                     conv.groups, input.channels, conv.out_channels
                 )));
             }
             if conv.out_channels == 0 {
-                return Err(wrong("has no output channels".into()));
+                return Err(shape_error("has no output channels".into()));
             }
-            let (height, width) =
-                window(input, conv.kernel, conv.stride, conv.padding).map_err(wrong)?;
+            let (height, width) = window_positions(input, conv.kernel, conv.stride, conv.padding)
+                .map_err(shape_error)?;
             Ok(Shape::new(conv.out_channels, height, width))
         }
         Op::AvgPool(pool) | Op::MaxPool(pool) => {
             if pool.padding > pool.kernel / 2 {
-                return Err(wrong(format!(
+                return Err(shape_error(format!(
                     "padding {} exceeds half of the window {}",
                     pool.padding, pool.kernel
                 )));
             }
             let (height, width) =
-                window(input, pool.kernel, pool.stride, Padding::all(pool.padding))
-                    .map_err(wrong)?;
+                window_positions(input, pool.kernel, pool.stride, Padding::all(pool.padding))
+                    .map_err(shape_error)?;
             Ok(Shape::new(input.channels, height, width))
         }
-        Op::Linear { out_features: 0, .. } => Err(wrong("has no output features".into())),
+        Op::Linear { out_features: 0, .. } => Err(shape_error("has no output features".into())),
         Op::Linear { out_features, .. } => Ok(Shape::new(*out_features, 1, 1)),
-        Op::Add if inputs[0] != inputs[1] => Err(wrong("adds two different shapes".into())),
-        Op::Mul if inputs[0] != inputs[1] && inputs[1] != Shape::new(input.channels, 1, 1) => {
-            Err(wrong(format!("the second factor is neither {input} nor {}x1x1", input.channels)))
-        }
+        Op::Add if inputs[0] != inputs[1] => Err(shape_error("adds two different shapes".into())),
+        Op::Mul if inputs[0] != inputs[1] && inputs[1] != Shape::new(input.channels, 1, 1) => Err(
+            shape_error(format!("the second factor is neither {input} nor {}x1x1", input.channels)),
+        ),
         Op::GlobalAvgPool => Ok(Shape::new(input.channels, 1, 1)),
         Op::BatchNorm { .. } | Op::Activation { .. } | Op::Add | Op::Mul | Op::Dropout { .. } => {
             Ok(input)
@@ -149,7 +164,8 @@ fn infer(node: &Node, inputs: &[Shape]) -> Result<Shape, GraphError> {
     }
 }
 
-fn window(
+/// Rows and columns of positions that a window takes in a padded input.
+fn window_positions(
     input: Shape,
     kernel: usize,
     stride: usize,

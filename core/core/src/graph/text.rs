@@ -14,7 +14,41 @@ use std::{
     str::FromStr,
 };
 
-use super::{Conv2d, Graph, GraphError, Node, Op, OpAttributes, Padding, ValueId};
+use thiserror::Error;
+
+use super::{
+    Conv2d, Graph, GraphError, Node, Op, OpAttributes, OpError, Padding, ParseShapeError, Shape,
+    ValueId,
+};
+
+/// What is wrong with a line of a graph's text form.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum GraphTextError {
+    /// The line has none of the three forms.
+    #[error("`{found}` is none of `input <shape>`, `output <name>`, `<name> = <op>(<inputs>) …`")]
+    Form {
+        /// The line.
+        found: String,
+    },
+    /// The line reads a value that no line before it makes.
+    #[error("no value `{name}` before this line")]
+    UnknownValue {
+        /// Name of the value.
+        name: String,
+    },
+    /// The shape of the input.
+    #[error(transparent)]
+    Shape(#[from] ParseShapeError),
+    /// The operator or one of its attributes.
+    #[error(transparent)]
+    Op(#[from] OpError),
+    /// The text ends without a line that every graph has.
+    #[error("no `{keyword}` line")]
+    Missing {
+        /// How that line begins: `input` or `output`.
+        keyword: &'static str,
+    },
+}
 
 pub(super) fn write_attributes(text: &mut String, op: &Op) {
     let _ = match op {
@@ -54,39 +88,23 @@ impl FromStr for Graph {
         let mut input = None;
         let mut output = None;
         let mut nodes: Vec<Node> = Vec::new();
-        let mut values = HashMap::from([("input", ValueId::INPUT)]);
+        let mut values = HashMap::from([("input".to_owned(), ValueId::INPUT)]);
         for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-            let at_line = |reason: String| GraphError::Text { line: index + 1, reason };
-            let value = |values: &HashMap<&str, ValueId>, name: &str| {
-                values
-                    .get(name)
-                    .copied()
-                    .ok_or_else(|| at_line(format!("no value `{name}` before this line")))
-            };
+            let at_line = |source| GraphError::Text { line: index + 1, source };
             if let Some(shape) = line.strip_prefix("input ") {
-                input = Some(shape.trim().parse().map_err(at_line)?);
+                let shape = shape.trim().parse::<Shape>();
+                input = Some(shape.map_err(|error| at_line(error.into()))?);
             } else if let Some(name) = line.strip_prefix("output ") {
-                output = Some(value(&values, name.trim())?);
+                output = Some(value(&values, name.trim()).map_err(at_line)?);
             } else {
-                let (name, rest) = line
-                    .split_once(" = ")
-                    .ok_or_else(|| at_line("expected `name = op(inputs)`".into()))?;
-                let (op, rest) =
-                    rest.split_once('(').ok_or_else(|| at_line("missing `(`".into()))?;
-                let (inputs, attributes) =
-                    rest.split_once(')').ok_or_else(|| at_line("missing `)`".into()))?;
-                let inputs = inputs
-                    .split(", ")
-                    .map(|name| value(&values, name))
-                    .collect::<Result<_, _>>()?;
-                let op = Op::read(op, &Attributes::new(attributes)).map_err(at_line)?;
-                nodes.push(Node { name: name.to_owned(), op, inputs });
-                values.insert(name, ValueId::of_node(nodes.len() - 1));
+                let node = node(&values, line).map_err(at_line)?;
+                values.insert(node.name.clone(), ValueId::of_node(nodes.len()));
+                nodes.push(node);
             }
         }
-        let missing = |what: &str| GraphError::Text {
+        let missing = |keyword| GraphError::Text {
             line: text.lines().count(),
-            reason: format!("no `{what}` line"),
+            source: GraphTextError::Missing { keyword },
         };
         let graph = Graph {
             input: input.ok_or_else(|| missing("input"))?,
@@ -98,39 +116,74 @@ impl FromStr for Graph {
     }
 }
 
-struct Attributes<'a>(HashMap<&'a str, &'a str>);
+type Values = HashMap<String, ValueId>;
 
-impl<'a> Attributes<'a> {
+fn value(values: &Values, name: &str) -> Result<ValueId, GraphTextError> {
+    let value = values.get(name).copied();
+    value.ok_or_else(|| GraphTextError::UnknownValue { name: name.to_owned() })
+}
+
+/// The node that a line `name = op(inputs) attributes` describes.
+fn node(values: &Values, line: &str) -> Result<Node, GraphTextError> {
+    let parts = || {
+        let (name, rest) = line.split_once(" = ")?;
+        let (op, rest) = rest.split_once('(')?;
+        let (inputs, attributes) = rest.split_once(')')?;
+        Some((name, op, inputs, attributes))
+    };
+    let (name, op, inputs, attributes) =
+        parts().ok_or_else(|| GraphTextError::Form { found: line.trim().to_owned() })?;
+    let inputs = inputs.split(", ").map(|name| value(values, name)).collect::<Result<_, _>>()?;
+    let op = Op::read(op, &TextAttributes::new(attributes))?;
+    Ok(Node { name: name.to_owned(), op, inputs })
+}
+
+/// Attributes written as `name=value`, separated by spaces.
+struct TextAttributes<'a>(HashMap<&'a str, &'a str>);
+
+impl<'a> TextAttributes<'a> {
     fn new(text: &'a str) -> Self {
         Self(text.split_whitespace().filter_map(|pair| pair.split_once('=')).collect())
     }
 
-    fn get<T: FromStr>(&self, key: &str) -> Result<T, String> {
-        let text = self.0.get(key).ok_or_else(|| format!("missing attribute `{key}`"))?;
-        text.parse().map_err(|_| format!("`{key}={text}` cannot be read"))
+    fn get<T>(
+        &self,
+        attribute: &str,
+        allowed: &'static str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<T, OpError> {
+        let Some(text) = self.0.get(attribute) else {
+            return Err(OpError::MissingAttribute { attribute: attribute.to_owned() });
+        };
+        parse(text).ok_or_else(|| OpError::Attribute {
+            attribute: attribute.to_owned(),
+            found: (*text).to_owned(),
+            allowed,
+        })
     }
 }
 
-impl OpAttributes for Attributes<'_> {
-    fn count(&self, attribute: &str) -> Result<usize, String> {
-        self.get(attribute)
+impl OpAttributes for TextAttributes<'_> {
+    fn count(&self, attribute: &str) -> Result<usize, OpError> {
+        self.get(attribute, "a whole number from 0", |text| text.parse().ok())
     }
 
-    fn flag(&self, attribute: &str) -> Result<bool, String> {
-        self.get(attribute)
+    fn flag(&self, attribute: &str) -> Result<bool, OpError> {
+        self.get(attribute, "`true` or `false`", |text| text.parse().ok())
     }
 
-    fn number(&self, attribute: &str) -> Result<f64, String> {
-        self.get(attribute)
+    fn number(&self, attribute: &str) -> Result<f64, OpError> {
+        self.get(attribute, "a number", |text| text.parse().ok())
     }
 
-    fn padding(&self) -> Result<Padding, String> {
-        let text: String = self.get("pad")?;
-        let sides: Vec<usize> = text.split(',').filter_map(|side| side.parse().ok()).collect();
-        match sides[..] {
-            [top, left, bottom, right] => Ok(Padding { top, left, bottom, right }),
-            _ => Err(format!("`pad={text}` is not four numbers")),
-        }
+    fn padding(&self) -> Result<Padding, OpError> {
+        self.get("pad", "four whole numbers: top, left, bottom, right", |text| {
+            let sides = text.split(',').map(|side| side.parse().ok());
+            match sides.collect::<Option<Vec<usize>>>()?[..] {
+                [top, left, bottom, right] => Some(Padding { top, left, bottom, right }),
+                _ => None,
+            }
+        })
     }
 }
 
@@ -138,7 +191,7 @@ impl OpAttributes for Attributes<'_> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::{ActivationKind, ConvSpec, GraphBuilder, Pool, Shape};
+    use super::super::{ActivationKind, ConvSpec, GraphBuilder, Pool};
     use super::*;
 
     fn check_round_trip(graph: &Graph) {
@@ -172,17 +225,36 @@ mod tests {
     }
 
     #[test]
-    fn errors_name_the_line() {
-        let text = "input 3x8x8\nc = conv2d(x) out=4\noutput c";
-        assert_eq!(
-            text.parse::<Graph>().unwrap_err().to_string(),
-            "line 2: no value `x` before this line"
-        );
-        let text = "input 3x8x8\nc = conv3d(input)\noutput c";
-        assert_eq!(
-            text.parse::<Graph>().unwrap_err().to_string(),
-            "line 2: unknown operator `conv3d`"
-        );
+    fn errors_name_the_line_and_what_is_allowed() {
+        let conv = |line: &str| format!("input 3x8x8\n{line}\noutput c");
+        let attributes = "out=4 kernel=3 stride=1 groups=1 bias=false";
+        for (text, message) in [
+            (conv("c = conv2d(x) out=4"), "line 2: no value `x` before this line"),
+            (
+                conv("c = conv3d(input)"),
+                "line 2: unknown operator `conv3d`; known are conv2d, linear, batch_norm, relu, \
+                 relu6, h_swish, swish, h_sigmoid, sigmoid, add, mul, avg_pool, max_pool, \
+                 global_avg_pool, dropout",
+            ),
+            (conv("c = linear(input) bias=true"), "line 2: missing attribute `out`"),
+            (
+                conv("c = linear(input) out=many bias=true"),
+                "line 2: `out=many` is not a whole number from 0",
+            ),
+            (
+                conv(&format!("c = conv2d(input) {attributes} pad=1,1,x,1,1")),
+                "line 2: `pad=1,1,x,1,1` is not four whole numbers: top, left, bottom, right",
+            ),
+            (
+                conv("c = linear input"),
+                "line 2: `c = linear input` is none of `input <shape>`, `output <name>`, \
+                 `<name> = <op>(<inputs>) …`",
+            ),
+            ("input 3x8\n".into(), "line 1: `3x8` is not a shape like 16x32x32"),
+            ("input 3x8x8".into(), "line 1: no `output` line"),
+        ] {
+            assert_eq!(text.parse::<Graph>().unwrap_err().to_string(), message);
+        }
     }
 
     proptest! {

@@ -1,8 +1,8 @@
-//! Applies fusion rules.
+//! Finds the kernels of a graph by fusion rules.
 
 use super::{
     FusionError, FusionRules, Gate, Kernel, Kind,
-    nodes::{Checked, Node, Nodes},
+    nodes::{CheckedColumns, Node, Nodes},
 };
 use crate::{
     graph::{Graph, OpKind},
@@ -10,8 +10,9 @@ use crate::{
 };
 
 const OPERATORS: usize = OpKind::Dropout as usize + 1;
-const NOBODY: u32 = u32::MAX;
-const SEVERAL: u32 = u32::MAX - 1;
+/// In [`KernelReader::readers`]: no node reads the value, or more than one does.
+const NO_READER: u32 = u32::MAX;
+const SEVERAL_READERS: u32 = u32::MAX - 1;
 
 /// Reads kernels from graphs. Its buffers are used again for each graph, so a reader that is kept
 /// allocates nothing per kernel.
@@ -38,16 +39,16 @@ pub struct KernelReader {
     gates: Vec<Gate>,
     ends: bool,
     nodes: Nodes,
-    /// Of each value the only node that reads it.
+    /// For each value the only node that reads it.
     readers: Vec<u32>,
-    /// Of each node the first operator of its kernel; `None` until it has one.
+    /// For each node the first operator of its kernel; `None` until that is known.
     heads: Vec<Option<OpKind>>,
-    /// Of each node the position of its kernel among those of the graph.
+    /// For each node the position of its kernel among those of the graph.
     owners: Vec<Option<usize>>,
 }
 
 impl KernelReader {
-    /// A reader by these rules.
+    /// A reader that applies these rules.
     pub fn new(rules: &FusionRules) -> Self {
         let mut skipped = [false; OPERATORS];
         rules.skipped.iter().for_each(|op| skipped[*op as usize] = true);
@@ -102,7 +103,7 @@ impl KernelReader {
         kernels: &mut Vec<Kernel>,
         ends: &mut Vec<usize>,
     ) -> Result<(), FusionError> {
-        let columns = Checked::new(columns)?;
+        let columns = CheckedColumns::new(columns)?;
         for graph in 0..columns.len() {
             let position = columns.read(graph, &mut self.nodes)?;
             self.extract(position, kernels);
@@ -157,15 +158,15 @@ impl KernelReader {
 
     fn find_readers(&mut self) {
         self.readers.clear();
-        self.readers.resize(self.nodes.nodes.len() + 1, NOBODY);
+        self.readers.resize(self.nodes.nodes.len() + 1, NO_READER);
         for (index, node) in self.nodes.nodes.iter().enumerate() {
             for value in node.inputs.into_iter().filter(|value| *value != NO_VALUE) {
                 let reader = &mut self.readers[value as usize];
-                *reader = if *reader == NOBODY { index as u32 } else { SEVERAL };
+                *reader = if *reader == NO_READER { index as u32 } else { SEVERAL_READERS };
             }
         }
         // The result must exist, whoever else reads it.
-        self.readers[self.nodes.output as usize] = SEVERAL;
+        self.readers[self.nodes.output as usize] = SEVERAL_READERS;
     }
 
     /// The node before this one whose kernel takes it in, and that kernel's first operator.
@@ -201,7 +202,8 @@ impl KernelReader {
         Some(Kernel { cout: fewest, ..Kernel::pointwise(kind, height, width, channels) })
     }
 
-    /// The last node of the path, the product, and the fewest channels of the path.
+    /// If the path of a gate begins at node `first`: the last node of the path, the node of the
+    /// product, and the fewest channels on the path.
     fn follow(&self, gate: &Gate, first: usize) -> Option<(usize, usize, u32)> {
         let nodes = &self.nodes.nodes;
         let source = nodes[first].inputs[0];
@@ -224,7 +226,7 @@ impl KernelReader {
 
     fn only_reader(&self, node: usize) -> Option<usize> {
         let reader = self.readers[node + 1];
-        (reader < SEVERAL).then_some(reader as usize)
+        (reader < SEVERAL_READERS).then_some(reader as usize)
     }
 
     fn kernel(&self, node: &Node) -> Kernel {

@@ -1,11 +1,10 @@
 //! What fusion needs to know of a graph, whether it is a graph or columns of a batch.
 
-use serde::{Deserialize, de::IntoDeserializer};
+use std::ops::Range;
 
-use super::FusionError;
 use crate::{
-    graph::{Graph, Op, OpKind, Shape},
-    latency::{GraphColumns, NO_VALUE, Position},
+    graph::{Graph, GraphError, Op, OpKind, Shape},
+    latency::{ColumnsError, GraphColumns, NO_VALUE, Position},
 };
 
 /// Sizes of a value: channels, rows, columns.
@@ -15,7 +14,7 @@ pub(super) type Sizes = [u32; 3];
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Node {
     pub op: OpKind,
-    /// Values; [`NO_VALUE`] where there is one only.
+    /// Values that are read; the second is [`NO_VALUE`] for operators of one input.
     pub inputs: [u32; 2],
     pub output: Sizes,
     pub kernel: u32,
@@ -48,8 +47,8 @@ impl Nodes {
         }
     }
 
-    /// Takes over a graph.
-    pub fn read(&mut self, graph: &Graph) -> Result<(), FusionError> {
+    /// Copies a graph, whose shapes are checked.
+    pub fn read(&mut self, graph: &Graph) -> Result<(), GraphError> {
         let shapes = graph.shapes()?;
         self.input = sizes(&graph.input);
         self.output = graph.output.0;
@@ -73,22 +72,17 @@ impl Nodes {
     }
 }
 
-/// Columns whose lengths and operators are known to be right.
-pub(super) struct Checked<'a> {
+/// Columns whose lengths and operators have been checked.
+pub(super) struct CheckedColumns<'a> {
     columns: &'a GraphColumns,
     operators: Vec<OpKind>,
 }
 
-impl<'a> Checked<'a> {
-    pub fn new(columns: &'a GraphColumns) -> Result<Self, FusionError> {
-        let wrong = |reason: String| FusionError::Columns { graph: 0, reason };
-        let known = |name: &String| {
-            let kind = OpKind::deserialize(name.as_str().into_deserializer());
-            kind.map_err(|_: serde::de::value::Error| wrong(format!("unknown operator `{name}`")))
-        };
-        let operators: Vec<OpKind> =
-            columns.operators.iter().map(known).collect::<Result<_, _>>()?;
-        columns.check_lengths().map_err(wrong)?;
+impl<'a> CheckedColumns<'a> {
+    pub fn new(columns: &'a GraphColumns) -> Result<Self, ColumnsError> {
+        let kinds = columns.operators.iter().map(|name| OpKind::named(name));
+        let operators = kinds.collect::<Result<_, _>>()?;
+        columns.check_lengths()?;
         Ok(Self { columns, operators })
     }
 
@@ -97,25 +91,24 @@ impl<'a> Checked<'a> {
         self.columns.first_node.len()
     }
 
-    /// Takes over a graph of the batch; the answer is where it stands in its network.
-    pub fn read(&self, graph: usize, into: &mut Nodes) -> Result<Position, FusionError> {
-        let wrong = |reason: String| FusionError::Columns { graph, reason };
+    /// Copies a graph of the batch into `into`; the answer is where it stands in its network.
+    pub fn read(&self, graph: usize, into: &mut Nodes) -> Result<Position, ColumnsError> {
         let c = self.columns;
-        let range = c.nodes_of(graph);
-        if range.start > range.end || range.end > c.operator.len() {
-            return Err(wrong(format!("no nodes {} to {}", range.start, range.end)));
+        let Range { start: first, end } = c.nodes_of(graph);
+        if first > end || end > c.operator.len() {
+            return Err(ColumnsError::NodeRange { graph, first, end });
         }
         into.input = [c.channels[graph], c.height[graph], c.width[graph]];
         into.output = c.output[graph];
         into.nodes.clear();
-        for at in range {
-            let op = self.operators.get(usize::from(c.operator[at]));
-            let op = *op.ok_or_else(|| wrong("an operator is not listed".into()))?;
-            let computed = into.nodes.len() as u32;
+        for at in first..end {
+            let (node, operator) = (at - first, c.operator[at]);
+            let not_listed = || ColumnsError::NotListed { graph, node, operator };
+            let op = *self.operators.get(usize::from(operator)).ok_or_else(not_listed)?;
             let two = matches!(op, OpKind::Add | OpKind::Mul);
             let inputs = [c.first_input[at], if two { c.second_input[at] } else { NO_VALUE }];
-            if inputs.iter().take(1 + usize::from(two)).any(|value| *value > computed) {
-                return Err(wrong(format!("node {computed} reads a value that is not computed")));
+            if inputs.iter().take(1 + usize::from(two)).any(|value| *value as usize > node) {
+                return Err(ColumnsError::NotComputed { graph, node });
             }
             let windowed = matches!(op, OpKind::Conv2d | OpKind::AvgPool | OpKind::MaxPool);
             let window = |size: u32| if windowed { size.max(1) } else { 1 };
@@ -129,9 +122,9 @@ impl<'a> Checked<'a> {
             });
         }
         if into.output as usize > into.nodes.len() {
-            return Err(wrong(format!("there is no value {}", into.output)));
+            return Err(ColumnsError::NoOutput { graph, value: into.output });
         }
-        let asked = c.asked(graph).ok_or_else(|| wrong("no such precision or position".into()))?;
-        Ok(asked.1)
+        let (_, position) = c.asked(graph).ok_or_else(|| c.codes_error(graph))?;
+        Ok(position)
     }
 }

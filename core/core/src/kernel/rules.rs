@@ -1,4 +1,4 @@
-//! What a target's runtime computes together.
+//! Which operators a target's runtime computes as one kernel.
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -6,11 +6,12 @@ use thiserror::Error;
 use super::Kind;
 use crate::{
     graph::{GraphError, OpKind},
+    latency::ColumnsError,
     quant::Scheme,
 };
 
-/// Which operators a runtime computes together, as data. What no rule takes is a kernel of its
-/// own.
+/// Which operators a runtime computes as one kernel, as data. An operator that no rule names is a
+/// kernel of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FusionRules {
@@ -20,7 +21,7 @@ pub struct FusionRules {
     /// only reader of the value before it. Chains follow by repetition: a convolution that has
     /// absorbed its batch normalization can absorb a ReLU.
     pub absorbed: Vec<(OpKind, OpKind)>,
-    /// Values that are multiplied with something computed from them; the first that fits counts.
+    /// Patterns `x · f(x)`; the first that fits counts.
     pub gates: Vec<Gate>,
     /// Whether entering and leaving the runtime count as kernels: [`Kind::Entry`] of a network's
     /// first part, [`Kind::Exit`] of its last.
@@ -28,13 +29,13 @@ pub struct FusionRules {
     pub ends: bool,
 }
 
-/// A chain of operators from a value to a factor of it, and their product, as one kernel.
+/// Pattern `x · f(x)` that the runtime computes as one kernel, where `f` is a chain of operators.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Gate {
-    /// For each operator of the chain the kinds that it may have.
+    /// For each operator of `f`, in their order, the kinds that it may have.
     pub path: Vec<Vec<OpKind>>,
-    /// What the whole is. Its input is the value; its output channels are the fewest on the path.
+    /// Kind of that kernel. It has the input of `f`, and as output channels the fewest in `f`.
     pub kernel: Kind,
 }
 
@@ -89,11 +90,6 @@ pub enum FusionError {
     #[error(transparent)]
     Graph(#[from] GraphError),
     /// A batch of graphs in columns contradicts itself.
-    #[error("graph {graph} of the batch: {reason}")]
-    Columns {
-        /// Position in the batch.
-        graph: usize,
-        /// What is wrong.
-        reason: String,
-    },
+    #[error("batch of graphs: {0}")]
+    Columns(#[from] ColumnsError),
 }

@@ -106,12 +106,17 @@ fn columns_that_contradict_themselves_are_refused() {
         let result = reader.append_columns(&columns, &mut Vec::new(), &mut Vec::new());
         result.unwrap_err().to_string()
     };
-    assert!(error(|c| c.operators[0] = "conv3d".into()).ends_with("unknown operator `conv3d`"));
-    assert!(error(|c| c.first_input[2] = 9).ends_with("reads a value that is not computed"));
-    assert!(error(|c| c.first_node[0] = 99).ends_with("no nodes 99 to 6"));
-    assert!(error(|c| c.output[0] = 7).ends_with("there is no value 7"));
-    assert!(error(|c| c.kernel.truncate(2)).contains("columns of 6 nodes have lengths"));
-    assert!(error(|c| c.operator[3] = 200).ends_with("an operator is not listed"));
+    assert!(error(|c| c.operators[0] = "conv3d".into()).contains("unknown operator `conv3d`"));
+    assert!(
+        error(|c| c.first_input[2] = 9)
+            .ends_with("graph 0, node 2: reads a value that is not computed")
+    );
+    assert!(error(|c| c.first_node[0] = 99).ends_with("graph 0: no nodes 99 to 6"));
+    assert!(error(|c| c.output[0] = 7).ends_with("graph 0: there is no value 7"));
+    assert!(error(|c| c.kernel.truncate(2)).ends_with("column `kernel` has 2 entries, not 6"));
+    assert!(
+        error(|c| c.operator[3] = 200).ends_with("graph 0, node 3: operator 200 is not listed")
+    );
 }
 
 #[test]

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
-/// Relative errors |predicted / measured − 1| of some rows. Shares and errors are fractions.
+/// Statistics of the relative errors |predicted / measured − 1| of a set of measurements. Shares
+/// and errors are fractions.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Accuracy {
-    /// How many pairs were compared.
+    /// How many pairs of predicted and measured times were compared.
     pub rows: usize,
     /// Share of rows with an error of at most 5 %.
     pub within_5: f64,
@@ -18,6 +20,18 @@ pub struct Accuracy {
     pub median_error: f64,
     /// Mean error.
     pub mape: f64,
+}
+
+/// A figure of an [`Accuracy`] that cannot be one.
+#[derive(Debug, Clone, Copy, PartialEq, Error)]
+#[error("{figure} = {value}: {allowed}")]
+pub struct AccuracyError {
+    /// Name of the figure.
+    pub figure: &'static str,
+    /// Its value.
+    pub value: f64,
+    /// What is allowed, in words.
+    pub allowed: &'static str,
 }
 
 /// How near predictions come to measurements that the predictor was not made from.
@@ -31,7 +45,7 @@ pub struct HeldOut {
 }
 
 impl Accuracy {
-    /// Of `(predicted, measured)` pairs in one unit; all zeros where there are none.
+    /// Compares `(predicted, measured)` times in one unit; all zeros where there are none.
     pub fn of(pairs: impl IntoIterator<Item = (f64, f64)>) -> Self {
         let error = |(predicted, measured): (f64, f64)| (predicted / measured - 1.0).abs();
         let mut errors: Vec<f64> = pairs.into_iter().map(error).collect();
@@ -51,18 +65,23 @@ impl Accuracy {
     }
 
     /// That shares lie between 0 and 1 and errors are numbers from 0.
-    pub fn check(&self) -> Result<(), String> {
-        if [self.within_5, self.within_10].iter().any(|share| !(0.0..=1.0).contains(share)) {
-            return Err("shares must lie between 0 and 1".into());
+    pub fn check(&self) -> Result<(), AccuracyError> {
+        for (figure, value) in [("within_5", self.within_5), ("within_10", self.within_10)] {
+            if !(0.0..=1.0).contains(&value) {
+                let allowed = "shares must lie between 0 and 1";
+                return Err(AccuracyError { figure, value, allowed });
+            }
         }
-        if [self.median_error, self.mape].iter().any(|error| !(error.is_finite() && *error >= 0.0))
-        {
-            return Err("errors must be numbers from 0".into());
+        for (figure, value) in [("median_error", self.median_error), ("mape", self.mape)] {
+            if !(value.is_finite() && value >= 0.0) {
+                let allowed = "errors must be numbers from 0";
+                return Err(AccuracyError { figure, value, allowed });
+            }
         }
         Ok(())
     }
 
-    /// Of `(name, predicted, measured)`: one accuracy for each name.
+    /// Groups `(name, predicted, measured)` by name and compares the times of each group.
     pub fn by_name<'a>(
         rows: impl IntoIterator<Item = (&'a str, f64, f64)>,
     ) -> BTreeMap<String, Self> {

@@ -1,17 +1,20 @@
-//! Questions to a latency source as columns, without loss.
+//! Batches of questions to a latency source as columns of numbers: the form in which they cross to
+//! plugins. Nothing is lost in it.
 
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use super::{LatencyQuery, Position, Precision};
-use crate::graph::{Graph, Node, Op, OpAttributes, Padding, Shape, ValueId};
+use crate::graph::{Graph, GraphError, Node, Op, OpAttributes, OpError, Padding, Shape, ValueId};
 
 /// Stands for the second input of nodes that have one only.
 pub const NO_VALUE: u32 = u32::MAX;
 
-/// A batch of graphs as columns: see `latency-source` in the SDK's `wit/plugin.wit` for each of
-/// them.
+/// A batch of graphs as columns: those before `names` have an entry for each graph, the others one
+/// for each node, but for `operators`, the list that `operator` refers to, and `padding`, which has
+/// four. `latency-source` in `core/plugin/wit/plugin.wit` documents each of them.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct GraphColumns {
@@ -39,23 +42,101 @@ pub struct GraphColumns {
     pub parameter: Vec<f64>,
 }
 
-const TOO_FEW_NAMES: &str = "a node has no name";
+/// What a batch in columns contradicts. Positions count from 0, graphs in the batch, nodes in
+/// their graph.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ColumnsError {
+    /// A graph that was to be written as columns is wrong.
+    #[error("graph {graph}: {source}")]
+    Graph {
+        /// Position of the graph.
+        graph: usize,
+        /// What is wrong with it.
+        source: GraphError,
+    },
+    /// A column has too few or too many entries.
+    #[error("column `{column}` has {found} entries, not {needed}")]
+    Length {
+        /// The column.
+        column: &'static str,
+        /// How many entries it has.
+        found: usize,
+        /// How many it needs: one for each graph or node, four of padding.
+        needed: usize,
+    },
+    /// There is not one line in `names` for each node.
+    #[error("column `names` does not have one line for each of {nodes} nodes")]
+    Names {
+        /// How many nodes there are.
+        nodes: usize,
+    },
+    /// The nodes of a graph are not those that follow on the graph before it.
+    #[error("graph {graph}: no nodes {first} to {end}")]
+    NodeRange {
+        /// Position of the graph.
+        graph: usize,
+        /// Where its nodes begin in the columns of nodes.
+        first: usize,
+        /// Where they end.
+        end: usize,
+    },
+    /// The code of a precision or of a position stands for none.
+    #[error("graph {graph}: no such precision or position: {precision}, {position}")]
+    Codes {
+        /// Position of the graph.
+        graph: usize,
+        /// The code that stands for its precision.
+        precision: u8,
+        /// The code that stands for its position in the network.
+        position: u8,
+    },
+    /// A node's operator is not in the list of operators.
+    #[error("graph {graph}, node {node}: operator {operator} is not listed")]
+    NotListed {
+        /// Position of the graph.
+        graph: usize,
+        /// Position of the node.
+        node: usize,
+        /// The place in `operators` that the node names.
+        operator: u8,
+    },
+    /// A node reads a value that no node before it makes.
+    #[error("graph {graph}, node {node}: reads a value that is not computed")]
+    NotComputed {
+        /// Position of the graph.
+        graph: usize,
+        /// Position of the node.
+        node: usize,
+    },
+    /// The output of a graph is no value of it.
+    #[error("graph {graph}: there is no value {value}")]
+    NoOutput {
+        /// Position of the graph.
+        graph: usize,
+        /// The value that should be the output.
+        value: u32,
+    },
+    /// An operator is unknown or lacks an attribute.
+    #[error(transparent)]
+    Op(#[from] OpError),
+}
+
 const POSITIONS: [Position; 4] =
     [Position::Whole, Position::First, Position::Inside, Position::Last];
 
 impl GraphColumns {
-    /// The columns of a batch; an error names a graph that is wrong.
-    pub fn of(queries: &[LatencyQuery]) -> Result<Self, String> {
+    /// The columns of a batch, whose graphs are checked.
+    pub fn of(queries: &[LatencyQuery]) -> Result<Self, ColumnsError> {
         let mut columns = Self::default();
-        for query in queries {
-            columns.push(query).map_err(|reason| format!("graph {}: {reason}", query.graph))?;
+        for (graph, query) in queries.iter().enumerate() {
+            columns.push(query).map_err(|source| ColumnsError::Graph { graph, source })?;
         }
         Ok(columns)
     }
 
-    fn push(&mut self, query: &LatencyQuery) -> Result<(), String> {
+    fn push(&mut self, query: &LatencyQuery) -> Result<(), GraphError> {
         let LatencyQuery { graph, precision, position } = query;
-        let shapes = graph.shapes().map_err(|error| error.to_string())?;
+        let shapes = graph.shapes()?;
         self.first_node.push(self.operator.len() as u32);
         self.channels.push(graph.input.channels as u32);
         self.height.push(graph.input.height as u32);
@@ -111,7 +192,7 @@ impl GraphColumns {
         self.parameter.push(parameter);
     }
 
-    /// Precision and position of a graph; `None` where its numbers stand for none.
+    /// Precision and position of a graph; `None` if either code is invalid.
     pub fn asked(&self, graph: usize) -> Option<(Precision, Position)> {
         let precision = Precision::ALL.get(usize::from(*self.precision.get(graph)?))?;
         let position = POSITIONS.get(usize::from(*self.position.get(graph)?))?;
@@ -136,9 +217,15 @@ impl GraphColumns {
         shape.map(u64::from).iter().product()
     }
 
-    /// The batch that these are the columns of; an error says what they contradict. Whether shapes
-    /// fit is left to who asks for them.
-    pub fn queries(&self) -> Result<Vec<LatencyQuery>, String> {
+    pub(crate) fn codes_error(&self, graph: usize) -> ColumnsError {
+        let [precision, position] = [&self.precision, &self.position]
+            .map(|codes| codes.get(graph).copied().unwrap_or(u8::MAX));
+        ColumnsError::Codes { graph, precision, position }
+    }
+
+    /// The batch that these are the columns of. Whether shapes fit is not checked here:
+    /// [`Graph::shapes`] does so.
+    pub fn queries(&self) -> Result<Vec<LatencyQuery>, ColumnsError> {
         self.check_lengths()?;
         let count = self.operator.len();
         let mut names = self.names.lines();
@@ -146,12 +233,18 @@ impl GraphColumns {
         let ends = self.first_node.iter().skip(1).map(|end| *end as usize).chain([count]);
         let mut next = 0;
         for (at, (first, end)) in self.first_node.iter().zip(ends).enumerate() {
-            if *first as usize != next || end < next || end > count {
-                return Err(format!("graph {at}: no nodes {first} to {end}"));
+            let first = *first as usize;
+            if first != next || end < next || end > count {
+                return Err(ColumnsError::NodeRange { graph: at, first, end });
             }
             let mut nodes = Vec::with_capacity(end - next);
             for node in next..end {
-                nodes.push(self.node(node, names.next().ok_or(TOO_FEW_NAMES)?)?);
+                let name = names.next().ok_or(ColumnsError::Names { nodes: count })?;
+                let operator = self.operator[node];
+                let not_listed =
+                    || ColumnsError::NotListed { graph: at, node: node - first, operator };
+                let operator = self.operators.get(usize::from(operator)).ok_or_else(not_listed)?;
+                nodes.push(self.node(node, name, operator)?);
             }
             let input = [&self.channels, &self.height, &self.width].map(|side| side[at] as usize);
             let [channels, height, width] = input;
@@ -160,78 +253,64 @@ impl GraphColumns {
                 nodes,
                 output: ValueId(self.output[at]),
             };
-            let Some((precision, position)) = self.asked(at) else {
-                return Err(format!("graph {at}: no such precision or position"));
-            };
+            let (precision, position) = self.asked(at).ok_or_else(|| self.codes_error(at))?;
             queries.push(LatencyQuery { graph, precision, position });
             next = end;
         }
         match names.next() {
             None => Ok(queries),
-            Some(_) => Err(format!("columns of {count} nodes have more names than that")),
+            Some(_) => Err(ColumnsError::Names { nodes: count }),
         }
     }
 
     /// That all columns have an entry for each graph, or for each node.
-    pub(crate) fn check_lengths(&self) -> Result<(), String> {
-        let graphs = [
-            self.channels.len(),
-            self.height.len(),
-            self.width.len(),
-            self.output.len(),
-            self.precision.len(),
-            self.position.len(),
-        ];
-        let nodes = [
-            self.first_input.len(),
-            self.second_input.len(),
-            self.out_channels.len(),
-            self.out_height.len(),
-            self.out_width.len(),
-            self.macs.len(),
-            self.kernel.len(),
-            self.stride.len(),
-            self.groups.len(),
-            self.bias.len(),
-            self.parameter.len(),
-            self.padding.len() / 4,
-            self.padding.len().div_ceil(4),
-        ];
-        for (what, count, lengths) in [
-            ("graphs", self.first_node.len(), &graphs[..]),
-            ("nodes", self.operator.len(), &nodes[..]),
+    pub(crate) fn check_lengths(&self) -> Result<(), ColumnsError> {
+        let (graphs, nodes) = (self.first_node.len(), self.operator.len());
+        for (column, found, needed) in [
+            ("channels", self.channels.len(), graphs),
+            ("height", self.height.len(), graphs),
+            ("width", self.width.len(), graphs),
+            ("output", self.output.len(), graphs),
+            ("precision", self.precision.len(), graphs),
+            ("position", self.position.len(), graphs),
+            ("first_input", self.first_input.len(), nodes),
+            ("second_input", self.second_input.len(), nodes),
+            ("out_channels", self.out_channels.len(), nodes),
+            ("out_height", self.out_height.len(), nodes),
+            ("out_width", self.out_width.len(), nodes),
+            ("macs", self.macs.len(), nodes),
+            ("kernel", self.kernel.len(), nodes),
+            ("stride", self.stride.len(), nodes),
+            ("padding", self.padding.len(), nodes.saturating_mul(4)),
+            ("groups", self.groups.len(), nodes),
+            ("bias", self.bias.len(), nodes),
+            ("parameter", self.parameter.len(), nodes),
         ] {
-            if lengths.iter().any(|length| *length != count) {
-                return Err(format!("columns of {count} {what} have lengths {lengths:?}"));
+            if found != needed {
+                return Err(ColumnsError::Length { column, found, needed });
             }
         }
         Ok(())
     }
 
-    fn node(&self, at: usize, name: &str) -> Result<Node, String> {
+    fn node(&self, at: usize, name: &str, operator: &str) -> Result<Node, OpError> {
         let inputs = match self.second_input[at] {
             NO_VALUE => vec![ValueId(self.first_input[at])],
             second => vec![ValueId(self.first_input[at]), ValueId(second)],
         };
-        let op = self.op(at).map_err(|reason| format!("node `{name}`: {reason}"))?;
+        let op = Op::read(operator, &NodeColumns { columns: self, at })?;
         Ok(Node { name: name.to_owned(), op, inputs })
-    }
-
-    fn op(&self, at: usize) -> Result<Op, String> {
-        let operator = self.operators.get(usize::from(self.operator[at]));
-        let name = operator.ok_or("its operator is not listed")?;
-        Op::read(name, &Row { columns: self, at })
     }
 }
 
-/// The attributes of one node, in columns of one length.
-struct Row<'a> {
+/// The attributes of the node at one position of columns that have equal lengths.
+struct NodeColumns<'a> {
     columns: &'a GraphColumns,
     at: usize,
 }
 
-impl OpAttributes for Row<'_> {
-    fn count(&self, attribute: &str) -> Result<usize, String> {
+impl OpAttributes for NodeColumns<'_> {
+    fn count(&self, attribute: &str) -> Result<usize, OpError> {
         let Self { columns, at } = *self;
         Ok(match attribute {
             "out" => columns.out_channels[at],
@@ -239,19 +318,19 @@ impl OpAttributes for Row<'_> {
             "stride" => columns.stride[at],
             "groups" => columns.groups[at],
             "pad" => columns.padding[4 * at],
-            _ => return Err(format!("no column of `{attribute}`")),
+            _ => return Err(OpError::MissingAttribute { attribute: attribute.to_owned() }),
         } as usize)
     }
 
-    fn flag(&self, _: &str) -> Result<bool, String> {
+    fn flag(&self, _: &str) -> Result<bool, OpError> {
         Ok(self.columns.bias[self.at] != 0)
     }
 
-    fn number(&self, _: &str) -> Result<f64, String> {
+    fn number(&self, _: &str) -> Result<f64, OpError> {
         Ok(self.columns.parameter[self.at])
     }
 
-    fn padding(&self) -> Result<Padding, String> {
+    fn padding(&self) -> Result<Padding, OpError> {
         let sides = [0, 1, 2, 3].map(|side| self.columns.padding[4 * self.at + side] as usize);
         let [top, left, bottom, right] = sides;
         Ok(Padding { top, left, bottom, right })
@@ -319,18 +398,23 @@ mod tests {
             position: Position::Whole,
         };
         let columns = GraphColumns::of(&[query]).unwrap();
-        let error = |spoil: fn(&mut GraphColumns)| {
+        let check = |spoil: fn(&mut GraphColumns), message: &str| {
             let mut columns = columns.clone();
             spoil(&mut columns);
-            columns.queries().unwrap_err()
+            assert_eq!(columns.queries().unwrap_err().to_string(), message);
         };
-        assert_eq!(
-            error(|c| c.operators[0] = "conv3d".into()),
-            "node `c`: unknown operator `conv3d`"
-        );
-        assert_eq!(error(|c| c.first_node[0] = 1000), "graph 0: no nodes 1000 to 15");
-        assert_eq!(error(|c| c.precision[0] = 7), "graph 0: no such precision or position");
-        assert!(error(|c| c.names.push_str("more\n")).starts_with("columns of 15 nodes"));
+        check(|c| c.first_node[0] = 1000, "graph 0: no nodes 1000 to 15");
+        check(|c| c.precision[0] = 7, "graph 0: no such precision or position: 7, 0");
+        check(|c| c.operator[3] = 99, "graph 0, node 3: operator 99 is not listed");
+        let names = "column `names` does not have one line for each of 15 nodes";
+        check(|c| c.names.push_str("more\n"), names);
+        check(|c| c.names.clear(), names);
+        check(|c| c.kernel.truncate(2), "column `kernel` has 2 entries, not 15");
+        check(|c| c.padding.truncate(59), "column `padding` has 59 entries, not 60");
+        let mut unknown = columns.clone();
+        unknown.operators[0] = "conv3d".into();
+        let error = OpError::UnknownOperator { name: "conv3d".into() };
+        assert_eq!(unknown.queries(), Err(error.into()));
     }
 
     proptest! {

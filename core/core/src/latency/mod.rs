@@ -3,14 +3,17 @@
 mod accuracy;
 mod columns;
 
-pub use accuracy::{Accuracy, HeldOut, quantile};
-pub use columns::{GraphColumns, NO_VALUE};
+pub use accuracy::{Accuracy, AccuracyError, HeldOut, quantile};
+pub use columns::{ColumnsError, GraphColumns, NO_VALUE};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::graph::Graph;
+use crate::{
+    call::{ContractError, Reason},
+    graph::Graph,
+};
 
 /// Arithmetic of a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -120,15 +123,32 @@ impl Latency {
 #[error("{reason}")]
 pub struct LatencyError {
     /// What went wrong, and for which graph.
-    pub reason: String,
+    pub reason: Reason,
 }
 
 impl LatencyError {
+    /// An error from a sentence.
+    pub fn new(reason: impl Into<Reason>) -> Self {
+        Self { reason: reason.into() }
+    }
+
     /// An error that names the graph by the beginning of its hash, and the precision.
     pub fn of(query: &LatencyQuery, reason: impl std::fmt::Display) -> Self {
         let hash = query.graph.hash();
         let precision = query.precision.name();
-        Self { reason: format!("latency of graph {} ({precision}): {reason}", hash.short()) }
+        Self::new(format!("latency of graph {} ({precision}): {reason}", hash.short()))
+    }
+}
+
+impl From<ColumnsError> for LatencyError {
+    fn from(error: ColumnsError) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+impl ContractError for LatencyError {
+    fn reason_mut(&mut self) -> Option<&mut Reason> {
+        Some(&mut self.reason)
     }
 }
 
@@ -146,12 +166,18 @@ pub trait LatencySource: Send + Sync {
         Precision::ALL.to_vec()
     }
 
+    /// Whether it measures, rather than predicts. Measurements take time, disturb one another and
+    /// are kept for later; predictions are asked for again.
+    fn measures(&self) -> bool {
+        false
+    }
+
     /// Latencies in the order of the queries.
     fn latencies(&self, queries: &[LatencyQuery]) -> Result<Vec<Latency>, LatencyError>;
 
     /// The same for a batch in columns, which is how questions come to a plugin. A source that is
     /// asked often can read them as they are: no graph is built for it.
     fn latencies_of(&self, graphs: &GraphColumns) -> Result<Vec<Latency>, LatencyError> {
-        self.latencies(&graphs.queries().map_err(|reason| LatencyError { reason })?)
+        self.latencies(&graphs.queries()?)
     }
 }

@@ -1,35 +1,34 @@
-//! Quality tables: sampled sub-stages with their loss and their latency on each target.
+//! Quality tables: sampled sub-stages with their loss and their latency.
 
-mod published;
-
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-pub use published::{
-    Counter, Counts, PublishedRow, TableError, read_published, table_of_published,
-};
+use crate::space::{Hyperspace, Space, SubStage};
 
-use crate::{
-    graph::GraphHash,
-    space::{Space, SubStage},
-};
-
-/// One sampled sub-stage.
+/// A sub-stage that is judged and measured: what stands in a row of a quality table, besides the
+/// figures.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct QualityRow {
-    /// Width of the stage's input.
+pub struct TableRow {
+    /// Index of the choice stage, from 0.
+    pub stage: usize,
+    /// Index of the candidate block type.
+    pub block: usize,
+    /// Index of the width window that it was drawn for.
+    pub window: usize,
+    /// Width of the stage's input, in channels.
     pub input_width: usize,
     /// Side of the *network's* input image, in pixels.
     pub resolution: usize,
     /// The blocks.
     pub sub_stage: SubStage,
-    /// Hash of the sub-stage's graph.
-    pub graph: GraphHash,
-    /// Multiply-adds for one image.
-    pub macs: u64,
-    /// Trained scalars.
-    pub params: u64,
+}
+
+impl TableRow {
+    /// The table that the row belongs to.
+    pub fn cell(&self) -> Cell {
+        Cell { stage: self.stage, block: self.block, window: self.window }
+    }
 }
 
 /// Which table: a choice stage with one block type and one width window.
@@ -49,17 +48,17 @@ impl Cell {
         let choices = space.blocks.iter().zip(&space.windows).enumerate();
         choices.map(|(stage, (&block, &window))| Self { stage, block, window })
     }
-}
 
-/// The rows of one cell. Losses and latencies are columns: one entry per row.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct StageTable {
-    /// Sampled sub-stages.
-    pub rows: Vec<QualityRow>,
-    /// Noise-to-signal ratio, by the name of the quantization scheme.
-    pub loss: BTreeMap<String, Vec<f64>>,
-    /// Milliseconds, by the name of the target.
-    pub latency_ms: BTreeMap<String, Vec<f64>>,
+    /// The cells of a hyperspace, each once.
+    pub fn of_hyperspace(hyperspace: &Hyperspace) -> BTreeSet<Self> {
+        let mut cells = BTreeSet::new();
+        for (stage, of) in hyperspace.stages.iter().enumerate() {
+            for block in 0..hyperspace.candidates.len() {
+                cells.extend((0..of.windows()).map(|window| Self { stage, block, window }));
+            }
+        }
+        cells
+    }
 }
 
 /// The rows of one cell as columns of equal length: what a scorer needs of them.
@@ -97,43 +96,31 @@ impl ScoreColumns {
     }
 }
 
-impl StageTable {
-    /// The rows with the loss of a scheme and the latency of a target; an error names a column
-    /// that is missing or too short.
-    pub fn columns(&self, scheme: &str, target: &str) -> Result<ScoreColumns, String> {
-        let rows = || self.rows.iter();
-        let width = |row: &QualityRow| row.sub_stage.width().unwrap_or_default() as u32;
-        Ok(ScoreColumns {
-            input_width: rows().map(|row| row.input_width as u32).collect(),
-            output_width: rows().map(width).collect(),
-            resolution: rows().map(|row| row.resolution as u32).collect(),
-            macs: rows().map(|row| row.macs).collect(),
-            params: rows().map(|row| row.params).collect(),
-            loss: column("loss", scheme, &self.loss, self.rows.len())?,
-            latency_ms: column("latency", target, &self.latency_ms, self.rows.len())?,
-        })
+impl ScoreColumns {
+    /// Adds a row with its figures.
+    pub fn push(&mut self, row: &TableRow, figures: RowFigures) {
+        let RowFigures { macs, params, loss, latency_ms } = figures;
+        self.input_width.push(row.input_width as u32);
+        self.output_width.push(row.sub_stage.width().unwrap_or_default() as u32);
+        self.resolution.push(row.resolution as u32);
+        self.macs.push(macs);
+        self.params.push(params);
+        self.loss.push(loss);
+        self.latency_ms.push(latency_ms);
     }
 }
 
-fn column(
-    kind: &str,
-    name: &str,
-    columns: &BTreeMap<String, Vec<f64>>,
-    rows: usize,
-) -> Result<Vec<f64>, String> {
-    let known = columns.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-    let values = columns.get(name).ok_or(format!("no {kind} column `{name}`; there is {known}"))?;
-    if values.len() != rows {
-        return Err(format!("{kind} column `{name}` has {} entries, needs {rows}", values.len()));
-    }
-    Ok(values.clone())
-}
-
-/// The tables of a hyperspace.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct QualityTables {
-    /// By cell.
-    pub cells: BTreeMap<Cell, StageTable>,
+/// The figures of one row.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct RowFigures {
+    /// Multiply-adds for one image.
+    pub macs: u64,
+    /// Trained scalars.
+    pub params: u64,
+    /// Noise-to-signal ratio.
+    pub loss: f64,
+    /// Milliseconds.
+    pub latency_ms: f64,
 }
 
 /// Latency of what no quality table holds: stem and head.
@@ -173,27 +160,10 @@ pub struct HeadRow {
     pub latency_ms: f64,
 }
 
-impl QualityTables {
-    /// All cells with the loss of a scheme and the latency of a target, for a scorer; an error
-    /// names cell and column.
-    pub fn columns(
-        &self,
-        scheme: &str,
-        target: &str,
-    ) -> Result<BTreeMap<Cell, ScoreColumns>, String> {
-        let cells = self.cells.iter().map(|(cell, table)| {
-            let columns = table.columns(scheme, target).map_err(|reason| {
-                let Cell { stage, block, window } = cell;
-                format!("stage {stage}, block {block}, window {window}: {reason}")
-            })?;
-            Ok((*cell, columns))
-        });
-        cells.collect()
-    }
-}
-
 /// How rows of neighbouring stages are combined into subnets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Composition {
     /// A row's input width is the width that the stage before it reached.

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use thiserror::Error;
 
 use super::{
-    FloatWeights, PlacementError, QParams, QuantParams, Rounding, Scheme, TensorData, ValueQuant,
-    WeightRange, pairs::pair_bounds, place,
+    FloatWeights, PlacementError, QParams, Rounding, Scheme, TensorData, TrainedNetwork,
+    ValueQuant, WeightRange, pairs::pair_bounds,
 };
 use crate::graph::{Graph, Node, Op, ValueId};
 
@@ -72,6 +72,9 @@ pub enum FoldError {
     /// Quantizers cannot be placed.
     #[error(transparent)]
     Placement(#[from] PlacementError),
+    /// The network is one in floating point.
+    #[error("the network has no quantization parameters")]
+    NotQuantized,
     /// A tensor is not there.
     #[error("the network has no `{0}`")]
     Missing(String),
@@ -239,14 +242,14 @@ fn has_bias(op: &Op) -> bool {
     matches!(op, Op::Conv2d(conv) if conv.bias) || matches!(op, Op::Linear { bias: true, .. })
 }
 
-/// Turns a trained network into integers under a target's scheme.
+/// Turns a trained network into integers. `scheme` is the one that its quantizers were placed
+/// after.
 pub fn fold_integer(
-    graph: &Graph,
-    weights: &FloatWeights,
-    quant: &QuantParams,
+    network: &TrainedNetwork,
     scheme: &Scheme,
 ) -> Result<IntegerNetwork, FoldError> {
-    let placed = place(graph, scheme)?;
+    let TrainedNetwork { placed, weights, quant, .. } = network;
+    let quant = quant.as_ref().ok_or(FoldError::NotQuantized)?;
     let folded = fold_graph(&placed.graph, weights)?;
     let mut values = Vec::with_capacity(folded.original.len());
     for &value in &folded.original {
@@ -331,7 +334,8 @@ fn integer_weights(
         let factor = affine.factor[channel];
         let bias = affine.bias[channel];
         let folded = f64::from(scale) * factor.abs();
-        // Below this scale the int32 bias would overflow, and the weights no longer matter.
+        // Below this scale the int32 bias would overflow, and the weights no longer matter. A scale
+        // of zero would divide by zero: 1e-30 is a normal number that is far below any other.
         let smallest = bias.abs() / (f64::from(input.scale) * f64::from(1 << 30));
         let dead = folded <= smallest || folded < f64::from(f32::MIN_POSITIVE);
         let used = if dead { smallest.max(1e-30) as f32 } else { folded as f32 };
@@ -359,10 +363,10 @@ mod tests {
     use super::*;
     use crate::{
         graph::{ActivationKind, ConvSpec, GraphBuilder, Shape},
-        quant::tests::scheme,
+        quant::{QuantParams, place, tests::scheme},
     };
 
-    fn norm(gamma: f32) -> (Graph, FloatWeights, QuantParams) {
+    fn norm(gamma: f32) -> TrainedNetwork {
         let mut b = GraphBuilder::new(Shape::square(2, 2));
         let y = b.conv_bn_act("c", b.input(), ConvSpec::new(1, 1), ActivationKind::Relu);
         let graph = b.finish(y);
@@ -379,12 +383,12 @@ mod tests {
             activations: BTreeMap::from([("input".into(), params), ("c.act".into(), params)]),
             weight_scales: BTreeMap::from([("c".into(), vec![0.01])]),
         };
-        (graph, weights, quant)
+        let placed = place(&graph, &scheme()).unwrap();
+        TrainedNetwork { graph, placed, weights, quant: Some(quant) }
     }
 
     fn folded(gamma: f32) -> IntegerWeights {
-        let (graph, weights, quant) = norm(gamma);
-        let network = fold_integer(&graph, &weights, &quant, &scheme()).unwrap();
+        let network = fold_integer(&norm(gamma), &scheme()).unwrap();
         assert_eq!(network.graph.nodes.len(), 2);
         network.weights["c"].clone()
     }
@@ -415,17 +419,23 @@ mod tests {
 
     #[test]
     fn float_folding_keeps_the_function() {
-        let (graph, weights, _) = norm(-2.0);
-        let network = fold_float(&graph, &weights).unwrap();
+        let trained = norm(-2.0);
+        let network = fold_float(&trained.graph, &trained.weights).unwrap();
         assert_eq!(network.weights["c.weight"].data, [-0.5, 0.25]);
         assert!((network.weights["c.bias"].data[0] - 0.3).abs() < 1e-6);
     }
 
     #[test]
     fn a_missing_tensor_is_named() {
-        let (graph, mut weights, quant) = norm(1.0);
-        weights.remove("c.bn.var");
-        let error = fold_integer(&graph, &weights, &quant, &scheme()).unwrap_err();
+        let mut network = norm(1.0);
+        network.weights.remove("c.bn.var");
+        let error = fold_integer(&network, &scheme()).unwrap_err();
         assert_eq!(error.to_string(), "the network has no `c.bn.var`");
+    }
+
+    #[test]
+    fn only_a_quantized_network_has_integers() {
+        let network = TrainedNetwork { quant: None, ..norm(1.0) };
+        assert_eq!(fold_integer(&network, &scheme()), Err(FoldError::NotQuantized));
     }
 }

@@ -188,7 +188,7 @@ impl IntegerNetwork {
         integers: impl Fn(&str) -> Option<&'a [u8]>,
     ) -> Result<QuantizedValue, IntegerError> {
         let node = &self.graph.nodes[group.first];
-        let wrong = |reason: String| IntegerError::Node { node: node.name.clone(), reason };
+        let node_error = |reason: String| IntegerError::Node { node: node.name.clone(), reason };
         let mut inputs = Vec::with_capacity(node.inputs.len());
         for &input in &node.inputs {
             let name = self.graph.value_name(input);
@@ -199,7 +199,7 @@ impl IntegerNetwork {
         }
         let weights = || {
             let weights = self.weights.get(&node.name);
-            weights.ok_or_else(|| wrong("the network has no weights for it".into()))
+            weights.ok_or_else(|| node_error("the network has no weights for it".into()))
         };
         let (x, out, y) = (&inputs[0], shapes[group.first + 1], group.params);
         let fixed = self.rounding == Rounding::FixedPoint;
@@ -237,12 +237,12 @@ impl IntegerNetwork {
                 raw(kernels::global_average(x, y), &|| fixed_point::global_average(x, y))
             }
             Op::Dropout { .. } | Op::BatchNorm { .. } => {
-                return Err(wrong("must be folded before integers are computed".into()));
+                return Err(node_error("must be folded before integers are computed".into()));
             }
         };
         for &kind in &group.fused {
             if !result.clamp(kind, y) {
-                return Err(wrong(format!("`{kind}` needs a quantizer on its input")));
+                return Err(node_error(format!("`{kind}` needs a quantizer on its input")));
             }
         }
         Ok(result.finish(y))

@@ -16,7 +16,7 @@ pub use pairs::{largest_scales, pair_bounds, smallest_scales};
 pub use params::{FloatWeights, QParams, QuantParams, TensorData, TrainedNetwork};
 pub use placement::{ActivationRange, PlacedGraph, PlacementError, ValueQuant, place};
 pub use quantizer::{Quantizer, QuantizerError, SMALLEST_SCALE, TensorStats, activation_params};
-pub use scheme::{Rounding, Scheme, WeightRange};
+pub use scheme::{Rounding, Scheme, SchemeError, WeightRange};
 
 #[cfg(test)]
 mod tests {

@@ -6,22 +6,22 @@
 
 use super::{TensorData, WeightRange};
 
-/// A number whose sign splits it into a positive and a negative part.
-pub trait Part: Copy {
+/// A number that is split into its positive and its negative part.
+pub trait SignSplit: Copy {
     /// What sums are made of.
     type Sum: Copy + PartialOrd + std::ops::Add<Output = Self::Sum> + Default;
     /// (max(x, 0), max(−x, 0))
     fn parts(self) -> (Self::Sum, Self::Sum);
 }
 
-impl Part for f32 {
+impl SignSplit for f32 {
     type Sum = f32;
     fn parts(self) -> (f32, f32) {
         (self.max(0.0), (-self).max(0.0))
     }
 }
 
-impl Part for i8 {
+impl SignSplit for i8 {
     type Sum = i32;
     fn parts(self) -> (i32, i32) {
         let x = i32::from(self);
@@ -31,7 +31,7 @@ impl Part for i8 {
 
 /// Per output channel the largest sum of positive parts, or of negative parts, over neighbouring
 /// pairs. `shape` is `out, in, k, k` or `out, in`.
-pub fn pair_bounds<T: Part>(data: &[T], shape: &[usize]) -> Vec<T::Sum> {
+pub fn pair_bounds<T: SignSplit>(data: &[T], shape: &[usize]) -> Vec<T::Sum> {
     let (inputs, area) = (shape[1], shape[2..].iter().product::<usize>());
     let larger = |a: T::Sum, b: T::Sum| if b > a { b } else { a };
     data.chunks(inputs * area)

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::PlacedGraph;
+use crate::graph::Graph;
+
 /// Affine quantization of an activation: real = (integer − zero_point) · scale, integers 0…255.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct QParams {
@@ -51,8 +54,11 @@ pub struct QuantParams {
 /// A network as trained: what is deployed after folding.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainedNetwork {
-    /// The graph without quantizers.
-    pub graph: crate::graph::Graph,
+    /// The graph without quantizers, from which operations and parameters are counted.
+    pub graph: Graph,
+    /// The same graph with its quantizers, as the network was trained; its composite activations
+    /// are decomposed.
+    pub placed: PlacedGraph,
     /// Weights and batch-normalization statistics.
     pub weights: FloatWeights,
     /// Scales and zero points; `None` for a network in floating point.

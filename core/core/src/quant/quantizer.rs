@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{ActivationRange, QParams, WeightRange};
+use crate::call::{ContractError, Reason};
 
 /// Statistics of an activation over a calibration set, or of one channel's weights.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -23,7 +24,20 @@ pub struct QuantizerError {
     /// Name of the quantizer.
     pub quantizer: String,
     /// What went wrong.
-    pub reason: String,
+    pub reason: Reason,
+}
+
+impl QuantizerError {
+    /// An error of the quantizer of this name, from a sentence.
+    pub fn new(quantizer: impl Into<String>, reason: impl Into<Reason>) -> Self {
+        Self { quantizer: quantizer.into(), reason: reason.into() }
+    }
+}
+
+impl ContractError for QuantizerError {
+    fn reason_mut(&mut self) -> Option<&mut Reason> {
+        Some(&mut self.reason)
+    }
 }
 
 /// Chooses scales and zero points within what a target's scheme allows.

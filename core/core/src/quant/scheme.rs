@@ -1,6 +1,7 @@
 //! What quantization a target's hardware and runtime allow.
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use super::QParams;
 use crate::graph::{ActivationKind, OpKind};
@@ -98,24 +99,54 @@ impl Scheme {
         }
     }
 
-    /// That what it fuses can be computed. In a fused operator, integers are limited by what
-    /// follows: only these functions do no more.
-    pub fn check(&self) -> Result<(), String> {
-        let wrong = |(_, params): &&(OpKind, QParams)| params.scale <= 0.0;
-        if let Some((kind, params)) = self.fixed.iter().find(wrong) {
-            let kind = kind.name();
-            return Err(format!("{kind}: the fixed scale {} is not positive", params.scale));
+    /// Checks that networks can be computed by the scheme.
+    pub fn check(&self) -> Result<(), SchemeError> {
+        let not_positive = self.fixed.iter().find(|(_, params)| params.scale <= 0.0);
+        if let Some(&(operator, QParams { scale, .. })) = not_positive {
+            return Err(SchemeError::FixedScale { operator, scale });
         }
-        let two = |kind: &&OpKind| matches!(kind, OpKind::Add | OpKind::Mul);
-        if let Some(kind) = self.unscaled.iter().find(two) {
-            return Err(format!("{} has two inputs, whose scales differ", kind.name()));
+        let with_two_inputs =
+            self.unscaled.iter().find(|operator| matches!(operator, OpKind::Add | OpKind::Mul));
+        if let Some(&operator) = with_two_inputs {
+            return Err(SchemeError::TwoInputs { operator });
         }
-        let limits = |pair: &&(OpKind, OpKind)| !matches!(pair.1, OpKind::Relu | OpKind::Relu6);
-        self.fused.iter().find(limits).map_or(Ok(()), |(first, second)| {
-            let (first, second) = (first.name(), second.name());
-            Err(format!(
-                "{first} with {second}: only relu and relu6 can follow in a fused operator"
-            ))
-        })
+        // The integers of a fused operator are clamped to the range of what follows, and only
+        // these two functions do nothing else.
+        let is_clamp = |operator| matches!(operator, OpKind::Relu | OpKind::Relu6);
+        match self.fused.iter().find(|(_, second)| !is_clamp(*second)) {
+            Some(&(first, second)) => Err(SchemeError::Fused { first, second }),
+            None => Ok(()),
+        }
     }
+}
+
+/// Why networks cannot be computed by a [`Scheme`].
+#[derive(Debug, Clone, Copy, PartialEq, Error)]
+pub enum SchemeError {
+    /// In the field `fixed`.
+    #[error("{}: the fixed scale {scale} is not positive", operator.name())]
+    FixedScale {
+        /// The operator whose result has that scale.
+        operator: OpKind,
+        /// The scale.
+        scale: f32,
+    },
+    /// In the field `unscaled`: an operator that cannot keep the scale of its input.
+    #[error("{} has two inputs, whose scales differ", operator.name())]
+    TwoInputs {
+        /// The operator.
+        operator: OpKind,
+    },
+    /// In the field `fused`: a pair that does more than clamp the first one's result.
+    #[error(
+        "{} with {}: only relu and relu6 can follow in a fused operator",
+        first.name(),
+        second.name()
+    )]
+    Fused {
+        /// The operator that comes first.
+        first: OpKind,
+        /// The operator that follows it.
+        second: OpKind,
+    },
 }

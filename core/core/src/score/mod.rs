@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
+    call::{ContractError, Reason},
     quality::{Cell, Composition, FixedLatency, ScoreColumns},
     space::{Hyperspace, Space},
 };
@@ -79,7 +80,20 @@ pub struct ConstraintScore {
 #[error("{reason}")]
 pub struct ScoreError {
     /// What is missing or wrong, with the cell or field that it concerns.
-    pub reason: String,
+    pub reason: Reason,
+}
+
+impl ScoreError {
+    /// An error from a sentence.
+    pub fn new(reason: impl Into<Reason>) -> Self {
+        Self { reason: reason.into() }
+    }
+}
+
+impl ContractError for ScoreError {
+    fn reason_mut(&mut self) -> Option<&mut Reason> {
+        Some(&mut self.reason)
+    }
 }
 
 /// Judges spaces.

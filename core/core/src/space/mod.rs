@@ -14,7 +14,10 @@ use serde::{Deserialize, Serialize};
 
 pub use codec::EncodingError;
 pub use hyperspace::{Candidate, ElasticStage, HeadBlock, Hyperspace, Stage, StemStage};
-pub use network::{Segment, head_segments, network, stage_blocks, stage_graph, subnet_segments};
+pub use network::{
+    Segment, head_segments, network, stage_blocks, stage_blocks_batch, stage_graph,
+    stage_graph_batch, subnet_segments,
+};
 pub use validate::HyperspaceError;
 pub use vary::{MutationRates, retry};
 

@@ -10,7 +10,7 @@ use crate::{
     operators::{BlockConfig, BlockRequest, Operators},
 };
 
-/// Larger sizes and depths are taken for mistakes; products of sizes stay within 64 bits.
+/// Larger sizes and depths are taken for mistakes. Products of sizes stay within 64 bits.
 const LARGEST_SIZE: usize = 1 << 13;
 const LARGEST_DEPTH: usize = 100;
 
@@ -26,7 +26,8 @@ pub struct HyperspaceError {
     pub reason: String,
 }
 
-type Checked = Result<(), (String, String)>;
+/// An error is a field and what is wrong with it.
+type FieldCheck = Result<(), (String, String)>;
 
 impl Hyperspace {
     /// Checks every field, block types against those that are loaded.
@@ -38,7 +39,7 @@ impl Hyperspace {
         })
     }
 
-    fn check(&self, operators: &Operators) -> Checked {
+    fn check(&self, operators: &Operators) -> FieldCheck {
         let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
         let named = self.name.contains(|c: char| c.is_ascii_alphabetic());
         require(named && self.name.chars().all(word), "name", || {
@@ -72,7 +73,7 @@ impl Hyperspace {
         self.check_head(operators)
     }
 
-    fn check_names(&self) -> Checked {
+    fn check_names(&self) -> FieldCheck {
         let mut seen = HashSet::new();
         let stem = self.stem.iter().map(|stage| &stage.name);
         let stages = self.stages.iter().map(|stage| &stage.name);
@@ -96,7 +97,7 @@ impl Hyperspace {
         Ok(())
     }
 
-    fn check_stages(&self, operators: &Operators) -> Checked {
+    fn check_stages(&self, operators: &Operators) -> FieldCheck {
         for (index, stage) in self.stem.iter().enumerate() {
             let at = format!("stem[{index}]");
             check_stage(&at, stage.stride, &stage.widths, stage.depths)?;
@@ -113,7 +114,7 @@ impl Hyperspace {
         Ok(())
     }
 
-    fn check_head(&self, operators: &Operators) -> Checked {
+    fn check_head(&self, operators: &Operators) -> FieldCheck {
         for (index, head) in self.head.iter().enumerate() {
             let at = format!("head[{index}]");
             let axes: Vec<&str> = head.config.keys().map(|axis| &**axis).collect();
@@ -131,11 +132,11 @@ impl Hyperspace {
     }
 }
 
-fn require(holds: bool, field: &str, reason: impl FnOnce() -> String) -> Checked {
+fn require(holds: bool, field: &str, reason: impl FnOnce() -> String) -> FieldCheck {
     if holds { Ok(()) } else { Err((field.to_owned(), reason())) }
 }
 
-fn ascending(field: &str, values: &[usize]) -> Checked {
+fn ascending(field: &str, values: &[usize]) -> FieldCheck {
     let sorted = values.windows(2).all(|pair| pair[0] < pair[1]);
     require(!values.is_empty() && values[0] > 0 && sorted, field, || {
         format!("{values:?} is not a list of positive numbers, smallest first, each once")
@@ -144,7 +145,7 @@ fn ascending(field: &str, values: &[usize]) -> Checked {
     require(largest <= LARGEST_SIZE, field, || format!("{largest} exceeds {LARGEST_SIZE}"))
 }
 
-fn check_stage(at: &str, stride: usize, widths: &[usize], depths: [usize; 2]) -> Checked {
+fn check_stage(at: &str, stride: usize, widths: &[usize], depths: [usize; 2]) -> FieldCheck {
     require(stride > 0, &format!("{at}.stride"), || "must be at least 1".into())?;
     ascending(&format!("{at}.widths"), widths)?;
     let [fewest, most] = depths;
@@ -153,7 +154,7 @@ fn check_stage(at: &str, stride: usize, widths: &[usize], depths: [usize; 2]) ->
     })
 }
 
-fn check_candidate(at: &str, candidate: &Candidate, operators: &Operators) -> Checked {
+fn check_candidate(at: &str, candidate: &Candidate, operators: &Operators) -> FieldCheck {
     let axes: Vec<&str> = candidate.choices.keys().map(|axis| &**axis).collect();
     check_block(at, "choices", &candidate.block, &axes, operators)?;
     for (axis, values) in &candidate.choices {
@@ -182,7 +183,7 @@ fn probe(
     activation: ActivationKind,
     config: BlockConfig,
     operators: &Operators,
-) -> Checked {
+) -> FieldCheck {
     let request = BlockRequest::probe(block, activation, config);
     operators.graph(&request).map(drop).map_err(|error| (field.to_owned(), error.to_string()))
 }
@@ -193,7 +194,7 @@ fn check_block(
     block: &str,
     axes: &[&str],
     operators: &Operators,
-) -> Checked {
+) -> FieldCheck {
     let block =
         operators.block_type(block).map_err(|error| (format!("{at}.block"), error.to_string()))?;
     let known = match &block.axes[..] {
@@ -258,7 +259,7 @@ mod tests {
     }
 
     fn operators() -> Operators {
-        Operators::new([Arc::new(Toy) as Arc<dyn OperatorSet>])
+        Operators::new([Arc::new(Toy) as Arc<dyn OperatorSet>]).unwrap()
     }
 
     #[test]

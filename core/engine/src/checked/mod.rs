@@ -7,13 +7,20 @@
 mod latency;
 mod operators;
 mod quantizer;
+mod runtime;
 mod scorer;
 mod target;
 
 use std::{
     fmt::Display,
-    sync::atomic::{AtomicU64, Ordering},
+    mem,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
+
+use spacewright_core::call::{CallError, ContractError, Fault, PluginVersion, Reason};
 
 pub(crate) use latency::CheckedSource;
 pub(crate) use operators::CheckedOperators;
@@ -21,40 +28,54 @@ pub(crate) use quantizer::CheckedQuantizer;
 pub(crate) use scorer::CheckedScorer;
 pub(crate) use target::CheckedTarget;
 
-use crate::origin::{Carrier, Origin};
+use crate::origin::Origin;
 
 /// Names the culprit of bad answers, and decides which questions are asked twice.
 struct Watch {
-    origin: Origin,
+    origin: Arc<PluginVersion>,
+    is_loaded: bool,
     calls: AtomicU64,
 }
 
 impl Watch {
     fn new(origin: &Origin) -> Self {
-        Self { origin: origin.clone(), calls: AtomicU64::new(0) }
+        let is_loaded = origin.is_loaded();
+        Self { origin: origin.named(), is_loaded, calls: AtomicU64::new(0) }
     }
 
     /// What is wrong with the answer to `call`.
-    fn wrong(&self, call: &str, reason: impl Display) -> String {
-        format!("{}, `{call}`: {reason}", self.origin)
+    fn fault(&self, call: &str, fault: Fault) -> CallError {
+        CallError { origin: Some(self.origin.clone()), ..CallError::new(call, fault) }
     }
 
-    /// A refusal of the plugin itself, or of its carrier: of a loaded plugin it does not say whose
-    /// it is, and not always of which call.
-    fn of(&self, call: &str, reason: String) -> String {
-        match (self.origin.carrier, reason.starts_with('`')) {
-            (Carrier::BuiltIn, _) => reason,
-            (_, true) => format!("{}, {reason}", self.origin),
-            (_, false) => self.wrong(call, reason),
+    /// An answer to `call` that the contract does not allow; `item` names the question.
+    fn bad(&self, call: &str, item: impl Display, reason: impl Display) -> CallError {
+        self.fault(call, Fault::Bad(reason.to_string())).about(item)
+    }
+
+    /// Adds plugin, version and call to an error of a loaded plugin. What a built-in one says
+    /// stays as it is.
+    fn with_origin<E: ContractError>(&self, call: &str, mut error: E) -> E {
+        match error.reason_mut() {
+            Some(Reason::Call(error)) => {
+                error.origin.get_or_insert_with(|| self.origin.clone());
+            }
+            Some(reason @ Reason::Said(_)) if self.is_loaded => {
+                if let Reason::Said(sentence) = mem::replace(reason, Reason::from("")) {
+                    *reason = self.fault(call, Fault::Refused(sentence)).into();
+                }
+            }
+            _ => {}
         }
+        error
     }
 
     /// That there are as many answers as questions.
-    fn count(&self, call: &str, answers: usize, questions: usize) -> Result<(), String> {
+    fn count(&self, call: &str, answers: usize, questions: usize) -> Result<(), CallError> {
         if answers == questions {
             return Ok(());
         }
-        Err(self.wrong(call, format!("{answers} answers to {questions} questions")))
+        Err(self.fault(call, Fault::Count { answers, questions }))
     }
 
     /// Whether to ask a question of this call again.
@@ -63,10 +84,10 @@ impl Watch {
     }
 
     /// That the same question got the same answer.
-    fn same(&self, call: &str, item: impl Display, equal: bool) -> Result<(), String> {
+    fn same(&self, call: &str, item: impl Display, equal: bool) -> Result<(), CallError> {
         if equal {
             return Ok(());
         }
-        Err(self.wrong(call, format!("{item}: a different answer when asked again")))
+        Err(self.fault(call, Fault::Changed).about(item))
     }
 }

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use spacewright_core::{
+    call::CallError,
     graph::Graph,
     operators::{BlockRequest, BlockType, OperatorError, OperatorSet},
 };
@@ -21,21 +22,21 @@ impl CheckedOperators {
         Arc::new(Self { set, watch: Watch::new(origin) })
     }
 
-    fn check(&self, requests: &[BlockRequest], graphs: &[Graph]) -> Result<(), String> {
+    fn check(&self, requests: &[BlockRequest], graphs: &[Graph]) -> Result<(), CallError> {
         self.watch.count(CALL, graphs.len(), requests.len())?;
-        for (request, graph) in requests.iter().zip(graphs) {
+        requests.iter().zip(graphs).try_for_each(|(request, graph)| {
             let sound = graph.check_bounds().and_then(|()| request.check_answer(graph));
-            sound.map_err(|reason| {
-                self.watch.wrong(CALL, format!("block `{}`: {reason}", request.block))
-            })?;
-        }
-        if !requests.is_empty() && self.watch.asks_twice() {
-            let again = self.set.graphs(&requests[..1]).map_err(|error| error.to_string())?;
-            let item = format!("block `{}`", requests[0].block);
-            self.watch.same(CALL, item, again == graphs[..1])?;
-        }
-        Ok(())
+            sound.map_err(|error| self.watch.fault(CALL, error.into()).about(item(request)))
+        })
     }
+
+    fn ask(&self, requests: &[BlockRequest]) -> Result<Vec<Graph>, OperatorError> {
+        self.set.graphs(requests).map_err(|error| self.watch.with_origin(CALL, error))
+    }
+}
+
+fn item(request: &BlockRequest) -> String {
+    format!("block `{}`", request.block)
 }
 
 impl OperatorSet for CheckedOperators {
@@ -48,11 +49,13 @@ impl OperatorSet for CheckedOperators {
     }
 
     fn graphs(&self, requests: &[BlockRequest]) -> Result<Vec<Graph>, OperatorError> {
-        let graphs = self.set.graphs(requests).map_err(|error| match error {
-            OperatorError::Other(reason) => OperatorError::Other(self.watch.of(CALL, reason)),
-            other => other,
-        })?;
-        self.check(requests, &graphs).map_err(OperatorError::Other)?;
+        let graphs = self.ask(requests)?;
+        self.check(requests, &graphs).map_err(OperatorError::other)?;
+        if !requests.is_empty() && self.watch.asks_twice() {
+            let again = self.ask(&requests[..1])?;
+            let same = self.watch.same(CALL, item(&requests[0]), again == graphs[..1]);
+            same.map_err(OperatorError::other)?;
+        }
         Ok(graphs)
     }
 }

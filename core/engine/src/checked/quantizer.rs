@@ -18,34 +18,34 @@ impl CheckedQuantizer {
         Arc::new(Self { quantizer, watch: Watch::new(origin) })
     }
 
-    fn of(&self, call: &str, error: QuantizerError) -> QuantizerError {
-        QuantizerError { reason: self.watch.of(call, error.reason), ..error }
-    }
-
-    fn check<T: PartialEq>(
+    /// The answers to `questions`, of which `scale` takes scale and offset, once they are checked.
+    fn checked<Q, A: PartialEq>(
         &self,
         call: &str,
-        questions: usize,
-        answers: &[T],
-        scale: impl Fn(&T) -> (f32, f32),
-        first_again: impl FnOnce() -> Result<Vec<T>, QuantizerError>,
-    ) -> Result<(), QuantizerError> {
+        questions: &[Q],
+        scale: impl Fn(&A) -> (f32, f32),
+        ask: impl Fn(&[Q]) -> Result<Vec<A>, QuantizerError>,
+    ) -> Result<Vec<A>, QuantizerError> {
+        let ask = |questions| ask(questions).map_err(|e| self.watch.with_origin(call, e));
+        let answers = ask(questions)?;
         let check = || {
-            self.watch.count(call, answers.len(), questions)?;
+            self.watch.count(call, answers.len(), questions.len())?;
             for (at, answer) in answers.iter().enumerate() {
                 let (scale, offset) = scale(answer);
                 if !(scale.is_finite() && scale >= 0.0 && offset.is_finite()) {
-                    let reason = format!("item {at}: scale {scale}, offset {offset}");
-                    return Err(self.watch.wrong(call, reason));
+                    let reason = format!("scale {scale}, offset {offset}");
+                    return Err(self.watch.bad(call, format_args!("item {at}"), reason));
                 }
-            }
-            if questions > 0 && self.watch.asks_twice() {
-                let again = first_again().map_err(|error| error.to_string())?;
-                self.watch.same(call, "item 0", again == answers[..1])?;
             }
             Ok(())
         };
-        check().map_err(|reason| QuantizerError { quantizer: self.name().into(), reason })
+        let bad = |error| QuantizerError::new(self.name(), error);
+        check().map_err(bad)?;
+        if !questions.is_empty() && self.watch.asks_twice() {
+            let again = ask(&questions[..1])?;
+            self.watch.same(call, "item 0", again == answers[..1]).map_err(bad)?;
+        }
+        Ok(answers)
     }
 }
 
@@ -62,10 +62,8 @@ impl Quantizer for CheckedQuantizer {
         &self,
         items: &[(TensorStats, ActivationRange)],
     ) -> Result<Vec<(f32, f32)>, QuantizerError> {
-        let answers = self.quantizer.activations(items).map_err(|e| self.of("activations", e))?;
-        let again = || self.quantizer.activations(&items[..1]);
-        self.check("activations", items.len(), &answers, |answer| *answer, again)?;
-        Ok(answers)
+        let ask = |items: &[_]| self.quantizer.activations(items);
+        self.checked("activations", items, |answer| *answer, ask)
     }
 
     fn weights(
@@ -73,9 +71,7 @@ impl Quantizer for CheckedQuantizer {
         channels: &[TensorStats],
         range: WeightRange,
     ) -> Result<Vec<f32>, QuantizerError> {
-        let answers = self.quantizer.weights(channels, range).map_err(|e| self.of("weights", e))?;
-        let again = || self.quantizer.weights(&channels[..1], range);
-        self.check("weights", channels.len(), &answers, |scale| (*scale, 0.0), again)?;
-        Ok(answers)
+        let ask = |channels: &[_]| self.quantizer.weights(channels, range);
+        self.checked("weights", channels, |scale| (*scale, 0.0), ask)
     }
 }

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use spacewright_core::{
+    call::CallError,
     score::{Analysis, PreparedScorer, ScoreError, ScoreProblem, Scorer, SpaceScore},
     space::Space,
 };
@@ -38,12 +39,13 @@ impl Scorer for CheckedScorer {
         let limits_ms = problem.constraints_ms.clone();
         let watch = Watch::new(&self.origin);
         let scorer = self.scorer.prepare(problem, options);
-        let scorer = scorer.map_err(|e| ScoreError { reason: watch.of("prepare", e.reason) })?;
-        Ok(Box::new(Prepared { scorer, limits_ms, watch }))
+        let scorer = scorer.map_err(|error| watch.with_origin("prepare", error))?;
+        Ok(Box::new(CheckedPreparedScorer { scorer, limits_ms, watch }))
     }
 }
 
-struct Prepared {
+/// A scorer with a problem, whose scores are checked.
+struct CheckedPreparedScorer {
     scorer: Box<dyn PreparedScorer>,
     limits_ms: Vec<f64>,
     watch: Watch,
@@ -51,12 +53,12 @@ struct Prepared {
 
 const CALL: &str = "score";
 
-impl Prepared {
-    fn check(&self, spaces: &[Space], seed: u64, scores: &[SpaceScore]) -> Result<(), String> {
+impl CheckedPreparedScorer {
+    fn check(&self, spaces: &[Space], scores: &[SpaceScore]) -> Result<(), CallError> {
         self.watch.count(CALL, scores.len(), spaces.len())?;
         for (space, score) in spaces.iter().zip(scores) {
             let wrong =
-                |reason: String| Err(self.watch.wrong(CALL, format!("space {space}: {reason}")));
+                |reason: String| Err(self.watch.bad(CALL, format_args!("space {space}"), reason));
             if !score.score.is_finite() {
                 return wrong(format!("a score of {}", score.score));
             }
@@ -72,19 +74,23 @@ impl Prepared {
                 }
             }
         }
-        if !spaces.is_empty() && self.watch.asks_twice() {
-            let again = self.scorer.score(&spaces[..1], seed).map_err(|e| e.to_string())?;
-            self.watch.same(CALL, format!("space {}", spaces[0]), again == scores[..1])?;
-        }
         Ok(())
+    }
+
+    fn ask(&self, spaces: &[Space], seed: u64) -> Result<Vec<SpaceScore>, ScoreError> {
+        self.scorer.score(spaces, seed).map_err(|error| self.watch.with_origin(CALL, error))
     }
 }
 
-impl PreparedScorer for Prepared {
+impl PreparedScorer for CheckedPreparedScorer {
     fn score(&self, spaces: &[Space], seed: u64) -> Result<Vec<SpaceScore>, ScoreError> {
-        let scores = self.scorer.score(spaces, seed);
-        let scores = scores.map_err(|e| ScoreError { reason: self.watch.of(CALL, e.reason) })?;
-        self.check(spaces, seed, &scores).map_err(|reason| ScoreError { reason })?;
+        let scores = self.ask(spaces, seed)?;
+        self.check(spaces, &scores).map_err(ScoreError::new)?;
+        if !spaces.is_empty() && self.watch.asks_twice() {
+            let again = self.ask(&spaces[..1], seed)?;
+            let item = format_args!("space {}", spaces[0]);
+            self.watch.same(CALL, item, again == scores[..1]).map_err(ScoreError::new)?;
+        }
         Ok(scores)
     }
 

@@ -6,18 +6,19 @@ use spacewright_core::{
     target::{Runtime, Target, TargetDescription, TargetError},
 };
 
-use super::CheckedSource;
+use super::{CheckedSource, Watch, runtime::CheckedRuntime};
 use crate::origin::Origin;
 
-/// A target whose latencies are checked.
+/// A target whose latencies, files and their outputs are checked.
 pub(crate) struct CheckedTarget {
     target: Arc<dyn Target>,
     origin: Origin,
+    watch: Arc<Watch>,
 }
 
 impl CheckedTarget {
     pub fn wrap(origin: &Origin, target: Arc<dyn Target>) -> Arc<dyn Target> {
-        Arc::new(Self { target, origin: origin.clone() })
+        Arc::new(Self { target, origin: origin.clone(), watch: Arc::new(Watch::new(origin)) })
     }
 }
 
@@ -27,11 +28,16 @@ impl Target for CheckedTarget {
     }
 
     fn latency_source(&self) -> Result<Arc<dyn LatencySource>, TargetError> {
-        Ok(CheckedSource::wrap(&self.origin, self.target.latency_source()?))
+        let source = self.target.latency_source();
+        let source = source.map_err(|error| self.watch.with_origin("latency-source", error))?;
+        Ok(CheckedSource::wrap(&self.origin, source))
     }
 
     fn runtime(&self) -> Result<Arc<dyn Runtime>, TargetError> {
-        self.target.runtime()
+        let runtime = self.target.runtime();
+        let runtime = runtime.map_err(|error| self.watch.with_origin("runtime", error))?;
+        let name = self.target.description().name;
+        Ok(Arc::new(CheckedRuntime::new(name, runtime, self.watch.clone())))
     }
 
     fn has_runtime(&self) -> bool {

@@ -1,34 +1,39 @@
 //! What a plugin says of itself, checked before any of it is used, whichever way it is carried.
 
 use spacewright_core::{
+    call::{CallError, Fault},
     graph::Graph,
     latency::{HeldOut, Precision},
-    operators::{BlockRequest, BlockType, OperatorError},
+    operators::{BlockRequest, BlockType},
     quant::Scheme,
     target::TargetDescription,
 };
-use spacewright_sdk::{
+use spacewright_plugin::{
     About,
-    text::{LONGEST_NAME, is_legal_name, shown},
+    text::{is_legal_name, shown},
 };
+
+use super::error::IllegalName;
 
 /// More than any plugin has reason to offer.
 const MOST_ITEMS: usize = 1000;
 
 /// A plugin's name becomes a part of file names and messages.
-pub(super) fn check_name(name: &str) -> Result<(), String> {
-    if is_legal_name(name) {
-        return Ok(());
+pub(super) fn check_name(name: &str) -> Result<(), IllegalName> {
+    match is_legal_name(name) {
+        true => Ok(()),
+        false => Err(IllegalName { name: name.to_owned() }),
     }
-    let name = shown(name);
-    Err(format!(
-        "`{name}` cannot be the name of a plugin: up to {LONGEST_NAME} letters, digits, `-` and `_`"
-    ))
+}
+
+/// An answer that cannot be used.
+pub(super) fn bad(call: &str, reason: impl ToString) -> CallError {
+    CallError::new(call, Fault::Bad(shown(&reason.to_string())))
 }
 
 /// A name of something that a plugin offers, which study files must be able to write.
-pub(super) fn item_name(call: &str, name: String) -> Result<String, String> {
-    check_name(&name).map_err(|reason| format!("`{call}`: {reason}"))?;
+pub(super) fn item_name(call: &str, name: String) -> Result<String, CallError> {
+    check_name(&name).map_err(|error| bad(call, error))?;
     Ok(name)
 }
 
@@ -38,35 +43,38 @@ pub(super) fn about(about: About) -> About {
 }
 
 /// At least one block type, with names that encodings can hold.
-pub(super) fn block_types(call: &str, types: Vec<BlockType>) -> Result<Vec<BlockType>, String> {
+pub(super) fn block_types(call: &str, types: Vec<BlockType>) -> Result<Vec<BlockType>, CallError> {
     check_count(call, "block types", types.len())?;
     let checked = types.into_iter().map(|block| {
         let axes = block.axes.into_iter().map(|axis| item_name(call, axis));
         Ok(BlockType {
             name: item_name(call, block.name)?,
             summary: shown(&block.summary),
-            axes: axes.collect::<Result<_, String>>()?,
+            axes: axes.collect::<Result<_, _>>()?,
         })
     });
     checked.collect()
 }
 
 /// At least one hyperspace. What stands in them is looked at where they are registered.
-pub(super) fn hyperspaces(call: &str, all: Vec<String>) -> Result<Vec<String>, String> {
+pub(super) fn hyperspaces(call: &str, all: Vec<String>) -> Result<Vec<String>, CallError> {
     check_count(call, "hyperspaces", all.len())?;
     Ok(all)
 }
 
 /// The precisions that a latency source knows: at least one.
-pub(super) fn precisions(call: &str, known: Vec<Precision>) -> Result<Vec<Precision>, String> {
+pub(super) fn precisions(call: &str, known: Vec<Precision>) -> Result<Vec<Precision>, CallError> {
     check_count(call, "precisions", known.len())?;
     Ok(known)
 }
 
 /// A target's description, with names that files and studies can have, and a scheme that can be
 /// computed.
-pub(super) fn target(call: &str, target: TargetDescription) -> Result<TargetDescription, String> {
-    target.scheme.check().map_err(|reason| format!("`{call}`: {reason}"))?;
+pub(super) fn target(
+    call: &str,
+    target: TargetDescription,
+) -> Result<TargetDescription, CallError> {
+    target.scheme.check().map_err(|reason| bad(call, reason))?;
     Ok(TargetDescription {
         name: item_name(call, target.name)?,
         summary: shown(&target.summary),
@@ -77,12 +85,12 @@ pub(super) fn target(call: &str, target: TargetDescription) -> Result<TargetDesc
     })
 }
 
-fn held_out(call: &str, all: Vec<HeldOut>) -> Result<Vec<HeldOut>, String> {
+fn held_out(call: &str, all: Vec<HeldOut>) -> Result<Vec<HeldOut>, CallError> {
     let checked = |HeldOut { how, accuracy }: HeldOut| {
         let how = shown(&how);
         match accuracy.check() {
             Ok(()) => Ok(HeldOut { how, accuracy }),
-            Err(reason) => Err(format!("`{call}`: errors `{how}`: {reason}")),
+            Err(reason) => Err(bad(call, reason).about(format_args!("errors `{how}`"))),
         }
     };
     if !all.is_empty() {
@@ -96,12 +104,12 @@ pub(super) fn graphs(
     call: &str,
     requests: &[BlockRequest],
     texts: &[String],
-) -> Result<Vec<Graph>, OperatorError> {
+) -> Result<Vec<Graph>, CallError> {
     let graph = |(at, text): (usize, &String)| {
         let read = text.parse::<Graph>().map_err(|reason| reason.to_string());
         read.and_then(named).map_err(|reason| {
             let block = requests.get(at).map_or("?", |request| &request.block);
-            OperatorError::Other(shown(&format!("`{call}`: block `{block}`: {reason}")))
+            bad(call, reason).about(format_args!("block `{}`", shown(block)))
         })
     };
     texts.iter().enumerate().map(graph).collect()
@@ -119,9 +127,9 @@ fn named(graph: Graph) -> Result<Graph, String> {
     }
 }
 
-fn check_count(call: &str, what: &str, count: usize) -> Result<(), String> {
+fn check_count(call: &str, what: &str, count: usize) -> Result<(), CallError> {
     match count {
         1..=MOST_ITEMS => Ok(()),
-        _ => Err(format!("`{call}`: {count} {what}; allowed are 1 to {MOST_ITEMS}")),
+        _ => Err(bad(call, format!("{count} {what}; allowed are 1 to {MOST_ITEMS}"))),
     }
 }

@@ -3,6 +3,10 @@
 
 #[cfg_attr(not(any(feature = "native-plugins", feature = "wasm-plugins")), allow(dead_code))]
 mod claims;
+#[cfg_attr(not(any(feature = "native-plugins", feature = "wasm-plugins")), allow(dead_code))]
+mod error;
+#[cfg(any(feature = "native-plugins", feature = "wasm-plugins"))]
+mod items;
 mod meter;
 #[cfg(feature = "native-plugins")]
 mod native;
@@ -19,14 +23,16 @@ use std::{
 };
 
 use serde::Serialize;
-use spacewright_sdk::Plugin;
+use spacewright_core::call::CallError;
+use spacewright_plugin::Plugin;
 
 pub use meter::{CallCost, Meter};
 pub use store::{Installed, PluginStore};
 pub use trust::{Trust, Trusted};
 #[cfg(feature = "wasm-plugins")]
-pub use wasm::componentize;
+pub use wasm::{ComponentizeError, componentize};
 
+use self::error::LoadError;
 use crate::{
     error::{EngineError, ErrorKind, Result},
     hash,
@@ -72,7 +78,7 @@ pub struct Loader {
 }
 
 /// A call with nothing to do; an error says why a plugin cannot even do that.
-pub type Ping = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+pub type Ping = Arc<dyn Fn() -> Result<(), CallError> + Send + Sync>;
 
 /// A plugin that was loaded from a file.
 pub struct Loaded {
@@ -133,8 +139,8 @@ impl Loader {
             EngineError::file(path, "neither a WebAssembly component nor a native library")
         })?;
         let meter = Arc::new(Meter::default());
-        let failed = |reason: String| {
-            EngineError::new(ErrorKind::Plugin, format!("{}: {reason}", path.display()))
+        let failed = |error: LoadError| {
+            EngineError::new(ErrorKind::Plugin, format!("{}: {error}", path.display()))
         };
         let code = match carrier {
             Carrier::Native if cfg!(feature = "native-plugins") => self.trusted(path, sha256)?,
@@ -143,7 +149,7 @@ impl Loader {
         let file = File { path: &code, bytes, sha256, meter: &meter };
         let Opened { interface, plugin, ping } = self.open(carrier, &file).map_err(failed)?;
         let about = &plugin.about;
-        claims::check_name(&about.name).map_err(failed)?;
+        claims::check_name(&about.name).map_err(|error| failed(error.into()))?;
         let origin = Origin {
             plugin: about.name.clone(),
             version: about.version.clone(),
@@ -162,13 +168,13 @@ impl Loader {
         not(any(feature = "native-plugins", feature = "wasm-plugins")),
         allow(unused_variables)
     )]
-    fn open(&self, carrier: Carrier, file: &File<'_>) -> Result<Opened, String> {
+    fn open(&self, carrier: Carrier, file: &File<'_>) -> Result<Opened, LoadError> {
         match carrier {
             #[cfg(feature = "native-plugins")]
             Carrier::Native => native::load(self, file),
             #[cfg(feature = "wasm-plugins")]
             Carrier::Wasm => wasm::load(self, file),
-            _ => Err(format!("this program loads no {carrier} plugins")),
+            _ => Err(LoadError::Carrier(carrier)),
         }
     }
 }

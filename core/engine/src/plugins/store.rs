@@ -6,7 +6,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use spacewright_sdk::Kind;
+use spacewright_plugin::Kind;
 
 use super::{Limits, Loaded, Loader, PluginFile, Trust};
 use crate::{
@@ -189,7 +189,7 @@ impl PluginStore {
             }
             Err(error) => {
                 tracing::warn!("plugin `{}` is not used: {error}", plugin.name);
-                registry.add_unusable(&plugin.name, error.message);
+                registry.add_unusable(&plugin.name, error.to_string());
             }
         }
     }

@@ -185,7 +185,7 @@ mod tests {
         assert_eq!(trust.revoke(&trusted.sha256).unwrap(), trusted);
         assert!(!copy.exists());
         let error = trust.copy_of(library, &trusted.sha256).unwrap_err();
-        assert!(error.message.ends_with("a native library that is not trusted"), "{error}");
+        assert!(error.to_string().ends_with("a native library that is not trusted"), "{error}");
         assert!(error.hint.unwrap().contains("plugin trust "));
         assert!(trust.revoke(&trusted.sha256).is_err());
     }
@@ -196,7 +196,7 @@ mod tests {
         trust.trust(library, &PluginFile::read(library).unwrap()).unwrap();
         fs::write(library, b"\x7fELF second").unwrap();
         let error = trust.copy_of(library, &hash::of_file(library).unwrap()).unwrap_err();
-        assert!(error.message.ends_with("it has changed since it was trusted"), "{error}");
+        assert!(error.to_string().ends_with("it has changed since it was trusted"), "{error}");
     }
 
     #[test]
@@ -207,10 +207,13 @@ mod tests {
         let copy = trust.file(&sha256);
         fs::remove_file(&copy).unwrap();
         let error = trust.copy_of(library, &sha256).unwrap_err();
-        assert!(error.message.contains("its trusted copy is lost"), "{error}");
+        assert!(error.to_string().contains("its trusted copy is lost"), "{error}");
         fs::write(&copy, b"\x7fELF evil").unwrap();
         let error = trust.copy_of(library, &sha256).unwrap_err();
-        assert!(error.message.ends_with("this copy of a trusted library has changed"), "{error}");
+        assert!(
+            error.to_string().ends_with("this copy of a trusted library has changed"),
+            "{error}"
+        );
         // Not the changed copy is to be trusted, but the user's own file.
         assert!(error.hint.unwrap().contains(&*library.to_string_lossy()));
         trust.trust(library, &PluginFile::read(library).unwrap()).unwrap();
@@ -222,7 +225,7 @@ mod tests {
         let Fixture { trust, library, .. } = &fixture();
         fs::write(library, b"\0asm\x0d\0\x01\0").unwrap();
         let error = trust.trust(library, &PluginFile::read(library).unwrap()).unwrap_err();
-        assert!(error.message.contains("no native library"), "{error}");
+        assert!(error.to_string().contains("no native library"), "{error}");
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! A small method, target and trainer that count what they are asked.
 #![allow(dead_code, missing_docs)]
 
+mod stand_ins;
+mod trainer;
+
 use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -12,23 +14,27 @@ use std::{
     time::Duration,
 };
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
+use smart_default::SmartDefault;
 use spacewright_core::{
     graph::{ConvSpec, Graph, GraphBuilder, OpKind, Shape},
     latency::{Latency, LatencyError, LatencyQuery, LatencySource, Position, Precision},
-    method::{Method, SettingsField, SettingsSection, StepContext, StepError, StepSpec, Task},
     quant::{Scheme, WeightRange},
-    target::{Target, TargetDescription, TargetError},
-    train::{
-        DistilJob, DistilReport, EvaluateJob, Evaluator, FeaturesJob, JudgeJob, Monitor,
-        SupernetJob, TeachJob, TrainContext, TrainError, TrainReport, Trainer,
+    study::{
+        AnyStep, Artifact, EarlierStep, FieldError, Method, Section, Step, StepContext, StepError,
+        StepNeeds, Task, TaskFiles,
     },
+    target::{Target, TargetDescription, TargetError},
+    train::{CurvePoint, Monitor, Trainer},
 };
 use spacewright_engine::{
     Engine, EngineError, EngineOptions, Event, Observer, Overrides, Registry, Study,
 };
 use tempfile::TempDir;
+
+use trainer::FakeTrainer;
 
 pub const HYPERSPACE: &str = r#"
 name = "tiny"
@@ -120,26 +126,53 @@ impl Observer for Controls {
     }
 }
 
-#[derive(Clone, Serialize, Deserialize)]
+/// Latencies of kernels.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, SmartDefault)]
 #[serde(default, deny_unknown_fields)]
-struct TeachSettings {
-    tasks: usize,
-    rate: f64,
-    phase: Phase,
+pub struct MeasureSettings {
+    /// Sizes of kernels.
+    #[default(vec![1, 3, 5])]
+    kernels: Vec<usize>,
 }
 
-#[derive(Clone, Default, Serialize, Deserialize)]
+impl Section for MeasureSettings {
+    const NAME: &'static str = "measure";
+}
+
+/// Some tasks.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, SmartDefault)]
 #[serde(default, deny_unknown_fields)]
-struct Phase {
+pub struct TeachSettings {
+    /// How many.
+    #[default = 4]
+    tasks: usize,
+    /// A rate.
+    #[default = 0.1]
+    rate: f64,
+    /// A table.
+    phase: PhaseSettings,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+struct PhaseSettings {
+    /// A number.
     steps: usize,
 }
 
-impl Default for TeachSettings {
-    fn default() -> Self {
-        Self { tasks: 4, rate: 0.1, phase: Phase::default() }
+impl Section for TeachSettings {
+    const NAME: &'static str = "teach";
+
+    fn check(&self) -> Result<(), FieldError> {
+        if self.rate > 0.0 {
+            return Ok(());
+        }
+        let reason = format!("must be positive, not {}", self.rate);
+        Err(FieldError::refused(Self::NAME, "rate", reason, "try 0.1"))
     }
 }
 
+/// A method of three steps.
 pub struct Fake(pub Arc<Controls>);
 
 impl Method for Fake {
@@ -147,119 +180,142 @@ impl Method for Fake {
         "fake"
     }
 
-    fn steps(&self) -> Vec<StepSpec> {
-        let step = |name: &str, after: &[&str], settings: &[&str], trains| StepSpec {
-            name: name.into(),
-            summary: format!("The step {name}"),
-            after: after.iter().map(|s| (*s).to_owned()).collect(),
-            settings: settings.iter().map(|s| (*s).to_owned()).collect(),
-            trains,
-            extra: false,
-            shared: name == "teach",
-        };
+    fn steps(&self) -> Vec<Arc<dyn AnyStep>> {
+        let controls = || self.0.clone();
+        vec![Arc::new(Measure), Arc::new(Teach(controls())), Arc::new(Report(controls()))]
+    }
+
+    fn earlier_steps(&self) -> Vec<EarlierStep> {
+        let earlier = |name, reads, sections, trains| EarlierStep { name, reads, sections, trains };
         vec![
-            step("measure", &[], &["measure"], false),
-            step("teach", &[], &["teach"], true),
-            step("report", &["measure", "teach"], &[], false),
+            earlier("measure", &[], &["measure"], false),
+            earlier("teach", &[], &["teach"], true),
+            earlier("report", &["measure", "teach"], &[], false),
         ]
-    }
-
-    fn sections(&self) -> Vec<SettingsSection> {
-        let section = |name: &str, fields: &[(&str, &str)]| SettingsSection {
-            name: name.into(),
-            summary: String::new(),
-            fields: fields
-                .iter()
-                .map(|(name, default)| SettingsField {
-                    name: (*name).into(),
-                    default: (*default).into(),
-                    summary: String::new(),
-                })
-                .collect(),
-        };
-        vec![
-            section("measure", &[("kernels", "[1, 3, 5]")]),
-            section("teach", &[("tasks", "4"), ("rate", "0.1"), ("phase.steps", "0")]),
-        ]
-    }
-
-    fn check_settings(&self, section: &str, value: &Value) -> Result<Value, StepError> {
-        if section == "measure" {
-            return Ok(
-                json!({ "kernels": value.get("kernels").cloned().unwrap_or(json!([1, 3, 5])) }),
-            );
-        }
-        let settings: TeachSettings = serde_json::from_value(value.clone())?;
-        if settings.rate <= 0.0 {
-            return Err(StepError::Study {
-                message: format!("`rate` must be positive, not {}", settings.rate),
-                hint: "try 0.1".into(),
-            });
-        }
-        Ok(serde_json::to_value(settings)?)
-    }
-
-    fn run(&self, step: &str, context: &dyn StepContext) -> Result<(), StepError> {
-        match step {
-            "measure" => self.measure(context),
-            "teach" => self.teach(context),
-            _ => self.report(context),
-        }
     }
 }
 
-impl Fake {
-    fn measure(&self, context: &dyn StepContext) -> Result<(), StepError> {
-        let kernels: Vec<usize> =
-            serde_json::from_value(context.settings("measure")?["kernels"].clone())?;
-        let queries: Vec<LatencyQuery> = kernels.iter().map(|k| query(*k)).collect();
+pub struct Measure;
+
+impl Measure {
+    pub const SUM: Artifact<f64> = Artifact::new(Self::NAME, "sum");
+}
+
+impl Step for Measure {
+    const NAME: &'static str = "measure";
+    const SUMMARY: &'static str = "The step measure";
+    const READS: &'static [&'static str] = &[];
+    const NEEDS: StepNeeds = StepNeeds::LATENCIES;
+
+    type Settings = MeasureSettings;
+    type Output = f64;
+
+    fn run(&self, context: &dyn StepContext, settings: MeasureSettings) -> Result<f64, StepError> {
+        let queries: Vec<LatencyQuery> = settings.kernels.iter().map(|k| query(*k)).collect();
         let latencies = context.latencies(&queries)?;
         let sum: f64 = latencies.iter().map(|latency| latency.ms).sum();
-        context.tasks(vec![Task::new("sum", move |_, _| Ok(json!(sum)))], 1)?;
         context.say("measured");
-        Ok(())
+        context.task(Task::new(Self::SUM.task(), move |_, _| Ok(sum)))
+    }
+}
+
+/// What a task of `teach` leaves.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Taught {
+    pub index: usize,
+    pub resumed: bool,
+}
+
+pub struct Teach(pub Arc<Controls>);
+
+impl Teach {
+    pub fn of(index: usize) -> Artifact<Taught> {
+        Artifact::of_task(Self::NAME, format!("t{index}"))
     }
 
-    fn teach(&self, context: &dyn StepContext) -> Result<(), StepError> {
-        let settings: TeachSettings = serde_json::from_value(context.settings("teach")?)?;
+    fn work(
+        &self,
+        index: usize,
+        last: usize,
+        files: &TaskFiles,
+        monitor: &dyn Monitor,
+    ) -> Result<Taught, StepError> {
+        let (controls, name) = (&self.0, format!("t{index}"));
+        let checkpoint = files.scratch.join("checkpoint");
+        let resumed = checkpoint.exists();
+        std::fs::write(&checkpoint, &name).unwrap();
+        controls.ran.lock().unwrap().push(name.clone());
+        if controls.is(&controls.fail, &name) {
+            return Err(StepError::method("out of luck"));
+        }
+        if controls.is(&controls.stop, &name) {
+            controls.cancel.store(true, Ordering::Relaxed);
+        }
+        thread::sleep(Duration::from_millis(5 * last as u64));
+        assert!(!controls.is(&controls.panic, &name), "a bug");
+        if monitor.cancelled() {
+            return Err(StepError::Cancelled);
+        }
+        monitor.progress(1, 1, "done");
+        for step in [1, 2, 2] {
+            monitor.curve(&CurvePoint {
+                phase: "only".into(),
+                step,
+                loss: Some(1.0 / step as f64),
+                learning_rate: 0.1,
+                held_out_accuracy: None,
+            });
+        }
+        std::fs::create_dir(&files.output).unwrap();
+        std::fs::write(files.output.join("weights"), &name).unwrap();
+        Ok(Taught { index, resumed })
+    }
+}
+
+impl Step for Teach {
+    const NAME: &'static str = "teach";
+    const SUMMARY: &'static str = "The step teach";
+    const READS: &'static [&'static str] = &[];
+    const NEEDS: StepNeeds = StepNeeds::TRAINING;
+    const SHARED: bool = true;
+
+    type Settings = TeachSettings;
+    type Output = Vec<Taught>;
+
+    fn run(
+        &self,
+        context: &dyn StepContext,
+        settings: TeachSettings,
+    ) -> Result<Vec<Taught>, StepError> {
         assert_eq!(context.train_context()?.held_out.len(), 10);
         let task = |index: usize| {
-            let name = format!("t{index}");
-            let controls = self.0.clone();
             let last = settings.tasks - index;
-            let work = move |files: &spacewright_core::method::TaskFiles, monitor: &dyn Monitor| {
-                let name = format!("t{index}");
-                let checkpoint = files.scratch.join("checkpoint");
-                let resumed = checkpoint.exists();
-                std::fs::write(&checkpoint, &name).unwrap();
-                controls.ran.lock().unwrap().push(name.clone());
-                if controls.is(&controls.fail, &name) {
-                    return Err(StepError::Failed("out of luck".into()));
-                }
-                if controls.is(&controls.stop, &name) {
-                    controls.cancel.store(true, Ordering::Relaxed);
-                }
-                thread::sleep(Duration::from_millis(5 * last as u64));
-                assert!(!controls.is(&controls.panic, &name), "a bug");
-                if monitor.cancelled() {
-                    return Err(StepError::Cancelled);
-                }
-                monitor.progress(1, 1, "done");
-                std::fs::create_dir(&files.output).unwrap();
-                std::fs::write(files.output.join("weights"), &name).unwrap();
-                Ok(json!({ "index": index, "resumed": resumed }))
-            };
-            Task::new(name, work)
+            Task::new(Self::of(index).task(), move |files, monitor| {
+                self.work(index, last, files, monitor)
+            })
         };
         let results = context.tasks((0..settings.tasks).map(task).collect(), 2)?;
-        let order: Vec<u64> = results.iter().map(|r| r["index"].as_u64().unwrap()).collect();
-        assert_eq!(order, (0..settings.tasks as u64).collect::<Vec<_>>());
-        Ok(())
+        let order: Vec<usize> = results.iter().map(|taught| taught.index).collect();
+        assert_eq!(order, (0..settings.tasks).collect::<Vec<_>>());
+        Ok(results)
     }
+}
 
-    fn report(&self, context: &dyn StepContext) -> Result<(), StepError> {
-        let sum = context.result("measure/sum")?;
-        let weights = std::fs::read_to_string(context.path("teach/t0")?.join("weights")).unwrap();
+pub struct Report(pub Arc<Controls>);
+
+impl Step for Report {
+    const NAME: &'static str = "report";
+    const SUMMARY: &'static str = "The step report";
+    const READS: &'static [&'static str] = &[Measure::NAME, Teach::NAME];
+    const NEEDS: StepNeeds = StepNeeds::LATENCIES;
+
+    type Settings = ();
+    type Output = ();
+
+    fn run(&self, context: &dyn StepContext, (): ()) -> Result<(), StepError> {
+        let sum = context.get(&Measure::SUM)?;
+        let folder = context.file(&Teach::of(0))?;
+        let weights = std::fs::read_to_string(folder.join("weights")).unwrap();
         let steps: Vec<String> = context.seconds()?.into_keys().collect();
         self.0.ran.lock().unwrap().push("report".into());
         context.publish("reports/report.txt", format!("{sum} {weights} {steps:?}").as_bytes())?;
@@ -308,6 +364,10 @@ impl LatencySource for FakeSource {
         self.0.fingerprint.lock().unwrap().clone()
     }
 
+    fn measures(&self) -> bool {
+        true
+    }
+
     fn latencies(&self, queries: &[LatencyQuery]) -> Result<Vec<Latency>, LatencyError> {
         let asked = self.0.asked.fetch_add(queries.len(), Ordering::Relaxed) + queries.len();
         let limit = self.0.break_after.load(Ordering::Relaxed);
@@ -317,79 +377,6 @@ impl LatencySource for FakeSource {
         let answer =
             |query: &LatencyQuery| Latency::predicted(query.graph.macs().unwrap() as f64 / 3e6);
         Ok(queries.iter().map(answer).collect())
-    }
-}
-
-pub struct FakeTrainer;
-
-fn nothing<T>() -> Result<T, TrainError> {
-    Err(TrainError::Other("trains nothing".into()))
-}
-
-impl Trainer for FakeTrainer {
-    fn fingerprint(&self) -> String {
-        "fake trainer 1".into()
-    }
-
-    fn teach(
-        &self,
-        _: &TrainContext,
-        _: &TeachJob,
-        _: &Path,
-        _: &Path,
-        _: &dyn Monitor,
-    ) -> Result<TrainReport, TrainError> {
-        nothing()
-    }
-
-    fn features(
-        &self,
-        _: &TrainContext,
-        _: &FeaturesJob,
-        _: &Path,
-        _: &dyn Monitor,
-    ) -> Result<f64, TrainError> {
-        nothing()
-    }
-
-    fn distil(
-        &self,
-        _: &TrainContext,
-        _: &DistilJob,
-        _: &Path,
-        _: &Path,
-        _: &dyn Monitor,
-    ) -> Result<DistilReport, TrainError> {
-        nothing()
-    }
-
-    fn judge(
-        &self,
-        _: &TrainContext,
-        _: &JudgeJob,
-        _: &dyn Monitor,
-    ) -> Result<Vec<f64>, TrainError> {
-        nothing()
-    }
-
-    fn train(
-        &self,
-        _: &TrainContext,
-        _: &SupernetJob,
-        _: &Path,
-        _: &Path,
-        _: &Path,
-        _: &dyn Monitor,
-    ) -> Result<BTreeMap<String, TrainReport>, TrainError> {
-        nothing()
-    }
-
-    fn evaluator(
-        &self,
-        _: &TrainContext,
-        _: &EvaluateJob,
-    ) -> Result<Box<dyn Evaluator>, TrainError> {
-        nothing()
     }
 }
 
@@ -404,12 +391,8 @@ impl Bench {
     pub fn new() -> Self {
         let controls = Arc::new(Controls::default());
         let mut registry = Registry::default();
-        for set in spacewright_operators_cnn::operator_sets() {
-            registry.add_operators(set.name().to_owned(), set);
-        }
-        for quantizer in spacewright_quantizers::quantizers() {
-            registry.add_quantizer(quantizer.name().to_owned(), quantizer);
-        }
+        registry.add_operators("stand-in", stand_ins::operator_set());
+        registry.add_quantizer("lsq-plus", stand_ins::quantizer());
         let hyperspace = spacewright_engine::hyperspace::parse(HYPERSPACE, "tiny.toml").unwrap();
         registry.add_hyperspace("tiny", hyperspace);
         registry.add_target("fake-target", Arc::new(FakeTarget(controls.clone())));

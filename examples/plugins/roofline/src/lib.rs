@@ -51,7 +51,7 @@ impl LatencySource for Roofline {
     }
 
     fn latencies(&self, queries: &[LatencyQuery]) -> Result<Vec<Latency>, LatencyError> {
-        self.latencies_of(&GraphColumns::of(queries).map_err(|reason| LatencyError { reason })?)
+        self.latencies_of(&GraphColumns::of(queries)?)
     }
 
     fn latencies_of(&self, graphs: &GraphColumns) -> Result<Vec<Latency>, LatencyError> {

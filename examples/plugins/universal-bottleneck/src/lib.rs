@@ -70,7 +70,7 @@ impl OperatorSet for Blocks {
     fn graphs(&self, requests: &[BlockRequest]) -> Result<Vec<Graph>, OperatorError> {
         let of = |request: &BlockRequest| match request.block.as_str() {
             BLOCK => graph(request),
-            other => Err(OperatorError::Other(format!("no block type `{other}`"))),
+            other => Err(OperatorError::other(format!("no block type `{other}`"))),
         };
         requests.iter().map(of).collect()
     }

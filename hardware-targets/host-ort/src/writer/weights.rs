@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use spacewright_core::quant::{FloatWeights, IntegerWeights};
 
-use super::{WriteError, sheet::Sheet};
+use super::{WriteError, onnx_graph::OnnxGraph};
 
 #[derive(Clone, Copy)]
 pub(super) enum Weights<'a> {
@@ -17,7 +17,7 @@ impl Weights<'_> {
     /// the tensors that it reads: kernel, and bias where it has one.
     pub(super) fn write(
         self,
-        sheet: &mut Sheet,
+        onnx: &mut OnnxGraph,
         node: &str,
         input: Option<f32>,
     ) -> Result<Vec<String>, WriteError> {
@@ -27,36 +27,36 @@ impl Weights<'_> {
         match self {
             Self::Float(weights) => {
                 let kernel = weights.get(&weight).ok_or_else(|| missing(no_weights))?;
-                let mut names = vec![sheet.floats(weight, &dims(&kernel.shape), &kernel.data)];
+                let mut names = vec![onnx.floats(weight, &dims(&kernel.shape), &kernel.data)];
                 if let Some(data) = weights.get(&bias) {
-                    names.push(sheet.floats(bias, &dims(&data.shape), &data.data));
+                    names.push(onnx.floats(bias, &dims(&data.shape), &data.data));
                 }
                 Ok(names)
             }
             Self::Integer(weights) => {
                 let integers = weights.get(node).ok_or_else(|| missing(no_weights))?;
                 let input = input.ok_or_else(|| missing("its input has no quantizer"))?;
-                Ok(write_integers(sheet, integers, weight, bias, input))
+                Ok(write_integers(onnx, integers, weight, bias, input))
             }
         }
     }
 }
 
 fn write_integers(
-    sheet: &mut Sheet,
+    onnx: &mut OnnxGraph,
     w: &IntegerWeights,
     weight: String,
     bias: String,
     input: f32,
 ) -> Vec<String> {
     let rows = [w.scales.len() as i64];
-    let zero = sheet.bytes(format!("{weight}:zero"), &rows, &vec![0; w.scales.len()]);
-    let kernel = sheet.bytes(weight, &dims(&w.shape), &w.data);
-    let kernel = sheet.dequantize_rows(&kernel, &zero, &w.scales);
+    let zero = onnx.bytes(format!("{weight}:zero"), &rows, &vec![0; w.scales.len()]);
+    let kernel = onnx.bytes(weight, &dims(&w.shape), &w.data);
+    let kernel = onnx.dequantize_rows(&kernel, &zero, &w.scales);
     let scales: Vec<f32> = w.scales.iter().map(|scale| scale * input).collect();
-    let zero = sheet.integers(format!("{bias}:zero"), &rows, &vec![0; w.scales.len()]);
-    let bias = sheet.integers(bias, &rows, &w.bias);
-    vec![kernel, sheet.dequantize_rows(&bias, &zero, &scales)]
+    let zero = onnx.integers(format!("{bias}:zero"), &rows, &vec![0; w.scales.len()]);
+    let bias = onnx.integers(bias, &rows, &w.bias);
+    vec![kernel, onnx.dequantize_rows(&bias, &zero, &scales)]
 }
 
 fn dims(shape: &[usize]) -> Vec<i64> {

@@ -12,26 +12,27 @@ use spacewright_core::{
 use thiserror::Error;
 
 use crate::{
-    fit::{FitError, Predicted, Settings, Split, fit, held_out},
+    fit::{FitError, HeldOutPredictions, Settings, Split, fit, held_out},
+    kernel_sums::KernelSums,
     predict::Evaluator,
-    rows::Rows,
 };
 
-/// Graphs that are measured together.
+/// Graphs that are measured together: the fewer, the less a time budget is exceeded.
 const TOGETHER: usize = 8;
-/// Graphs between two fits.
+/// Graphs that are measured between two fits: the fewer, the better each is chosen, and the more
+/// time goes into fits.
 const BATCH: usize = 32;
 /// Fits whose disagreement shows what is not known (query by committee; Seung, Opper and
 /// Sompolinsky, COLT 1992), each without some of the rows.
 const COMMITTEE: usize = 4;
-/// Trees of such a fit.
+/// Trees of such a fit. Fewer than a model has: disagreement shows early, and four fits take time.
 const COMMITTEE_TREES: usize = 60;
-/// Rounds in a row that must reach the goal, as one may be lucky.
+/// Rounds in a row that must reach the goal, as a single one may reach it by chance.
 const REACHED: usize = 2;
 
 /// A graph that may be measured.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Candidate {
+pub struct CandidateGraph {
     /// Without quantizers.
     pub graph: Graph,
     /// Where it stands in its network.
@@ -47,49 +48,50 @@ pub struct Goal {
     pub most: usize,
 }
 
-/// Why measuring ended.
+/// Why a [`Campaign`] ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Ended {
+pub enum CampaignEnd {
     /// The goal was reached.
     Reached,
     /// As many graphs were measured as were allowed.
     Most,
-    /// Who measures had no time left.
+    /// The time budget is used up.
     Spent,
     /// All candidates were measured.
     Exhausted,
 }
 
-/// What was measured, at one precision.
+/// All measurements of a [`Campaign`] at one precision.
 #[derive(Debug, Clone)]
-pub struct Measured {
-    /// Arithmetic.
+pub struct PrecisionMeasurements {
+    /// Arithmetic of the measured networks.
     pub precision: Precision,
-    /// Validation graphs first.
-    pub rows: Rows,
-    /// How many rows are of validation graphs, which no fit has seen.
+    /// One row for each measured graph, those of validation graphs first.
+    pub rows: KernelSums,
+    /// How many of the first rows are of validation graphs, which no fit has seen.
     pub validation: usize,
 }
 
-impl Measured {
-    /// The validation rows, predicted by a fit to the others.
-    pub fn validate(&self, how: &str, settings: &Settings) -> Result<Predicted, FitError> {
+impl PrecisionMeasurements {
+    /// Predicts the validation rows by a fit to the others. `how` says in words how rows were held
+    /// out.
+    pub fn validate(&self, how: &str, settings: &Settings) -> Result<HeldOutPredictions, FitError> {
         let held = (0..self.rows.len()).map(|row| row < self.validation).collect();
         held_out(&self.rows, settings, &Split { how: how.to_owned(), folds: vec![held] })
     }
 }
 
-/// How far measuring is.
+/// How far a [`Campaign`] has come after one of its rounds.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Round {
+pub struct CampaignRound {
     /// Graphs measured so far.
     pub measured: usize,
-    /// Errors on validation graphs.
+    /// Errors of predictions on validation graphs, at each precision.
     pub accuracy: Vec<(Precision, Accuracy)>,
 }
 
-/// Why measuring came to nothing.
+/// Why a [`Campaign`] gave no measurements that a model can be fitted to.
 #[derive(Debug, Error)]
 pub enum AdaptiveError<E: Error + 'static> {
     /// A measurement failed.
@@ -112,17 +114,18 @@ pub enum AdaptiveError<E: Error + 'static> {
     },
 }
 
-/// What an adaptive campaign works with.
+/// Measures graphs until a model that is fitted to them predicts well enough, choosing the graphs
+/// from which most can be learnt.
 pub struct Campaign<'a> {
-    /// How kernels are found.
+    /// How the runtime's kernels are found in a graph.
     pub rules: &'a FusionRules,
-    /// At which precisions every graph is measured.
+    /// Every graph is measured at each of these.
     pub precisions: &'a [Precision],
-    /// Of the fits.
+    /// Settings of the fits.
     pub settings: &'a Settings,
     /// When to stop.
     pub goal: Goal,
-    /// Of everything random.
+    /// Seed of everything random.
     pub seed: u64,
 }
 
@@ -132,25 +135,27 @@ impl Campaign<'_> {
     /// where there is no time left.
     pub fn run<E: Error + 'static>(
         &self,
-        validation: &[Candidate],
-        pool: &[Candidate],
+        validation: &[CandidateGraph],
+        pool: &[CandidateGraph],
         mut measure: impl FnMut(&[LatencyQuery]) -> Result<Option<Vec<Latency>>, E>,
-        mut observe: impl FnMut(&Round),
-    ) -> Result<(Vec<Measured>, Ended), AdaptiveError<E>> {
+        mut observe: impl FnMut(&CampaignRound),
+    ) -> Result<(Vec<PrecisionMeasurements>, CampaignEnd), AdaptiveError<E>> {
         let mut reader = KernelReader::new(self.rules);
         let kernels =
-            |reader: &mut KernelReader, of: &Candidate| reader.kernels(&of.graph, of.position);
+            |reader: &mut KernelReader, of: &CandidateGraph| reader.kernels(&of.graph, of.position);
         let of_pool: Vec<Vec<Kernel>> =
             pool.iter().map(|of| kernels(&mut reader, of)).collect::<Result<_, _>>()?;
         let of_validation: Vec<Vec<Kernel>> =
             validation.iter().map(|of| kernels(&mut reader, of)).collect::<Result<_, _>>()?;
-        let measured = |precision: &Precision| Measured {
+        let measured = |precision: &Precision| PrecisionMeasurements {
             precision: *precision,
-            rows: Rows::default(),
+            rows: KernelSums::default(),
             validation: validation.len(),
         };
-        let mut all: Vec<Measured> = self.precisions.iter().map(measured).collect();
-        let mut ask = |all: &mut Vec<Measured>, of: &[&Candidate], kernels: &[&[Kernel]]| {
+        let mut all: Vec<PrecisionMeasurements> = self.precisions.iter().map(measured).collect();
+        let mut ask = |all: &mut Vec<PrecisionMeasurements>,
+                       of: &[&CandidateGraph],
+                       kernels: &[&[Kernel]]| {
             let queries: Vec<LatencyQuery> = of
                 .iter()
                 .flat_map(|of| self.precisions.iter().map(|precision| of.query(*precision)))
@@ -167,7 +172,7 @@ impl Campaign<'_> {
         };
         let mut order: Vec<usize> = (0..pool.len()).collect();
         order.shuffle(&mut generator(self.seed, &["adaptive", "order"]));
-        let validation: Vec<&Candidate> = validation.iter().collect();
+        let validation: Vec<&CandidateGraph> = validation.iter().collect();
         let of_validation: Vec<&[Kernel]> = of_validation.iter().map(Vec::as_slice).collect();
         for (of, kernels) in validation.chunks(TOGETHER).zip(of_validation.chunks(TOGETHER)) {
             if !ask(&mut all, of, kernels)? {
@@ -178,15 +183,15 @@ impl Campaign<'_> {
         let ended = loop {
             let left = self.goal.most.saturating_sub(done).min(BATCH);
             if left == 0 {
-                break Ended::Most;
+                break CampaignEnd::Most;
             }
             if order.is_empty() {
-                break Ended::Exhausted;
+                break CampaignEnd::Exhausted;
             }
             let next = order.split_off(order.len().saturating_sub(left));
             let mut spent = false;
             for chunk in next.chunks(TOGETHER) {
-                let of: Vec<&Candidate> = chunk.iter().map(|at| &pool[*at]).collect();
+                let of: Vec<&CandidateGraph> = chunk.iter().map(|at| &pool[*at]).collect();
                 let kernels: Vec<&[Kernel]> =
                     chunk.iter().map(|at| of_pool[*at].as_slice()).collect();
                 spent = !ask(&mut all, &of, &kernels)?;
@@ -201,30 +206,33 @@ impl Campaign<'_> {
             let accuracy = self.accuracy(&all)?;
             let good = accuracy.iter().all(|(_, of)| of.within_10 >= self.goal.within_10);
             reached = if good { reached + 1 } else { 0 };
-            observe(&Round { measured: done, accuracy });
+            observe(&CampaignRound { measured: done, accuracy });
             if spent {
-                break Ended::Spent;
+                break CampaignEnd::Spent;
             }
             if reached == REACHED {
-                break Ended::Reached;
+                break CampaignEnd::Reached;
             }
             self.most_disputed_last(&all, &of_pool, &mut order)?;
         };
         Ok((all, ended))
     }
 
-    fn accuracy(&self, all: &[Measured]) -> Result<Vec<(Precision, Accuracy)>, FitError> {
-        let of = |measured: &Measured| {
+    fn accuracy(
+        &self,
+        all: &[PrecisionMeasurements],
+    ) -> Result<Vec<(Precision, Accuracy)>, FitError> {
+        let validated = |measured: &PrecisionMeasurements| {
             Ok((measured.precision, measured.validate("", self.settings)?.accuracy()))
         };
-        all.iter().map(of).collect()
+        all.iter().map(validated).collect()
     }
 
     /// Moves the candidates about which fits to the rows without validation disagree most to the
     /// end of `order`.
     fn most_disputed_last(
         &self,
-        all: &[Measured],
+        all: &[PrecisionMeasurements],
         kernels: &[Vec<Kernel>],
         order: &mut [usize],
     ) -> Result<(), FitError> {
@@ -261,7 +269,7 @@ impl Campaign<'_> {
     }
 }
 
-impl Candidate {
+impl CandidateGraph {
     /// The question for it.
     pub fn query(&self, precision: Precision) -> LatencyQuery {
         let Self { graph, position } = self.clone();
@@ -277,7 +285,7 @@ mod tests {
 
     use super::*;
 
-    fn candidates(count: usize) -> Vec<Candidate> {
+    fn candidates(count: usize) -> Vec<CandidateGraph> {
         let mut rng = generator(1, &["candidates"]);
         let candidate = |_| {
             let mut b = GraphBuilder::new(Shape::square(8 * rng.random_range(1..9usize), 14));
@@ -287,7 +295,7 @@ mod tests {
                 let spec = ConvSpec::new(width, 1);
                 x = b.conv_bn_act(&format!("c{at}"), x, spec, ActivationKind::HSwish);
             }
-            Candidate { graph: b.finish(x), position: Position::Inside }
+            CandidateGraph { graph: b.finish(x), position: Position::Inside }
         };
         (0..count).map(candidate).collect()
     }
@@ -313,11 +321,11 @@ mod tests {
             Ok::<_, Infallible>(Some(queries.iter().map(truth).collect()))
         };
         let mut rounds = Vec::new();
-        let observe = |round: &Round| rounds.push(round.clone());
+        let observe = |round: &CampaignRound| rounds.push(round.clone());
         let (measured, ended) = campaign(&rules, &settings, goal)
             .run(&all[..40], &all[40..], measure, observe)
             .unwrap();
-        assert_eq!(ended, Ended::Reached);
+        assert_eq!(ended, CampaignEnd::Reached);
         assert_eq!(asked, 2 * rounds.last().unwrap().measured);
         for of in &measured {
             assert_eq!((of.validation, of.rows.len()), (40, asked / 2));
@@ -330,7 +338,7 @@ mod tests {
     fn no_graph_is_measured_twice_and_no_limit_is_exceeded() {
         let (rules, all) = (FusionRules::common(), candidates(120));
         let settings = Settings { trees: 5, ..Settings::default() };
-        for (most, ends) in [(90, Ended::Most), (1000, Ended::Exhausted)] {
+        for (most, ends) in [(90, CampaignEnd::Most), (1000, CampaignEnd::Exhausted)] {
             let goal = Goal { within_10: 1.1, most };
             let mut seen = Vec::new();
             let measure = |queries: &[LatencyQuery]| {
@@ -364,7 +372,7 @@ mod tests {
             let campaign = campaign(&rules, &settings, goal);
             match campaign.run(&all[..16], &all[16..], measure, |_| ()) {
                 Ok((measured, ended)) => {
-                    assert!(enough && ended == Ended::Spent);
+                    assert!(enough && ended == CampaignEnd::Spent);
                     assert_eq!(measured[0].rows.len(), calls as usize * TOGETHER);
                 }
                 Err(error) => {

@@ -4,15 +4,16 @@
 //! the kernels of a graph by the model's fusion rules and sums their times. [`Fitted`] makes a
 //! latency source of one or several.
 //!
-//! Measurements are seldom of kernels, so [`fit`] learns from [`Rows`]: times of blocks or of
-//! parts of networks, each the sum of its kernels. [`held_out`] tells how good that is on rows
-//! that the fit did not see, and [`read_blocks`] reads published block latencies.
+//! Single kernels are seldom measured, so [`fit`] learns from [`KernelSums`]: times of blocks or of
+//! parts of networks, each the sum of its kernels. One such sum is a *row* below. [`held_out`] tells
+//! how good that is on rows that the fit did not see, and [`read_blocks`] reads published block
+//! latencies.
 //!
 //! ```
 //! use spacewright_core::kernel::{Kernel, Kind};
-//! use spacewright_latency_model::{Rows, Settings, fit};
+//! use spacewright_latency_model::{KernelSums, Settings, fit};
 //!
-//! let mut rows = Rows::default();
+//! let mut rows = KernelSums::default();
 //! for channels in (8..512).step_by(8) {
 //!     let sum = Kernel::pointwise(Kind::Add, 14, 14, channels);
 //!     rows.push(&[sum, sum], 2.0 * (0.01 + 1e-5 * f64::from(channels)), 1.0);
@@ -23,7 +24,7 @@
 //!
 //! # How good the published models are
 //!
-//! Held out, outliers included, by `examples/fit_published.rs`, which also writes the models of
+//! Held out, outliers included, by the program's `examples/fit_published.rs`, which also writes the models of
 //! the targets `intel-vnni` and `pixel-arm`:
 //!
 //! | model | rows that the fit never saw | rows | within 5 % | within 10 % | median error | mean |
@@ -50,7 +51,7 @@
 //!
 //! # Speed
 //!
-//! `benches/predict.rs` predicts 2,000 networks of 292,383 kernels on one thread of an AMD EPYC
+//! The program's `benches/latency.rs` predicts 2,000 networks of 292,383 kernels on one thread of an AMD EPYC
 //! that is shared with other work, for baseline x86-64, nothing cached: 3.6
 //! million kernels a second, 3.2 million where they are first found in [columns of a
 //! batch](Predictor::columns), 2.1 million in [graphs](Predictor::graphs), whose shapes and names
@@ -59,24 +60,29 @@
 mod adaptive;
 mod features;
 mod fit;
+mod kernel_sums;
 mod model;
 mod physical;
 mod predict;
 mod read;
-mod rows;
 mod source;
 #[cfg(test)]
 mod testing;
 
-pub use adaptive::{AdaptiveError, Campaign, Candidate, Ended, Goal, Measured, Round};
+pub use adaptive::{
+    AdaptiveError, Campaign, CampaignEnd, CampaignRound, CandidateGraph, Goal,
+    PrecisionMeasurements,
+};
 pub use features::{FEATURES, Feature, features};
-pub use fit::{FitError, Predicted, Settings, Split, Statement, fit, fit_model, held_out, nnls};
+pub use fit::{
+    FitError, HeldOutPredictions, ModelDescription, Settings, Split, fit, fit_model, held_out, nnls,
+};
+pub use kernel_sums::{KernelSum, KernelSums};
 pub use model::{
     Edges, FORMAT, Intervals, MAX_DEPTH, MAX_EDGES, Model, ModelError, Parameters, Quantiles, Tree,
     VERSION,
 };
 pub use physical::{Group, LEAST_MS, Physical, TERMS};
 pub use predict::{Prediction, Predictor};
-pub use read::{BlockLatency, ReadError, read_blocks, rows_of_blocks};
-pub use rows::{Row, Rows};
+pub use read::{BlockLatency, LineError, ReadError, kernel_sums_of_blocks, read_blocks};
 pub use source::Fitted;

@@ -1,18 +1,15 @@
 //! Reads published block latencies.
 
+use csv::{ReaderBuilder, StringRecord, Trim};
 use spacewright_core::{
     graph::{ActivationKind, Shape},
-    kernel::{FusionRules, KernelReader},
+    kernel::{FusionError, FusionRules, KernelReader},
     latency::Position,
-    operators::{BlockConfig, BlockRequest, Operators},
+    operators::{BlockConfig, BlockRequest, OperatorError, Operators},
 };
 use thiserror::Error;
 
-use crate::rows::Rows;
-
-/// The columns, in their order.
-const COLUMNS: [&str; 9] =
-    ["block", "input_hw", "cin", "cout", "kernel", "expand", "stride", "activation", "latency_ms"];
+use crate::kernel_sums::KernelSums;
 
 /// Names of blocks in nn-Meter's history and of their block types.
 const BLOCKS: [(&str, &str); 15] = [
@@ -37,7 +34,7 @@ const BLOCKS: [(&str, &str); 15] = [
 #[derive(Debug, Clone, PartialEq)]
 pub struct BlockLatency {
     /// Line of the file, counted from 1.
-    pub line: usize,
+    pub line: u64,
     /// The block as the file names it.
     pub name: String,
     /// The block.
@@ -47,168 +44,328 @@ pub struct BlockLatency {
 }
 
 /// What is wrong with a file of measurements, and where.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{file}, line {line}: {reason}")]
+#[derive(Debug, Error)]
+#[error("{file}, line {line}: {source}")]
 pub struct ReadError {
     /// The file.
     pub file: String,
     /// Counted from 1.
-    pub line: usize,
-    /// What is wrong and what is allowed.
-    pub reason: String,
+    pub line: u64,
+    /// What is wrong with the line.
+    pub source: Box<LineError>,
+}
+
+/// What is wrong with a line of a file of measurements.
+#[derive(Debug, Error)]
+pub enum LineError {
+    /// The header lacks a column.
+    #[error("there is no column `{column}`; needed are {}", COLUMNS.join(", "))]
+    MissingColumn {
+        /// Name of the column.
+        column: &'static str,
+    },
+    /// The line has more or fewer fields than the header.
+    #[error("{found} columns, needs {needed}")]
+    Fields {
+        /// How many the line has.
+        found: u64,
+        /// How many the header has.
+        needed: u64,
+    },
+    /// No CSV.
+    #[error(transparent)]
+    Csv(csv::Error),
+    /// A field has a value that its column cannot have.
+    #[error("{column} `{found}` is not {allowed}")]
+    Field {
+        /// Name of the column.
+        column: &'static str,
+        /// The value.
+        found: String,
+        /// What is allowed, in words.
+        allowed: &'static str,
+    },
+    /// There is no such block, or not with these choices.
+    #[error(transparent)]
+    Operator(#[from] OperatorError),
+    /// The graph of the block has no kernels that can be told apart.
+    #[error(transparent)]
+    Fusion(#[from] FusionError),
+    /// The graph of the block has no kernel at all.
+    #[error("block `{block}` has no kernel")]
+    NoKernel {
+        /// The block as the file names it.
+        block: String,
+    },
+}
+
+impl From<csv::Error> for LineError {
+    fn from(error: csv::Error) -> Self {
+        match *error.kind() {
+            csv::ErrorKind::UnequalLengths { len, expected_len, .. } => {
+                Self::Fields { found: len, needed: expected_len }
+            }
+            _ => Self::Csv(error),
+        }
+    }
+}
+
+const COLUMNS: [&str; 9] =
+    ["block", "input_hw", "cin", "cout", "kernel", "expand", "stride", "activation", "latency_ms"];
+
+/// Where each of [`COLUMNS`] stands in a file.
+struct Header([usize; COLUMNS.len()]);
+
+impl Header {
+    fn new(record: &StringRecord) -> Result<Self, LineError> {
+        let mut places = [0; COLUMNS.len()];
+        for (place, column) in places.iter_mut().zip(COLUMNS) {
+            let found = record.iter().position(|name| name == column);
+            *place = found.ok_or(LineError::MissingColumn { column })?;
+        }
+        Ok(Self(places))
+    }
+}
+
+/// One line after the header.
+struct Line<'a> {
+    header: &'a Header,
+    record: &'a StringRecord,
+}
+
+impl Line<'_> {
+    fn text(&self, column: &'static str) -> &str {
+        let columns = COLUMNS.iter().zip(self.header.0);
+        let place = columns.filter(|(known, _)| **known == column).map(|(_, place)| place).next();
+        place.and_then(|place| self.record.get(place)).unwrap_or_default()
+    }
+
+    fn parse<T>(
+        &self,
+        column: &'static str,
+        allowed: &'static str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<T, LineError> {
+        let text = self.text(column);
+        let error = || LineError::Field { column, found: text.to_owned(), allowed };
+        parse(text).ok_or_else(error)
+    }
+
+    fn count(&self, column: &'static str) -> Result<usize, LineError> {
+        self.parse(column, "a positive whole number", |text| {
+            text.parse().ok().filter(|count| *count > 0)
+        })
+    }
+
+    fn block(&self, line: u64, operators: &Operators) -> Result<BlockLatency, LineError> {
+        let name = self.text("block");
+        let known = BLOCKS.iter().find(|(published, _)| *published == name);
+        let block = operators.block_type(known.map_or(name, |(_, block)| block))?;
+        let mut config = BlockConfig::default();
+        for axis in ["kernel", "expand"] {
+            if self.text(axis) == "None" || !block.axes.iter().any(|known| known == axis) {
+                continue;
+            }
+            let finite = |text: &str| text.parse::<f64>().ok().filter(|value| value.is_finite());
+            config.0.insert(axis.to_owned(), self.parse(axis, "a number", finite)?);
+        }
+        let request = BlockRequest {
+            block: block.name.clone(),
+            input: Shape::square(self.count("cin")?, self.count("input_hw")?),
+            out_channels: self.count("cout")?,
+            stride: self.count("stride")?,
+            activation: self.parse("activation", "the name of an activation", activation)?,
+            config,
+        };
+        let ms = self.parse("latency_ms", "a positive number", |text| {
+            text.parse().ok().filter(|ms: &f64| ms.is_finite() && *ms > 0.0)
+        })?;
+        Ok(BlockLatency { line, name: name.to_owned(), request, ms })
+    }
+}
+
+/// An activation's name, with or without underscores: `h_swish` or `hswish`.
+fn activation(text: &str) -> Option<ActivationKind> {
+    let plain = |name: &str| name.replace('_', "");
+    ActivationKind::ALL.into_iter().find(|kind| plain(kind.name()) == plain(text))
 }
 
 /// Reads block latencies from CSV with the columns block, input_hw, cin, cout, kernel, expand,
-/// stride, activation, latency_ms (in ms). A block is named by its type or as in nn-Meter's
-/// history; `None` stands for axes that it does not have. `file` names the file in errors.
+/// stride, activation, latency_ms (in ms), in any order. A block is named by its type or as in
+/// nn-Meter's history; `None` stands for axes that it does not have. `file` names the file in
+/// errors.
 pub fn read_blocks(
     file: &str,
     text: &str,
     operators: &Operators,
 ) -> Result<Vec<BlockLatency>, ReadError> {
-    let wrong = |line, reason| ReadError { file: file.to_owned(), line, reason };
-    let mut lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
-    let header = COLUMNS.join(",");
-    match lines.next() {
-        Some((_, line)) if line.split(',').map(str::trim).eq(COLUMNS) => {}
-        Some((number, _)) => return Err(wrong(number, format!("the columns must be {header}"))),
-        None => return Err(wrong(1, format!("empty; the columns must be {header}"))),
+    let at_line = |line, error| ReadError { file: file.to_owned(), line, source: Box::new(error) };
+    let mut reader = ReaderBuilder::new().trim(Trim::All).from_reader(text.as_bytes());
+    let header = reader.headers().map_err(LineError::from).and_then(Header::new);
+    let header = header.map_err(|error| at_line(1, error))?;
+    let mut blocks = Vec::new();
+    for record in reader.records() {
+        let record =
+            record.map_err(|error| at_line(line_of(text, error.position()), error.into()))?;
+        let line = line_of(text, record.position());
+        let block = Line { header: &header, record: &record }.block(line, operators);
+        blocks.push(block.map_err(|error| at_line(line, error))?);
     }
-    let block = |(line, text): (usize, &str)| {
-        read_line(line, text.trim(), operators).map_err(|reason| wrong(line, reason))
-    };
-    lines.map(block).collect()
+    Ok(blocks)
 }
 
-fn read_line(line: usize, text: &str, operators: &Operators) -> Result<BlockLatency, String> {
-    let fields: Vec<&str> = text.split(',').map(str::trim).collect();
-    let Ok(fields): Result<[&str; 9], _> = fields.try_into() else {
-        return Err(format!("{} columns, needs 9", text.split(',').count()));
-    };
-    let name = fields[0];
-    let known = BLOCKS.iter().find(|(published, _)| *published == name);
-    let block = known.map_or(name, |(_, block)| block);
-    let block = operators.block_type(block).map_err(|error| error.to_string())?;
-    let count = |column: usize| {
-        let value = fields[column].parse::<usize>().ok().filter(|value| *value > 0);
-        value.ok_or_else(|| {
-            format!("{} `{}` is not a positive whole number", COLUMNS[column], fields[column])
-        })
-    };
-    let mut config = BlockConfig::default();
-    for (column, axis) in [(4, "kernel"), (5, "expand")] {
-        if fields[column] == "None" || !block.axes.iter().any(|known| known == axis) {
-            continue;
-        }
-        let value = fields[column].parse::<f64>().ok().filter(|value| value.is_finite());
-        let value = value.ok_or_else(|| format!("{axis} `{}` is not a number", fields[column]))?;
-        config.0.insert(axis.to_owned(), value);
-    }
-    let activation = ActivationKind::ALL
-        .into_iter()
-        .find(|kind| kind.name().replace('_', "") == fields[7].replace('_', ""));
-    let ms = fields[8].parse::<f64>().ok().filter(|ms| ms.is_finite() && *ms > 0.0);
-    Ok(BlockLatency {
-        line,
-        name: name.to_owned(),
-        request: BlockRequest {
-            block: block.name.clone(),
-            input: Shape::square(count(2)?, count(1)?),
-            out_channels: count(3)?,
-            stride: count(6)?,
-            activation: activation
-                .ok_or_else(|| format!("there is no activation `{}`", fields[7]))?,
-            config,
-        },
-        ms: ms.ok_or_else(|| format!("latency_ms `{}` is not a positive number", fields[8]))?,
-    })
+/// The line of a record. Its position is where reading went on, which is before blank lines.
+fn line_of(text: &str, position: Option<&csv::Position>) -> u64 {
+    let Some(position) = position else { return 1 };
+    let rest = text.bytes().skip(position.byte() as usize);
+    let blank = rest.take_while(|byte| b"\r\n".contains(byte)).filter(|byte| *byte == b'\n');
+    position.line() + blank.count() as u64
 }
 
-/// The rows of measured blocks, in their order. `file` names the file in errors.
-pub fn rows_of_blocks(
+/// The measured blocks as sums of kernels, in their order. `file` names the file in errors.
+pub fn kernel_sums_of_blocks(
     file: &str,
     blocks: &[BlockLatency],
     operators: &Operators,
     rules: &FusionRules,
-) -> Result<Rows, ReadError> {
+) -> Result<KernelSums, ReadError> {
     let mut reader = KernelReader::new(rules);
-    let mut rows = Rows::default();
+    let mut sums = KernelSums::default();
     let mut kernels = Vec::new();
-    for block in blocks {
-        let wrong = |reason: String| ReadError { file: file.to_owned(), line: block.line, reason };
-        let graph = operators.graph(&block.request).map_err(|error| wrong(error.to_string()))?;
+    let mut push = |block: &BlockLatency| {
+        let graph = operators.graph(&block.request)?;
         kernels.clear();
-        reader
-            .append(&graph, Position::Inside, &mut kernels)
-            .map_err(|error| wrong(error.to_string()))?;
-        if !rows.push(&kernels, block.ms, 1.0) {
-            return Err(wrong(format!("block `{}` has no kernel", block.name)));
+        reader.append(&graph, Position::Inside, &mut kernels)?;
+        if !sums.push(&kernels, block.ms, 1.0) {
+            return Err(LineError::NoKernel { block: block.name.clone() });
         }
+        Ok(())
+    };
+    for block in blocks {
+        push(block).map_err(|error| ReadError {
+            file: file.to_owned(),
+            line: block.line,
+            source: Box::new(error),
+        })?;
     }
-    Ok(rows)
+    Ok(sums)
 }
 
 #[cfg(test)]
 mod tests {
-    use spacewright_operators_cnn::operator_sets;
+    use std::sync::Arc;
+
+    use spacewright_core::{
+        graph::{ConvSpec, Graph, GraphBuilder},
+        operators::{BlockType, OperatorSet},
+    };
 
     use super::*;
 
-    fn read(line: &str) -> Result<Vec<BlockLatency>, String> {
-        let text = format!("{}\n{line}\n", COLUMNS.join(","));
-        read_blocks("b.csv", &text, &Operators::new(operator_sets())).map_err(|e| e.to_string())
+    /// An expanding and a projecting convolution, or a convolution behind a global pool.
+    struct Blocks;
+
+    impl OperatorSet for Blocks {
+        fn name(&self) -> &str {
+            "blocks"
+        }
+
+        fn block_types(&self) -> Vec<BlockType> {
+            let block = |name: &str, axes: &[&str]| BlockType {
+                name: name.into(),
+                summary: String::new(),
+                axes: axes.iter().map(|axis| (*axis).into()).collect(),
+            };
+            vec![block("resnet", &["kernel", "expand"]), block("feature-mix", &[])]
+        }
+
+        fn graphs(&self, requests: &[BlockRequest]) -> Result<Vec<Graph>, OperatorError> {
+            let graph = |r: &BlockRequest| {
+                let mut b = GraphBuilder::new(r.input);
+                let mut x = b.input();
+                if r.block == "resnet" {
+                    let hidden = (r.axis("expand")? * r.out_channels as f64) as usize;
+                    let spec = ConvSpec::new(hidden, r.count("kernel")?).stride(r.stride);
+                    x = b.conv_bn_act("conv", x, spec, r.activation);
+                } else {
+                    x = b.global_avg_pool("pool", x);
+                }
+                let x = b.conv_bn_act("project", x, ConvSpec::new(r.out_channels, 1), r.activation);
+                Ok(b.finish(x))
+            };
+            requests.iter().map(graph).collect()
+        }
     }
 
+    fn operators() -> Operators {
+        Operators::new([Arc::new(Blocks) as Arc<dyn OperatorSet>]).unwrap()
+    }
+
+    const HEADER: &str = "block,input_hw,cin,cout,kernel,expand,stride,activation,latency_ms";
+
     #[test]
-    fn blocks_become_rows() {
-        let blocks = read(
-            "MobileNetV3Res,14,96,112,5,6.0,1,hswish,0.912\n\
-             feature-mix,7,1280,1920,1,None,1,hswish,0.29",
-        )
-        .unwrap();
-        assert_eq!((blocks[0].line, blocks[1].line), (2, 3));
-        assert_eq!(blocks[0].request.config.to_string(), "kernel=5 expand=6");
-        let operators = Operators::new(operator_sets());
-        let rows = rows_of_blocks("b.csv", &blocks, &operators, &FusionRules::common()).unwrap();
-        let kernels: Vec<String> = rows.kernels().iter().map(ToString::to_string).collect();
+    fn blocks_become_sums_of_kernels() {
+        let text = format!(
+            "{HEADER}\nResNet,14,96,112,5,2.0,1,hswish,0.912\n\n\
+             feature-mix , 7, 1280, 1920, 1, None, 1, h_swish, 0.29\n"
+        );
+        let blocks = read_blocks("b.csv", &text, &operators()).unwrap();
+        assert_eq!((blocks[0].line, blocks[1].line), (2, 4));
+        assert_eq!(blocks[0].request.config.to_string(), "kernel=5 expand=2");
+        let rules = FusionRules::common();
+        let sums = kernel_sums_of_blocks("b.csv", &blocks, &operators(), &rules).unwrap();
+        let kernels: Vec<String> = sums.kernels().iter().map(ToString::to_string).collect();
         assert_eq!(
             kernels,
             [
-                "conv-k1s1 14x14 96->576",
-                "act 14x14 576",
-                "dwconv-k5s1 14x14 576",
-                "se 14x14 576->144",
-                "conv-k1s1 14x14 576->112",
-                "conv-k1s1 14x14 96->112",
-                "add 14x14 112",
+                "conv-k5s1 14x14 96->224",
+                "act 14x14 224",
+                "conv-k1s1 14x14 224->112",
+                "act 14x14 112",
                 "gap 7x7 1280",
                 "conv-k1s1 1x1 1280->1920",
                 "act 1x1 1920",
             ]
         );
-        assert_eq!(rows.row(0).counts[1], (1, 2.0), "both activations have one shape");
-        assert_eq!(rows.ms(), [0.912, 0.29]);
+        assert_eq!(sums.ms(), [0.912, 0.29]);
+    }
+
+    #[test]
+    fn columns_stand_in_any_order() {
+        let text = "latency_ms,cpu,block,input_hw,cin,cout,kernel,expand,stride,activation\n\
+                    2.5,x,ResNet,7,8,16,3,1.0,1,relu\n";
+        let blocks = read_blocks("b.csv", text, &operators()).unwrap();
+        assert_eq!((blocks[0].ms, blocks[0].request.out_channels), (2.5, 16));
     }
 
     #[test]
     fn faults_are_named_with_file_and_line() {
+        let read = |text: &str| read_blocks("b.csv", text, &operators()).unwrap_err().to_string();
         for (line, fault) in [
             ("ResNet,7", "2 columns, needs 9"),
             ("ResNet,0,8,8,3,1.0,1,relu,1", "input_hw `0` is not a positive whole number"),
             ("ResNet,7,8,8,3,much,1,relu,1", "expand `much` is not a number"),
-            ("ResNet,7,8,8,3,1.0,1,gelu,1", "there is no activation `gelu`"),
+            ("ResNet,7,8,8,3,1.0,1,gelu,1", "activation `gelu` is not the name of an activation"),
             ("ResNet,7,8,8,3,1.0,1,relu,-1", "latency_ms `-1` is not a positive number"),
+            (
+                "Inception,7,8,8,3,1.0,1,relu,1",
+                "no block type `Inception`; known are feature-mix, resnet",
+            ),
         ] {
-            assert_eq!(read(line).unwrap_err(), format!("b.csv, line 2: {fault}"));
+            let first = "ResNet,7,8,8,3,1.0,1,relu,1";
+            let text = format!("{HEADER}\n{first}\n{line}\n");
+            assert_eq!(read(&text), format!("b.csv, line 3: {fault}"));
         }
-        let unknown = read("Inception,7,8,8,3,1.0,1,relu,1").unwrap_err();
-        assert!(unknown.starts_with("b.csv, line 2: no block type `Inception`; known are"));
-        let operators = Operators::new(operator_sets());
-        let empty = read_blocks("b.csv", "", &operators).unwrap_err().to_string();
-        assert!(empty.starts_with("b.csv, line 1: empty; the columns must be block,"));
-        let blocks = read("ResNet,7,8,8,3,None,1,relu,1").unwrap();
+        let needed = "needed are block, input_hw, cin, cout, kernel, expand, stride, activation, \
+                      latency_ms";
+        let missing = format!("b.csv, line 1: there is no column `stride`; {needed}");
+        assert_eq!(read(&HEADER.replace("stride", "step")), missing);
+        assert_eq!(read(""), format!("b.csv, line 1: there is no column `block`; {needed}"));
+        let text = format!("{HEADER}\nResNet,7,8,8,3,None,1,relu,1\n");
+        let blocks = read_blocks("b.csv", &text, &operators()).unwrap();
         let rules = FusionRules::common();
-        let error = rows_of_blocks("b.csv", &blocks, &operators, &rules).unwrap_err().to_string();
-        assert_eq!(error, "b.csv, line 2: block `resnet` needs a value for its axis `expand`");
+        let error = kernel_sums_of_blocks("b.csv", &blocks, &operators(), &rules).unwrap_err();
+        let fault = "b.csv, line 2: block `resnet` needs a value for its axis `expand`";
+        assert_eq!(error.to_string(), fault);
     }
 }

@@ -83,7 +83,7 @@ impl LatencySource for Fitted {
     }
 
     fn latencies(&self, queries: &[LatencyQuery]) -> Result<Vec<Latency>, LatencyError> {
-        self.latencies_of(&GraphColumns::of(queries).map_err(|reason| LatencyError { reason })?)
+        self.latencies_of(&GraphColumns::of(queries)?)
     }
 
     fn latencies_of(&self, graphs: &GraphColumns) -> Result<Vec<Latency>, LatencyError> {
@@ -97,7 +97,7 @@ impl LatencySource for Fitted {
                 continue;
             }
             let predictions = predictor.columns(graphs);
-            let predictions = predictions.map_err(|e| LatencyError { reason: e.to_string() })?;
+            let predictions = predictions.map_err(|e| LatencyError::new(e.to_string()))?;
             for (graph, prediction) in predictions.into_iter().enumerate() {
                 if asked[graph] == precision {
                     latencies[graph] = Some(prediction.latency());
@@ -110,7 +110,7 @@ impl LatencySource for Fitted {
                 let known: Vec<&str> = self.precisions().into_iter().map(Precision::name).collect();
                 let (name, known) = (&self.name, known.join(" and "));
                 let reason = format!("`{name}` was fitted on {known} only, not on {asked}");
-                LatencyError { reason }
+                LatencyError::new(reason)
             })
         };
         latencies.into_iter().enumerate().map(known).collect()
@@ -157,7 +157,7 @@ mod tests {
     fn what_was_not_measured_is_refused() {
         let source = Fitted::new("one", vec![of(Precision::Int8, "one")]).unwrap();
         let error = source.latencies(&[query(Precision::Fp32)]).unwrap_err();
-        assert_eq!(error.reason, "`one` was fitted on int8 only, not on fp32");
+        assert_eq!(error.to_string(), "`one` was fitted on int8 only, not on fp32");
         assert!(Fitted::new("none", Vec::new()).is_err());
         let twice = vec![of(Precision::Int8, "one"), of(Precision::Int8, "two")];
         let error = Fitted::new("one", twice).unwrap_err().to_string();

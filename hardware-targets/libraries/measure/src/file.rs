@@ -29,7 +29,7 @@ pub fn file(
 ) -> Result<Measurement, TargetError> {
     let (target, runtime) = (bench.target().to_owned(), bench.runtime());
     let sentinel = PartLatency::new(bench, scheme).sentinel();
-    let mut sentinel = sentinel.map_err(|reason| TargetError { target, reason })?;
+    let mut sentinel = sentinel.map_err(|error| TargetError::new(target, error.to_string()))?;
     let (mut samples, mut undisturbed) = (Samples::default(), 0);
     for _ in 0..MOST_ROUNDS {
         let before = sentinel.is_quiet()?;

@@ -41,7 +41,7 @@ pub enum LibraryError {
 
 /// The library of a runtime, and where it is looked for.
 #[derive(Debug, Clone, Copy)]
-pub struct Wanted {
+pub struct RuntimeLibrary {
     /// What users call the runtime.
     pub runtime: &'static str,
     /// The environment variable that can name the library file.
@@ -52,7 +52,7 @@ pub struct Wanted {
     pub prefix: &'static str,
 }
 
-impl Wanted {
+impl RuntimeLibrary {
     /// The file that [`variable`](Self::variable) names, else the last by name in
     /// [`folder`](Self::folder) below the current folder or above this program.
     pub fn find(&self) -> Result<PathBuf, LibraryError> {
@@ -93,7 +93,7 @@ pub fn version(path: &Path) -> String {
 mod tests {
     use super::*;
 
-    const WANTED: Wanted = Wanted {
+    const WANTED: RuntimeLibrary = RuntimeLibrary {
         runtime: "Some Runtime",
         variable: "SPACEWRIGHT_NO_SUCH_VARIABLE",
         folder: ".deps/some",

@@ -32,9 +32,10 @@ use std::{
 use spacewright_core::{
     graph::{ActivationKind, ConvSpec, Graph, GraphBuilder, GraphError, Shape},
     latency::{Latency, LatencyError, LatencyQuery, LatencySource, Position, Precision},
-    quant::{Scheme, fold_float, fold_integer},
+    quant::{FoldError, Scheme, fold_float, fold_integer},
     target::TargetError,
 };
+use thiserror::Error;
 
 use crate::{
     Bench, Timed, cpu,
@@ -66,9 +67,28 @@ pub struct PartLatency<B> {
     sentinel: Mutex<Option<Sentinel>>,
 }
 
+/// The two convolutions alone, on values of this shape: `R` above.
 type Reference = (Shape, Precision);
+
 /// A model with its times so far.
-type Model = (Box<dyn Timed>, Samples);
+type TimedModel = (Box<dyn Timed>, Samples);
+
+/// Why a graph cannot be timed.
+#[derive(Debug, Error)]
+pub(crate) enum PartError {
+    /// The graph is wrong.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// No network can be made of it.
+    #[error(transparent)]
+    Fold(#[from] FoldError),
+    /// The runtime failed.
+    #[error(transparent)]
+    Runtime(#[from] TargetError),
+}
+
+/// An error with the position of the query that it belongs to.
+type QueryError = (usize, PartError);
 
 impl<B: Bench> PartLatency<B> {
     /// Measures with this runtime, with quantizers placed after this scheme.
@@ -77,14 +97,14 @@ impl<B: Bench> PartLatency<B> {
     }
 
     /// Answers queries together: their models take turns in being timed.
-    fn measure(&self, queries: &[LatencyQuery]) -> Result<Vec<Latency>, (usize, String)> {
+    fn measure(&self, queries: &[LatencyQuery]) -> Result<Vec<Latency>, QueryError> {
         let mut timed = Vec::with_capacity(queries.len());
         let mut ends = Vec::with_capacity(queries.len());
         let mut wanted: Vec<(usize, Reference)> = Vec::new();
         for (index, query) in queries.iter().enumerate() {
-            let failed = |reason: String| (index, reason);
-            let (graph, references) = wrapped(query).map_err(|e| failed(e.to_string()))?;
-            timed.push(self.open(&graph, query.precision).map_err(failed)?);
+            let of_query = |error: PartError| (index, error);
+            let (graph, references) = wrapped(query).map_err(|error| of_query(error.into()))?;
+            timed.push(self.open(&graph, query.precision).map_err(of_query)?);
             wanted.extend(references.iter().map(|&reference| (index, reference)));
             ends.push(references);
         }
@@ -93,15 +113,15 @@ impl<B: Bench> PartLatency<B> {
         wanted.dedup_by_key(|(_, reference)| *reference);
         wanted.retain(|(_, reference)| !known.contains_key(reference));
         for (index, (shape, precision)) in &wanted {
-            let graph = wrap(Graph::identity(*shape), true, true);
-            let graph = graph.map_err(|error| (*index, error.to_string()))?;
-            timed.push(self.open(&graph, *precision).map_err(|reason| (*index, reason))?);
+            let graph = wrap(Graph::identity(*shape), true, true).map_err(PartError::from);
+            let model = graph.and_then(|graph| self.open(&graph, *precision));
+            timed.push(model.map_err(|error| (*index, error))?);
         }
         let asker = |model: usize| match model.checked_sub(queries.len()) {
             Some(reference) => wanted[reference].0,
             None => model,
         };
-        self.take_turns(&mut timed).map_err(|(model, reason)| (asker(model), reason))?;
+        self.take_turns(&mut timed).map_err(|(model, error)| (asker(model), error))?;
         let mut latencies: Vec<Latency> =
             timed.into_iter().map(|(_, samples)| samples.latency()).collect();
         let references = latencies.split_off(queries.len());
@@ -112,21 +132,22 @@ impl<B: Bench> PartLatency<B> {
         Ok(latencies.into_iter().zip(ends).map(part).collect())
     }
 
-    /// Times every model in turn, until there were [`ROUNDS`] undisturbed rounds.
-    fn take_turns(&self, models: &mut [Model]) -> Result<(), (usize, String)> {
-        let first = |error: TargetError| (0, error.to_string());
+    /// Times every model in turn, until there were [`ROUNDS`] undisturbed rounds. Errors hold the
+    /// position of a model; those of the sentinel count as the first model's.
+    fn take_turns(&self, models: &mut [TimedModel]) -> Result<(), QueryError> {
+        let of_sentinel = |error: TargetError| (0, error.into());
         let mut sentinel = lock(&self.sentinel);
         let sentinel = match &mut *sentinel {
             Some(sentinel) => sentinel,
-            none => none.insert(self.sentinel().map_err(|reason| (0, reason))?),
+            none => none.insert(self.sentinel().map_err(|error| (0, error))?),
         };
         let mut undisturbed = 0;
         for _ in 0..MOST_ROUNDS {
-            let before = sentinel.is_quiet().map_err(first)?;
+            let before = sentinel.is_quiet().map_err(of_sentinel)?;
             for (index, (model, samples)) in models.iter_mut().enumerate() {
-                sample(model.as_mut(), samples).map_err(|error| (index, error.to_string()))?;
+                sample(model.as_mut(), samples).map_err(|error| (index, error.into()))?;
             }
-            if before && sentinel.is_quiet().map_err(first)? {
+            if before && sentinel.is_quiet().map_err(of_sentinel)? {
                 undisturbed += 1;
             } else {
                 thread::sleep(PAUSE);
@@ -139,25 +160,21 @@ impl<B: Bench> PartLatency<B> {
     }
 
     /// A small model that tells whether other work disturbs the machine.
-    pub(crate) fn sentinel(&self) -> Result<Sentinel, String> {
-        let graph = wrap(Graph::identity(SENTINEL), true, true).map_err(text)?;
+    pub(crate) fn sentinel(&self) -> Result<Sentinel, PartError> {
+        let graph = wrap(Graph::identity(SENTINEL), true, true)?;
         self.open(&graph, Precision::Int8).map(|(model, _)| Sentinel::new(model))
     }
 
-    fn open(&self, graph: &Graph, precision: Precision) -> Result<Model, String> {
-        let weights = synthetic::weights(graph).map_err(text)?;
+    fn open(&self, graph: &Graph, precision: Precision) -> Result<TimedModel, PartError> {
+        let weights = synthetic::weights(graph)?;
         let model = match precision {
-            Precision::Fp32 => {
-                let network = fold_float(graph, &weights).map_err(text)?;
-                self.bench.float(&network)
-            }
+            Precision::Fp32 => self.bench.float(&fold_float(graph, &weights)?)?,
             Precision::Int8 => {
-                let quant = synthetic::quantization(graph, &weights, &self.scheme).map_err(text)?;
-                let network = fold_integer(graph, &weights, &quant, &self.scheme).map_err(text)?;
-                self.bench.integer(&network)
+                let network = synthetic::quantized(graph, weights, &self.scheme)?;
+                self.bench.integer(&fold_integer(&network, &self.scheme)?)?
             }
         };
-        Ok((model.map_err(text)?, Samples::default()))
+        Ok((model, Samples::default()))
     }
 }
 
@@ -178,12 +195,16 @@ impl<B: Bench> LatencySource for PartLatency<B> {
         )
     }
 
+    fn measures(&self) -> bool {
+        true
+    }
+
     fn latencies(&self, queries: &[LatencyQuery]) -> Result<Vec<Latency>, LatencyError> {
         let mut latencies = Vec::with_capacity(queries.len());
         for queries in queries.chunks(TOGETHER) {
             latencies.extend(
                 self.measure(queries)
-                    .map_err(|(index, reason)| LatencyError::of(&queries[index], reason))?,
+                    .map_err(|(index, error)| LatencyError::of(&queries[index], error))?,
             );
         }
         Ok(latencies)
@@ -225,10 +246,6 @@ fn wrap(graph: Graph, enters: bool, leaves: bool) -> Result<Graph, GraphError> {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn text(error: impl ToString) -> String {
-    error.to_string()
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use rand_pcg::Pcg64;
 use spacewright_core::{
     graph::{Graph, WeightRole},
     quant::{
-        FloatWeights, FoldError, PlacementError, QuantParams, Scheme, TensorData,
+        FloatWeights, FoldError, PlacementError, QuantParams, Scheme, TensorData, TrainedNetwork,
         activation_params, largest_scales, place,
     },
 };
@@ -49,11 +49,12 @@ pub(crate) fn weights(graph: &Graph) -> Result<FloatWeights, FoldError> {
     Ok(result)
 }
 
-pub(crate) fn quantization(
+/// The graph as a quantized network with these weights.
+pub(crate) fn quantized(
     graph: &Graph,
-    weights: &FloatWeights,
+    weights: FloatWeights,
     scheme: &Scheme,
-) -> Result<QuantParams, FoldError> {
+) -> Result<TrainedNetwork, FoldError> {
     let placed = place(graph, scheme)?;
     let activations = placed
         .quantized()
@@ -68,7 +69,8 @@ pub(crate) fn quantization(
         let tensor = &weights[&format!("{}.weight", node.name)];
         weight_scales.insert(node.name.clone(), largest_scales(tensor, *range));
     }
-    Ok(QuantParams { activations, weight_scales })
+    let quant = Some(QuantParams { activations, weight_scales });
+    Ok(TrainedNetwork { graph: graph.clone(), placed, weights, quant })
 }
 
 #[cfg(test)]
@@ -86,9 +88,8 @@ mod tests {
         let x = b.linear("fc", x, 3);
         let graph = b.finish(x);
         let scheme = Scheme::common("pairs", WeightRange::PairAware8);
-        let weights = weights(&graph).unwrap();
-        let quant = quantization(&graph, &weights, &scheme).unwrap();
-        let network = fold_integer(&graph, &weights, &quant, &scheme).unwrap();
+        let network = quantized(&graph, weights(&graph).unwrap(), &scheme).unwrap();
+        let network = fold_integer(&network, &scheme).unwrap();
         assert!(network.weights.values().all(|w| w.data.iter().any(|&q| q != 0)));
     }
 }

@@ -10,8 +10,8 @@ use rand_pcg::Pcg64;
 use spacewright_core::{
     graph::{Conv2d, Graph, Op, Padding, Pool, Shape, WeightRole},
     quant::{
-        FloatWeights, IntegerNetwork, QuantParams, Scheme, TensorData, activation_params,
-        fold_integer, largest_scales, place,
+        FloatWeights, IntegerNetwork, QuantParams, Scheme, TensorData, TrainedNetwork,
+        activation_params, fold_integer, largest_scales, place,
     },
 };
 
@@ -80,8 +80,9 @@ pub fn quantized(
         let tensor = &weights[&format!("{}.weight", node.name)];
         weight_scales.insert(node.name.clone(), largest_scales(tensor, *range));
     }
-    let quant = QuantParams { activations, weight_scales };
-    fold_integer(graph, weights, &quant, scheme).unwrap()
+    let quant = Some(QuantParams { activations, weight_scales });
+    let network = TrainedNetwork { graph: graph.clone(), placed, weights: weights.clone(), quant };
+    fold_integer(&network, scheme).unwrap()
 }
 
 /// Every value of a graph for one image.

@@ -2,20 +2,20 @@
 
 use std::fmt::Write;
 
-use crate::measure::{Profile, Row};
+use crate::measure::{OperatorCost, Profile};
 
 const HEADER: &str = "part,operator,kernel,width,size,fp32_ms,int8_ms,ratio,fp32_spread_ms,\
     int8_spread_ms,alone_fp32_ms,alone_int8_ms,alone_ratio,noisy\n";
 
 impl Profile {
     /// A header and a line for each row, which begins with `grid` or `sweep`. Columns are named
-    /// as the fields of [`Row`]; `kernel` is empty where there is none.
+    /// as the fields of [`OperatorCost`]; `kernel` is empty where there is none.
     pub fn csv(&self) -> String {
         let mut text = HEADER.to_owned();
         let parts = [("grid", &self.grid), ("sweep", &self.sweep)];
         for (part, row) in parts.iter().flat_map(|(part, rows)| rows.iter().map(move |r| (part, r)))
         {
-            let Row { operator, width, size, noisy, .. } = row;
+            let OperatorCost { operator, width, size, noisy, .. } = row;
             let kernel = row.kernel.map(|kernel| kernel.to_string()).unwrap_or_default();
             let _ = write!(text, "{part},{operator},{kernel},{width},{size}");
             for number in [

@@ -1,16 +1,17 @@
-//! What rows say about a target.
+//! What the costs of operators show about a target.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use crate::{
-    measure::{Profile, Row},
+    measure::{OperatorCost, Profile},
     operator::Operator,
-    plan::Case,
+    plan::OperatorCase,
 };
 
-/// A share of time that does not count as a difference.
+/// A share of time that does not count as a difference: two measurements of one thing, each good to
+/// one per cent, differ by as much.
 pub const MARGIN: f64 = 0.02;
 
 /// An operator's speed-up on one feature map.
@@ -35,7 +36,7 @@ pub struct Verdict {
 
 /// A width that costs about as much as a larger one, or more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Waste {
+pub struct WastefulWidth {
     /// The operator.
     pub operator: Operator,
     /// Side of the feature map.
@@ -52,7 +53,7 @@ pub struct Findings {
     /// Operators of the grid, in its order.
     pub verdicts: Vec<Verdict>,
     /// Wasteful widths of the sweep, in its order.
-    pub wasteful: Vec<Waste>,
+    pub wasteful: Vec<WastefulWidth>,
     /// How many rows the sweep has.
     pub swept: usize,
     /// Operators and shapes whose cost drowns in noise.
@@ -61,7 +62,7 @@ pub struct Findings {
 
 /// The operators that a hyperspace's blocks consist of: see [`Operator::in_graph`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Used {
+pub struct UsedOperators {
     /// Name of the hyperspace.
     pub hyperspace: String,
     /// Its operators.
@@ -98,35 +99,35 @@ impl Findings {
         for verdict in &mut verdicts {
             verdict.speed_ups.sort_by(|a, b| a.ratio.total_cmp(&b.ratio));
         }
-        let noisy: BTreeSet<Case> = profile
+        let noisy: BTreeSet<OperatorCase> = profile
             .grid
             .iter()
             .chain(&profile.sweep)
             .filter(|row| row.noisy)
-            .map(Row::case)
+            .map(OperatorCost::case)
             .collect();
         Self {
             verdicts,
             wasteful: wasteful(&profile.sweep),
             swept: profile.sweep.len(),
-            noisy: noisy.iter().map(Case::to_string).collect(),
+            noisy: noisy.iter().map(OperatorCase::to_string).collect(),
         }
     }
 }
 
 /// Each operator and map by itself, noise left out.
-fn wasteful(sweep: &[Row]) -> Vec<Waste> {
-    let mut curves: BTreeMap<(Operator, usize), Vec<&Row>> = BTreeMap::new();
+fn wasteful(sweep: &[OperatorCost]) -> Vec<WastefulWidth> {
+    let mut curves: BTreeMap<(Operator, usize), Vec<&OperatorCost>> = BTreeMap::new();
     for row in sweep.iter().filter(|row| !row.noisy) {
         curves.entry((row.operator, row.size)).or_default().push(row);
     }
-    let waste = |row: &Row| {
+    let waste = |row: &OperatorCost| {
         let rivals = &curves[&(row.operator, row.size)];
         let cheap = rivals.iter().filter(|rival| {
             rival.width > row.width && rival.int8_ms <= row.int8_ms * (1.0 + MARGIN)
         });
         let instead = cheap.map(|rival| rival.width).max()?;
-        Some(Waste { operator: row.operator, size: row.size, width: row.width, instead })
+        Some(WastefulWidth { operator: row.operator, size: row.size, width: row.width, instead })
     };
     sweep.iter().filter(|row| !row.noisy).filter_map(waste).collect()
 }
@@ -168,7 +169,7 @@ mod tests {
 
     #[test]
     fn noise_proves_nothing() {
-        let noisy = Row { noisy: true, ..row(Operator::Add, 16, 8, 0.1, 1.0) };
+        let noisy = OperatorCost { noisy: true, ..row(Operator::Add, 16, 8, 0.1, 1.0) };
         let profile = Profile { grid: vec![noisy], sweep: vec![noisy] };
         let findings = Findings::of(&profile);
         assert!(findings.verdicts.is_empty() && findings.wasteful.is_empty());
@@ -188,7 +189,7 @@ mod tests {
 
         #[test]
         fn what_is_used_instead_is_wider_and_costs_no_more(times in prop::collection::vec(0.1f64..10.0, 1..20)) {
-            let sweep: Vec<Row> = (1..)
+            let sweep: Vec<OperatorCost> = (1..)
                 .zip(&times)
                 .map(|(index, &ms)| row(Operator::Swish, 8 * index, 14, 1.0, ms))
                 .collect();

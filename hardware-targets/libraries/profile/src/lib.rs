@@ -4,7 +4,7 @@
 //! INT8 makes some operators several times faster and others slower; which, depends on the
 //! target, and within one operator on kernel, width and feature map. A [`Plan`] lists operators
 //! and shapes, [`profile()`] asks a latency source about them, measured or predicted, and
-//! [`Findings`] say what the [`Row`]s show. [`speed_ups`] and [`sweep`] plot them. Nothing here
+//! [`Findings`] say what the [`OperatorCost`]s show. [`speed_ups`] and [`sweep`] plot them. Nothing here
 //! knows a target, a file or a terminal.
 //!
 //! # What is asked
@@ -44,9 +44,9 @@ mod plot;
 #[cfg(test)]
 mod testing;
 
-pub use findings::{Findings, MARGIN, SpeedUp, Used, Verdict, Waste};
-pub use measure::{Profile, ProfileError, Row, profile};
+pub use findings::{Findings, MARGIN, SpeedUp, UsedOperators, Verdict, WastefulWidth};
+pub use measure::{OperatorCost, Profile, ProfileError, profile};
 pub use operator::{GROUP, Operator};
-pub use plan::{Case, CaseError, Plan};
+pub use plan::{CaseError, OperatorCase, Plan};
 pub use plot::{speed_ups, sweep};
 pub use spacewright_plot::PlotError;

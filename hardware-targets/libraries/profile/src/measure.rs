@@ -1,4 +1,4 @@
-//! Asks a latency source, and makes costs of its answers.
+//! Asks a latency source about operators, and computes their costs from its answers.
 
 use std::{collections::HashMap, error::Error};
 
@@ -8,10 +8,10 @@ use thiserror::Error;
 
 use crate::{
     operator::Operator,
-    plan::{Case, CaseError, Plan},
+    plan::{CaseError, OperatorCase, Plan},
 };
 
-/// Copies in the shorter chain. One is enough for what an operator shares with its surroundings:
+/// Copies of the operator in the shorter chain. One is enough for what an operator shares with its surroundings:
 /// the first copy after a different operator and the last before one are in both chains.
 const SHORT: usize = 1;
 
@@ -22,13 +22,13 @@ const MORE: usize = 2;
 /// Two minima of the same measurement, each good to one per cent, differ by this share.
 const CHANCE: f64 = 0.02;
 
-/// Questions about one case.
+/// Questions to the latency source about one case: three graphs at two precisions.
 const QUESTIONS: usize = 6;
 
-/// What an operator costs, in milliseconds. Speed-ups are FP32 time by INT8 time: above 1 INT8
-/// wins.
+/// What an operator costs on one feature map, in milliseconds. Ratios are FP32 time by INT8 time:
+/// above 1, INT8 is faster.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Row {
+pub struct OperatorCost {
     /// The operator.
     pub operator: Operator,
     /// Side of its kernel or window.
@@ -37,9 +37,9 @@ pub struct Row {
     pub width: usize,
     /// Side of the feature map.
     pub size: usize,
-    /// One more operator inside an FP32 network.
+    /// Time that one more such operator adds to an FP32 network.
     pub fp32_ms: f64,
-    /// One more operator inside an INT8 network.
+    /// Time that one more such operator adds to an INT8 network.
     pub int8_ms: f64,
     /// `fp32_ms / int8_ms`.
     pub ratio: f64,
@@ -58,10 +58,10 @@ pub struct Row {
     pub noisy: bool,
 }
 
-impl Row {
-    /// What was profiled.
-    pub fn case(&self) -> Case {
-        Case { operator: self.operator, width: self.width, size: self.size }
+impl OperatorCost {
+    /// The operator and its shape.
+    pub fn case(&self) -> OperatorCase {
+        OperatorCase { operator: self.operator, width: self.width, size: self.size }
     }
 }
 
@@ -69,15 +69,15 @@ impl Row {
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Profile {
     /// Operators by feature map, in the order of the plan.
-    pub grid: Vec<Row>,
+    pub grid: Vec<OperatorCost>,
     /// Operators by width, in the order of the plan.
-    pub sweep: Vec<Row>,
+    pub sweep: Vec<OperatorCost>,
 }
 
-/// Why there is no profile. `E` is the error of the source.
+/// Why there is no profile. `E` is the error of the latency source.
 #[derive(Debug, Error)]
 pub enum ProfileError<E: Error + 'static> {
-    /// The plan cannot be asked; nothing was.
+    /// An operator of the plan cannot have its shape. The source was not asked anything.
     #[error(transparent)]
     Case(#[from] CaseError),
     /// The source failed.
@@ -87,7 +87,7 @@ pub enum ProfileError<E: Error + 'static> {
     #[error("{case}: asked for {asked} latencies, got {answered}")]
     Count {
         /// What was asked about.
-        case: Case,
+        case: OperatorCase,
         /// Number of questions.
         asked: usize,
         /// Number of answers.
@@ -123,12 +123,12 @@ pub fn profile<E: Error + 'static>(
         rows.push(row(case, answers.try_into().map_err(count)?));
     }
     progress(cases.len(), cases.len(), "done");
-    let part = |part: &[Case]| part.iter().map(|case| rows[position[case]]).collect();
+    let part = |part: &[OperatorCase]| part.iter().map(|case| rows[position[case]]).collect();
     Ok(Profile { grid: part(&plan.grid), sweep: part(&plan.sweep) })
 }
 
 /// For each precision the operator alone, the shorter chain and the longer one.
-fn questions(case: Case) -> Vec<LatencyQuery> {
+fn questions(case: OperatorCase) -> Vec<LatencyQuery> {
     Precision::ALL
         .into_iter()
         .flat_map(|precision| {
@@ -143,11 +143,11 @@ fn questions(case: Case) -> Vec<LatencyQuery> {
         .collect()
 }
 
-fn row(case: Case, answers: [Latency; QUESTIONS]) -> Row {
+fn row(case: OperatorCase, answers: [Latency; QUESTIONS]) -> OperatorCost {
     let [alone_fp32, short, long, alone_int8, short_int8, long_int8] = answers;
     let fp32 = Marginal::of(short, long);
     let int8 = Marginal::of(short_int8, long_int8);
-    Row {
+    OperatorCost {
         operator: case.operator,
         kernel: case.operator.kernel(),
         width: case.width,
@@ -204,8 +204,8 @@ mod tests {
     fn marginal_costs_are_those_of_the_operator_and_lonely_ones_contain_the_call() {
         let plan = Plan::quick();
         let profile = profile(&plan, |queries| Fake.latencies(queries), |_, _, _| {}).unwrap();
-        assert_eq!(profile.grid.iter().map(Row::case).collect::<Vec<_>>(), plan.grid);
-        assert_eq!(profile.sweep.iter().map(Row::case).collect::<Vec<_>>(), plan.sweep);
+        assert_eq!(profile.grid.iter().map(OperatorCost::case).collect::<Vec<_>>(), plan.grid);
+        assert_eq!(profile.sweep.iter().map(OperatorCost::case).collect::<Vec<_>>(), plan.sweep);
         let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-9, "{a} is not {b}");
         for row in profile.grid.iter().chain(&profile.sweep) {
             let [fp32, int8] = Precision::ALL.map(|precision| fake_ms(row.case(), precision));

@@ -180,29 +180,30 @@ impl Serialize for Operator {
 
 #[cfg(test)]
 mod tests {
-    use spacewright_core::operators::{BlockConfig, BlockRequest, Operators};
+    use spacewright_core::graph::Shape;
 
     use super::*;
 
-    fn names_in(block: &str, activation: ActivationKind, config: &[(&str, f64)]) -> String {
-        let operators = Operators::new(spacewright_operators_cnn::operator_sets());
-        let mut request = BlockRequest::probe(block, activation, BlockConfig::of(config));
-        request.out_channels = request.input.channels;
-        let graph = operators.graph(&request).unwrap();
-        let found = Operator::in_graph(&graph).unwrap();
+    fn names_in(b: GraphBuilder, output: ValueId) -> String {
+        let found = Operator::in_graph(&b.finish(output)).unwrap();
         found.iter().map(Operator::to_string).collect::<Vec<_>>().join(" ")
     }
 
     #[test]
     fn operators_of_blocks_are_found() {
-        let (relu, h_swish) = (ActivationKind::Relu, ActivationKind::HSwish);
-        let axes = [("kernel", 5.0), ("expand", 4.0)];
-        assert_eq!(names_in("mobilenet-v2", relu, &axes), "conv1x1 dwconv5x5 add");
-        assert_eq!(
-            names_in("mobilenet-v3-res", h_swish, &axes),
-            "conv1x1 dwconv5x5 h_swish se add"
-        );
-        assert_eq!(names_in("mobilenet-v1", relu, &[("kernel", 7.0)]), "conv1x1 dwconv7x7");
+        let mut b = GraphBuilder::new(Shape::square(16, 14));
+        let x = b.input();
+        let y = b.conv_bn_act("expand", x, ConvSpec::new(64, 1), ActivationKind::HSwish);
+        let y = b.conv_bn_act("dw", y, ConvSpec::depthwise(64, 5), ActivationKind::HSwish);
+        let y = squeeze_excite(&mut b, "se", y, 64);
+        let y = b.conv_bn("project", y, ConvSpec::new(16, 1));
+        let y = b.add("sum", y, x);
+        assert_eq!(names_in(b, y), "conv1x1 dwconv5x5 h_swish se add");
+
+        let mut b = GraphBuilder::new(Shape::square(16, 14));
+        let y = b.conv_bn_act("dw", b.input(), ConvSpec::depthwise(16, 7), ActivationKind::Relu);
+        let y = b.conv_bn_act("pw", y, ConvSpec::new(24, 1), ActivationKind::Relu6);
+        assert_eq!(names_in(b, y), "conv1x1 dwconv7x7");
     }
 
     #[test]

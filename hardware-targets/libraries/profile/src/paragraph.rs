@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    findings::{Findings, MARGIN, Used, Verdict, Waste},
+    findings::{Findings, MARGIN, UsedOperators, Verdict, WastefulWidth},
     operator::Operator,
 };
 
@@ -17,7 +17,7 @@ impl Findings {
     /// What to know about a target, in a paragraph of plain text: first about the operators that
     /// are `used`, then which INT8 slows down and which gain most, then wasteful widths. Figures
     /// such as 0.50x are FP32 time by INT8 time; shapes are channels, rows and columns.
-    pub fn paragraph(&self, target: &str, used: Option<&Used>) -> String {
+    pub fn paragraph(&self, target: &str, used: Option<&UsedOperators>) -> String {
         let mut sentences = Vec::new();
         if let Some(used) = used {
             sentences.push(self.about(used));
@@ -41,7 +41,7 @@ impl Findings {
         sentences.join(" ")
     }
 
-    fn about(&self, Used { hyperspace, operators }: &Used) -> String {
+    fn about(&self, UsedOperators { hyperspace, operators }: &UsedOperators) -> String {
         if operators.is_empty() {
             return format!("Hyperspace {hyperspace} uses no operator of this study.");
         }
@@ -110,14 +110,14 @@ fn places(verdict: &Verdict) -> String {
 }
 
 /// Neighbouring widths that have one remedy are named together.
-fn widths(wasteful: &[Waste]) -> String {
-    let same = |a: &Waste, b: &Waste| (a.operator, a.size) == (b.operator, b.size);
-    let curve = |curve: &[Waste]| {
+fn widths(wasteful: &[WastefulWidth]) -> String {
+    let same = |a: &WastefulWidth, b: &WastefulWidth| (a.operator, a.size) == (b.operator, b.size);
+    let curve = |curve: &[WastefulWidth]| {
         let groups = curve.chunk_by(|a, b| a.instead == b.instead).map(|group| {
             let widths: Vec<String> = group.iter().map(|w| w.width.to_string()).collect();
             format!("{} (use {})", and(&widths), group[0].instead)
         });
-        let Waste { operator, size, .. } = curve[0];
+        let WastefulWidth { operator, size, .. } = curve[0];
         let groups = groups.collect::<Vec<_>>().join(", ");
         format!("{operator} on {size}x{size} maps with {groups}")
     };
@@ -152,19 +152,22 @@ fn first_of(names: &[String]) -> String {
 mod tests {
     use super::*;
     use crate::{
-        Profile, Row,
+        OperatorCost, Profile,
         testing::{quick_profile, row},
     };
 
     const CONV: Operator = Operator::Conv { kernel: 1 };
     const POOL: Operator = Operator::AvgPool { kernel: 3 };
 
-    fn used(operators: &[Operator]) -> Used {
-        Used { hyperspace: "mobile".into(), operators: operators.iter().copied().collect() }
+    fn used(operators: &[Operator]) -> UsedOperators {
+        UsedOperators {
+            hyperspace: "mobile".into(),
+            operators: operators.iter().copied().collect(),
+        }
     }
 
     /// The paragraph on rows of (operator, width, FP32 time) that take 1 ms in INT8.
-    fn check(rows: &[(Operator, usize, f64)], used: Option<&Used>, expected: &str) {
+    fn check(rows: &[(Operator, usize, f64)], used: Option<&UsedOperators>, expected: &str) {
         let row = |&(operator, width, ms): &(_, _, _)| row(operator, width, 14, ms, 1.0);
         let profile = Profile { grid: rows.iter().map(row).collect(), sweep: Vec::new() };
         assert_eq!(Findings::of(&profile).paragraph("npu", used), expected);
@@ -220,7 +223,8 @@ mod tests {
 
     #[test]
     fn nothing_known_is_said() {
-        let about = |used: &Used| Findings::of(&Profile::default()).paragraph("npu", Some(used));
+        let about =
+            |used: &UsedOperators| Findings::of(&Profile::default()).paragraph("npu", Some(used));
         assert_eq!(
             about(&used(&[CONV, Operator::Add])),
             "Nothing is known of hyperspace mobile's operators, conv1x1 and add. Nothing is known \
@@ -232,7 +236,7 @@ mod tests {
     #[test]
     fn noise_and_straight_sweeps_are_named() {
         let sweep = (1..=3).map(|n| row(CONV, 8 * n, 14, 1.0, n as f64));
-        let noise = (4..=9).map(|n| Row { noisy: true, ..row(CONV, 8 * n, 14, 1.0, 1.0) });
+        let noise = (4..=9).map(|n| OperatorCost { noisy: true, ..row(CONV, 8 * n, 14, 1.0, 1.0) });
         let profile = Profile { grid: Vec::new(), sweep: sweep.chain(noise).collect() };
         assert_eq!(
             Findings::of(&profile).paragraph("npu", None),

@@ -13,7 +13,7 @@ const MAPS: [(usize, usize); 4] = [(56, 96), (28, 192), (14, 384), (7, 768)];
 /// The full plan has these shares of the quick plan's channels, too, in twelfths.
 const WIDTHS: [usize; 4] = [4, 8, 12, 16];
 
-/// The side of the sweep's map.
+/// The side of the sweep's feature map: one that the middle stages of networks have.
 const SWEPT_SIZE: usize = 14;
 
 /// The operators of the sweep: what most blocks are made of.
@@ -21,7 +21,7 @@ const SWEPT: [Operator; 2] = [Operator::Conv { kernel: 1 }, Operator::DepthwiseC
 
 /// An operator on one shape of input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Case {
+pub struct OperatorCase {
     /// The operator.
     pub operator: Operator,
     /// Channels of its input and output.
@@ -30,23 +30,23 @@ pub struct Case {
     pub size: usize,
 }
 
-/// An operator cannot have a shape.
+/// An operator that cannot have a shape.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{case}: {reason}")]
 pub struct CaseError {
     /// Operator and shape.
-    pub case: Case,
+    pub case: OperatorCase,
     /// What does not fit.
     pub reason: String,
 }
 
-/// What is profiled.
+/// Which operators and shapes are profiled.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plan {
     /// Operators by feature map, to tell which of them gain.
-    pub grid: Vec<Case>,
+    pub grid: Vec<OperatorCase>,
     /// Operators by width, to tell which widths are wasteful.
-    pub sweep: Vec<Case>,
+    pub sweep: Vec<OperatorCase>,
 }
 
 impl Plan {
@@ -69,28 +69,26 @@ impl Plan {
     /// Adds every operator on every map, given as (side, channels).
     pub fn with_grid(mut self, operators: &[Operator], maps: &[(usize, usize)]) -> Self {
         self.grid.extend(operators.iter().flat_map(|&operator| {
-            maps.iter().map(move |&(size, width)| Case { operator, width, size })
+            maps.iter().map(move |&(size, width)| OperatorCase { operator, width, size })
         }));
         self
     }
 
     /// Adds every operator at every width, on maps of one side.
     pub fn with_sweep(mut self, operators: &[Operator], size: usize, widths: &[usize]) -> Self {
-        self.sweep.extend(
-            operators.iter().flat_map(|&operator| {
-                widths.iter().map(move |&width| Case { operator, width, size })
-            }),
-        );
+        self.sweep.extend(operators.iter().flat_map(|&operator| {
+            widths.iter().map(move |&width| OperatorCase { operator, width, size })
+        }));
         self
     }
 
     /// All cases, the grid first.
-    pub fn cases(&self) -> impl Iterator<Item = Case> {
+    pub fn cases(&self) -> impl Iterator<Item = OperatorCase> {
         self.grid.iter().chain(&self.sweep).copied()
     }
 }
 
-impl Case {
+impl OperatorCase {
     /// Shape of input and output.
     pub fn shape(&self) -> Shape {
         Shape::square(self.width, self.size)
@@ -98,19 +96,19 @@ impl Case {
 
     /// Whether the operator can have this shape, and keeps it.
     pub fn check(&self) -> Result<(), CaseError> {
-        let wrong = |reason: String| Err(CaseError { case: *self, reason });
+        let case_error = |reason: String| Err(CaseError { case: *self, reason });
         if self.width == 0 || self.size == 0 {
-            return wrong("the shape is empty".into());
+            return case_error("the shape is empty".into());
         }
         if let Some(kernel) = self.operator.kernel()
             && kernel.is_multiple_of(2)
         {
-            return wrong(format!("a kernel of {kernel} does not keep the shape"));
+            return case_error(format!("a kernel of {kernel} does not keep the shape"));
         }
         if let Operator::GroupedConv { .. } = self.operator
             && !self.width.is_multiple_of(GROUP)
         {
-            return wrong(format!("{} channels are no groups of {GROUP}", self.width));
+            return case_error(format!("{} channels are no groups of {GROUP}", self.width));
         }
         Ok(())
     }
@@ -130,7 +128,7 @@ impl Case {
     }
 }
 
-impl fmt::Display for Case {
+impl fmt::Display for OperatorCase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} at {}", self.operator, self.shape())
     }
@@ -159,7 +157,7 @@ mod tests {
 
     #[test]
     fn sums_add_the_two_values_before_them() {
-        let chain = Case { operator: Operator::Add, width: 8, size: 4 }.chain(3);
+        let chain = OperatorCase { operator: Operator::Add, width: 8, size: 4 }.chain(3);
         let inputs: Vec<Vec<u32>> =
             chain.nodes.iter().map(|node| node.inputs.iter().map(|v| v.0).collect()).collect();
         assert_eq!(inputs, [[0, 0], [1, 0], [2, 1]]);
@@ -167,14 +165,14 @@ mod tests {
 
     #[test]
     fn the_full_plan_holds_the_quick_one() {
-        let full: BTreeSet<Case> = Plan::full().cases().collect();
+        let full: BTreeSet<OperatorCase> = Plan::full().cases().collect();
         assert!(Plan::quick().cases().all(|case| full.contains(&case)));
     }
 
     #[test]
     fn shapes_that_do_not_fit_are_named() {
         let check = |operator, width, size| {
-            let error = Case { operator, width, size }.check().unwrap_err();
+            let error = OperatorCase { operator, width, size }.check().unwrap_err();
             error.to_string()
         };
         assert_eq!(

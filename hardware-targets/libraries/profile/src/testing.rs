@@ -4,7 +4,7 @@ use spacewright_core::latency::{
     Latency, LatencyError, LatencyQuery, LatencySource, Position, Precision,
 };
 
-use crate::{Case, Operator, Plan, Profile, Row, profile};
+use crate::{Operator, OperatorCase, OperatorCost, Plan, Profile, profile};
 
 /// What entering and leaving the runtime costs.
 pub(crate) const CALL_MS: f64 = 0.5;
@@ -17,7 +17,7 @@ pub(crate) const LANES: usize = 16;
 
 /// Time of an operator: INT8 doubles the speed of all but [`SLOW`], which it halves, and computes
 /// [`LANES`] channels together.
-pub(crate) fn fake_ms(case: Case, precision: Precision) -> f64 {
+pub(crate) fn fake_ms(case: OperatorCase, precision: Precision) -> f64 {
     let pixels = (case.size * case.size) as f64;
     let slower = if SLOW.contains(&case.operator) { 2.0 } else { 0.5 };
     match precision {
@@ -47,7 +47,7 @@ impl LatencySource for Fake {
                 let found = Operator::in_graph(graph).map_err(|error| wrong(&error))?;
                 let operator = *found.first().ok_or_else(|| wrong(&"has no operator"))?;
                 let input = graph.input;
-                let case = Case { operator, width: input.channels, size: input.height };
+                let case = OperatorCase { operator, width: input.channels, size: input.height };
                 let copies = graph.nodes.len() / case.chain(1).nodes.len();
                 let call = if query.position == Position::Whole { CALL_MS } else { 0.0 };
                 let ms = call + copies as f64 * fake_ms(case, query.precision);
@@ -69,8 +69,8 @@ pub(crate) fn row(
     size: usize,
     fp32_ms: f64,
     int8_ms: f64,
-) -> Row {
-    Row {
+) -> OperatorCost {
+    OperatorCost {
         operator,
         kernel: operator.kernel(),
         width,

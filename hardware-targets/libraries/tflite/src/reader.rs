@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use flatbuffers::{ForwardsUOffset, Vector};
+use flatbuffers::{ForwardsUOffset, InvalidFlatbuffer, Vector};
 use spacewright_core::model::{ModelSummary, OperatorSummary, TensorSummary};
 use thiserror::Error;
 
@@ -13,15 +13,36 @@ use crate::{
     },
 };
 
-/// Why a file cannot be read.
+/// Why a TFLite file cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ReadError {
     /// Another format.
     #[error("this is no TFLite file: its fifth to eighth letters are not TFL3")]
     Format,
-    /// Damaged, or cut off.
-    #[error("this TFLite file is damaged: {0}")]
-    Damaged(String),
+    /// Damaged, or cut off: not a flatbuffer of TFLite's schema.
+    #[error("this TFLite file is damaged: {}", first_line(.0))]
+    Flatbuffer(#[from] InvalidFlatbuffer),
+    /// It lacks a part that every model has.
+    #[error("this TFLite file is damaged: it has no {part}")]
+    Missing {
+        /// The part.
+        part: &'static str,
+    },
+    /// It names an entry of a list by a position that the list does not have.
+    #[error("this TFLite file is damaged: {list} {position} of {length}")]
+    Position {
+        /// What the list holds.
+        list: &'static str,
+        /// The position, from 0.
+        position: usize,
+        /// How many entries the list has.
+        length: usize,
+    },
+}
+
+/// The first line of a message whose other lines trace the way through the schema.
+fn first_line(error: &InvalidFlatbuffer) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
 /// Reads a file: everything but the data of its constants.
@@ -29,11 +50,9 @@ pub fn read(file: &[u8]) -> Result<ModelSummary, ReadError> {
     if file.get(4..8) != Some(IDENTIFIER.as_bytes()) {
         return Err(ReadError::Format);
     }
-    let model = root(file).map_err(|error| damaged(first_line(&error.to_string())))?;
-    let graphs = model.subgraphs().ok_or_else(|| damaged("it has no graph"))?;
-    if graphs.is_empty() {
-        return Err(damaged("it has no graph"));
-    }
+    let model = root(file)?;
+    let graphs = model.subgraphs().filter(|graphs| !graphs.is_empty());
+    let graphs = graphs.ok_or(ReadError::Missing { part: "graph" })?;
     let graph = Graph::new(model, graphs.get(0))?;
     let signature = model.signatures().filter(|list| !list.is_empty()).map(|list| list.get(0));
     let (ins, outs) = (signature.and_then(|s| s.inputs()), signature.and_then(|s| s.outputs()));
@@ -55,15 +74,12 @@ pub fn read(file: &[u8]) -> Result<ModelSummary, ReadError> {
     })
 }
 
-fn damaged(reason: &str) -> ReadError {
-    ReadError::Damaged(reason.to_owned())
-}
-
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default()
-}
-
 type Tables<'f, T> = Vector<'f, ForwardsUOffset<T>>;
+
+/// An error where a list of this length has no such position.
+fn check_position(list: &'static str, position: usize, length: usize) -> Result<(), ReadError> {
+    if position < length { Ok(()) } else { Err(ReadError::Position { list, position, length }) }
+}
 
 struct Graph<'f> {
     graph: SubGraph<'f>,
@@ -74,17 +90,16 @@ struct Graph<'f> {
 
 impl<'f> Graph<'f> {
     fn new(model: Model<'f>, graph: SubGraph<'f>) -> Result<Self, ReadError> {
-        let tensors = graph.tensors().ok_or_else(|| damaged("its graph has no tensors"))?;
-        let codes = model.operator_codes().ok_or_else(|| damaged("it names no operators"))?;
-        let buffers = model.buffers().ok_or_else(|| damaged("it has no list of buffers"))?;
+        let missing = |part| ReadError::Missing { part };
+        let tensors = graph.tensors().ok_or(missing("tensors"))?;
+        let codes = model.operator_codes().ok_or(missing("operator codes"))?;
+        let buffers = model.buffers().ok_or(missing("buffers"))?;
         Ok(Self { graph, tensors, codes, buffers })
     }
 
     fn operator(&self, operator: Operator<'f>) -> Result<OperatorSummary, ReadError> {
         let place = operator.code().unwrap_or(0) as usize;
-        if place >= self.codes.len() {
-            return Err(damaged(&format!("operator code {place} of {}", self.codes.len())));
-        }
+        check_position("operator code", place, self.codes.len())?;
         let code = self.codes.get(place);
         // Old files have the older field only.
         let number = code.kind().unwrap_or(0).max(i32::from(code.old_kind().unwrap_or(0)));
@@ -123,9 +138,7 @@ impl<'f> Graph<'f> {
     }
 
     fn tensor(&self, place: usize) -> Result<TensorSummary, ReadError> {
-        if place >= self.tensors.len() {
-            return Err(damaged(&format!("tensor {place} of {}", self.tensors.len())));
-        }
+        check_position("tensor", place, self.tensors.len())?;
         let tensor = self.tensors.get(place);
         let buffer = tensor.buffer().unwrap_or(0) as usize;
         let quantization = tensor.quantization();
@@ -159,9 +172,7 @@ fn metadata<'f>(
     entries
         .map(|entry| {
             let place = entry.buffer().unwrap_or(0) as usize;
-            if place >= buffers.len() {
-                return Err(damaged(&format!("metadata in buffer {place} of {}", buffers.len())));
-            }
+            check_position("metadata in buffer", place, buffers.len())?;
             let data = buffers.get(place).data().map(|data| data.bytes()).unwrap_or_default();
             let text = match std::str::from_utf8(data) {
                 Ok(text) => text.to_owned(),

@@ -31,19 +31,19 @@ use spacewright_core::{
 };
 
 use crate::operators::{Fused, Kind, Options, RESHAPE};
-use file::{Element, File, Named, Scales};
+use file::{Element, NamedTensors, Scales, TfliteFile};
 use weights::Weights;
 
 /// What is added to an integer of a file to get that of the network.
 pub(crate) const SHIFT: i64 = 128;
 
-/// A network in floating point.
+/// Writes a network in floating point.
 pub fn write_float(network: &FloatNetwork, info: &ModelInfo) -> Result<Vec<u8>, WriteError> {
     let writer = Writer::new(&network.graph, Weights::Float(&network.weights), None)?;
     writer.write(info, ModelOutputs::Result)
 }
 
-/// A network in integers. With [`ModelOutputs::Integers`] every quantized value but the input is
+/// Writes a network in integers. With [`ModelOutputs::Integers`] every quantized value but the input is
 /// an output under its name.
 pub fn write_integer(
     network: &IntegerNetwork,
@@ -64,13 +64,13 @@ struct Group {
 struct Writer<'a> {
     graph: &'a Graph,
     shapes: Vec<Shape>,
-    /// Whether a value is `1 × features` rather than `1 × height × width × channels`.
+    /// By value: whether it is `1 × features` rather than `1 × height × width × channels`.
     flat: Vec<bool>,
     /// Parameters of every value of an integer network.
     values: Option<&'a [Option<QParams>]>,
     weights: Weights<'a>,
-    file: File,
-    /// The tensor of every value that was made.
+    file: TfliteFile,
+    /// By value: its tensor, once that is in the file.
     tensors: Vec<Option<i32>>,
 }
 
@@ -92,7 +92,7 @@ impl<'a> Writer<'a> {
             });
         }
         let tensors = vec![None; shapes.len()];
-        Ok(Self { graph, shapes, flat, values, weights, file: File::new(), tensors })
+        Ok(Self { graph, shapes, flat, values, weights, file: TfliteFile::new(), tensors })
     }
 
     fn write(mut self, info: &ModelInfo, outputs: ModelOutputs) -> Result<Vec<u8>, WriteError> {
@@ -103,7 +103,7 @@ impl<'a> Writer<'a> {
         }
         let last = self.tensor(self.graph.output, "the network's output")?;
         let all = groups.iter().map(|group| group.value);
-        let named: Named = match outputs {
+        let named: NamedTensors = match outputs {
             ModelOutputs::Result => vec![(OUTPUT.to_owned(), last)],
             ModelOutputs::Integers => all
                 .filter_map(|value| {
@@ -115,8 +115,9 @@ impl<'a> Writer<'a> {
         Ok(self.file.finish(info, &vec![(INPUT.to_owned(), input)], &named))
     }
 
-    /// What is written as one operator. In an integer network values without parameters are
-    /// inside; in one of real numbers those that only a ReLU or ReLU6 reads.
+    /// The groups of nodes that are written as one operator each. A value stands inside such a group
+    /// if it has no parameters in an integer network, or if only a ReLU or ReLU6 reads it in a network
+    /// of real numbers.
     fn groups(&self) -> Result<Vec<Group>, WriteError> {
         let consumers = self.graph.consumers();
         let inside = |value: ValueId| match (self.values, value.node()) {
@@ -146,7 +147,7 @@ impl<'a> Writer<'a> {
                     ActivationKind::Relu6 => Fused::Relu6,
                     ActivationKind::Relu if fused == Fused::Nothing => Fused::Relu,
                     ActivationKind::Relu => fused,
-                    _ => return Err(self.wrong(first, "needs a quantizer on its input")),
+                    _ => return Err(self.node_error(first, "needs a quantizer on its input")),
                 };
                 first = before;
             }
@@ -155,7 +156,7 @@ impl<'a> Writer<'a> {
         Ok(groups)
     }
 
-    fn wrong(&self, node: usize, reason: impl Into<String>) -> WriteError {
+    fn node_error(&self, node: usize, reason: impl Into<String>) -> WriteError {
         WriteError::Node { node: self.graph.nodes[node].name.clone(), reason: reason.into() }
     }
 
@@ -172,7 +173,7 @@ impl<'a> Writer<'a> {
         if self.flat[value.index()] { vec![1, channels] } else { vec![1, height, width, channels] }
     }
 
-    /// The tensor of a value, which is made now.
+    /// Adds the tensor of a value to the file.
     fn make(&mut self, value: ValueId) -> Result<i32, WriteError> {
         let name = self.graph.value_name(value).to_owned();
         let scales = match (self.values, self.params(value)) {

@@ -123,7 +123,7 @@ fn an_unknown_operator_is_named() {
     let mut columns = GraphColumns::of(&[query]).unwrap();
     columns.operators[0] = "gelu".into();
     let error = Model(EDGE_TPU).milliseconds(&columns).unwrap_err();
-    assert_eq!(error.reason, "the model of the NPU has no operator `gelu`");
+    assert_eq!(error.to_string(), "the model of the NPU has no operator `gelu`");
 }
 
 proptest! {

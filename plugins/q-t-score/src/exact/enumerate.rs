@@ -2,9 +2,9 @@
 
 use spacewright_core::{quality::Composition, space::Space};
 
-use super::super::rows::{Fixed, Row, Tables};
+use super::super::rows::{StemAndHead, SubStageRow, Tables};
 
-/// One combination of rows.
+/// One combination of rows of quality tables.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Subnet {
     pub(super) loss: f64,
@@ -33,12 +33,12 @@ pub(super) fn subnets(tables: &Tables, space: &Space, composition: Composition) 
 }
 
 fn extend<'a>(
-    fixed: &Fixed,
+    fixed: &StemAndHead,
     stages: usize,
     stage: usize,
     width: u32,
     subnet: Subnet,
-    rows: &impl Fn(usize, u32) -> &'a [Row],
+    rows: &impl Fn(usize, u32) -> &'a [SubStageRow],
     all: &mut Vec<Subnet>,
 ) {
     if stage == stages {

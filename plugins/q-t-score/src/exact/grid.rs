@@ -12,16 +12,17 @@ use std::sync::{Arc, OnceLock};
 
 use pulp::{Arch, Simd, WithSimd};
 
-/// Floating-point numbers that are worked on together; rows of a grid are multiples of them.
+/// Rows of a grid are padded to a multiple of so many `f32`, the lanes of the widest vector register.
 pub(super) const LANES: usize = 16;
-/// Rows that are computed together.
+/// Rows that are computed together: the more, the fewer partner rows are looked up twice, and the
+/// more rows are computed for nothing where only the first are asked for.
 const GROUP: usize = 8;
-/// Rows of one stage: what has a larger loss counts as if it were in the last.
+/// Rows of one stage: a larger loss counts as that of the last row, so that outliers take no memory.
 const MOST_ROWS: i64 = 2048;
-/// Most registers in which columns are summed up.
+/// Vector registers in which columns are summed up at most, so that sums stay in registers.
 const TILE: usize = 6;
 
-/// How wide bins are and how far the grid reaches.
+/// Widths of the grid's bins, and the number of its columns.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Steps {
     pub(super) loss: f64,
@@ -30,8 +31,9 @@ pub(super) struct Steps {
     pub(super) columns: usize,
 }
 
-/// Bins of one row with mass, by rising column. Every distribution of one stage is moved by one
-/// column, so that no column is negative: sums of `n` distributions are moved by `n`.
+/// The bins of one row that hold mass, by rising column. Columns of one stage are stored shifted by
+/// +1 so that no index is negative, as [`split`] reaches one bin to the left; the convolution of `n`
+/// stages is shifted by `n`.
 #[derive(Debug, Clone, PartialEq)]
 struct TapRow {
     row: i32,
@@ -44,23 +46,24 @@ struct Tap {
     mass: f32,
 }
 
-/// The distribution of one stage: few bins, by rising row.
+/// The distribution of one stage, sparse: few bins, by rising row.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(super) struct Taps {
+pub(super) struct StageTaps {
     rows: Vec<TapRow>,
-    /// The mass of each column.
+    /// The mass of each column, summed over all rows.
     columns: Vec<f64>,
 }
 
-/// Bins and weights of the quadratic split of a position in units of bins.
+/// Splits a point at `position` (in bins) over three bins so that mass, mean and variance stay:
+/// the middle bin, and the weights of the bins before it, of it, and after it.
 fn split(position: f64) -> (i64, [f64; 3]) {
     let middle = position.round();
     let f = position - middle;
     (middle as i64, [f * (f - 1.0) / 2.0, 1.0 - f * f, f * (f + 1.0) / 2.0])
 }
 
-impl Taps {
-    /// Of points (loss, milliseconds), each with this mass.
+impl StageTaps {
+    /// The distribution of points (loss, milliseconds) that have this mass each.
     pub(super) fn new(points: impl Iterator<Item = (f64, f64)>, mass: f64, steps: &Steps) -> Self {
         let points: Vec<(f64, f64)> = points.collect();
         let least = points.iter().map(|point| point.0).fold(f64::INFINITY, f64::min);
@@ -104,23 +107,23 @@ impl Taps {
     }
 }
 
-/// A stage's distribution before or behind that of others.
-pub(super) type Part = (Arc<Mass>, Arc<Taps>);
+/// Two distributions that are convolved: that of several stages, and that of one stage more.
+pub(super) type ConvolutionPart = (Arc<Distribution>, Arc<StageTaps>);
 
-/// The distribution of several stages: the sum of its parts.
-pub(super) struct Mass {
-    parts: Vec<Part>,
+/// The distribution of several stages: the sum of its convolutions, dense, computed row by row.
+pub(super) struct Distribution {
+    parts: Vec<ConvolutionPart>,
     /// Bin of the first row's loss.
     first: i32,
-    rows: Rows,
+    rows: LazyRows,
     /// The mass of each column.
     pub(super) columns: Vec<f64>,
 }
 
-impl Mass {
-    /// All of it at no loss and no latency.
+impl Distribution {
+    /// The distribution of no stage: all mass at loss 0 and latency 0.
     pub(super) fn nothing(steps: &Steps) -> Self {
-        let rows = Rows::new(1, steps.columns);
+        let rows = LazyRows::new(1, steps.columns);
         rows.group(0, || {
             let mut group = Group::new(1, rows.stride());
             group.values[rows.pad] = 1.0;
@@ -132,9 +135,9 @@ impl Mass {
         Self { parts: Vec::new(), first: 0, rows, columns }
     }
 
-    /// Of parts that have mass.
-    pub(super) fn new(parts: Vec<Part>, steps: &Steps) -> Self {
-        let range = |(mass, taps): &Part| {
+    /// The sum of convolutions of distributions that have mass.
+    pub(super) fn new(parts: Vec<ConvolutionPart>, steps: &Steps) -> Self {
+        let range = |(mass, taps): &ConvolutionPart| {
             let (low, high) = taps.rows()?;
             Some((mass.first + low, mass.last() + high))
         };
@@ -149,7 +152,7 @@ impl Mass {
                 }
             }
         }
-        let rows = Rows::new((last - first + 1) as usize, steps.columns);
+        let rows = LazyRows::new((last - first + 1) as usize, steps.columns);
         Self { parts, first, rows, columns }
     }
 
@@ -162,8 +165,8 @@ impl Mass {
         4 * self.rows.count * self.rows.stride() + 8 * self.columns.len()
     }
 
-    /// A row by its position, and the column before which it is empty. Columns before the first
-    /// can be read: they are empty too, as many as there are columns.
+    /// Row, and index of its first non-zero column. The row is zero-padded in front by as many
+    /// entries as there are columns, so that it can be read at negative columns.
     fn row(&self, index: usize) -> (&[f32], u32) {
         self.rows.row(index, |rows| self.compute(rows))
     }
@@ -204,16 +207,16 @@ impl Mass {
     }
 }
 
-/// A row behind empty columns, and what is taken from it.
+/// A zero-padded row, and the taps that it is multiplied with.
 type Term<'a> = (&'a [f32], &'a [Tap]);
 
-/// Adds to a row what taps take from other rows, tile by tile.
+/// Adds to the row `to` the convolutions of other rows with taps, in tiles of [`TILE`] registers.
 struct AddTerms<'a> {
     to: &'a mut [f32],
-    /// Columns before this one stay as they are.
+    /// The first column that anything is added to.
     start: usize,
     terms: &'a [Term<'a>],
-    /// Empty columns of the terms.
+    /// Zeros in front of the rows of `terms`.
     pad: usize,
 }
 
@@ -264,18 +267,18 @@ fn add_tile<S: Simd, const REGISTERS: usize>(
     }
 }
 
-/// Rows that are computed when they are asked for.
-struct Rows {
+/// Rows that are computed when they are asked for, in groups of [`GROUP`].
+struct LazyRows {
     count: usize,
     columns: usize,
-    /// Empty columns before each row.
+    /// Zeros in front of each row.
     pad: usize,
     groups: Vec<OnceLock<Group>>,
 }
 
 struct Group {
     values: Vec<f32>,
-    /// By row: columns before this one are empty.
+    /// By row, index of its first non-zero column, or more than there are.
     starts: Vec<u32>,
 }
 
@@ -285,7 +288,7 @@ impl Group {
     }
 }
 
-impl Rows {
+impl LazyRows {
     fn new(count: usize, columns: usize) -> Self {
         let groups = (0..count.div_ceil(GROUP)).map(|_| OnceLock::new()).collect();
         Self { count, columns, pad: columns, groups }
@@ -312,22 +315,23 @@ impl Rows {
     }
 }
 
-/// Columns around a limit that a smooth step touches.
+/// Columns on either side of a limit that [`smooth_step`] weights with other than 0 or 1.
 pub(super) const REACH: i64 = 4;
 
-/// By row and column: the mass that keeps to a latency limit behind that much latency.
-pub(super) struct Within {
-    mass: Arc<Mass>,
-    /// In columns, those by which distributions are moved included.
+/// By row and column: the mass of a distribution whose latency, added to that of the column, is
+/// within a limit.
+pub(super) struct WithinLimit {
+    mass: Arc<Distribution>,
+    /// In columns, shifts of all stages included.
     limit: f64,
     rows: Vec<OnceLock<Vec<f32>>>,
-    /// The sum of all rows.
+    /// By column, the sum over all rows.
     pub(super) all: Vec<f64>,
 }
 
-impl Within {
-    /// `limit` is in columns, those by which distributions are moved included.
-    pub(super) fn new(mass: Arc<Mass>, limit: f64) -> Self {
+impl WithinLimit {
+    /// `limit` is in columns, shifts of all stages included.
+    pub(super) fn new(mass: Arc<Distribution>, limit: f64) -> Self {
         let all = below_limit(&mass.columns, limit, mass.columns.len());
         let rows = (0..mass.rows.count).map(|_| OnceLock::new()).collect();
         Self { mass, limit, rows, all }
@@ -399,13 +403,14 @@ fn smooth_step(fraction: f64) -> [f64; 2 * REACH as usize] {
     weights
 }
 
-/// A mass, and what follows it.
-pub(super) type Pair<'a> = (&'a Mass, &'a Within);
+/// Prefix distribution and the suffix that it is convolved with.
+pub(super) type PrefixSuffix<'a> = (&'a Distribution, &'a WithinLimit);
 
-/// The mass within the limit by bin of the total loss, from row `from` on, added to `sums`.
-pub(super) fn add_within(sums: &mut [f64], from: i32, pairs: &[Pair<'_>], share: f64) {
-    let pairs: Vec<PairRows<'_>> =
-        pairs.iter().map(|pair| PairRows::new(*pair, from, sums.len() as i32)).collect();
+/// Adds to `sums`, for bins of the total loss from row `from` on, `share` times the mass within the
+/// limit of the convolved `pairs`.
+pub(super) fn add_within(sums: &mut [f64], from: i32, pairs: &[PrefixSuffix<'_>], share: f64) {
+    let pairs: Vec<PrefixSuffixRows<'_>> =
+        pairs.iter().map(|pair| PrefixSuffixRows::new(*pair, from, sums.len() as i32)).collect();
     let mut products = Vec::new();
     for (sum, row) in sums.iter_mut().zip(from..) {
         products.clear();
@@ -417,18 +422,19 @@ pub(super) fn add_within(sums: &mut [f64], from: i32, pairs: &[Pair<'_>], share:
 }
 
 /// The rows of a pair that are needed for some rows of its sum.
-struct PairRows<'a> {
+struct PrefixSuffixRows<'a> {
     /// Row of the sum to which the first rows of both belong.
     first: i32,
     counts: (i32, i32),
-    /// From this row of the mass on: what it holds from a multiple of [`LANES`] columns on.
+    /// First row of the prefix that is needed, and from it on each row with a multiple of [`LANES`]
+    /// before which it holds zeros.
     left: (i32, Vec<(&'a [f32], usize)>),
-    /// From this row of what follows on.
+    /// First row of the suffix that is needed, and all rows from it on.
     right: (i32, Vec<&'a [f32]>),
 }
 
-impl<'a> PairRows<'a> {
-    fn new((mass, within): Pair<'a>, from: i32, rows: i32) -> Self {
+impl<'a> PrefixSuffixRows<'a> {
+    fn new((mass, within): PrefixSuffix<'a>, from: i32, rows: i32) -> Self {
         let first = mass.first + within.mass.first;
         let counts = (mass.rows.count as i32, within.rows.len() as i32);
         let needed = |count: i32, other: i32| {
@@ -480,9 +486,9 @@ impl WithSimd for SumProducts<'_> {
     }
 }
 
-/// The first and the last row that sums of these can have.
-pub(super) fn sum_rows(pairs: &[Pair<'_>]) -> Option<(i32, i32)> {
-    let low = |(mass, within): &Pair<'_>| mass.first + within.mass.first;
-    let high = |(mass, within): &Pair<'_>| mass.last() + within.mass.last();
+/// The first and the last row that the convolutions of these pairs can have.
+pub(super) fn sum_rows(pairs: &[PrefixSuffix<'_>]) -> Option<(i32, i32)> {
+    let low = |(mass, within): &PrefixSuffix<'_>| mass.first + within.mass.first;
+    let high = |(mass, within): &PrefixSuffix<'_>| mass.last() + within.mass.last();
     Some((pairs.iter().map(low).min()?, pairs.iter().map(high).max()?))
 }

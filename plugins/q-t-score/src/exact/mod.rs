@@ -1,4 +1,4 @@
-//! What the published Monte-Carlo procedure samples, computed.
+//! The expected result of the published Monte-Carlo procedure, computed without drawing.
 //!
 //! With `N` draws of which the `K` best are averaged, the mean loss of the best is
 //! `A = ∫ x dW(u) / W(p)`, over the loss `x` of the feasible subnets in rising order, `u` being
@@ -23,28 +23,31 @@ use spacewright_core::{quality::Composition, space::Space};
 
 use super::rows::Tables;
 use enumerate::Subnet;
-use grid::{Pair, Steps};
+use grid::{PrefixSuffix, Steps};
 use partial::{Partials, Prefix, Suffix};
 pub(crate) use top::TopShare;
 
-/// Spaces with up to this many subnets are enumerated.
+/// Spaces with up to this many subnets are enumerated, which is exact; more are put on a grid, which
+/// takes the same time for any number.
 const ENUMERATED: usize = 1 << 17;
-/// Bins per standard deviation of a random subnet's loss.
+/// Bins per standard deviation of a random subnet's loss: more are slower and more exact. How exact
+/// these are, `Analysis::error_bound` says.
 const LOSS_BINS: f64 = 11.0;
-/// Bins of latency up to the tightest limit, at least.
+/// Bins of latency up to the tightest limit, at least: more are slower and more exact.
 const LATENCY_BINS: f64 = 64.0;
-/// How much narrower bins are on the grid that errors are told by.
+/// How much narrower bins are on the grid from which errors of the usual one are estimated.
 const FINER: f64 = 2.0;
 /// Bins of latency at most, where limits are far apart.
 const MOST_COLUMNS: usize = 1024;
-/// Rows of the grid that are summed before their share is looked at.
+/// Rows of the grid that are summed at a time, until they hold the share that counts.
 const CHUNK: usize = 16;
 
-/// Feasible share of a space, and the mean loss of its best feasible subnets; `None` where nothing
-/// is feasible.
+/// What a space offers within one latency limit.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Best {
+pub(super) struct BestSubnets {
+    /// Share of its subnets within the limit.
     pub(super) feasible: f64,
+    /// Mean summed loss of the best of them; `None` where there are none.
     pub(super) loss: Option<f64>,
 }
 
@@ -52,7 +55,7 @@ pub(super) struct Exact {
     composition: Composition,
     limits_ms: Vec<f64>,
     top: TopShare,
-    on: Method,
+    method: Method,
 }
 
 enum Method {
@@ -73,7 +76,7 @@ impl Exact {
         limits_ms: &[f64],
         top: TopShare,
     ) -> Self {
-        let on = if tables.most_subnets(composition) <= ENUMERATED {
+        let method = if tables.most_subnets(composition) <= ENUMERATED {
             Method::Enumeration
         } else {
             // Losses that do not vary need no bins.
@@ -83,12 +86,12 @@ impl Exact {
             let usual = Partials::new(tables, composition, limits_ms, steps);
             Method::Grid(Box::new(Grids { usual, finer: OnceLock::new() }))
         };
-        Self { composition, limits_ms: limits_ms.to_vec(), top, on }
+        Self { composition, limits_ms: limits_ms.to_vec(), top, method }
     }
 
     /// One entry per limit, for a space that `tables` hold.
-    pub(super) fn best(&self, tables: &Tables, space: &Space) -> Vec<Best> {
-        match &self.on {
+    pub(super) fn best(&self, tables: &Tables, space: &Space) -> Vec<BestSubnets> {
+        match &self.method {
             Method::Enumeration => {
                 self.of_subnets(enumerate::subnets(tables, space, self.composition))
             }
@@ -97,8 +100,8 @@ impl Exact {
     }
 
     /// The same on a grid with bins half as wide, `None` where subnets are enumerated.
-    pub(super) fn finer(&self, tables: &Tables, space: &Space) -> Option<Vec<Best>> {
-        let Method::Grid(grids) = &self.on else { return None };
+    pub(super) fn finer(&self, tables: &Tables, space: &Space) -> Option<Vec<BestSubnets>> {
+        let Method::Grid(grids) = &self.method else { return None };
         let Grids { usual, finer } = &**grids;
         let finer = finer.get_or_init(|| {
             let (limits, stages) = (&self.limits_ms, tables.stages());
@@ -108,7 +111,7 @@ impl Exact {
         Some(self.on_grid(finer, space))
     }
 
-    fn of_subnets(&self, mut subnets: Vec<Subnet>) -> Vec<Best> {
+    fn of_subnets(&self, mut subnets: Vec<Subnet>) -> Vec<BestSubnets> {
         subnets.sort_unstable_by(|a, b| a.loss.total_cmp(&b.loss));
         let best = |limit: &f64| {
             let (mut feasible, mut below, mut sum) = (0.0, 0.0, 0.0);
@@ -118,19 +121,19 @@ impl Exact {
                 sum += subnet.loss * (within - below);
                 below = within;
             }
-            Best { feasible, loss: (below > 0.0).then(|| sum / below) }
+            BestSubnets { feasible, loss: (below > 0.0).then(|| sum / below) }
         };
         self.limits_ms.iter().map(best).collect()
     }
 
-    fn on_grid(&self, partials: &Partials, space: &Space) -> Vec<Best> {
+    fn on_grid(&self, partials: &Partials, space: &Space) -> Vec<BestSubnets> {
         let halves = Halves::of(partials, space);
         (0..self.limits_ms.len())
             .map(|limit| self.on_grid_within(&halves.within(limit), &partials.steps))
             .collect()
     }
 
-    fn on_grid_within(&self, sums: &Sums<'_>, steps: &Steps) -> Best {
+    fn on_grid_within(&self, sums: &Sums<'_>, steps: &Steps) -> BestSubnets {
         // `W` at the edge behind each row; the edge's share is the mass below it, with a
         // correction for the slope there (midpoint rule).
         let (mut below, mut within, mut sum) = (0.0, 0.0, 0.0);
@@ -142,7 +145,7 @@ impl Exact {
             if below > self.top.end() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         let loss = (within > 0.0).then(|| sum / within * steps.loss);
-        Best { feasible: sums.feasible().clamp(0.0, 1.0), loss }
+        BestSubnets { feasible: sums.feasible().clamp(0.0, 1.0), loss }
     }
 
     /// Losses of the feasible subnets under one limit, rising, each with its share of all subnets:
@@ -153,7 +156,7 @@ impl Exact {
         space: &Space,
         limit: usize,
     ) -> Vec<(f64, f64)> {
-        let partials = match &self.on {
+        let partials = match &self.method {
             Method::Grid(grids) => &grids.usual,
             Method::Enumeration => {
                 let subnets = enumerate::subnets(tables, space, self.composition).into_iter();
@@ -185,7 +188,7 @@ impl Exact {
 /// A space in two halves.
 struct Halves {
     prefix: Arc<Prefix>,
-    /// By the state between the halves.
+    /// With the state between the halves: a width, or 0 in independent composition.
     suffixes: Vec<(usize, Arc<Suffix>)>,
 }
 
@@ -202,7 +205,7 @@ impl Halves {
         Self { prefix, suffixes }
     }
 
-    /// Both together under one limit.
+    /// The two halves convolved, under one limit.
     fn within(&self, limit: usize) -> Sums<'_> {
         let parts = self.prefix.iter().enumerate().map(|(resolution, masses)| {
             let pairs = self.suffixes.iter().filter_map(|(state, suffix)| {
@@ -214,17 +217,17 @@ impl Halves {
     }
 }
 
-/// What keeps to a limit, by bins of the summed loss.
+/// The mass of a space within one limit, by bins of the summed loss.
 struct Sums<'a> {
     /// By resolution, and by the state between the halves.
-    parts: Vec<Vec<Pair<'a>>>,
-    /// Of each resolution.
+    parts: Vec<Vec<PrefixSuffix<'a>>>,
+    /// Share of each resolution in all draws.
     share: f64,
 }
 
 impl Sums<'_> {
     fn feasible(&self) -> f64 {
-        let share = |(mass, within): &Pair<'_>| {
+        let share = |(mass, within): &PrefixSuffix<'_>| {
             mass.columns.iter().zip(&within.all).map(|(a, b)| a * b).sum::<f64>()
         };
         self.parts.iter().flatten().map(share).sum::<f64>() * self.share

@@ -1,4 +1,4 @@
-//! Distributions of the first and of the last stages of spaces, kept for the spaces that share
+//! Distributions of the first and of the last stages of spaces, cached for all spaces that share
 //! them: a space is made of two halves, of which there are only tens of thousands.
 
 use std::{
@@ -13,39 +13,39 @@ use spacewright_core::{
 };
 
 use super::{
-    super::rows::{CellRows, Fixed, Row, Stem, Tables},
-    grid::{Mass, Part, Steps, Taps, Within},
+    super::rows::{CellRows, Stem, StemAndHead, SubStageRow, Tables},
+    grid::{ConvolutionPart, Distribution, StageTaps, Steps, WithinLimit},
 };
 
-/// Bytes of kept distributions, of each of three kinds, after which those that were not used lately
-/// are dropped; less where addresses, and what a plugin may take, are small.
+/// Most bytes of each of three caches. Less on 32 bits, where this is a WebAssembly plugin, whose
+/// memory is limited.
 const KEPT_BYTES: usize = if cfg!(target_pointer_width = "32") { 64 << 20 } else { 1 << 30 };
 
 /// The distributions of one cell by resolution, input state and output state. States are widths;
 /// in independent composition there is a single one.
 struct CellTaps(Vec<StateTaps>);
 
-/// By input state and output state.
-type StateTaps = Vec<Vec<Arc<Taps>>>;
+/// Distributions of one cell at one resolution, by input state and output state.
+type StateTaps = Vec<Vec<Arc<StageTaps>>>;
 
-/// By resolution and output state.
-pub(super) type Prefix = Vec<Vec<Option<Arc<Mass>>>>;
+/// Distributions of the first stages, by resolution and output state; `None` without any mass.
+pub(super) type Prefix = Vec<Vec<Option<Arc<Distribution>>>>;
 
-/// By resolution and limit.
-pub(super) type Suffix = Vec<Vec<Within>>;
+/// What the last stages leave within each limit, by resolution and limit.
+pub(super) type Suffix = Vec<Vec<WithinLimit>>;
 
-/// All distributions on one grid.
+/// The distributions of all cells on one grid, and caches of what is convolved from them.
 pub(super) struct Partials {
     pub(super) steps: Steps,
-    /// In columns, shifts included.
+    /// Latency limits in columns, shifts of all stages included.
     limits: Vec<f64>,
     cells: HashMap<Cell, CellTaps>,
     stem: Arc<Prefix>,
-    nothing: Arc<Vec<Arc<Mass>>>,
+    nothing: Arc<Vec<Arc<Distribution>>>,
     stages: usize,
     prefixes: Cache<Prefix>,
     /// By resolution.
-    suffixes: Cache<Vec<Arc<Mass>>>,
+    suffixes: Cache<Vec<Arc<Distribution>>>,
     within: Cache<Suffix>,
 }
 
@@ -57,18 +57,18 @@ impl Partials {
         steps: Steps,
     ) -> Self {
         let stages = tables.stages();
-        let nothing = Arc::new(Mass::nothing(&steps));
+        let nothing = Arc::new(Distribution::nothing(&steps));
         let taps = |(cell, rows): (&Cell, &CellRows)| {
             (*cell, cell_taps(tables, *cell, rows, composition, &steps))
         };
-        let stem = |fixed: &Fixed| {
+        let stem = |fixed: &StemAndHead| {
             let mass = 1.0 / fixed.stem.len() as f64;
             let state = |width: Option<u32>| {
                 let at = |stem: &&Stem| width.is_none_or(|w| stem.width == w);
                 let points = fixed.stem.iter().filter(at).map(|stem| (0.0, stem.latency_ms));
-                let taps = Taps::new(points, mass, &steps);
+                let taps = StageTaps::new(points, mass, &steps);
                 let part = || vec![(nothing.clone(), Arc::new(taps.clone()))];
-                (!taps.is_empty()).then(|| Arc::new(Mass::new(part(), &steps)))
+                (!taps.is_empty()).then(|| Arc::new(Distribution::new(part(), &steps)))
             };
             match composition {
                 Composition::Independent => vec![state(None)],
@@ -99,15 +99,15 @@ impl Partials {
         self.prefixes.get(key(space, 0..count, 0), || {
             let before = self.prefix(space, last);
             let taps = self.taps(space, last);
-            let resolution = |(masses, taps): (&Vec<Option<Arc<Mass>>>, &StateTaps)| {
+            let resolution = |(masses, taps): (&Vec<Option<Arc<Distribution>>>, &StateTaps)| {
                 let outputs = taps.first().map_or(0, Vec::len);
                 let output = |output: usize| {
                     let parts = masses.iter().zip(taps).filter_map(|(mass, taps)| {
                         let taps = &taps[output];
                         (!taps.is_empty()).then_some((mass.clone()?, taps.clone()))
                     });
-                    let parts: Vec<Part> = parts.collect();
-                    (!parts.is_empty()).then(|| Arc::new(Mass::new(parts, &self.steps)))
+                    let parts: Vec<ConvolutionPart> = parts.collect();
+                    (!parts.is_empty()).then(|| Arc::new(Distribution::new(parts, &self.steps)))
                 };
                 (0..outputs).map(output).collect()
             };
@@ -118,7 +118,7 @@ impl Partials {
     }
 
     /// The stages of a space from `first` on, behind input state `state`.
-    fn suffix(&self, space: &Space, first: usize, state: usize) -> Arc<Vec<Arc<Mass>>> {
+    fn suffix(&self, space: &Space, first: usize, state: usize) -> Arc<Vec<Arc<Distribution>>> {
         if first == self.stages {
             return self.nothing.clone();
         }
@@ -129,14 +129,15 @@ impl Partials {
                 .collect();
             // Behind the last stage, all outputs are alike.
             let behind = |output: &usize| self.suffix(space, first + 1, *output);
-            let rest: Vec<Arc<Vec<Arc<Mass>>>> = outputs.iter().map(behind).collect();
+            let rest: Vec<Arc<Vec<Arc<Distribution>>>> = outputs.iter().map(behind).collect();
             let resolution = |(index, taps): (usize, &StateTaps)| {
                 let parts = outputs.iter().zip(&rest);
                 let parts =
                     parts.map(|(output, rest)| (rest[index].clone(), taps[state][*output].clone()));
-                Arc::new(Mass::new(parts.collect(), &self.steps))
+                Arc::new(Distribution::new(parts.collect(), &self.steps))
             };
-            let masses: Vec<Arc<Mass>> = taps.0.iter().enumerate().map(resolution).collect();
+            let masses: Vec<Arc<Distribution>> =
+                taps.0.iter().enumerate().map(resolution).collect();
             let bytes = masses.iter().map(|mass| mass.bytes()).sum();
             (masses, bytes)
         })
@@ -146,12 +147,12 @@ impl Partials {
     pub(super) fn within(&self, space: &Space, first: usize, state: usize) -> Arc<Suffix> {
         self.within.get(key(space, first..self.stages, state), || {
             let masses = self.suffix(space, first, state);
-            let limits = |mass: &Arc<Mass>| {
-                let within = |limit: &f64| Within::new(mass.clone(), *limit);
+            let limits = |mass: &Arc<Distribution>| {
+                let within = |limit: &f64| WithinLimit::new(mass.clone(), *limit);
                 self.limits.iter().map(within).collect::<Vec<_>>()
             };
             let suffix: Suffix = masses.iter().map(limits).collect();
-            let bytes = suffix.iter().flatten().map(Within::bytes).sum();
+            let bytes = suffix.iter().flatten().map(WithinLimit::bytes).sum();
             (suffix, bytes)
         })
     }
@@ -171,14 +172,14 @@ fn cell_taps(
 ) -> CellTaps {
     let last = cell.stage + 1 == tables.stages();
     let outputs = tables.input_widths(cell.stage + 1);
-    let resolution = |fixed: &Fixed| {
+    let resolution = |fixed: &StemAndHead| {
         let head = |width: u32| if last { fixed.head[width as usize] } else { 0.0 };
-        let taps = |rows: &[Row], output: Option<u32>| {
+        let taps = |rows: &[SubStageRow], output: Option<u32>| {
             let at = rows.iter().filter(|row| output.is_none_or(|width| row.width == width));
             // A head of unknown latency is named when a space that needs it is checked.
             let known = at.filter(|row| head(row.width).is_finite());
             let points = known.map(|row| (row.loss, row.latency_ms + head(row.width)));
-            Arc::new(Taps::new(points, 1.0 / rows.len() as f64, steps))
+            Arc::new(StageTaps::new(points, 1.0 / rows.len() as f64, steps))
         };
         match composition {
             Composition::Independent => vec![vec![taps(rows.at_resolution(fixed.index), None)]],
@@ -200,8 +201,8 @@ fn key(space: &Space, stages: std::ops::Range<usize>, state: usize) -> Key {
     choices.chain([state]).map(|choice| choice as u16).collect()
 }
 
-/// What was computed lately. When it grows too large, what was not used since it last did is
-/// dropped.
+/// A cache in two generations: when the young one is full it becomes the old one, and what was not
+/// used since the last time is dropped.
 struct Cache<T>(Mutex<Generations<T>>);
 
 struct Generations<T> {
@@ -216,8 +217,8 @@ impl<T> Cache<T> {
         Self(Mutex::new(Generations { young, old, young_bytes: 0 }))
     }
 
-    /// What is kept, else what `compute` gives with its size in bytes. Two threads may compute the
-    /// same, and get the same.
+    /// The cached value, else what `compute` gives with its size in bytes. Two threads may compute
+    /// the same value at once, with equal results.
     fn get(&self, key: Key, compute: impl FnOnce() -> (T, usize)) -> Arc<T> {
         {
             let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,10 +1,9 @@
 use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
 use spacewright_core::space::Hyperspace;
-use spacewright_spaceevo::hyperspaces::built_in;
 
 use super::*;
-use crate::testing::{LIMITS, problem};
+use crate::testing::{self, LIMITS, problem};
 
 fn tables(hyperspace: &Hyperspace, composition: Composition, rows: usize) -> Tables {
     Tables::new(&problem(hyperspace, composition, rows), &[]).unwrap()
@@ -12,7 +11,7 @@ fn tables(hyperspace: &Hyperspace, composition: Composition, rows: usize) -> Tab
 
 #[test]
 fn the_grid_agrees_with_enumeration() {
-    let hyperspace = built_in("mini").unwrap();
+    let hyperspace = testing::hyperspace();
     let space = Space::parse("mini-0123-0101", &hyperspace).unwrap();
     for (composition, rows) in [(Composition::Consistent, 24), (Composition::Independent, 9)] {
         let tables = tables(&hyperspace, composition, rows);
@@ -25,7 +24,7 @@ fn the_grid_agrees_with_enumeration() {
         let finer = exact.finer(&tables, &space).unwrap();
         for ((grid, finer), truth) in exact.best(&tables, &space).iter().zip(&finer).zip(enumerated)
         {
-            let error = |best: &Best| (best.loss.unwrap() / truth.loss.unwrap() - 1.0).abs();
+            let error = |best: &BestSubnets| (best.loss.unwrap() / truth.loss.unwrap() - 1.0).abs();
             assert!(error(grid) < 1e-3, "{composition:?}: {grid:?} {truth:?}");
             assert!(error(finer) < 3e-4, "{composition:?}: {finer:?} {truth:?}");
             assert!((grid.feasible / truth.feasible - 1.0).abs() < 2e-3, "{grid:?} {truth:?}");
@@ -35,7 +34,7 @@ fn the_grid_agrees_with_enumeration() {
 
 #[test]
 fn results_do_not_depend_on_what_was_asked_before_or_on_threads() {
-    let hyperspace = built_in("mini").unwrap();
+    let hyperspace = testing::hyperspace();
     let composition = Composition::Consistent;
     let tables = tables(&hyperspace, composition, 24);
     let exact = || Exact::new(&tables, composition, &LIMITS, TopShare::new(100_000, 50));
@@ -60,7 +59,7 @@ fn results_do_not_depend_on_what_was_asked_before_or_on_threads() {
 
 #[test]
 fn nothing_feasible_has_no_loss() {
-    let hyperspace = built_in("mini").unwrap();
+    let hyperspace = testing::hyperspace();
     let space = Space::parse("mini-0123-0101", &hyperspace).unwrap();
     for (composition, rows) in [(Composition::Consistent, 3), (Composition::Consistent, 24)] {
         let tables = tables(&hyperspace, composition, rows);
@@ -72,7 +71,7 @@ fn nothing_feasible_has_no_loss() {
 
 #[test]
 fn distributions_hold_the_feasible_subnets_and_their_best() {
-    let hyperspace = built_in("mini").unwrap();
+    let hyperspace = testing::hyperspace();
     let space = Space::parse("mini-0123-0101", &hyperspace).unwrap();
     let top = || TopShare::new(100_000, 50);
     for (rows, exactness) in [(3, 1e-9), (24, 1e-3)] {
@@ -97,7 +96,7 @@ fn distributions_hold_the_feasible_subnets_and_their_best() {
 
 #[test]
 fn outliers_and_limits_that_are_far_apart_do_no_harm() {
-    let hyperspace = built_in("mini").unwrap();
+    let hyperspace = testing::hyperspace();
     let composition = Composition::Consistent;
     let space = Space::parse("mini-0123-0101", &hyperspace).unwrap();
     let limits = [0.02, 8.0, 1e4];

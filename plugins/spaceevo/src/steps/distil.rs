@@ -1,18 +1,18 @@
-//! Every (stage, block) learns alone from the teacher's stage; the rows of its tables are judged.
+//! Every stage learns alone, with every block type, from the teacher's stage; the rows of its
+//! quality tables are judged.
 
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
-    method::{StepContext, StepError, Task},
+    space::Hyperspace,
+    study::{Artifact, Step, StepContext, StepError, StepNeeds, Task},
     train::{DistilJob, DistilReport, TrainError},
 };
 
-use crate::{
-    rows::{self, Row},
-    settings::{self, DistilSettings, TableSettings},
-};
+use super::{tables::Tables, teach::Teach};
+use crate::{settings::DistilSettings, tables::task_name};
 
-/// What distilling one (stage, block) gave.
-#[derive(Debug, Serialize, Deserialize)]
+/// What distilling one stage with one block type gave.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Distilled {
     /// Losses of the rows, in their order.
@@ -32,44 +32,66 @@ impl Distilled {
     }
 }
 
-pub fn run(context: &dyn StepContext) -> Result<(), StepError> {
-    let settings: DistilSettings = settings::of(context, "distil")?;
-    let tables: TableSettings = settings::of(context, "tables")?;
-    let trainer = super::trainer(context)?;
-    let train = context.train_context()?;
-    let features = context.path("teach/features")?;
-    let study = context.parts();
-    let hyperspace = &study.hyperspace;
-    let task = |(stage, block)| {
-        let rows = rows::rows(hyperspace, stage, block, tables.rows, study.seed);
-        let row = |row: Row| (row.input_width, row.sub_stage, row.resolution);
-        let job = DistilJob {
-            stage,
-            block,
-            features: features.clone(),
-            fp32: settings.fp32.clone(),
-            int8: settings.int8.clone(),
-            rows: rows.into_iter().map(row).collect(),
-            calibration_images: settings.calibration_images,
-        };
-        let (trainer, train) = (&trainer, &train);
-        Task::new(rows::task_name(hyperspace, stage, block), move |files, monitor| {
-            let distilled =
-                match trainer.distil(train, &job, &files.output, &files.scratch, monitor) {
-                    Ok(report) => Distilled::Learned(report),
-                    Err(error @ TrainError::Diverged { .. }) => {
-                        Distilled::Diverged(error.to_string())
-                    }
-                    Err(error) => return Err(error.into()),
-                };
-            Ok(serde_json::to_value(distilled)?)
-        })
-    };
-    let tasks = rows::stage_blocks(hyperspace).map(task).collect();
-    for value in context.tasks(tasks, study.threads)? {
-        if let Distilled::Diverged(reason) = serde_json::from_value(value)? {
-            context.say(&format!("warning: {reason}; its loss counts as 1"));
-        }
+/// Distils every stage with every block type.
+pub struct Distil;
+
+impl Distil {
+    /// What distilling one stage with one block type gave; its file holds the weights.
+    pub fn of(hyperspace: &Hyperspace, stage: usize, block: usize) -> Artifact<Distilled> {
+        Artifact::of_task(Self::NAME, task_name(hyperspace, stage, block))
     }
-    Ok(())
+}
+
+impl Step for Distil {
+    const NAME: &'static str = "distil";
+    const SUMMARY: &'static str =
+        "distil every stage with every block type; judge the rows of the quality tables";
+    const READS: &'static [&'static str] = &[Tables::NAME, Teach::NAME];
+    const NEEDS: StepNeeds = StepNeeds::TRAINING;
+    const SHARED: bool = true;
+
+    type Settings = DistilSettings;
+    /// In the order of the tables.
+    type Output = Vec<Distilled>;
+
+    fn run(
+        &self,
+        context: &dyn StepContext,
+        settings: DistilSettings,
+    ) -> Result<Vec<Distilled>, StepError> {
+        let trainer = super::trainer(context)?;
+        let train = context.train_context()?;
+        let features = context.file(&Teach::FEATURES)?;
+        let study = context.study();
+        let mut tasks = Vec::new();
+        for table in context.get(&Tables::OUTPUT)? {
+            let (trainer, train) = (&trainer, &train);
+            let name = table.task_name(&study.hyperspace);
+            let job = DistilJob {
+                stage: table.stage,
+                block: table.block,
+                features: features.clone(),
+                fp32: settings.fp32.clone(),
+                int8: settings.int8.clone(),
+                rows: table.rows,
+                calibration_images: settings.calibration_images,
+            };
+            tasks.push(Task::new(name, move |files, monitor| {
+                match trainer.distil(train, &job, &files.output, &files.scratch, monitor) {
+                    Ok(report) => Ok(Distilled::Learned(report)),
+                    Err(error @ TrainError::Diverged { .. }) => {
+                        Ok(Distilled::Diverged(error.to_string()))
+                    }
+                    Err(error) => Err(error.into()),
+                }
+            }));
+        }
+        let distilled = context.tasks(tasks, study.threads)?;
+        for distilled in &distilled {
+            if let Distilled::Diverged(reason) = distilled {
+                context.say(&format!("warning: {reason}; its loss counts as 1"));
+            }
+        }
+        Ok(distilled)
+    }
 }

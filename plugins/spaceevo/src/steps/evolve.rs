@@ -4,32 +4,37 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
-    method::{Parts, StepContext, StepError, Task},
-    quality::{QualityRow, QualityTables},
+    quality::{Cell, RowFigures, ScoreColumns, TableRow},
     score::{PreparedScorer, ScoreProblem},
     search::{ScoredSpace, SearchBudget, Searched, Strategy},
-    space::stage_graph,
+    space::{Space, stage_graph_batch},
+    study::{
+        FieldError, Referred, Section, Step, StepContext, StepError, StepNeeds, StudyContext, Task,
+    },
     train::Monitor,
 };
 
 use super::{
-    distil::Distilled,
-    measure::{self, Measured},
+    distil::{Distil, Distilled},
+    measure::{Measure, TargetLatencies},
+    tables::Tables,
 };
 use crate::{
+    error::SpaceEvoError,
     explain::{Explanation, best_of_each},
-    parts, rows,
-    settings::{self, EvolveSettings, MeasureSettings, TableSettings},
-    several::{self, OnDevice, Several},
+    multi_target::{self, MultiTargetScorer, OnTarget},
+    network_parts::stage_input,
+    settings::{EvolveSettings, MeasureSettings},
+    tables::BlockRows,
 };
 
-/// How many of the best spaces are kept.
+/// How many of the best spaces are kept: more than anyone looks at, and still a small file.
 const KEPT: usize = 20;
 
 /// What the step found.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evolved {
-    /// The best spaces, best first.
+    /// The best spaces, best first; at least one.
     pub best: Vec<ScoredSpace>,
     /// The best space of a random search with as many evaluations.
     pub random: ScoredSpace,
@@ -44,13 +49,21 @@ pub struct Evolved {
     pub gap: Option<f64>,
     /// Where the space has to suit several targets: what each of them loses.
     #[serde(default)]
-    pub devices: Vec<Device>,
+    pub devices: Vec<TargetLoss>,
+}
+
+impl Evolved {
+    /// The space that was found.
+    pub fn space(&self) -> &Space {
+        &self.best[0].space
+    }
 }
 
 /// One of several targets that a space has to suit. The scores of [`Evolved`] are then means of
 /// shares of the best that each target reaches alone.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Device {
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TargetLoss {
+    /// Name of the target.
     pub target: String,
     /// The best space for this target alone.
     pub alone: ScoredSpace,
@@ -60,42 +73,67 @@ pub struct Device {
     pub lost: f64,
 }
 
-pub fn run(context: &dyn StepContext) -> Result<(), StepError> {
-    let settings: EvolveSettings = settings::of(context, "evolve")?;
-    let work = Task::new("space", |_, monitor| {
-        Ok(serde_json::to_value(evolve(context, &settings, monitor)?)?)
-    });
-    context.tasks(vec![work], 1)?;
-    let evolved: Evolved = super::result(context, "evolve/space")?;
-    let best = &evolved.best[0];
-    context.say(&format!("space: {} (score {:.4})", best.space, best.score.score));
-    for Device { target, alone, lost, .. } in &evolved.devices {
-        let lost = 100.0 * lost;
-        context.say(&format!("{target}: {lost:.2} % below its own best, {}", alone.space));
+/// Searches for the best space.
+pub struct Evolve;
+
+impl Step for Evolve {
+    const NAME: &'static str = "evolve";
+    const SUMMARY: &'static str = "search for the best space";
+    const READS: &'static [&'static str] = &[Tables::NAME, Measure::NAME, Distil::NAME];
+    const NEEDS: StepNeeds = StepNeeds::NOTHING;
+
+    type Settings = (MeasureSettings, EvolveSettings);
+    type Output = Evolved;
+
+    fn check(
+        &self,
+        study: &StudyContext,
+        (measure, evolve): &Self::Settings,
+    ) -> Result<(), FieldError> {
+        let refuse = |field: &str, reason: String, hint: &str| {
+            Err(FieldError::refused(EvolveSettings::NAME, field, reason, hint))
+        };
+        let several = !measure.also.is_empty();
+        if several && strategy(study, &evolve.strategy).is_ok_and(|found| found.needs_analysis()) {
+            let reason = format!("`{}` proves the best space of one target only", evolve.strategy);
+            let hint = "with `also` of [measure], use another one, such as `aging-evolution`";
+            return refuse("strategy", reason, hint);
+        }
+        let Some(scorer) = study.scorers.get(&evolve.scorer) else { return Ok(()) };
+        match scorer.check_options(&options(&evolve.score), measure.budgets.len()) {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let hint = "`spacewright study explain evolve` lists the fields";
+                refuse("score", error.to_string(), hint)
+            }
+        }
     }
-    Ok(())
+
+    fn run(
+        &self,
+        context: &dyn StepContext,
+        (_, settings): Self::Settings,
+    ) -> Result<Evolved, StepError> {
+        let evolved =
+            context.task(Task::new("space", |_, monitor| evolve(context, &settings, monitor)))?;
+        let best = &evolved.best[0];
+        context.say(&format!("space: {} (score {:.4})", best.space, best.score.score));
+        for TargetLoss { target, alone, lost, .. } in &evolved.devices {
+            let lost = 100.0 * lost;
+            context.say(&format!("{target}: {lost:.2} % below its own best, {}", alone.space));
+        }
+        Ok(evolved)
+    }
 }
 
-/// Whether scorer and strategy exist.
-pub fn check(
-    parts: &Parts,
-    settings: &EvolveSettings,
-    limits: usize,
-    several: bool,
-) -> Result<(), StepError> {
-    if several && settings.strategy == "exact" {
-        return Err(StepError::Study {
-            message: "[evolve] strategy: `exact` proves the best space of one target only".into(),
-            hint: "with `also` of [measure], use another one, such as `aging-evolution`".into(),
-        });
-    }
-    let scorer = super::named("[evolve] scorer", &settings.scorer, &parts.scorers)?;
-    scorer.check_options(&serde_json::to_value(&settings.score)?, limits).map_err(|error| {
-        let hint = "`spacewright study explain evolve` lists the fields".into();
-        StepError::Study { message: format!("[evolve] score: {error}"), hint }
-    })?;
-    super::named("[evolve] strategy", &settings.strategy, &parts.strategies)?;
-    Ok(())
+/// Options as a scorer or a strategy reads them.
+fn options(given: &BTreeMap<String, serde_json::Value>) -> serde_json::Value {
+    given.clone().into_iter().collect()
+}
+
+fn strategy<'s>(study: &'s StudyContext, name: &str) -> Result<&'s dyn Strategy, SpaceEvoError> {
+    let not_there = || SpaceEvoError::NotThere(Referred::Strategy(name.to_owned()));
+    Ok(study.strategies.get(name).ok_or_else(not_there)?.as_ref())
 }
 
 fn evolve(
@@ -103,17 +141,16 @@ fn evolve(
     settings: &EvolveSettings,
     monitor: &dyn Monitor,
 ) -> Result<Evolved, StepError> {
-    let study = context.parts();
-    let measuring: MeasureSettings = settings::of(context, "measure")?;
-    let targets: Vec<Option<&str>> = measuring.targets().collect();
-    let scorer = super::named("[evolve] scorer", &settings.scorer, &study.scorers)?;
-    let score = serde_json::to_value(&settings.score)?;
-    let prepare = |target: &Option<&str>| {
-        Ok::<_, StepError>(scorer.prepare(problem(context, settings, *target)?, &score)?)
+    let study = context.study();
+    let latencies = context.get(&Measure::OUTPUT)?;
+    let not_there = || SpaceEvoError::NotThere(Referred::Scorer(settings.scorer.clone()));
+    let scorer = study.scorers.get(&settings.scorer).ok_or_else(not_there)?;
+    let rows = table_rows(context)?;
+    let prepare = |(_, latencies): (_, &TargetLatencies)| {
+        let problem = problem(study, &rows, settings, latencies)?;
+        Ok::<_, StepError>(scorer.prepare(problem, &options(&settings.score))?)
     };
-    let scorers = targets.iter().map(prepare).collect::<Result<Vec<_>, _>>()?;
-    let strategy = |name: &str| super::named("[evolve] strategy", name, &study.strategies);
-    let options = serde_json::to_value(&settings.strategy_options)?;
+    let scorers = latencies.each().map(prepare).collect::<Result<Vec<_>, _>>()?;
     let search = |scorer: &dyn PreparedScorer,
                   strategy: &dyn Strategy,
                   options: &serde_json::Value,
@@ -127,125 +164,124 @@ fn evolve(
         let found = strategy.search(&study.hyperspace, scorer, &budget, options, &mut progress);
         if monitor.cancelled() { Err(StepError::Cancelled) } else { Ok(found?) }
     };
-    let chosen = strategy(&settings.strategy)?.as_ref();
-    let walk = |scorer: &dyn PreparedScorer| search(scorer, chosen, &options, &settings.strategy);
+    let chosen = strategy(study, &settings.strategy)?;
+    let strategy_options = options(&settings.strategy_options);
+    let walk =
+        |scorer: &dyn PreparedScorer| search(scorer, chosen, &strategy_options, &settings.strategy);
     let each: Vec<&dyn PreparedScorer> = scorers.iter().map(AsRef::as_ref).collect();
     let (found, on_each) = match each[..] {
         [only] => (walk(only)?, Vec::new()),
         _ => {
-            let common = several::search(&each, study.seed, walk)?;
-            (common.found, common.devices)
+            let common = multi_target::search(&each, study.seed, walk)?;
+            (common.found, common.targets)
         }
     };
-    let bests = on_each.iter().map(|device| device.alone.score.score);
+    let bests = on_each.iter().map(|target| target.alone.score.score);
     let several = match on_each.is_empty() {
         true => None,
-        false => Some(Several::new(each.iter().copied().zip(bests).collect())?),
+        false => Some(MultiTargetScorer::new(each.iter().copied().zip(bests).collect())?),
     };
     let scorer: &dyn PreparedScorer = several.as_ref().map_or(each[0], |several| several);
     let no_options = serde_json::json!({});
-    let random = search(scorer, strategy("random")?.as_ref(), &no_options, "random search")?;
+    let random = search(scorer, strategy(study, "random")?, &no_options, "random search")?;
     let best: Vec<ScoredSpace> = found.diverse(KEPT, 1).into_iter().cloned().collect();
-    if best.is_empty() {
-        return Err(nothing());
-    }
-    let explanation = Explanation::new(&study.hyperspace, scorer, &best[0].space, study.seed)?;
-    let device = |(target, on): (&Option<&str>, OnDevice)| Device {
+    let space = &best.first().ok_or(SpaceEvoError::NoSpace)?.space;
+    let explanation = Explanation::new(&study.hyperspace, scorer, space, study.seed)?;
+    let loss = |((target, _), on): ((Option<&str>, _), OnTarget)| TargetLoss {
         target: target.map_or_else(|| study.target.description().name, str::to_owned),
         score: on.common.score,
         lost: on.lost(),
         alone: on.alone,
     };
     Ok(Evolved {
-        best,
         random: first(random)?,
         uniform: uniform(study, scorer)?,
         explanation: explanation.brief(),
         evaluations: found.evaluations,
         gap: found.gap(),
-        devices: targets.iter().zip(on_each).map(device).collect(),
+        devices: latencies.each().zip(on_each).map(loss).collect(),
+        best,
     })
 }
 
-fn nothing() -> StepError {
-    StepError::Failed("the search scored no space".into())
-}
-
-fn first(found: Searched) -> Result<ScoredSpace, StepError> {
-    found.scored.into_iter().next().ok_or_else(nothing)
-}
-
-/// What spaces are scored by: the quality tables with the latencies of the study's target, or of
-/// another one.
-fn problem(
-    context: &dyn StepContext,
-    settings: &EvolveSettings,
-    target: Option<&str>,
-) -> Result<ScoreProblem, StepError> {
-    let study = context.parts();
-    let measured = measure::of(context, target)?;
-    let own = study.target.description();
-    let name = target.unwrap_or(&own.name);
-    let cells = tables(context, &measured, name)?
-        .columns(&own.scheme.name, name)
-        .map_err(StepError::Failed)?;
-    Ok(ScoreProblem {
-        hyperspace: study.hyperspace.clone(),
-        cells,
-        fixed: measured.fixed,
-        constraints_ms: measured.budgets_ms,
-        composition: settings.composition,
-    })
+fn first(found: Searched) -> Result<ScoredSpace, SpaceEvoError> {
+    found.scored.into_iter().next().ok_or(SpaceEvoError::NoSpace)
 }
 
 /// The best space of each block type among those that use it in every stage.
-fn uniform(study: &Parts, scorer: &dyn PreparedScorer) -> Result<Vec<ScoredSpace>, StepError> {
+fn uniform(
+    study: &StudyContext,
+    scorer: &dyn PreparedScorer,
+) -> Result<Vec<ScoredSpace>, StepError> {
     let spaces = study.hyperspace.uniform_spaces();
     let scores = scorer.score(&spaces, study.seed)?;
     let scored = spaces.into_iter().zip(scores);
     Ok(best_of_each(scored.map(|(space, score)| ScoredSpace { space, score })))
 }
 
-/// The quality tables of the study, with the latencies of a target.
-fn tables(
-    context: &dyn StepContext,
-    measured: &Measured,
-    target: &str,
-) -> Result<QualityTables, StepError> {
-    let study = context.parts();
-    let hyperspace = &study.hyperspace;
-    let settings: TableSettings = settings::of(context, "tables")?;
-    let description = study.target.description();
-    let mut tables = QualityTables { cells: BTreeMap::new() };
-    for ((stage, block), latencies) in rows::stage_blocks(hyperspace).zip(&measured.rows_ms) {
-        let rows = rows::rows(hyperspace, stage, block, settings.rows, study.seed);
-        let artifact = format!("distil/{}", rows::task_name(hyperspace, stage, block));
-        let distilled: Distilled = super::result(context, &artifact)?;
-        let elastic = hyperspace.choice_stage(stage, block, None);
-        let losses = distilled.losses(rows.len());
-        if losses.len() != rows.len() || latencies.len() != rows.len() {
-            let name = rows::task_name(hyperspace, stage, block);
-            let (judged, measured) = (losses.len(), latencies.len());
-            return Err(StepError::Failed(format!(
-                "`{name}` has {} rows, of which {judged} were judged and {measured} measured",
-                rows.len()
-            )));
+/// The rows of one stage and block type with their figures; latencies are still to come.
+struct JudgedRows {
+    name: String,
+    rows: Vec<(TableRow, RowFigures)>,
+}
+
+/// All rows with their losses and with the counts of their graphs.
+fn table_rows(context: &dyn StepContext) -> Result<Vec<JudgedRows>, StepError> {
+    let study = context.study();
+    let tables = context.get(&Tables::OUTPUT)?;
+    let distilled = context.get(&Distil::OUTPUT)?;
+    let judge = |(table, distilled)| judged_rows(study, table, distilled);
+    tables.into_iter().zip(&distilled).map(judge).collect()
+}
+
+fn judged_rows(
+    study: &StudyContext,
+    table: BlockRows,
+    distilled: &Distilled,
+) -> Result<JudgedRows, StepError> {
+    let name = table.task_name(&study.hyperspace);
+    let losses = distilled.losses(table.rows.len());
+    if losses.len() != table.rows.len() {
+        let (rows, judged) = (table.rows.len(), losses.len());
+        return Err(SpaceEvoError::RowFigures { name, rows, judged, measured: rows }.into());
+    }
+    let elastic = study.hyperspace.choice_stage(table.stage, table.block, None);
+    let input =
+        |row: &TableRow| stage_input(&study.hyperspace, row.stage, row.input_width, row.resolution);
+    let asked: Vec<_> =
+        table.rows.iter().map(|row| (&elastic, &row.sub_stage, input(row))).collect();
+    let graphs = stage_graph_batch(&study.operators, &asked)?;
+    let mut rows = Vec::with_capacity(table.rows.len());
+    for ((row, loss), graph) in table.rows.into_iter().zip(losses).zip(graphs) {
+        let (macs, params) = (graph.macs()?, graph.params()?);
+        rows.push((row, RowFigures { macs, params, loss, latency_ms: f64::NAN }));
+    }
+    Ok(JudgedRows { name, rows })
+}
+
+/// What spaces are scored by: the quality tables with the latencies of one target.
+fn problem(
+    study: &StudyContext,
+    tables: &[JudgedRows],
+    settings: &EvolveSettings,
+    latencies: &TargetLatencies,
+) -> Result<ScoreProblem, StepError> {
+    let mut cells: BTreeMap<Cell, ScoreColumns> = BTreeMap::new();
+    for (table, latencies_ms) in tables.iter().zip(&latencies.rows_ms) {
+        if latencies_ms.len() != table.rows.len() {
+            let (name, rows) = (table.name.clone(), table.rows.len());
+            let measured = latencies_ms.len();
+            return Err(SpaceEvoError::RowFigures { name, rows, judged: rows, measured }.into());
         }
-        for ((row, loss), latency) in rows.iter().zip(losses).zip(latencies) {
-            let input = parts::stage_input(hyperspace, stage, row.input_width, row.resolution);
-            let graph = stage_graph(&study.operators, &elastic, &row.sub_stage, input)?;
-            let table = tables.cells.entry(rows::cell(stage, block, row)).or_default();
-            table.rows.push(QualityRow {
-                input_width: row.input_width,
-                resolution: row.resolution,
-                sub_stage: row.sub_stage.clone(),
-                graph: graph.hash(),
-                macs: graph.macs()?,
-                params: graph.params()?,
-            });
-            table.loss.entry(description.scheme.name.clone()).or_default().push(loss);
-            table.latency_ms.entry(target.to_owned()).or_default().push(*latency);
+        for ((row, figures), &latency_ms) in table.rows.iter().zip(latencies_ms) {
+            cells.entry(row.cell()).or_default().push(row, RowFigures { latency_ms, ..*figures });
         }
     }
-    Ok(tables)
+    Ok(ScoreProblem {
+        hyperspace: study.hyperspace.clone(),
+        cells,
+        fixed: latencies.fixed.clone(),
+        constraints_ms: latencies.budgets_ms.clone(),
+        composition: settings.composition,
+    })
 }

@@ -1,25 +1,30 @@
 //! Latency of the quality tables' rows, of stem and head; budgets; how well parts add up.
 
+use indexmap::IndexMap;
 use rand::{Rng, seq::IndexedRandom};
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
     latency::{Position, Precision},
-    method::{Parts, StepContext, StepError, Task},
-    quality::{FixedLatency, HeadRow, StemRow},
+    quality::{FixedLatency, HeadRow, StemRow, TableRow},
     random,
     space::{Space, SubStage, Subnet},
+    study::{
+        Artifact, FieldError, Section, Step, StepContext, StepError, StepNeeds, StudyContext, Task,
+    },
 };
 
+use super::tables::Tables;
 use crate::{
-    parts::{self, Part, PartLatencies},
-    rows::{self, Row},
-    settings::{self, Budget, MeasureSettings, TableSettings},
+    error::SpaceEvoError,
+    network_parts::{self, NetworkPart, PartLatencies},
+    settings::{Budget, MeasureSettings},
+    tables::BlockRows,
 };
 
-/// What the step found.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Measured {
-    /// Per (stage, block), in order: milliseconds of each row.
+/// What was measured on one target.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TargetLatencies {
+    /// For each stage with each block type, in order: milliseconds of each row.
     pub rows_ms: Vec<Vec<f64>>,
     /// Stem and head.
     pub fixed: FixedLatency,
@@ -28,131 +33,140 @@ pub struct Measured {
     /// Deciles of the latency of random subnets of random spaces, from the fastest to the slowest.
     pub deciles_ms: Vec<f64>,
     /// Sums of parts against whole networks.
-    pub sum_of_parts: Vec<PartsCheck>,
+    pub sum_of_parts: Vec<SumOfParts>,
 }
 
 /// One whole network against the sum of its parts.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct PartsCheck {
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SumOfParts {
+    /// The space that the network was drawn from.
     pub space: Space,
+    /// Sum of its parts, in milliseconds.
     pub predicted_ms: f64,
+    /// The whole, in milliseconds.
     pub measured_ms: f64,
 }
 
-pub fn run(context: &dyn StepContext) -> Result<(), StepError> {
-    let settings: MeasureSettings = settings::of(context, "measure")?;
-    let settings = &settings;
-    let task = |target: Option<&str>| {
-        let (name, target) = (task_name(target), target.map(str::to_owned));
-        Task::new(name, move |_, _| {
-            Ok(serde_json::to_value(measure(context, settings, target.as_deref())?)?)
-        })
-    };
-    let targets: Vec<Option<&str>> = settings.targets().collect();
-    // One after the other: two measurements would disturb each other.
-    context.tasks(targets.iter().map(|target| task(*target)).collect(), 1)?;
-    for target in targets {
-        let measured = of(context, target)?;
-        let budgets: Vec<String> =
-            measured.budgets_ms.iter().map(|ms| format!("{ms:.3} ms")).collect();
-        let on = target.map(|target| format!(" on {target}")).unwrap_or_default();
-        context.say(&format!("latency budgets{on}: {}", budgets.join(", ")));
-    }
-    Ok(())
+/// What was measured on the study's target, and on others that its space has to suit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StudyLatencies {
+    /// On the study's target.
+    pub own: TargetLatencies,
+    /// On the others, by name.
+    pub also: IndexMap<String, TargetLatencies>,
 }
 
-/// Whether the other targets exist.
-pub fn check(parts: &Parts, settings: &MeasureSettings) -> Result<(), StepError> {
-    let own = parts.target.description().name;
-    for (index, name) in settings.also.iter().enumerate() {
-        super::named("[measure] also", name, &parts.targets)?;
-        if settings.also[..index].contains(name) {
-            let message = format!("[measure] also: `{name}` is there twice");
-            return Err(StepError::Study { message, hint: "name it once".into() });
-        }
-        if *name == own {
-            let message = format!("[measure] also: `{name}` is the study's own target");
-            return Err(StepError::Study { message, hint: "name other targets only".into() });
+impl StudyLatencies {
+    /// On every target, the study's own first; its name is `None`.
+    pub fn each(&self) -> impl Iterator<Item = (Option<&str>, &TargetLatencies)> {
+        let also = self.also.iter().map(|(name, latencies)| (Some(name.as_str()), latencies));
+        std::iter::once((None, &self.own)).chain(also)
+    }
+}
+
+/// Measures the blocks of the quality tables.
+pub struct Measure;
+
+impl Measure {
+    /// What was measured on the study's target, or on another one.
+    fn on(target: Option<&str>) -> Artifact<TargetLatencies> {
+        match target {
+            None => Artifact::new(Self::NAME, "latency"),
+            Some(target) => Artifact::of_task(Self::NAME, format!("latency-{target}")),
         }
     }
-    Ok(())
 }
 
-impl MeasureSettings {
-    /// The study's target, as `None`, then the others.
-    pub fn targets(&self) -> impl Iterator<Item = Option<&str>> {
-        std::iter::once(None).chain(self.also.iter().map(|name| Some(name.as_str())))
+impl Step for Measure {
+    const NAME: &'static str = "measure";
+    const SUMMARY: &'static str = "measure the blocks of the quality tables";
+    const READS: &'static [&'static str] = &[Tables::NAME];
+    const NEEDS: StepNeeds = StepNeeds::LATENCIES;
+
+    type Settings = MeasureSettings;
+    type Output = StudyLatencies;
+
+    fn check(&self, study: &StudyContext, settings: &MeasureSettings) -> Result<(), FieldError> {
+        let own = study.target.description().name;
+        if !settings.also.contains(&own) {
+            return Ok(());
+        }
+        let reason = format!("`{own}` is the study's own target");
+        Err(FieldError::refused(MeasureSettings::NAME, "also", reason, "name other targets only"))
     }
-}
 
-fn task_name(target: Option<&str>) -> String {
-    target.map_or_else(|| "latency".into(), |target| format!("latency-{target}"))
-}
-
-/// What was found on the study's target, or on another one that the settings name.
-pub fn of(context: &dyn StepContext, target: Option<&str>) -> Result<Measured, StepError> {
-    super::result(context, &format!("measure/{}", task_name(target)))
+    fn run(
+        &self,
+        context: &dyn StepContext,
+        settings: MeasureSettings,
+    ) -> Result<StudyLatencies, StepError> {
+        let tables = context.get(&Tables::OUTPUT)?;
+        let (settings, tables) = (&settings, &tables);
+        let task = |target: Option<&str>| {
+            let (artifact, target) = (Self::on(target), target.map(str::to_owned));
+            Task::new(artifact.task(), move |_, _| {
+                measure(context, settings, tables, target.as_deref())
+            })
+        };
+        // One after the other: two measurements would disturb each other.
+        let mut measured = context.tasks(settings.targets().map(task).collect(), 1)?;
+        for (target, latencies) in settings.targets().zip(&measured) {
+            let budgets: Vec<String> =
+                latencies.budgets_ms.iter().map(|ms| format!("{ms:.3} ms")).collect();
+            let on = target.map(|target| format!(" on {target}")).unwrap_or_default();
+            context.say(&format!("latency budgets{on}: {}", budgets.join(", ")));
+        }
+        let own = measured.remove(0);
+        Ok(StudyLatencies { own, also: settings.also.iter().cloned().zip(measured).collect() })
+    }
 }
 
 fn measure(
     context: &dyn StepContext,
     settings: &MeasureSettings,
+    tables: &[BlockRows],
     target: Option<&str>,
-) -> Result<Measured, StepError> {
-    let study = context.parts();
-    let hyperspace = &study.hyperspace;
-    let table: TableSettings = settings::of(context, "tables")?;
-    let tables: Vec<(usize, usize, Vec<Row>)> = rows::stage_blocks(hyperspace)
-        .map(|(stage, block)| {
-            (stage, block, rows::rows(hyperspace, stage, block, table.rows, study.seed))
-        })
-        .collect();
-    let mut row_parts: Vec<Vec<Vec<Part>>> = Vec::new();
-    for (stage, block, rows) in &tables {
-        let parts = |row: &Row| {
-            parts::row_parts(study, *stage, *block, row.input_width, row.resolution, &row.sub_stage)
-        };
-        row_parts.push(rows.iter().map(parts).collect::<Result<_, _>>()?);
-    }
+) -> Result<TargetLatencies, StepError> {
+    let study = context.study();
+    let row_parts = tables
+        .iter()
+        .map(|table| network_parts::row_parts(study, &table.rows))
+        .collect::<Result<Vec<_>, StepError>>()?;
     let stems = stems(study, settings.stem_rows)?;
     let heads = heads(study)?;
     let mut latencies = PartLatencies::on(target);
     let all = row_parts
         .iter()
         .flatten()
-        .chain(stems.iter().map(|s| &s.2))
-        .chain(heads.iter().map(|h| &h.2));
+        .chain(stems.iter().map(|stem| &stem.parts))
+        .chain(heads.iter().map(|head| &head.parts));
     latencies.ask(context, all.flatten())?;
 
-    let sum = |parts: &Vec<Part>| latencies.sum(parts).unwrap_or(f64::NAN);
+    let sum = |parts: &Vec<NetworkPart>| latencies.sum(parts).unwrap_or(f64::NAN);
     let rows_ms: Vec<Vec<f64>> =
         row_parts.iter().map(|rows| rows.iter().map(sum).collect()).collect();
-    let fixed = FixedLatency::Predicted {
-        stem: stems
-            .iter()
-            .map(|(width, resolution, parts)| StemRow {
-                width: *width,
-                resolution: *resolution,
-                latency_ms: sum(parts),
-            })
-            .collect(),
-        head: heads
-            .iter()
-            .map(|(width, resolution, parts)| HeadRow {
-                width: *width,
-                resolution: *resolution,
-                latency_ms: sum(parts),
-            })
-            .collect(),
+    let stem = |end: &NetworkEnd| StemRow {
+        width: end.width,
+        resolution: end.resolution,
+        latency_ms: sum(&end.parts),
     };
-    let mut sampled = distribution(study, settings.subnets, &tables, &rows_ms, &fixed)?;
+    let head = |end: &NetworkEnd| HeadRow {
+        width: end.width,
+        resolution: end.resolution,
+        latency_ms: sum(&end.parts),
+    };
+    let fixed = FixedLatency::Predicted {
+        stem: stems.iter().map(stem).collect(),
+        head: heads.iter().map(head).collect(),
+    };
+    let mut sampled = distribution(study, settings.subnets, tables, &rows_ms, &fixed)?;
     sampled.sort_by(f64::total_cmp);
     let quantile = |q: f64| sampled[((sampled.len() - 1) as f64 * q).round() as usize];
     let budget = |budget: &Budget| match budget {
         Budget::Quantile(q) => quantile(*q),
         Budget::Ms(ms) => *ms,
     };
-    Ok(Measured {
+    Ok(TargetLatencies {
         rows_ms,
         fixed,
         budgets_ms: settings.budgets.iter().map(budget).collect(),
@@ -161,10 +175,15 @@ fn measure(
     })
 }
 
-type Fixed = (usize, usize, Vec<Part>);
+/// A stem, or a head, with the width at which it meets the stages.
+struct NetworkEnd {
+    width: usize,
+    resolution: usize,
+    parts: Vec<NetworkPart>,
+}
 
 /// Sub-stages of the stem: smallest, largest and random ones, at every resolution of the tables.
-fn stems(study: &Parts, most: usize) -> Result<Vec<Fixed>, StepError> {
+fn stems(study: &StudyContext, most: usize) -> Result<Vec<NetworkEnd>, StepError> {
     let stages = study.hyperspace.stem_stages();
     let mut rng = random::generator(study.seed, &["measure", "stem"]);
     let mut choices: Vec<Vec<SubStage>> = vec![
@@ -172,6 +191,7 @@ fn stems(study: &Parts, most: usize) -> Result<Vec<Fixed>, StepError> {
         stages.iter().map(SubStage::largest).collect(),
     ];
     let random = |_| stages.iter().map(|stage| SubStage::random(stage, &mut rng)).collect();
+    // More than are wanted, as some are drawn twice.
     choices.extend((0..4 * most).map(random).collect::<Vec<_>>());
     let mut distinct: Vec<Vec<SubStage>> = Vec::new();
     for choice in choices {
@@ -183,18 +203,20 @@ fn stems(study: &Parts, most: usize) -> Result<Vec<Fixed>, StepError> {
     for choice in &distinct {
         let width = choice.iter().rev().find_map(SubStage::width).unwrap_or_default();
         for &resolution in &study.hyperspace.table_resolutions {
-            stems.push((width, resolution, parts::stem_parts(study, &stages, choice, resolution)?));
+            let parts = network_parts::stem_parts(study, &stages, choice, resolution)?;
+            stems.push(NetworkEnd { width, resolution, parts });
         }
     }
     Ok(stems)
 }
 
-fn heads(study: &Parts) -> Result<Vec<Fixed>, StepError> {
+fn heads(study: &StudyContext) -> Result<Vec<NetworkEnd>, StepError> {
     let hyperspace = &study.hyperspace;
     let mut heads = Vec::new();
     for &width in hyperspace.input_widths(hyperspace.stages.len()) {
         for &resolution in &hyperspace.table_resolutions {
-            heads.push((width, resolution, parts::head_parts(study, width, resolution)?));
+            let parts = network_parts::head_parts(study, width, resolution)?;
+            heads.push(NetworkEnd { width, resolution, parts });
         }
     }
     Ok(heads)
@@ -202,14 +224,14 @@ fn heads(study: &Parts) -> Result<Vec<Fixed>, StepError> {
 
 /// Latencies of random subnets of random spaces, composed of rows whose widths match.
 fn distribution(
-    study: &Parts,
+    study: &StudyContext,
     count: usize,
-    tables: &[(usize, usize, Vec<Row>)],
+    tables: &[BlockRows],
     rows_ms: &[Vec<f64>],
     fixed: &FixedLatency,
-) -> Result<Vec<f64>, StepError> {
+) -> Result<Vec<f64>, SpaceEvoError> {
     let FixedLatency::Predicted { stem, head } = fixed else {
-        return Err(StepError::Failed("stem and head were not measured".into()));
+        return Err(SpaceEvoError::FixedLatency);
     };
     let candidates = study.hyperspace.candidates.len();
     let mut rng = random::generator(study.seed, &["measure", "distribution"]);
@@ -219,8 +241,8 @@ fn distribution(
         for stage in 0..study.hyperspace.stages.len() {
             let table = stage * candidates + rng.random_range(0..candidates);
             let window = rng.random_range(0..study.hyperspace.stages[stage].windows());
-            let rows = &tables[table].2;
-            let fits = |row: &Row| {
+            let rows = &tables[table].rows;
+            let fits = |row: &TableRow| {
                 row.window == window
                     && row.input_width == width
                     && row.resolution == start.resolution
@@ -234,33 +256,29 @@ fn distribution(
         Some(total + head.iter().find(ends)?.latency_ms)
     };
     let drawn: Option<Vec<f64>> = (0..count).map(|_| one(&mut rng)).collect();
-    drawn.ok_or_else(|| {
-        StepError::Failed(
-            "the stem's rows reach a width that no row of the first stage takes".into(),
-        )
-    })
+    drawn.ok_or(SpaceEvoError::NoMatchingRows)
 }
 
 fn check_sums(
     context: &dyn StepContext,
     count: usize,
     latencies: &mut PartLatencies,
-) -> Result<Vec<PartsCheck>, StepError> {
-    let study = context.parts();
+) -> Result<Vec<SumOfParts>, StepError> {
+    let study = context.study();
     let hyperspace = &study.hyperspace;
     let mut rng = random::generator(study.seed, &["measure", "whole networks"]);
-    let mut checks = Vec::new();
+    let mut sums = Vec::new();
     for _ in 0..count {
         let space = Space::random(hyperspace, &mut rng);
         let stages = space.elastic_stages(hyperspace);
         let subnet = Subnet::random(&stages, &hyperspace.table_resolutions, &mut rng);
-        let parts = parts::subnet_parts(study, &stages, &subnet)?;
+        let parts = network_parts::subnet_parts(study, &stages, &subnet)?;
         latencies.ask(context, &parts)?;
-        let whole = parts::whole(study, &stages, &subnet)?;
-        let query = parts::query(whole, Position::Whole, Precision::Int8);
+        let whole = network_parts::whole_network(study, &stages, &subnet)?;
+        let query = network_parts::query(whole, Position::Whole, Precision::Int8);
         let measured = latencies.latencies(context, std::slice::from_ref(&query))?[0];
         let predicted_ms = latencies.sum(&parts).unwrap_or(f64::NAN);
-        checks.push(PartsCheck { space, predicted_ms, measured_ms: measured.ms });
+        sums.push(SumOfParts { space, predicted_ms, measured_ms: measured.ms });
     }
-    Ok(checks)
+    Ok(sums)
 }

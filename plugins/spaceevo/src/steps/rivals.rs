@@ -2,21 +2,25 @@
 
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
-    method::{Parts, StepContext, StepError},
     random,
     search::ScoredSpace,
     space::Space,
+    study::{Artifact, FieldError, Section, Step, StepContext, StepError, StepNeeds, StudyContext},
 };
 
-use super::{evolve::Evolved, train};
-use crate::settings::{self, RivalSettings};
+use super::{
+    distil::Distil,
+    evolve::{Evolve, Evolved},
+    teach::Teach,
+    train::{SupernetReport, Train, supernets},
+};
+use crate::{
+    error::SpaceEvoError,
+    settings::{RivalSettings, TrainSettings},
+};
 
-/// The step that trains the random space.
-pub const RANDOM: &str = "train-random";
-/// The step that trains the manual spaces.
-pub const MANUAL: &str = "train-manual";
-
-/// Draws of a random space that differs from the others.
+/// Draws of a random space that differs from the others: only in a hyperspace of a few spaces are so
+/// many in vain.
 const TRIES: usize = 1000;
 
 /// A space with a trained supernet.
@@ -24,41 +28,46 @@ const TRIES: usize = 1000;
 pub struct Contender {
     /// `found`, `random`, or what the study calls a manual space.
     pub name: String,
+    /// The space.
     pub space: Space,
-    /// Artifact of its supernet.
-    pub supernet: String,
+    /// Its supernet.
+    pub supernet: Artifact<SupernetReport>,
 }
 
 /// A manual space that is not compared.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LeftOut {
+    /// What the study calls it.
     pub name: String,
+    /// Why it is not compared.
     pub reason: String,
 }
 
 /// All spaces that are compared.
 pub struct Contenders {
+    /// The one that was found.
     pub found: Contender,
+    /// One drawn at random.
     pub random: Contender,
+    /// Those that a person would write down.
     pub manual: Vec<Contender>,
+    /// Manual ones that are not compared.
     pub left_out: Vec<LeftOut>,
 }
 
 impl Contenders {
-    /// Those of a step that reads `evolve` and the section `[rivals]`.
-    pub fn of(context: &dyn StepContext) -> Result<Self, StepError> {
-        let settings: RivalSettings = settings::of(context, "rivals")?;
-        let evolved: Evolved = super::result(context, "evolve/space")?;
-        Self::new(context.parts(), &settings, &evolved.best[0].space, &evolved.uniform)
+    /// Those of a step that reads what was found.
+    pub fn of(context: &dyn StepContext, settings: &RivalSettings) -> Result<Self, StepError> {
+        Self::new(context.study(), settings, &context.get(&Evolve::OUTPUT)?)
     }
 
     fn new(
-        study: &Parts,
+        study: &StudyContext,
         settings: &RivalSettings,
-        found: &Space,
-        uniform: &[ScoredSpace],
+        evolved: &Evolved,
     ) -> Result<Self, StepError> {
-        let contender = |name: &str, space: &Space, supernet: String| Contender {
+        let (found, uniform) = (evolved.space(), &evolved.uniform);
+        let contender = |name: &str, space: &Space, supernet: Artifact<SupernetReport>| Contender {
             name: name.to_owned(),
             space: space.clone(),
             supernet,
@@ -75,18 +84,18 @@ impl Contenders {
             let missing = || format!("`{}` has no such block type", study.hyperspace.name);
             match space.as_ref().map_or_else(|| Some(missing()), twin) {
                 Some(reason) => left_out.push(LeftOut { name: name.clone(), reason }),
-                None => manual
-                    .extend(space.map(|space| contender(name, &space, format!("{MANUAL}/{name}")))),
+                None => manual.extend(
+                    space.map(|space| contender(name, &space, TrainManual::supernet(name))),
+                ),
             }
         }
         let random = match settings.random.as_str() {
             "" => drawn(study, found, &manual)?,
-            encoding => Space::parse(encoding, &study.hyperspace)
-                .map_err(|error| StepError::Failed(error.to_string()))?,
+            encoding => Space::parse(encoding, &study.hyperspace).map_err(SpaceEvoError::from)?,
         };
         Ok(Self {
-            found: contender("found", found, "train/supernet".into()),
-            random: contender("random", &random, format!("{RANDOM}/supernet")),
+            found: contender("found", found, Train::SUPERNET),
+            random: contender("random", &random, TrainRandom::SUPERNET),
             manual,
             left_out,
         })
@@ -99,7 +108,7 @@ impl Contenders {
 }
 
 /// The space that a person means: an encoding, or the best uniform space of a block type.
-fn written(study: &Parts, name: &str, uniform: &[ScoredSpace]) -> Option<Space> {
+fn written(study: &StudyContext, name: &str, uniform: &[ScoredSpace]) -> Option<Space> {
     let hyperspace = &study.hyperspace;
     match hyperspace.candidates.iter().position(|candidate| candidate.block == name) {
         Some(index) => {
@@ -111,48 +120,109 @@ fn written(study: &Parts, name: &str, uniform: &[ScoredSpace]) -> Option<Space> 
 }
 
 /// A space drawn uniformly that is none of the others.
-fn drawn(study: &Parts, found: &Space, manual: &[Contender]) -> Result<Space, StepError> {
+fn drawn(study: &StudyContext, found: &Space, manual: &[Contender]) -> Result<Space, FieldError> {
     let mut rng = random::generator(study.seed, &["rivals", "random"]);
     let new = |space: &Space| space != found && manual.iter().all(|known| known.space != *space);
     let mut draws = (0..TRIES).map(|_| Space::random(&study.hyperspace, &mut rng));
-    draws.find(new).ok_or_else(|| StepError::Study {
-        message: format!("`{}` has no space beside those that are compared", study.hyperspace.name),
-        hint: "leave some out of `manual` of [rivals]".into(),
+    draws.find(new).ok_or_else(|| {
+        let name = &study.hyperspace.name;
+        let reason = format!("`{name}` has no space beside those that are compared");
+        FieldError::refused(RivalSettings::NAME, "manual", reason, "leave some out")
     })
 }
 
 /// Whether all names mean something.
-pub fn check(study: &Parts, settings: &RivalSettings) -> Result<(), StepError> {
-    let hyperspace = &study.hyperspace;
-    let wrong = |message: String| StepError::Study {
-        message: format!("[rivals]: {message}"),
-        hint: "give encodings of spaces, such as those that `spacewright space sample` draws"
-            .into(),
+fn check(study: &StudyContext, settings: &RivalSettings) -> Result<(), FieldError> {
+    const HINT: &str =
+        "give encodings of spaces, such as those that `spacewright space sample` draws";
+    let refuse = |field: &str, reason: String| {
+        Err(FieldError::refused(RivalSettings::NAME, field, reason, HINT))
     };
-    if !settings.random.is_empty() {
-        Space::parse(&settings.random, hyperspace).map_err(|error| wrong(error.to_string()))?;
+    let parsed = |encoding: &str| Space::parse(encoding, &study.hyperspace);
+    if !settings.random.is_empty()
+        && let Err(error) = parsed(&settings.random)
+    {
+        return refuse("random", error.to_string());
     }
     for name in &settings.manual {
-        if study.operators.block_type(name).is_err() {
-            Space::parse(name, hyperspace)
-                .map_err(|error| wrong(format!("no block type, and no space: {error}")))?;
+        if study.operators.block_type(name).is_err()
+            && let Err(error) = parsed(name)
+        {
+            return refuse("manual", format!("no block type, and no space: {error}"));
         }
     }
     Ok(())
 }
 
-pub fn train_random(context: &dyn StepContext) -> Result<(), StepError> {
-    let Contender { space, .. } = Contenders::of(context)?.random;
-    context.say(&format!("random space: {space}"));
-    train::supernets(context, &[("supernet", &space)])
+/// Trains the supernet of a random space.
+pub struct TrainRandom;
+
+impl TrainRandom {
+    /// The supernet.
+    pub const SUPERNET: Artifact<SupernetReport> = Artifact::new(Self::NAME, "supernet");
 }
 
-pub fn train_manual(context: &dyn StepContext) -> Result<(), StepError> {
-    let contenders = Contenders::of(context)?;
-    for LeftOut { name, reason } in &contenders.left_out {
-        context.say(&format!("`{name}` is left out: {reason}"));
+impl Step for TrainRandom {
+    const NAME: &'static str = "train-random";
+    const SUMMARY: &'static str = "train the supernet of a random space";
+    const READS: &'static [&'static str] = &[Teach::NAME, Distil::NAME, Evolve::NAME];
+    const NEEDS: StepNeeds = StepNeeds::TRAINING;
+    const EXTRA: bool = true;
+
+    type Settings = (TrainSettings, RivalSettings);
+    type Output = SupernetReport;
+
+    fn check(
+        &self,
+        study: &StudyContext,
+        (_, settings): &Self::Settings,
+    ) -> Result<(), FieldError> {
+        check(study, settings)
     }
-    let spaces: Vec<(&str, &Space)> =
-        contenders.manual.iter().map(|rival| (rival.name.as_str(), &rival.space)).collect();
-    train::supernets(context, &spaces)
+
+    fn run(
+        &self,
+        context: &dyn StepContext,
+        (train, rivals): Self::Settings,
+    ) -> Result<SupernetReport, StepError> {
+        let Contender { space, .. } = Contenders::of(context, &rivals)?.random;
+        context.say(&format!("random space: {space}"));
+        Ok(supernets(context, &train, &[(Self::SUPERNET.task(), &space)])?.remove(0))
+    }
+}
+
+/// Trains the supernets of the manual spaces.
+pub struct TrainManual;
+
+impl TrainManual {
+    /// The supernet of the space that the study calls so.
+    fn supernet(name: &str) -> Artifact<SupernetReport> {
+        Artifact::of_task(Self::NAME, name.to_owned())
+    }
+}
+
+impl Step for TrainManual {
+    const NAME: &'static str = "train-manual";
+    const SUMMARY: &'static str = "train the supernets of the manual spaces";
+    const READS: &'static [&'static str] = &[Teach::NAME, Distil::NAME, Evolve::NAME];
+    const NEEDS: StepNeeds = StepNeeds::TRAINING;
+    const EXTRA: bool = true;
+
+    type Settings = (TrainSettings, RivalSettings);
+    /// In the order of the study, those that are left out apart.
+    type Output = Vec<SupernetReport>;
+
+    fn run(
+        &self,
+        context: &dyn StepContext,
+        (train, rivals): Self::Settings,
+    ) -> Result<Vec<SupernetReport>, StepError> {
+        let contenders = Contenders::of(context, &rivals)?;
+        for LeftOut { name, reason } in &contenders.left_out {
+            context.say(&format!("`{name}` is left out: {reason}"));
+        }
+        let spaces: Vec<(&str, &Space)> =
+            contenders.manual.iter().map(|rival| (rival.name.as_str(), &rival.space)).collect();
+        supernets(context, &train, &spaces)
+    }
 }

@@ -3,16 +3,16 @@
 use std::collections::HashSet;
 
 use spacewright_core::{
-    method::{StepContext, StepError, Task},
     random,
     space::{ElasticStage, Subnet},
+    study::{StepContext, StepError, Task},
     train::{EvaluateJob, TrainContext, Trainer},
 };
 
 use super::{rivals::Contender, train};
 use crate::accuracy::Accuracies;
 
-/// Draws for each subnet that is wanted.
+/// Draws for each subnet that is wanted: a stage with few subnets is drawn several times.
 const TRIES: usize = 100;
 
 /// `count` different subnets drawn uniformly, or as many as were found.
@@ -33,39 +33,45 @@ pub fn draw(
 }
 
 /// Judges subnets of trained supernets.
-pub struct Judge<'a> {
+pub struct SubnetJudge<'a> {
+    /// The step that judges.
     pub context: &'a dyn StepContext,
+    /// Opens supernets.
     pub trainer: &'a dyn Trainer,
+    /// Images.
     pub train: &'a TrainContext,
+    /// Training images for recalibration of batch normalization.
     pub calibration_images: usize,
+    /// Held-out images that accuracy is judged on.
     pub judge_images: usize,
 }
 
-impl Judge<'_> {
+impl SubnetJudge<'_> {
     /// How subnets of a contender are looked at, in INT8.
     pub fn job(&self, contender: &Contender) -> Result<EvaluateJob, StepError> {
         Ok(EvaluateJob {
-            stages: contender.space.elastic_stages(&self.context.parts().hyperspace),
-            weights: self.context.path(&contender.supernet)?.join(train::INT8),
+            stages: contender.space.elastic_stages(&self.context.study().hyperspace),
+            weights: self.context.file(&contender.supernet)?.join(train::INT8),
             quantized: true,
             calibration_images: self.calibration_images,
             judge_images: self.judge_images,
         })
     }
 
-    /// The task that judges subnets on held-out images; its result is a list of shares.
+    /// The task that judges subnets on held-out images: a share for each that is classified
+    /// correctly.
     pub fn task<'t>(
         &'t self,
         name: String,
         contender: &Contender,
         subnets: &'t [Subnet],
-    ) -> Result<Task<'t>, StepError> {
+    ) -> Result<Task<'t, Vec<f64>>, StepError> {
         let job = self.job(contender)?;
         Ok(Task::new(name, move |files, monitor| {
-            let threads = self.context.parts().threads;
+            let threads = self.context.study().threads;
             let mut accuracies =
                 Accuracies::open(&files.scratch, self.trainer, self.train, &job, threads)?;
-            Ok(serde_json::to_value(accuracies.of(subnets, subnets.len(), monitor)?)?)
+            accuracies.of(subnets, subnets.len(), monitor)
         }))
     }
 }

@@ -4,111 +4,148 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
-    method::{Parts, StepContext, StepError, Task, TaskFiles},
     space::{Space, Subnet},
+    study::{
+        Artifact, FieldError, Section, Step, StepContext, StepError, StepNeeds, StudyContext, Task,
+        TaskFiles,
+    },
     train::{EvaluateJob, Monitor, TrainContext, Trainer},
 };
 
-use super::{evolve::Evolved, measure::Measured, train};
+use super::{
+    evolve::Evolve,
+    measure::Measure,
+    train::{self, Train},
+};
 use crate::{
     accuracy::Accuracies,
-    parts::PartLatencies,
-    settings::{self, SearchSettings},
-    subnet_search::{Found, Problem, Range, search},
+    network_parts::PartLatencies,
+    settings::{MeasureSettings, SearchSettings},
+    subnet_search::{FoundSubnet, LatencyRange, SubnetSearch},
 };
 
 /// The subnet found for one budget.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Chosen {
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ChosenSubnet {
+    /// The budget in milliseconds.
     pub budget_ms: f64,
+    /// The subnet.
     pub subnet: Subnet,
     /// Sum of its parts.
     pub predicted_ms: f64,
-    /// Share of the judged held-out images.
+    /// Share of the judged held-out images that it classifies correctly.
     pub held_out_accuracy: f64,
     /// Subnets whose accuracy was computed for this budget.
     pub evaluations: usize,
 }
 
 /// What became of one budget.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Searched {
+pub enum BudgetOutcome {
     /// The best subnet.
-    Found(Chosen),
+    Found(ChosenSubnet),
     /// No subnet of the space keeps to the budget.
     Infeasible {
+        /// The budget in milliseconds.
         budget_ms: f64,
+        /// Latencies that the space has.
         #[serde(flatten)]
-        range: Range,
+        range: LatencyRange,
     },
 }
 
-/// What became of every budget, in order.
-pub fn all(context: &dyn StepContext) -> Result<Vec<Searched>, StepError> {
-    let measured: Measured = super::result(context, "measure/latency")?;
-    let one = |index| super::result(context, &format!("search/budget-{index}"));
-    (0..measured.budgets_ms.len()).map(one).collect()
+impl BudgetOutcome {
+    /// The subnet, if one was found.
+    pub fn chosen(&self) -> Option<&ChosenSubnet> {
+        match self {
+            Self::Found(chosen) => Some(chosen),
+            Self::Infeasible { .. } => None,
+        }
+    }
 }
 
 /// The subnets that were found, with the positions of their budgets.
-pub fn found(context: &dyn StepContext) -> Result<Vec<(usize, Chosen)>, StepError> {
-    let found = |(index, searched)| match searched {
-        Searched::Found(chosen) => Some((index, chosen)),
-        Searched::Infeasible { .. } => None,
-    };
-    Ok(all(context)?.into_iter().enumerate().filter_map(found).collect())
+pub fn found(outcomes: &[BudgetOutcome]) -> impl Iterator<Item = (usize, &ChosenSubnet)> {
+    outcomes.iter().enumerate().filter_map(|(index, outcome)| Some((index, outcome.chosen()?)))
 }
 
-pub fn run(context: &dyn StepContext) -> Result<(), StepError> {
-    let settings: SearchSettings = settings::of(context, "search")?;
-    let measured: Measured = super::result(context, "measure/latency")?;
-    let evolved: Evolved = super::result(context, "evolve/space")?;
-    let trainer = super::trainer(context)?;
-    let train = context.train_context()?;
-    let weights = context.path("train/supernet")?.join(train::INT8);
-    let searcher = Searcher {
-        job: settings.job(context.parts(), &evolved.best[0].space, weights),
-        context,
-        settings,
-        trainer: trainer.as_ref(),
-        train: &train,
-    };
-    let searcher = &searcher;
-    let budgets = measured.budgets_ms.iter().enumerate();
-    let task = |(index, &budget): (usize, &f64)| searcher.task(format!("budget-{index}"), budget);
-    context.tasks(budgets.map(task).collect(), 1)?;
-    let searched = all(context)?;
-    for searched in &searched {
-        context.say(&match searched {
-            Searched::Found(chosen) => format!(
-                "{:.3} ms: {} takes {:.3} ms, {:.2} % of held-out images",
-                chosen.budget_ms,
-                chosen.subnet,
-                chosen.predicted_ms,
-                100.0 * chosen.held_out_accuracy
-            ),
-            Searched::Infeasible { budget_ms, range } => {
-                format!(
-                    "warning: no subnet takes at most {budget_ms:.3} ms; the space's take {range}"
-                )
-            }
-        });
+/// Searches for the best subnet within each budget.
+pub struct Search;
+
+impl Search {
+    /// What became of one budget.
+    pub fn of_budget(index: usize) -> Artifact<BudgetOutcome> {
+        Artifact::of_task(Self::NAME, format!("budget-{index}"))
     }
-    match searched.last() {
-        Some(Searched::Infeasible { budget_ms, range }) if found(context)?.is_empty() => {
-            Err(StepError::Study {
-                message: format!("no subnet of the space takes at most {budget_ms:.3} ms"),
-                hint: format!("its subnets take {range}: set `budgets` of [measure] within"),
-            })
+}
+
+impl Step for Search {
+    const NAME: &'static str = "search";
+    const SUMMARY: &'static str = "search for the best subnet within each budget";
+    const READS: &'static [&'static str] = &[Measure::NAME, Evolve::NAME, Train::NAME];
+    const NEEDS: StepNeeds = StepNeeds::TRAINING;
+
+    type Settings = SearchSettings;
+    /// In the order of the budgets.
+    type Output = Vec<BudgetOutcome>;
+
+    fn run(
+        &self,
+        context: &dyn StepContext,
+        settings: SearchSettings,
+    ) -> Result<Vec<BudgetOutcome>, StepError> {
+        let latencies = context.get(&Measure::OUTPUT)?.own;
+        let evolved = context.get(&Evolve::OUTPUT)?;
+        let trainer = super::trainer(context)?;
+        let train = context.train_context()?;
+        let weights = context.file(&Train::SUPERNET)?.join(train::INT8);
+        let searcher = &Searcher {
+            job: settings.job(context.study(), evolved.space(), weights),
+            context,
+            settings,
+            trainer: trainer.as_ref(),
+            train: &train,
+        };
+        let task = |(index, &budget): (usize, &f64)| {
+            searcher.task(Self::of_budget(index).task().to_owned(), budget)
+        };
+        let tasks = latencies.budgets_ms.iter().enumerate().map(task).collect();
+        let outcomes = context.tasks(tasks, 1)?;
+        for outcome in &outcomes {
+            context.say(&line(outcome));
         }
-        _ => Ok(()),
+        match outcomes.last() {
+            Some(BudgetOutcome::Infeasible { budget_ms, range })
+                if found(&outcomes).next().is_none() =>
+            {
+                let reason = format!("no subnet of the space takes at most {budget_ms:.3} ms");
+                let hint = format!("its subnets take {range}: set `budgets` of [measure] within");
+                Err(FieldError::refused(MeasureSettings::NAME, "budgets", reason, hint).into())
+            }
+            _ => Ok(outcomes),
+        }
+    }
+}
+
+fn line(outcome: &BudgetOutcome) -> String {
+    match outcome {
+        BudgetOutcome::Found(chosen) => format!(
+            "{:.3} ms: {} takes {:.3} ms, {:.2} % of held-out images",
+            chosen.budget_ms,
+            chosen.subnet,
+            chosen.predicted_ms,
+            100.0 * chosen.held_out_accuracy
+        ),
+        BudgetOutcome::Infeasible { budget_ms, range } => {
+            format!("warning: no subnet takes at most {budget_ms:.3} ms; the space's take {range}")
+        }
     }
 }
 
 impl SearchSettings {
     /// How subnets of a supernet are judged in a search.
-    pub fn job(&self, study: &Parts, space: &Space, weights: PathBuf) -> EvaluateJob {
+    pub fn job(&self, study: &StudyContext, space: &Space, weights: PathBuf) -> EvaluateJob {
         EvaluateJob {
             stages: space.elastic_stages(&study.hyperspace),
             weights,
@@ -121,20 +158,22 @@ impl SearchSettings {
 
 /// Searches one trained supernet.
 pub struct Searcher<'a> {
+    /// The step that searches.
     pub context: &'a dyn StepContext,
+    /// How.
     pub settings: SearchSettings,
+    /// Judges subnets.
     pub trainer: &'a dyn Trainer,
+    /// Images.
     pub train: &'a TrainContext,
     /// As [`SearchSettings::job`] gives it.
     pub job: EvaluateJob,
 }
 
 impl Searcher<'_> {
-    /// The task that looks for the best subnet within a budget; its result is a [`Searched`].
-    pub fn task(&self, name: String, budget_ms: f64) -> Task<'_> {
-        Task::new(name, move |files, monitor| {
-            Ok(serde_json::to_value(self.choose(budget_ms, files, monitor)?)?)
-        })
+    /// The task that looks for the best subnet within a budget.
+    pub fn task(&self, name: String, budget_ms: f64) -> Task<'_, BudgetOutcome> {
+        Task::new(name, move |files, monitor| self.choose(budget_ms, files, monitor))
     }
 
     fn choose(
@@ -142,12 +181,12 @@ impl Searcher<'_> {
         budget_ms: f64,
         files: &TaskFiles,
         monitor: &dyn Monitor,
-    ) -> Result<Searched, StepError> {
+    ) -> Result<BudgetOutcome, StepError> {
         let Self { context, settings, trainer, train, job } = self;
-        let study = context.parts();
+        let study = context.study();
         let mut accuracies = Accuracies::open(&files.scratch, *trainer, train, job, study.threads)?;
         let mut known = PartLatencies::default();
-        let problem = Problem {
+        let search = SubnetSearch {
             stages: &job.stages,
             resolutions: &study.hyperspace.resolutions,
             budget_ms,
@@ -157,17 +196,19 @@ impl Searcher<'_> {
             seed: study.seed,
         };
         let mut latency = |subnets: &[Subnet]| known.of(*context, &job.stages, subnets);
-        let total = problem.evaluations();
+        let total = search.evaluations();
         let mut accuracy = |subnets: &[Subnet]| accuracies.of(subnets, total, monitor);
-        Ok(match search(&problem, &mut latency, &mut accuracy)? {
-            Ok(Found { subnet, latency_ms, accuracy, evaluations }) => Searched::Found(Chosen {
-                budget_ms,
-                subnet,
-                predicted_ms: latency_ms,
-                held_out_accuracy: accuracy,
-                evaluations,
-            }),
-            Err(range) => Searched::Infeasible { budget_ms, range },
+        Ok(match search.run(&mut latency, &mut accuracy)? {
+            Ok(FoundSubnet { subnet, latency_ms, accuracy, evaluations }) => {
+                BudgetOutcome::Found(ChosenSubnet {
+                    budget_ms,
+                    subnet,
+                    predicted_ms: latency_ms,
+                    held_out_accuracy: accuracy,
+                    evaluations,
+                })
+            }
+            Err(range) => BudgetOutcome::Infeasible { budget_ms, range },
         })
     }
 }

@@ -1,106 +1,150 @@
 //! The space that was found against others, trained and searched alike.
 
-mod report;
-
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
     latency::{Position, Precision},
-    method::{StepContext, StepError, Task},
     space::Subnet,
+    study::{Step, StepContext, StepError, StepNeeds, Task},
     train::{TrainContext, Trainer},
 };
 
 use super::{
-    measure::Measured,
-    rivals::{Contender, Contenders},
-    sampled::{self, Judge},
-    search::{self, Chosen, Searched, Searcher},
-    train,
+    evolve::Evolve,
+    measure::Measure,
+    rivals::{Contender, Contenders, TrainManual, TrainRandom},
+    sampled::{self, SubnetJudge},
+    search::{BudgetOutcome, ChosenSubnet, Search, Searcher, found},
+    train::{self, Train},
 };
 use crate::{
-    parts::{self, PartLatencies},
-    settings::{self, SearchSettings, SpacesSettings},
+    network_parts::{self, PartLatencies},
+    report::{SpacesReport, publish_spaces},
+    settings::{RivalSettings, SearchSettings, SpacesSettings},
 };
 
 /// Latencies of a space's networks, in milliseconds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Latencies {
+pub(crate) struct SpaceLatencies {
     /// The chosen networks as measured, with the spread.
-    chosen: Vec<(f64, f64)>,
+    pub chosen: Vec<(f64, f64)>,
     /// The random ones as sums of their parts.
-    sampled: Vec<f64>,
+    pub sampled: Vec<f64>,
 }
 
 /// What was found out about one space.
-struct Outcome<'a> {
-    contender: &'a Contender,
-    searched: Vec<Searched>,
+pub(crate) struct SpaceOutcome<'a> {
+    pub contender: &'a Contender,
+    pub searched: Vec<BudgetOutcome>,
     /// INT8, shares of the test images, of the chosen networks.
-    test_accuracies: Vec<f64>,
-    sampled: &'a [Subnet],
+    pub test_accuracies: Vec<f64>,
+    pub sampled: &'a [Subnet],
     /// INT8, shares of held-out images, of the random networks.
-    accuracies: Vec<f64>,
-    latencies: Latencies,
+    pub accuracies: Vec<f64>,
+    pub latencies: SpaceLatencies,
 }
 
-impl Outcome<'_> {
-    fn chosen(&self) -> impl Iterator<Item = &Chosen> {
+impl SpaceOutcome<'_> {
+    /// The networks that were chosen, in the order of their budgets.
+    pub fn chosen(&self) -> impl Iterator<Item = &ChosenSubnet> {
         chosen(&self.searched)
     }
 }
 
-fn chosen(searched: &[Searched]) -> impl Iterator<Item = &Chosen> {
-    searched.iter().filter_map(|searched| match searched {
-        Searched::Found(chosen) => Some(chosen),
-        Searched::Infeasible { .. } => None,
-    })
+fn chosen(searched: &[BudgetOutcome]) -> impl Iterator<Item = &ChosenSubnet> {
+    found(searched).map(|(_, chosen)| chosen)
 }
 
-pub fn run(context: &dyn StepContext) -> Result<(), StepError> {
-    let settings: SpacesSettings = settings::of(context, "spaces")?;
-    let contenders = Contenders::of(context)?;
-    let all = contenders.all();
-    let study = context.parts();
-    let searched = search_all(context, &all)?;
-    let draw = |contender: &&Contender| {
-        let stages = contender.space.elastic_stages(&study.hyperspace);
-        let purpose = ["spaces", contender.name.as_str()];
-        let resolutions = &study.hyperspace.resolutions;
-        sampled::draw(&stages, resolutions, settings.subnets, study.seed, &purpose)
-    };
-    let drawn: Vec<Vec<Subnet>> = all.iter().map(draw).collect();
-    let test_accuracies = test(context, &settings, &all, &searched)?;
-    let accuracies = judge(context, &settings, &all, &drawn)?;
-    let latencies = latencies(context, &all, &searched, &drawn)?;
-    let outcomes: Vec<Outcome<'_>> = all
-        .iter()
-        .zip(searched)
-        .zip(test_accuracies)
-        .zip(&drawn)
-        .zip(accuracies)
-        .zip(latencies)
-        .map(|(((((contender, searched), test_accuracies), sampled), accuracies), latencies)| {
-            Outcome { contender, searched, test_accuracies, sampled, accuracies, latencies }
-        })
-        .collect();
-    report::run(context, &outcomes, contenders.left_out.clone())
+/// Compares the space with a random one and the manual ones.
+pub struct Spaces;
+
+impl Step for Spaces {
+    const NAME: &'static str = "spaces";
+    const SUMMARY: &'static str = "compare the space with a random one and the manual ones";
+    const READS: &'static [&'static str] = &[
+        Measure::NAME,
+        Evolve::NAME,
+        Train::NAME,
+        Search::NAME,
+        TrainRandom::NAME,
+        TrainManual::NAME,
+    ];
+    const NEEDS: StepNeeds = StepNeeds { training: true, latencies: true, runtime: false };
+    const EXTRA: bool = true;
+
+    type Settings = (SearchSettings, RivalSettings, SpacesSettings);
+    type Output = SpacesReport;
+
+    fn run(
+        &self,
+        context: &dyn StepContext,
+        (search, rivals, settings): Self::Settings,
+    ) -> Result<SpacesReport, StepError> {
+        let contenders = Contenders::of(context, &rivals)?;
+        let all = contenders.all();
+        let study = context.study();
+        let budgets_ms = context.get(&Measure::OUTPUT)?.own.budgets_ms;
+        let searched = search_all(context, &search, &budgets_ms, &all)?;
+        let draw = |contender: &&Contender| {
+            let stages = contender.space.elastic_stages(&study.hyperspace);
+            let purpose = ["spaces", contender.name.as_str()];
+            let resolutions = &study.hyperspace.resolutions;
+            sampled::draw(&stages, resolutions, settings.subnets, study.seed, &purpose)
+        };
+        let drawn: Vec<Vec<Subnet>> = all.iter().map(draw).collect();
+        let trainer = super::trainer(context)?;
+        let images = context.train_context()?;
+        let SpacesSettings { calibration_images, judge_images, .. } = settings;
+        let judge = SubnetJudge {
+            context,
+            trainer: trainer.as_ref(),
+            train: &images,
+            calibration_images,
+            judge_images,
+        };
+        let test_accuracies = test(&judge, &all, &searched)?;
+        let accuracies = judge_sampled(&judge, &all, &drawn)?;
+        let latencies = latencies(context, &all, &searched, &drawn)?;
+        let outcomes: Vec<SpaceOutcome<'_>> = all
+            .iter()
+            .zip(searched)
+            .zip(test_accuracies)
+            .zip(&drawn)
+            .zip(accuracies)
+            .zip(latencies)
+            .map(
+                |(((((contender, searched), test_accuracies), sampled), accuracies), latencies)| {
+                    SpaceOutcome {
+                        contender,
+                        searched,
+                        test_accuracies,
+                        sampled,
+                        accuracies,
+                        latencies,
+                    }
+                },
+            )
+            .collect();
+        let left_out = contenders.left_out.clone();
+        let report = SpacesReport::new(context, budgets_ms, &outcomes, left_out)?;
+        publish_spaces(context, &report, &outcomes)?;
+        Ok(report)
+    }
 }
 
 /// The same search in every space; that of the found space is the study's own.
 fn search_all(
     context: &dyn StepContext,
+    settings: &SearchSettings,
+    budgets_ms: &[f64],
     contenders: &[&Contender],
-) -> Result<Vec<Vec<Searched>>, StepError> {
-    let settings: SearchSettings = settings::of(context, "search")?;
-    let measured: Measured = super::result(context, "measure/latency")?;
+) -> Result<Vec<Vec<BudgetOutcome>>, StepError> {
     let trainer = super::trainer(context)?;
     let images = context.train_context()?;
-    let mut all = vec![search::all(context)?];
     let mut searchers = Vec::new();
     for rival in &contenders[1..] {
-        let weights = context.path(&rival.supernet)?.join(train::INT8);
+        let weights = context.file(&rival.supernet)?.join(train::INT8);
         searchers.push(Searcher {
-            job: settings.job(context.parts(), &rival.space, weights),
+            job: settings.job(context.study(), &rival.space, weights),
             context,
             settings: settings.clone(),
             trainer: trainer.as_ref(),
@@ -109,32 +153,27 @@ fn search_all(
     }
     let mut tasks = Vec::new();
     for (rival, searcher) in contenders[1..].iter().zip(&searchers) {
-        for (index, &budget) in measured.budgets_ms.iter().enumerate() {
+        for (index, &budget) in budgets_ms.iter().enumerate() {
             tasks.push(searcher.task(format!("search-{}-{index}", rival.name), budget));
         }
     }
     // Searches measure what they do not know, which nothing else may disturb.
     let mut results = context.tasks(tasks, 1)?.into_iter();
-    for _ in &searchers {
-        let of_rival = results.by_ref().take(measured.budgets_ms.len());
-        all.push(of_rival.map(serde_json::from_value).collect::<Result<_, _>>()?);
-    }
+    let mut all = vec![context.get(&Search::OUTPUT)?];
+    all.extend(searchers.iter().map(|_| results.by_ref().take(budgets_ms.len()).collect()));
     Ok(all)
 }
 
 /// Accuracy of the chosen networks on the test images.
 fn test(
-    context: &dyn StepContext,
-    settings: &SpacesSettings,
+    judge: &SubnetJudge<'_>,
     contenders: &[&Contender],
-    searched: &[Vec<Searched>],
+    searched: &[Vec<BudgetOutcome>],
 ) -> Result<Vec<Vec<f64>>, StepError> {
-    let trainer = super::trainer(context)?;
-    let images = &context.train_context()?;
-    let judge = looks(context, settings, trainer.as_ref(), images);
     let mut tasks = Vec::new();
     for (contender, searched) in contenders.iter().zip(searched) {
-        let (job, trainer) = (judge.job(contender)?, trainer.as_ref());
+        let job = judge.job(contender)?;
+        let (trainer, images): (&dyn Trainer, &TrainContext) = (judge.trainer, judge.train);
         tasks.push(Task::new(format!("test-{}", contender.name), move |_, monitor| {
             let mut evaluator = trainer.evaluator(images, &job)?;
             let mut accuracies = Vec::new();
@@ -142,75 +181,55 @@ fn test(
                 if monitor.cancelled() {
                     return Err(StepError::Cancelled);
                 }
-                let predictions = evaluator.test_predictions(&chosen.subnet)?;
+                let predictions = evaluator.recalibrate(&chosen.subnet)?.test_predictions()?;
                 accuracies.push(predictions.accuracy(&images.data.test.labels));
                 monitor.progress(accuracies.len(), searched.len(), "test set");
             }
-            Ok(serde_json::to_value(accuracies)?)
+            Ok(accuracies)
         }));
     }
-    lists(context.tasks(tasks, context.parts().threads)?)
+    judge.context.tasks(tasks, judge.context.study().threads)
 }
 
 /// Accuracy of the random subnets on held-out images.
-fn judge(
-    context: &dyn StepContext,
-    settings: &SpacesSettings,
+fn judge_sampled(
+    judge: &SubnetJudge<'_>,
     contenders: &[&Contender],
     drawn: &[Vec<Subnet>],
 ) -> Result<Vec<Vec<f64>>, StepError> {
-    let trainer = super::trainer(context)?;
-    let images = &context.train_context()?;
-    let judge = looks(context, settings, trainer.as_ref(), images);
     let mut tasks = Vec::new();
     for (contender, subnets) in contenders.iter().zip(drawn) {
         tasks.push(judge.task(format!("sampled-{}", contender.name), contender, subnets)?);
     }
-    lists(context.tasks(tasks, 1)?)
-}
-
-fn looks<'a>(
-    context: &'a dyn StepContext,
-    settings: &SpacesSettings,
-    trainer: &'a dyn Trainer,
-    train: &'a TrainContext,
-) -> Judge<'a> {
-    let SpacesSettings { calibration_images, judge_images, .. } = *settings;
-    Judge { context, trainer, train, calibration_images, judge_images }
-}
-
-fn lists(values: Vec<serde_json::Value>) -> Result<Vec<Vec<f64>>, StepError> {
-    Ok(values.into_iter().map(serde_json::from_value).collect::<Result<_, _>>()?)
+    judge.context.tasks(tasks, 1)
 }
 
 /// All latencies, in one task with nothing beside it.
 fn latencies(
     context: &dyn StepContext,
     contenders: &[&Contender],
-    searched: &[Vec<Searched>],
+    searched: &[Vec<BudgetOutcome>],
     drawn: &[Vec<Subnet>],
-) -> Result<Vec<Latencies>, StepError> {
+) -> Result<Vec<SpaceLatencies>, StepError> {
     let measure = || {
-        let study = context.parts();
+        let study = context.study();
         let mut known = PartLatencies::default();
         let mut queries = Vec::new();
         let mut sampled = Vec::new();
         for ((contender, searched), drawn) in contenders.iter().zip(searched).zip(drawn) {
             let stages = contender.space.elastic_stages(&study.hyperspace);
             for chosen in chosen(searched) {
-                let graph = parts::whole(study, &stages, &chosen.subnet)?;
-                queries.push(parts::query(graph, Position::Whole, Precision::Int8));
+                let graph = network_parts::whole_network(study, &stages, &chosen.subnet)?;
+                queries.push(network_parts::query(graph, Position::Whole, Precision::Int8));
             }
             sampled.push(known.of(context, &stages, drawn)?);
         }
         let mut measured = context.latencies(&queries)?.into_iter();
-        let of_space = |(searched, sampled): (&Vec<Searched>, Vec<f64>)| {
+        let of_space = |(searched, sampled): (&Vec<BudgetOutcome>, Vec<f64>)| {
             let networks = measured.by_ref().take(chosen(searched).count());
-            Latencies { chosen: networks.map(|l| (l.ms, l.spread_ms)).collect(), sampled }
+            SpaceLatencies { chosen: networks.map(|l| (l.ms, l.spread_ms)).collect(), sampled }
         };
         Ok::<_, StepError>(searched.iter().zip(sampled).map(of_space).collect::<Vec<_>>())
     };
-    let task = Task::new("latency", |_, _| Ok(serde_json::to_value(measure()?)?));
-    let value = context.tasks(vec![task], 1)?.swap_remove(0);
-    Ok(serde_json::from_value(value)?)
+    context.task(Task::new("latency", |_, _| measure()))
 }

@@ -4,83 +4,109 @@ use std::fs;
 
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
-    method::{Parts, StepContext, StepError, Task},
     operators::BlockConfig,
     space::{BlockChoice, Candidate, ElasticStage, SubStage, Subnet},
+    study::{
+        Artifact, FieldError, FileError, Section, Step, StepContext, StepError, StepNeeds,
+        StudyContext, Task,
+    },
     train::{FeaturesJob, TeachJob, TrainReport},
 };
 
-use crate::{
-    parts,
-    settings::{self, TeachSettings},
-};
+use crate::{network_parts::whole_network, settings::TeachSettings};
 
-/// What the teacher achieves.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Taught {
+/// What the teacher achieves on images that no training sees.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct TestAccuracy {
     /// Share of test images classified correctly.
     pub test_accuracy: f64,
 }
 
-pub fn run(context: &dyn StepContext) -> Result<(), StepError> {
-    let settings: TeachSettings = settings::of(context, "teach")?;
-    let trainer = super::trainer(context)?;
-    let train = context.train_context()?;
-    let job = job(context.parts(), &settings)?;
-    let subnet = Subnet { resolution: train.canvas, ..job.subnet.clone() };
-    let macs = parts::whole(context.parts(), &job.stages, &subnet)?.macs()? as f64 / 1e6;
-    context.say(&format!("the teacher computes {macs:.1} million multiply-adds per image"));
-    let teach = Task::new("teacher", |files, monitor| {
-        let report = trainer.teach(&train, &job, &files.output, &files.scratch, monitor)?;
-        Ok(serde_json::to_value(report)?)
-    });
-    context.tasks(vec![teach], 1)?;
-    let report: TrainReport = super::result(context, "teach/teacher")?;
-    context.say(&format!("teacher: {:.2} % of held-out images", 100.0 * report.held_out_accuracy));
-    let weights = context.path("teach/teacher")?;
-    let failed = |error| StepError::Failed(format!("{}: {error}", weights.display()));
-    context.publish("teacher.safetensors", &fs::read(&weights).map_err(failed)?)?;
-    let features = Task::new("features", |files, monitor| {
-        let job = FeaturesJob {
+/// What the teacher achieves. Shares are fractions.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Taught {
+    /// Of held-out images that it classifies correctly.
+    pub held_out_accuracy: f64,
+    /// Of test images that it classifies correctly.
+    pub test_accuracy: f64,
+}
+
+/// Trains the teacher and keeps its features.
+pub struct Teach;
+
+impl Teach {
+    /// The training of the teacher; its file holds the weights.
+    pub const TEACHER: Artifact<TrainReport> = Artifact::new(Self::NAME, "teacher");
+    /// The teacher on test images; its folder holds features and logits.
+    pub const FEATURES: Artifact<TestAccuracy> = Artifact::new(Self::NAME, "features");
+}
+
+impl Step for Teach {
+    const NAME: &'static str = "teach";
+    const SUMMARY: &'static str = "train the teacher and keep its features";
+    const READS: &'static [&'static str] = &[];
+    const NEEDS: StepNeeds = StepNeeds::TRAINING;
+    const SHARED: bool = true;
+
+    type Settings = TeachSettings;
+    type Output = Taught;
+
+    fn check(&self, study: &StudyContext, settings: &TeachSettings) -> Result<(), FieldError> {
+        let job = job(study, settings)?;
+        let resolution = study.hyperspace.resolutions.iter().max().copied().unwrap_or(1);
+        let subnet = Subnet { resolution, ..job.subnet };
+        whole_network(study, &job.stages, &subnet).map(drop).map_err(|error| {
+            let hint =
+                "`block` and `config` must be a block type with a value for each of its axes";
+            FieldError::refused(TeachSettings::NAME, "block", error.to_string(), hint)
+        })
+    }
+
+    fn run(&self, context: &dyn StepContext, settings: TeachSettings) -> Result<Taught, StepError> {
+        let trainer = super::trainer(context)?;
+        let train = context.train_context()?;
+        let job = job(context.study(), &settings)?;
+        let subnet = Subnet { resolution: train.canvas, ..job.subnet.clone() };
+        let macs = whole_network(context.study(), &job.stages, &subnet)?.macs()? as f64 / 1e6;
+        context.say(&format!("the teacher computes {macs:.1} million multiply-adds per image"));
+        let report = context.task(Task::new(Self::TEACHER.task(), |files, monitor| {
+            Ok(trainer.teach(&train, &job, &files.output, &files.scratch, monitor)?)
+        }))?;
+        let held_out_accuracy = report.held_out_accuracy;
+        context.say(&format!("teacher: {:.2} % of held-out images", 100.0 * held_out_accuracy));
+        let weights = context.file(&Self::TEACHER)?;
+        let bytes = fs::read(&weights).map_err(FileError::at(&weights))?;
+        context.publish("teacher.safetensors", &bytes)?;
+        let features = FeaturesJob {
             teacher: job.clone(),
-            weights: weights.clone(),
+            weights,
             train_images: settings.distil_images,
             judge_images: settings.judge_images,
         };
-        let test_accuracy = trainer.features(&train, &job, &files.output, monitor)?;
-        Ok(serde_json::to_value(Taught { test_accuracy })?)
-    });
-    context.tasks(vec![features], 1)?;
-    let taught: Taught = super::result(context, "teach/features")?;
-    context.say(&format!("teacher: {:.2} % of test images", 100.0 * taught.test_accuracy));
-    Ok(())
-}
-
-/// Whether the teacher can be built.
-pub fn check(parts: &Parts, settings: &TeachSettings) -> Result<(), StepError> {
-    let job = job(parts, settings)?;
-    let resolution = parts.hyperspace.resolutions.iter().max().copied().unwrap_or(1);
-    let subnet = Subnet { resolution, ..job.subnet };
-    parts::whole(parts, &job.stages, &subnet).map(drop).map_err(|error| StepError::Study {
-        message: format!("[teach]: {error}"),
-        hint: "`block` and `config` must be a block type with a value for each of its axes".into(),
-    })
+        let TestAccuracy { test_accuracy } =
+            context.task(Task::new(Self::FEATURES.task(), |files, monitor| {
+                let test_accuracy = trainer.features(&train, &features, &files.output, monitor)?;
+                Ok(TestAccuracy { test_accuracy })
+            }))?;
+        context.say(&format!("teacher: {:.2} % of test images", 100.0 * test_accuracy));
+        Ok(Taught { held_out_accuracy, test_accuracy })
+    }
 }
 
 /// The teacher as the only subnet of stages that have one choice each; names and strides are the
 /// hyperspace's.
-fn job(study: &Parts, settings: &TeachSettings) -> Result<TeachJob, StepError> {
+fn job(study: &StudyContext, settings: &TeachSettings) -> Result<TeachJob, FieldError> {
     let hyperspace = &study.hyperspace;
     let count = hyperspace.stages.len();
-    let per_stage = |name: &str, given: &[usize], default: Vec<usize>| match given.len() {
+    let per_stage = |field: &str, given: &[usize], default: Vec<usize>| match given.len() {
         0 => Ok(default),
         length if length == count && !given.contains(&0) => Ok(given.to_vec()),
-        length => Err(StepError::Study {
-            message: format!("[teach]: `{name}` has {length} entries, or a zero among them"),
-            hint: format!(
-                "give one positive number for each of the {count} stages, or leave it empty"
-            ),
-        }),
+        length => Err(FieldError::refused(
+            TeachSettings::NAME,
+            field,
+            format!("has {length} entries, or a zero among them"),
+            format!("give one positive number for each of the {count} stages, or leave it empty"),
+        )),
     };
     let largest = |widths: &[usize]| widths.iter().max().copied().unwrap_or_default();
     let widths = hyperspace.stages.iter().map(|stage| 2 * largest(&stage.widths)).collect();
@@ -119,7 +145,7 @@ fn job(study: &Parts, settings: &TeachSettings) -> Result<TeachJob, StepError> {
     Ok(TeachJob {
         stages,
         subnet,
-        weights: (!settings.weights.is_empty()).then(|| settings.weights.clone().into()),
+        weights: (!settings.weights.is_empty()).then(|| study.folder.join(&settings.weights)),
         phase: settings.phase.clone(),
         augmentation: settings.augmentation,
         label_smoothing: settings.label_smoothing,

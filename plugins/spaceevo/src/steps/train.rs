@@ -3,74 +3,104 @@
 use std::{collections::BTreeMap, fs};
 
 use spacewright_core::{
-    method::{StepContext, StepError, Task, TaskFiles},
     space::Space,
-    train::{Monitor, Start, SupernetJob, TrainReport},
+    study::{Artifact, FileError, Step, StepContext, StepError, StepNeeds, Task},
+    train::{Start, SupernetJob, TrainReport},
 };
 
-use super::{distil::Distilled, evolve::Evolved};
-use crate::{
-    rows,
-    settings::{self, TrainSettings},
+use super::{
+    distil::{Distil, Distilled},
+    evolve::Evolve,
+    teach::Teach,
 };
+use crate::settings::TrainSettings;
 
-/// File of the weights below the task's folder.
+/// File of the weights after the phase without quantizers, below the folder of a supernet.
 pub const FP32: &str = "fp32.safetensors";
-/// See [`FP32`].
+/// File of the weights after the phase with quantizers; see [`FP32`].
 pub const INT8: &str = "int8.safetensors";
 
-pub fn run(context: &dyn StepContext) -> Result<(), StepError> {
-    let evolved: Evolved = super::result(context, "evolve/space")?;
-    supernets(context, &[("supernet", &evolved.best[0].space)])?;
-    let reports: BTreeMap<String, TrainReport> = super::result(context, "train/supernet")?;
-    for (phase, report) in reports {
-        let share = 100.0 * report.held_out_accuracy;
-        context.say(&format!("largest subnet, {phase}: {share:.2} % of held-out images"));
+/// What the largest subnet of a supernet achieves after each phase.
+pub type SupernetReport = BTreeMap<String, TrainReport>;
+
+/// Trains the supernet of the space that was found.
+pub struct Train;
+
+impl Train {
+    /// The supernet; its folder holds [`FP32`] and [`INT8`].
+    pub const SUPERNET: Artifact<SupernetReport> = Artifact::new(Self::NAME, "supernet");
+}
+
+impl Step for Train {
+    const NAME: &'static str = "train";
+    const SUMMARY: &'static str = "train the supernet of the space";
+    const READS: &'static [&'static str] = &[Teach::NAME, Distil::NAME, Evolve::NAME];
+    const NEEDS: StepNeeds = StepNeeds::TRAINING;
+
+    type Settings = TrainSettings;
+    type Output = SupernetReport;
+
+    fn run(
+        &self,
+        context: &dyn StepContext,
+        settings: TrainSettings,
+    ) -> Result<SupernetReport, StepError> {
+        let evolved = context.get(&Evolve::OUTPUT)?;
+        let supernet = Self::SUPERNET;
+        let spaces = [(supernet.task(), evolved.space())];
+        let reports = supernets(context, &settings, &spaces)?.remove(0);
+        for (phase, report) in &reports {
+            let share = 100.0 * report.held_out_accuracy;
+            context.say(&format!("largest subnet, {phase}: {share:.2} % of held-out images"));
+        }
+        Ok(reports)
     }
-    Ok(())
 }
 
 /// Trains the supernet of each space in a task of the given name, one after the other: each uses
 /// all threads, so that all are trained alike.
-pub fn supernets(context: &dyn StepContext, spaces: &[(&str, &Space)]) -> Result<(), StepError> {
+pub fn supernets(
+    context: &dyn StepContext,
+    settings: &TrainSettings,
+    spaces: &[(&str, &Space)],
+) -> Result<Vec<SupernetReport>, StepError> {
     let trainer = super::trainer(context)?;
     let train = context.train_context()?;
     let mut tasks = Vec::new();
     for (name, space) in spaces {
-        let (trainer, train, job) = (trainer.as_ref(), &train, job(context, space)?);
-        tasks.push(Task::new(*name, move |files: &TaskFiles, monitor: &dyn Monitor| {
-            let failed = |error: std::io::Error| {
-                StepError::Failed(format!("{}: {error}", files.output.display()))
-            };
-            fs::create_dir_all(&files.output).map_err(failed)?;
+        let (trainer, train, job) = (trainer.as_ref(), &train, job(context, settings, space)?);
+        tasks.push(Task::new(*name, move |files, monitor| {
+            fs::create_dir_all(&files.output).map_err(FileError::at(&files.output))?;
             let (fp32, int8) = (files.output.join(FP32), files.output.join(INT8));
-            let reports = trainer.train(train, &job, &fp32, &int8, &files.scratch, monitor)?;
-            Ok(serde_json::to_value(reports)?)
+            Ok(trainer.train(train, &job, &fp32, &int8, &files.scratch, monitor)?)
         }));
     }
-    context.tasks(tasks, 1).map(drop)
+    context.tasks(tasks, 1)
 }
 
 /// A supernet that starts from the teacher's stem and head and from the distilled stages.
-fn job(context: &dyn StepContext, space: &Space) -> Result<SupernetJob, StepError> {
-    let settings: TrainSettings = settings::of(context, "train")?;
-    let hyperspace = &context.parts().hyperspace;
+fn job(
+    context: &dyn StepContext,
+    settings: &TrainSettings,
+    space: &Space,
+) -> Result<SupernetJob, StepError> {
+    let hyperspace = &context.study().hyperspace;
     let stem = hyperspace.stem.iter().map(|stage| &stage.name);
     let fixed = stem.chain(hyperspace.head.iter().map(|head| &head.name)).cloned().collect();
-    let mut start = vec![Start { weights: context.path("teach/teacher")?, segments: fixed }];
+    let mut start = vec![Start { weights: context.file(&Teach::TEACHER)?, segments: fixed }];
     for (stage, &block) in space.blocks.iter().enumerate() {
-        let artifact = format!("distil/{}", rows::task_name(hyperspace, stage, block));
-        if let Distilled::Learned(_) = super::result(context, &artifact)? {
+        let artifact = Distil::of(hyperspace, stage, block);
+        if let Distilled::Learned(_) = context.get(&artifact)? {
             let segments = vec![hyperspace.stages[stage].name.clone()];
-            start.push(Start { weights: context.path(&artifact)?, segments });
+            start.push(Start { weights: context.file(&artifact)?, segments });
         }
     }
     Ok(SupernetJob {
         stages: space.elastic_stages(hyperspace),
         start,
-        features: context.path("teach/features")?,
-        fp32: settings.fp32,
-        int8: settings.int8,
+        features: context.file(&Teach::FEATURES)?,
+        fp32: settings.fp32.clone(),
+        int8: settings.int8.clone(),
         teacher_share: settings.teacher_share,
         guide: settings.guide,
         augmentation: settings.augmentation,

@@ -53,7 +53,7 @@ impl Walk for AgingEvolution {
     ) -> Result<bool, ScoreError> {
         for (option, value) in [("population", options.population), ("parents", options.parents)] {
             if value == 0 {
-                return Err(options::wrong(Self::NAME, option, value, "a number from 1"));
+                return Err(options::invalid_option(Self::NAME, option, value, "a number from 1"));
             }
         }
         let hyperspace = course.hyperspace;

@@ -39,6 +39,10 @@ impl Strategy for Exact {
         "exact"
     }
 
+    fn needs_analysis(&self) -> bool {
+        true
+    }
+
     fn search(
         &self,
         hyperspace: &Hyperspace,
@@ -51,7 +55,7 @@ impl Strategy for Exact {
         let Some(analysis) = scorer.analysis() else {
             let reason = "the scorer has no bounds, which the strategy `exact` needs; `q-t` has \
                           them with mode = \"exact\"";
-            return Err(ScoreError { reason: reason.into() });
+            return Err(ScoreError::new(reason));
         };
         let mut goes_on = true;
         let mut watch = |evaluations: usize, best: &ScoredSpace| {

@@ -97,7 +97,7 @@ fn faults_of_latency_sources_are_named() {
     let spoilt = |answer| Roofline { answer, ..GOOD };
     offer(
         spoilt(|source, queries| match queries {
-            [] => Err(LatencyError { reason: "nothing to do".into() }),
+            [] => Err(LatencyError::new("nothing to do")),
             _ => source.predict(queries),
         }),
         "latencies: no answer to no question",

@@ -2,7 +2,7 @@
 
 use spacewright_core::{
     graph::{ActivationKind, Graph, Shape},
-    operators::{BlockConfig, BlockRequest, BlockType, OperatorSet},
+    operators::{BlockConfig, BlockRequest, BlockType, OperatorError, OperatorSet},
 };
 
 use super::super::item::guarded;
@@ -125,7 +125,7 @@ impl Probe {
                 return true;
             }
             // Carriers turn panics into errors.
-            Ok(Err(error)) if error.to_string().contains("it panicked") => error.to_string(),
+            Ok(Err(error)) if panicked(&error) => error.to_string(),
             Ok(Err(error)) => {
                 let reason = error.to_string();
                 let names_choice = self.names_choice(&request, &reason);
@@ -148,6 +148,13 @@ impl Probe {
     /// The requests that got a graph, with it.
     pub fn answers(&self) -> impl Iterator<Item = (&BlockRequest, &Graph)> {
         self.requests.iter().zip(&self.graphs)
+    }
+}
+
+fn panicked(error: &OperatorError) -> bool {
+    match error {
+        OperatorError::Other(reason) => reason.call().is_some_and(|call| call.fault.is_panic()),
+        _ => false,
     }
 }
 

@@ -75,7 +75,7 @@ pub fn build(
 }
 
 pub fn refused(reason: &str) -> OperatorError {
-    OperatorError::Other(reason.into())
+    OperatorError::other(reason)
 }
 
 pub const GOOD: Blocks = Blocks { types, graph, graphs: Blocks::all };

@@ -9,13 +9,13 @@ use crate::{
     conformance::testing::{about, expect},
 };
 
-type Item = (TensorStats, ActivationRange);
+type Activation = (TensorStats, ActivationRange);
 
 /// Takes the whole range that was observed, but for what a test spoils.
 #[derive(Clone, Copy)]
 struct Ranges {
     name: &'static str,
-    activations: fn(&[Item]) -> Vec<(f32, f32)>,
+    activations: fn(&[Activation]) -> Vec<(f32, f32)>,
     weights: fn(&[TensorStats], WeightRange) -> Vec<f32>,
 }
 
@@ -26,7 +26,7 @@ impl Quantizer for Ranges {
     fn learnable(&self) -> bool {
         false
     }
-    fn activations(&self, items: &[Item]) -> Result<Vec<(f32, f32)>, QuantizerError> {
+    fn activations(&self, items: &[Activation]) -> Result<Vec<(f32, f32)>, QuantizerError> {
         Ok((self.activations)(items))
     }
     fn weights(
@@ -38,7 +38,7 @@ impl Quantizer for Ranges {
     }
 }
 
-fn observed((stats, range): &Item) -> (f32, f32) {
+fn observed((stats, range): &Activation) -> (f32, f32) {
     let high = stats.max.min(range.max.unwrap_or(f32::INFINITY));
     ((high - stats.min) / 255.0, stats.min)
 }

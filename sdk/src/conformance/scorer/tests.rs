@@ -42,7 +42,7 @@ fn count() -> usize {
 }
 
 fn error<T>(reason: impl ToString) -> Result<T, ScoreError> {
-    Err(ScoreError { reason: reason.to_string() })
+    Err(ScoreError::new(reason.to_string()))
 }
 
 impl Scorer for Mean {
@@ -266,7 +266,7 @@ impl OperatorSet for Blocks {
 
 #[test]
 fn the_problem_is_sound() {
-    let operators = Operators::new([Arc::new(Blocks) as Arc<dyn OperatorSet>]);
+    let operators = Operators::new([Arc::new(Blocks) as Arc<dyn OperatorSet>]).unwrap();
     for (form, problem) in problem::problems() {
         let hyperspace = &problem.hyperspace;
         hyperspace.validate(&operators).unwrap();

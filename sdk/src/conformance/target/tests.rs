@@ -79,7 +79,7 @@ fn faults_of_targets_are_named() {
         "runtime: it is there if the target says so",
         "it has no runtime of its own",
     );
-    let broken = || Err(TargetError { target: "npu".into(), reason: "no driver".into() });
+    let broken = || Err(TargetError::new("npu", "no driver"));
     offer(
         Npu { source: broken, ..GOOD },
         "latencies: the source is there",

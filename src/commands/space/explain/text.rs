@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
-use super::{AlternativeRow, Choice, Report, StageRow};
+use super::{AlternativeRow, Choice, ExplainReport, StageRow};
 use crate::render::Table;
 
-pub fn text(report: &Report) -> String {
+pub fn text(report: &ExplainReport) -> String {
     let mut text = format!("{}: score {:.5}", report.space, report.score);
     if let Some(error) = report.error_bound {
         let _ = write!(text, ", known to within {error:.1e}");
@@ -31,7 +31,7 @@ pub fn text(report: &Report) -> String {
     text
 }
 
-fn constraints(report: &Report) -> String {
+fn constraints(report: &ExplainReport) -> String {
     let mut table = Table::new(&["limit ms", "feasible", "quality", "score", "fewest rows"]);
     for constraint in &report.constraints {
         let least = match (constraint.least_support, &constraint.least_support_stage) {
@@ -49,7 +49,7 @@ fn constraints(report: &Report) -> String {
     table.render()
 }
 
-fn stages(report: &Report) -> String {
+fn stages(report: &ExplainReport) -> String {
     let mut table = Table::new(&[
         "stage",
         "choice",
@@ -103,7 +103,7 @@ fn widths(choice: &Choice) -> String {
     }
 }
 
-fn losses(report: &Report, limit: usize) -> String {
+fn losses(report: &ExplainReport, limit: usize) -> String {
     let shares = report.quantiles.map(|share| format!("{} %", 100.0 * share));
     let mut heading = vec!["space", "score", "feasible"];
     heading.extend(shares.iter().map(String::as_str));

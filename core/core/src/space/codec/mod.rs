@@ -23,7 +23,7 @@ mod subnet;
 
 use thiserror::Error;
 
-/// An encoding that says something impossible.
+/// A text that is no encoding of a space, subnet or sub-stage, or not one of the hyperspace at hand.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("`{encoding}`: {field}{}: found `{found}`, allowed: {allowed}", at(*position))]
 pub struct EncodingError {
@@ -31,11 +31,11 @@ pub struct EncodingError {
     pub encoding: String,
     /// Which part of it.
     pub field: String,
-    /// Position within the field, from 1.
+    /// Position of the value within that part, from 1.
     pub position: Option<usize>,
-    /// What stands there.
+    /// The text or value that was found there.
     pub found: String,
-    /// What may stand there.
+    /// What is allowed there, in words.
     pub allowed: String,
 }
 
@@ -43,7 +43,7 @@ fn at(position: Option<usize>) -> String {
     position.map_or(String::new(), |position| format!(", position {position}"))
 }
 
-/// Makes errors about one text.
+/// Makes errors about one encoding.
 struct Reporter<'a>(&'a str);
 
 impl Reporter<'_> {

@@ -62,7 +62,7 @@ impl Space {
         }
         for (field, indices) in [("blocks", &self.blocks), ("windows", &self.windows)] {
             if indices.len() != hyperspace.stages.len() {
-                return Err(wrong_length(&report, field, indices.len(), hyperspace.stages.len()));
+                return Err(length_error(&report, field, indices.len(), hyperspace.stages.len()));
             }
         }
         self.check_as(&report, hyperspace)
@@ -89,7 +89,7 @@ impl Space {
     }
 }
 
-fn wrong_length(report: &Reporter<'_>, field: &str, found: usize, stages: usize) -> EncodingError {
+fn length_error(report: &Reporter<'_>, field: &str, found: usize, stages: usize) -> EncodingError {
     let allowed = format!("{stages}, one per choice stage");
     report.error(field, None, format!("{found} values"), allowed)
 }
@@ -108,7 +108,7 @@ fn indices(
         text.split_inclusive(|_: char| true).collect()
     };
     if tokens.len() != stages {
-        return Err(wrong_length(report, field, tokens.len(), stages));
+        return Err(length_error(report, field, tokens.len(), stages));
     }
     let parse = |(index, token): (usize, &&str)| {
         whole(token).ok_or_else(|| report.error(field, index + 1, token, "a digit"))

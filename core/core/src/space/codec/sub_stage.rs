@@ -63,8 +63,8 @@ fn block(
         .ok_or_else(|| report.error("width", position, tokens[1], list(&stage.widths)))?;
     let value = |(axis, choices): (&String, &Vec<f64>)| {
         let value = number(token(axis)).filter(|value| choices.contains(value));
-        let wrong = || report.error(axis, position, token(axis), list(choices));
-        Ok((axis.clone(), value.ok_or_else(wrong)?))
+        let not_a_choice = || report.error(axis, position, token(axis), list(choices));
+        Ok((axis.clone(), value.ok_or_else(not_a_choice)?))
     };
     let config = stage.candidate.choices.iter().map(value).collect::<Result<_, EncodingError>>()?;
     for axis in ["kernel", "expand"] {

@@ -1,9 +1,11 @@
 //! Whether a library's file is whole. The system maps a file without looking at its length, and
 //! ends the program when it comes to a part that is not there.
 
+use super::super::error::LoadError;
+
 /// An error for an ELF file that ends before what its tables point to. Other systems than those
 /// that use ELF look at the length themselves.
-pub(super) fn check_whole(bytes: &[u8]) -> Result<(), String> {
+pub(super) fn check_whole(bytes: &[u8]) -> Result<(), LoadError> {
     const CLASS_64: u8 = 2;
     const LITTLE_ENDIAN: u8 = 1;
     if !bytes.starts_with(b"\x7fELF") {
@@ -14,8 +16,12 @@ pub(super) fn check_whole(bytes: &[u8]) -> Result<(), String> {
     }
     match end(bytes) {
         Some(end) if end <= bytes.len() as u64 => Ok(()),
-        Some(end) => Err(format!("it has {} bytes of {end}: copy it again", bytes.len())),
-        None => Err(format!("it has {} bytes, too few for its header", bytes.len())),
+        Some(end) => {
+            Err(LoadError::File(format!("it has {} bytes of {end}: copy it again", bytes.len())))
+        }
+        None => {
+            Err(LoadError::File(format!("it has {} bytes, too few for its header", bytes.len())))
+        }
     }
 }
 
@@ -64,9 +70,11 @@ mod tests {
         assert_eq!(check_whole(&whole), Ok(()));
         for length in 4..whole.len() {
             let error = check_whole(&whole[..length]).unwrap_err();
-            assert!(error.starts_with(&format!("it has {length} bytes")), "{error}");
+            assert!(error.to_string().starts_with(&format!("it has {length} bytes")), "{error}");
         }
-        assert!(check_whole(&whole[..200]).unwrap_err().ends_with("of 300: copy it again"));
+        assert!(
+            check_whole(&whole[..200]).unwrap_err().to_string().ends_with("of 300: copy it again")
+        );
     }
 
     #[test]

@@ -7,20 +7,23 @@ use abi_stable::{
     sabi_types::{VersionNumber, VersionStrings},
     std_types::{RErr, ROk, RStr},
 };
-use spacewright_sdk::{
+use spacewright_core::call::{CallError, Fault};
+use spacewright_plugin::{
     INTERFACE,
     native::{
         abi::{Log, RootRef},
-        protocol::{Answer, Request, decode, encode},
+        protocol::{Answer, MessageError, Request, decode, encode},
     },
     text::shown,
 };
 
-use super::super::Meter;
+use super::super::{
+    Meter,
+    error::{LoadError, REMEDY},
+};
 
 /// Differences of layouts that a message names.
 const MOST_DIFFERENCES: usize = 3;
-const REMEDY: &str = "build it with the SDK of this version";
 
 /// A library whose layout and versions are those of this program.
 pub(super) struct Library {
@@ -36,8 +39,11 @@ macro_rules! ask {
         match $library.ask(&request) {
             Ok($answer) => Ok($value),
             #[allow(unreachable_patterns)]
-            Ok(_) => Err(format!("`{}`: the answer to another question", request.call())),
-            Err(reason) => Err(reason),
+            Ok(_) => Err(spacewright_core::call::CallError::new(
+                request.call(),
+                spacewright_core::call::Fault::OtherAnswer,
+            )),
+            Err(error) => Err(error),
         }
     }};
 }
@@ -46,29 +52,26 @@ pub(super) use ask;
 
 impl Library {
     /// Loads a library; an error says what it lacks, or what it was built for.
-    pub fn open(path: &Path, most_bytes: usize, meter: Arc<Meter>) -> Result<Self, String> {
+    pub fn open(path: &Path, most_bytes: usize, meter: Arc<Meter>) -> Result<Self, LoadError> {
         let header = lib_header_from_path(path).map_err(|error| explain(&error))?;
         check_sdk(header)?;
         let root: RootRef = header.init_root_module().map_err(|error| explain(&error))?;
         let interface = root.interface();
         if interface != INTERFACE {
-            return Err(format!(
-                "it is built for version {} of the interface, this program has {INTERFACE}: \
-                 {REMEDY}",
-                shown(interface.as_str())
-            ));
+            let found = shown(interface.as_str());
+            return Err(LoadError::Version { what: "the interface".into(), found });
         }
         (root.set_log())(Log { say });
         Ok(Self { root, most_bytes, meter })
     }
 
     /// Asks one question; an error names the call.
-    pub fn ask(&self, request: &Request<'_>) -> Result<Answer, String> {
+    pub fn ask(&self, request: &Request<'_>) -> Result<Answer, CallError> {
         let call = request.call();
         let start = Instant::now();
-        let answer = encode(request).and_then(|bytes| self.call(&bytes));
+        let answer = encode(request).map_err(unreadable).and_then(|bytes| self.call(&bytes));
         self.meter.count(call, start.elapsed(), 0);
-        answer.map_err(|reason| format!("`{call}`: {}", shown(&reason)))
+        answer.map_err(|fault| CallError::new(call, fault))
     }
 
     /// A function of the library that does nothing.
@@ -76,17 +79,28 @@ impl Library {
         self.root.ping()
     }
 
-    fn call(&self, request: &[u8]) -> Result<Answer, String> {
-        match (self.root.call())(request.into()) {
-            ROk(answer) if answer.len() > self.most_bytes => Err(format!(
-                "an answer of {} bytes; at most {} are allowed",
-                answer.len(),
-                self.most_bytes
-            )),
-            ROk(answer) => decode(&answer),
-            RErr(reason) => Err(reason.into()),
+    fn call(&self, request: &[u8]) -> Result<Answer, Fault> {
+        let answer = match (self.root.call())(request.into()) {
+            ROk(answer) => answer,
+            RErr(reason) => return Err(Fault::Refused(shown(&reason))),
+        };
+        if answer.len() > self.most_bytes {
+            let (bytes, most) = (answer.len(), self.most_bytes);
+            let reason = format!("an answer of {bytes} bytes; at most {most} are allowed");
+            return Err(Fault::Unreadable(reason));
+        }
+        match decode(&answer).map_err(unreadable)? {
+            Answer::Panicked(place, message) => Err(Fault::Panicked {
+                place: place.map(|place| shown(&place)),
+                message: Some(shown(&message)),
+            }),
+            answer => Ok(answer),
         }
     }
+}
+
+fn unreadable(error: MessageError) -> Fault {
+    Fault::Unreadable(shown(&error.to_string()))
 }
 
 extern "C" fn say(message: RStr<'_>) {
@@ -94,22 +108,22 @@ extern "C" fn say(message: RStr<'_>) {
 }
 
 /// Before layouts are compared, as a difference of those takes pages to say.
-fn check_sdk(header: &LibHeader) -> Result<(), String> {
+fn check_sdk(header: &LibHeader) -> Result<(), LoadError> {
     let (theirs, ours) = (header.version_strings(), RootRef::VERSION_STRINGS);
     let parsed = |version: VersionStrings| VersionNumber::new(version).ok();
     let fits = parsed(theirs).zip(parsed(ours));
     match fits.is_some_and(|(theirs, ours)| ours.is_loosely_compatible(theirs)) {
         true => Ok(()),
-        false => Err(format!(
+        false => Err(LoadError::File(format!(
             "it is built with version {} of `spacewright-sdk`, this program has {}: {REMEDY}",
             shown(theirs.version.as_str()),
             ours.version
-        )),
+        ))),
     }
 }
 
-fn explain(error: &LibraryError) -> String {
-    match error {
+fn explain(error: &LibraryError) -> LoadError {
+    LoadError::File(match error {
         LibraryError::OpenError { err, .. } => {
             format!("the system cannot load it: {}", shown(&cause(err.as_ref())))
         }
@@ -131,7 +145,7 @@ fn explain(error: &LibraryError) -> String {
             format!("its root module has another layout{}: {REMEDY}", differences(&text))
         }
         other => shown(other.to_string().trim()),
-    }
+    })
 }
 
 /// What the system says, without the wrappers around it.

@@ -3,10 +3,14 @@
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use spacewright_core::{
+    call::CallError,
     quant::{FloatNetwork, IntegerNetwork},
     target::{LoadedModel, Measurement, ModelInfo, ModelOutputs, Runtime, TargetError},
 };
-use spacewright_sdk::native::protocol::{Answer, Handle, Request};
+use spacewright_plugin::{
+    native::protocol::{Answer, Handle, Request},
+    text::shown,
+};
 
 use super::library::{Library, ask};
 
@@ -17,22 +21,30 @@ pub(super) struct NativeRuntime {
 }
 
 impl NativeRuntime {
-    pub fn new(library: &Arc<Library>, target: &str) -> Result<Self, String> {
+    pub fn new(library: &Arc<Library>, target: &str) -> Result<Self, CallError> {
         ask!(library, Request::Runtime, Answer::Done => ())?;
         Ok(Self { library: library.clone(), target: target.to_owned() })
     }
 
-    fn error(&self, reason: String) -> TargetError {
-        TargetError { target: self.target.clone(), reason }
+    fn error(&self, error: CallError) -> TargetError {
+        TargetError::new(&self.target, error)
     }
 
     fn model(&self, request: Request<'_>) -> Result<Vec<u8>, TargetError> {
         ask!(self.library, request, Answer::Model(model) => model)
-            .map_err(|reason| self.error(reason))
+            .map_err(|error| self.error(error))
     }
 }
 
 impl Runtime for NativeRuntime {
+    /// Empty for a library that does not know the question: its file's hash stands in keys anyway.
+    fn fingerprint(&self) -> String {
+        let request = Request::RuntimeFingerprint;
+        let answer =
+            ask!(self.library, request, Answer::RuntimeFingerprint(fingerprint) => fingerprint);
+        answer.map(|fingerprint| shown(&fingerprint)).unwrap_or_default()
+    }
+
     fn write_float(
         &self,
         network: &FloatNetwork,
@@ -53,14 +65,14 @@ impl Runtime for NativeRuntime {
     fn load(&self, model: &[u8]) -> Result<Box<dyn LoadedModel>, TargetError> {
         let request = Request::Load(Cow::Borrowed(model));
         let handle = ask!(self.library, request, Answer::Handle(handle) => handle)
-            .map_err(|reason| self.error(reason))?;
+            .map_err(|error| self.error(error))?;
         Ok(Box::new(NativeModel { runtime: self.clone(), handle }))
     }
 
     fn measure(&self, model: &[u8]) -> Result<Measurement, TargetError> {
         let request = Request::Measure(Cow::Borrowed(model));
         ask!(self.library, request, Answer::Measured(measured) => measured)
-            .map_err(|reason| self.error(reason))
+            .map_err(|error| self.error(error))
     }
 }
 
@@ -74,19 +86,19 @@ impl LoadedModel for NativeModel {
     fn run(&mut self, image: &[f32]) -> Result<Vec<f32>, TargetError> {
         let request = Request::Run(self.handle, Cow::Borrowed(image));
         ask!(self.runtime.library, request, Answer::Output(output) => output)
-            .map_err(|reason| self.runtime.error(reason))
+            .map_err(|error| self.runtime.error(error))
     }
 
     fn run_integers(&mut self, image: &[f32]) -> Result<BTreeMap<String, Vec<u8>>, TargetError> {
         let request = Request::RunIntegers(self.handle, Cow::Borrowed(image));
         ask!(self.runtime.library, request, Answer::Integers(integers) => integers)
-            .map_err(|reason| self.runtime.error(reason))
+            .map_err(|error| self.runtime.error(error))
     }
 
     fn float_operators(&mut self) -> Result<Vec<String>, TargetError> {
         let request = Request::FloatOperators(self.handle);
         ask!(self.runtime.library, request, Answer::Operators(operators) => operators)
-            .map_err(|reason| self.runtime.error(reason))
+            .map_err(|error| self.runtime.error(error))
     }
 }
 

@@ -8,7 +8,11 @@ use std::{
 
 use wasmtime::{Engine, component::Component};
 
-use crate::{files::write_atomically, hash, plugins::File};
+use crate::{
+    files::write_atomically,
+    hash,
+    plugins::{File, error::LoadError},
+};
 
 /// Length of a hash in hexadecimal, which precedes the code in its file.
 const DIGEST: usize = 64;
@@ -18,7 +22,7 @@ pub(super) fn compile(
     engine: &Engine,
     folder: Option<&Path>,
     file: &File<'_>,
-) -> Result<Component, String> {
+) -> Result<Component, LoadError> {
     let File { bytes, sha256, .. } = *file;
     let Some(folder) = folder else { return compile_anew(engine, bytes) };
     let mut settings = DefaultHasher::new();
@@ -42,15 +46,15 @@ pub(super) fn compile(
     Ok(component)
 }
 
-fn compile_anew(engine: &Engine, bytes: &[u8]) -> Result<Component, String> {
+fn compile_anew(engine: &Engine, bytes: &[u8]) -> Result<Component, LoadError> {
     Component::new(engine, bytes).map_err(|error| {
         let reason = super::shown(&format!("{error:#}"));
-        match is_module(bytes) {
+        LoadError::File(match is_module(bytes) {
             true => {
                 "a WebAssembly module, no component: `spacewright plugin build` makes one".into()
             }
             false => format!("it cannot be read; build or copy it again, whole: {reason}"),
-        }
+        })
     })
 }
 

@@ -180,6 +180,6 @@ fn what_crosses_wrongly_is_named() {
     assert_eq!(convert::target::from_wit(target), Ok(npu));
     let mut target = convert::target::to_wit(&TargetDescription::modelled("npu", "", "onnx"));
     target.scheme.dense_weights = "bits3".into();
-    let error = convert::target::from_wit(target).unwrap_err();
+    let error = convert::target::from_wit(target).unwrap_err().to_string();
     assert!(error.starts_with("scheme.dense-weights: unknown variant `bits3`"), "{error}");
 }

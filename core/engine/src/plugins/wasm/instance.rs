@@ -10,10 +10,20 @@ use wasmtime::{
     component::{Component, Instance, InstancePre, Linker},
 };
 
-use super::{super::Limits, HOST, Meter, bounds::Bounds, shown};
+use spacewright_core::call::{CallError, Fault};
+
+use super::{
+    super::{Limits, error::LoadError},
+    HOST, Meter,
+    bounds::Bounds,
+    shown,
+};
 
 /// Messages that one call may log.
 const MOST_MESSAGES: usize = 100;
+
+/// What a function of `wit/plugin.wit` gives: its own errors are sentences.
+type GuestAnswer<T> = Result<T, String>;
 
 /// What an instance may reach.
 pub(super) struct State {
@@ -36,32 +46,34 @@ impl Host {
         component: &Component,
         limits: Limits,
         meter: Arc<Meter>,
-    ) -> Result<Arc<Self>, String> {
+    ) -> Result<Arc<Self>, LoadError> {
         let mut linker: Linker<State> = Linker::new(&engine);
-        let version = spacewright_sdk::INTERFACE;
+        let version = spacewright_plugin::INTERFACE;
         let log = |mut store: wasmtime::StoreContextMut<'_, State>, (message,): (String,)| {
             store.data_mut().log(&message)
         };
         linker
             .instance(&format!("{HOST}@{version}"))
             .and_then(|mut host| host.func_wrap("log", log))
-            .map_err(|error| format!("{error:#}"))?;
-        let component =
-            linker.instantiate_pre(component).map_err(|error| shown(&format!("{error:#}")))?;
+            .map_err(|error| LoadError::File(format!("{error:#}")))?;
+        let component = linker
+            .instantiate_pre(component)
+            .map_err(|error| LoadError::File(shown(&format!("{error:#}"))))?;
         Ok(Arc::new(Self { engine, component, limits, meter }))
     }
 
-    fn instantiate(&self) -> Result<(Store<State>, Instance), String> {
+    fn instantiate(&self) -> Result<(Store<State>, Instance), CallError> {
         let bounds = Bounds::new(self.limits.memory);
         let state = State { bounds, messages: 0, last_message: None };
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| &mut state.bounds);
         store.set_hostcall_fuel(self.limits.answer);
-        store.set_fuel(self.limits.start_fuel).map_err(|error| format!("{error:#}"))?;
+        let fuel = self.limits.start_fuel;
+        store.set_fuel(fuel).map_err(|error| unfit(INSTANCE, &error))?;
         match self.component.instantiate(&mut store) {
             Ok(instance) => Ok((store, instance)),
             Err(error) => {
-                Err(explain("instantiation", &error, &store, &self.limits, self.limits.start_fuel))
+                Err(CallError::new(INSTANCE, explain(&error, &store, &self.limits, fuel)))
             }
         }
     }
@@ -117,7 +129,7 @@ macro_rules! indices {
 indices!(about operator_set hyperspace quantizer latency_source scorer target);
 
 /// What has to be called of a fresh instance before anything else.
-type Preparation<G> = fn(&mut Store<State>, &G) -> wasmtime::Result<Result<(), String>>;
+type Preparation<G> = fn(&mut Store<State>, &G) -> wasmtime::Result<GuestAnswer<()>>;
 
 impl<I: Indices> Guest<I, I::Guest> {
     /// No preparation.
@@ -127,8 +139,8 @@ impl<I: Indices> Guest<I, I::Guest> {
     pub fn new(
         host: &Arc<Host>,
         indices: fn(&InstancePre<State>) -> wasmtime::Result<I>,
-    ) -> Result<Self, String> {
-        let indices = indices(&host.component).map_err(|error| shown(&format!("{error:#}")))?;
+    ) -> Result<Self, CallError> {
+        let indices = indices(&host.component).map_err(|error| unfit(INSTANCE, &error))?;
         Ok(Self { host: host.clone(), indices, load: I::load, instance: Mutex::new(None) })
     }
 
@@ -137,7 +149,7 @@ impl<I: Indices> Guest<I, I::Guest> {
         &self,
         call: &'static str,
         ask: impl FnOnce(&mut Store<State>, &I::Guest) -> wasmtime::Result<T>,
-    ) -> Result<T, String> {
+    ) -> Result<T, CallError> {
         self.ask(call, self.host.limits.start_fuel, Self::AS_IT_IS, |store, guest| {
             ask(store, guest).map(Ok)
         })
@@ -147,8 +159,8 @@ impl<I: Indices> Guest<I, I::Guest> {
     pub fn call<T>(
         &self,
         call: &'static str,
-        ask: impl FnOnce(&mut Store<State>, &I::Guest) -> wasmtime::Result<Result<T, String>>,
-    ) -> Result<T, String> {
+        ask: impl FnOnce(&mut Store<State>, &I::Guest) -> wasmtime::Result<GuestAnswer<T>>,
+    ) -> Result<T, CallError> {
         self.ask(call, self.host.limits.call_fuel, Self::AS_IT_IS, ask)
     }
 
@@ -156,9 +168,9 @@ impl<I: Indices> Guest<I, I::Guest> {
     pub fn call_prepared<T>(
         &self,
         call: &'static str,
-        prepare: impl FnOnce(&mut Store<State>, &I::Guest) -> wasmtime::Result<Result<(), String>>,
-        ask: impl FnOnce(&mut Store<State>, &I::Guest) -> wasmtime::Result<Result<T, String>>,
-    ) -> Result<T, String> {
+        prepare: impl FnOnce(&mut Store<State>, &I::Guest) -> wasmtime::Result<GuestAnswer<()>>,
+        ask: impl FnOnce(&mut Store<State>, &I::Guest) -> wasmtime::Result<GuestAnswer<T>>,
+    ) -> Result<T, CallError> {
         self.ask(call, self.host.limits.call_fuel, Some(prepare), ask)
     }
 
@@ -167,17 +179,17 @@ impl<I: Indices> Guest<I, I::Guest> {
         call: &'static str,
         fuel: u64,
         prepare: Option<
-            impl FnOnce(&mut Store<State>, &I::Guest) -> wasmtime::Result<Result<(), String>>,
+            impl FnOnce(&mut Store<State>, &I::Guest) -> wasmtime::Result<GuestAnswer<()>>,
         >,
-        ask: impl FnOnce(&mut Store<State>, &I::Guest) -> wasmtime::Result<Result<T, String>>,
-    ) -> Result<T, String> {
+        ask: impl FnOnce(&mut Store<State>, &I::Guest) -> wasmtime::Result<GuestAnswer<T>>,
+    ) -> Result<T, CallError> {
         let mut slot = self.instance.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut store, guest) = match slot.take() {
             Some(ready) => ready,
             None => {
                 let (mut store, instance) = self.host.instantiate()?;
                 let guest = (self.load)(&self.indices, &mut store, &instance)
-                    .map_err(|error| shown(&format!("{error:#}")))?;
+                    .map_err(|error| unfit(INSTANCE, &error))?;
                 if let Some(prepare) = prepare {
                     self.run("prepare", fuel, &mut store, |store| prepare(store, &guest))?;
                 }
@@ -186,17 +198,11 @@ impl<I: Indices> Guest<I, I::Guest> {
         };
         // An instance that was stopped refuses every further call: it is dropped with the error.
         let answer = self.run(call, fuel, &mut store, |store| ask(store, &guest));
-        match answer {
-            Ok(answer) => {
-                *slot = Some((store, guest));
-                Ok(answer)
-            }
-            Err(Stopped::Itself(reason)) => {
-                *slot = Some((store, guest));
-                Err(reason)
-            }
-            Err(Stopped::ByHost(reason)) => Err(reason),
+        let stopped = |error: &CallError| !matches!(error.fault, Fault::Refused(_));
+        if !answer.as_ref().is_err_and(stopped) {
+            *slot = Some((store, guest));
         }
+        answer
     }
 
     fn run<T>(
@@ -204,65 +210,56 @@ impl<I: Indices> Guest<I, I::Guest> {
         call: &'static str,
         fuel: u64,
         store: &mut Store<State>,
-        ask: impl FnOnce(&mut Store<State>) -> wasmtime::Result<Result<T, String>>,
-    ) -> Result<T, Stopped> {
+        ask: impl FnOnce(&mut Store<State>) -> wasmtime::Result<GuestAnswer<T>>,
+    ) -> Result<T, CallError> {
         store.data_mut().messages = 0;
-        store.set_fuel(fuel).map_err(|error| Stopped::ByHost(format!("{error:#}")))?;
+        store.set_fuel(fuel).map_err(|error| unfit(call, &error))?;
         let start = Instant::now();
         let answer = ask(store);
         let used = fuel - store.get_fuel().unwrap_or(0).min(fuel);
         self.host.meter.count(call, start.elapsed(), used);
         match answer {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(reason)) => Err(Stopped::Itself(format!("`{call}`: {}", shown(&reason)))),
+            Ok(Err(reason)) => Err(CallError::new(call, Fault::Refused(shown(&reason)))),
             Err(error) => {
-                Err(Stopped::ByHost(explain(call, &error, store, &self.host.limits, fuel)))
+                Err(CallError::new(call, explain(&error, store, &self.host.limits, fuel)))
             }
         }
     }
 }
 
-/// Why a call has no answer.
-enum Stopped {
-    /// The plugin says so.
-    Itself(String),
-    /// It broke off, or was stopped.
-    ByHost(String),
+/// Name of what is done before any function is called.
+const INSTANCE: &str = "instantiation";
+
+/// What does not fit between a component and its interface.
+fn unfit(call: &str, error: &wasmtime::Error) -> CallError {
+    CallError::new(call, Fault::Unreadable(shown(&format!("{error:#}"))))
 }
 
-impl From<Stopped> for String {
-    fn from(stopped: Stopped) -> Self {
-        match stopped {
-            Stopped::Itself(reason) | Stopped::ByHost(reason) => reason,
-        }
-    }
-}
-
-fn explain(
-    call: &str,
-    error: &wasmtime::Error,
-    store: &Store<State>,
-    limits: &Limits,
-    fuel: u64,
-) -> String {
+/// Why a call was broken off.
+fn explain(error: &wasmtime::Error, store: &Store<State>, limits: &Limits, fuel: u64) -> Fault {
     // The library has no type for it.
     const TOO_LARGE: &str = "fuel allocated for hostcalls has been exhausted";
-    let reason = match error.downcast_ref::<Trap>() {
-        Some(Trap::OutOfFuel) => format!("stopped after {fuel} instructions, the most it may use"),
-        Some(Trap::StackOverflow) => "its calls are nested too deeply".into(),
-        Some(Trap::UnreachableCodeReached) => "it panicked".into(),
-        Some(trap) => trap.to_string(),
+    let fault = match error.downcast_ref::<Trap>() {
+        Some(Trap::OutOfFuel) => {
+            Fault::Stopped(format!("stopped after {fuel} instructions, the most it may use"))
+        }
+        Some(Trap::StackOverflow) => Fault::Stopped("its calls are nested too deeply".into()),
+        Some(Trap::UnreachableCodeReached) => Fault::Panicked { place: None, message: None },
+        Some(trap) => Fault::Stopped(trap.to_string()),
         None => {
             let cause = error.root_cause().to_string();
             if cause.contains(TOO_LARGE) {
-                format!("an answer of more than {} bytes, the most it may give", limits.answer)
+                let most = limits.answer;
+                let reason = format!("an answer of more than {most} bytes, the most it may give");
+                Fault::Unreadable(reason)
             } else {
-                shown(&cause)
+                Fault::Stopped(shown(&cause))
             }
         }
     };
-    match &store.data().last_message {
-        Some(message) => format!("`{call}`: {reason}; the last that it said: {message}"),
-        None => format!("`{call}`: {reason}"),
+    match store.data().last_message.clone() {
+        Some(message) => Fault::WithLog { fault: Box::new(fault), message },
+        None => fault,
     }
 }

@@ -1,7 +1,7 @@
 //! Trees on kernels, learnt from rows of several kernels.
 
 use super::{Settings, bins::Bins, tree::Grower};
-use crate::{model::Tree, physical::Physical, rows::Rows};
+use crate::{kernel_sums::KernelSums, model::Tree, physical::Physical};
 
 /// Boosts trees whose sum g makes the time of a kernel `physical · exp(g)`.
 ///
@@ -11,7 +11,7 @@ use crate::{model::Tree, physical::Physical, rows::Rows};
 /// inequality the sum over kernels of s · (step of g)² is at least the square of the row's step,
 /// so Newton's step with this curvature goes down without a smaller learning rate.
 pub(super) fn boost(
-    rows: &Rows,
+    rows: &KernelSums,
     physical: &Physical,
     bins: &Bins,
     settings: &Settings,

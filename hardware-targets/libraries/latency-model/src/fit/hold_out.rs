@@ -6,10 +6,10 @@ use spacewright_core::latency::{Accuracy, HeldOut};
 
 use super::{FitError, Settings, fit};
 use crate::{
+    kernel_sums::KernelSums,
     model::{Intervals, Parameters, Quantiles},
     physical::Group,
     predict::{Evaluator, dominating},
-    rows::Rows,
 };
 
 /// The fewest rows of which quantiles are taken.
@@ -62,7 +62,7 @@ fn mix(value: u64) -> u64 {
 
 /// Predictions of rows beside their measurements.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Predicted {
+pub struct HeldOutPredictions {
     /// How rows were held out.
     pub how: String,
     /// Positions of rows, by fold.
@@ -73,7 +73,7 @@ pub struct Predicted {
     pub dominating: Vec<Group>,
 }
 
-impl Predicted {
+impl HeldOutPredictions {
     /// How near the predictions are.
     pub fn accuracy(&self) -> Accuracy {
         Accuracy::of(self.pairs.iter().copied())
@@ -88,7 +88,7 @@ impl Predicted {
         HeldOut { how: self.how.clone(), accuracy }
     }
 
-    fn append(&mut self, rows: &Rows, parameters: &Parameters, held: impl Fn(usize) -> bool) {
+    fn append(&mut self, rows: &KernelSums, parameters: &Parameters, held: impl Fn(usize) -> bool) {
         let ms = rows.kernel_times(&Evaluator::new(parameters));
         let groups: Vec<Group> = rows.kernels().iter().map(Group::of).collect();
         for (index, row) in rows.iter().enumerate().filter(|(index, _)| held(*index)) {
@@ -105,7 +105,11 @@ impl Predicted {
 }
 
 /// Predicts the held-out rows of each fold by a fit to the other rows.
-pub fn held_out(rows: &Rows, settings: &Settings, split: &Split) -> Result<Predicted, FitError> {
+pub fn held_out(
+    rows: &KernelSums,
+    settings: &Settings,
+    split: &Split,
+) -> Result<HeldOutPredictions, FitError> {
     let mut predicted = empty(split.how.clone());
     for (fold, held) in split.folds.iter().enumerate() {
         let is_held = |index: usize| held.get(index).copied().unwrap_or(false);
@@ -121,18 +125,18 @@ pub fn held_out(rows: &Rows, settings: &Settings, split: &Split) -> Result<Predi
 }
 
 /// Predictions of the rows that parameters were fitted to.
-pub(super) fn fitted(rows: &Rows, parameters: &Parameters) -> Predicted {
+pub(super) fn fitted(rows: &KernelSums, parameters: &Parameters) -> HeldOutPredictions {
     let mut predicted = empty("none: the rows of the fit itself".into());
     predicted.append(rows, parameters, |_| true);
     predicted
 }
 
-fn empty(how: String) -> Predicted {
-    Predicted { how, rows: Vec::new(), pairs: Vec::new(), dominating: Vec::new() }
+fn empty(how: String) -> HeldOutPredictions {
+    HeldOutPredictions { how, rows: Vec::new(), pairs: Vec::new(), dominating: Vec::new() }
 }
 
 /// Quantiles of ln(measured / predicted), over all and by dominating group.
-pub(super) fn intervals(predicted: &Predicted) -> Intervals {
+pub(super) fn intervals(predicted: &HeldOutPredictions) -> Intervals {
     let mut all = Vec::with_capacity(predicted.pairs.len());
     let mut by_group = BTreeMap::<Group, Vec<f64>>::new();
     for ((predicted, measured), group) in predicted.pairs.iter().zip(&predicted.dominating) {

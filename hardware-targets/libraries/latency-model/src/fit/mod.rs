@@ -21,11 +21,11 @@ use thiserror::Error;
 
 use crate::{
     features::Feature,
+    kernel_sums::KernelSums,
     model::{Edges, FORMAT, MAX_DEPTH, Model, ModelError, Parameters, VERSION},
-    rows::Rows,
 };
 
-pub use hold_out::{Predicted, Split, held_out};
+pub use hold_out::{HeldOutPredictions, Split, held_out};
 pub use nnls::nnls;
 
 /// How a fit is done. The defaults were chosen by cross-validation on the block latencies that
@@ -97,7 +97,7 @@ pub enum FitError {
 
 /// What a model says of itself.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Statement {
+pub struct ModelDescription {
     /// Name, such as `intel-vnni`.
     pub name: String,
     /// One sentence.
@@ -111,7 +111,7 @@ pub struct Statement {
 }
 
 /// Fits to rows.
-pub fn fit(rows: &Rows, settings: &Settings) -> Result<Parameters, FitError> {
+pub fn fit(rows: &KernelSums, settings: &Settings) -> Result<Parameters, FitError> {
     check(settings)?;
     if rows.is_empty() {
         return Err(FitError::NoRows);
@@ -134,18 +134,18 @@ pub fn fit(rows: &Rows, settings: &Settings) -> Result<Parameters, FitError> {
 /// settings. The intervals are those of the last of them, so the strictest belongs there; without
 /// any they are those of the fit itself, which are too narrow.
 pub fn fit_model(
-    rows: &Rows,
+    rows: &KernelSums,
     settings: &Settings,
     rules: &FusionRules,
-    statement: Statement,
-    predicted: &[Predicted],
+    statement: ModelDescription,
+    predicted: &[HeldOutPredictions],
 ) -> Result<Model, FitError> {
     let parameters = fit(rows, settings)?;
     let intervals = match predicted.last() {
         Some(last) => hold_out::intervals(last),
         None => hold_out::intervals(&hold_out::fitted(rows, &parameters)),
     };
-    let Statement { name, summary, source, fingerprint, precision } = statement;
+    let ModelDescription { name, summary, source, fingerprint, precision } = statement;
     let model = Model {
         format: FORMAT.to_owned(),
         version: VERSION,
@@ -155,7 +155,7 @@ pub fn fit_model(
         fingerprint,
         precision,
         rules: rules.clone(),
-        held_out: predicted.iter().map(Predicted::held_out).collect(),
+        held_out: predicted.iter().map(HeldOutPredictions::held_out).collect(),
         intervals,
         parameters,
     };

@@ -6,8 +6,8 @@ use spacewright_core::latency::quantile;
 
 use super::nnls::nnls;
 use crate::{
+    kernel_sums::KernelSums,
     physical::{Group, Physical, TERMS, terms},
-    rows::Rows,
 };
 
 const COLUMNS: usize = Group::COUNT * TERMS;
@@ -23,7 +23,7 @@ type Line = Vec<(usize, f64)>;
 
 /// Minimises the sum of squared relative errors with Huber's weights (Annals of Mathematical
 /// Statistics 35, 1964): errors above the scale, 1.4826 times the median error, count linearly.
-pub(super) fn fit(rows: &Rows, rounds: usize) -> Physical {
+pub(super) fn fit(rows: &KernelSums, rounds: usize) -> Physical {
     let (mut lines, units) = scaled(lines(rows));
     let used: Vec<usize> = (0..COLUMNS).filter(|column| units[*column] > 0.0).collect();
     let mut place = [0; COLUMNS];
@@ -56,7 +56,7 @@ pub(super) fn fit(rows: &Rows, rounds: usize) -> Physical {
     physical
 }
 
-fn lines(rows: &Rows) -> Vec<Line> {
+fn lines(rows: &KernelSums) -> Vec<Line> {
     let terms_of: Vec<(usize, [f64; TERMS])> = rows
         .kernels()
         .iter()
@@ -117,7 +117,7 @@ mod tests {
         let mut truth = Physical::default();
         truth.coefficients[Group::Of(Kind::Add).index()][..2].copy_from_slice(&[0.01, 1e-6]);
         truth.coefficients[Group::Of(Kind::Fc).index()][..2].copy_from_slice(&[0.02, 2e-6]);
-        let mut rows = Rows::default();
+        let mut rows = KernelSums::default();
         for i in 0..200u32 {
             let add = Kernel::pointwise(Kind::Add, 7 + i % 5, 9, 8 * (1 + i % 13));
             let fc =

@@ -19,8 +19,8 @@ fn dw(channels: u32, size: u32) -> Kernel {
 }
 
 /// Sums of a convolution and up to two additions, of which every 23rd is five times too slow.
-fn rows() -> Rows {
-    let mut rows = Rows::default();
+fn rows() -> KernelSums {
+    let mut rows = KernelSums::default();
     for index in 0..1200 {
         let kernel = dw(8 * (1 + index % 16), 7 * (1 + index / 16 % 5));
         let add = Kernel::pointwise(Kind::Add, 14, 14, 8 * (1 + index / 7 % 16));
@@ -41,7 +41,7 @@ fn model() -> Model {
     let predicted = held_out(&rows, &settings(), &split).unwrap();
     let [name, summary, source, fingerprint] = ["made-up", "", "", ""].map(str::to_owned);
     let precision = Precision::Int8;
-    let statement = Statement { name, summary, source, fingerprint, precision };
+    let statement = ModelDescription { name, summary, source, fingerprint, precision };
     fit_model(&rows, &settings(), &FusionRules::common(), statement, &[predicted]).unwrap()
 }
 
@@ -77,7 +77,7 @@ fn a_fit_can_be_repeated() {
 
 #[test]
 fn a_tree_is_known_where_one_split_explains_everything() {
-    let mut rows = Rows::default();
+    let mut rows = KernelSums::default();
     for index in 0..400 {
         let kernel = dw(8 * (1 + index % 16), 14);
         // 0.01 ms and e^0.2 times that: within the step of one leaf.
@@ -118,8 +118,9 @@ fn held_out_keys_hold_out_every_row_that_has_one() {
 
 #[test]
 fn what_cannot_be_fitted_is_said() {
-    let error = |rows: &Rows, settings: &Settings| fit(rows, settings).unwrap_err().to_string();
-    assert_eq!(error(&Rows::default(), &settings()), "no measurements to fit to");
+    let error =
+        |rows: &KernelSums, settings: &Settings| fit(rows, settings).unwrap_err().to_string();
+    assert_eq!(error(&KernelSums::default(), &settings()), "no measurements to fit to");
     let deep = Settings { depth: 9, ..settings() };
     assert_eq!(error(&rows(), &deep), "depth = 9 is not at most 8");
     let hasty = Settings { learning_rate: 1.5, ..settings() };

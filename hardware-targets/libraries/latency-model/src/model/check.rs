@@ -34,10 +34,9 @@ impl Model {
 
     fn check_statements(&self) -> Result<(), Fault> {
         for held_out in &self.held_out {
-            held_out
-                .accuracy
-                .check()
-                .or_else(|reason| fault(format!("held_out `{}`", held_out.how), reason))?;
+            held_out.accuracy.check().or_else(|error| {
+                fault(format!("held_out `{}`", held_out.how), error.to_string())
+            })?;
         }
         check_quantiles("intervals.all", &self.intervals.all)?;
         for (group, quantiles) in &self.intervals.dominated_by {

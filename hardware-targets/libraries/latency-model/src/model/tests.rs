@@ -97,7 +97,7 @@ fn contradictions_are_refused() {
     assert_eq!(error(|m| m.intervals.all.q05 = 1.0), "intervals.all: quantiles must ascend");
     assert_eq!(
         error(|m| m.held_out[0].accuracy.within_5 = 1.5),
-        "held_out `not at all`: shares must lie between 0 and 1"
+        "held_out `not at all`: within_5 = 1.5: shares must lie between 0 and 1"
     );
 }
 

@@ -6,7 +6,7 @@ use plotters::{
 };
 use spacewright_plot::{PlotError, TEXT, color, svg};
 
-use crate::{measure::Row, operator::Operator};
+use crate::{measure::OperatorCost, operator::Operator};
 
 /// Pixels for one operator.
 const GROUP: u32 = 92;
@@ -17,7 +17,7 @@ const HEIGHT: u32 = 408;
 /// The speed-up of INT8 for each operator and feature map, as bars on a logarithmic scale that
 /// begin at 1: upwards INT8 wins. Where a map was profiled with several widths, the bar is their
 /// geometric mean. Rows within noise are left out.
-pub fn speed_ups(grid: &[Row], target: &str) -> Result<String, PlotError> {
+pub fn speed_ups(grid: &[OperatorCost], target: &str) -> Result<String, PlotError> {
     let mut operators: Vec<Operator> = Vec::new();
     let mut sizes: Vec<usize> = Vec::new();
     for row in grid {
@@ -84,7 +84,7 @@ pub fn speed_ups(grid: &[Row], target: &str) -> Result<String, PlotError> {
 }
 
 /// Mean binary logarithm of the speed-ups, if there are any.
-fn mean_log(grid: &[Row], operator: Operator, size: usize) -> Option<f64> {
+fn mean_log(grid: &[OperatorCost], operator: Operator, size: usize) -> Option<f64> {
     let logs: Vec<f64> = grid
         .iter()
         .filter(|row| row.operator == operator && row.size == size && !row.noisy)
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_bar_is_the_geometric_mean_over_widths() {
-        let noisy = Row { noisy: true, ..row(Operator::Add, 32, 14, 9.0, 1.0) };
+        let noisy = OperatorCost { noisy: true, ..row(Operator::Add, 32, 14, 9.0, 1.0) };
         let rows =
             [row(Operator::Add, 8, 14, 8.0, 1.0), row(Operator::Add, 16, 14, 0.5, 1.0), noisy];
         assert_eq!(mean_log(&rows, Operator::Add, 14), Some(1.0));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use plotters::prelude::*;
 use spacewright_plot::{Area, PlotError, TEXT, TITLE, color, svg};
 
-use crate::{findings::Waste, measure::Row, operator::Operator};
+use crate::{findings::WastefulWidth, measure::OperatorCost, operator::Operator};
 
 /// Pixels of one panel.
 const PANEL: (u32, u32) = (560, 320);
@@ -26,8 +26,12 @@ struct Panel<'a> {
 
 /// For each operator of a sweep the FP32 and INT8 time by width, and below it the speed-up.
 /// Widths that are `wasteful` are encircled. Rows within noise are left out.
-pub fn sweep(sweep: &[Row], wasteful: &[Waste], target: &str) -> Result<String, PlotError> {
-    let mut columns: BTreeMap<(Operator, usize), Vec<&Row>> = BTreeMap::new();
+pub fn sweep(
+    sweep: &[OperatorCost],
+    wasteful: &[WastefulWidth],
+    target: &str,
+) -> Result<String, PlotError> {
+    let mut columns: BTreeMap<(Operator, usize), Vec<&OperatorCost>> = BTreeMap::new();
     for row in sweep.iter().filter(|row| !row.noisy) {
         columns.entry((row.operator, row.size)).or_default().push(row);
     }
@@ -40,7 +44,7 @@ pub fn sweep(sweep: &[Row], wasteful: &[Waste], target: &str) -> Result<String, 
     svg(&title, &legend, size, |root, top| {
         let panels = root.margin(top, 0, 0, 0).split_evenly((2, count));
         for (column, ((operator, size), rows)) in columns.iter().enumerate() {
-            let points = |y: fn(&Row) -> f64| {
+            let points = |y: fn(&OperatorCost) -> f64| {
                 let mut points: Vec<(f64, f64)> =
                     rows.iter().map(|row| (row.width as f64, y(row))).collect();
                 points.sort_by(|a, b| a.0.total_cmp(&b.0));

@@ -28,7 +28,7 @@ impl Writer<'_> {
         let node = &self.graph.nodes[group.first];
         let fuses = matches!(node.op, Op::Conv2d(_) | Op::Linear { .. } | Op::Add | Op::Mul);
         if group.fused != Fused::Nothing && !fuses {
-            return Err(self.wrong(group.first, "nothing can be fused with it in TFLite"));
+            return Err(self.node_error(group.first, "nothing can be fused with it in TFLite"));
         }
         match &node.op {
             Op::Conv2d(conv) => self.convolution(group, conv),
@@ -40,7 +40,7 @@ impl Writer<'_> {
             Op::MaxPool(pool) => self.pool(group, *pool, MAX_POOL_2D),
             Op::GlobalAvgPool => self.mean(group),
             Op::BatchNorm { .. } | Op::Dropout { .. } => {
-                Err(self.wrong(group.first, "must be folded before a network is written"))
+                Err(self.node_error(group.first, "must be folded before a network is written"))
             }
         }
     }
@@ -147,7 +147,7 @@ impl Writer<'_> {
             ActivationKind::Swish if self.values.is_none() => return self.swish(group),
             ActivationKind::Swish => {
                 let reason = "swish must be a sigmoid and a product in an integer network";
-                return Err(self.wrong(group.first, reason));
+                return Err(self.node_error(group.first, reason));
             }
         };
         if let (ActivationKind::HSwish, Some(from), Some(to)) =
@@ -155,7 +155,7 @@ impl Writer<'_> {
             && from.scale >= FINEST_HARD_SWISH * to.scale
         {
             let reason = format!("its result's scale {} is too small for TFLite", to.scale);
-            return Err(self.wrong(group.first, reason));
+            return Err(self.node_error(group.first, reason));
         }
         let x = self.tensor(input, &name)?;
         let y = self.make(group.value)?;
@@ -233,7 +233,7 @@ impl Writer<'_> {
         let needs_more = window.border(shape, output).1.is_some();
         if needs_more && kind == AVERAGE_POOL_2D && pool.padding > 0 {
             let reason = "TFLite has no average over windows that are padded like this";
-            return Err(self.wrong(group.first, reason));
+            return Err(self.node_error(group.first, reason));
         }
         let x = self.map(input, group.first)?;
         let fill = needs_more.then(|| self.lowest(group, input));

@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-/// What elements of a tensor are; the schema's numbers.
+/// Types of the elements of tensors, with their numbers in the schema's `TensorType`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Element {
     Float32 = 0,
@@ -46,17 +46,17 @@ struct OperatorEntry {
 }
 
 /// Names of inputs or outputs, with their tensors.
-pub(super) type Named = Vec<(String, i32)>;
+pub(super) type NamedTensors = Vec<(String, i32)>;
 
-/// What will be in the file. Tensors are known by their place.
-pub(super) struct File {
+/// What will be in the file. Functions give the position of the tensor that they add.
+pub(super) struct TfliteFile {
     tensors: Vec<TensorEntry>,
     operators: Vec<OperatorEntry>,
     /// The first one is empty: values refer to it.
     buffers: Vec<Vec<u8>>,
 }
 
-impl File {
+impl TfliteFile {
     pub(super) fn new() -> Self {
         Self { tensors: Vec::new(), operators: Vec::new(), buffers: vec![Vec::new()] }
     }
@@ -115,7 +115,12 @@ impl File {
     }
 
     /// The file's content; the same for the same network.
-    pub(super) fn finish(mut self, info: &ModelInfo, inputs: &Named, outputs: &Named) -> Vec<u8> {
+    pub(super) fn finish(
+        mut self,
+        info: &ModelInfo,
+        inputs: &NamedTensors,
+        outputs: &NamedTensors,
+    ) -> Vec<u8> {
         let first = self.buffers.len() as u32;
         self.buffers.extend(info.metadata.values().map(|text| text.clone().into_bytes()));
         let mut fbb = FlatBufferBuilder::new();
@@ -175,8 +180,8 @@ impl File {
         fbb: &mut FlatBufferBuilder<'f>,
         info: &ModelInfo,
         kinds: &[Kind],
-        inputs: &Named,
-        outputs: &Named,
+        inputs: &NamedTensors,
+        outputs: &NamedTensors,
     ) -> WIPOffset<SubGraph<'f>> {
         let mut zeros = ZeroPoints::new();
         let tensors: Vec<_> =
@@ -187,7 +192,8 @@ impl File {
         let operators: Vec<_> =
             operators.map(|entry| operator(fbb, entry, place(&entry.kind) as u32)).collect();
         let operators = fbb.create_vector(&operators);
-        let ends = |named: &Named| named.iter().map(|(_, tensor)| *tensor).collect::<Vec<i32>>();
+        let ends =
+            |named: &NamedTensors| named.iter().map(|(_, tensor)| *tensor).collect::<Vec<i32>>();
         let inputs = fbb.create_vector(&ends(inputs));
         let outputs = fbb.create_vector(&ends(outputs));
         let name = fbb.create_string(&info.name);
@@ -294,10 +300,10 @@ fn operator<'f>(
 
 fn signature<'f>(
     fbb: &mut FlatBufferBuilder<'f>,
-    inputs: &Named,
-    outputs: &Named,
+    inputs: &NamedTensors,
+    outputs: &NamedTensors,
 ) -> WIPOffset<Signature<'f>> {
-    let mut named = |named: &Named| {
+    let mut named = |named: &NamedTensors| {
         let entry = |(name, tensor): &(String, i32)| {
             let name = fbb.create_string(name);
             let table = fbb.start_table();

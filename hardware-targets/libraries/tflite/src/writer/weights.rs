@@ -9,7 +9,7 @@ use spacewright_core::{
 
 use super::{
     WriteError,
-    file::{Element, File, Scales},
+    file::{Element, Scales, TfliteFile},
 };
 
 /// The weights of a network.
@@ -67,7 +67,7 @@ impl Weights<'_> {
     /// Kernel and bias of a node as constants; the input has `scale` in an integer network.
     pub(super) fn write(
         self,
-        file: &mut File,
+        file: &mut TfliteFile,
         node: &str,
         layout: Layout,
         scale: Option<f32>,
@@ -102,7 +102,7 @@ impl Weights<'_> {
 
 /// Integer kernel and bias of a node as constants; its input has `scale`.
 pub(super) fn integers(
-    file: &mut File,
+    file: &mut TfliteFile,
     node: &str,
     weights: &IntegerWeights,
     layout: Layout,

@@ -1,0 +1,66 @@
+//! What a study is made of: settings that are declared once, steps that declare what they read, and
+//! artifacts with types.
+//!
+//! A [`Method`] is a list of [`Step`]s. A step says in one place what its name is, which steps it
+//! reads, which [`Section`]s of the study file it depends on and what it puts out. The engine runs
+//! it, keeps its output and the results of its tasks, and hands them to later steps as [`Artifact`]s:
+//! `context.get(&artifact)` gives the type that was kept.
+
+mod artifact;
+mod context;
+mod error;
+mod field;
+mod reference;
+mod section;
+mod step;
+mod task;
+
+use std::sync::Arc;
+
+pub use artifact::{Artifact, ArtifactName};
+pub use context::{OtherFormat, StepContext, StudyContext};
+pub use error::{FileError, StepError};
+pub use field::{FieldError, FieldProblem};
+pub use reference::{Reference, Referred};
+pub use section::{FieldDescription, Section, SectionDescription, SectionKind};
+pub use step::{AnyStep, SettingsOfStep, Step, StepFlag, StepNeeds};
+pub use task::{ErasedTask, Task, TaskFiles};
+
+/// A sequence of steps that turns a study's settings into networks.
+pub trait Method: Send + Sync {
+    /// Name in study files.
+    fn name(&self) -> &str;
+
+    /// The steps, in order: each reads earlier ones only.
+    fn steps(&self) -> Vec<Arc<dyn AnyStep>>;
+
+    /// The steps as an earlier version of the method declared them, in order: artifacts of runs
+    /// that it made are taken over where all that they depend on is the same.
+    fn earlier_steps(&self) -> Vec<EarlierStep> {
+        Vec::new()
+    }
+}
+
+/// A step as an earlier version of a method declared it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EarlierStep {
+    /// Its name: artifacts of the step that has this name now are the same.
+    pub name: &'static str,
+    /// Names of the steps that it read.
+    pub reads: &'static [&'static str],
+    /// Names of the sections that it depended on.
+    pub sections: &'static [&'static str],
+    /// Whether it trained.
+    pub trains: bool,
+}
+
+/// The sections that the steps of a method depend on, each once, in the order of the steps.
+pub fn sections_of(steps: &[Arc<dyn AnyStep>]) -> Vec<SectionKind> {
+    let mut sections: Vec<SectionKind> = Vec::new();
+    for section in steps.iter().flat_map(|step| step.sections()) {
+        if !sections.iter().any(|known| known.name == section.name) {
+            sections.push(section);
+        }
+    }
+    sections
+}

@@ -1,0 +1,353 @@
+//! The run store: what the steps of a run have made, in SQLite and content-addressed files.
+//!
+//! A run's folder holds `run.sqlite`, `objects/<sha256>` (files and folders, never changed once
+//! there), `scratch/<step>/<key>/<task>/` (checkpoints) and the published results.
+
+mod history;
+mod schema;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use indexmap::IndexMap;
+use rusqlite::{Connection, OptionalExtension, params};
+use serde_json::Value;
+use spacewright_core::study::ArtifactName;
+
+pub use history::{Attempt, AttemptOutcome, StepHistory, TaskCurve, TimedEvent};
+use schema::SCHEMA;
+
+use crate::{
+    database::{open, sqlite_error},
+    error::{AtPath, EngineError, Result},
+    files::{remove, seal, sync_folder},
+    hash,
+    keys::Ingredients,
+    runs::StepRecord,
+};
+
+const FILE: &str = "run.sqlite";
+
+/// The store of one run.
+pub(crate) struct Store {
+    folder: PathBuf,
+    connection: Mutex<Connection>,
+}
+
+/// What a finished task has left.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Finished {
+    pub result: Value,
+    pub object: Option<PathBuf>,
+}
+
+impl Store {
+    /// Opens a run's folder, making it where it does not exist.
+    pub fn create(folder: &Path) -> Result<Self> {
+        fs::create_dir_all(folder.join("objects")).at(folder)?;
+        let connection = Mutex::new(open(&folder.join(FILE), &SCHEMA)?);
+        Ok(Self { folder: folder.to_owned(), connection })
+    }
+
+    /// Opens the folder of a run that has been started before.
+    pub fn existing(folder: &Path) -> Result<Option<Self>> {
+        if !folder.join(FILE).is_file() {
+            return Ok(None);
+        }
+        Self::create(folder).map(Some)
+    }
+
+    /// The run's folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Marks a step as running under this key and all its other keys as superseded. Gives the
+    /// seconds that earlier attempts took.
+    pub fn begin(&self, step: &str, key: &str, ingredients: &Ingredients) -> Result<f64> {
+        let ingredients =
+            serde_json::to_string(ingredients).map_err(|error| self.unreadable("a step", error))?;
+        self.write(|connection| {
+            connection.execute(
+                "UPDATE steps SET state = 'superseded' WHERE step = ?1 AND key <> ?2",
+                [step, key],
+            )?;
+            connection.execute(
+                "INSERT INTO steps VALUES (?1, ?2, 'running', ?3, 0, ?4)
+                 ON CONFLICT DO UPDATE SET state = 'running', started = ?3, ingredients = ?4",
+                params![step, key, now() as i64, ingredients],
+            )?;
+            connection
+                .query_row("SELECT seconds FROM steps WHERE key = ?1", [key], |row| row.get(0))
+        })
+    }
+
+    /// What a step was made with when it last ran: `None` where it never has, or where an earlier
+    /// version ran it.
+    pub fn latest_ingredients(&self, step: &str) -> Result<Option<Ingredients>> {
+        let text: Option<Option<String>> = self.read(|connection| {
+            let query = "SELECT ingredients FROM steps WHERE step = ?1
+                ORDER BY state = 'superseded', started DESC, rowid DESC LIMIT 1";
+            connection.query_row(query, [step], |row| row.get(0)).optional()
+        })?;
+        let Some(text) = text.flatten() else { return Ok(None) };
+        let ingredients = serde_json::from_str(&text);
+        ingredients.map(Some).map_err(|error| self.unreadable(&format!("step `{step}`"), error))
+    }
+
+    /// Whether anything is recorded of a step under this key.
+    pub fn knows(&self, key: &str) -> Result<bool> {
+        self.read(|connection| {
+            let query = "SELECT EXISTS (SELECT 1 FROM steps WHERE key = ?1)";
+            connection.query_row(query, [key], |row| row.get(0))
+        })
+    }
+
+    /// Takes over, under its present key, what a step left under the key of an earlier format:
+    /// finished tasks, time and checkpoints. The step is then to be run, which repeats no task.
+    pub fn adopt(&self, step: &str, earlier: &str, key: &str) -> Result<()> {
+        let (from, to) = (self.scratch_of(step, earlier), self.scratch_of(step, key));
+        if from.is_dir() && !to.exists() {
+            fs::rename(&from, &to).at(&from)?;
+        }
+        self.write(|connection| {
+            connection.execute(
+                "INSERT INTO tasks SELECT ?2, task, result, object, seconds
+                 FROM tasks WHERE step_key = ?1",
+                [earlier, key],
+            )?;
+            connection.execute(
+                "INSERT INTO steps SELECT step, ?2, 'running', started, seconds, NULL
+                 FROM steps WHERE key = ?1",
+                [earlier, key],
+            )?;
+            connection.execute("UPDATE steps SET state = 'superseded' WHERE key = ?1", [earlier])
+        })?;
+        Ok(())
+    }
+
+    /// Records how long a step has taken so far, and whether that was all of it.
+    pub fn spent(&self, key: &str, seconds: f64, done: bool) -> Result<()> {
+        let state = if done { "done" } else { "running" };
+        self.write(|connection| {
+            connection.execute(
+                "UPDATE steps SET seconds = ?2, state = ?3 WHERE key = ?1",
+                params![key, seconds, state],
+            )
+        })?;
+        Ok(())
+    }
+
+    /// Seconds of a step that has finished under this key and whose files are all there.
+    pub fn finished_step(&self, key: &str) -> Result<Option<f64>> {
+        let seconds = self.read(|connection| {
+            let query = "SELECT seconds FROM steps WHERE key = ?1 AND state = 'done'";
+            connection.query_row(query, [key], |row| row.get(0)).optional()
+        })?;
+        if seconds.is_none() {
+            return Ok(None);
+        }
+        let objects = self.column("SELECT object FROM tasks WHERE step_key = ?1", key)?;
+        let published = self.column("SELECT name FROM published WHERE step_key = ?1", key)?;
+        let objects = objects.into_iter().flatten().map(|hash| self.object(&hash));
+        let published = published.into_iter().flatten().map(|name| self.folder.join(name));
+        Ok(seconds.filter(|_| objects.chain(published).all(|path| path.exists())))
+    }
+
+    /// Whether a step has ever finished, under whatever key.
+    pub fn has_finished_once(&self, step: &str) -> Result<bool> {
+        self.read(|connection| {
+            let query =
+                "SELECT EXISTS (SELECT 1 FROM steps WHERE step = ?1 AND state <> 'running')";
+            connection.query_row(query, [step], |row| row.get(0))
+        })
+    }
+
+    /// The latest attempt at each step, in the order of their start.
+    pub fn records(&self) -> Result<Vec<StepRecord>> {
+        self.read(|connection| {
+            let query = "
+                SELECT step, state = 'done', started, seconds,
+                    (SELECT count(*) FROM tasks WHERE step_key = key AND task <> 'output')
+                FROM steps WHERE state <> 'superseded' ORDER BY started, rowid";
+            let record = |row: &rusqlite::Row<'_>| {
+                Ok(StepRecord {
+                    step: row.get(0)?,
+                    finished: row.get(1)?,
+                    started: row.get(2)?,
+                    seconds: row.get(3)?,
+                    tasks: row.get(4)?,
+                })
+            };
+            connection.prepare(query)?.query_map([], record)?.collect()
+        })
+    }
+
+    /// Seconds of each step whose latest run has finished, in the order of their start.
+    pub fn seconds(&self) -> Result<IndexMap<String, f64>> {
+        self.read(|connection| {
+            let query =
+                "SELECT step, seconds FROM steps WHERE state = 'done' ORDER BY started, rowid";
+            let mut statement = connection.prepare(query)?;
+            statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+        })
+    }
+
+    /// Number of tasks that are finished under a key.
+    pub fn count_tasks(&self, key: &str) -> Result<usize> {
+        self.read(|connection| {
+            let query = "SELECT count(*) FROM tasks WHERE step_key = ?1 AND task <> ?2";
+            connection.query_row(query, [key, ArtifactName::OUTPUT], |row| row.get::<_, i64>(0))
+        })
+        .map(|count| count as usize)
+    }
+
+    /// Names of the tasks that are finished under a key.
+    pub fn task_names(&self, key: &str) -> Result<Vec<String>> {
+        let query = "SELECT task FROM tasks WHERE step_key = ?1 ORDER BY task";
+        let names = self.column(query, key)?.into_iter().flatten();
+        Ok(names.filter(|name| name != ArtifactName::OUTPUT).collect())
+    }
+
+    /// What a finished task has left; none where its file is gone.
+    pub fn task(&self, key: &str, task: &str) -> Result<Option<Finished>> {
+        let row: Option<(String, Option<String>)> = self.read(|connection| {
+            let query = "SELECT result, object FROM tasks WHERE step_key = ?1 AND task = ?2";
+            connection
+                .query_row(query, [key, task], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()
+        })?;
+        let Some((result, object)) = row else { return Ok(None) };
+        let result = serde_json::from_str(&result)
+            .map_err(|error| self.unreadable(&format!("task `{task}`"), error))?;
+        let object = object.map(|hash| self.object(&hash));
+        let lost = object.as_ref().is_some_and(|path| !path.exists());
+        Ok((!lost).then_some(Finished { result, object }))
+    }
+
+    /// Keeps a task's result and output, and records both at once.
+    pub fn keep(
+        &self,
+        key: &str,
+        task: &str,
+        result: &Value,
+        output: &Path,
+        seconds: f64,
+    ) -> Result<()> {
+        let object = if output.exists() { Some(self.adopt_output(output)?) } else { None };
+        self.record(key, task, result, object, seconds)
+    }
+
+    /// Keeps a result that has no file.
+    pub fn keep_result(&self, key: &str, task: &str, result: &Value) -> Result<()> {
+        self.record(key, task, result, None, 0.0)
+    }
+
+    fn record(
+        &self,
+        key: &str,
+        task: &str,
+        result: &Value,
+        object: Option<String>,
+        seconds: f64,
+    ) -> Result<()> {
+        self.write(|connection| {
+            connection.execute(
+                "INSERT OR REPLACE INTO tasks VALUES (?1, ?2, ?3, ?4, ?5)",
+                params![key, task, result.to_string(), object, seconds],
+            )
+        })?;
+        Ok(())
+    }
+
+    /// Names of the files that a step has published, under a key.
+    pub fn published_names(&self, key: &str) -> Result<Vec<String>> {
+        let query = "SELECT name FROM published WHERE step_key = ?1 ORDER BY rowid";
+        Ok(self.column(query, key)?.into_iter().flatten().collect())
+    }
+
+    /// Remembers a file that people look for.
+    pub fn published(&self, key: &str, name: &str) -> Result<()> {
+        self.write(|connection| {
+            connection.execute("INSERT OR IGNORE INTO published VALUES (?1, ?2)", [key, name])
+        })?;
+        Ok(())
+    }
+
+    /// The folder for the unfinished work of a task. It belongs to the step's key, so that no
+    /// checkpoint is continued under other settings.
+    pub fn scratch(&self, step: &str, key: &str, task: &str) -> PathBuf {
+        self.scratch_of(step, key).join(task)
+    }
+
+    fn scratch_of(&self, step: &str, key: &str) -> PathBuf {
+        self.folder.join("scratch").join(step).join(&key[..16.min(key.len())])
+    }
+
+    /// Removes the unfinished work of a step, under whatever key.
+    pub fn clean(&self, step: &str) -> Result<()> {
+        remove(&self.folder.join("scratch").join(step))
+    }
+
+    fn unreadable(&self, what: &str, error: serde_json::Error) -> EngineError {
+        EngineError::file(&self.folder.join(FILE), format!("what it holds of {what}: {error}"))
+            .with_source(error)
+    }
+
+    fn object(&self, hash: &str) -> PathBuf {
+        self.folder.join("objects").join(hash)
+    }
+
+    /// Moves a file or folder to where its content belongs.
+    fn adopt_output(&self, output: &Path) -> Result<String> {
+        let hash = hash::of_object(output)?;
+        let object = self.object(&hash);
+        if !object.exists() {
+            seal(output)?;
+            match fs::rename(output, &object) {
+                // A neighbouring task with the same content may have been faster.
+                Err(error) if !object.exists() => return Err(EngineError::file(&object, error)),
+                _ => sync_folder(&self.folder.join("objects"))?,
+            }
+        }
+        remove(output)?;
+        Ok(hash)
+    }
+
+    fn column(&self, query: &str, key: &str) -> Result<Vec<Option<String>>> {
+        self.read(|connection| {
+            connection.prepare(query)?.query_map([key], |row| row.get(0))?.collect()
+        })
+    }
+
+    fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+        work(&self.lock()).map_err(|error| sqlite_error(&self.folder.join(FILE), error))
+    }
+
+    fn write<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+        let mut connection = self.lock();
+        let all = || {
+            let transaction = connection.transaction()?;
+            let value = work(&transaction)?;
+            transaction.commit()?;
+            Ok(value)
+        };
+        all().map_err(|error| sqlite_error(&self.folder.join(FILE), error))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Seconds since 1970.
+pub(super) fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,77 @@
+//! The engine's own fields of a study file.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use smart_default::SmartDefault;
+use spacewright_core::study::{FieldError, Section, SectionKind};
+
+use crate::data_set::DataSettings;
+
+/// What is looked for, and for which hardware.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, SmartDefault)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct StudyFields {
+    /// Name of the run: letters, digits, `-`, `_` and `.`; it becomes the name of a folder.
+    pub name: String,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// The sequence of steps.
+    #[default = "spaceevo"]
+    pub method: String,
+    /// All candidate search spaces: a name, a path to a TOML file next to the study, or a table.
+    #[schemars(schema_with = "hyperspace")]
+    pub hyperspace: Value,
+    /// The hardware and its runtime.
+    #[default = "host-ort"]
+    pub target: String,
+    /// Where latencies come from: a latency source; empty for the target's own.
+    pub latency: String,
+    /// Where quantization parameters start.
+    #[default = "lsq-plus"]
+    pub quantizer: String,
+    /// Path of another study, next to this one, whose teacher and quality tables this one takes;
+    /// seed, hyperspace, quantizer, images and the sections of these steps are then that study's.
+    pub from: String,
+}
+
+fn hyperspace(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": ["string", "object"] })
+}
+
+impl Section for StudyFields {
+    const NAME: &'static str = "";
+    const REQUIRED: &'static [&'static str] = &["name"];
+
+    fn check(&self) -> Result<(), FieldError> {
+        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if self.name.is_empty() || self.name.starts_with('.') || !self.name.chars().all(legal) {
+            return Err(FieldError::refused(
+                "",
+                "name",
+                format!("`{}` cannot be the name of a run", self.name),
+                "use letters, digits, `-`, `_` and `.`; it becomes the name of a folder",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Fields at the top of a study file, in a section without a name, and the table `data`.
+pub fn engine_sections() -> [SectionKind; 2] {
+    [SectionKind::of::<StudyFields>(), SectionKind::of::<DataSettings>()]
+}
+
+/// JSON Schema (draft 7) of study files with these sections of methods.
+pub fn study_schema(sections: &[SectionKind]) -> Value {
+    let [top, data] = engine_sections();
+    let mut schema = top.schema();
+    for section in std::iter::once(&data).chain(sections) {
+        schema["properties"][section.name] = section.schema();
+    }
+    schema["$schema"] = json!("http://json-schema.org/draft-07/schema#");
+    schema["title"] = json!("Spacewright study");
+    // The hyperspace of a study that takes from another is that study's.
+    schema["anyOf"] = json!([{ "required": ["hyperspace"] }, { "required": ["from"] }]);
+    schema
+}

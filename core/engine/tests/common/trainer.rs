@@ -1,0 +1,81 @@
+//! A trainer that trains nothing.
+
+use std::{collections::BTreeMap, path::Path};
+
+use spacewright_core::train::{
+    DistilJob, DistilReport, EvaluateJob, Evaluator, FeaturesJob, JudgeJob, Monitor, SupernetJob,
+    TeachJob, TrainContext, TrainError, TrainReport, Trainer,
+};
+
+pub struct FakeTrainer;
+
+fn nothing<T>() -> Result<T, TrainError> {
+    Err(TrainError::Computation { doing: "training", source: "trains nothing".into() })
+}
+
+impl Trainer for FakeTrainer {
+    fn fingerprint(&self) -> String {
+        "fake trainer 1".into()
+    }
+
+    fn teach(
+        &self,
+        _: &TrainContext,
+        _: &TeachJob,
+        _: &Path,
+        _: &Path,
+        _: &dyn Monitor,
+    ) -> Result<TrainReport, TrainError> {
+        nothing()
+    }
+
+    fn features(
+        &self,
+        _: &TrainContext,
+        _: &FeaturesJob,
+        _: &Path,
+        _: &dyn Monitor,
+    ) -> Result<f64, TrainError> {
+        nothing()
+    }
+
+    fn distil(
+        &self,
+        _: &TrainContext,
+        _: &DistilJob,
+        _: &Path,
+        _: &Path,
+        _: &dyn Monitor,
+    ) -> Result<DistilReport, TrainError> {
+        nothing()
+    }
+
+    fn judge(
+        &self,
+        _: &TrainContext,
+        _: &JudgeJob,
+        _: &dyn Monitor,
+    ) -> Result<Vec<f64>, TrainError> {
+        nothing()
+    }
+
+    fn train(
+        &self,
+        _: &TrainContext,
+        _: &SupernetJob,
+        _: &Path,
+        _: &Path,
+        _: &Path,
+        _: &dyn Monitor,
+    ) -> Result<BTreeMap<String, TrainReport>, TrainError> {
+        nothing()
+    }
+
+    fn evaluator(
+        &self,
+        _: &TrainContext,
+        _: &EvaluateJob,
+    ) -> Result<Box<dyn Evaluator>, TrainError> {
+        nothing()
+    }
+}

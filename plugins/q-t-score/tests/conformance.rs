@@ -1,0 +1,15 @@
+//! The conformance kit finds nothing wrong, and nothing worth a note.
+
+use spacewright_q_t_score::scorers;
+use spacewright_sdk::{About, Plugin, about, conformance};
+
+#[test]
+fn what_is_offered_conforms() {
+    for scorer in scorers() {
+        let about = About { summary: "Built in".into(), ..about!() };
+        let plugin = Plugin { scorer: Some(scorer), ..Plugin::new(about) };
+        let report = conformance::check(&plugin);
+        let good = report.verdicts.iter().all(|v| v.outcome == conformance::Outcome::Good);
+        assert!(good, "{report}");
+    }
+}

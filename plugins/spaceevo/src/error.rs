@@ -1,0 +1,60 @@
+//! What the method finds wrong, beyond what trainer, target and scorer say themselves.
+
+use spacewright_core::{
+    space::EncodingError,
+    study::{Referred, StepError},
+};
+use spacewright_plot::PlotError;
+use thiserror::Error;
+
+/// Why a step of the method cannot go on.
+#[derive(Debug, Error)]
+pub enum SpaceEvoError {
+    /// The program was built without a trainer.
+    #[error("this program was built without a trainer")]
+    NoTrainer,
+    /// Something that the study names is not there.
+    #[error("there is no {} `{}`", .0.kind(), .0.name())]
+    NotThere(Referred),
+    /// A search ended without a space.
+    #[error("the search scored no space")]
+    NoSpace,
+    /// Rows of the quality tables have lost their figures.
+    #[error("`{name}` has {rows} rows, of which {judged} were judged and {measured} measured")]
+    RowFigures {
+        /// Stage and block type.
+        name: String,
+        /// Rows that were drawn.
+        rows: usize,
+        /// Losses.
+        judged: usize,
+        /// Latencies.
+        measured: usize,
+    },
+    /// No subnet can be put together of the rows that were drawn.
+    #[error("the stem's rows reach a width that no row of the first stage takes")]
+    NoMatchingRows,
+    /// Stem and head are needed as they were measured.
+    #[error("stem and head were not measured")]
+    FixedLatency,
+    /// A runtime's answer is no list of logits.
+    #[error("the runtime gave {found} numbers for an image; there are {classes} classes")]
+    Logits {
+        /// Numbers that it gave.
+        found: usize,
+        /// Classes of the hyperspace.
+        classes: usize,
+    },
+    /// The encoding of a space cannot be read.
+    #[error(transparent)]
+    Encoding(#[from] EncodingError),
+    /// A plot cannot be drawn.
+    #[error("a plot cannot be drawn: {0}")]
+    Plot(#[from] PlotError),
+}
+
+impl From<SpaceEvoError> for StepError {
+    fn from(error: SpaceEvoError) -> Self {
+        Self::method(error)
+    }
+}

@@ -1,0 +1,213 @@
+//! Latency of networks as the sum of their parts: blocks of stem, stages and head.
+
+use std::collections::HashMap;
+
+use spacewright_core::{
+    graph::{Graph, GraphHash, Shape},
+    latency::{Latency, LatencyQuery, Position, Precision},
+    quality::TableRow,
+    space::{
+        ElasticStage, Hyperspace, SubStage, Subnet, head_segments, network, stage_blocks,
+        stage_blocks_batch, subnet_segments,
+    },
+    study::{StepContext, StepError, StudyContext},
+};
+
+/// A part of a network: one block.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NetworkPart {
+    /// Stage and index of the block within it, or the name of the head block.
+    pub name: String,
+    /// The block.
+    pub graph: Graph,
+    /// Where it stands.
+    pub position: Position,
+}
+
+impl NetworkPart {
+    fn key(&self) -> (GraphHash, Position) {
+        (self.graph.hash(), self.position)
+    }
+}
+
+/// Answers from a latency source, by graph and position.
+#[derive(Debug, Default)]
+pub struct PartLatencies {
+    known: HashMap<(GraphHash, Position), f64>,
+    /// Another target than the study's.
+    target: Option<String>,
+}
+
+impl PartLatencies {
+    /// From another target than the study's, if one is named.
+    pub fn on(target: Option<&str>) -> Self {
+        Self { target: target.map(str::to_owned), ..Self::default() }
+    }
+
+    /// Asks the source.
+    pub fn latencies(
+        &self,
+        context: &dyn StepContext,
+        queries: &[LatencyQuery],
+    ) -> Result<Vec<Latency>, StepError> {
+        match &self.target {
+            None => context.latencies(queries),
+            Some(target) => context.latencies_on(target, queries),
+        }
+    }
+
+    /// Asks for all parts that are not known yet (INT8).
+    pub fn ask<'a>(
+        &mut self,
+        context: &dyn StepContext,
+        parts: impl IntoIterator<Item = &'a NetworkPart>,
+    ) -> Result<(), StepError> {
+        let mut keys = Vec::new();
+        let mut queries = Vec::new();
+        for part in parts {
+            let key = part.key();
+            if !self.known.contains_key(&key) {
+                self.known.insert(key.clone(), f64::NAN);
+                keys.push(key);
+                queries.push(query(part.graph.clone(), part.position, Precision::Int8));
+            }
+        }
+        for (key, latency) in keys.into_iter().zip(self.latencies(context, &queries)?) {
+            self.known.insert(key, latency.ms);
+        }
+        Ok(())
+    }
+
+    /// Milliseconds of subnets as the sums of their parts; asks for those that are not known yet.
+    pub fn of(
+        &mut self,
+        context: &dyn StepContext,
+        stages: &[ElasticStage],
+        subnets: &[Subnet],
+    ) -> Result<Vec<f64>, StepError> {
+        let parts = |subnet: &Subnet| subnet_parts(context.study(), stages, subnet);
+        let parts: Vec<_> = subnets.iter().map(parts).collect::<Result<_, _>>()?;
+        self.ask(context, parts.iter().flatten())?;
+        Ok(parts.iter().map(|parts| self.sum(parts).unwrap_or(f64::NAN)).collect())
+    }
+
+    /// Milliseconds of one part; `None` where it was never asked for.
+    pub fn part(&self, part: &NetworkPart) -> Option<f64> {
+        self.known.get(&part.key()).copied()
+    }
+
+    /// Milliseconds of all parts together; `None` where one was never asked for.
+    pub fn sum<'a>(&self, parts: impl IntoIterator<Item = &'a NetworkPart>) -> Option<f64> {
+        parts.into_iter().map(|part| self.part(part)).sum()
+    }
+}
+
+/// A question to the target's latency source.
+pub fn query(graph: Graph, position: Position, precision: Precision) -> LatencyQuery {
+    LatencyQuery { graph, precision, position }
+}
+
+/// Shape that enters choice stage `stage`, or the head where `stage` is their number.
+pub fn stage_input(
+    hyperspace: &Hyperspace,
+    stage: usize,
+    width: usize,
+    resolution: usize,
+) -> Shape {
+    Shape::square(width, resolution.div_ceil(hyperspace.input_stride(stage)))
+}
+
+/// The blocks of the sub-stages of rows of one stage and block type, row by row.
+pub fn row_parts(
+    study: &StudyContext,
+    rows: &[TableRow],
+) -> Result<Vec<Vec<NetworkPart>>, StepError> {
+    let Some(first) = rows.first() else { return Ok(Vec::new()) };
+    let elastic = study.hyperspace.choice_stage(first.stage, first.block, None);
+    let input =
+        |row: &TableRow| stage_input(&study.hyperspace, row.stage, row.input_width, row.resolution);
+    let asked: Vec<_> = rows.iter().map(|row| (&elastic, &row.sub_stage, input(row))).collect();
+    let blocks = stage_blocks_batch(&study.operators, &asked)?;
+    Ok(blocks.into_iter().map(|blocks| inside(&elastic.name, blocks).collect()).collect())
+}
+
+/// Blocks of a stage between other parts of a network.
+fn inside(stage: &str, blocks: Vec<Graph>) -> impl Iterator<Item = NetworkPart> {
+    blocks.into_iter().enumerate().map(move |(index, graph)| NetworkPart {
+        name: format!("{stage}.{index}"),
+        graph,
+        position: Position::Inside,
+    })
+}
+
+/// The blocks of the stem.
+pub fn stem_parts(
+    study: &StudyContext,
+    stages: &[ElasticStage],
+    sub_stages: &[SubStage],
+    resolution: usize,
+) -> Result<Vec<NetworkPart>, StepError> {
+    let mut shape = Shape::square(study.hyperspace.input_channels, resolution);
+    let mut parts: Vec<NetworkPart> = Vec::new();
+    for (stage, sub_stage) in stages.iter().zip(sub_stages) {
+        for part in inside(&stage.name, stage_blocks(&study.operators, stage, sub_stage, shape)?) {
+            shape = part.graph.output_shape()?;
+            parts.push(part);
+        }
+    }
+    if let Some(first) = parts.first_mut() {
+        first.position = Position::First;
+    }
+    Ok(parts)
+}
+
+/// The blocks of the head behind `width` channels.
+pub fn head_parts(
+    study: &StudyContext,
+    width: usize,
+    resolution: usize,
+) -> Result<Vec<NetworkPart>, StepError> {
+    let hyperspace = &study.hyperspace;
+    let input = stage_input(hyperspace, hyperspace.stages.len(), width, resolution);
+    let segments = head_segments(&study.operators, hyperspace, input)?;
+    let part = |segment: spacewright_core::space::Segment| NetworkPart {
+        name: segment.name,
+        graph: segment.graph,
+        position: Position::Inside,
+    };
+    let mut parts: Vec<NetworkPart> = segments.into_iter().map(part).collect();
+    if let Some(last) = parts.last_mut() {
+        last.position = Position::Last;
+    }
+    Ok(parts)
+}
+
+/// All parts of a subnet; `stages` are the elastic stages of its space.
+pub fn subnet_parts(
+    study: &StudyContext,
+    stages: &[ElasticStage],
+    subnet: &Subnet,
+) -> Result<Vec<NetworkPart>, StepError> {
+    let stem = study.hyperspace.stem.len();
+    let mut all = stem_parts(study, &stages[..stem], &subnet.stages[..stem], subnet.resolution)?;
+    let mut width =
+        subnet.stages[..stem].iter().rev().find_map(SubStage::width).unwrap_or_default();
+    for (index, (stage, sub_stage)) in stages[stem..].iter().zip(&subnet.stages[stem..]).enumerate()
+    {
+        let input = stage_input(&study.hyperspace, index, width, subnet.resolution);
+        let blocks = stage_blocks(&study.operators, stage, sub_stage, input)?;
+        all.extend(inside(&stage.name, blocks));
+        width = sub_stage.width().unwrap_or(width);
+    }
+    all.extend(head_parts(study, width, subnet.resolution)?);
+    Ok(all)
+}
+
+/// A subnet as one graph.
+pub fn whole_network(
+    study: &StudyContext,
+    stages: &[ElasticStage],
+    subnet: &Subnet,
+) -> Result<Graph, StepError> {
+    Ok(network(subnet_segments(&study.operators, &study.hyperspace, stages, subnet)?)?)
+}

@@ -1,0 +1,17 @@
+//! What steps report: public types, written as JSON beside the networks and shown by the command.
+
+pub mod compare;
+mod fronts;
+mod proxy;
+mod space;
+mod spaces;
+mod study;
+
+pub use fronts::{Comparison, Front, Gain, Point, SpeedUp};
+pub(crate) use proxy::SampledSubnets;
+pub(crate) use proxy::publish as publish_proxy;
+pub use proxy::{Agreement, Compared, JudgedSubnet, ProxyReport, SubnetPart};
+pub use space::{SpaceSummary, blocks_of};
+pub(crate) use spaces::publish as publish_spaces;
+pub use spaces::{AgainstSpace, ComparedNetwork, ComparedSpace, ErrorDistribution, SpacesReport};
+pub use study::{AlternativeChoice, BudgetNetwork, StageChoice, StudyReport, SumOfPartsError};

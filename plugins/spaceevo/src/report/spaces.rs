@@ -1,0 +1,302 @@
+//! The found space against others: `spaces.json`, tables of all points, and plots.
+
+use serde::{Deserialize, Serialize};
+use spacewright_core::{
+    latency::quantile,
+    study::{StepContext, StepError},
+};
+
+use super::{
+    blocks_of,
+    fronts::{Comparison, Front},
+};
+use crate::{
+    error::SpaceEvoError,
+    network_parts::whole_network,
+    plot::{self, Joined, Panel},
+    steps::{rivals::LeftOut, search::BudgetOutcome, spaces::SpaceOutcome, train::SupernetReport},
+};
+
+/// Quantiles of all spaces' errors at which the share of better subnets is shown.
+const LEVELS: [f64; 3] = [0.1, 0.25, 0.5];
+
+/// Content of `spaces.json`. Accuracies, errors and shares are fractions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SpacesReport {
+    /// Name of the target.
+    pub target: String,
+    /// Hardware, runtime and settings for which the latencies hold.
+    pub latency_source: String,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Latency limits in milliseconds.
+    pub budgets_ms: Vec<f64>,
+    /// Errors at which the distributions are compared.
+    pub levels: Vec<f64>,
+    /// The found one first.
+    pub spaces: Vec<ComparedSpace>,
+    /// The found space against each of the others.
+    pub comparisons: Vec<AgainstSpace>,
+    /// Manual spaces that are not compared.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// One of the spaces.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ComparedSpace {
+    /// `found`, `random`, or what the study calls a manual space.
+    pub name: String,
+    /// Its encoding.
+    pub space: String,
+    /// Block type of each stage.
+    pub blocks: Vec<String>,
+    /// By phase, of the largest subnet.
+    pub supernet: SupernetReport,
+    /// The networks that were chosen, by budget.
+    pub networks: Vec<ComparedNetwork>,
+    /// Budgets that none of its subnets keeps to.
+    pub infeasible_budgets_ms: Vec<f64>,
+    /// Of all random subnets.
+    pub errors: ErrorDistribution,
+    /// Of those within the largest budget.
+    pub errors_within_budget: ErrorDistribution,
+}
+
+/// The network that was chosen for a budget.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ComparedNetwork {
+    /// The budget in milliseconds.
+    pub budget_ms: f64,
+    /// Its encoding.
+    pub subnet: String,
+    /// Multiply-adds for one image.
+    pub macs: u64,
+    /// Trained scalars.
+    pub params: u64,
+    /// Sum of its parts.
+    pub predicted_ms: f64,
+    /// The whole, as measured.
+    pub int8_ms: f64,
+    /// Half of the runs take at most this much longer.
+    pub int8_spread_ms: f64,
+    /// Of held-out images that it classifies correctly.
+    pub held_out_accuracy: f64,
+    /// Of test images that it classifies correctly.
+    pub test_accuracy: f64,
+}
+
+/// INT8 errors on held-out images of random subnets.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ErrorDistribution {
+    /// How many subnets.
+    pub n: usize,
+    /// `None` where there are none.
+    pub smallest: Option<f64>,
+    /// See `smallest`.
+    pub median: Option<f64>,
+    /// Share of subnets with an error below each level.
+    pub shares: Vec<f64>,
+    /// Ascending.
+    pub errors: Vec<f64>,
+}
+
+/// The found space against another one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AgainstSpace {
+    /// The other one.
+    pub name: String,
+    /// The found space against it.
+    #[serde(flatten)]
+    pub compared: Comparison,
+}
+
+impl ErrorDistribution {
+    fn new(mut errors: Vec<f64>, levels: &[f64]) -> Self {
+        errors.sort_by(f64::total_cmp);
+        let n = errors.len();
+        let below = |level: &f64| errors.partition_point(|error| error < level);
+        Self {
+            n,
+            smallest: errors.first().copied(),
+            median: (n > 0).then(|| quantile(&errors, 0.5)),
+            shares: levels.iter().map(|level| below(level) as f64 / n.max(1) as f64).collect(),
+            errors,
+        }
+    }
+
+    /// Errors in percent with the share of subnets that have at most that.
+    fn points(&self) -> Vec<(f64, f64)> {
+        let share = |index: usize| (index + 1) as f64 / self.n as f64;
+        self.errors.iter().enumerate().map(|(i, error)| (100.0 * error, share(i))).collect()
+    }
+}
+
+fn errors(outcome: &SpaceOutcome<'_>, most_ms: f64) -> Vec<f64> {
+    let subnets = outcome.accuracies.iter().zip(&outcome.latencies.sampled);
+    subnets.filter(|(_, ms)| **ms <= most_ms).map(|(accuracy, _)| 1.0 - accuracy).collect()
+}
+
+impl SpacesReport {
+    /// Of all spaces, the found one first.
+    pub(crate) fn new(
+        context: &dyn StepContext,
+        budgets_ms: Vec<f64>,
+        outcomes: &[SpaceOutcome<'_>],
+        left_out: Vec<LeftOut>,
+    ) -> Result<Self, StepError> {
+        let study = context.study();
+        let most_ms = budgets_ms.iter().copied().fold(0.0, f64::max);
+        let mut all: Vec<f64> = outcomes.iter().flat_map(|o| errors(o, f64::INFINITY)).collect();
+        all.sort_by(f64::total_cmp);
+        let levels = LEVELS.map(|level| quantile(&all, level));
+        let mut spaces = Vec::new();
+        for outcome in outcomes {
+            let space = &outcome.contender.space;
+            spaces.push(ComparedSpace {
+                name: outcome.contender.name.clone(),
+                space: space.to_string(),
+                blocks: blocks_of(space, &study.hyperspace),
+                supernet: context.get(&outcome.contender.supernet)?,
+                networks: networks(context, outcome)?,
+                infeasible_budgets_ms: infeasible(&outcome.searched),
+                errors: ErrorDistribution::new(errors(outcome, f64::INFINITY), &levels),
+                errors_within_budget: ErrorDistribution::new(errors(outcome, most_ms), &levels),
+            });
+        }
+        let front = |space: &ComparedSpace| {
+            Front::new(space.networks.iter().map(|n| (n.int8_ms, n.test_accuracy)).collect())
+        };
+        let own = front(&spaces[0]);
+        let against = |space: &ComparedSpace| AgainstSpace {
+            name: space.name.clone(),
+            compared: Comparison::new(&own, &front(space)),
+        };
+        Ok(Self {
+            target: study.target.description().name,
+            latency_source: study.target.latency_source()?.fingerprint(),
+            seed: study.seed,
+            budgets_ms,
+            levels: levels.into(),
+            comparisons: spaces[1..].iter().map(against).collect(),
+            spaces,
+            left_out,
+        })
+    }
+}
+
+fn networks(
+    context: &dyn StepContext,
+    outcome: &SpaceOutcome<'_>,
+) -> Result<Vec<ComparedNetwork>, StepError> {
+    let study = context.study();
+    let stages = outcome.contender.space.elastic_stages(&study.hyperspace);
+    let mut rows = Vec::new();
+    let figures = outcome.test_accuracies.iter().zip(&outcome.latencies.chosen);
+    for (chosen, (&test_accuracy, &(int8_ms, int8_spread_ms))) in outcome.chosen().zip(figures) {
+        let graph = whole_network(study, &stages, &chosen.subnet)?;
+        rows.push(ComparedNetwork {
+            budget_ms: chosen.budget_ms,
+            subnet: chosen.subnet.to_string(),
+            macs: graph.macs()?,
+            params: graph.params()?,
+            predicted_ms: chosen.predicted_ms,
+            int8_ms,
+            int8_spread_ms,
+            held_out_accuracy: chosen.held_out_accuracy,
+            test_accuracy,
+        });
+    }
+    Ok(rows)
+}
+
+fn infeasible(searched: &[BudgetOutcome]) -> Vec<f64> {
+    let budget = |outcome: &BudgetOutcome| match outcome {
+        BudgetOutcome::Infeasible { budget_ms, .. } => Some(*budget_ms),
+        BudgetOutcome::Found(_) => None,
+    };
+    searched.iter().filter_map(budget).collect()
+}
+
+/// Writes `spaces.json`, the tables of all points, and the plots.
+pub(crate) fn publish(
+    context: &dyn StepContext,
+    report: &SpacesReport,
+    outcomes: &[SpaceOutcome<'_>],
+) -> Result<(), StepError> {
+    let text = serde_json::to_string_pretty(report)? + "\n";
+    context.publish("spaces.json", text.as_bytes())?;
+    let mut networks = "name,space,budget_ms,subnet,macs,params,predicted_ms,int8_ms,\
+                        int8_spread_ms,held_out_accuracy,test_accuracy\n"
+        .to_owned();
+    for ComparedSpace { name, space, networks: rows, .. } in &report.spaces {
+        for n in rows {
+            networks += &format!(
+                "{name},{space},{},{},{},{},{},{},{},{},{}\n",
+                n.budget_ms,
+                n.subnet,
+                n.macs,
+                n.params,
+                n.predicted_ms,
+                n.int8_ms,
+                n.int8_spread_ms,
+                n.held_out_accuracy,
+                n.test_accuracy
+            );
+        }
+    }
+    context.publish("spaces.csv", networks.as_bytes())?;
+    let mut subnets = "name,space,subnet,predicted_ms,error\n".to_owned();
+    for SpaceOutcome { contender, sampled, accuracies, latencies, .. } in outcomes {
+        for ((subnet, accuracy), ms) in sampled.iter().zip(accuracies).zip(&latencies.sampled) {
+            let (name, space, error) = (&contender.name, &contender.space, 1.0 - accuracy);
+            subnets += &format!("{name},{space},{subnet},{ms},{error}\n");
+        }
+    }
+    context.publish("spaces-subnets.csv", subnets.as_bytes())?;
+    plots(context, report)
+}
+
+fn plots(context: &dyn StepContext, report: &SpacesReport) -> Result<(), StepError> {
+    let names: Vec<String> =
+        report.spaces.iter().map(|row| format!("{} ({})", row.name, row.space)).collect();
+    let networks = |row: &ComparedSpace| {
+        row.networks.iter().map(|n| (n.int8_ms, 100.0 * n.test_accuracy)).collect()
+    };
+    let panel = Panel {
+        x: "measured INT8 latency in ms",
+        y: "INT8 accuracy on test images in %",
+        series: report.spaces.iter().map(networks).collect(),
+        joined: Joined::Lines,
+    };
+    let title = format!("Networks of {} spaces on {}", report.spaces.len(), report.target);
+    let svg = plot::svg(&title, &names, &[panel]).map_err(SpaceEvoError::from)?;
+    context.publish("spaces.svg", svg.as_bytes())?;
+    let panel = |x: &'static str, of: fn(&ComparedSpace) -> &ErrorDistribution| Panel {
+        x,
+        y: "share of subnets",
+        series: report.spaces.iter().map(|row| of(row).points()).collect(),
+        joined: Joined::Steps,
+    };
+    let panels = [
+        panel("INT8 error in %, all random subnets", |row| &row.errors),
+        panel("INT8 error in %, those within the largest budget", |row| &row.errors_within_budget),
+    ];
+    let svg =
+        plot::svg("Errors of random subnets", &names, &panels).map_err(SpaceEvoError::from)?;
+    context.publish("spaces-errors.svg", svg.as_bytes()).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_count_the_subnets_below_a_level() {
+        let distribution = ErrorDistribution::new(vec![0.3, 0.1, 0.2, 0.4], &[0.1, 0.25, 1.0]);
+        assert_eq!(distribution.shares, [0.0, 0.5, 1.0]);
+        assert_eq!((distribution.smallest, distribution.median), (Some(0.1), Some(0.25)));
+        assert_eq!(distribution.points()[3], (40.0, 1.0));
+        let nothing = ErrorDistribution::new(Vec::new(), &[0.1]);
+        assert_eq!((nothing.n, nothing.median, nothing.shares), (0, None, vec![0.0]));
+    }
+}

@@ -1,0 +1,165 @@
+//! What a study found, against what it beats: `report.json`.
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use spacewright_core::space::{Hyperspace, Stage};
+
+use super::SpaceSummary;
+use crate::{
+    explain::{Alternative, Explanation},
+    steps::{
+        evolve::TargetLoss,
+        export::{NetworkLatency, VerifiedNetwork},
+        measure::SumOfParts,
+        search::BudgetOutcome,
+        train::SupernetReport,
+    },
+};
+
+/// Content of `report.json`. All shares are fractions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StudyReport {
+    /// Name of the hyperspace.
+    pub hyperspace: String,
+    /// Name of the target.
+    pub target: String,
+    /// Hardware, runtime and settings for which the latencies hold.
+    pub latency_source: String,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Of test images that the teacher classifies correctly.
+    pub teacher_accuracy: f64,
+    /// Of held-out images that the teacher classifies correctly.
+    pub teacher_held_out_accuracy: f64,
+    /// The space that was found.
+    pub space: SpaceSummary,
+    /// The space's choices, by stage.
+    pub choices: Vec<StageChoice>,
+    /// Spaces that were scored to find it.
+    pub evaluations: usize,
+    /// How much better another space may be, as a share of the score, where the strategy knows.
+    pub gap: Option<f64>,
+    /// The networks, one for each budget that the space can keep to.
+    pub budgets: Vec<BudgetNetwork>,
+    /// Budgets that no subnet of the space keeps to.
+    pub infeasible_budgets: Vec<BudgetOutcome>,
+    /// Where the space has to suit several targets: what each of them loses. Limits of spaces are
+    /// then those of all targets, in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<TargetLoss>,
+    /// Random search and the uniform spaces, by score and predicted feasibility.
+    pub other_spaces: Vec<SpaceSummary>,
+    /// What the largest subnet of the supernet achieves after each phase.
+    pub supernet: SupernetReport,
+    /// How well the sums of parts predict whole networks.
+    pub latency: SumOfPartsError,
+    /// Stages with block types whose distillation diverged.
+    pub diverged_blocks: Vec<String>,
+    /// What each step took.
+    pub seconds: IndexMap<String, f64>,
+}
+
+/// The choice of a space for one stage.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StageChoice {
+    /// Name of the stage.
+    pub stage: String,
+    /// Its block type.
+    pub block: String,
+    /// Its output widths.
+    pub widths: Vec<usize>,
+    /// `None` where the stage has no other choice.
+    pub best_alternative: Option<AlternativeChoice>,
+    /// Effective number of rows of the stage's quality table among the best subnets, by budget;
+    /// `None` where it is not known.
+    pub support: Vec<Option<f64>>,
+}
+
+/// The next best choice for a stage.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AlternativeChoice {
+    /// Its block type.
+    pub block: String,
+    /// Its output widths.
+    pub widths: Vec<usize>,
+    /// What the score changes by, all other stages being the same.
+    pub difference: f64,
+}
+
+/// The network of one budget.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BudgetNetwork {
+    /// The budget in milliseconds.
+    pub budget_ms: f64,
+    /// Sum of the network's parts.
+    pub predicted_ms: f64,
+    /// Of held-out images that it classifies correctly.
+    pub held_out_accuracy: f64,
+    /// Its INT8 file, in the run's folder.
+    pub file: String,
+    /// Its FP32 file, in the run's folder.
+    pub fp32_file: String,
+    /// As its runtime computes it.
+    #[serde(flatten)]
+    pub network: VerifiedNetwork,
+    /// Of the whole network.
+    #[serde(flatten)]
+    pub latency: NetworkLatency,
+    /// FP32 latency over INT8 latency; `None` where the former is not known.
+    pub speed_up: Option<f64>,
+}
+
+/// How well the sums of parts predict whole networks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SumOfPartsError {
+    /// Deciles of the latency of random subnets, from the fastest to the slowest.
+    pub deciles_ms: Vec<f64>,
+    /// Whole networks that were measured against the sum of their parts.
+    pub networks: usize,
+    /// Mean of predicted / measured − 1.
+    pub bias: f64,
+    /// Root mean square of predicted / measured − 1.
+    pub rms_error: f64,
+}
+
+impl SumOfPartsError {
+    /// From the networks that were measured.
+    pub fn new(deciles_ms: Vec<f64>, sums: &[SumOfParts]) -> Self {
+        let errors: Vec<f64> =
+            sums.iter().map(|sum| sum.predicted_ms / sum.measured_ms - 1.0).collect();
+        let mean = |values: &mut dyn Iterator<Item = f64>| {
+            values.sum::<f64>() / errors.len().max(1) as f64
+        };
+        Self {
+            deciles_ms,
+            networks: errors.len(),
+            bias: mean(&mut errors.iter().copied()),
+            rms_error: mean(&mut errors.iter().map(|error| error * error)).sqrt(),
+        }
+    }
+}
+
+impl StageChoice {
+    /// The choices of an explained space, by stage.
+    pub fn of(explanation: &Explanation, hyperspace: &Hyperspace) -> Vec<Self> {
+        let space = &explanation.scored.space;
+        let choice = |(index, stage): (usize, &Stage)| {
+            let block = |block: usize| hyperspace.candidates[block].block.clone();
+            let widths = |window: usize| stage.window_widths(window).to_vec();
+            let alternative = |other: &Alternative| AlternativeChoice {
+                block: block(other.block),
+                widths: widths(other.window),
+                difference: other.difference,
+            };
+            let support = explanation.support.iter();
+            Self {
+                stage: stage.name.clone(),
+                block: block(space.blocks[index]),
+                widths: widths(space.windows[index]),
+                best_alternative: explanation.alternatives[index].first().map(alternative),
+                support: support.map(|limit| Some(limit.as_ref()?[index].effective)).collect(),
+            }
+        };
+        hyperspace.stages.iter().enumerate().map(choice).collect()
+    }
+}

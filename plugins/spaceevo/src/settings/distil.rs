@@ -1,0 +1,28 @@
+//! `[distil]`
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use smart_default::SmartDefault;
+use spacewright_core::{study::Section, train::Phase};
+
+use super::phase;
+
+/// Block-wise distillation of every stage with every block type.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, SmartDefault)]
+#[serde(default, deny_unknown_fields)]
+pub struct DistilSettings {
+    /// Training without quantizers.
+    #[default(phase(150, 64, 0.005, 0.0))]
+    pub fp32: Phase,
+    /// Training with quantizers, after that.
+    #[default(phase(75, 64, 0.001, 0.0))]
+    pub int8: Phase,
+    /// Images for recalibration of batch normalization.
+    #[default = 256]
+    #[schemars(range(min = 1))]
+    pub calibration_images: usize,
+}
+
+impl Section for DistilSettings {
+    const NAME: &'static str = "distil";
+}

@@ -1,0 +1,47 @@
+//! `[evolve]`
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use smart_default::SmartDefault;
+use spacewright_core::{
+    quality::Composition,
+    study::{Reference, Referred, Section},
+};
+
+/// The search for the space.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, SmartDefault)]
+#[serde(default, deny_unknown_fields)]
+pub struct EvolveSettings {
+    /// What judges spaces.
+    #[default = "q-t"]
+    pub scorer: String,
+    /// Options of the scorer; those of `q-t`: mode (`exact` or `monte-carlo`), draws, top, t, a,
+    /// weights (one per budget), stage_weights (one per stage).
+    pub score: BTreeMap<String, Value>,
+    /// How to walk through spaces: `aging-evolution`, `random`, `descent` or `exact`.
+    #[default = "aging-evolution"]
+    pub strategy: String,
+    /// Options of the strategy.
+    pub strategy_options: BTreeMap<String, Value>,
+    /// Spaces to score before the descent or the proof that ends a search; the random search
+    /// beside it gets as many.
+    #[default = 5000]
+    #[schemars(range(min = 1))]
+    pub evaluations: usize,
+    /// `consistent`: widths of neighbouring stages match; `independent`: as published.
+    pub composition: Composition,
+}
+
+impl Section for EvolveSettings {
+    const NAME: &'static str = "evolve";
+
+    fn references(&self) -> Vec<Reference> {
+        vec![
+            Reference::new("scorer", Referred::Scorer(self.scorer.clone())),
+            Reference::new("strategy", Referred::Strategy(self.strategy.clone())),
+        ]
+    }
+}

@@ -1,0 +1,6 @@
+//! Quality tables: which sub-stages they hold, and those that were published.
+
+pub mod published;
+mod rows;
+
+pub use rows::{BlockRows, draw, task_name};

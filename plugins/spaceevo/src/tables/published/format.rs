@@ -1,0 +1,304 @@
+//! Reads the block-wise look-up tables that SpaceEvo published (arXiv 2303.08308, public
+//! repository microsoft/Moonlit).
+//!
+//! One file per cell, without a header. Columns: sub-stage (`kernel#width#expand` per block,
+//! joined by `_`), shape of the stage's input (`1x<channels>x<height>x<width>`), loss (noise to
+//! signal ratio), multiply-adds in millions, parameters in millions (three scalars per
+//! convolution for its quantizers included), latency in ms. Numbers have four decimals.
+
+use std::collections::HashMap;
+
+use spacewright_core::{
+    graph::Shape,
+    operators::{BlockRequest, OperatorError, Operators},
+    quality::{Cell, RowFigures, ScoreColumns, TableRow},
+    space::{BlockChoice, ElasticStage, Hyperspace, SubStage},
+};
+use thiserror::Error;
+
+/// What is wrong with a table, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{file}, line {line}, {field}: {reason}")]
+pub struct TableError {
+    /// The file.
+    pub file: String,
+    /// Counted from 1.
+    pub line: usize,
+    /// The column.
+    pub field: &'static str,
+    /// What is wrong and what is allowed.
+    pub reason: String,
+}
+
+/// A row of a published table with its figures as they are printed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PublishedRow {
+    /// The sub-stage.
+    pub row: TableRow,
+    /// Noise-to-signal ratio.
+    pub loss: f64,
+    /// Multiply-adds, in millions.
+    pub macs_m: f64,
+    /// Parameters with three scalars per convolution, in millions.
+    pub params_m: f64,
+    /// Milliseconds.
+    pub latency_ms: f64,
+}
+
+const COLUMNS: [&str; 6] = ["sub-stage", "input shape", "loss", "macs", "params", "latency"];
+
+/// Reads the table of a cell; `file` names it in errors.
+pub fn read_published(
+    file: &str,
+    text: &str,
+    hyperspace: &Hyperspace,
+    cell: Cell,
+) -> Result<Vec<PublishedRow>, TableError> {
+    let stage = hyperspace.choice_stage(cell.stage, cell.block, Some(cell.window));
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    lines
+        .map(|(index, line)| {
+            read_row(line.trim(), hyperspace, cell, &stage).map_err(|(field, reason)| TableError {
+                file: file.to_owned(),
+                line: index + 1,
+                field,
+                reason,
+            })
+        })
+        .collect()
+}
+
+type Fault = (&'static str, String);
+
+fn read_row(
+    line: &str,
+    hyperspace: &Hyperspace,
+    cell: Cell,
+    elastic: &ElasticStage,
+) -> Result<PublishedRow, Fault> {
+    let fields: Vec<&str> = line.split(',').collect();
+    let Ok(fields): Result<[&str; 6], _> = fields.try_into() else {
+        let found = line.split(',').count();
+        return Err(("row", format!("{found} columns, needs {}", COLUMNS.len())));
+    };
+    let sub_stage =
+        SubStage::parse(fields[0], elastic).map_err(|error| (COLUMNS[0], error.to_string()))?;
+    let (input_width, resolution) = read_shape(fields[1], hyperspace, cell.stage)?;
+    let number = |column: usize| {
+        let value: Option<f64> = fields[column].trim().parse().ok();
+        value.filter(|value| value.is_finite() && *value >= 0.0).ok_or_else(|| {
+            (COLUMNS[column], format!("`{}` is not a number from 0", fields[column]))
+        })
+    };
+    let Cell { stage, block, window } = cell;
+    Ok(PublishedRow {
+        row: TableRow { stage, block, window, input_width, resolution, sub_stage },
+        loss: number(2)?,
+        macs_m: number(3)?,
+        params_m: number(4)?,
+        latency_ms: number(5)?,
+    })
+}
+
+fn read_shape(text: &str, hyperspace: &Hyperspace, index: usize) -> Result<(usize, usize), Fault> {
+    let fault = |reason: String| (COLUMNS[1], reason);
+    let shape = text.trim().strip_prefix("1x").and_then(|shape| shape.parse::<Shape>().ok());
+    let Some(shape) = shape.filter(|shape| shape.height == shape.width) else {
+        return Err(fault(format!("`{text}` is not a shape like 1x24x56x56")));
+    };
+    let widths = hyperspace.input_widths(index);
+    if !widths.contains(&shape.channels) {
+        return Err(fault(format!("{} channels; allowed are {widths:?}", shape.channels)));
+    }
+    let stride = hyperspace.input_stride(index);
+    let resolution = shape.height * stride;
+    if !hyperspace.table_resolutions.contains(&resolution) {
+        let sizes: Vec<usize> = hyperspace.table_resolutions.iter().map(|r| r / stride).collect();
+        return Err(fault(format!("{} pixels; allowed are {sizes:?}", shape.height)));
+    }
+    Ok((shape.channels, resolution))
+}
+
+/// The columns of a table. Multiply-adds and parameters are as printed (to a hundred; quantizer
+/// scalars included).
+pub fn columns(rows: &[PublishedRow]) -> ScoreColumns {
+    let mut columns = ScoreColumns::default();
+    for PublishedRow { row, loss, macs_m, params_m, latency_ms } in rows {
+        let (macs, params) = ((macs_m * 1e6).round() as u64, (params_m * 1e6).round() as u64);
+        columns.push(row, RowFigures { macs, params, loss: *loss, latency_ms: *latency_ms });
+    }
+    columns
+}
+
+/// Exact counts of a sub-stage's graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Multiply-adds for one image.
+    pub macs: u64,
+    /// Trained scalars, without those of quantizers.
+    pub params: u64,
+    /// Convolutions.
+    pub convolutions: u64,
+}
+
+impl Counts {
+    /// Whether the printed multiply-adds are these, up to printing and accumulated rounding.
+    pub fn macs_agree(&self, row: &PublishedRow) -> bool {
+        agree(self.macs, row.macs_m)
+    }
+
+    /// Whether the printed parameters are these with three scalars per convolution.
+    pub fn params_agree(&self, row: &PublishedRow) -> bool {
+        agree(self.params + 3 * self.convolutions, row.params_m)
+    }
+}
+
+/// Half a unit of the fourth decimal, and a relative 1e-6 for sums in single precision.
+fn agree(exact: u64, printed_millions: f64) -> bool {
+    let exact = exact as f64 / 1e6;
+    (exact - printed_millions).abs() <= 5e-5 + 1e-6 * exact
+}
+
+type BlockKey = (usize, usize, usize, bool, Vec<u64>);
+
+/// Counts sub-stages of one stage from the graphs of their blocks, each built once.
+pub struct Counter<'a> {
+    operators: &'a Operators,
+    stage: ElasticStage,
+    input_stride: usize,
+    blocks: HashMap<BlockKey, (Counts, Shape)>,
+}
+
+impl<'a> Counter<'a> {
+    /// For choice stage `stage` with candidate `block`.
+    pub fn new(
+        operators: &'a Operators,
+        hyperspace: &Hyperspace,
+        stage: usize,
+        block: usize,
+    ) -> Self {
+        Self {
+            operators,
+            stage: hyperspace.choice_stage(stage, block, None),
+            input_stride: hyperspace.input_stride(stage),
+            blocks: HashMap::new(),
+        }
+    }
+
+    /// Counts of a row's sub-stage.
+    pub fn counts(&mut self, row: &TableRow) -> Result<Counts, OperatorError> {
+        let side = row.resolution / self.input_stride;
+        let mut shape = Shape::square(row.input_width, side);
+        let mut sum = Counts::default();
+        for (index, choice) in row.sub_stage.blocks.iter().enumerate() {
+            let (block, output) = self.block(shape, index == 0, choice)?;
+            sum.macs += block.macs;
+            sum.params += block.params;
+            sum.convolutions += block.convolutions;
+            shape = output;
+        }
+        Ok(sum)
+    }
+
+    fn block(
+        &mut self,
+        input: Shape,
+        first: bool,
+        choice: &BlockChoice,
+    ) -> Result<(Counts, Shape), OperatorError> {
+        let axes = self.stage.candidate.choices.keys();
+        let config = axes.filter_map(|axis| choice.config.get(axis)).map(f64::to_bits).collect();
+        let key = (input.channels, input.height, choice.width, first, config);
+        if let Some(known) = self.blocks.get(&key) {
+            return Ok(*known);
+        }
+        let request = BlockRequest {
+            block: self.stage.candidate.block.clone(),
+            input,
+            out_channels: choice.width,
+            stride: if first { self.stage.stride } else { 1 },
+            activation: self.stage.candidate.activation,
+            config: choice.config.clone(),
+        };
+        let graph = self.operators.graph(&request)?;
+        let fault = |source| OperatorError::Graph { block: request.block.clone(), source };
+        let counts = Counts {
+            macs: graph.macs().map_err(fault)?,
+            params: graph.params().map_err(fault)?,
+            convolutions: graph.convolutions() as u64,
+        };
+        let output = graph.output_shape().map_err(fault)?;
+        self.blocks.insert(key, (counts, output));
+        Ok((counts, output))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two choice stages and two candidates.
+    fn hyperspace() -> Hyperspace {
+        toml::from_str(
+            r#"
+            name = "toy"
+            input_channels = 1
+            classes = 10
+            resolutions = [32]
+            table_resolutions = [32]
+            stem = []
+            head = []
+            candidate = [
+                { block = "plain", activation = "relu", choices = { kernel = [3, 5] } },
+                { block = "wide", activation = "relu", choices = { kernel = [3, 5], expand = [0.5, 1.0] } },
+            ]
+            stage = [
+                { name = "stage1", stride = 2, widths = [16, 24, 32], window = 2, depths = [1, 2] },
+                { name = "stage2", stride = 2, widths = [24, 32, 40], window = 2, depths = [1, 3] },
+            ]
+            "#,
+        )
+        .unwrap()
+    }
+
+    const CELL: Cell = Cell { stage: 1, block: 1, window: 0 };
+
+    #[test]
+    fn rows_are_read() {
+        let hyperspace = hyperspace();
+        let text = "3#24#0.5_5#32#1.0,1x16x16x16,0.4557,19.6690,0.0069,1.5004\n";
+        let rows = read_published("t.csv", text, &hyperspace, CELL).unwrap();
+        assert_eq!((rows[0].row.input_width, rows[0].row.resolution), (16, 32));
+        let columns = columns(&rows);
+        assert_eq!((columns.macs[0], columns.output_width[0]), (19_669_000, 32));
+        assert_eq!((columns.latency_ms[0], columns.loss[0]), (1.5004, 0.4557));
+    }
+
+    #[test]
+    fn faults_are_named_with_file_line_and_field() {
+        let hyperspace = hyperspace();
+        let good = "3#24#0.5,1x16x16x16,0.4,19.6,0.0,1.5";
+        for (row, message) in [
+            ("3#24#0.5,1x16x16x16", "row: 2 columns, needs 6"),
+            (
+                "3#99#0.5,1x16x16x16,0.4,19.6,0.0,1.5",
+                "sub-stage: `3#99#0.5`: width, position 1: found `99`, allowed: 24, 32",
+            ),
+            (
+                "3#24#0.5,16x16x16,0.4,19.6,0.0,1.5",
+                "input shape: `16x16x16` is not a shape like 1x24x56x56",
+            ),
+            (
+                "3#24#0.5,1x8x16x16,0.4,19.6,0.0,1.5",
+                "input shape: 8 channels; allowed are [16, 24, 32]",
+            ),
+            ("3#24#0.5,1x16x17x17,0.4,19.6,0.0,1.5", "input shape: 17 pixels; allowed are [16]"),
+            ("3#24#0.5,1x16x16x16,nan,19.6,0.0,1.5", "loss: `nan` is not a number from 0"),
+            ("3#24#0.5,1x16x16x16,0.4,19.6,0.0,-1", "latency: `-1` is not a number from 0"),
+        ] {
+            let text = format!("{good}\n{row}\n");
+            let error = read_published("t.csv", &text, &hyperspace, CELL).unwrap_err();
+            assert_eq!(error.to_string(), format!("t.csv, line 2, {message}"));
+        }
+    }
+}

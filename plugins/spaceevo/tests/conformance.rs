@@ -1,0 +1,13 @@
+//! The conformance kit finds nothing wrong, and nothing worth a note.
+
+use spacewright_sdk::{About, Plugin, about, conformance};
+use spacewright_spaceevo::hyperspaces;
+
+#[test]
+fn what_is_offered_conforms() {
+    let about = About { summary: "Built in".into(), ..about!() };
+    let plugin = hyperspaces::sources().into_iter().fold(Plugin::new(about), Plugin::hyperspace);
+    let report = conformance::check(&plugin);
+    let good = report.verdicts.iter().all(|v| v.outcome == conformance::Outcome::Good);
+    assert!(good, "{report}");
+}

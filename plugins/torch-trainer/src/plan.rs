@@ -1,0 +1,64 @@
+//! Graphs that are ready to be run.
+
+use spacewright_core::{
+    graph::{Graph, ValueId, WeightRole},
+    quant::{PlacedGraph, Scheme, place},
+    space::{ElasticStage, Subnet, network, subnet_segments},
+    train::{TrainContext, TrainError},
+};
+
+/// A graph with its quantizers, and what running it needs to know of each node and value.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The graph with its quantizers.
+    pub placed: PlacedGraph,
+    /// Per node its weights: role and shape.
+    pub weights: Vec<Vec<(WeightRole, Vec<usize>)>>,
+    /// Per value the index of the last node that reads it; `usize::MAX` for the graph's output.
+    pub last_use: Vec<usize>,
+}
+
+impl Plan {
+    /// Places quantizers after the target's scheme, and looks up weights and readers.
+    pub fn new(graph: &Graph, scheme: &Scheme) -> Result<Self, TrainError> {
+        let placed = place(graph, scheme)?;
+        let mut weights = vec![Vec::new(); placed.graph.nodes.len()];
+        for spec in placed.graph.weights()? {
+            weights[spec.node].push((spec.role, spec.shape));
+        }
+        let mut last_use = vec![0; placed.values.len()];
+        for (index, node) in placed.graph.nodes.iter().enumerate() {
+            for input in &node.inputs {
+                last_use[input.index()] = index;
+            }
+        }
+        last_use[placed.graph.output.index()] = usize::MAX;
+        Ok(Self { placed, weights, last_use })
+    }
+
+    /// The value that the node of this name computes.
+    pub fn value(&self, name: &str) -> Result<ValueId, TrainError> {
+        let position = self.placed.graph.nodes.iter().position(|node| node.name == name);
+        let missing = || TrainError::MissingValue { name: name.to_owned() };
+        position.map(ValueId::of_node).ok_or_else(missing)
+    }
+}
+
+/// A whole network: a subnet of the space that has these elastic stages.
+pub fn subnet_graph(
+    context: &TrainContext,
+    stages: &[ElasticStage],
+    subnet: &Subnet,
+) -> Result<Graph, TrainError> {
+    let segments = subnet_segments(&context.operators, &context.hyperspace, stages, subnet)?;
+    Ok(network(segments)?)
+}
+
+/// Plans the execution of a subnet of the space that has these elastic stages.
+pub fn subnet_plan(
+    context: &TrainContext,
+    stages: &[ElasticStage],
+    subnet: &Subnet,
+) -> Result<Plan, TrainError> {
+    Plan::new(&subnet_graph(context, stages, subnet)?, &context.scheme)
+}

@@ -1,0 +1,104 @@
+//! Commands of a method's steps: their names, texts and flags are those that the steps declare.
+
+use std::sync::Arc;
+
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, CommandFactory, FromArgMatches};
+use serde_json::json;
+use spacewright_core::study::AnyStep;
+use spacewright_engine::FieldOverride;
+
+use super::{Cli, Global, StepArgs, StudyArgs, Typed};
+
+type Steps = [Arc<dyn AnyStep>];
+
+/// Reads what was typed, or ends the process with what is wrong. `steps` are those of all methods.
+pub fn parse(steps: &Steps) -> Typed {
+    let matches = with_steps(Cli::command(), steps).get_matches();
+    typed(&matches, steps).unwrap_or_else(|error| error.exit())
+}
+
+/// The commands of the program with those of the steps.
+fn with_steps(command: Command, steps: &Steps) -> Command {
+    let of_runs = steps.iter().filter(|step| !step.is_extra());
+    let command = of_runs
+        .fold(command, |command, step| command.subcommand(step_command::<StepArgs>(step.as_ref())));
+    let extra = steps.iter().filter(|step| step.is_extra());
+    command.mut_subcommand("bench", |bench| {
+        extra.fold(bench, |bench, step| bench.subcommand(step_command::<StudyArgs>(step.as_ref())))
+    })
+}
+
+fn step_command<A: Args>(step: &dyn AnyStep) -> Command {
+    let mut summary = step.summary().to_owned();
+    if let Some(first) = summary.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    let command = A::augment_args(Command::new(step.name())).about(summary);
+    step.flags().iter().fold(command, |command, flag| {
+        let arg = Arg::new(flag.flag).long(flag.flag).action(ArgAction::Append).help(flag.help);
+        command.arg(arg.value_name(flag.value))
+    })
+}
+
+fn typed(matches: &ArgMatches, steps: &Steps) -> Result<Typed, clap::Error> {
+    let step = |name: &str, extra: bool| {
+        steps.iter().find(|step| step.name() == name && step.is_extra() == extra)
+    };
+    let global = || Global::from_arg_matches(matches);
+    if let Some(("bench", bench)) = matches.subcommand()
+        && let Some((name, found)) = bench.subcommand()
+        && step(name, true).is_some()
+    {
+        let (name, args) = (name.to_owned(), StudyArgs::from_arg_matches(found)?);
+        return Ok(Typed::Bench { global: global()?, name, args });
+    }
+    if let Some((name, found)) = matches.subcommand()
+        && let Some(step) = step(name, false)
+    {
+        let (name, args) = (name.to_owned(), StepArgs::from_arg_matches(found)?);
+        let fields = fields(step.as_ref(), found);
+        return Ok(Typed::Step { global: global()?, name, args, fields });
+    }
+    Cli::from_arg_matches(matches).map(Typed::Command)
+}
+
+/// The fields that a step's flags set.
+fn fields(step: &dyn AnyStep, matches: &ArgMatches) -> Vec<FieldOverride> {
+    let field = |flag: &spacewright_core::study::StepFlag| {
+        let values: Vec<&String> = matches.get_many(flag.flag)?.collect();
+        Some(FieldOverride {
+            section: flag.section.to_owned(),
+            field: flag.field.to_owned(),
+            value: json!(values),
+        })
+    };
+    step.flags().iter().filter_map(field).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use spacewright_core::study::Method;
+    use spacewright_spaceevo::SpaceEvo;
+
+    use super::*;
+
+    #[test]
+    fn every_step_has_a_command() {
+        let steps = SpaceEvo.steps();
+        let command = with_steps(Cli::command(), &steps);
+        command.clone().debug_assert();
+        let read = |line: &str| {
+            let matches = command.clone().try_get_matches_from(line.split(' ')).unwrap();
+            typed(&matches, &steps).unwrap()
+        };
+        let line = "spacewright export a.toml --format onnx --format tflite --json";
+        let Typed::Step { global, name, fields, .. } = read(line) else { panic!("no step") };
+        assert_eq!((name.as_str(), global.json), ("export", true));
+        assert_eq!(fields[0].field, "formats");
+        assert_eq!(fields[0].value, json!(["onnx", "tflite"]));
+        let line = "spacewright bench proxy a.toml --quiet";
+        let Typed::Bench { global, name, .. } = read(line) else { panic!("no bench") };
+        assert_eq!((name.as_str(), global.quiet), ("proxy", true));
+        assert!(matches!(read("spacewright run a.toml"), Typed::Command(_)));
+    }
+}

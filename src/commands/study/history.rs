@@ -1,0 +1,72 @@
+//! `spacewright study history …`: how steps went.
+
+use serde_json::json;
+use spacewright_core::train::CurvePoint;
+use spacewright_engine::{StepHistory, TaskCurve};
+
+use crate::{
+    cli::{Global, HistoryArgs},
+    commands::run::open,
+    progress::duration,
+    render::{Failure, Output, Table},
+    report::{or_dash, percent},
+};
+
+pub fn run(args: &HistoryArgs, global: &Global) -> Result<Output, Failure> {
+    let engine = open(&args.study, Vec::new(), global)?;
+    let steps: Vec<&str> = match &args.step {
+        Some(step) => vec![engine.step(step)?.name()],
+        None => engine.steps().iter().map(|step| step.name()).collect(),
+    };
+    let mut histories = Vec::new();
+    for step in steps {
+        let history = engine.history(step)?;
+        if !history.attempts.is_empty() {
+            histories.push(history);
+        }
+    }
+    let text = format!("{}\n{}", attempts(&histories), curves(&histories));
+    Output::new(text, &json!({ "steps": histories }))
+}
+
+fn attempts(histories: &[StepHistory]) -> String {
+    let mut table = Table::new(&["step", "attempt", "outcome", "time", "core time"]);
+    for StepHistory { step, attempts, .. } in histories {
+        for (index, attempt) in attempts.iter().enumerate() {
+            table.row([
+                step.clone(),
+                (index + 1).to_string(),
+                format!("{:?}", attempt.outcome).to_lowercase(),
+                duration(attempt.seconds),
+                duration(attempt.core_seconds),
+            ]);
+        }
+    }
+    table.render()
+}
+
+/// The last point of each phase of each task.
+fn curves(histories: &[StepHistory]) -> String {
+    let heading = ["step", "task", "phase", "steps", "loss", "held-out accuracy"];
+    let mut table = Table::new(&heading);
+    for StepHistory { step, curves, .. } in histories {
+        for TaskCurve { task, points } in curves {
+            for phase in points.chunk_by(|a, b| a.phase == b.phase) {
+                let Some(CurvePoint { phase, step: steps, loss, held_out_accuracy, .. }) =
+                    phase.last()
+                else {
+                    continue;
+                };
+                table.row([
+                    step.clone(),
+                    task.clone(),
+                    phase.clone(),
+                    steps.to_string(),
+                    or_dash(*loss, |loss| format!("{loss:.4}")),
+                    or_dash(*held_out_accuracy, percent),
+                ]);
+            }
+        }
+    }
+    table.render()
+}

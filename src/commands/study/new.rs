@@ -1,0 +1,161 @@
+//! `spacewright study new …`: a short study with comments, for one's own images and hardware.
+
+use std::{
+    fs,
+    io::{self, BufRead, IsTerminal, Write},
+    path::{Path, PathBuf},
+};
+
+use serde_json::json;
+use spacewright_engine::{DataKind, DataSettings, Overrides, Registry, Study, default_home};
+use spacewright_spaceevo::settings::Budget;
+
+use super::schema::json_schema_value;
+use crate::{
+    catalog,
+    cli::{NewArgs, budget},
+    render::{Failure, Output},
+};
+
+/// Fills in a study.
+const TEMPLATE: &str = include_str!("new.toml.in");
+
+/// What is taken where nothing is typed.
+const HYPERSPACE: &str = "mini";
+const HELD_OUT: usize = 5000;
+const DATA: &str = "fashion-mnist";
+const TARGET: &str = "host-ort";
+
+pub fn run(args: &NewArgs) -> Result<Output, Failure> {
+    if args.file.exists() {
+        let message = format!("{}: there is such a file already", args.file.display());
+        return Err(Failure::input(message).hint("give another name, or move it away"));
+    }
+    let registry = catalog::registry()?;
+    let data = match &args.data {
+        Some(data) => data.clone(),
+        None => ask("images: fashion-mnist, synthetic, or a folder of IDX files", DATA)?,
+    };
+    let target = match &args.target {
+        Some(target) => target.clone(),
+        None => {
+            let known: Vec<&str> = registry.targets.keys().map(String::as_str).collect();
+            ask(&format!("target: {}", known.join(", ")), TARGET)?
+        }
+    };
+    catalog::target(&registry, &target)?;
+    let budgets = match &args.budgets[..] {
+        [] => ask_budgets()?,
+        given => given.to_vec(),
+    };
+    let schema = write_schema()?;
+    let text = text(&args.file, &schema, &data, &target, &budgets)?;
+    check(&args.file, &text, &registry)?;
+    fs::write(&args.file, &text)
+        .map_err(|error| Failure::failed(format!("{}: {error}", args.file.display())))?;
+    let shown =
+        format!("wrote {file}\nrun it with: spacewright run {file}", file = args.file.display());
+    Output::new(shown, &json!({ "file": args.file, "schema": schema }))
+}
+
+/// Asks on a terminal; elsewhere the default is taken.
+fn ask(question: &str, default: &str) -> Result<String, Failure> {
+    let (mut input, mut output) = (io::stdin().lock(), io::stderr());
+    if !input.is_terminal() || !output.is_terminal() {
+        return Ok(default.to_owned());
+    }
+    let mut answer = String::new();
+    write!(output, "{question} [{default}] ")
+        .and_then(|()| output.flush())
+        .and_then(|()| input.read_line(&mut answer))
+        .map_err(Failure::failed)?;
+    let answer = answer.trim();
+    Ok(if answer.is_empty() { default.to_owned() } else { answer.to_owned() })
+}
+
+fn ask_budgets() -> Result<Vec<Budget>, Failure> {
+    let answer = ask("latency budgets: milliseconds, or shares of all subnets", "10% 30% 60%")?;
+    let words = answer.split([' ', ',']).filter(|word| !word.is_empty());
+    words.map(|word| budget(word).map_err(Failure::input)).collect()
+}
+
+/// Leaves the schema in the home, where editors find it.
+fn write_schema() -> Result<PathBuf, Failure> {
+    let folder = default_home().join("schema");
+    let path = folder.join(format!("study-{}.json", env!("CARGO_PKG_VERSION")));
+    let content = format!("{:#}\n", json_schema_value());
+    fs::create_dir_all(&folder)
+        .and_then(|()| fs::write(&path, content))
+        .map_err(|error| Failure::failed(format!("{}: {error}", path.display())))?;
+    Ok(std::path::absolute(&path).unwrap_or(path))
+}
+
+fn text(
+    file: &Path,
+    schema: &Path,
+    data: &str,
+    target: &str,
+    budgets: &[Budget],
+) -> Result<String, Failure> {
+    let name = file.file_stem().unwrap_or_default().to_string_lossy();
+    let (images, held_out) = match data {
+        "fashion-mnist" | "synthetic" => (format!("set = {data:?}"), HELD_OUT),
+        folder => images_in(folder)?,
+    };
+    let budget = |budget: &Budget| match budget {
+        Budget::Quantile(share) => format!("{{ quantile = {share} }}"),
+        Budget::Ms(ms) => format!("{{ ms = {ms} }}"),
+    };
+    let budgets: Vec<String> = budgets.iter().map(budget).collect();
+    let words = [
+        ("{{schema}}", schema.display().to_string()),
+        ("{{name}}", name.into_owned()),
+        ("{{target}}", target.to_owned()),
+        ("{{images}}", images),
+        ("{{held-out}}", held_out.to_string()),
+        ("{{budgets}}", budgets.join(", ")),
+    ];
+    Ok(words.iter().fold(TEMPLATE.to_owned(), |text, (word, value)| text.replace(word, value)))
+}
+
+/// The lines of a study for the IDX files of a folder, and how many of its images to hold out.
+fn images_in(folder: &str) -> Result<(String, usize), Failure> {
+    let path = std::path::absolute(folder).unwrap_or_else(|_| folder.into());
+    if !path.is_dir() {
+        let message = format!("{}: there is no such folder", path.display());
+        return Err(Failure::input(message)
+            .hint("give `fashion-mnist`, `synthetic`, or the folder of four IDX files"));
+    }
+    let folder = path.display().to_string();
+    let settings = DataSettings {
+        set: DataKind::Idx,
+        folder: folder.clone(),
+        held_out: 1,
+        ..DataSettings::default()
+    };
+    let train = &settings.load(Path::new("."), 0)?.data.train;
+    let classes = train.labels.iter().max().map_or(0, |largest| usize::from(*largest) + 1);
+    let hyperspace = catalog::hyperspace(HYPERSPACE)?;
+    if train.channels != hyperspace.input_channels || classes > hyperspace.classes {
+        let channels = train.channels;
+        let message = format!(
+            "the images have {channels} channels and {classes} classes; the hyperspace \
+             `{HYPERSPACE}` takes {} and {}",
+            hyperspace.input_channels, hyperspace.classes
+        );
+        let hint =
+            "write a hyperspace with these `input_channels` and `classes`, and a study of it";
+        return Err(Failure::input(message).hint(hint));
+    }
+    // A tenth is enough to judge by where images are few.
+    let held_out = HELD_OUT.min(train.len() / 10).max(1);
+    Ok((format!("set = \"idx\"\nfolder = {folder:?}"), held_out))
+}
+
+/// That the study can be opened as it is.
+fn check(file: &Path, text: &str, registry: &Registry) -> Result<(), Failure> {
+    let folder = file.parent().unwrap_or(Path::new("."));
+    let origin = file.display().to_string();
+    Study::parse(&origin, text, folder, registry, &Overrides::default())?;
+    Ok(())
+}

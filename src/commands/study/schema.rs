@@ -1,0 +1,111 @@
+//! The fields of study files: as a study file, in words, and as JSON Schema.
+
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+use spacewright_core::study::{FieldDescription, SectionDescription, SectionKind, sections_of};
+use spacewright_engine::{engine_sections, study_schema};
+
+use crate::{
+    catalog,
+    render::{Failure, Output},
+};
+
+/// The name under which `explain` shows the fields outside of sections.
+const TOP: &str = "study";
+
+/// The engine's sections, then those of all methods.
+fn sections() -> Vec<SectionDescription> {
+    let of_methods = method_sections();
+    engine_sections().iter().chain(&of_methods).map(SectionKind::describe).collect()
+}
+
+fn method_sections() -> Vec<SectionKind> {
+    sections_of(&catalog::steps())
+}
+
+/// JSON Schema of study files.
+pub fn json_schema_value() -> Value {
+    study_schema(&method_sections())
+}
+
+pub fn json_schema() -> Result<Output, Failure> {
+    let schema = json_schema_value();
+    Output::new(format!("{schema:#}"), &schema)
+}
+
+pub fn schema() -> Result<Output, Failure> {
+    let sections = sections();
+    let mut text = String::new();
+    for section in &sections {
+        let summary = &section.summary;
+        if section.name.is_empty() {
+            let _ = writeln!(text, "# {summary}");
+        } else {
+            let _ = writeln!(text, "\n# {summary}\n[{}]", section.name);
+        }
+        for FieldDescription { name, default, .. } in &section.fields {
+            let _ = match default.as_ref().and_then(toml_text) {
+                Some(default) => writeln!(text, "# {name} = {default}"),
+                None => writeln!(text, "{name} = # required"),
+            };
+        }
+    }
+    Output::new(text, &json!({ "sections": sections }))
+}
+
+pub fn explain(name: Option<&str>) -> Result<Output, Failure> {
+    let mut sections = sections();
+    for section in &mut sections {
+        if section.name.is_empty() {
+            TOP.clone_into(&mut section.name);
+        }
+    }
+    if let Some(name) = name {
+        let known: Vec<String> = sections.iter().map(|section| section.name.clone()).collect();
+        sections.retain(|section| section.name == name);
+        if sections.is_empty() {
+            return Err(Failure::input(format!("study files have no section `{name}`"))
+                .hint(format!("sections are {}", known.join(", "))));
+        }
+    }
+    let mut text = String::new();
+    for section in &sections {
+        let _ = writeln!(text, "{}: {}\n", section.name, section.summary);
+        section.fields.iter().for_each(|field| explain_field(&mut text, "", field));
+        text.push('\n');
+    }
+    Output::new(text, &json!({ "sections": sections }))
+}
+
+/// A field, and the fields of the table that it is.
+fn explain_field(text: &mut String, above: &str, field: &FieldDescription) {
+    let name = format!("{above}{}", field.name);
+    let default = field.default.as_ref().and_then(toml_text);
+    let default = default.unwrap_or_else(|| "required".into());
+    let summary = &field.summary;
+    let _ = if field.fields.is_empty() {
+        writeln!(text, "  {name}\n      {summary}\n      default: {default}")
+    } else {
+        writeln!(text, "  {name}\n      {summary}")
+    };
+    field.fields.iter().for_each(|inner| explain_field(text, &format!("{name}."), inner));
+}
+
+/// A value as TOML on one line; nothing for a value that is not there.
+fn toml_text(value: &Value) -> Option<String> {
+    Some(match value {
+        Value::Null => return None,
+        Value::Object(map) if map.is_empty() => "{}".into(),
+        Value::Object(map) => {
+            let field = |(key, value)| Some(format!("{key} = {}", toml_text(value)?));
+            let fields: Vec<String> = map.iter().filter_map(field).collect();
+            format!("{{ {} }}", fields.join(", "))
+        }
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().filter_map(toml_text).collect();
+            format!("[{}]", items.join(", "))
+        }
+        other => other.to_string(),
+    })
+}
