@@ -116,7 +116,7 @@ impl DataSettings {
     pub fn fingerprint(&self, base: &Path) -> Result<String> {
         let content = match self.set {
             DataKind::Synthetic => synthetic::VERSION.to_owned(),
-            _ => {
+            DataKind::FashionMnist | DataKind::Idx => {
                 let files = self.files(base)?;
                 files.iter().map(|file| hash::of_file(file)).collect::<Result<Vec<_>>>()?.join(" ")
             }
@@ -129,7 +129,7 @@ impl DataSettings {
     pub fn load(&self, base: &Path, seed: u64) -> Result<LoadedData> {
         let (train, test) = match self.set {
             DataKind::Synthetic => synthetic::images(self.train_images, self.test_images),
-            _ => self.read(base)?,
+            DataKind::FashionMnist | DataKind::Idx => self.read(base)?,
         };
         let held_out = held_out(train.len(), self.held_out, seed)?;
         Ok(LoadedData { data: Arc::new(DataSet { train, test }), held_out: Arc::new(held_out) })

@@ -1,5 +1,7 @@
-//! What stands between the engine and a plugin's items: every answer is checked, whichever way
-//! the plugin was carried. A bad answer is an error that names plugin, version, call and item.
+//! What stands between the engine and a plugin's items: answers to questions (graphs, scales,
+//! latencies, scores, files, outputs, times) are checked, whichever way the plugin was carried. A
+//! bad answer is an error that names plugin, version, call and item. What a plugin says of itself
+//! is checked where it is loaded (`plugins::claims`).
 //!
 //! Some questions are asked twice, as the same question must get the same answer: of each item
 //! the first call, the second, the fourth, the eighth and so on, one question of each.
