@@ -23,9 +23,9 @@ pub fn registry() -> Result<Registry, Failure> {
 }
 
 /// The steps of all methods: those that are not built in would have no command.
-pub fn steps() -> Vec<Arc<dyn AnyStep>> {
-    let methods = Registry::built_in().map(|registry| registry.methods).unwrap_or_default();
-    methods.values().flat_map(|method| method.steps()).collect()
+pub fn steps() -> Result<Vec<Arc<dyn AnyStep>>, Failure> {
+    let methods = Registry::built_in()?.methods;
+    Ok(methods.values().flat_map(|method| method.steps()).collect())
 }
 
 /// The installed plugins of this user.

@@ -36,7 +36,7 @@ pub enum Typed {
     /// A step of a run.
     Step { global: Global, name: String, args: StepArgs, fields: Vec<FieldOverride> },
     /// A step that is no part of a run.
-    Bench { global: Global, name: String, args: StudyArgs },
+    Bench { global: Global, name: String, args: StudyArgs, fields: Vec<FieldOverride> },
 }
 
 impl Typed {

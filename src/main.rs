@@ -13,7 +13,11 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     process::link_plugins();
-    let typed = cli::parse(&catalog::steps());
+    let steps = match catalog::steps() {
+        Ok(steps) => steps,
+        Err(failure) => return render::show(Err(failure), false),
+    };
+    let typed = cli::parse(&steps);
     let global = typed.global();
     process::prepare(global.verbose);
     let outcome = commands::run(&typed);

@@ -47,10 +47,11 @@ fn typed(matches: &ArgMatches, steps: &Steps) -> Result<Typed, clap::Error> {
     let global = || Global::from_arg_matches(matches);
     if let Some(("bench", bench)) = matches.subcommand()
         && let Some((name, found)) = bench.subcommand()
-        && step(name, true).is_some()
+        && let Some(step) = step(name, true)
     {
         let (name, args) = (name.to_owned(), StudyArgs::from_arg_matches(found)?);
-        return Ok(Typed::Bench { global: global()?, name, args });
+        let fields = fields(step.as_ref(), found);
+        return Ok(Typed::Bench { global: global()?, name, args, fields });
     }
     if let Some((name, found)) = matches.subcommand()
         && let Some(step) = step(name, false)

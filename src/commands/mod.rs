@@ -29,7 +29,9 @@ pub fn run(typed: &Typed) -> Result<Output, Failure> {
         Typed::Step { global, name, args, fields } => {
             return run::step(name, args, fields.clone(), global);
         }
-        Typed::Bench { global, name, args } => return bench::step(name, args, global),
+        Typed::Bench { global, name, args, fields } => {
+            return bench::step(name, args, fields.clone(), global);
+        }
         Typed::Command(cli) => cli,
     };
     match &cli.command {

@@ -86,6 +86,16 @@ impl<'e> Context<'e> {
         }
     }
 
+    /// That the latencies of a target are part of the step's key.
+    fn require_latencies(&self, target: &str) -> Result<()> {
+        if self.engine.ingredients(self.step)?.latencies.contains_key(target) {
+            return Ok(());
+        }
+        let message = format!("it asks for latencies of `{target}`, which it does not declare");
+        Err(EngineError::study(message)
+            .with_hint("the step must say so in its `NEEDS`, or its settings must name the target"))
+    }
+
     /// The monitor of the step itself.
     fn own_monitor(&self) -> StepMonitor {
         self.monitor("", &Arc::default())
@@ -156,6 +166,7 @@ impl StepContext for Context<'_> {
     }
 
     fn latencies(&self, queries: &[LatencyQuery]) -> Result<Vec<Latency>, StepError> {
+        self.require_latencies(&self.engine.study().target)?;
         Ok(self.engine.latencies(queries, &self.own_monitor())?)
     }
 
@@ -164,6 +175,7 @@ impl StepContext for Context<'_> {
         target: &str,
         queries: &[LatencyQuery],
     ) -> Result<Vec<Latency>, StepError> {
+        self.require_latencies(target)?;
         Ok(self.engine.latencies_on(target, queries, &self.own_monitor())?)
     }
 

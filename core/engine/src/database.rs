@@ -14,6 +14,22 @@ pub(crate) struct Schema {
     pub upgrades: &'static [&'static str],
 }
 
+impl Schema {
+    fn version(&self) -> i64 {
+        self.upgrades.len() as i64 + 1
+    }
+
+    /// Whether an earlier version of the program has written a file last.
+    pub fn is_later_than(&self, path: &Path) -> Result<bool> {
+        let found = Connection::open(path).and_then(|connection| version(&connection));
+        Ok(found.map_err(|error| sqlite_error(path, error))? < self.version())
+    }
+}
+
+fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("PRAGMA user_version", [], |row| row.get(0))
+}
+
 /// Opens a data base, makes its tables where it is new, brings one of an earlier version up to
 /// date, and refuses one of a later version.
 pub(crate) fn open(path: &Path, schema: &Schema) -> Result<Connection> {
@@ -23,12 +39,14 @@ pub(crate) fn open(path: &Path, schema: &Schema) -> Result<Connection> {
     connection
         .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
         .map_err(failed)?;
+    let known = schema.version();
+    // Whoever only reads is not to wait for a writer.
+    if version(&connection).map_err(failed)? == known {
+        return Ok(connection);
+    }
     let transaction =
         connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-    let found: i64 =
-        transaction.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
-    let known = schema.upgrades.len() as i64 + 1;
-    match found {
+    match version(&transaction).map_err(failed)? {
         0 => transaction.execute_batch(schema.tables).map_err(failed)?,
         found if (1..=known).contains(&found) => {
             for upgrade in &schema.upgrades[found as usize - 1..] {

@@ -9,7 +9,7 @@ use std::{
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::{
-    error::Result,
+    error::{EngineError, Result},
     events::{Event, Observer},
     store::{AttemptOutcome, Store},
 };
@@ -43,8 +43,15 @@ impl Recorder {
         })
     }
 
+    /// Records how the attempt ended.
+    pub fn ended(&self, outcome: AttemptOutcome) {
+        if let Err(error) = self.attempted(outcome) {
+            not_kept(&error);
+        }
+    }
+
     /// Records how the attempt stands.
-    pub fn attempted(&self, outcome: AttemptOutcome) -> Result<()> {
+    fn attempted(&self, outcome: AttemptOutcome) -> Result<()> {
         self.store.attempted(self.attempt, cpu_seconds() - self.cpu_before, outcome)
     }
 
@@ -72,12 +79,16 @@ impl Recorder {
 
 impl Observer for Recorder {
     fn event(&self, event: &Event<'_>) {
-        // What is kept for people to look at is no reason to stop.
         if let Err(error) = self.keep(event) {
-            tracing::warn!("what happens cannot be kept: {error}");
+            not_kept(&error);
         }
         self.observer.event(event);
     }
+}
+
+/// What is kept for people to look at is no reason to stop.
+fn not_kept(error: &EngineError) {
+    tracing::warn!("what happens cannot be kept: {error}");
 }
 
 /// Processor time that this process has used, over all cores, in seconds.

@@ -17,6 +17,7 @@ use crate::{
     recorder::Recorder,
     runs::keep_study,
     store::{AttemptOutcome, StepHistory, Store},
+    tasks::unless_panicked,
 };
 
 /// What to do with the steps that a step reads.
@@ -34,9 +35,9 @@ pub enum Inputs {
 pub enum StepState {
     /// Finished, and nothing that it depends on has changed.
     Current,
-    /// Finished, but something that it depends on has changed.
+    /// It has run, but something that it depends on has changed since.
     Stale,
-    /// Never finished.
+    /// Never finished, nor left for other settings.
     Missing,
 }
 
@@ -142,7 +143,7 @@ impl Engine {
         let Some(store) = store else { return Ok(status) };
         // Without its images a step cannot be current, and that alone is no reason to fail.
         let Ok(key) = self.key(step.name()) else {
-            if store.has_finished_once(step.name())? {
+            if store.has_run_before(step.name())? {
                 status.state = StepState::Stale;
             }
             return Ok(status);
@@ -154,7 +155,7 @@ impl Engine {
             return Ok(status);
         }
         status.taken_over = self.left_by_earlier_version(store, step)?.is_some();
-        if store.has_finished_once(step.name())? {
+        if store.has_run_before(step.name())? {
             status.state = StepState::Stale;
         }
         if !status.taken_over {
@@ -170,7 +171,7 @@ impl Engine {
         match store.latest_ingredients(step.name())? {
             Some(was) if was.key()? != key => Ok(now.changes_since(&was)),
             Some(_) => Ok(Vec::new()),
-            None if store.knows(&key)? || !store.has_finished_once(step.name())? => Ok(Vec::new()),
+            None if store.knows(&key)? || !store.has_run_before(step.name())? => Ok(Vec::new()),
             None => Ok(vec![Change::Untold]),
         }
     }
@@ -178,7 +179,7 @@ impl Engine {
     /// The key under which an earlier version has left results of a step with the same settings,
     /// where the store has nothing under the step's present key.
     fn left_by_earlier_version(&self, store: &Store, step: &dyn AnyStep) -> Result<Option<String>> {
-        if store.knows(&self.key(step.name())?)? {
+        if !store.holds_earlier(step.name())? || store.knows(&self.key(step.name())?)? {
             return Ok(None);
         }
         let Some(key) = self.earlier_key(step.name())? else { return Ok(None) };
@@ -192,6 +193,9 @@ impl Engine {
             let changes: Vec<String> = status.changes.iter().map(Change::to_string).collect();
             let reason = match status.state {
                 StepState::Current => continue,
+                _ if status.taken_over => {
+                    "which is to be taken over from an earlier version".into()
+                }
                 StepState::Stale if changes.is_empty() => {
                     "whose inputs have changed since it ran".into()
                 }
@@ -272,22 +276,25 @@ impl Engine {
         let (summary, changes) = (step.summary().into(), changes.into());
         tell(Event::StepStarted { step: name.into(), summary, changes });
         let context = Context::new(self, store, step, key.clone(), &recorder, earlier);
-        let result = step.run(&context, &|section| self.study().section(section));
-        let kept = result
+        let run = || step.run(&context, &|section| self.study().section(section));
+        let kept = unless_panicked(run)
             .map_err(|error| EngineError::in_step(name, error))
             .and_then(|output| store.keep_result(&key, ArtifactName::OUTPUT, &output));
         let seconds = context.spent();
-        store.spent(&key, seconds, kept.is_ok())?;
+        let kept = kept.and_then(|()| store.spent(&key, seconds, true));
         if let Err(error) = kept {
+            if let Err(also) = store.spent(&key, seconds, false) {
+                tracing::warn!("the time that step `{name}` took cannot be kept: {also}");
+            }
             let stopped = error.kind == ErrorKind::Cancelled;
             let outcome = if stopped { AttemptOutcome::Stopped } else { AttemptOutcome::Failed };
             tell(Event::StepStopped { step: name.into(), reason: error.to_string().into() });
-            recorder.attempted(outcome)?;
+            recorder.ended(outcome);
             return Err(error);
         }
+        recorder.ended(AttemptOutcome::Finished);
         store.clean(name)?;
         tell(Event::StepFinished { step: name.into(), seconds });
-        recorder.attempted(AttemptOutcome::Finished)?;
         Ok(StepOutcome { step: name.to_owned(), skipped: false, seconds })
     }
 }

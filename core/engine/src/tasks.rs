@@ -102,10 +102,7 @@ impl TaskRunner<'_> {
         let files = TaskFiles { output: folder.join("output"), scratch: folder.join("work") };
         remove(&files.output)?;
         fs::create_dir_all(&files.scratch).at(&files.scratch)?;
-        let result = catch_unwind(AssertUnwindSafe(|| (task.work)(&files, monitor)))
-            .unwrap_or_else(|panic| {
-                Err(StepError::Panicked { message: panic_message(panic.as_ref()) })
-            })?;
+        let result = unless_panicked(|| (task.work)(&files, monitor))?;
         let seconds = started.elapsed().as_secs_f64();
         self.store.keep(self.key, &task.name, &result, &files.output, seconds)?;
         self.store.spent(self.key, (self.spent)(), false)?;
@@ -148,6 +145,14 @@ fn check_names(tasks: &[ErasedTask<'_>]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// What `work` gives; an error where it panics.
+pub(crate) fn unless_panicked<T>(
+    work: impl FnOnce() -> Result<T, StepError>,
+) -> Result<T, StepError> {
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|panic| Err(StepError::Panicked { message: panic_message(panic.as_ref()) }))
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> String {

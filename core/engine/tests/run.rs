@@ -14,7 +14,8 @@ use spacewright_core::{
     study::{AnyStep, Method, Step, StepContext, StepError, StepNeeds},
 };
 use spacewright_engine::{
-    ErrorKind, Inputs, LatencyCache, RunRecord, Silent, StepState, list_runs,
+    AttemptOutcome, EngineError, ErrorKind, Inputs, LatencyCache, RunRecord, Silent, StepState,
+    list_runs,
 };
 
 fn set(which: &std::sync::Mutex<Option<String>>, task: Option<&str>) {
@@ -370,4 +371,60 @@ fn a_step_of_a_run_reads_no_extra_one() {
         error.to_string(),
         "method `with-extra`: step `after` reads `again`, which is no part of a run"
     );
+}
+
+/// A step that goes wrong outside of its tasks.
+struct Careless<const PANICS: bool>;
+
+impl<const PANICS: bool> Step for Careless<PANICS> {
+    const NAME: &'static str = "careless";
+    const SUMMARY: &'static str = "goes wrong";
+    const READS: &'static [&'static str] = &[];
+    const NEEDS: StepNeeds = StepNeeds::NOTHING;
+
+    type Settings = ();
+    type Output = ();
+
+    fn run(&self, context: &dyn StepContext, (): ()) -> Result<(), StepError> {
+        assert!(!PANICS, "a bug");
+        context.latencies(&[]).map(drop)
+    }
+}
+
+struct OneStep(Arc<dyn AnyStep>);
+
+impl Method for OneStep {
+    fn name(&self) -> &str {
+        "one-step"
+    }
+
+    fn steps(&self) -> Vec<Arc<dyn AnyStep>> {
+        vec![self.0.clone()]
+    }
+}
+
+/// What a study says whose only step is this one, and how its attempt ended.
+fn failure(step: Arc<dyn AnyStep>) -> (EngineError, AttemptOutcome) {
+    let mut bench = Bench::new();
+    bench.registry.add_method("one-step", Arc::new(OneStep(step)));
+    let engine = bench.engine(&STUDY.replace("\"fake\"", "\"one-step\""));
+    let error = engine.run_all().unwrap_err();
+    (error, engine.history("careless").unwrap().attempts[0].outcome)
+}
+
+#[test]
+fn a_step_asks_for_latencies_only_where_it_declares_them() {
+    let (error, outcome) = failure(Arc::new(Careless::<false>));
+    assert_eq!(
+        error.to_string(),
+        "step `careless`: it asks for latencies of `fake-target`, which it does not declare"
+    );
+    assert_eq!(outcome, AttemptOutcome::Failed);
+}
+
+#[test]
+fn a_panic_outside_of_tasks_is_an_error_of_the_step() {
+    let (error, outcome) = failure(Arc::new(Careless::<true>));
+    assert_eq!(error.to_string(), "step `careless`: panicked: a bug");
+    assert_eq!(outcome, AttemptOutcome::Failed);
 }

@@ -6,7 +6,7 @@ mod spaces;
 
 use serde_json::{Map, Value, json};
 use spacewright_core::study::Step;
-use spacewright_engine::{Engine, Inputs};
+use spacewright_engine::{Engine, FieldOverride, Inputs};
 use spacewright_spaceevo::{
     SpaceEvo,
     steps::{proxy::Proxy, spaces::Spaces},
@@ -25,8 +25,13 @@ pub fn run(command: &BenchCommand, global: &Global) -> Result<Output, Failure> {
 }
 
 /// Runs an extra step behind those that it reads, and shows its report and its files.
-pub fn step(name: &str, args: &StudyArgs, global: &Global) -> Result<Output, Failure> {
-    let engine = open(args, Vec::new(), global)?;
+pub fn step(
+    name: &str,
+    args: &StudyArgs,
+    fields: Vec<FieldOverride>,
+    global: &Global,
+) -> Result<Output, Failure> {
+    let engine = open(args, fields, global)?;
     engine.run_step(name, Inputs::Run)?;
     let (mut text, mut report) = report(name, &engine)?;
     let written: Vec<String> =

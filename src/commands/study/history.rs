@@ -20,7 +20,11 @@ pub fn run(args: &HistoryArgs, global: &Global) -> Result<Output, Failure> {
     };
     let mut histories = Vec::new();
     for step in steps {
-        let history = engine.history(step)?;
+        let history = match engine.history(step) {
+            // Without its images a step has no key, and that alone is no reason to hide the others.
+            Err(_) if args.step.is_none() => continue,
+            history => history?,
+        };
         if !history.attempts.is_empty() {
             histories.push(history);
         }

@@ -83,7 +83,7 @@ fn ask_budgets() -> Result<Vec<Budget>, Failure> {
 fn write_schema() -> Result<PathBuf, Failure> {
     let folder = default_home().join("schema");
     let path = folder.join(format!("study-{}.json", env!("CARGO_PKG_VERSION")));
-    let content = format!("{:#}\n", json_schema_value());
+    let content = format!("{:#}\n", json_schema_value()?);
     fs::create_dir_all(&folder)
         .and_then(|()| fs::write(&path, content))
         .map_err(|error| Failure::failed(format!("{}: {error}", path.display())))?;

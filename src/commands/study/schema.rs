@@ -15,27 +15,27 @@ use crate::{
 const TOP: &str = "study";
 
 /// The engine's sections, then those of all methods.
-fn sections() -> Vec<SectionDescription> {
-    let of_methods = method_sections();
-    engine_sections().iter().chain(&of_methods).map(SectionKind::describe).collect()
+fn sections() -> Result<Vec<SectionDescription>, Failure> {
+    let of_methods = method_sections()?;
+    Ok(engine_sections().iter().chain(&of_methods).map(SectionKind::describe).collect())
 }
 
-fn method_sections() -> Vec<SectionKind> {
-    sections_of(&catalog::steps())
+fn method_sections() -> Result<Vec<SectionKind>, Failure> {
+    Ok(sections_of(&catalog::steps()?))
 }
 
 /// JSON Schema of study files.
-pub fn json_schema_value() -> Value {
-    study_schema(&method_sections())
+pub fn json_schema_value() -> Result<Value, Failure> {
+    Ok(study_schema(&method_sections()?))
 }
 
 pub fn json_schema() -> Result<Output, Failure> {
-    let schema = json_schema_value();
+    let schema = json_schema_value()?;
     Output::new(format!("{schema:#}"), &schema)
 }
 
 pub fn schema() -> Result<Output, Failure> {
-    let sections = sections();
+    let sections = sections()?;
     let mut text = String::new();
     for section in &sections {
         let summary = &section.summary;
@@ -47,7 +47,7 @@ pub fn schema() -> Result<Output, Failure> {
         for FieldDescription { name, default, .. } in &section.fields {
             let _ = match default.as_ref().and_then(toml_text) {
                 Some(default) => writeln!(text, "# {name} = {default}"),
-                None => writeln!(text, "{name} = # required"),
+                None => writeln!(text, "{name} = \"\" # required"),
             };
         }
     }
@@ -55,7 +55,7 @@ pub fn schema() -> Result<Output, Failure> {
 }
 
 pub fn explain(name: Option<&str>) -> Result<Output, Failure> {
-    let mut sections = sections();
+    let mut sections = sections()?;
     for section in &mut sections {
         if section.name.is_empty() {
             TOP.clone_into(&mut section.name);

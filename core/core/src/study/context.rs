@@ -161,9 +161,13 @@ impl dyn StepContext + '_ {
         tasks: Vec<Task<'t, T>>,
         workers: usize,
     ) -> Result<Vec<T>, StepError> {
-        let tasks = tasks.into_iter().map(Task::erased).collect();
-        let results = self.run_tasks(tasks, workers)?.into_iter();
-        Ok(results.map(serde_json::from_value).collect::<Result<_, _>>()?)
+        let tasks: Vec<ErasedTask<'_>> = tasks.into_iter().map(Task::erased).collect();
+        let names: Vec<String> = tasks.iter().map(|task| task.name.clone()).collect();
+        let results = self.run_tasks(tasks, workers)?;
+        let typed = |(name, result): (String, Value)| {
+            serde_json::from_value(result).map_err(|error| StepError::Json(error).in_task(&name))
+        };
+        names.into_iter().zip(results).map(typed).collect()
     }
 
     /// Runs one task.
@@ -171,8 +175,9 @@ impl dyn StepContext + '_ {
         &self,
         task: Task<'t, T>,
     ) -> Result<T, StepError> {
-        let result = self.run_tasks(vec![task.erased()], 1)?.into_iter().next();
-        Ok(serde_json::from_value(result.unwrap_or_default())?)
+        let name = task.name.clone();
+        let result = self.tasks(vec![task], 1)?.pop();
+        result.ok_or_else(|| StepError::method("it has no result").in_task(&name))
     }
 }
 

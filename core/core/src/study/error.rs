@@ -91,7 +91,7 @@ pub enum StepError {
     /// The integer executor cannot follow a network.
     #[error(transparent)]
     Integer(#[from] IntegerError),
-    /// A result cannot be written as JSON.
+    /// A result cannot be written as JSON or read again.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
     /// What the engine could not do for the step.

@@ -30,10 +30,12 @@ pub enum Referred {
     Strategy(String),
     /// A quantizer.
     Quantizer(String),
+    /// A block type.
+    Block(String),
     /// A format of model files, with whose runtime they are written and verified; `all` for every
     /// format that something here writes and runs.
     Format(String),
-    /// A file, relative to the study; empty for none. Its content counts, not its name.
+    /// A file, relative to the study; empty for none. Its path and its content count.
     File(String),
 }
 
@@ -45,6 +47,7 @@ impl Referred {
             Self::Scorer(_) => "scorer",
             Self::Strategy(_) => "strategy",
             Self::Quantizer(_) => "quantizer",
+            Self::Block(_) => "block type",
             Self::Format(_) => "format",
             Self::File(_) => "file",
         }
@@ -57,6 +60,7 @@ impl Referred {
             | Self::Scorer(name)
             | Self::Strategy(name)
             | Self::Quantizer(name)
+            | Self::Block(name)
             | Self::Format(name)
             | Self::File(name) => name,
         }

@@ -263,7 +263,8 @@ fn merged(schema: &Value, default: Value, given: &Value) -> Value {
     }
 }
 
-/// Checks the limits that the schema states, which are those of the declaration.
+/// Checks limits that the schema states: smallest and largest numbers, numbers above zero, fewest
+/// entries of lists; not within lists, and no largest number without a smallest.
 fn limits(section: &str, schema: &Value, value: &Value, path: &str) -> Result<(), FieldError> {
     if let (Some(fields), Some(value)) = (properties(schema), value.as_object()) {
         return fields.iter().try_for_each(|(name, schema)| {

@@ -22,7 +22,7 @@ type Work<'a, T> = Box<dyn Fn(&TaskFiles, &dyn Monitor) -> Result<T, StepError> 
 /// A piece of a step. It gets its files and where its progress goes, and gives a small result that
 /// is kept as JSON.
 pub struct Task<'a, T> {
-    name: String,
+    pub(super) name: String,
     work: Work<'a, T>,
 }
 

@@ -78,6 +78,8 @@ fn check_reference(
         Referred::Strategy(_) => context.strategies.keys().cloned().collect(),
         Referred::Quantizer(_) => context.quantizers.keys().cloned().collect(),
         Referred::Format(_) => context.format_names(),
+        // The step that builds it says more than whether it is known.
+        Referred::Block(_) => return Ok(()),
         Referred::File(file) => {
             let path = study.folder.join(file);
             if file.is_empty() || path.is_file() {

@@ -10,7 +10,7 @@ use spacewright_core::study::AnyStep;
 
 use super::Engine;
 use crate::{
-    error::{EngineError, Result},
+    error::Result,
     keys::{Ingredients, Sources, key_of_format_1},
 };
 
@@ -49,7 +49,8 @@ impl Engine {
     }
 
     /// The key that the first format of runs gave to a step of these settings; `None` where it had
-    /// no such step.
+    /// no such step, or where its keys left out something that the step, or one that it reads,
+    /// depends on: content of files, and runtimes other than that of the study's own target.
     pub(crate) fn earlier_key(&self, step: &str) -> Result<Option<String>> {
         let earlier = self.method().earlier_steps();
         let Some(found) = earlier.iter().find(|earlier| earlier.name == step) else {
@@ -59,11 +60,14 @@ impl Engine {
         if !std::ptr::eq(owner, self) {
             return owner.earlier_key(step);
         }
-        let key = |name: &&str| {
-            let missing = || EngineError::study(format!("there was no step `{name}`"));
-            self.earlier_key(name)?.ok_or_else(missing)
-        };
-        let inputs = found.reads.iter().map(key).collect::<Result<Vec<_>>>()?;
+        let now = self.ingredients(self.step(step)?.as_ref())?;
+        let others = now.runtimes.keys().any(|target| *target != self.study.target);
+        let borrowed = self.lender.is_some() || !self.study.latency.is_empty();
+        if !now.files.is_empty() || others || (borrowed && !now.runtimes.is_empty()) {
+            return Ok(None);
+        }
+        let inputs = found.reads.iter().map(|name| self.earlier_key(name));
+        let Some(inputs) = inputs.collect::<Result<Option<Vec<_>>>>()? else { return Ok(None) };
         self.with_sources(|sources| key_of_format_1(sources, found, &inputs)).map(Some)
     }
 

@@ -175,6 +175,9 @@ impl Sources<'_> {
             }
             Referred::Scorer(name) => self.plugin(ingredients, Kind::Scorer, &name),
             Referred::Quantizer(name) => self.plugin(ingredients, Kind::Quantizer, &name),
+            Referred::Block(name) => {
+                ingredients.plugins.extend(self.loaded.blocks.get(&name).cloned());
+            }
             // Strategies are built in: the version of the program stands for them.
             Referred::Strategy(_) => {}
             Referred::Format(format) => {

@@ -27,6 +27,7 @@ use crate::{
     files::{remove, seal, sync_folder},
     hash,
     keys::Ingredients,
+    lock::Lock,
     runs::StepRecord,
 };
 
@@ -53,11 +54,14 @@ impl Store {
         Ok(Self { folder: folder.to_owned(), connection })
     }
 
-    /// Opens the folder of a run that has been started before.
+    /// Opens the folder of a run that has been started before. One of an earlier version is brought
+    /// up to date, unless a process works on it, which may be of that version.
     pub fn existing(folder: &Path) -> Result<Option<Self>> {
-        if !folder.join(FILE).is_file() {
+        let file = folder.join(FILE);
+        if !file.is_file() {
             return Ok(None);
         }
+        let _lock = if SCHEMA.is_later_than(&file)? { Some(Lock::run(folder)?) } else { None };
         Self::create(folder).map(Some)
     }
 
@@ -86,17 +90,24 @@ impl Store {
         })
     }
 
-    /// What a step was made with when it last ran: `None` where it never has, or where an earlier
-    /// version ran it.
+    /// What a step was made with when it last ran: `None` where it never has, or where another
+    /// version ran it, which kept nothing or something else.
     pub fn latest_ingredients(&self, step: &str) -> Result<Option<Ingredients>> {
         let text: Option<Option<String>> = self.read(|connection| {
             let query = "SELECT ingredients FROM steps WHERE step = ?1
                 ORDER BY state = 'superseded', started DESC, rowid DESC LIMIT 1";
             connection.query_row(query, [step], |row| row.get(0)).optional()
         })?;
-        let Some(text) = text.flatten() else { return Ok(None) };
-        let ingredients = serde_json::from_str(&text);
-        ingredients.map(Some).map_err(|error| self.unreadable(&format!("step `{step}`"), error))
+        Ok(text.flatten().and_then(|text| serde_json::from_str(&text).ok()))
+    }
+
+    /// Whether an earlier version has run a step, which did not keep what it was made with.
+    pub fn holds_earlier(&self, step: &str) -> Result<bool> {
+        self.read(|connection| {
+            let query =
+                "SELECT EXISTS (SELECT 1 FROM steps WHERE step = ?1 AND ingredients IS NULL)";
+            connection.query_row(query, [step], |row| row.get(0))
+        })
     }
 
     /// Whether anything is recorded of a step under this key.
@@ -158,8 +169,8 @@ impl Store {
         Ok(seconds.filter(|_| objects.chain(published).all(|path| path.exists())))
     }
 
-    /// Whether a step has ever finished, under whatever key.
-    pub fn has_finished_once(&self, step: &str) -> Result<bool> {
+    /// Whether a step has finished, or was left unfinished for other settings.
+    pub fn has_run_before(&self, step: &str) -> Result<bool> {
         self.read(|connection| {
             let query =
                 "SELECT EXISTS (SELECT 1 FROM steps WHERE step = ?1 AND state <> 'running')";

@@ -73,7 +73,7 @@ fn seconds_of_attempts_add_up_and_keys_supersede_each_other() {
     store.spent("one", 3.0, true).unwrap();
     store.begin("step", "two", &ingredients()).unwrap();
     assert_eq!(store.finished_step("one").unwrap(), None);
-    assert!(store.has_finished_once("step").unwrap());
+    assert!(store.has_run_before("step").unwrap());
     assert!(store.seconds().unwrap().is_empty());
 }
 
@@ -85,6 +85,30 @@ fn another_format_is_refused() {
     let error = Store::create(folder.path()).err().unwrap();
     let expected = "run.sqlite: written in format 7, this program knows format 2";
     assert!(error.to_string().ends_with(expected), "{error}");
+}
+
+#[test]
+fn a_run_of_an_earlier_version_is_left_alone_while_a_process_works_on_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/run-format-1/run.sqlite");
+    let file = folder.path().join(FILE);
+    fs::copy(kept, &file).unwrap();
+    let before = fs::read(&file).unwrap();
+    let lock = Lock::run(folder.path()).unwrap();
+    let error = Store::existing(folder.path()).err().unwrap();
+    assert_eq!(error.kind, crate::error::ErrorKind::Locked);
+    assert_eq!(fs::read(&file).unwrap(), before);
+    drop(lock);
+    assert!(Store::existing(folder.path()).unwrap().is_some());
+    assert!(!SCHEMA.is_later_than(&file).unwrap());
+}
+
+#[test]
+fn what_another_version_has_kept_of_a_step_stops_nothing() {
+    let (_folder, store) = store();
+    store.begin("step", "one", &ingredients()).unwrap();
+    store.lock().execute("UPDATE steps SET ingredients = '{}'", []).unwrap();
+    assert_eq!(store.latest_ingredients("step").unwrap(), None);
 }
 
 #[test]

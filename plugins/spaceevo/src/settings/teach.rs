@@ -58,6 +58,9 @@ impl Section for TeachSettings {
     const NAME: &'static str = "teach";
 
     fn references(&self) -> Vec<Reference> {
-        vec![Reference::new("weights", Referred::File(self.weights.clone()))]
+        vec![
+            Reference::new("block", Referred::Block(self.block.clone())),
+            Reference::new("weights", Referred::File(self.weights.clone())),
+        ]
     }
 }

@@ -9,8 +9,8 @@ use spacewright_core::{
     latency::{Latency, Position, Precision},
     space::ElasticStage,
     study::{
-        Artifact, FileError, OtherFormat, Step, StepContext, StepError, StepFlag, StepNeeds,
-        StudyContext, Task,
+        Artifact, FieldError, FileError, OtherFormat, Section, Step, StepContext, StepError,
+        StepFlag, StepNeeds, StudyContext, Task,
     },
     train::EvaluateJob,
 };
@@ -92,6 +92,17 @@ impl Step for Export {
     type Settings = ExportSettings;
     /// The networks that were found, in the order of their budgets.
     type Output = Vec<ExportedNetwork>;
+
+    fn check(&self, study: &StudyContext, settings: &ExportSettings) -> Result<(), FieldError> {
+        for OtherFormat { format, target } in study.other_formats(&settings.formats) {
+            if let Err(error) = target.runtime() {
+                let reason = format!("nothing here writes and runs `{format}`: {error}");
+                let hint = "install its runtime, or leave the format out";
+                return Err(FieldError::refused(ExportSettings::NAME, "formats", reason, hint));
+            }
+        }
+        Ok(())
+    }
 
     fn run(
         &self,

@@ -75,7 +75,7 @@ pub struct Search;
 
 impl Search {
     /// What became of one budget.
-    pub fn of_budget(index: usize) -> Artifact<BudgetOutcome> {
+    fn of_budget(index: usize) -> Artifact<BudgetOutcome> {
         Artifact::of_task(Self::NAME, format!("budget-{index}"))
     }
 }
@@ -84,7 +84,7 @@ impl Step for Search {
     const NAME: &'static str = "search";
     const SUMMARY: &'static str = "search for the best subnet within each budget";
     const READS: &'static [&'static str] = &[Measure::NAME, Evolve::NAME, Train::NAME];
-    const NEEDS: StepNeeds = StepNeeds::TRAINING;
+    const NEEDS: StepNeeds = StepNeeds { training: true, latencies: true, runtime: false };
 
     type Settings = SearchSettings;
     /// In the order of the budgets.
