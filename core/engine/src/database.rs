@@ -19,11 +19,19 @@ impl Schema {
         self.upgrades.len() as i64 + 1
     }
 
-    /// Whether an earlier version of the program has written a file last.
+    /// Whether an earlier version of the program has made a file. One in which nothing stands yet is
+    /// of no version.
     pub fn is_later_than(&self, path: &Path) -> Result<bool> {
-        let found = Connection::open(path).and_then(|connection| version(&connection));
-        Ok(found.map_err(|error| sqlite_error(path, error))? < self.version())
+        let found = connect(path).and_then(|connection| version(&connection));
+        let found = found.map_err(|error| sqlite_error(path, error))?;
+        Ok((1..self.version()).contains(&found))
     }
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(Duration::from_secs(30))?;
+    Ok(connection)
 }
 
 fn version(connection: &Connection) -> rusqlite::Result<i64> {
@@ -34,8 +42,7 @@ fn version(connection: &Connection) -> rusqlite::Result<i64> {
 /// date, and refuses one of a later version.
 pub(crate) fn open(path: &Path, schema: &Schema) -> Result<Connection> {
     let failed = |error| sqlite_error(path, error);
-    let mut connection = Connection::open(path).map_err(failed)?;
-    connection.busy_timeout(Duration::from_secs(30)).map_err(failed)?;
+    let mut connection = connect(path).map_err(failed)?;
     connection
         .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
         .map_err(failed)?;
