@@ -8,8 +8,6 @@ fn what_is_offered_conforms() {
     for operator_set in operator_sets() {
         let about = About { summary: "Built in".into(), ..about!() };
         let plugin = Plugin { operator_set: Some(operator_set), ..Plugin::new(about) };
-        let report = conformance::check(&plugin);
-        let good = report.verdicts.iter().all(|v| v.outcome == conformance::Outcome::Good);
-        assert!(good, "{report}");
+        conformance::check(&plugin).assert_flawless();
     }
 }

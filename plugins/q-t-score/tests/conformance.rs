@@ -8,8 +8,6 @@ fn what_is_offered_conforms() {
     for scorer in scorers() {
         let about = About { summary: "Built in".into(), ..about!() };
         let plugin = Plugin { scorer: Some(scorer), ..Plugin::new(about) };
-        let report = conformance::check(&plugin);
-        let good = report.verdicts.iter().all(|v| v.outcome == conformance::Outcome::Good);
-        assert!(good, "{report}");
+        conformance::check(&plugin).assert_flawless();
     }
 }

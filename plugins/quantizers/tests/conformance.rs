@@ -8,8 +8,6 @@ fn what_is_offered_conforms() {
     for quantizer in quantizers() {
         let about = About { summary: "Built in".into(), ..about!() };
         let plugin = Plugin { quantizer: Some(quantizer), ..Plugin::new(about) };
-        let report = conformance::check(&plugin);
-        let good = report.verdicts.iter().all(|v| v.outcome == conformance::Outcome::Good);
-        assert!(good, "{report}");
+        conformance::check(&plugin).assert_flawless();
     }
 }

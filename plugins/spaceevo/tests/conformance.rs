@@ -7,7 +7,5 @@ use spacewright_spaceevo::hyperspaces;
 fn what_is_offered_conforms() {
     let about = About { summary: "Built in".into(), ..about!() };
     let plugin = hyperspaces::sources().into_iter().fold(Plugin::new(about), Plugin::hyperspace);
-    let report = conformance::check(&plugin);
-    let good = report.verdicts.iter().all(|v| v.outcome == conformance::Outcome::Good);
-    assert!(good, "{report}");
+    conformance::check(&plugin).assert_flawless();
 }

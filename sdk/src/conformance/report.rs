@@ -96,6 +96,12 @@ impl ConformanceReport {
     pub fn assert_good(&self) {
         assert!(self.is_good(), "{self}");
     }
+
+    /// Panics with the readable report if something is wrong or worth a note.
+    #[track_caller]
+    pub fn assert_flawless(&self) {
+        assert!(self.verdicts.iter().all(|v| v.outcome == Outcome::Good), "{self}");
+    }
 }
 
 impl Display for Verdict {

@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 use spacewright_core::{
-    graph::{Graph, WeightRole},
+    graph::{Graph, ValueId, WeightRole},
     quant::{
-        FloatWeights, FoldError, PlacementError, QuantParams, Scheme, TensorData, TrainedNetwork,
-        activation_params, largest_scales, place,
+        ActivationRange, FloatWeights, FoldError, PlacedGraph, PlacementError, QuantParams, Scheme,
+        TensorData, TrainedNetwork, activation_params, largest_scales, place,
     },
 };
 
@@ -55,14 +55,26 @@ pub(crate) fn quantized(
     weights: FloatWeights,
     scheme: &Scheme,
 ) -> Result<TrainedNetwork, FoldError> {
-    let placed = place(graph, scheme)?;
-    let activations = placed
-        .quantized()
-        .map(|(_, name, range)| {
-            let span = if range.non_negative { REACH } else { 2.0 * REACH };
-            (name.to_owned(), activation_params(span / 255.0, -REACH, range))
-        })
-        .collect();
+    let reach = |_, range: ActivationRange| {
+        let span = if range.non_negative { REACH } else { 2.0 * REACH };
+        (span / 255.0, -REACH)
+    };
+    Ok(with_scales(graph, place(graph, scheme)?, weights, reach))
+}
+
+/// A network whose activations have the scale and the smallest real value that `observed` gives,
+/// and whose weights the scales of their largest values.
+pub(crate) fn with_scales(
+    graph: &Graph,
+    placed: PlacedGraph,
+    weights: FloatWeights,
+    observed: impl Fn(ValueId, ActivationRange) -> (f32, f32),
+) -> TrainedNetwork {
+    let params = |(value, name, range): (ValueId, &str, ActivationRange)| {
+        let (scale, smallest) = observed(value, range);
+        (name.to_owned(), activation_params(scale, smallest, range))
+    };
+    let activations = placed.quantized().map(params).collect();
     let mut weight_scales = BTreeMap::new();
     for (node, range) in placed.graph.nodes.iter().zip(&placed.weights) {
         let Some(range) = range else { continue };
@@ -70,7 +82,7 @@ pub(crate) fn quantized(
         weight_scales.insert(node.name.clone(), largest_scales(tensor, *range));
     }
     let quant = Some(QuantParams { activations, weight_scales });
-    Ok(TrainedNetwork { graph: graph.clone(), placed, weights, quant })
+    TrainedNetwork { graph: graph.clone(), placed, weights, quant }
 }
 
 #[cfg(test)]

@@ -3,17 +3,14 @@
 
 mod blocks;
 
-use std::collections::BTreeMap;
-
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 use spacewright_core::{
-    graph::{Conv2d, Graph, Op, Padding, Pool, Shape, WeightRole},
-    quant::{
-        FloatWeights, IntegerNetwork, QuantParams, Scheme, TensorData, TrainedNetwork,
-        activation_params, fold_integer, largest_scales, place,
-    },
+    graph::{Conv2d, Graph, Op, Padding, Pool, Shape, ValueId, WeightRole},
+    quant::{FloatWeights, IntegerNetwork, Scheme, TensorData, fold_integer, place},
 };
+
+use crate::synthetic::with_scales;
 
 pub use blocks::{block, blocks, check_sum_of_parts, joined, parts};
 
@@ -65,23 +62,13 @@ pub fn quantized(
 ) -> IntegerNetwork {
     let placed = place(graph, scheme).unwrap();
     let values = evaluate(&placed.graph, weights, image);
-    let activations = placed
-        .quantized()
-        .map(|(value, name, range)| {
-            let data = &values[value.index()];
-            let min = data.iter().copied().fold(0.0, f32::min);
-            let max = data.iter().copied().fold(0.0, f32::max);
-            (name.to_owned(), activation_params((max - min).max(1e-3) / 255.0, min, range))
-        })
-        .collect();
-    let mut weight_scales = BTreeMap::new();
-    for (node, range) in placed.graph.nodes.iter().zip(&placed.weights) {
-        let Some(range) = range else { continue };
-        let tensor = &weights[&format!("{}.weight", node.name)];
-        weight_scales.insert(node.name.clone(), largest_scales(tensor, *range));
-    }
-    let quant = Some(QuantParams { activations, weight_scales });
-    let network = TrainedNetwork { graph: graph.clone(), placed, weights: weights.clone(), quant };
+    let observed = |value: ValueId, _| {
+        let data = &values[value.index()];
+        let min = data.iter().copied().fold(0.0, f32::min);
+        let max = data.iter().copied().fold(0.0, f32::max);
+        ((max - min).max(1e-3) / 255.0, min)
+    };
+    let network = with_scales(graph, placed, weights.clone(), observed);
     fold_integer(&network, scheme).unwrap()
 }
 

@@ -25,7 +25,7 @@ const TRIES: usize = 1000;
 
 /// A space with a trained supernet.
 #[derive(Debug, Clone)]
-pub struct Contender {
+pub(crate) struct Contender {
     /// `found`, `random`, or what the study calls a manual space.
     pub name: String,
     /// The space.
@@ -44,7 +44,7 @@ pub struct LeftOut {
 }
 
 /// All spaces that are compared.
-pub struct Contenders {
+pub(crate) struct Contenders {
     /// The one that was found.
     pub found: Contender,
     /// One drawn at random.

@@ -157,7 +157,7 @@ impl SearchSettings {
 }
 
 /// Searches one trained supernet.
-pub struct Searcher<'a> {
+pub(crate) struct Searcher<'a> {
     /// The step that searches.
     pub context: &'a dyn StepContext,
     /// How.

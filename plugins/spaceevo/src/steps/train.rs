@@ -59,7 +59,7 @@ impl Step for Train {
 
 /// Trains the supernet of each space in a task of the given name, one after the other: each uses
 /// all threads, so that all are trained alike.
-pub fn supernets(
+pub(crate) fn supernets(
     context: &dyn StepContext,
     settings: &TrainSettings,
     spaces: &[(&str, &Space)],
