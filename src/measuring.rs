@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use indicatif::ProgressBar;
@@ -22,26 +22,29 @@ pub struct Measuring {
 
 struct Shown {
     bar: ProgressBar,
+    /// How far the bar has moved since the last call.
+    moved: AtomicUsize,
     cancel: Arc<AtomicBool>,
 }
 
 impl Monitor for Shown {
-    fn progress(&self, _: usize, _: usize, _: &str) {}
+    fn progress(&self, done: usize, _: usize, _: &str) {
+        let moved = self.moved.swap(done, Ordering::Relaxed);
+        self.bar.inc(done.saturating_sub(moved) as u64);
+    }
 
     fn cancelled(&self) -> bool {
         self.cancel.load(Ordering::Relaxed)
     }
 }
 
-/// Questions between two steps of the bar; the cache records as many at once.
-const TOGETHER: usize = 8;
-
 impl Measuring {
     /// Will ask `questions`, or for so many seconds; Ctrl-C stops it, and nothing measured is lost.
     pub fn new(questions: usize, quiet: bool) -> Result<Self, Failure> {
         let cancel = process::cancelled_by_signal();
         let cache = LatencyCache::open(&default_home())?;
-        Ok(Self { cache, shown: Shown { bar: progress::bar(questions, quiet), cancel } })
+        let bar = progress::bar(questions, quiet);
+        Ok(Self { cache, shown: Shown { bar, moved: AtomicUsize::new(0), cancel } })
     }
 
     /// Latencies in the order of the queries; those that were measured before are not measured
@@ -51,12 +54,10 @@ impl Measuring {
         source: &dyn LatencySource,
         queries: &[LatencyQuery],
     ) -> Result<Vec<Latency>, Failure> {
-        let mut latencies = Vec::with_capacity(queries.len());
-        let together = if source.measures() { TOGETHER } else { queries.len().max(1) };
-        for queries in queries.chunks(together) {
-            latencies.extend(self.cache.latencies(source, queries, &self.shown)?);
-            self.shown.bar.inc(queries.len() as u64);
-        }
+        self.shown.moved.store(0, Ordering::Relaxed);
+        let latencies = self.cache.latencies(source, queries, &self.shown)?;
+        // Those that were known before count as well.
+        self.shown.progress(queries.len(), queries.len(), "");
         Ok(latencies)
     }
 

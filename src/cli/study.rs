@@ -30,7 +30,8 @@ pub enum StudyCommand {
     },
     /// How the steps of a study stand, and why those run again that have run before.
     Show(StudyArgs),
-    /// How a step went: attempts and training curves; with `--json` also its events.
+    /// How a step went: attempts, and where each training ended; with `--json` also whole training
+    /// curves and events.
     History(HistoryArgs),
     /// The spaces and networks of several studies side by side, all measured on the targets of
     /// all. First runs their steps up to `export`, where they are not current.

@@ -74,6 +74,31 @@ fn mistakes_in_a_study_are_refused_before_anything_runs() {
         "[rivals] manual: no block type",
     );
     check("held_out = 200", "held_out = 0", "[data] held_out: must be at least 1, not 0");
+    check("[search]", "[search]\nslack = 2", "[search] slack: must be between 0 and 1, not 2");
+    check(
+        "[train]",
+        "[train]\nteacher_share = -1",
+        "[train] teacher_share: must be between 0 and 1",
+    );
+    check(
+        "[train]",
+        "[train]\naugmentation = { shift = 1 }",
+        "[train] augmentation.shift: must be 0",
+    );
+    let budgets = |budgets: &str, part: &str| {
+        let example = include_str!("../../examples/smoke.toml");
+        let line = example.lines().find(|line| line.starts_with("budgets = ")).unwrap();
+        check(line, &format!("budgets = {budgets}"), part);
+    };
+    budgets("[]", "[measure] budgets: ");
+    budgets("[{ quantile = 2 }]", "[measure] budgets[0]: quantile = 2 is not between 0 and 1");
+    budgets("[{ ms = -1 }]", "[measure] budgets[0]: ms = -1 is not positive");
+    let also = |also: &str, part: &str| {
+        check("[measure]", &format!("[measure]\nalso = {also}"), part);
+    };
+    also("[\"host-litert\", \"host-litert\"]", "[measure] also: `host-litert` is there twice");
+    also("[\"host-ort\"]", "[measure] also: `host-ort` is the study's own target");
+    also("[\"host-otr\"]", "[measure] also: ");
 }
 
 /// Whether the schema of study files accepts a study.
@@ -108,15 +133,15 @@ fn the_schema_accepts_every_example_and_refuses_misspelt_fields() {
     }
 }
 
-/// The four files of a set of grey images of 4 pixels, as many for training as for tests.
-fn write_idx(folder: &Path, count: u8) {
+/// The four files of a set of square grey images, as many for training as for tests.
+fn write_idx(folder: &Path, count: u8, side: u8) {
     let header = |kind: u8, sizes: &[u8]| -> Vec<u8> {
         let sizes = sizes.iter().flat_map(|size| [0, 0, 0, *size]);
         [0, 0, 8, kind].into_iter().chain(sizes).collect()
     };
     for part in ["train", "t10k"] {
-        let mut images = header(3, &[count, 2, 2]);
-        images.extend((0..4 * u16::from(count)).map(|pixel| pixel as u8));
+        let mut images = header(3, &[count, side, side]);
+        images.extend((0..u32::from(count) * u32::from(side).pow(2)).map(|pixel| pixel as u8));
         let mut labels = header(1, &[count]);
         labels.extend((0..count).map(|index| index % 10));
         fs::write(folder.join(format!("{part}-images-idx3-ubyte")), images).unwrap();
@@ -154,11 +179,20 @@ fn a_new_study_is_short_says_where_its_schema_is_and_can_be_opened() {
 
     // Of few images a tenth is held out.
     fs::remove_file(&path).unwrap();
-    write_idx(folder.path(), 40);
+    write_idx(folder.path(), 40, 2);
     let output = new(&["--data", folder.path().to_str().unwrap()]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = fs::read_to_string(&path).unwrap();
     assert!(text.contains("set = \"idx\"") && text.contains("held_out = 4\n"), "{text}");
+
+    assert!(!text.contains("canvas"), "{text}");
+
+    // Nothing of larger images is cut off.
+    fs::remove_file(&path).unwrap();
+    write_idx(folder.path(), 40, 40);
+    assert!(new(&["--data", folder.path().to_str().unwrap()]).status.success());
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains("canvas = 40\n") && accepted(&text), "{text}");
 
     let again = new(&[]);
     assert_eq!(again.status.code(), Some(2), "nothing is overwritten");

@@ -214,16 +214,15 @@ const LAYERS: [&[&str]; 5] = [
 ];
 
 /// Crates that build on another one of their own layer.
-const SIDEWAYS: [(&str, &str); 4] = [
+const SIDEWAYS: [(&str, &str); 3] = [
     ("core/plugin", "core/core"),
-    ("core/engine", "sdk"),
     ("hardware-targets/intel-vnni", "hardware-targets/host-ort"),
     ("examples/plugins/q-t-guest", "plugins/q-t-score"),
 ];
 
-/// What tests of other plugins and of targets may use: blocks, quantizers, and a runtime.
-const TRIED_ON: [&str; 3] =
-    ["plugins/operators-cnn", "plugins/quantizers", "hardware-targets/host-ort"];
+/// What tests of crates of the same layer may use: the SDK, blocks, quantizers, and a runtime.
+const TRIED_ON: [&str; 4] =
+    ["sdk", "plugins/operators-cnn", "plugins/quantizers", "hardware-targets/host-ort"];
 
 fn layer(folder: &str) -> Option<usize> {
     let is_below = |parent: &str| folder == parent || folder.starts_with(&format!("{parent}/"));

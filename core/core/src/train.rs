@@ -167,7 +167,7 @@ pub struct TrainContext {
 }
 
 /// Gradient descent: one pass of cosine annealing per phase, with a linear warm-up.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Phase {
     /// Optimizer steps.

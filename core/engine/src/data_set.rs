@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use smart_default::SmartDefault;
 use spacewright_core::{
     data::{DataSet, ImageSet},
+    space::Hyperspace,
     study::{FieldError, Section},
 };
 
@@ -45,7 +46,8 @@ pub struct DataSettings {
     /// Folder of the four IDX files, plain or gzipped; empty for fashion-mnist: where the set-up
     /// has put it.
     pub folder: String,
-    /// Side of the black square on which images are centred, in pixels.
+    /// Side of the black square on which images are centred, in pixels; of larger images only the
+    /// centre is used.
     #[default = 32]
     #[schemars(range(min = 1))]
     pub canvas: usize,
@@ -102,6 +104,30 @@ pub struct LoadedData {
     pub data: Arc<DataSet>,
     /// Positions in the training images that are never trained on.
     pub held_out: Arc<Vec<usize>>,
+}
+
+impl LoadedData {
+    /// That the images have the channels and classes of a hyperspace.
+    pub fn check(&self, hyperspace: &Hyperspace) -> Result<()> {
+        let Hyperspace { input_channels, classes, .. } = hyperspace;
+        for (name, set) in [("training", &self.data.train), ("test", &self.data.test)] {
+            if set.channels != *input_channels {
+                let message = format!(
+                    "the {name} images have {} channels, the hyperspace takes {input_channels}",
+                    set.channels
+                );
+                return Err(EngineError::study(message).with_hint("set `input_channels`"));
+            }
+            let largest = set.labels.iter().max().copied().map_or(0, usize::from);
+            if largest >= *classes {
+                let message = format!(
+                    "a {name} image has class {largest}, the hyperspace has {classes} classes"
+                );
+                return Err(EngineError::study(message).with_hint("set `classes`"));
+            }
+        }
+        Ok(())
+    }
 }
 
 const FILES: [&str; 4] = [

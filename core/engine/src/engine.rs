@@ -267,7 +267,7 @@ impl Engine {
         let Study { data, folder, seed, hyperspace, quantizer, .. } = &self.study;
         let loaded = self.data.get(|| {
             let loaded = data.load(folder, *seed)?;
-            checks::check_images(&loaded, hyperspace.input_channels, hyperspace.classes)?;
+            loaded.check(hyperspace)?;
             Ok(loaded)
         })?;
         let known = self.context.quantizers.keys().map(String::as_str);

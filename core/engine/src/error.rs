@@ -29,10 +29,9 @@ pub enum ErrorKind {
 }
 
 /// What an error is about, as far as it is one thing.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subject {
     /// The request as a whole.
-    #[default]
     Request,
     /// A file, by its name in messages, and a line of it, counted from 1.
     File {

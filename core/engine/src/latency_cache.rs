@@ -301,18 +301,9 @@ mod tests {
         assert_eq!(waiting.unwrap_err().kind, ErrorKind::Cancelled);
         drop(lock);
         for _ in 0..2 {
-            let answers = cache.latencies(&source, &queries(), &Patient).unwrap();
+            let answers = cache.latencies(&source, &queries(), &crate::events::Silent).unwrap();
             assert_eq!(answers, vec![Latency::predicted(2.0); 20]);
         }
         assert_eq!(*source.batches.lock().unwrap(), [8, 8, 4]);
-    }
-
-    struct Patient;
-
-    impl Monitor for Patient {
-        fn progress(&self, _: usize, _: usize, _: &str) {}
-        fn cancelled(&self) -> bool {
-            false
-        }
     }
 }

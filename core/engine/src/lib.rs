@@ -57,4 +57,3 @@ pub use runs::{RunRecord, StepRecord, list_runs};
 pub use store::{Attempt, AttemptOutcome, StepHistory, TaskCurve, TimedEvent};
 pub use study::{FieldOverride, Overrides, Study, engine_sections, study_schema};
 pub use study_target::StudyTarget;
-pub use suggest::{closest, unknown};

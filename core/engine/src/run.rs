@@ -56,8 +56,8 @@ pub struct StepStatus {
     pub seconds: Option<f64>,
     /// Where it ran before and is not current: what has changed since.
     pub changes: Vec<Change>,
-    /// Whether an earlier version of the program has finished it with the same settings: running it
-    /// takes over what that left.
+    /// Whether an earlier version of the program has worked on it with the same settings: running it
+    /// goes on from what that left.
     pub taken_over: bool,
 }
 
@@ -106,24 +106,22 @@ impl Engine {
         outcome.ok_or_else(|| EngineError::study("no step to run"))
     }
 
-    /// How all steps stand. Makes no file.
+    /// How all steps stand. Starts no run; a store of an earlier version is brought up to date.
     pub fn status(&self) -> Result<Vec<StepStatus>> {
         let store = self.existing_store()?;
         self.steps().iter().map(|step| self.status_of(store.as_ref(), step.as_ref())).collect()
     }
 
-    /// How a step went under its present key: attempts, training curves, events.
-    pub fn history(&self, step: &str) -> Result<StepHistory> {
-        let key = self.key(step)?;
-        match self.owner(self.step(step)?.as_ref()).existing_store()? {
-            Some(store) => store.history(step, &key),
-            None => Ok(StepHistory {
-                step: step.to_owned(),
-                attempts: Vec::new(),
-                curves: Vec::new(),
-                events: Vec::new(),
-            }),
-        }
+    /// How a step went with the present settings, or else with those it last ran with: attempts,
+    /// training curves, events. `None` where it never ran.
+    pub fn history(&self, step: &str) -> Result<Option<StepHistory>> {
+        let owner = self.owner(self.step(step)?.as_ref());
+        let Some(store) = owner.existing_store()? else { return Ok(None) };
+        // Without its images a step has no key.
+        let present = self.key(step).ok();
+        let current = present.as_ref().map_or(Ok(false), |key| store.has_attempts(key))?;
+        let key = if current { present } else { store.latest_attempted(step)? };
+        key.map(|key| store.history(step, &key, current)).transpose()
     }
 
     fn status_of(&self, store: Option<&Store>, step: &dyn AnyStep) -> Result<StepStatus> {

@@ -409,7 +409,7 @@ fn failure(step: Arc<dyn AnyStep>) -> (EngineError, AttemptOutcome) {
     bench.registry.add_method("one-step", Arc::new(OneStep(step)));
     let engine = bench.engine(&STUDY.replace("\"fake\"", "\"one-step\""));
     let error = engine.run_all().unwrap_err();
-    (error, engine.history("careless").unwrap().attempts[0].outcome)
+    (error, engine.history("careless").unwrap().unwrap().attempts[0].outcome)
 }
 
 #[test]
@@ -427,4 +427,19 @@ fn a_panic_outside_of_tasks_is_an_error_of_the_step() {
     let (error, outcome) = failure(Arc::new(Careless::<true>));
     assert_eq!(error.to_string(), "step `careless`: panicked: a bug");
     assert_eq!(outcome, AttemptOutcome::Failed);
+}
+
+#[test]
+fn how_a_step_went_with_other_settings_can_still_be_seen() {
+    let bench = Bench::new();
+    assert!(bench.engine(STUDY).history("teach").unwrap().is_none());
+    bench.engine(STUDY).run_all().unwrap();
+    let before = bench.engine(STUDY).history("teach").unwrap().unwrap();
+    assert!(before.current && !before.curves.is_empty());
+    let other = format!("seed = 1\n{STUDY}");
+    let seen = bench.engine(&other).history("teach").unwrap().unwrap();
+    assert!(!seen.current);
+    assert_eq!((seen.attempts, seen.curves), (before.attempts, before.curves));
+    bench.engine(&other).run_all().unwrap();
+    assert!(bench.engine(&other).history("teach").unwrap().unwrap().current);
 }

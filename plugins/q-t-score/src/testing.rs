@@ -15,7 +15,7 @@ pub const LIMITS: [f64; 2] = [5.0, 8.0];
 
 /// Named `mini`.
 pub fn hyperspace() -> Hyperspace {
-    toml::from_str(include_str!("testing.toml")).unwrap()
+    toml::from_str(include_str!("../../spaceevo/hyperspaces/mini.toml")).unwrap()
 }
 
 /// Every stage with every block and window.

@@ -34,9 +34,6 @@ pub enum SpaceEvoError {
     /// No subnet can be put together of the rows that were drawn.
     #[error("the stem's rows reach a width that no row of the first stage takes")]
     NoMatchingRows,
-    /// Stem and head are needed as they were measured.
-    #[error("stem and head were not measured")]
-    FixedLatency,
     /// A runtime's answer is no list of logits.
     #[error("the runtime gave {found} numbers for an image; there are {classes} classes")]
     Logits {

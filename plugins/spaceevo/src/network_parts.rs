@@ -117,6 +117,24 @@ pub fn stage_input(
     Shape::square(width, resolution.div_ceil(hyperspace.input_stride(stage)))
 }
 
+/// The sub-stages of rows of one stage and block type, and the shapes that enter them.
+pub fn sub_stages<'r>(
+    hyperspace: &Hyperspace,
+    stage: &'r ElasticStage,
+    rows: impl IntoIterator<Item = &'r TableRow>,
+) -> Vec<(&'r ElasticStage, &'r SubStage, Shape)> {
+    let sub_stage = |row: &'r TableRow| {
+        let input = stage_input(hyperspace, row.stage, row.input_width, row.resolution);
+        (stage, &row.sub_stage, input)
+    };
+    rows.into_iter().map(sub_stage).collect()
+}
+
+/// The width that a stem gives.
+pub fn stem_width(stem: &[SubStage]) -> usize {
+    stem.iter().rev().find_map(SubStage::width).unwrap_or_default()
+}
+
 /// The blocks of the sub-stages of rows of one stage and block type, row by row.
 pub fn row_parts(
     study: &StudyContext,
@@ -124,10 +142,8 @@ pub fn row_parts(
 ) -> Result<Vec<Vec<NetworkPart>>, StepError> {
     let Some(first) = rows.first() else { return Ok(Vec::new()) };
     let elastic = study.hyperspace.choice_stage(first.stage, first.block, None);
-    let input =
-        |row: &TableRow| stage_input(&study.hyperspace, row.stage, row.input_width, row.resolution);
-    let asked: Vec<_> = rows.iter().map(|row| (&elastic, &row.sub_stage, input(row))).collect();
-    let blocks = stage_blocks_batch(&study.operators, &asked)?;
+    let sub_stages = sub_stages(&study.hyperspace, &elastic, rows);
+    let blocks = stage_blocks_batch(&study.operators, &sub_stages)?;
     Ok(blocks.into_iter().map(|blocks| inside(&elastic.name, blocks).collect()).collect())
 }
 
@@ -190,8 +206,7 @@ pub fn subnet_parts(
 ) -> Result<Vec<NetworkPart>, StepError> {
     let stem = study.hyperspace.stem.len();
     let mut all = stem_parts(study, &stages[..stem], &subnet.stages[..stem], subnet.resolution)?;
-    let mut width =
-        subnet.stages[..stem].iter().rev().find_map(SubStage::width).unwrap_or_default();
+    let mut width = stem_width(&subnet.stages[..stem]);
     for (index, (stage, sub_stage)) in stages[stem..].iter().zip(&subnet.stages[stem..]).enumerate()
     {
         let input = stage_input(&study.hyperspace, index, width, subnet.resolution);

@@ -20,16 +20,17 @@ pub fn run(args: &HistoryArgs, global: &Global) -> Result<Output, Failure> {
     };
     let mut histories = Vec::new();
     for step in steps {
-        let history = match engine.history(step) {
-            // Without its images a step has no key, and that alone is no reason to hide the others.
-            Err(_) if args.step.is_none() => continue,
-            history => history?,
-        };
-        if !history.attempts.is_empty() {
-            histories.push(history);
-        }
+        histories.extend(engine.history(step)?);
     }
-    let text = format!("{}\n{}", attempts(&histories), curves(&histories));
+    let mut text = format!("{}\n{}", attempts(&histories), curves(&histories));
+    let earlier: Vec<&str> =
+        histories.iter().filter(|history| !history.current).map(|h| h.step.as_str()).collect();
+    if !earlier.is_empty() {
+        text += &format!(
+            "\nwith other settings than the present ones: {}; `study show` says what has changed\n",
+            earlier.join(", ")
+        );
+    }
     Output::new(text, &json!({ "steps": histories }))
 }
 
@@ -40,7 +41,7 @@ fn attempts(histories: &[StepHistory]) -> String {
             table.row([
                 step.clone(),
                 (index + 1).to_string(),
-                format!("{:?}", attempt.outcome).to_lowercase(),
+                attempt.outcome.name().to_owned(),
                 duration(attempt.seconds),
                 duration(attempt.core_seconds),
             ]);

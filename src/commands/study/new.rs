@@ -6,9 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde_json::json;
-use spacewright_engine::{DataKind, DataSettings, Overrides, Registry, Study, default_home};
-use spacewright_spaceevo::settings::Budget;
+use serde_json::{Value, json};
+use spacewright_engine::{
+    DataKind, DataSettings, Overrides, Registry, Study, default_home, engine_sections,
+};
+use spacewright_spaceevo::settings::{Budget, MeasureSettings};
 
 use super::schema::json_schema_value;
 use crate::{
@@ -22,9 +24,6 @@ const TEMPLATE: &str = include_str!("new.toml.in");
 
 /// What is taken where nothing is typed.
 const HYPERSPACE: &str = "mini";
-const HELD_OUT: usize = 5000;
-const DATA: &str = "fashion-mnist";
-const TARGET: &str = "host-ort";
 
 pub fn run(args: &NewArgs) -> Result<Output, Failure> {
     if args.file.exists() {
@@ -34,13 +33,15 @@ pub fn run(args: &NewArgs) -> Result<Output, Failure> {
     let registry = catalog::registry()?;
     let data = match &args.data {
         Some(data) => data.clone(),
-        None => ask("images: fashion-mnist, synthetic, or a folder of IDX files", DATA)?,
+        None => {
+            ask("images: fashion-mnist, synthetic, or a folder of IDX files", &default_data()?)?
+        }
     };
     let target = match &args.target {
         Some(target) => target.clone(),
         None => {
             let known: Vec<&str> = registry.targets.keys().map(String::as_str).collect();
-            ask(&format!("target: {}", known.join(", ")), TARGET)?
+            ask(&format!("target: {}", known.join(", ")), &default_target())?
         }
     };
     catalog::target(&registry, &target)?;
@@ -73,8 +74,30 @@ fn ask(question: &str, default: &str) -> Result<String, Failure> {
     Ok(if answer.is_empty() { default.to_owned() } else { answer.to_owned() })
 }
 
+/// The set that a study has where it names none.
+fn default_data() -> Result<String, Failure> {
+    match serde_json::to_value(DataSettings::default().set) {
+        Ok(Value::String(name)) => Ok(name),
+        Ok(other) => Err(Failure::failed(format!("{other} is no name of a data set"))),
+        Err(error) => Err(Failure::failed(error)),
+    }
+}
+
+/// The target that a study has where it names none.
+fn default_target() -> String {
+    let top = engine_sections().into_iter().find(|section| section.name.is_empty());
+    let default = top.and_then(|top| Some(top.defaults()["target"].as_str()?.to_owned()));
+    default.unwrap_or_default()
+}
+
 fn ask_budgets() -> Result<Vec<Budget>, Failure> {
-    let answer = ask("latency budgets: milliseconds, or shares of all subnets", "10% 30% 60%")?;
+    let shown = |budget: &Budget| match budget {
+        Budget::Quantile(share) => format!("{}%", share * 100.0),
+        Budget::Ms(ms) => format!("{ms}ms"),
+    };
+    let defaults: Vec<String> = MeasureSettings::default().budgets.iter().map(shown).collect();
+    let question = "latency budgets: milliseconds, or shares of all subnets";
+    let answer = ask(question, &defaults.join(" "))?;
     let words = answer.split([' ', ',']).filter(|word| !word.is_empty());
     words.map(|word| budget(word).map_err(Failure::input)).collect()
 }
@@ -98,9 +121,12 @@ fn text(
     budgets: &[Budget],
 ) -> Result<String, Failure> {
     let name = file.file_stem().unwrap_or_default().to_string_lossy();
-    let (images, held_out) = match data {
-        "fashion-mnist" | "synthetic" => (format!("set = {data:?}"), HELD_OUT),
-        folder => images_in(folder)?,
+    let set: Option<DataKind> = serde_json::from_value(json!(data)).ok();
+    let (images, held_out) = match set {
+        Some(DataKind::FashionMnist | DataKind::Synthetic) => {
+            (format!("set = {data:?}"), DataSettings::default().held_out)
+        }
+        Some(DataKind::Idx) | None => images_in(data)?,
     };
     let budget = |budget: &Budget| match budget {
         Budget::Quantile(share) => format!("{{ quantile = {share} }}"),
@@ -110,6 +136,7 @@ fn text(
     let words = [
         ("{{schema}}", schema.display().to_string()),
         ("{{name}}", name.into_owned()),
+        ("{{hyperspace}}", HYPERSPACE.to_owned()),
         ("{{target}}", target.to_owned()),
         ("{{images}}", images),
         ("{{held-out}}", held_out.to_string()),
@@ -133,23 +160,22 @@ fn images_in(folder: &str) -> Result<(String, usize), Failure> {
         held_out: 1,
         ..DataSettings::default()
     };
-    let train = &settings.load(Path::new("."), 0)?.data.train;
-    let classes = train.labels.iter().max().map_or(0, |largest| usize::from(*largest) + 1);
-    let hyperspace = catalog::hyperspace(HYPERSPACE)?;
-    if train.channels != hyperspace.input_channels || classes > hyperspace.classes {
-        let channels = train.channels;
-        let message = format!(
-            "the images have {channels} channels and {classes} classes; the hyperspace \
-             `{HYPERSPACE}` takes {} and {}",
-            hyperspace.input_channels, hyperspace.classes
-        );
-        let hint =
-            "write a hyperspace with these `input_channels` and `classes`, and a study of it";
-        return Err(Failure::input(message).hint(hint));
-    }
+    let loaded = settings.load(Path::new("."), 0)?;
+    loaded.check(&catalog::hyperspace(HYPERSPACE)?).map_err(|error| {
+        error.with_hint(format!(
+            "`{HYPERSPACE}` is for small grey images in ten classes: write a hyperspace of your own \
+             (`spacewright plugin new --kind hyperspace NAME`), and a study that names its file"
+        ))
+    })?;
+    let train = &loaded.data.train;
     // A tenth is enough to judge by where images are few.
-    let held_out = HELD_OUT.min(train.len() / 10).max(1);
-    Ok((format!("set = \"idx\"\nfolder = {folder:?}"), held_out))
+    let held_out = DataSettings::default().held_out.min(train.len() / 10).max(1);
+    let mut lines = format!("set = \"idx\"\nfolder = {folder:?}");
+    let side = train.height.max(train.width);
+    if side > DataSettings::default().canvas {
+        lines += &format!("\ncanvas = {side}");
+    }
+    Ok((lines, held_out))
 }
 
 /// That the study can be opened as it is.

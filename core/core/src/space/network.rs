@@ -29,7 +29,8 @@ pub fn stage_blocks(
     Chain { input, blocks: stage_chain(stage, sub_stage).collect() }.graphs(operators)
 }
 
-/// What [`stage_blocks`] gives for each of many sub-stages, whose operator sets are asked once.
+/// What [`stage_blocks`] gives for each of many sub-stages, whose blocks are asked for together as
+/// far as the shapes between them can be foreseen.
 pub fn stage_blocks_batch(
     operators: &Operators,
     sub_stages: &[(&ElasticStage, &SubStage, Shape)],
@@ -52,7 +53,7 @@ pub fn stage_graph(
     join_blocks(stage, input, stage_blocks(operators, stage, sub_stage, input)?)
 }
 
-/// What [`stage_graph`] gives for each of many sub-stages, whose operator sets are asked once.
+/// What [`stage_graph`] gives for each of many sub-stages, asked for as by [`stage_blocks_batch`].
 pub fn stage_graph_batch(
     operators: &Operators,
     sub_stages: &[(&ElasticStage, &SubStage, Shape)],

@@ -16,11 +16,6 @@ pub struct ArtifactName {
 impl ArtifactName {
     /// The task under which the output of a step is kept. No task of a step may have this name.
     pub const OUTPUT: &'static str = "output";
-
-    /// The output of a step.
-    pub fn output_of(step: impl Into<Cow<'static, str>>) -> Self {
-        Self { step: step.into(), task: Cow::Borrowed(Self::OUTPUT) }
-    }
 }
 
 impl fmt::Display for ArtifactName {

@@ -52,7 +52,7 @@ pub struct StudyContext {
     pub threads: usize,
 }
 
-/// A format of model files besides that of the study's target, and who writes and runs it.
+/// A format of model files, and who writes and runs it.
 #[derive(Clone)]
 pub struct OtherFormat {
     /// Extension of the files.

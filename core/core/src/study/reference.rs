@@ -1,7 +1,5 @@
 //! What a section of a study names: part of the keys of the steps that depend on the section.
 
-use serde::{Deserialize, Serialize};
-
 /// A field of a section that names something outside of the study.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference {
@@ -19,8 +17,7 @@ impl Reference {
 }
 
 /// Something that a study names.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Referred {
     /// A target whose latencies are asked for.
     Target(String),

@@ -7,7 +7,6 @@ use spacewright_core::study::{
 };
 
 use crate::{
-    data_set::LoadedData,
     error::{EngineError, Result},
     study::Study,
 };
@@ -96,24 +95,4 @@ fn check_reference(
     let (section, field) = (section.to_owned(), reference.field.to_owned());
     let problem = FieldProblem::NoSuch { referred: reference.to.clone(), known };
     Err(FieldError { section, field, problem })
-}
-
-/// That the images have the channels and classes of the hyperspace.
-pub(super) fn check_images(loaded: &LoadedData, channels: usize, classes: usize) -> Result<()> {
-    for (name, set) in [("training", &loaded.data.train), ("test", &loaded.data.test)] {
-        if set.channels != channels {
-            let message = format!(
-                "the {name} images have {} channels, the hyperspace takes {channels}",
-                set.channels
-            );
-            return Err(EngineError::study(message).with_hint("set `input_channels`"));
-        }
-        let largest = set.labels.iter().max().copied().map_or(0, usize::from);
-        if largest >= classes {
-            let message =
-                format!("a {name} image has class {largest}, the hyperspace has {classes} classes");
-            return Err(EngineError::study(message).with_hint("set `classes`"));
-        }
-    }
-    Ok(())
 }

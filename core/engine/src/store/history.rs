@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 use spacewright_core::train::CurvePoint;
 
@@ -32,7 +32,8 @@ impl AttemptOutcome {
     const ALL: [Self; 5] =
         [Self::Running, Self::Finished, Self::Failed, Self::Stopped, Self::Killed];
 
-    fn name(self) -> &'static str {
+    /// As it is kept and shown.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Running => "running",
             Self::Finished => "finished",
@@ -74,11 +75,13 @@ pub struct TimedEvent {
     pub event: Event<'static>,
 }
 
-/// All that is kept of how a step went, under its present key.
+/// All that is kept of how a step went with some settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepHistory {
     /// Name of the step.
     pub step: String,
+    /// Whether these are its present settings.
+    pub current: bool,
     /// In the order of their start.
     pub attempts: Vec<Attempt>,
     /// Training curves, by task.
@@ -141,10 +144,28 @@ impl Store {
         Ok(())
     }
 
+    /// Whether a step was worked on under a key.
+    pub fn has_attempts(&self, key: &str) -> Result<bool> {
+        self.read(|connection| {
+            let query = "SELECT EXISTS (SELECT 1 FROM attempts WHERE step_key = ?1)";
+            connection.query_row(query, [key], |row| row.get(0))
+        })
+    }
+
+    /// The key under which a step was worked on last.
+    pub fn latest_attempted(&self, step: &str) -> Result<Option<String>> {
+        self.read(|connection| {
+            let query = "SELECT step_key FROM attempts JOIN steps ON key = step_key
+                WHERE step = ?1 ORDER BY id DESC LIMIT 1";
+            connection.query_row(query, [step], |row| row.get(0)).optional()
+        })
+    }
+
     /// What is kept of a step under a key.
-    pub fn history(&self, step: &str, key: &str) -> Result<StepHistory> {
+    pub fn history(&self, step: &str, key: &str, current: bool) -> Result<StepHistory> {
         Ok(StepHistory {
             step: step.to_owned(),
+            current,
             attempts: self.attempts(key)?,
             curves: self.curves(key)?,
             events: self.events(key)?,

@@ -140,7 +140,7 @@ fn attempts_and_curves_are_kept() {
         store.curve_point("key", "teacher", &point).unwrap();
     }
     store.event("key", &Event::Said { step: "step".into(), line: "a \"line\"".into() }).unwrap();
-    let history = store.history("step", "key").unwrap();
+    let history = store.history("step", "key", true).unwrap();
     let outcomes: Vec<_> = history.attempts.iter().map(|a| (a.outcome, a.core_seconds)).collect();
     assert_eq!(outcomes, [(AttemptOutcome::Killed, 1.5), (AttemptOutcome::Finished, 2.5)]);
     assert_eq!(history.curves[0].points, [point(5, 2.0), point(10, 0.5)]);

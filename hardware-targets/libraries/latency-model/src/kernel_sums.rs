@@ -2,11 +2,7 @@
 
 use std::collections::HashMap;
 
-use spacewright_core::{
-    graph::Graph,
-    kernel::{FusionError, Kernel, KernelReader},
-    latency::Position,
-};
+use spacewright_core::kernel::Kernel;
 
 use crate::predict::Evaluator;
 
@@ -59,22 +55,6 @@ impl KernelSums {
         self.ms.push(ms);
         self.weights.push(weight);
         true
-    }
-
-    /// Measured times of graphs in ms. The position says where in its network a graph stands. Times
-    /// that are not positive numbers are left out.
-    pub fn of_graphs<'g>(
-        reader: &mut KernelReader,
-        graphs: impl IntoIterator<Item = (&'g Graph, Position, f64)>,
-    ) -> Result<Self, FusionError> {
-        let mut rows = Self::default();
-        let mut kernels = Vec::new();
-        for (graph, position, ms) in graphs {
-            kernels.clear();
-            reader.append(graph, position, &mut kernels)?;
-            rows.push(&kernels, ms, 1.0);
-        }
-        Ok(rows)
     }
 
     /// How many rows there are.

@@ -23,7 +23,7 @@ use crate::{
     error::SpaceEvoError,
     explain::{Explanation, best_of_each},
     multi_target::{self, MultiTargetScorer, OnTarget},
-    network_parts::stage_input,
+    network_parts::sub_stages,
     settings::{EvolveSettings, MeasureSettings},
     tables::BlockRows,
 };
@@ -246,11 +246,8 @@ fn judged_rows(
         return Err(SpaceEvoError::RowFigures { name, rows, judged, measured: rows }.into());
     }
     let elastic = study.hyperspace.choice_stage(table.stage, table.block, None);
-    let input =
-        |row: &TableRow| stage_input(&study.hyperspace, row.stage, row.input_width, row.resolution);
-    let asked: Vec<_> =
-        table.rows.iter().map(|row| (&elastic, &row.sub_stage, input(row))).collect();
-    let graphs = stage_graph_batch(&study.operators, &asked)?;
+    let sub_stages = sub_stages(&study.hyperspace, &elastic, &table.rows);
+    let graphs = stage_graph_batch(&study.operators, &sub_stages)?;
     let mut rows = Vec::with_capacity(table.rows.len());
     for ((row, loss), graph) in table.rows.into_iter().zip(losses).zip(graphs) {
         let (macs, params) = (graph.macs()?, graph.params()?);

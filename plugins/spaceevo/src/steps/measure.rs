@@ -155,11 +155,9 @@ fn measure(
         resolution: end.resolution,
         latency_ms: sum(&end.parts),
     };
-    let fixed = FixedLatency::Predicted {
-        stem: stems.iter().map(stem).collect(),
-        head: heads.iter().map(head).collect(),
-    };
-    let mut sampled = distribution(study, settings.subnets, tables, &rows_ms, &fixed)?;
+    let stem: Vec<StemRow> = stems.iter().map(stem).collect();
+    let head: Vec<HeadRow> = heads.iter().map(head).collect();
+    let mut sampled = distribution(study, settings.subnets, tables, &rows_ms, (&stem, &head))?;
     sampled.sort_by(f64::total_cmp);
     let quantile = |q: f64| sampled[((sampled.len() - 1) as f64 * q).round() as usize];
     let budget = |budget: &Budget| match budget {
@@ -168,7 +166,7 @@ fn measure(
     };
     Ok(TargetLatencies {
         rows_ms,
-        fixed,
+        fixed: FixedLatency::Predicted { stem, head },
         budgets_ms: settings.budgets.iter().map(budget).collect(),
         deciles_ms: (0..=10).map(|tenth| quantile(f64::from(tenth) / 10.0)).collect(),
         sum_of_parts: check_sums(context, settings.whole_networks, &mut latencies)?,
@@ -201,7 +199,7 @@ fn stems(study: &StudyContext, most: usize) -> Result<Vec<NetworkEnd>, StepError
     }
     let mut stems = Vec::new();
     for choice in &distinct {
-        let width = choice.iter().rev().find_map(SubStage::width).unwrap_or_default();
+        let width = network_parts::stem_width(choice);
         for &resolution in &study.hyperspace.table_resolutions {
             let parts = network_parts::stem_parts(study, &stages, choice, resolution)?;
             stems.push(NetworkEnd { width, resolution, parts });
@@ -228,11 +226,8 @@ fn distribution(
     count: usize,
     tables: &[BlockRows],
     rows_ms: &[Vec<f64>],
-    fixed: &FixedLatency,
+    (stem, head): (&[StemRow], &[HeadRow]),
 ) -> Result<Vec<f64>, SpaceEvoError> {
-    let FixedLatency::Predicted { stem, head } = fixed else {
-        return Err(SpaceEvoError::FixedLatency);
-    };
     let candidates = study.hyperspace.candidates.len();
     let mut rng = random::generator(study.seed, &["measure", "distribution"]);
     let one = |rng: &mut rand_pcg::Pcg64Mcg| {

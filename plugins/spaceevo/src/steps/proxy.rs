@@ -18,6 +18,7 @@ use super::{
     train::Train,
 };
 use crate::{
+    network_parts::stem_width,
     report::{ProxyReport, SampledSubnets, publish_proxy},
     settings::{DistilSettings, ProxySettings, RivalSettings},
     tables::task_name,
@@ -85,7 +86,7 @@ impl Step for Proxy {
 /// The sub-stages of a subnet, stage by stage.
 fn rows_of(contender: &Contender, subnet: &Subnet, stem: usize) -> Vec<TableRow> {
     let (stem, stages) = subnet.stages.split_at(stem);
-    let mut width = stem.iter().rev().find_map(SubStage::width).unwrap_or_default();
+    let mut width = stem_width(stem);
     let row = |(stage, sub_stage): (usize, &SubStage)| {
         let row = TableRow {
             stage,

@@ -1,4 +1,4 @@
-//! Published tables in a form that loads faster than text, kept by the content of the text.
+//! Published tables in binary form, kept by the content of their text.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
