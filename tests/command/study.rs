@@ -74,11 +74,11 @@ fn mistakes_in_a_study_are_refused_before_anything_runs() {
         "[rivals] manual: no block type",
     );
     check("held_out = 200", "held_out = 0", "[data] held_out: must be at least 1, not 0");
-    check("[search]", "[search]\nslack = 2", "[search] slack: must be between 0 and 1, not 2");
+    check("[search]", "[search]\nslack = 2", "[search] slack: 2 is not between 0 and 1");
     check(
         "[train]",
         "[train]\nteacher_share = -1",
-        "[train] teacher_share: must be between 0 and 1",
+        "[train] teacher_share: -1 is not between 0 and 1",
     );
     check(
         "[train]",
