@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use clap::{Arg, ArgAction, ArgMatches, Args, Command, CommandFactory, FromArgMatches};
+use clap::{
+    Arg, ArgAction, ArgMatches, Args, Command, CommandFactory, FromArgMatches, value_parser,
+};
 use serde_json::json;
-use spacewright_core::study::AnyStep;
+use spacewright_core::study::{AnyStep, FlagValue, StepFlag};
 use spacewright_engine::FieldOverride;
 
 use super::{Cli, Global, StepArgs, StudyArgs, Typed};
@@ -35,8 +37,11 @@ fn step_command<A: Args>(step: &dyn AnyStep) -> Command {
     }
     let command = A::augment_args(Command::new(step.name())).about(summary);
     step.flags().iter().fold(command, |command, flag| {
-        let arg = Arg::new(flag.flag).long(flag.flag).action(ArgAction::Append).help(flag.help);
-        command.arg(arg.value_name(flag.value))
+        let arg = Arg::new(flag.flag).long(flag.flag).help(flag.help);
+        command.arg(match flag.value {
+            FlagValue::Texts(value) => arg.action(ArgAction::Append).value_name(value),
+            FlagValue::Number(value) => arg.value_parser(value_parser!(u32)).value_name(value),
+        })
     })
 }
 
@@ -65,13 +70,15 @@ fn typed(matches: &ArgMatches, steps: &Steps) -> Result<Typed, clap::Error> {
 
 /// The fields that a step's flags set.
 fn fields(step: &dyn AnyStep, matches: &ArgMatches) -> Vec<FieldOverride> {
-    let field = |flag: &spacewright_core::study::StepFlag| {
-        let values: Vec<&String> = matches.get_many(flag.flag)?.collect();
-        Some(FieldOverride {
-            section: flag.section.to_owned(),
-            field: flag.field.to_owned(),
-            value: json!(values),
-        })
+    let field = |flag: &StepFlag| {
+        let value = match flag.value {
+            FlagValue::Texts(_) => {
+                json!(matches.get_many::<String>(flag.flag)?.collect::<Vec<_>>())
+            }
+            FlagValue::Number(_) => json!(matches.get_one::<u32>(flag.flag)?),
+        };
+        let (section, field) = (flag.section.to_owned(), flag.field.to_owned());
+        Some(FieldOverride { section, field, value })
     };
     step.flags().iter().filter_map(field).collect()
 }
@@ -100,6 +107,10 @@ mod tests {
         let line = "spacewright bench proxy a.toml --quiet";
         let Typed::Bench { global, name, .. } = read(line) else { panic!("no bench") };
         assert_eq!((name.as_str(), global.quiet), ("proxy", true));
+        let Typed::Bench { fields, .. } = read("spacewright bench plain a.toml --seeds 3") else {
+            panic!("no bench")
+        };
+        assert_eq!((fields[0].field.as_str(), &fields[0].value), ("seeds", &json!(3)));
         assert!(matches!(read("spacewright run a.toml"), Typed::Command(_)));
     }
 }

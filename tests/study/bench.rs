@@ -122,7 +122,8 @@ fn benches_end_the_same_again_and_killed_in_every_step() {
     let (status, _) = first.finish(&["study", "show", "--json"]);
     let status: Value = serde_json::from_str(&status).unwrap();
     for step in list(&status["steps"]) {
-        let of_a_bench = !["export", "report"].contains(&step["step"].as_str().unwrap());
+        let of_a_bench =
+            !["finetune", "export", "report", "plain"].contains(&step["step"].as_str().unwrap());
         assert_eq!(step["state"], if of_a_bench { "current" } else { "missing" }, "{step}");
     }
 
@@ -133,4 +134,50 @@ fn benches_end_the_same_again_and_killed_in_every_step() {
     }
     assert_eq!(killed.bench("proxy"), proxy);
     assert_eq!(killed.bench("spaces"), spaces);
+}
+
+/// The networks of the study and their rivals, which are trained for as many images.
+#[test]
+fn networks_trained_alone_stand_beside_those_of_the_study() {
+    let place = Place::new();
+    let plain = |place: &Place| -> Value {
+        let (stdout, _) = place.finish(&["bench", "plain", "--seeds", "2", "--json"]);
+        serde_json::from_str(&stdout).unwrap()
+    };
+    let report = plain(&place);
+    let images = &report["images"];
+    let seen = ["teach", "distil", "train", "finetune"].map(|step| number(&images[step]));
+    // Steps and batches of the study; six quality tables; four subnets a step.
+    assert_eq!(seen[..3], [40.0 * 32.0, 6.0 * 18.0 * 16.0, 4.0 * 36.0 * 16.0], "{images}");
+    assert!([288.0, 576.0].contains(&seen[3]), "{images}");
+    let networks = list(&report["networks"]);
+    let all = seen.iter().sum::<f64>() / networks.len() as f64;
+    let supernet = seen[2] / networks.len() as f64;
+    for network in networks {
+        for accuracy in ["int8_accuracy", "as_searched_accuracy"] {
+            assert!((0.0..=1.0).contains(&number(&network[accuracy])), "{network}");
+        }
+        let rivals = list(&network["rivals"]);
+        let same = rivals.iter().filter(|rival| rival["kind"] == "chosen").count();
+        assert!(same == 2 && (rivals.len() == 2 || rivals.len() == 4), "{network}");
+        for rival in rivals {
+            let share = if rival["share"] == "study" { all } else { supernet };
+            // Whole batches, of two phases.
+            let missing = share - number(&rival["images"]);
+            assert!((0.0..33.0).contains(&missing), "{rival}");
+            let near = number(&rival["int8_ms"]) / number(&network["int8_ms"]);
+            assert!((0.5..2.0).contains(&near), "{network}");
+            let trained = list(&rival["trained"]);
+            let mean = trained.iter().map(|seed| number(&seed["int8"])).sum::<f64>() / 2.0;
+            assert_eq!(trained.len(), 2);
+            assert!((mean - number(&rival["int8"]["mean"])).abs() < 1e-9);
+            assert!(number(&rival["int8"]["standard_error"]) >= 0.0);
+        }
+    }
+    for difference in list(&report["differences"]) {
+        assert!(number(&difference["deployed"]).abs() <= 1.0);
+    }
+    // The same with the same latencies, elsewhere.
+    let other = plain(&Place::with_latencies_of(&place));
+    assert_eq!(other["networks"], report["networks"]);
 }

@@ -19,8 +19,10 @@ use rusqlite::Connection;
 use serde_json::Value;
 use tempfile::TempDir;
 
-const STEPS: [&str; 9] =
-    ["tables", "measure", "teach", "distil", "evolve", "train", "search", "export", "report"];
+const STEPS: [&str; 10] = [
+    "tables", "measure", "teach", "distil", "evolve", "train", "search", "finetune", "export",
+    "report",
+];
 
 fn tiny() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/study/tiny.toml")

@@ -1,119 +1,25 @@
 //! What a study asks of a trainer. Paths are those of artifacts that the engine manages.
 
+mod error;
+
 use std::{
     collections::BTreeMap,
-    error::Error,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
+
+pub use error::{AnyError, TrainError};
 
 use crate::{
     data::{Augmentation, DataSet},
-    graph::GraphError,
-    operators::{OperatorError, Operators},
+    operators::Operators,
     quality::TableRow,
-    quant::{PlacementError, Quantizer, QuantizerError, Scheme, TrainedNetwork},
+    quant::{Quantizer, Scheme, TrainedNetwork},
     space::{ElasticStage, Hyperspace, Subnet},
 };
-
-/// An error of a library or of the operating system.
-pub type AnyError = Box<dyn Error + Send + Sync>;
-
-/// Why a network was not trained, or cannot be looked at.
-#[derive(Debug, Error)]
-pub enum TrainError {
-    /// The user asked to stop; work up to the last checkpoint is kept.
-    #[error("stopped on request")]
-    Cancelled,
-    /// The loss was not finite, or training made the network worse.
-    #[error("{what}: training diverged at step {step}")]
-    Diverged {
-        /// What was trained.
-        what: String,
-        /// Counted from 0 over all phases.
-        step: usize,
-    },
-    /// A file cannot be read or written, or does not hold what it should.
-    #[error("{path}: {source}")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What went wrong.
-        source: AnyError,
-    },
-    /// A weight, a statistic or a scale is not there.
-    #[error("there is no tensor `{name}`")]
-    MissingTensor {
-        /// Name of the tensor.
-        name: String,
-    },
-    /// A tensor has another shape than the network needs.
-    #[error("tensor `{name}` has the shape {found:?}, which does not fit {needed:?}")]
-    TensorShape {
-        /// Name of the tensor.
-        name: String,
-        /// What is there, outermost dimension first.
-        found: Vec<usize>,
-        /// What is needed.
-        needed: Vec<usize>,
-    },
-    /// A value of a graph is asked for that is not computed, or no longer kept.
-    #[error("the graph has no value `{name}`")]
-    MissingValue {
-        /// Name of the node that computes it.
-        name: String,
-    },
-    /// The features of the teacher were not computed for a resolution.
-    #[error("there are no features of the teacher for images of {resolution} pixels")]
-    MissingFeatures {
-        /// Side of the network's input image, in pixels.
-        resolution: usize,
-    },
-    /// Weights of grouped convolutions cannot be shared by blocks of different widths.
-    #[error(
-        "node `{node}`: a grouped convolution cannot be elastic in width ({first:?} and \
-         {second:?}); only dense and depth-wise ones can"
-    )]
-    ElasticGroups {
-        /// The convolution.
-        node: String,
-        /// Shape of its weights in one configuration.
-        first: Vec<usize>,
-        /// Shape of its weights in another configuration.
-        second: Vec<usize>,
-    },
-    /// An operator set gave no graph.
-    #[error(transparent)]
-    Operator(#[from] OperatorError),
-    /// A graph is wrong.
-    #[error(transparent)]
-    Graph(#[from] GraphError),
-    /// Quantizers cannot be placed.
-    #[error(transparent)]
-    Placement(#[from] PlacementError),
-    /// A quantizer gave no parameters.
-    #[error(transparent)]
-    Quantizer(#[from] QuantizerError),
-    /// The library that computes failed.
-    #[error("{doing}: {source}")]
-    Computation {
-        /// What was computed, such as `fake quantization`.
-        doing: &'static str,
-        /// What went wrong.
-        source: AnyError,
-    },
-}
-
-impl TrainError {
-    /// A file that cannot be read or written, or does not hold what it should.
-    pub fn file(path: &Path, source: impl Into<AnyError>) -> Self {
-        Self::File { path: path.to_owned(), source: source.into() }
-    }
-}
 
 /// One point of a training curve.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -300,7 +206,10 @@ pub enum Guide {
     Teacher,
 }
 
-/// Trains the supernet of a space.
+/// Subnets that a step of a supernet's training trains: the largest, the smallest, two random ones.
+pub const SUBNETS_PER_STEP: usize = 4;
+
+/// Trains the supernet of a space, [`SUBNETS_PER_STEP`] subnets a step, whose gradients are added.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SupernetJob {
     /// The space's elastic stages.
@@ -315,10 +224,45 @@ pub struct SupernetJob {
     pub int8: Phase,
     /// Share of the teacher in the loss against teacher and labels; the rest is cross-entropy.
     pub teacher_share: f64,
+    /// Share of the label that is spread over all classes.
+    pub label_smoothing: f64,
     /// Whose logits the smaller subnets learn from.
     pub guide: Guide,
-    /// Random changes of the images; only mirroring, as the teacher's logits are cached.
+    /// Random changes of the images; only mirroring where the teacher has a share, as its logits are
+    /// cached.
     pub augmentation: Augmentation,
+}
+
+/// The teacher's opinion in the loss of a network that is trained alone.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Guidance {
+    /// Teacher logits, from the folder written by [`Trainer::features`].
+    pub features: PathBuf,
+    /// Share of the teacher in the loss against teacher and labels; the rest is cross-entropy.
+    pub teacher_share: f64,
+}
+
+/// Trains one network alone: a subnet of a space, with weights that it shares with no other.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SubnetJob {
+    /// The space's elastic stages.
+    pub stages: Vec<ElasticStage>,
+    /// Which of its subnets.
+    pub subnet: Subnet,
+    /// The weights that it starts from: a supernet over these stages, as [`Trainer::train`] writes
+    /// it without quantizers. `None`: random ones.
+    pub start: Option<PathBuf>,
+    /// `None`: it learns from labels alone.
+    pub guidance: Option<Guidance>,
+    /// FP32 phase.
+    pub fp32: Phase,
+    /// INT8 phase.
+    pub int8: Phase,
+    /// Random changes of the images; only mirroring where a teacher has a share, as its logits are
+    /// cached.
+    pub augmentation: Augmentation,
+    /// Share of the label that is spread over all classes.
+    pub label_smoothing: f64,
 }
 
 /// Looks at subnets of a trained supernet.
@@ -326,7 +270,7 @@ pub struct SupernetJob {
 pub struct EvaluateJob {
     /// The space's elastic stages.
     pub stages: Vec<ElasticStage>,
-    /// Weights written by [`Trainer::train`].
+    /// Weights written by [`Trainer::train`] or [`Trainer::train_subnet`].
     pub weights: PathBuf,
     /// Whether quantizers are active.
     pub quantized: bool,
@@ -457,7 +401,20 @@ pub trait Trainer: Send + Sync {
         monitor: &dyn Monitor,
     ) -> Result<BTreeMap<String, TrainReport>, TrainError>;
 
-    /// Opens a trained supernet.
+    /// Trains one network alone: writes the weights after the FP32 phase to `fp32_output` and those
+    /// after the INT8 phase to `output`. Both hold this subnet and no other; [`Trainer::evaluator`]
+    /// opens them with the stages of the job.
+    fn train_subnet(
+        &self,
+        context: &TrainContext,
+        job: &SubnetJob,
+        fp32_output: &Path,
+        output: &Path,
+        scratch: &Path,
+        monitor: &dyn Monitor,
+    ) -> Result<BTreeMap<String, TrainReport>, TrainError>;
+
+    /// Opens a trained supernet, or a network that was trained alone.
     fn evaluator(
         &self,
         context: &TrainContext,

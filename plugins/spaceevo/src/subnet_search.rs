@@ -26,12 +26,20 @@ pub struct SubnetSearch<'a> {
     pub seed: u64,
 }
 
-/// The best subnet within the budget.
-#[derive(Debug)]
-pub struct FoundSubnet {
+/// A subnet within the budget.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Finalist {
     pub subnet: Subnet,
     pub latency_ms: f64,
     pub accuracy: f64,
+}
+
+/// The best subnets within the budget.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Finalists {
+    /// Best first, at most half of a population.
+    pub best: Vec<Finalist>,
+    /// Subnets whose accuracy was asked for.
     pub evaluations: usize,
 }
 
@@ -60,7 +68,7 @@ impl SubnetSearch<'_> {
         self.population * (1 + self.generations)
     }
 
-    /// Searches for the most accurate subnet; `latency` gives milliseconds, `accuracy` shares.
+    /// Searches for the most accurate subnets; `latency` gives milliseconds, `accuracy` shares.
     /// Where no subnet is within the budget: the latencies that the space has.
     ///
     /// # Errors
@@ -70,7 +78,7 @@ impl SubnetSearch<'_> {
         &self,
         latency: &mut Ask<'_>,
         accuracy: &mut Ask<'_>,
-    ) -> Result<Result<FoundSubnet, LatencyRange>, StepError> {
+    ) -> Result<Result<Finalists, LatencyRange>, StepError> {
         search(self, latency, accuracy)
     }
 
@@ -109,7 +117,7 @@ fn search(
     problem: &SubnetSearch<'_>,
     latency: &mut Ask<'_>,
     accuracy: &mut Ask<'_>,
-) -> Result<Result<FoundSubnet, LatencyRange>, StepError> {
+) -> Result<Result<Finalists, LatencyRange>, StepError> {
     let mut rng = random::generator(problem.seed, &["search", &problem.budget_ms.to_string()]);
     let extremes = [
         Subnet::smallest(problem.stages, problem.resolutions),
@@ -145,38 +153,42 @@ fn search(
         return Ok(Err(LatencyRange { fastest_ms: ends[0], slowest_ms: ends[1] }));
     }
 
-    let mut judged: Vec<(Subnet, f64, f64)> = Vec::new();
+    let mut best: Vec<Finalist> = Vec::new();
     let mut evaluations = 0;
     for round in 0..=problem.generations {
         let subnets: Vec<Subnet> = generation.iter().map(|(subnet, _)| subnet.clone()).collect();
         evaluations += subnets.len();
         let accuracies = accuracy(&subnets)?;
-        judged.extend(generation.drain(..).zip(accuracies).map(|((s, ms), share)| (s, ms, share)));
-        judged.sort_by(|a, b| b.2.total_cmp(&a.2).then(a.1.total_cmp(&b.1)));
-        judged.truncate(problem.population.div_ceil(2).max(1));
+        let judged = generation.drain(..).zip(accuracies);
+        best.extend(judged.map(|((subnet, latency_ms), accuracy)| Finalist {
+            subnet,
+            latency_ms,
+            accuracy,
+        }));
+        best.sort_by(|a, b| {
+            b.accuracy.total_cmp(&a.accuracy).then(a.latency_ms.total_cmp(&b.latency_ms))
+        });
+        best.truncate(problem.population.div_ceil(2).max(1));
         if round < problem.generations {
             for _ in 0..TRIES {
                 if generation.len() >= problem.population {
                     break;
                 }
-                let children = children(problem, &judged, &mut rng);
+                let children = children(problem, &best, &mut rng);
                 feasible.take(children, problem.population, &mut generation)?;
             }
         }
     }
-    let (subnet, latency_ms, accuracy) = judged.swap_remove(0);
-    Ok(Ok(FoundSubnet { subnet, latency_ms, accuracy, evaluations }))
+    Ok(Ok(Finalists { best, evaluations }))
 }
 
-fn children(
-    problem: &SubnetSearch<'_>,
-    parents: &[(Subnet, f64, f64)],
-    rng: &mut Pcg64Mcg,
-) -> Vec<Subnet> {
+fn children(problem: &SubnetSearch<'_>, parents: &[Finalist], rng: &mut Pcg64Mcg) -> Vec<Subnet> {
     let child = |index: usize| {
-        let parent = &parents[rng.random_range(0..parents.len())].0;
+        let parent = &parents[rng.random_range(0..parents.len())].subnet;
         match parents.choose(rng) {
-            Some((other, ..)) if index % 2 == 1 && other != parent => parent.cross(other, rng),
+            Some(Finalist { subnet: other, .. }) if index % 2 == 1 && other != parent => {
+                parent.cross(other, rng)
+            }
             _ => parent.mutate(problem.stages, problem.resolutions, MutationRates::default(), rng),
         }
     };
@@ -189,7 +201,7 @@ mod tests {
     use crate::hyperspaces;
 
     /// Latency grows with the number of blocks and their widths; accuracy with expand ratios.
-    fn found(budget_ms: f64) -> Result<FoundSubnet, LatencyRange> {
+    fn found(budget_ms: f64) -> Result<Finalists, LatencyRange> {
         let hyperspace = hyperspaces::built_in("mini").unwrap();
         let space = &hyperspace.uniform_spaces()[2];
         let stages = space.elastic_stages(&hyperspace);
@@ -215,20 +227,22 @@ mod tests {
     }
 
     #[test]
-    fn the_best_subnet_keeps_to_the_budget() {
+    fn the_best_subnets_keep_to_the_budget() {
         let found = found(300.0).unwrap();
-        assert!(found.latency_ms <= 300.0 && found.latency_ms >= 210.0, "{found:?}");
-        assert!(found.evaluations <= 16 * 7);
+        let best = &found.best;
+        assert!(best.iter().all(|s| s.latency_ms <= 300.0 && s.latency_ms >= 210.0), "{found:?}");
+        assert!(best.is_sorted_by(|a, b| a.accuracy >= b.accuracy));
+        assert!(best.len() == 8 && found.evaluations <= 16 * 7);
     }
 
     #[test]
     fn the_same_seed_finds_the_same() {
-        assert_eq!(found(300.0).unwrap().subnet, found(300.0).unwrap().subnet);
+        assert_eq!(found(300.0).unwrap(), found(300.0).unwrap());
     }
 
     #[test]
     fn a_budget_above_all_subnets_is_not_used_up() {
-        assert!(found(1e6).unwrap().latency_ms < 1e6);
+        assert!(found(1e6).unwrap().best[0].latency_ms < 1e6);
     }
 
     #[test]

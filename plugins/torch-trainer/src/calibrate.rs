@@ -14,7 +14,7 @@ use crate::{
     params::{self, OFFSET, Params, SCALE, WEIGHT_SCALE},
 };
 
-/// Subnets to observe before giving up on values that none of them has. Few are needed as a rule:
+/// Subnets of a supernet to observe before giving up on values that none of them has. Few are needed as a rule:
 /// only values of blocks that the largest subnet lacks (another configuration's) wait for a draw.
 const OBSERVED_SUBNETS: usize = 200;
 /// What is taken for values that no observed subnet had: about what batch normalization gives. The
@@ -22,8 +22,7 @@ const OBSERVED_SUBNETS: usize = 200;
 const NEVER_SEEN: TensorStats = TensorStats { min: -4.0, max: 4.0, mean_abs: 1.0 };
 
 /// Adds scales and offsets for everything in `layout`: weights from their own statistics,
-/// activations from what `observe` sees, first of the largest subnet, then of random ones until
-/// each value has been seen.
+/// activations from what `observe` sees; it is asked again until each value has been seen.
 pub fn start(
     params: &mut Params,
     layout: &Layout,

@@ -23,7 +23,7 @@ use crate::{
     recalibrate::recalibrate,
 };
 
-/// A trained supernet that was read from a file.
+/// A trained supernet, or a network trained alone, that was read from a file.
 pub struct OpenedSupernet {
     context: TrainContext,
     job: EvaluateJob,

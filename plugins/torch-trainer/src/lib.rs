@@ -15,29 +15,34 @@ mod fit;
 mod interpret;
 mod layout;
 mod losses;
+mod objective;
 mod optim;
 mod params;
 mod plan;
 mod recalibrate;
 mod start;
 mod student;
+mod subnet;
 mod supernet;
 mod teach;
 #[cfg(test)]
 mod testing;
+mod two_phases;
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use spacewright_core::train::{
-    DistilJob, DistilReport, EvaluateJob, Evaluator, FeaturesJob, JudgeJob, Monitor, SupernetJob,
-    TeachJob, TrainContext, TrainError, TrainReport, Trainer,
+    DistilJob, DistilReport, EvaluateJob, Evaluator, FeaturesJob, JudgeJob, Monitor, SubnetJob,
+    SupernetJob, TeachJob, TrainContext, TrainError, TrainReport, Trainer,
 };
+
+use two_phases::Outputs;
 
 /// The trainer; computes on the CPU.
 ///
-/// Teachers and supernets use all threads for one network. Stages are distilled and subnets
-/// evaluated on one thread each, so that several run side by side, and their results do not
-/// depend on the number of threads.
+/// Teachers and supernets use all threads for one network. Stages are distilled, and subnets
+/// trained alone and evaluated, on one thread each, so that several run side by side, and their
+/// results do not depend on the number of threads.
 #[derive(Debug)]
 pub struct TorchTrainer {
     threads: usize,
@@ -118,7 +123,22 @@ impl Trainer for TorchTrainer {
         monitor: &dyn Monitor,
     ) -> Result<BTreeMap<String, TrainReport>, TrainError> {
         self.use_all_threads();
-        supernet::train(context, job, fp32_output, output, scratch, monitor)
+        let outputs = Outputs { fp32: fp32_output, int8: output, scratch };
+        supernet::train(context, job, outputs, monitor)
+    }
+
+    fn train_subnet(
+        &self,
+        context: &TrainContext,
+        job: &SubnetJob,
+        fp32_output: &Path,
+        output: &Path,
+        scratch: &Path,
+        monitor: &dyn Monitor,
+    ) -> Result<BTreeMap<String, TrainReport>, TrainError> {
+        use_one_thread();
+        let outputs = Outputs { fp32: fp32_output, int8: output, scratch };
+        subnet::train(context, job, outputs, monitor)
     }
 
     fn evaluator(

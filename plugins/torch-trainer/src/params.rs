@@ -131,6 +131,18 @@ impl Params {
         Ok(())
     }
 
+    /// Takes over the part that each tensor uses of one of the same name in a file: first channels
+    /// and centre of kernels. The file must have a large enough one for each.
+    pub fn take_parts_of(&mut self, path: &Path) -> Result<(), TrainError> {
+        let given = Self::load(path)?;
+        for (name, target) in &mut self.0 {
+            let part = given.slice(name, &shape(target));
+            let part = part.map_err(|error| TrainError::file(path, error))?;
+            *target = part.detach().copy().set_requires_grad(true);
+        }
+        Ok(())
+    }
+
     /// Writes all tensors: temporary file, sync, rename.
     pub fn save(&self, path: &Path) -> Result<(), TrainError> {
         let contiguous: Vec<(&str, Tensor)> =

@@ -6,6 +6,12 @@ use spacewright_core::{
     space::{ElasticStage, Subnet, network, subnet_segments},
     train::{TrainContext, TrainError},
 };
+use tch::Tensor;
+
+use crate::{
+    batches::Batch,
+    interpret::{Norm, Run},
+};
 
 /// A graph with its quantizers, and what running it needs to know of each node and value.
 #[derive(Debug, Clone)]
@@ -61,4 +67,30 @@ pub fn subnet_plan(
     subnet: &Subnet,
 ) -> Result<Plan, TrainError> {
     Plan::new(&subnet_graph(context, stages, subnet)?, &context.scheme)
+}
+
+/// A subnet that is ready to be run.
+#[derive(Debug, Clone)]
+pub struct PlannedSubnet {
+    /// Side of its input image, in pixels.
+    pub resolution: usize,
+    /// How it is run.
+    pub plan: Plan,
+}
+
+impl PlannedSubnet {
+    /// Plans a subnet of the space that has these elastic stages.
+    pub fn new(
+        context: &TrainContext,
+        stages: &[ElasticStage],
+        subnet: &Subnet,
+    ) -> Result<Self, TrainError> {
+        let plan = subnet_plan(context, stages, subnet)?;
+        Ok(Self { resolution: subnet.resolution, plan })
+    }
+
+    /// Logits of a training batch, `images × classes`, by the batch's own statistics.
+    pub fn forward(&self, run: &Run<'_>, batch: &Batch) -> Result<Tensor, TrainError> {
+        run.forward(&self.plan, &batch.inputs(self.resolution), &mut Norm::Batch)
+    }
 }

@@ -4,55 +4,35 @@
 //! two random ones (sandwich rule): with the logits of the largest (in-place distillation, AlphaNet,
 //! arXiv 2102.07954), or as the largest, on images of their own.
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
 use rand::Rng;
+use rand_pcg::Pcg64Mcg;
 use spacewright_core::{
     random,
     space::Subnet,
     train::{
-        Guide, Monitor, RecalibratedSubnet, SupernetJob, TrainContext, TrainError, TrainReport,
+        Guidance, Guide, Monitor, SUBNETS_PER_STEP, SupernetJob, TrainContext, TrainError,
+        TrainReport,
     },
 };
-use tch::Tensor;
 
 use crate::{
-    batches::{self, Batch, Sampler},
-    calibrate,
-    classify::EVALUATION_BATCH,
-    evaluate::{SharedWeights, calibration_images},
-    features::TeacherLogits,
-    fit::Fit,
-    interpret::{Norm, Run},
+    batches::Batch,
+    interpret::Run,
     layout::Layout,
     losses,
-    optim::Rule,
+    objective::Objective,
     params::Params,
-    plan::{Plan, subnet_plan},
+    plan::PlannedSubnet,
     start,
+    two_phases::{Outputs, TwoPhaseTraining, TwoPhases},
 };
-
-/// Images for recalibration before the largest subnet is judged between phases: the figure is
-/// reported, and nothing else depends on it.
-const STATISTICS_IMAGES: usize = 1024;
-
-/// A subnet that is ready to be run.
-struct PlannedSubnet {
-    resolution: usize,
-    plan: Plan,
-}
-
-impl PlannedSubnet {
-    fn new(context: &TrainContext, job: &SupernetJob, subnet: &Subnet) -> Result<Self, TrainError> {
-        let plan = subnet_plan(context, &job.stages, subnet)?;
-        Ok(Self { resolution: subnet.resolution, plan })
-    }
-}
 
 struct Supernet<'a> {
     context: &'a TrainContext,
     job: &'a SupernetJob,
-    logits: TeacherLogits,
+    objective: Objective,
     /// Every step trains it.
     largest: PlannedSubnet,
     /// Every step trains it.
@@ -62,11 +42,13 @@ struct Supernet<'a> {
 impl<'a> Supernet<'a> {
     fn new(context: &'a TrainContext, job: &'a SupernetJob) -> Result<Self, TrainError> {
         let (stages, resolutions) = (&job.stages, &context.hyperspace.resolutions);
-        let planned = |subnet: &Subnet| PlannedSubnet::new(context, job, subnet);
+        let planned = |subnet: &Subnet| PlannedSubnet::new(context, stages, subnet);
+        let guidance =
+            Guidance { features: job.features.clone(), teacher_share: job.teacher_share };
         Ok(Self {
             context,
             job,
-            logits: TeacherLogits::load(&job.features)?,
+            objective: Objective::new(Some(&guidance), job.label_smoothing)?,
             largest: planned(&Subnet::largest(stages, resolutions))?,
             smallest: planned(&Subnet::smallest(stages, resolutions))?,
         })
@@ -75,87 +57,48 @@ impl<'a> Supernet<'a> {
     fn random(&self, rng: &mut impl Rng) -> Result<PlannedSubnet, TrainError> {
         let resolutions = &self.context.hyperspace.resolutions;
         let subnet = Subnet::random(&self.job.stages, resolutions, rng);
-        PlannedSubnet::new(self.context, self.job, &subnet)
+        PlannedSubnet::new(self.context, &self.job.stages, &subnet)
+    }
+}
+
+impl TwoPhaseTraining for Supernet<'_> {
+    /// One for all four subnets, or one for each.
+    fn batches(&self) -> usize {
+        match self.job.guide {
+            Guide::Largest => 1,
+            Guide::Teacher => SUBNETS_PER_STEP,
+        }
     }
 
-    /// Accumulates the gradients of one step; `batches` hold the images of each subnet. The loss
-    /// of the largest subnet.
-    fn sandwich(
+    /// The loss is that of the largest subnet.
+    fn gradients(
         &self,
         params: &Params,
         quantized: bool,
         batches: &[Batch],
-        rng: &mut impl Rng,
+        rng: &mut Pcg64Mcg,
     ) -> Result<f64, TrainError> {
         let run = Run { params, quantized, dropout: true };
-        let forward = |run: &Run<'_>, subnet: &PlannedSubnet, batch: &Batch| {
-            run.forward(&subnet.plan, &batch.inputs(subnet.resolution), &mut Norm::Batch)
-        };
-        let logits = forward(&run, &self.largest, &batches[0])?;
-        let loss = self.loss(&logits, &batches[0]);
+        let logits = self.largest.forward(&run, &batches[0])?;
+        let loss = self.objective.loss(&logits, &batches[0]);
         loss.backward();
         let run = Run { dropout: false, ..run };
         let largest = logits.detach();
         let random = [self.random(rng)?, self.random(rng)?];
         for (index, subnet) in [&self.smallest].into_iter().chain(&random).enumerate() {
             let batch = batches.get(index + 1).unwrap_or(&batches[0]);
-            let logits = forward(&run, subnet, batch)?;
+            let logits = subnet.forward(&run, batch)?;
             match self.job.guide {
                 Guide::Largest => losses::adaptive_alpha_divergence(&logits, &largest).backward(),
-                Guide::Teacher => self.loss(&logits, batch).backward(),
+                Guide::Teacher => self.objective.loss(&logits, batch).backward(),
             }
         }
         Ok(loss.double_value(&[]))
     }
 
-    /// Against labels and teacher.
-    fn loss(&self, logits: &Tensor, batch: &Batch) -> Tensor {
-        let share = self.job.teacher_share;
-        let hard = losses::cross_entropy(logits, &batch.labels, 0.0);
-        let soft = losses::distillation(logits, &self.logits.of(batch));
-        hard * (1.0 - share) + soft * share
-    }
-
-    /// How many batches of images a step takes: one for all four subnets, or one for each.
-    fn batches(&self) -> usize {
-        match self.job.guide {
-            Guide::Largest => 1,
-            Guide::Teacher => 4,
-        }
-    }
-
-    fn start_quantizers(&self, layout: &Layout, params: &mut Params) -> Result<(), TrainError> {
-        let context = self.context;
-        let images = calibration_images(context, EVALUATION_BATCH);
-        let mut first = Some(&self.largest);
-        calibrate::start(params, layout, context, |params, rng| {
-            let drawn;
-            let subnet = match first.take() {
-                Some(largest) => largest,
-                None => {
-                    drawn = self.random(rng)?;
-                    &drawn
-                }
-            };
-            let train = &context.data.train;
-            let x = batches::inputs(train, &images, context.canvas, subnet.resolution);
-            let run = Run { params, quantized: false, dropout: false };
-            run.observe(&subnet.plan, &x, &mut Norm::Batch)
-        })
-    }
-
-    /// Share of held-out images that the largest subnet classifies correctly.
-    fn held_out_accuracy(&self, params: &Params, quantized: bool) -> Result<f64, TrainError> {
-        let weights = SharedWeights {
-            context: self.context,
-            stages: &self.job.stages,
-            params,
-            quantized,
-            calibration: &calibration_images(self.context, STATISTICS_IMAGES),
-            judged: &self.context.held_out,
-        };
-        let largest = Subnet::largest(&self.job.stages, &self.context.hyperspace.resolutions);
-        weights.recalibrate(&largest)?.held_out_accuracy()
+    /// The largest subnet first, then random ones.
+    fn observed(&self, first: bool, rng: &mut Pcg64Mcg) -> Result<PlannedSubnet, TrainError> {
+        if first { Ok(self.largest.clone()) } else { self.random(rng) }
     }
 }
 
@@ -163,9 +106,7 @@ impl<'a> Supernet<'a> {
 pub fn train(
     context: &TrainContext,
     job: &SupernetJob,
-    fp32_output: &Path,
-    output: &Path,
-    scratch: &Path,
+    outputs: Outputs<'_>,
     monitor: &dyn Monitor,
 ) -> Result<BTreeMap<String, TrainReport>, TrainError> {
     let supernet = Supernet::new(context, job)?;
@@ -179,43 +120,18 @@ pub fn train(
     )?;
     let mut params = Params::init(&layout, random::seed(context.seed, &["supernet"]));
     start::start(&mut params, context, job)?;
-    let total = job.fp32.steps + job.int8.steps;
-    let mut reports = BTreeMap::new();
-    let mut offset = 0;
-    let phases = [("fp32", &job.fp32, fp32_output), ("int8", &job.int8, output)];
-    for (name, phase, file) in phases {
-        let quantized = name == "int8";
-        if quantized {
-            supernet.start_quantizers(&layout, &mut params)?;
-        }
-        let mut sampler = Sampler::new(batches::trainable(context), context.seed, name);
-        let fit = Fit {
-            what: &format!("supernet, {name}"),
-            name,
-            phase,
-            rule: Rule::Sgd,
-            slower: 1.0,
-            seed: context.seed,
-            checkpoint: &scratch.join(format!("{name}.safetensors")),
-            learns_quantizers: context.quantizer.learnable(),
-            layout: &layout,
-            offset,
-            total,
-        };
-        let fitted = fit.run(&mut params, monitor, |params, step, rng| {
-            let indices = sampler.batch(step, supernet.batches() * phase.batch);
-            let draw = |part: &[usize]| Batch::draw(context, part.to_vec(), job.augmentation, rng);
-            let batches: Vec<Batch> = indices.chunks(phase.batch).map(draw).collect();
-            supernet.sandwich(params, quantized, &batches, rng)
-        })?;
-        offset += phase.steps;
-        params.save(file)?;
-        let held_out_accuracy = supernet.held_out_accuracy(&params, quantized)?;
-        fitted.judged(monitor, held_out_accuracy);
-        let loss = Some(fitted.loss);
-        reports.insert(name.to_owned(), TrainReport { held_out_accuracy, loss });
+    TwoPhases {
+        context,
+        name: "supernet",
+        layout: &layout,
+        stages: &job.stages,
+        judged: &Subnet::largest(&job.stages, &context.hyperspace.resolutions),
+        fp32: &job.fp32,
+        int8: &job.int8,
+        augmentation: job.augmentation,
+        outputs,
     }
-    Ok(reports)
+    .run(&supernet, params, monitor)
 }
 
 #[cfg(test)]
@@ -297,13 +213,15 @@ mod tests {
                 fp32: testing::phase(2),
                 int8: testing::phase(3),
                 teacher_share: 0.5,
+                label_smoothing: 0.1,
                 guide,
                 augmentation: Augmentation { flip: true, shift: 0 },
             };
             let curves = Curves::default();
             let files = [path("fp32.safetensors"), path("int8.safetensors")];
             let scratch = path(&format!("{guide:?}"));
-            let reports = train(&context, &job, &files[0], &files[1], &scratch, &curves).unwrap();
+            let outputs = Outputs { fp32: &files[0], int8: &files[1], scratch: &scratch };
+            let reports = train(&context, &job, outputs, &curves).unwrap();
             let points = curves.0.into_inner().unwrap();
             let expected = [
                 ("fp32", 2, reports["fp32"].held_out_accuracy),

@@ -1,5 +1,6 @@
 //! `spacewright bench …`: extra steps of a study and what they found; how fast scores are.
 
+mod plain;
 mod proxy;
 mod score;
 mod spaces;
@@ -9,7 +10,7 @@ use spacewright_core::study::Step;
 use spacewright_engine::{Engine, FieldOverride, Inputs};
 use spacewright_spaceevo::{
     SpaceEvo,
-    steps::{proxy::Proxy, spaces::Spaces},
+    steps::{plain::Plain, proxy::Proxy, spaces::Spaces},
 };
 
 use crate::{
@@ -54,6 +55,10 @@ fn report(name: &str, engine: &Engine) -> Result<(String, Map<String, Value>), F
         (SpaceEvo::NAME, Proxy::NAME) => {
             let report = engine.output::<Proxy>()?;
             (proxy::text(&report), json(serde_json::to_value(&report))?)
+        }
+        (SpaceEvo::NAME, Plain::NAME) => {
+            let report = engine.output::<Plain>()?;
+            (plain::text(&report), json(serde_json::to_value(&report))?)
         }
         (SpaceEvo::NAME, Spaces::NAME) => {
             let report = engine.output::<Spaces>()?;

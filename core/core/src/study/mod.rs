@@ -23,7 +23,7 @@ pub use error::{FileError, StepError};
 pub use field::{FieldError, FieldProblem};
 pub use reference::{Reference, Referred};
 pub use section::{FieldDescription, Section, SectionDescription, SectionKind};
-pub use step::{AnyStep, SettingsOfStep, Step, StepFlag, StepNeeds};
+pub use step::{AnyStep, FlagValue, SettingsOfStep, Step, StepFlag, StepNeeds};
 pub use task::{ErasedTask, Task, TaskFiles};
 
 /// A sequence of steps that turns a study's settings into networks.
@@ -42,7 +42,7 @@ pub trait Method: Send + Sync {
 }
 
 /// A step as an earlier version of a method declared it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct EarlierStep {
     /// Its name: artifacts of the step that has this name now are the same.
     pub name: &'static str,
@@ -52,6 +52,19 @@ pub struct EarlierStep {
     pub sections: &'static [&'static str],
     /// Whether it trained.
     pub trains: bool,
+    /// Fields that its sections did not have yet.
+    pub later_fields: &'static [LaterField],
+}
+
+/// A number of a section that was added after an earlier version.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LaterField {
+    /// Name of the section.
+    pub section: &'static str,
+    /// Name of the field.
+    pub field: &'static str,
+    /// With this value the step does what it did before.
+    pub as_before: f64,
 }
 
 /// The sections that the steps of a method depend on, each once, in the order of the steps.

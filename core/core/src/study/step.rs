@@ -31,16 +31,25 @@ impl StepNeeds {
 /// A flag of the command that runs a step; it stands for a field of a section.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StepFlag {
-    /// The flag, without dashes. It may be given several times; the field is a list of texts.
+    /// The flag, without dashes.
     pub flag: &'static str,
-    /// What its value is called in the help.
-    pub value: &'static str,
+    /// What it takes.
+    pub value: FlagValue,
     /// Name of the section.
     pub section: &'static str,
     /// The field that it sets.
     pub field: &'static str,
     /// What it is for, in a sentence.
     pub help: &'static str,
+}
+
+/// What a flag takes, with what its value is called in the help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FlagValue {
+    /// A text; the flag may be given several times, and the field is a list of texts.
+    Texts(&'static str),
+    /// A number that counts something.
+    Number(&'static str),
 }
 
 /// A step of a method: all of it in one place.
@@ -131,6 +140,7 @@ tuples! {
     (A, B);
     (A, B, C);
     (A, B, C, D);
+    (A, B, C, D, E);
 }
 
 /// A step whose types are not known: how the engine sees it.

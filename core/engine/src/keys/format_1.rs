@@ -19,8 +19,11 @@ pub(crate) fn key_of_format_1(
     inputs: &[String],
 ) -> Result<String> {
     let Sources { study, context, .. } = *sources;
-    let sections: Vec<Value> =
-        step.sections.iter().map(|name| json!([name, study.section(name)])).collect();
+    let sections: Vec<Value> = step
+        .sections
+        .iter()
+        .map(|name| json!([name, earlier_section(step, name, study.section(name))]))
+        .collect();
     let mut named = BTreeSet::new();
     sections.iter().for_each(|section| texts(section, &mut named));
     let latency = |target| (sources.latency)(target).unwrap_or_else(|| UNAVAILABLE.into());
@@ -60,6 +63,18 @@ pub(crate) fn key_of_format_1(
     Ok(hash::of_bytes(hash::canonical(&all).as_bytes()))
 }
 
+/// A section without the fields that it did not have yet, where they change nothing.
+fn earlier_section(step: &EarlierStep, name: &str, mut section: Value) -> Value {
+    for later in step.later_fields.iter().filter(|later| later.section == name) {
+        if let Some(fields) = section.as_object_mut()
+            && fields.get(later.field).and_then(Value::as_f64) == Some(later.as_before)
+        {
+            fields.remove(later.field);
+        }
+    }
+    section
+}
+
 /// The loaded plugins of the study's target, quantizer and blocks, of the lender of a runtime, and
 /// those whose items the step's sections name.
 fn plugins<'a>(sources: &Sources<'a>, named: &BTreeSet<&str>) -> BTreeSet<&'a str> {
@@ -81,5 +96,31 @@ fn texts<'v>(value: &'v Value, found: &mut BTreeSet<&'v str>) {
         Value::Array(items) => items.iter().for_each(|item| texts(item, found)),
         Value::Object(fields) => fields.values().for_each(|field| texts(field, found)),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use spacewright_core::study::LaterField;
+
+    use super::*;
+
+    #[test]
+    fn a_later_field_counts_where_it_changes_something() {
+        const LATER: LaterField =
+            LaterField { section: "train", field: "smoothing", as_before: 0.0 };
+        let step = EarlierStep {
+            name: "train",
+            reads: &[],
+            sections: &["train"],
+            trains: true,
+            later_fields: &[LATER],
+        };
+        let earlier = |section| earlier_section(&step, "train", section);
+        assert_eq!(earlier(json!({ "steps": 2, "smoothing": 0.0 })), json!({ "steps": 2 }));
+        let changed = json!({ "steps": 2, "smoothing": 0.1 });
+        assert_eq!(earlier(changed.clone()), changed);
+        let other = json!({ "smoothing": 0.0 });
+        assert_eq!(earlier_section(&step, "teach", other.clone()), other);
     }
 }

@@ -186,7 +186,13 @@ impl Method for Fake {
     }
 
     fn earlier_steps(&self) -> Vec<EarlierStep> {
-        let earlier = |name, reads, sections, trains| EarlierStep { name, reads, sections, trains };
+        let earlier = |name, reads, sections, trains| EarlierStep {
+            name,
+            reads,
+            sections,
+            trains,
+            later_fields: &[],
+        };
         vec![
             earlier("measure", &[], &["measure"], false),
             earlier("teach", &[], &["teach"], true),

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, path::Path};
 
 use spacewright_core::train::{
-    DistilJob, DistilReport, EvaluateJob, Evaluator, FeaturesJob, JudgeJob, Monitor, SupernetJob,
-    TeachJob, TrainContext, TrainError, TrainReport, Trainer,
+    DistilJob, DistilReport, EvaluateJob, Evaluator, FeaturesJob, JudgeJob, Monitor, SubnetJob,
+    SupernetJob, TeachJob, TrainContext, TrainError, TrainReport, Trainer,
 };
 
 pub struct FakeTrainer;
@@ -63,6 +63,18 @@ impl Trainer for FakeTrainer {
         &self,
         _: &TrainContext,
         _: &SupernetJob,
+        _: &Path,
+        _: &Path,
+        _: &Path,
+        _: &dyn Monitor,
+    ) -> Result<BTreeMap<String, TrainReport>, TrainError> {
+        nothing()
+    }
+
+    fn train_subnet(
+        &self,
+        _: &TrainContext,
+        _: &SubnetJob,
         _: &Path,
         _: &Path,
         _: &Path,

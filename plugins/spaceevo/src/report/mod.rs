@@ -2,12 +2,16 @@
 
 pub mod compare;
 mod fronts;
+mod plain;
 mod proxy;
 mod space;
 mod spaces;
 mod study;
 
 pub use fronts::{Comparison, Front, Gain, Point, SpeedUp};
+pub use plain::{
+    MeanAccuracy, PlainNetwork, PlainReport, RivalDifference, RivalledNetwork, SeenImages,
+};
 pub(crate) use proxy::SampledSubnets;
 pub(crate) use proxy::publish as publish_proxy;
 pub use proxy::{Agreement, Compared, JudgedSubnet, ProxyReport, SubnetPart};

@@ -14,7 +14,7 @@ use crate::{
     error::SpaceEvoError,
     network_parts::whole_network,
     plot::{self, Joined, Panel},
-    steps::{rivals::LeftOut, search::BudgetOutcome, spaces::SpaceOutcome, train::SupernetReport},
+    steps::{rivals::LeftOut, search::BudgetOutcome, spaces::SpaceOutcome, train::PhaseReports},
 };
 
 /// Quantiles of all spaces' errors at which the share of better subnets is shown.
@@ -51,7 +51,7 @@ pub struct ComparedSpace {
     /// Block type of each stage.
     pub blocks: Vec<String>,
     /// By phase, of the largest subnet.
-    pub supernet: SupernetReport,
+    pub supernet: PhaseReports,
     /// The networks that were chosen, by budget.
     pub networks: Vec<ComparedNetwork>,
     /// Budgets that none of its subnets keeps to.

@@ -12,7 +12,7 @@ use crate::{
         export::{NetworkLatency, VerifiedNetwork},
         measure::SumOfParts,
         search::BudgetOutcome,
-        train::SupernetReport,
+        train::PhaseReports,
     },
 };
 
@@ -50,7 +50,7 @@ pub struct StudyReport {
     /// Random search and the uniform spaces, by score and predicted feasibility.
     pub other_spaces: Vec<SpaceSummary>,
     /// What the largest subnet of the supernet achieves after each phase.
-    pub supernet: SupernetReport,
+    pub supernet: PhaseReports,
     /// How well the sums of parts predict whole networks.
     pub latency: SumOfPartsError,
     /// Stages with block types whose distillation diverged.
@@ -93,8 +93,12 @@ pub struct BudgetNetwork {
     pub budget_ms: f64,
     /// Sum of the network's parts.
     pub predicted_ms: f64,
-    /// Of held-out images that it classifies correctly.
+    /// Of held-out images that it classifies correctly, as it was searched.
     pub held_out_accuracy: f64,
+    /// Standard error of this share.
+    pub standard_error: f64,
+    /// What training it alone gave; `None` where it has the supernet's weights.
+    pub finetuned: Option<PhaseReports>,
     /// Its INT8 file, in the run's folder.
     pub file: String,
     /// Its FP32 file, in the run's folder.

@@ -26,3 +26,10 @@ pub struct DistilSettings {
 impl Section for DistilSettings {
     const NAME: &'static str = "distil";
 }
+
+impl DistilSettings {
+    /// Images that one stage with one block type sees.
+    pub fn images(&self) -> usize {
+        super::images(&self.fp32) + super::images(&self.int8)
+    }
+}

@@ -3,7 +3,9 @@
 mod distil;
 mod evolve;
 mod export;
+mod finetune;
 mod measure;
+mod plain;
 mod proxy;
 mod rivals;
 mod search;
@@ -17,7 +19,9 @@ use spacewright_core::train::Phase;
 pub use distil::DistilSettings;
 pub use evolve::EvolveSettings;
 pub use export::ExportSettings;
+pub use finetune::FinetuneSettings;
 pub use measure::{Budget, MeasureSettings};
+pub use plain::PlainSettings;
 pub use proxy::ProxySettings;
 pub use rivals::RivalSettings;
 pub use search::SearchSettings;
@@ -29,4 +33,9 @@ pub use train::TrainSettings;
 /// Gradient descent with the warm-up and the checkpoints that all trainings have.
 fn phase(steps: usize, batch: usize, learning_rate: f64, weight_decay: f64) -> Phase {
     Phase { steps, batch, learning_rate, weight_decay, warmup: 0.05, checkpoint_steps: 100 }
+}
+
+/// Images that a phase sees.
+fn images(phase: &Phase) -> usize {
+    phase.steps * phase.batch
 }

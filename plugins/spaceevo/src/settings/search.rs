@@ -28,6 +28,12 @@ pub struct SearchSettings {
     #[default = 2000]
     #[schemars(range(min = 1))]
     pub judge_images: usize,
+    /// The best subnets of each budget, at most half of the population, which are judged again at the
+    /// end, on all held-out images. Of those within one standard error of the best, the one with the
+    /// most multiply-adds is chosen.
+    #[default = 8]
+    #[schemars(range(min = 1))]
+    pub finalists: usize,
 }
 
 impl Section for SearchSettings {

@@ -64,3 +64,10 @@ impl Section for TeachSettings {
         ]
     }
 }
+
+impl TeachSettings {
+    /// Images that its training sees.
+    pub fn images(&self) -> usize {
+        if self.weights.is_empty() { super::images(&self.phase) } else { 0 }
+    }
+}

@@ -2,25 +2,27 @@
 
 mod network;
 
-use std::fs;
+use std::{fs, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
     latency::{Latency, Position, Precision},
-    space::ElasticStage,
+    space::{ElasticStage, Subnet},
     study::{
-        Artifact, FieldError, FileError, OtherFormat, Section, Step, StepContext, StepError,
-        StepFlag, StepNeeds, StudyContext, Task,
+        Artifact, FieldError, FileError, FlagValue, OtherFormat, Section, Step, StepContext,
+        StepError, StepFlag, StepNeeds, StudyContext, Task,
     },
     train::EvaluateJob,
 };
 
-use network::{OtherRuntime, Verifier};
+use network::{Candidate, OtherRuntime, Verifier};
 pub use network::{TranslatedNetwork, VerifiedNetwork};
 
 use super::{
     evolve::Evolve,
-    search::{ChosenSubnet, Search, found},
+    finetune::{Finetune, FinetunedNetwork, OfferedNetwork},
+    on_runtime::OnRuntime,
+    search::ChosenSubnet,
     train::{self, Train},
 };
 use crate::{
@@ -57,6 +59,8 @@ pub struct ExportedNetwork {
     pub budget: usize,
     /// As it was searched.
     pub chosen: ChosenSubnet,
+    /// What training it alone gave; `None` where it has the supernet's weights.
+    pub finetuned: Option<FinetunedNetwork>,
     /// As its runtime computes it.
     pub verified: VerifiedNetwork,
     /// Of the whole.
@@ -78,11 +82,11 @@ impl Export {
 impl Step for Export {
     const NAME: &'static str = "export";
     const SUMMARY: &'static str = "write and verify model files";
-    const READS: &'static [&'static str] = &[Evolve::NAME, Train::NAME, Search::NAME];
+    const READS: &'static [&'static str] = &[Evolve::NAME, Train::NAME, Finetune::NAME];
     const NEEDS: StepNeeds = StepNeeds { training: true, latencies: true, runtime: true };
     const FLAGS: &'static [StepFlag] = &[StepFlag {
         flag: "format",
-        value: "FORMAT",
+        value: FlagValue::Texts("FORMAT"),
         section: "export",
         field: "formats",
         help: "Formats besides that of the study's target: `onnx`, `tflite` or `all`; may be \
@@ -115,10 +119,10 @@ impl Step for Export {
         let runtime = study.target.runtime()?;
         let evolved = context.get(&Evolve::OUTPUT)?;
         let stages = evolved.space().elastic_stages(&study.hyperspace);
-        let weights = context.file(&Train::SUPERNET)?;
-        let job = |file: &str, quantized| EvaluateJob {
+        let supernet = context.file(&Train::SUPERNET)?;
+        let job = |weights: PathBuf, quantized| EvaluateJob {
             stages: stages.clone(),
-            weights: weights.join(file),
+            weights,
             quantized,
             calibration_images: settings.calibration_images,
             judge_images: 1,
@@ -129,33 +133,41 @@ impl Step for Export {
             Ok(OtherRuntime { format, target: name, runtime: target.runtime()? })
         };
         let verifier = &Verifier {
-            study,
+            on: OnRuntime { study, train: &train, runtime: runtime.as_ref() },
             settings: &settings,
             trainer: trainer.as_ref(),
-            train: &train,
-            runtime: runtime.as_ref(),
             others: others.into_iter().map(other).collect::<Result<_, StepError>>()?,
-            float: job(train::FP32, false),
-            quantized: job(train::INT8, true),
             space: evolved.space().to_string(),
         };
-        let outcomes = context.get(&Search::OUTPUT)?;
-        let found: Vec<(usize, &ChosenSubnet)> = found(&outcomes).collect();
-        let task = |&(index, chosen): &(usize, &ChosenSubnet)| {
-            let chosen = chosen.clone();
-            Task::new(Self::network(index).task(), move |files, monitor| {
-                verifier.verify(&chosen, index, files, monitor)
-            })
+        let offered = context.get(&Finetune::OUTPUT)?;
+        let task = |network: &OfferedNetwork| {
+            let own = network.finetuned.as_ref().map(|own| context.file(&own.weights()));
+            let own = own.transpose()?;
+            let weights = own.as_ref().unwrap_or(&supernet);
+            let candidate = Candidate {
+                index: network.budget,
+                subnet: network.chosen.subnet.clone(),
+                float: job(weights.join(train::FP32), false),
+                quantized: job(weights.join(train::INT8), true),
+                as_searched: own.as_ref().map(|_| job(supernet.join(train::INT8), true)),
+            };
+            Ok(Task::new(Self::network(network.budget).task(), move |files, monitor| {
+                verifier.verify(&candidate, files, monitor)
+            }))
         };
-        let verified = context.tasks(found.iter().map(task).collect(), study.threads)?;
+        let tasks = offered.iter().map(task).collect::<Result<Vec<_>, StepError>>()?;
+        let verified = context.tasks(tasks, study.threads)?;
+        let subnets: Vec<&Subnet> = offered.iter().map(|network| &network.chosen.subnet).collect();
         let latencies =
-            context.task(Task::new("latency", |_, _| latencies(context, &stages, &found)))?;
-        let layers = context.task(Task::new("layers", |_, _| layers(context, &stages, &found)))?;
-        let networks = found.into_iter().zip(verified).zip(latencies).zip(layers);
+            context.task(Task::new("latency", |_, _| latencies(context, &stages, &subnets)))?;
+        let layers =
+            context.task(Task::new("layers", |_, _| layers(context, &stages, &subnets)))?;
+        let networks = offered.into_iter().zip(verified).zip(latencies).zip(layers);
         let networks: Vec<ExportedNetwork> = networks
-            .map(|((((budget, chosen), verified), latency), layers)| ExportedNetwork {
-                budget,
-                chosen: chosen.clone(),
+            .map(|(((offered, verified), latency), layers)| ExportedNetwork {
+                budget: offered.budget,
+                chosen: offered.chosen,
+                finetuned: offered.finetuned,
                 verified,
                 latency,
                 layers,
@@ -213,15 +225,15 @@ fn integer_file_name(index: usize, format: &str) -> String {
 fn latencies(
     context: &dyn StepContext,
     stages: &[ElasticStage],
-    found: &[(usize, &ChosenSubnet)],
+    subnets: &[&Subnet],
 ) -> Result<Vec<NetworkLatency>, StepError> {
     let study = context.study();
     let known = study.target.latency_source()?.precisions();
     let mut precisions = vec![Precision::Int8];
     precisions.extend(known.contains(&Precision::Fp32).then_some(Precision::Fp32));
     let mut queries = Vec::new();
-    for (_, chosen) in found {
-        let graph = network_parts::whole_network(study, stages, &chosen.subnet)?;
+    for subnet in subnets {
+        let graph = network_parts::whole_network(study, stages, subnet)?;
         for &precision in &precisions {
             queries.push(network_parts::query(graph.clone(), Position::Whole, precision));
         }
@@ -240,11 +252,11 @@ fn latencies(
 fn layers(
     context: &dyn StepContext,
     stages: &[ElasticStage],
-    found: &[(usize, &ChosenSubnet)],
+    subnets: &[&Subnet],
 ) -> Result<Vec<Vec<LayerLatency>>, StepError> {
     let mut known = PartLatencies::default();
-    let of_network = |(_, chosen): &(usize, &ChosenSubnet)| {
-        let parts = network_parts::subnet_parts(context.study(), stages, &chosen.subnet)?;
+    let of_network = |subnet: &&Subnet| {
+        let parts = network_parts::subnet_parts(context.study(), stages, subnet)?;
         known.ask(context, &parts)?;
         let layer = |part: &network_parts::NetworkPart| LayerLatency {
             layer: part.name.clone(),
@@ -252,5 +264,5 @@ fn layers(
         };
         Ok(parts.iter().map(layer).collect())
     };
-    found.iter().map(of_network).collect()
+    subnets.iter().map(of_network).collect()
 }

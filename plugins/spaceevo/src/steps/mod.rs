@@ -3,12 +3,16 @@
 pub mod distil;
 pub mod evolve;
 pub mod export;
+pub mod finetune;
 pub mod measure;
+mod on_runtime;
+pub mod plain;
 pub mod proxy;
 pub mod report;
 pub mod rivals;
 mod sampled;
 pub mod search;
+mod searcher;
 pub mod spaces;
 pub mod tables;
 pub mod teach;
@@ -17,7 +21,7 @@ pub mod train;
 use std::sync::Arc;
 
 use spacewright_core::{
-    study::{AnyStep, EarlierStep, Method, StepContext},
+    study::{AnyStep, EarlierStep, LaterField, Method, StepContext},
     train::Trainer,
 };
 
@@ -46,12 +50,14 @@ impl Method for SpaceEvo {
             Arc::new(evolve::Evolve),
             Arc::new(train::Train),
             Arc::new(search::Search),
+            Arc::new(finetune::Finetune),
             Arc::new(export::Export),
             Arc::new(report::Report),
             Arc::new(rivals::TrainRandom),
             Arc::new(rivals::TrainManual),
             Arc::new(proxy::Proxy),
             Arc::new(spaces::Spaces),
+            Arc::new(plain::Plain),
         ]
     }
 
@@ -60,21 +66,14 @@ impl Method for SpaceEvo {
     }
 }
 
-/// The steps as version 0.1.0 declared them: rows were drawn by each step that reads them.
-const EARLIER: [EarlierStep; 12] = [
+/// The steps as version 0.1.0 declared them: rows were drawn by each step that reads them. Those
+/// that search or deploy networks are missing, since they choose otherwise now.
+const EARLIER: [EarlierStep; 8] = [
     earlier("measure", &[], &["tables", "measure"], false),
     earlier("teach", &[], &["teach"], true),
     earlier("distil", &["teach"], &["tables", "distil"], true),
     earlier("evolve", &["measure", "distil"], &["tables", "measure", "evolve"], false),
     earlier("train", &["teach", "distil", "evolve"], &["train"], true),
-    earlier("search", &["measure", "evolve", "train"], &["search"], true),
-    earlier("export", &["evolve", "train", "search"], &["export"], true),
-    earlier(
-        "report",
-        &["measure", "teach", "distil", "evolve", "train", "search", "export"],
-        &["evolve"],
-        false,
-    ),
     earlier("train-random", &["teach", "distil", "evolve"], &["train", "rivals"], true),
     earlier("train-manual", &["teach", "distil", "evolve"], &["train", "rivals"], true),
     earlier(
@@ -83,13 +82,11 @@ const EARLIER: [EarlierStep; 12] = [
         &["distil", "rivals", "proxy"],
         true,
     ),
-    earlier(
-        "spaces",
-        &["measure", "evolve", "train", "search", "train-random", "train-manual"],
-        &["search", "rivals", "spaces"],
-        true,
-    ),
 ];
+
+/// What the sections of these steps did not have yet.
+const LATER_FIELDS: &[LaterField] =
+    &[LaterField { section: "train", field: "label_smoothing", as_before: 0.0 }];
 
 const fn earlier(
     name: &'static str,
@@ -97,7 +94,7 @@ const fn earlier(
     sections: &'static [&'static str],
     trains: bool,
 ) -> EarlierStep {
-    EarlierStep { name, reads, sections, trains }
+    EarlierStep { name, reads, sections, trains, later_fields: LATER_FIELDS }
 }
 
 fn trainer(context: &dyn StepContext) -> Result<Arc<dyn Trainer>, SpaceEvoError> {

@@ -56,6 +56,8 @@ impl Step for Report {
             budget_ms: network.chosen.budget_ms,
             predicted_ms: network.chosen.predicted_ms,
             held_out_accuracy: network.chosen.held_out_accuracy,
+            standard_error: network.chosen.standard_error,
+            finetuned: network.finetuned.map(|own| own.phases),
             file: file_name(study, network.budget, Precision::Int8),
             fp32_file: file_name(study, network.budget, Precision::Fp32),
             network: network.verified,

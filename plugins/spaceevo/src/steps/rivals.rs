@@ -12,7 +12,7 @@ use super::{
     distil::Distil,
     evolve::{Evolve, Evolved},
     teach::Teach,
-    train::{SupernetReport, Train, supernets},
+    train::{PhaseReports, Train, supernets},
 };
 use crate::{
     error::SpaceEvoError,
@@ -31,7 +31,7 @@ pub(crate) struct Contender {
     /// The space.
     pub space: Space,
     /// Its supernet.
-    pub supernet: Artifact<SupernetReport>,
+    pub supernet: Artifact<PhaseReports>,
 }
 
 /// A manual space that is not compared.
@@ -67,7 +67,7 @@ impl Contenders {
         evolved: &Evolved,
     ) -> Result<Self, StepError> {
         let (found, uniform) = (evolved.space(), &evolved.uniform);
-        let contender = |name: &str, space: &Space, supernet: Artifact<SupernetReport>| Contender {
+        let contender = |name: &str, space: &Space, supernet: Artifact<PhaseReports>| Contender {
             name: name.to_owned(),
             space: space.clone(),
             supernet,
@@ -159,7 +159,7 @@ pub struct TrainRandom;
 
 impl TrainRandom {
     /// The supernet.
-    pub const SUPERNET: Artifact<SupernetReport> = Artifact::new(Self::NAME, "supernet");
+    pub const SUPERNET: Artifact<PhaseReports> = Artifact::new(Self::NAME, "supernet");
 }
 
 impl Step for TrainRandom {
@@ -170,7 +170,7 @@ impl Step for TrainRandom {
     const EXTRA: bool = true;
 
     type Settings = (TrainSettings, RivalSettings);
-    type Output = SupernetReport;
+    type Output = PhaseReports;
 
     fn check(
         &self,
@@ -184,7 +184,7 @@ impl Step for TrainRandom {
         &self,
         context: &dyn StepContext,
         (train, rivals): Self::Settings,
-    ) -> Result<SupernetReport, StepError> {
+    ) -> Result<PhaseReports, StepError> {
         let Contender { space, .. } = Contenders::of(context, &rivals)?.random;
         context.say(&format!("random space: {space}"));
         Ok(supernets(context, &train, &[(Self::SUPERNET.task(), &space)])?.remove(0))
@@ -196,7 +196,7 @@ pub struct TrainManual;
 
 impl TrainManual {
     /// The supernet of the space that the study calls so.
-    fn supernet(name: &str) -> Artifact<SupernetReport> {
+    fn supernet(name: &str) -> Artifact<PhaseReports> {
         Artifact::of_task(Self::NAME, name.to_owned())
     }
 }
@@ -210,13 +210,13 @@ impl Step for TrainManual {
 
     type Settings = (TrainSettings, RivalSettings);
     /// In the order of the study, those that are left out apart.
-    type Output = Vec<SupernetReport>;
+    type Output = Vec<PhaseReports>;
 
     fn run(
         &self,
         context: &dyn StepContext,
         (train, rivals): Self::Settings,
-    ) -> Result<Vec<SupernetReport>, StepError> {
+    ) -> Result<Vec<PhaseReports>, StepError> {
         let contenders = Contenders::of(context, &rivals)?;
         for LeftOut { name, reason } in &contenders.left_out {
             context.say(&format!("`{name}` is left out: {reason}"));

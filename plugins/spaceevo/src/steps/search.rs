@@ -5,23 +5,19 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
     space::{Space, Subnet},
-    study::{
-        Artifact, FieldError, Section, Step, StepContext, StepError, StepNeeds, StudyContext, Task,
-        TaskFiles,
-    },
-    train::{EvaluateJob, Monitor, TrainContext, Trainer},
+    study::{FieldError, Section, Step, StepContext, StepError, StepNeeds, StudyContext},
+    train::EvaluateJob,
 };
 
 use super::{
     evolve::Evolve,
     measure::Measure,
+    searcher::{Searcher, search},
     train::{self, Train},
 };
 use crate::{
-    accuracy::Accuracies,
-    network_parts::PartLatencies,
     settings::{MeasureSettings, SearchSettings},
-    subnet_search::{FoundSubnet, LatencyRange, SubnetSearch},
+    subnet_search::LatencyRange,
 };
 
 /// The subnet found for one budget.
@@ -33,8 +29,10 @@ pub struct ChosenSubnet {
     pub subnet: Subnet,
     /// Sum of its parts.
     pub predicted_ms: f64,
-    /// Share of the judged held-out images that it classifies correctly.
+    /// Share of all held-out images that it classifies correctly.
     pub held_out_accuracy: f64,
+    /// Standard error of this share, by the number of images.
+    pub standard_error: f64,
     /// Subnets whose accuracy was computed for this budget.
     pub evaluations: usize,
 }
@@ -73,13 +71,6 @@ pub fn found(outcomes: &[BudgetOutcome]) -> impl Iterator<Item = (usize, &Chosen
 /// Searches for the best subnet within each budget.
 pub struct Search;
 
-impl Search {
-    /// What became of one budget.
-    fn of_budget(index: usize) -> Artifact<BudgetOutcome> {
-        Artifact::of_task(Self::NAME, format!("budget-{index}"))
-    }
-}
-
 impl Step for Search {
     const NAME: &'static str = "search";
     const SUMMARY: &'static str = "search for the best subnet within each budget";
@@ -100,18 +91,14 @@ impl Step for Search {
         let trainer = super::trainer(context)?;
         let train = context.train_context()?;
         let weights = context.file(&Train::SUPERNET)?.join(train::INT8);
-        let searcher = &Searcher {
+        let searcher = Searcher {
+            prefix: String::new(),
             job: settings.job(context.study(), evolved.space(), weights),
-            context,
             settings,
             trainer: trainer.as_ref(),
             train: &train,
         };
-        let task = |(index, &budget): (usize, &f64)| {
-            searcher.task(Self::of_budget(index).task().to_owned(), budget)
-        };
-        let tasks = latencies.budgets_ms.iter().enumerate().map(task).collect();
-        let outcomes = context.tasks(tasks, 1)?;
+        let outcomes = search(context, &[searcher], &latencies.budgets_ms)?.remove(0);
         for outcome in &outcomes {
             context.say(&line(outcome));
         }
@@ -131,11 +118,12 @@ impl Step for Search {
 fn line(outcome: &BudgetOutcome) -> String {
     match outcome {
         BudgetOutcome::Found(chosen) => format!(
-            "{:.3} ms: {} takes {:.3} ms, {:.2} % of held-out images",
+            "{:.3} ms: {} takes {:.3} ms, {:.2} ± {:.2} % of held-out images",
             chosen.budget_ms,
             chosen.subnet,
             chosen.predicted_ms,
-            100.0 * chosen.held_out_accuracy
+            100.0 * chosen.held_out_accuracy,
+            100.0 * chosen.standard_error
         ),
         BudgetOutcome::Infeasible { budget_ms, range } => {
             format!("warning: no subnet takes at most {budget_ms:.3} ms; the space's take {range}")
@@ -153,62 +141,5 @@ impl SearchSettings {
             calibration_images: self.calibration_images,
             judge_images: self.judge_images,
         }
-    }
-}
-
-/// Searches one trained supernet.
-pub(crate) struct Searcher<'a> {
-    /// The step that searches.
-    pub context: &'a dyn StepContext,
-    /// How.
-    pub settings: SearchSettings,
-    /// Judges subnets.
-    pub trainer: &'a dyn Trainer,
-    /// Images.
-    pub train: &'a TrainContext,
-    /// As [`SearchSettings::job`] gives it.
-    pub job: EvaluateJob,
-}
-
-impl Searcher<'_> {
-    /// The task that looks for the best subnet within a budget.
-    pub fn task(&self, name: String, budget_ms: f64) -> Task<'_, BudgetOutcome> {
-        Task::new(name, move |files, monitor| self.choose(budget_ms, files, monitor))
-    }
-
-    fn choose(
-        &self,
-        budget_ms: f64,
-        files: &TaskFiles,
-        monitor: &dyn Monitor,
-    ) -> Result<BudgetOutcome, StepError> {
-        let Self { context, settings, trainer, train, job } = self;
-        let study = context.study();
-        let mut accuracies = Accuracies::open(&files.scratch, *trainer, train, job, study.threads)?;
-        let mut known = PartLatencies::default();
-        let search = SubnetSearch {
-            stages: &job.stages,
-            resolutions: &study.hyperspace.resolutions,
-            budget_ms,
-            population: settings.population,
-            generations: settings.generations,
-            slack: settings.slack,
-            seed: study.seed,
-        };
-        let mut latency = |subnets: &[Subnet]| known.of(*context, &job.stages, subnets);
-        let total = search.evaluations();
-        let mut accuracy = |subnets: &[Subnet]| accuracies.of(subnets, total, monitor);
-        Ok(match search.run(&mut latency, &mut accuracy)? {
-            Ok(FoundSubnet { subnet, latency_ms, accuracy, evaluations }) => {
-                BudgetOutcome::Found(ChosenSubnet {
-                    budget_ms,
-                    subnet,
-                    predicted_ms: latency_ms,
-                    held_out_accuracy: accuracy,
-                    evaluations,
-                })
-            }
-            Err(range) => BudgetOutcome::Infeasible { budget_ms, range },
-        })
     }
 }

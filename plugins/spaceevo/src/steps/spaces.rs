@@ -13,7 +13,8 @@ use super::{
     measure::Measure,
     rivals::{Contender, Contenders, TrainManual, TrainRandom},
     sampled::{self, SubnetJudge},
-    search::{BudgetOutcome, ChosenSubnet, Search, Searcher, found},
+    search::{BudgetOutcome, ChosenSubnet, Search, found},
+    searcher::{Searcher, search},
     train::{self, Train},
 };
 use crate::{
@@ -77,13 +78,13 @@ impl Step for Spaces {
     fn run(
         &self,
         context: &dyn StepContext,
-        (search, rivals, settings): Self::Settings,
+        (searching, rivals, settings): Self::Settings,
     ) -> Result<SpacesReport, StepError> {
         let contenders = Contenders::of(context, &rivals)?;
         let all = contenders.all();
         let study = context.study();
         let budgets_ms = context.get(&Measure::OUTPUT)?.own.budgets_ms;
-        let searched = search_all(context, &search, &budgets_ms, &all)?;
+        let searched = search_all(context, &searching, &budgets_ms, &all)?;
         let draw = |contender: &&Contender| {
             let stages = contender.space.elastic_stages(&study.hyperspace);
             let purpose = ["spaces", contender.name.as_str()];
@@ -144,23 +145,15 @@ fn search_all(
     for rival in &contenders[1..] {
         let weights = context.file(&rival.supernet)?.join(train::INT8);
         searchers.push(Searcher {
+            prefix: format!("search-{}-", rival.name),
             job: settings.job(context.study(), &rival.space, weights),
-            context,
             settings: settings.clone(),
             trainer: trainer.as_ref(),
             train: &images,
         });
     }
-    let mut tasks = Vec::new();
-    for (rival, searcher) in contenders[1..].iter().zip(&searchers) {
-        for (index, &budget) in budgets_ms.iter().enumerate() {
-            tasks.push(searcher.task(format!("search-{}-{index}", rival.name), budget));
-        }
-    }
-    // Searches measure what they do not know, which nothing else may disturb.
-    let mut results = context.tasks(tasks, 1)?.into_iter();
     let mut all = vec![context.get(&Search::OUTPUT)?];
-    all.extend(searchers.iter().map(|_| results.by_ref().take(budgets_ms.len()).collect()));
+    all.extend(search(context, &searchers, budgets_ms)?);
     Ok(all)
 }
 

@@ -20,15 +20,15 @@ pub const FP32: &str = "fp32.safetensors";
 /// File of the weights after the phase with quantizers; see [`FP32`].
 pub const INT8: &str = "int8.safetensors";
 
-/// What the largest subnet of a supernet achieves after each phase.
-pub type SupernetReport = BTreeMap<String, TrainReport>;
+/// What a network, or the largest subnet of a supernet, achieves after each phase: `fp32`, `int8`.
+pub type PhaseReports = BTreeMap<String, TrainReport>;
 
 /// Trains the supernet of the space that was found.
 pub struct Train;
 
 impl Train {
     /// The supernet; its folder holds [`FP32`] and [`INT8`].
-    pub const SUPERNET: Artifact<SupernetReport> = Artifact::new(Self::NAME, "supernet");
+    pub const SUPERNET: Artifact<PhaseReports> = Artifact::new(Self::NAME, "supernet");
 }
 
 impl Step for Train {
@@ -38,13 +38,13 @@ impl Step for Train {
     const NEEDS: StepNeeds = StepNeeds::TRAINING;
 
     type Settings = TrainSettings;
-    type Output = SupernetReport;
+    type Output = PhaseReports;
 
     fn run(
         &self,
         context: &dyn StepContext,
         settings: TrainSettings,
-    ) -> Result<SupernetReport, StepError> {
+    ) -> Result<PhaseReports, StepError> {
         let evolved = context.get(&Evolve::OUTPUT)?;
         let supernet = Self::SUPERNET;
         let spaces = [(supernet.task(), evolved.space())];
@@ -63,7 +63,7 @@ pub(crate) fn supernets(
     context: &dyn StepContext,
     settings: &TrainSettings,
     spaces: &[(&str, &Space)],
-) -> Result<Vec<SupernetReport>, StepError> {
+) -> Result<Vec<PhaseReports>, StepError> {
     let trainer = super::trainer(context)?;
     let train = context.train_context()?;
     let mut tasks = Vec::new();
@@ -102,6 +102,7 @@ fn job(
         fp32: settings.fp32.clone(),
         int8: settings.int8.clone(),
         teacher_share: settings.teacher_share,
+        label_smoothing: settings.label_smoothing,
         guide: settings.guide,
         augmentation: settings.augmentation,
     })

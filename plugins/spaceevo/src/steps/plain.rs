@@ -1,0 +1,356 @@
+//! What one would do without a study: networks of the same latency, each trained alone from random
+//! weights for as many images, then quantized.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    fs,
+    path::PathBuf,
+};
+
+use serde::{Deserialize, Serialize};
+use spacewright_core::{
+    latency::{Position, Precision},
+    quant::TrainedNetwork,
+    random,
+    search::ScoredSpace,
+    space::{Space, Subnet},
+    study::{
+        FileError, FlagValue, Section, Step, StepContext, StepError, StepFlag, StepNeeds, Task,
+        TaskFiles,
+    },
+    target::ModelInfo,
+    train::{EvaluateJob, Monitor, SubnetJob, TrainContext, Trainer},
+};
+
+use super::{
+    evolve::{Evolve, Evolved},
+    export::{Export, ExportedNetwork},
+    on_runtime::{OnRuntime, quantizer},
+    sampled,
+    search::{BudgetOutcome, Search, found},
+    tables::Tables,
+    train,
+};
+use crate::{
+    network_parts::{self, PartLatencies},
+    report::{PlainReport, SeenImages},
+    settings::{DistilSettings, FinetuneSettings, PlainSettings, TeachSettings, TrainSettings},
+};
+
+/// Largest difference of a uniform network's latency from that of the study's network, as a share.
+const LATENCY_TOLERANCE: f64 = 0.03;
+/// Subnets of each uniform space among which one of the same latency is looked for.
+const UNIFORM_SUBNETS: usize = 2000;
+
+/// Which network is trained alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RivalKind {
+    /// The one that the study offers.
+    Chosen,
+    /// One of a space with the same block type everywhere.
+    Uniform,
+}
+
+/// For how many images it is trained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImageShare {
+    /// An equal share of those that all trainings of the study saw.
+    Study,
+    /// An equal share of those that the training of the supernet saw.
+    Supernet,
+}
+
+/// Accuracies of one training. Shares of the test images, on the runtime.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct PlainAccuracy {
+    /// Quantized after the training without quantizers.
+    pub post_training: f64,
+    /// With learned scales.
+    pub int8: f64,
+}
+
+/// What a rival achieves.
+pub(crate) struct PlainOutcome {
+    pub rival: Rival,
+    /// Of the whole network.
+    pub int8_ms: f64,
+    /// By share of the images, then by seed.
+    pub trained: [(ImageShare, Vec<PlainAccuracy>); 2],
+}
+
+/// A network that rivals those of the study.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Rival {
+    /// Position, among the study's networks, of the one that it rivals.
+    pub network: usize,
+    pub kind: RivalKind,
+    /// Its space.
+    pub space: Space,
+    pub subnet: Subnet,
+}
+
+/// Trains networks as one would without a study.
+pub struct Plain;
+
+impl Step for Plain {
+    const NAME: &'static str = "plain";
+    const SUMMARY: &'static str =
+        "compare the networks with the same and with uniform ones, trained alone";
+    const READS: &'static [&'static str] =
+        &[Tables::NAME, Evolve::NAME, Search::NAME, Export::NAME];
+    const NEEDS: StepNeeds = StepNeeds { training: true, latencies: true, runtime: true };
+    const EXTRA: bool = true;
+    const FLAGS: &'static [StepFlag] = &[StepFlag {
+        flag: "seeds",
+        value: FlagValue::Number("N"),
+        section: PlainSettings::NAME,
+        field: "seeds",
+        help: "Times that each network is trained",
+    }];
+
+    type Settings = (PlainSettings, TeachSettings, DistilSettings, TrainSettings, FinetuneSettings);
+    type Output = PlainReport;
+
+    fn run(
+        &self,
+        context: &dyn StepContext,
+        (settings, teach, distil, train, finetune): Self::Settings,
+    ) -> Result<PlainReport, StepError> {
+        let study = context.study();
+        let networks = distinct(context.get(&Export::OUTPUT)?);
+        let seen = SeenImages {
+            networks: networks.len(),
+            teach: teach.images(),
+            distil: context.get(&Tables::OUTPUT)?.len() * distil.images(),
+            train: train.images(),
+            finetune: trained_subnets(&context.get(&Search::OUTPUT)?) * finetune.images(),
+        };
+        let evolved = context.get(&Evolve::OUTPUT)?;
+        let rivals =
+            context.task(Task::new("rivals", |_, _| rivals(context, &evolved, &networks)))?;
+        let (trainer, images) = (super::trainer(context)?, context.train_context()?);
+        let runtime = study.target.runtime()?;
+        let alone = TrainedAlone {
+            settings: &settings,
+            trainer: trainer.as_ref(),
+            on: OnRuntime { study, train: &images, runtime: runtime.as_ref() },
+        };
+        let shares = [ImageShare::Study, ImageShare::Supernet];
+        let mut tasks = Vec::new();
+        for rival in &rivals {
+            for share in shares {
+                for seed in 0..settings.seeds {
+                    tasks.push(alone.task(rival, (share, seen.share(share)), seed));
+                }
+            }
+        }
+        let mut trained = context.tasks(tasks, study.threads)?.into_iter();
+        let latencies = context.task(Task::new("latency", |_, _| latencies(context, &rivals)))?;
+        let outcome = |(rival, int8_ms)| {
+            let trained =
+                shares.map(|share| (share, trained.by_ref().take(settings.seeds).collect()));
+            PlainOutcome { rival, int8_ms, trained }
+        };
+        let outcomes: Vec<PlainOutcome> = rivals.into_iter().zip(latencies).map(outcome).collect();
+        let report = PlainReport::new(study, seen, &settings, &networks, &outcomes)?;
+        let text = serde_json::to_string_pretty(&report)? + "\n";
+        context.publish("plain.json", text.as_bytes())?;
+        Ok(report)
+    }
+}
+
+/// Each network once, though it may be offered for several budgets.
+fn distinct(networks: Vec<ExportedNetwork>) -> Vec<ExportedNetwork> {
+    let mut seen = HashSet::new();
+    let new = |network: &ExportedNetwork| seen.insert(network.verified.encoding.clone());
+    networks.into_iter().filter(new).collect()
+}
+
+/// How many different subnets were found.
+fn trained_subnets(outcomes: &[BudgetOutcome]) -> usize {
+    let subnets = found(outcomes).map(|(_, chosen)| chosen.subnet.to_string());
+    subnets.collect::<HashSet<String>>().len()
+}
+
+/// For each network of the study itself and the best uniform one of the same latency, where there
+/// is one.
+fn rivals(
+    context: &dyn StepContext,
+    evolved: &Evolved,
+    networks: &[ExportedNetwork],
+) -> Result<Vec<Rival>, StepError> {
+    let uniform = uniform_networks(context, &evolved.uniform)?;
+    let mut rivals = Vec::new();
+    for (index, ExportedNetwork { chosen, .. }) in networks.iter().enumerate() {
+        rivals.push(Rival {
+            network: index,
+            kind: RivalKind::Chosen,
+            space: evolved.space().clone(),
+            subnet: chosen.subnet.clone(),
+        });
+        match best_uniform(&uniform, chosen.predicted_ms) {
+            Some(UniformNetwork { space, subnet, .. }) => rivals.push(Rival {
+                network: index,
+                kind: RivalKind::Uniform,
+                space: space.clone(),
+                subnet: subnet.clone(),
+            }),
+            None => context.say(&format!(
+                "warning: no uniform network takes {:.3} ms, give or take {:.0} %",
+                chosen.predicted_ms,
+                100.0 * LATENCY_TOLERANCE
+            )),
+        }
+    }
+    Ok(rivals)
+}
+
+/// A network with the same block type everywhere.
+struct UniformNetwork {
+    space: Space,
+    subnet: Subnet,
+    predicted_ms: f64,
+    macs: u64,
+}
+
+/// Random subnets of the uniform space with the best score: the block that suits the target.
+fn uniform_networks(
+    context: &dyn StepContext,
+    uniform: &[ScoredSpace],
+) -> Result<Vec<UniformNetwork>, StepError> {
+    let study = context.study();
+    let by_score = |a: &&ScoredSpace, b: &&ScoredSpace| a.score.score.total_cmp(&b.score.score);
+    let Some(ScoredSpace { space, .. }) = uniform.iter().max_by(by_score) else {
+        return Ok(Vec::new());
+    };
+    let stages = space.elastic_stages(&study.hyperspace);
+    let resolutions = &study.hyperspace.resolutions;
+    let subnets =
+        sampled::draw(&stages, resolutions, UNIFORM_SUBNETS, study.seed, &["plain", "uniform"]);
+    let latencies = PartLatencies::default().of(context, &stages, &subnets)?;
+    let network = |(subnet, predicted_ms): (Subnet, f64)| {
+        let macs = network_parts::whole_network(study, &stages, &subnet)?.macs()?;
+        Ok(UniformNetwork { space: space.clone(), subnet, predicted_ms, macs })
+    };
+    subnets.into_iter().zip(latencies).map(network).collect()
+}
+
+/// The network with the most multiply-adds of about this latency: arithmetic buys accuracy.
+fn best_uniform(networks: &[UniformNetwork], latency_ms: f64) -> Option<&UniformNetwork> {
+    let near = |network: &&UniformNetwork| {
+        (network.predicted_ms / latency_ms - 1.0).abs() <= LATENCY_TOLERANCE
+    };
+    networks.iter().filter(near).max_by_key(|network| network.macs)
+}
+
+/// Trains networks alone and runs them on the test images.
+struct TrainedAlone<'a> {
+    settings: &'a PlainSettings,
+    trainer: &'a dyn Trainer,
+    on: OnRuntime<'a>,
+}
+
+impl TrainedAlone<'_> {
+    fn task<'t>(
+        &'t self,
+        rival: &'t Rival,
+        (share, images): (ImageShare, usize),
+        seed: usize,
+    ) -> Task<'t, PlainAccuracy> {
+        let kind = match rival.kind {
+            RivalKind::Chosen => "chosen",
+            RivalKind::Uniform => "uniform",
+        };
+        let share = match share {
+            ImageShare::Study => "study",
+            ImageShare::Supernet => "supernet",
+        };
+        let name = format!("network-{}-{kind}-{share}-{seed}", rival.network);
+        Task::new(name, move |files, monitor| self.train(rival, images, seed, files, monitor))
+    }
+
+    fn train(
+        &self,
+        rival: &Rival,
+        images: usize,
+        seed: usize,
+        files: &TaskFiles,
+        monitor: &dyn Monitor,
+    ) -> Result<PlainAccuracy, StepError> {
+        let Self { settings, trainer, on } = self;
+        let seed =
+            random::seed(on.study.seed, &["plain", &rival.subnet.to_string(), &seed.to_string()]);
+        let context = TrainContext { seed, ..on.train.clone() };
+        let stages = rival.space.elastic_stages(&on.study.hyperspace);
+        let [fp32, int8] = settings.phases(images);
+        let job = SubnetJob {
+            stages: stages.clone(),
+            subnet: rival.subnet.clone(),
+            start: None,
+            guidance: None,
+            fp32,
+            int8,
+            augmentation: settings.augmentation,
+            label_smoothing: settings.label_smoothing,
+        };
+        fs::create_dir_all(&files.output).map_err(FileError::at(&files.output))?;
+        let [fp32, int8] = [train::FP32, train::INT8].map(|file| files.output.join(file));
+        trainer.train_subnet(&context, &job, &fp32, &int8, &files.scratch, monitor)?;
+        let opened = |weights: PathBuf, quantized| {
+            let calibration_images = settings.calibration_images;
+            let stages = stages.clone();
+            let job =
+                EvaluateJob { stages, weights, quantized, calibration_images, judge_images: 1 };
+            trainer.evaluator(&context, &job)
+        };
+        let quantizer = quantizer(on.study, &settings.post_training)?;
+        let post_training =
+            opened(fp32, false)?.recalibrate(&rival.subnet)?.post_training(quantizer)?;
+        let int8 = opened(int8, true)?.recalibrate(&rival.subnet)?.network()?;
+        let info = ModelInfo { name: "plain".into(), metadata: BTreeMap::new() };
+        let accuracy = |network: &TrainedNetwork| {
+            if monitor.cancelled() {
+                return Err(StepError::Cancelled);
+            }
+            let predictions = on.classify(network, rival.subnet.resolution, &info)?;
+            Ok(predictions.accuracy(&on.train.data.test.labels))
+        };
+        Ok(PlainAccuracy { post_training: accuracy(&post_training)?, int8: accuracy(&int8)? })
+    }
+}
+
+/// Latencies of whole rivals in integers, in milliseconds, with nothing beside them.
+fn latencies(context: &dyn StepContext, rivals: &[Rival]) -> Result<Vec<f64>, StepError> {
+    let study = context.study();
+    let query = |rival: &Rival| {
+        let stages = rival.space.elastic_stages(&study.hyperspace);
+        let graph = network_parts::whole_network(study, &stages, &rival.subnet)?;
+        Ok(network_parts::query(graph, Position::Whole, Precision::Int8))
+    };
+    let queries = rivals.iter().map(query).collect::<Result<Vec<_>, StepError>>()?;
+    Ok(context.latencies(&queries)?.into_iter().map(|latency| latency.ms).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hyperspaces;
+
+    #[test]
+    fn the_most_arithmetic_of_the_same_latency_is_taken() {
+        let hyperspace = hyperspaces::built_in("mini").unwrap();
+        let space = hyperspace.uniform_spaces().remove(0);
+        let subnet = Subnet::smallest(&space.elastic_stages(&hyperspace), &hyperspace.resolutions);
+        let network = |predicted_ms, macs| UniformNetwork {
+            space: space.clone(),
+            subnet: subnet.clone(),
+            predicted_ms,
+            macs,
+        };
+        let networks = [network(0.98, 5), network(1.02, 7), network(1.05, 9), network(0.9, 8)];
+        assert_eq!(best_uniform(&networks, 1.0).map(|network| network.macs), Some(7));
+        assert!(best_uniform(&networks, 2.0).is_none());
+    }
+}

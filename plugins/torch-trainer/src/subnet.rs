@@ -1,0 +1,184 @@
+//! One network trained alone: a subnet that shares its weights with no other.
+
+use std::collections::BTreeMap;
+
+use rand_pcg::Pcg64Mcg;
+use spacewright_core::{
+    random,
+    train::{Monitor, SubnetJob, TrainContext, TrainError, TrainReport},
+};
+
+use crate::{
+    batches::Batch,
+    interpret::Run,
+    layout::Layout,
+    objective::Objective,
+    params::Params,
+    plan::{PlannedSubnet, subnet_graph},
+    two_phases::{Outputs, TwoPhaseTraining, TwoPhases},
+};
+
+struct SingleNetwork {
+    subnet: PlannedSubnet,
+    objective: Objective,
+}
+
+impl TwoPhaseTraining for SingleNetwork {
+    fn batches(&self) -> usize {
+        1
+    }
+
+    /// Without dropout: small networks that see each image a few times do not overfit.
+    fn gradients(
+        &self,
+        params: &Params,
+        quantized: bool,
+        batches: &[Batch],
+        _: &mut Pcg64Mcg,
+    ) -> Result<f64, TrainError> {
+        let run = Run { params, quantized, dropout: false };
+        let logits = self.subnet.forward(&run, &batches[0])?;
+        let loss = self.objective.loss(&logits, &batches[0]);
+        loss.backward();
+        Ok(loss.double_value(&[]))
+    }
+
+    fn observed(&self, _: bool, _: &mut Pcg64Mcg) -> Result<PlannedSubnet, TrainError> {
+        Ok(self.subnet.clone())
+    }
+}
+
+/// Trains the network: FP32 phase, then INT8 phase.
+pub fn train(
+    context: &TrainContext,
+    job: &SubnetJob,
+    outputs: Outputs<'_>,
+    monitor: &dyn Monitor,
+) -> Result<BTreeMap<String, TrainReport>, TrainError> {
+    let network = SingleNetwork {
+        subnet: PlannedSubnet::new(context, &job.stages, &job.subnet)?,
+        objective: Objective::new(job.guidance.as_ref(), job.label_smoothing)?,
+    };
+    let mut layout = Layout::default();
+    layout.include(&subnet_graph(context, &job.stages, &job.subnet)?, &context.scheme)?;
+    let mut params = Params::init(&layout, random::seed(context.seed, &["subnet"]));
+    if let Some(file) = &job.start {
+        params.take_parts_of(file)?;
+    }
+    TwoPhases {
+        context,
+        name: "subnet",
+        layout: &layout,
+        stages: &job.stages,
+        judged: &job.subnet,
+        fp32: &job.fp32,
+        int8: &job.int8,
+        augmentation: job.augmentation,
+        outputs,
+    }
+    .run(&network, params, monitor)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use spacewright_core::{
+        data::Augmentation,
+        space::{ElasticStage, Subnet},
+        train::Phase,
+    };
+
+    use super::*;
+    use crate::testing::{self, Curves};
+
+    fn stages(context: &TrainContext) -> Vec<ElasticStage> {
+        let space = &context.hyperspace.uniform_spaces()[1];
+        space.elastic_stages(&context.hyperspace)
+    }
+
+    /// Trains a random subnet; the subnet and the phase, step and accuracy of the points that have
+    /// one.
+    fn trained(
+        context: &TrainContext,
+        folder: &Path,
+        start: Option<&Path>,
+        fp32: Phase,
+    ) -> (Subnet, Vec<(String, usize, f64)>) {
+        let stages = stages(context);
+        let mut rng = random::generator(2, &["test"]);
+        let subnet = Subnet::random(&stages, &context.hyperspace.resolutions, &mut rng);
+        let job = SubnetJob {
+            stages,
+            subnet: subnet.clone(),
+            start: start.map(Path::to_owned),
+            guidance: None,
+            fp32,
+            int8: testing::phase(3),
+            augmentation: Augmentation { flip: true, shift: 1 },
+            label_smoothing: 0.1,
+        };
+        let curves = Curves::default();
+        let files = ["fp32", "int8"].map(|name| folder.join(name));
+        let outputs = Outputs { fp32: &files[0], int8: &files[1], scratch: folder };
+        let reports = train(context, &job, outputs, &curves).unwrap();
+        let mut judged = Vec::new();
+        for point in curves.0.into_inner().unwrap() {
+            if let Some(accuracy) = point.held_out_accuracy {
+                assert_eq!(accuracy, reports[&point.phase].held_out_accuracy);
+                judged.push((point.phase, point.step, accuracy));
+            }
+        }
+        (subnet, judged)
+    }
+
+    #[test]
+    fn a_network_learns_alone() {
+        let context = testing::context();
+        let folder = tempfile::tempdir().unwrap();
+        let (_, judged) = trained(&context, folder.path(), None, testing::phase(2));
+        let phases: Vec<(&str, usize)> =
+            judged.iter().map(|(phase, step, _)| (phase.as_str(), *step)).collect();
+        assert_eq!(phases, [("fp32", 2), ("int8", 3)]);
+    }
+
+    /// A learning rate that changes nothing leaves the supernet's weights: first channels, centres
+    /// of kernels.
+    #[test]
+    fn a_network_starts_with_its_part_of_the_supernet() {
+        let context = testing::context();
+        let folder = tempfile::tempdir().unwrap();
+        let stages = stages(&context);
+        let (operators, scheme) = (&context.operators, &context.scheme);
+        let layout =
+            Layout::of_supernet(operators, scheme, &context.hyperspace, &stages, 16).unwrap();
+        let supernet = Params::init(&layout, 9);
+        let file = folder.path().join("supernet");
+        supernet.save(&file).unwrap();
+        let still = Phase { learning_rate: 1e-30, ..testing::phase(1) };
+        trained(&context, folder.path(), Some(&file), still);
+        let network = Params::load(&folder.path().join("fp32")).unwrap();
+        let mut smaller = 0;
+        for (name, tensor) in &network.0 {
+            let shape: Vec<usize> = tensor.size().iter().map(|&size| size as usize).collect();
+            let part = supernet.slice(name, &shape).unwrap();
+            let change = (tensor - part).abs().max().double_value(&[]);
+            assert!(change < 1e-6, "{name}: {change}");
+            smaller += usize::from(tensor.size() != supernet.0[name].size());
+        }
+        assert!(smaller > 0 && network.0.len() <= supernet.0.len());
+    }
+
+    #[test]
+    fn a_start_that_lacks_a_tensor_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut params = Params::default();
+        let file = folder.path().join("other");
+        params.insert("other.weight".into(), tch::Tensor::from_slice(&[1.0f32]));
+        params.save(&file).unwrap();
+        let mut needed = Params::default();
+        needed.insert("first.weight".into(), tch::Tensor::from_slice(&[1.0f32]));
+        let error = needed.take_parts_of(&file).unwrap_err().to_string();
+        assert!(error.contains("other: there is no tensor `first.weight`"), "{error}");
+    }
+}
