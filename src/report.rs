@@ -2,6 +2,7 @@
 
 use std::{fmt::Write, path::Path};
 
+use spacewright_core::latency::milliseconds;
 use spacewright_spaceevo::{
     report::{BudgetNetwork, SpaceSummary, StageChoice, StudyReport},
     steps::search::BudgetOutcome,
@@ -16,7 +17,7 @@ pub fn percent(share: f64) -> String {
 
 /// Milliseconds, as they stand in tables.
 pub fn ms(ms: f64) -> String {
-    format!("{ms:.3}")
+    milliseconds(ms)
 }
 
 /// What is known, or a dash.
@@ -40,7 +41,8 @@ pub fn text(report: &StudyReport, folder: &Path) -> String {
         if let BudgetOutcome::Infeasible { budget_ms, range } = outcome {
             let _ = writeln!(
                 text,
-                "no subnet takes at most {budget_ms:.3} ms; the space's take {range}"
+                "no subnet takes at most {} ms; the space's take {range}",
+                ms(*budget_ms)
             );
         }
     }

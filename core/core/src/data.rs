@@ -61,6 +61,10 @@ impl ImageSet {
             return Err(DataError { file: format!("{name} labels"), reason });
         }
         let (height, width) = (sizes[1], sizes[2]);
+        if sizes.contains(&0) {
+            let reason = format!("no pixels: {} images of {height}x{width}", sizes[0]);
+            return Err(DataError { file: format!("{name} images"), reason });
+        }
         Ok(Self { channels: 1, height, width, pixels: pixels.to_vec(), labels: labels.to_vec() })
     }
 
@@ -197,6 +201,20 @@ fn resize(source: &[f32], size: usize, output: &mut [f32], resolution: usize) {
             *value = mix(y0) * (1.0 - fy) + mix(y1) * fy;
         }
     }
+}
+
+/// Length of an IDX file of unsigned bytes by its first bytes (16 suffice for images), so that no more
+/// is read of one that is packed. `None` where they are not those of such a file.
+pub fn idx_length(header: &[u8]) -> Option<u64> {
+    let word = |index: usize| {
+        let bytes = header.get(4 * index..4 * index + 4)?;
+        Some(u64::from(u32::from_be_bytes(bytes.try_into().ok()?)))
+    };
+    let dimensions =
+        word(0)?.checked_sub(0x800).filter(|dimensions| (1..=3).contains(dimensions))?;
+    let sizes = (1..=dimensions as usize).map(word);
+    let content = sizes.into_iter().try_fold(1u64, |product, size| product.checked_mul(size?))?;
+    content.checked_add(4 * (dimensions + 1))
 }
 
 /// Sizes and content of an IDX file of unsigned bytes.

@@ -16,6 +16,7 @@ pub mod quant;
 pub mod random;
 pub mod rank;
 pub mod score;
+pub mod sealed;
 pub mod search;
 pub mod space;
 pub mod study;

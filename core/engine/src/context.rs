@@ -186,7 +186,7 @@ impl StepContext for Context<'_> {
             std::fs::create_dir_all(folder).at(folder)?;
         }
         write_atomically(&path, content)?;
-        self.store.published(&self.key, name)?;
+        self.store.published(&self.key, name, content)?;
         Ok(path)
     }
 

@@ -1,8 +1,9 @@
 //! The images of a study: where they are, what identifies them, and reading them.
 
 use std::{
-    env, fs,
-    io::Read,
+    env,
+    fs::{self, File},
+    io::{BufReader, Read},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -14,7 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use smart_default::SmartDefault;
 use spacewright_core::{
-    data::{DataSet, ImageSet},
+    data::{DataSet, ImageSet, idx_length},
     space::Hyperspace,
     study::{FieldError, Section},
 };
@@ -46,8 +47,7 @@ pub struct DataSettings {
     /// Folder of the four IDX files, plain or gzipped; empty for fashion-mnist: where the set-up
     /// has put it.
     pub folder: String,
-    /// Side of the black square on which images are centred, in pixels; of larger images only the
-    /// centre is used.
+    /// Side of the black square on which images are centred, in pixels; no smaller than they are.
     #[default = 32]
     #[schemars(range(min = 1))]
     pub canvas: usize,
@@ -157,8 +157,45 @@ impl DataSettings {
             DataKind::Synthetic => synthetic::images(self.train_images, self.test_images),
             DataKind::FashionMnist | DataKind::Idx => self.read(base)?,
         };
+        self.check_images(&train, &test)?;
         let held_out = held_out(train.len(), self.held_out, seed)?;
         Ok(LoadedData { data: Arc::new(DataSet { train, test }), held_out: Arc::new(held_out) })
+    }
+
+    /// That something can be learned from the images, and that none is cut.
+    fn check_images(&self, train: &ImageSet, test: &ImageSet) -> Result<()> {
+        let refused = |message: String, hint: &str| {
+            Err(EngineError::study(message).with_hint(hint.to_owned()))
+        };
+        for (name, set) in [("training", train), ("test", test)] {
+            let ImageSet { height, width, .. } = *set;
+            if set.is_empty() {
+                return refused(format!("there are no {name} images"), "see [data] in the study");
+            }
+            let side = height.max(width);
+            if side > self.canvas {
+                let message = format!(
+                    "the {name} images have {height}x{width} pixels, more than the canvas of {0}x{0}",
+                    self.canvas
+                );
+                return refused(message, &format!("set `canvas = {side}` in [data]"));
+            }
+        }
+        let size = |set: &ImageSet| (set.channels, set.height, set.width);
+        if size(train) != size(test) {
+            let shape = |set: &ImageSet| format!("{}x{}x{}", set.channels, set.height, set.width);
+            let message = format!(
+                "training images are {}, test images {}: channels, height, width",
+                shape(train),
+                shape(test)
+            );
+            return refused(message, "both must be alike");
+        }
+        if train.labels.iter().all(|label| *label == train.labels[0]) {
+            let message = format!("all training images are of class {}", train.labels[0]);
+            return refused(message, "at least two classes are needed to tell apart");
+        }
+        Ok(())
     }
 
     fn read(&self, base: &Path) -> Result<(ImageSet, ImageSet)> {
@@ -227,12 +264,24 @@ fn held_out(images: usize, count: usize, seed: u64) -> Result<Vec<usize>> {
     Ok(order.split_off(images - count))
 }
 
+/// Most bytes of a packed IDX file, all of which are held in memory.
+const LARGEST_FILE: u64 = 4 << 30;
+
+/// The content of an IDX file. Of a packed one no more is unpacked than its header says, and one byte,
+/// by which it shows that there is more.
 fn read(path: &Path) -> Result<Vec<u8>> {
-    let bytes = fs::read(path).at(path)?;
     if path.extension().is_none_or(|extension| extension != "gz") {
-        return Ok(bytes);
+        return fs::read(path).at(path);
     }
+    const HEADER: u64 = 16;
+    let mut unpacked = GzDecoder::new(BufReader::new(File::open(path).at(path)?));
     let mut content = Vec::new();
-    GzDecoder::new(bytes.as_slice()).read_to_end(&mut content).at(path)?;
+    unpacked.by_ref().take(HEADER).read_to_end(&mut content).at(path)?;
+    let length = idx_length(&content).unwrap_or(0);
+    if length > LARGEST_FILE {
+        let reason = format!("promises {length} bytes, more than {LARGEST_FILE}");
+        return Err(EngineError::study(reason).about_file(path, None));
+    }
+    unpacked.take((length + 1).saturating_sub(HEADER)).read_to_end(&mut content).at(path)?;
     Ok(content)
 }

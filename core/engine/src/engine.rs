@@ -86,6 +86,7 @@ pub struct Engine {
     loaded: Identities,
     lender: Option<String>,
     cache: Once<Arc<LatencyCache>>,
+    store: Mutex<Option<Arc<Store>>>,
 }
 
 impl Engine {
@@ -135,6 +136,7 @@ impl Engine {
             loaded: registry.identities(),
             lender: target.lender(),
             cache: Once::default(),
+            store: Mutex::default(),
         })
     }
 
@@ -176,9 +178,21 @@ impl Engine {
         }
     }
 
-    /// The run's store, if it exists.
-    pub(crate) fn existing_store(&self) -> Result<Option<Store>> {
-        Store::existing(&self.folder())
+    /// The run's store, if it exists. It is opened once, and so checked once.
+    pub(crate) fn existing_store(&self) -> Result<Option<Arc<Store>>> {
+        let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        if store.is_none() {
+            *store = Store::existing(&self.folder())?.map(Arc::new);
+        }
+        Ok(store.clone())
+    }
+
+    /// The run's store, to work with it: for whoever has the run's lock.
+    pub(crate) fn working_store(&self) -> Result<Arc<Store>> {
+        let working = Arc::new(Store::create(&self.folder())?);
+        let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        *store = Some(working.clone());
+        Ok(working)
     }
 
     /// The step of this name.

@@ -19,15 +19,31 @@ pub(crate) fn of_bytes(bytes: &[u8]) -> String {
 
 /// SHA-256 of a file's content.
 pub(crate) fn of_file(path: &Path) -> Result<String> {
-    Ok(hex(&digest(path)?))
+    digest::<Sha256>(path)
 }
 
-/// The hash of a file's content, or of a folder's sorted relative names and contents.
-pub(crate) fn of_object(path: &Path) -> Result<String> {
-    if fs::symlink_metadata(path).at(path)?.is_file() {
-        return of_file(path);
+/// What the names of objects begin with whose hashes are BLAKE3; those of earlier versions are SHA-256.
+const BLAKE3: &str = "b3-";
+
+/// The name of a file or folder as an object: a hash of a file's content, or of a folder's sorted
+/// relative names and contents.
+pub(crate) fn object_name(path: &Path) -> Result<String> {
+    Ok(format!("{BLAKE3}{}", of_object::<blake3::Hasher>(path)?))
+}
+
+/// Whether a file or folder has the content that its name as an object says.
+pub(crate) fn is_object(path: &Path, name: &str) -> Result<bool> {
+    match name.strip_prefix(BLAKE3) {
+        Some(hash) => Ok(of_object::<blake3::Hasher>(path)? == hash),
+        None => Ok(of_object::<Sha256>(path)? == name),
     }
-    let mut hasher = Sha256::new();
+}
+
+fn of_object<D: Digest>(path: &Path) -> Result<String> {
+    if fs::symlink_metadata(path).at(path)?.is_file() {
+        return digest::<D>(path);
+    }
+    let mut hasher = D::new();
     hasher.update(b"folder\n");
     for file in files(path)? {
         let name: Vec<_> = file
@@ -36,7 +52,7 @@ pub(crate) fn of_object(path: &Path) -> Result<String> {
             .components()
             .map(|part| part.as_os_str().to_string_lossy())
             .collect();
-        hasher.update(format!("{} {}\n", hex(&digest(&file)?), name.join("/")));
+        hasher.update(format!("{} {}\n", digest::<D>(&file)?, name.join("/")));
     }
     Ok(hex(&hasher.finalize()))
 }
@@ -76,13 +92,14 @@ pub(crate) fn canonical(value: &Value) -> String {
     }
 }
 
-fn digest(path: &Path) -> Result<[u8; 32]> {
+fn digest<D: Digest>(path: &Path) -> Result<String> {
     let mut file = File::open(path).at(path)?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 1 << 16];
+    let mut hasher = D::new();
+    // Large enough for BLAKE3 to work on many of its blocks at once.
+    let mut buffer = vec![0; 1 << 17];
     loop {
         match file.read(&mut buffer) {
-            Ok(0) => return Ok(hasher.finalize().into()),
+            Ok(0) => return Ok(hex(&hasher.finalize())),
             Ok(count) => hasher.update(&buffer[..count]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(EngineError::file(path, error)),
@@ -106,9 +123,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("sub")).unwrap();
         fs::write(folder.path().join("sub/a"), "1").unwrap();
-        let before = of_object(folder.path()).unwrap();
+        let before = object_name(folder.path()).unwrap();
+        assert!(is_object(folder.path(), &before).unwrap());
         fs::rename(folder.path().join("sub/a"), folder.path().join("sub/b")).unwrap();
-        assert_ne!(of_object(folder.path()).unwrap(), before);
+        assert!(!is_object(folder.path(), &before).unwrap());
+        assert_ne!(object_name(folder.path()).unwrap(), before);
+    }
+
+    #[test]
+    fn objects_of_earlier_versions_are_known_by_their_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "content").unwrap();
+        assert!(is_object(&file, &of_bytes(b"content")).unwrap());
+        assert!(!is_object(&file, &of_bytes(b"Content")).unwrap());
     }
 
     #[cfg(unix)]
@@ -116,7 +144,7 @@ mod tests {
     fn a_link_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink("/", folder.path().join("link")).unwrap();
-        let error = of_object(folder.path()).unwrap_err();
+        let error = object_name(folder.path()).unwrap_err();
         assert!(error.to_string().ends_with("link: neither a file nor a folder"), "{error}");
     }
 }

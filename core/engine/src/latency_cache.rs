@@ -16,24 +16,27 @@ use spacewright_core::{
 };
 
 use crate::{
-    database::{Schema, open, sqlite_error},
+    database::{Schema, Table, open, sqlite_error},
     error::{AtPath, EngineError, ErrorKind, Result},
     lock::Lock,
 };
 
-const SCHEMA: Schema = Schema { tables: TABLES, upgrades: &[] };
-const TABLES: &str = "
-    CREATE TABLE latencies (
-        graph TEXT NOT NULL,
-        precision TEXT NOT NULL,
-        position TEXT NOT NULL,
-        fingerprint TEXT NOT NULL,
-        ms REAL NOT NULL,
-        spread_ms REAL NOT NULL,
-        runs INTEGER NOT NULL,
-        PRIMARY KEY (graph, precision, position, fingerprint)
-    ) STRICT, WITHOUT ROWID;
-";
+const SCHEMA: Schema = Schema {
+    version: 2,
+    tables: &[Table {
+        name: "latencies",
+        columns: &[
+            ("graph", "TEXT NOT NULL"),
+            ("precision", "TEXT NOT NULL"),
+            ("position", "TEXT NOT NULL"),
+            ("fingerprint", "TEXT NOT NULL"),
+            ("ms", "REAL NOT NULL"),
+            ("spread_ms", "REAL NOT NULL"),
+            ("runs", "INTEGER NOT NULL"),
+        ],
+        constraint: Some("PRIMARY KEY (graph, precision, position, fingerprint)"),
+    }],
+};
 
 /// Questions that are asked and recorded together: as many are lost at most when killed.
 const CHUNK: usize = 8;

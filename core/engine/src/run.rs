@@ -12,10 +12,11 @@ use crate::{
     engine::Engine,
     error::{AtPath, EngineError, ErrorKind, Result},
     events::Event,
+    files::{is_writable, remove_leftovers},
     keys::Change,
     lock::Lock,
     recorder::Recorder,
-    runs::keep_study,
+    runs::{claim, keep_study},
     store::{AttemptOutcome, StepHistory, Store},
     tasks::unless_panicked,
 };
@@ -109,7 +110,7 @@ impl Engine {
     /// How all steps stand. Starts no run; a store of an earlier version is brought up to date.
     pub fn status(&self) -> Result<Vec<StepStatus>> {
         let store = self.existing_store()?;
-        self.steps().iter().map(|step| self.status_of(store.as_ref(), step.as_ref())).collect()
+        self.steps().iter().map(|step| self.status_of(store.as_deref(), step.as_ref())).collect()
     }
 
     /// How a step went with the present settings, or else with those it last ran with: attempts,
@@ -127,7 +128,7 @@ impl Engine {
     fn status_of(&self, store: Option<&Store>, step: &dyn AnyStep) -> Result<StepStatus> {
         let owner = self.owner(step);
         if !std::ptr::eq(owner, self) {
-            return owner.status_of(owner.existing_store()?.as_ref(), step);
+            return owner.status_of(owner.existing_store()?.as_deref(), step);
         }
         let mut status = StepStatus {
             step: step.name().to_owned(),
@@ -168,7 +169,7 @@ impl Engine {
         let key = now.key()?;
         match store.latest_ingredients(step.name())? {
             Some(was) if was.key()? != key => Ok(now.changes_since(&was)),
-            Some(_) => Ok(Vec::new()),
+            Some(_) => store.damage(&key),
             None if store.knows(&key)? || !store.has_run_before(step.name())? => Ok(Vec::new()),
             None => Ok(vec![Change::Untold]),
         }
@@ -187,7 +188,7 @@ impl Engine {
     fn require(&self, step: &dyn AnyStep, inputs: &[Arc<dyn AnyStep>]) -> Result<()> {
         let store = self.existing_store()?;
         for input in inputs {
-            let status = self.status_of(store.as_ref(), input.as_ref())?;
+            let status = self.status_of(store.as_deref(), input.as_ref())?;
             let changes: Vec<String> = status.changes.iter().map(Change::to_string).collect();
             let reason = match status.state {
                 StepState::Current => continue,
@@ -225,11 +226,39 @@ impl Engine {
     fn run(&self, steps: &[Arc<dyn AnyStep>]) -> Result<Vec<StepOutcome>> {
         self.require_trainer(steps)?;
         let folder = self.folder();
+        if folder.is_dir() && !is_writable(&folder) {
+            let hint =
+                "what is current can be looked at; for anything else the folder must be writable";
+            return self
+                .all_skipped(steps)?
+                .ok_or_else(|| EngineError::file(&folder, "cannot be written").with_hint(hint));
+        }
         fs::create_dir_all(&folder).at(&folder)?;
         let _lock = Lock::run(&folder)?;
-        let store = Arc::new(Store::create(&folder)?);
+        remove_leftovers(&folder)?;
+        let store = self.working_store()?;
+        claim(self.study(), &store)?;
         keep_study(self.study(), &folder)?;
         steps.iter().map(|step| self.run_one(&store, step.as_ref())).collect()
+    }
+
+    /// What is to be said of steps that are all current: nothing is to be done, or to be written.
+    fn all_skipped(&self, steps: &[Arc<dyn AnyStep>]) -> Result<Option<Vec<StepOutcome>>> {
+        let mut outcomes = Vec::with_capacity(steps.len());
+        for step in steps {
+            let owner = self.owner(step.as_ref());
+            let (key, store) = (owner.key(step.name())?, owner.existing_store()?);
+            match store.map_or(Ok(None), |store| store.finished_step(&key))? {
+                Some(seconds) => outcomes.push((step.name(), seconds)),
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(outcomes.into_iter().map(|(step, seconds)| self.skipped(step, seconds)).collect()))
+    }
+
+    fn skipped(&self, step: &str, seconds: f64) -> StepOutcome {
+        self.options().observer.event(&Event::StepSkipped { step: step.into(), seconds });
+        StepOutcome { step: step.to_owned(), skipped: true, seconds }
     }
 
     fn run_one(&self, store: &Arc<Store>, step: &dyn AnyStep) -> Result<StepOutcome> {
@@ -237,10 +266,7 @@ impl Engine {
             return Err(EngineError::cancelled());
         }
         let name = step.name();
-        let skipped = |seconds| {
-            self.options().observer.event(&Event::StepSkipped { step: name.into(), seconds });
-            Ok(StepOutcome { step: name.to_owned(), skipped: true, seconds })
-        };
+        let skipped = |seconds| Ok(self.skipped(name, seconds));
         let owner = self.owner(step);
         if !std::ptr::eq(owner, self) {
             let key = owner.key(name)?;
@@ -266,6 +292,7 @@ impl Engine {
             store.adopt(name, &earlier, &key)?;
         }
         let changes = self.changes(store, step)?;
+        store.set_damage_aside(&key)?;
         let earlier = store.begin(name, &key, &self.ingredients(step)?)?;
         let recorder = Arc::new(Recorder::new(store, &key, &self.options().observer)?);
         let tell = |event: Event<'_>| {
@@ -292,6 +319,7 @@ impl Engine {
         }
         recorder.ended(AttemptOutcome::Finished);
         store.clean(name)?;
+        store.remove_superseded_results(name, &key)?;
         tell(Event::StepFinished { step: name.into(), seconds });
         Ok(StepOutcome { step: name.to_owned(), skipped: false, seconds })
     }

@@ -71,6 +71,26 @@ pub fn list_runs(runs: &Path) -> Result<Vec<RunRecord>> {
     folders.iter().map(|folder| RunRecord::read(folder)).collect()
 }
 
+/// Makes the run one of this study file. It is refused where another study file of the same name has
+/// it, whose results it would mix with its own.
+pub(crate) fn claim(study: &Study, store: &Store) -> Result<()> {
+    let Some(file) = study.file() else { return Ok(()) };
+    let owner = store.origin()?;
+    if owner.as_ref() == Some(&file) {
+        return Ok(());
+    }
+    if let Some(owner) = owner.filter(|owner| Study::name_in(owner).as_ref() == Some(&study.name)) {
+        let folder = store.folder().display();
+        let message =
+            format!("{folder} is the run of {}, which has the same name", owner.display());
+        return Err(EngineError::study(message).with_hint(
+            "give this study another `name`, or other runs a folder of their own with `--runs`; a \
+             study file that has moved away leaves its run to the next of its name",
+        ));
+    }
+    store.set_origin(&file)
+}
+
 /// Leaves the study in the run's folder: as it was written, and with all that it means.
 pub(crate) fn keep_study(study: &Study, folder: &Path) -> Result<()> {
     let meant = serde_json::to_string_pretty(study)

@@ -48,6 +48,13 @@ impl TaskRunner<'_> {
         let mut slots: Vec<Slot> = Vec::with_capacity(tasks.len());
         for task in tasks {
             let kept = self.store.task(self.key, &task.name)?;
+            if kept.is_none() && self.store.knows_task(self.key, &task.name)? {
+                let line = format!(
+                    "task `{}` is done anew: what it had written is damaged or gone",
+                    task.name
+                );
+                self.observer.event(&Event::Said { step: self.step.into(), line: line.into() });
+            }
             slots.push(Mutex::new(kept.map(|kept| Ok(kept.result))));
         }
         let filled = |slot: &Slot| lock(slot).is_some();

@@ -98,3 +98,59 @@ fn held_out_images_depend_on_the_seed_alone() {
     let error = DataSettings { held_out: 100, ..settings }.load(Path::new("."), 0).unwrap_err();
     assert_eq!(error.to_string(), "`held_out` = 100 of [data] leaves none of 100 images");
 }
+
+/// Writes a file of the set, packed.
+fn pack(folder: &Path, name: &str, bytes: &[u8]) {
+    let file = fs::File::create(folder.join(format!("set/{name}.gz"))).unwrap();
+    let mut encoder = GzEncoder::new(file, Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap();
+}
+
+#[test]
+fn images_that_teach_nothing_are_refused() {
+    let images = "train-images-idx3-ubyte";
+    let cases: [(&str, Vec<u8>, &str); 6] = [
+        (images, idx(&[4, 0, 2], &[]), "train images: no pixels: 4 images of 0x2"),
+        (images, idx(&[0, 2, 2], &[]), "4 labels for 0 images"),
+        (
+            "t10k-images-idx3-ubyte",
+            idx(&[2, 1, 4], &[9; 8]),
+            "training images are 1x2x2, test images 1x1x4: channels, height, width",
+        ),
+        ("train-labels-idx1-ubyte", idx(&[4], &[3; 4]), "all training images are of class 3"),
+        (
+            images,
+            idx(&[4, 33, 2], &[1; 264]),
+            "the training images have 33x2 pixels, more than the canvas of 32x32",
+        ),
+        (images, idx(&[4, u32::MAX, u32::MAX], &[1; 64]), "4294967295x4294967295"),
+    ];
+    for (name, bytes, expected) in cases {
+        let folder = folder();
+        write_set(&folder.path().join("set"), false);
+        fs::write(folder.path().join("set").join(name), bytes).unwrap();
+        let error = settings().load(folder.path(), 0).unwrap_err().to_string();
+        assert!(error.ends_with(expected), "{error}");
+    }
+    let folder = folder();
+    write_set(&folder.path().join("set"), false);
+    fs::write(folder.path().join("set/t10k-images-idx3-ubyte"), idx(&[0, 2, 2], &[])).unwrap();
+    fs::write(folder.path().join("set/t10k-labels-idx1-ubyte"), idx(&[0], &[])).unwrap();
+    let error = settings().load(folder.path(), 0).unwrap_err().to_string();
+    assert!(error.contains("no pixels"), "{error}");
+}
+
+#[test]
+fn no_more_is_unpacked_than_the_header_promises() {
+    let folder = folder();
+    write_set(&folder.path().join("set"), true);
+    let mut bomb = idx(&[4, 2, 2], &[7; 16]);
+    bomb.resize(200 << 20, 0);
+    pack(folder.path(), "train-images-idx3-ubyte", &bomb);
+    let error = settings().load(folder.path(), 0).unwrap_err().to_string();
+    assert!(error.ends_with("17 bytes of content for a shape of 4x2x2"), "{error}");
+    pack(folder.path(), "train-images-idx3-ubyte", &idx(&[60_000, 60_000, 60_000], &[0; 99]));
+    let error = settings().load(folder.path(), 0).unwrap_err().to_string();
+    assert!(error.contains("promises 216000000000016 bytes"), "{error}");
+}

@@ -183,3 +183,17 @@ fn impossible_hyperspaces_are_refused() {
          number of blocks, from 1 to 100"
     );
 }
+
+#[test]
+fn what_is_no_number_is_called_so() {
+    let text = format!("{STUDY}[teach]\nrate = nan");
+    check(&text, "study.toml:13: `teach.rate` is nan, a number is needed", None);
+    let text = format!("{STUDY}[measure]\nkernels = [3, -inf]");
+    check(&text, "study.toml:13: `measure.kernels` is -inf, a number is needed", None);
+}
+
+#[test]
+fn a_key_that_is_given_twice_is_named() {
+    let text = format!("{STUDY}[teach]\nrate = 0.1\nrate = 0.2");
+    check(&text, "study.toml:14: `rate` is given twice", None);
+}

@@ -9,6 +9,7 @@ use std::{
 };
 
 use spacewright_core::{
+    sealed::{seal_line, unseal_line},
     space::Subnet,
     study::{FileError, StepError},
     train::{EvaluateJob, Monitor, TrainContext, TrainError, Trainer},
@@ -39,12 +40,12 @@ impl<'a> Accuracies<'a> {
         // The last line of a killed search may be torn.
         let known: HashMap<String, f64> = text
             .split_inclusive('\n')
-            .filter_map(|line| serde_json::from_str::<(String, f64)>(line.strip_suffix('\n')?).ok())
+            .filter_map(|line| serde_json::from_str::<(String, f64)>(unseal_line(line)?).ok())
             .collect();
         let mut whole: Vec<_> = known.iter().collect();
         whole.sort_by(|a, b| a.0.cmp(b.0));
         let text: String =
-            whole.iter().map(|entry| format!("{}\n", serde_json::json!(entry))).collect();
+            whole.iter().map(|entry| seal_line(&serde_json::json!(entry).to_string())).collect();
         fs::write(&path, text).map_err(FileError::at(&path))?;
         let log = OpenOptions::new().append(true).open(&path).map_err(FileError::at(&path))?;
         Ok(Self { known, log, path, trainer, train, job, workers: workers.max(1) })
@@ -71,7 +72,7 @@ impl<'a> Accuracies<'a> {
                 return Err(StepError::Cancelled);
             }
             for (encoding, accuracy) in self.compute(batch)? {
-                let line = format!("{}\n", serde_json::json!([encoding, accuracy]));
+                let line = seal_line(&serde_json::json!([encoding, accuracy]).to_string());
                 self.log.write_all(line.as_bytes()).map_err(FileError::at(&self.path))?;
                 self.known.insert(encoding, accuracy);
             }

@@ -8,6 +8,7 @@ use rand::{Rng, seq::IndexedRandom};
 use rand_pcg::Pcg64Mcg;
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
+    latency::milliseconds,
     random,
     space::{ElasticStage, MutationRates, Subnet},
     study::StepError,
@@ -52,7 +53,8 @@ pub struct LatencyRange {
 
 impl fmt::Display for LatencyRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.3} to {:.3} ms", self.fastest_ms, self.slowest_ms)
+        let [fastest, slowest] = [self.fastest_ms, self.slowest_ms].map(milliseconds);
+        write!(f, "{fastest} to {slowest} ms")
     }
 }
 

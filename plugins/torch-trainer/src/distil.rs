@@ -9,6 +9,7 @@ use rand::Rng;
 use spacewright_core::{
     quality::TableRow,
     random,
+    sealed::{seal_line, unseal_line},
     train::{DistilJob, DistilReport, JudgeJob, Monitor, TrainContext, TrainError},
 };
 use tch::Tensor;
@@ -44,9 +45,9 @@ pub fn distil(
     loop {
         let folder = scratch.join(format!("attempt-{attempt}"));
         let marker = folder.join("diverged-at");
-        let step = match fs::read_to_string(&marker) {
-            Ok(text) => text.trim().parse().unwrap_or_default(),
-            Err(_) => {
+        let step = match remembered(&marker) {
+            Some(step) => step,
+            None => {
                 let slower = SLOWER.powi(attempt);
                 match train(&student, job, slower, output, &folder, monitor) {
                     Err(TrainError::Diverged { step, .. }) => {
@@ -65,13 +66,18 @@ pub fn distil(
     }
 }
 
+/// At which step an attempt has diverged; `None` where it has not, or where that cannot be read.
+fn remembered(marker: &Path) -> Option<usize> {
+    unseal_line(&fs::read_to_string(marker).ok()?)?.parse().ok()
+}
+
 /// Writes at which step an attempt diverged, so that it is not made again.
 fn remember(marker: &Path, step: usize) -> io::Result<()> {
     if let Some(folder) = marker.parent() {
         fs::create_dir_all(folder)?;
     }
     let temporary = marker.with_extension("tmp");
-    fs::write(&temporary, step.to_string())?;
+    fs::write(&temporary, seal_line(&step.to_string()))?;
     fs::rename(&temporary, marker)
 }
 

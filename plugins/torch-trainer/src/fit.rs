@@ -4,17 +4,18 @@ use std::path::Path;
 
 use rand_pcg::Pcg64Mcg;
 use spacewright_core::{
-    quant::SMALLEST_SCALE,
     random,
     train::{CurvePoint, Monitor, Phase, TrainError},
 };
 use tch::Tensor;
 
 use crate::{
+    checkpoint,
     curve::Curve,
     layout::Layout,
     optim::{Optimizer, Rule, rate},
-    params::{self, Params, SCALE, WEIGHT_SCALE},
+    params::{NamedTensors, Params},
+    scale_bounds::ScaleBounds,
 };
 
 /// One phase of training.
@@ -99,9 +100,10 @@ impl Fit<'_> {
         let mut last = curve.start();
         let mut optimizer =
             Optimizer::new(self.rule, self.phase.weight_decay, self.learns_quantizers);
+        let bounds = ScaleBounds::around(params, self.layout);
         let mut progress = Progress { steps: 0, mean_loss: f64::NAN, loss_sum: 0.0 };
-        if self.checkpoint.exists() {
-            progress = self.restore(params, &mut optimizer)?;
+        if let Some(file) = checkpoint::load(self.checkpoint)? {
+            progress = restore(file, params, &mut optimizer)?;
         }
         for index in progress.steps..steps {
             if monitor.cancelled() {
@@ -118,7 +120,7 @@ impl Fit<'_> {
             }
             let rate = rate(learning_rate, warmup, index, steps) * self.slower;
             optimizer.step(params, rate, index);
-            self.bound_scales(params);
+            bounds.keep(params);
             progress.add(loss);
             let done = progress.steps;
             let note = format!("loss {:.4}", progress.mean_loss);
@@ -134,25 +136,6 @@ impl Fit<'_> {
             }
         }
         Ok(Fitted { loss: progress.mean_loss, last })
-    }
-
-    fn bound_scales(&self, params: &mut Params) {
-        let smallest = f64::from(SMALLEST_SCALE);
-        tch::no_grad(|| {
-            for (name, param) in &mut params.0 {
-                if name.ends_with(WEIGHT_SCALE) {
-                    let _ = param.clamp_min_(smallest);
-                } else if let Some(value) =
-                    name.strip_suffix(SCALE).and_then(|n| n.strip_suffix('.'))
-                {
-                    let range = self.layout.activations.get(value);
-                    let largest = range
-                        .and_then(|range| range.max_scale())
-                        .map_or(f64::from(f32::MAX), f64::from);
-                    let _ = param.clamp_(smallest, largest);
-                }
-            }
-        });
     }
 
     fn store(
@@ -171,31 +154,30 @@ impl Fit<'_> {
         tensors.push(("step".into(), Tensor::from_slice(&[progress.steps as i64])));
         tensors.push(("loss".into(), Tensor::from_slice(&[progress.mean_loss])));
         tensors.push(("loss_sum".into(), Tensor::from_slice(&[progress.loss_sum])));
-        params::save(self.checkpoint, &tensors)
+        checkpoint::save(self.checkpoint, &tensors)
     }
+}
 
-    fn restore(
-        &self,
-        params: &mut Params,
-        optimizer: &mut Optimizer,
-    ) -> Result<Progress, TrainError> {
-        let mut file = params::NamedTensors::load(self.checkpoint)?;
-        let progress = Progress {
-            steps: file.take("step")?.int64_value(&[0]) as usize,
-            mean_loss: file.take("loss")?.double_value(&[0]),
-            // Checkpoints of older versions have none.
-            loss_sum: file.take("loss_sum").map_or(f64::NAN, |sum| sum.double_value(&[0])),
-        };
-        for (name, tensor) in file.tensors {
-            match name.strip_prefix("p.") {
-                Some(name) => params.insert(name.to_owned(), tensor),
-                None => {
-                    optimizer.buffers.insert(name, tensor);
-                }
+/// Takes over what [`Fit::store`] has kept.
+fn restore(
+    mut file: NamedTensors,
+    params: &mut Params,
+    optimizer: &mut Optimizer,
+) -> Result<Progress, TrainError> {
+    let progress = Progress {
+        steps: file.take("step")?.int64_value(&[0]) as usize,
+        mean_loss: file.take("loss")?.double_value(&[0]),
+        loss_sum: file.take("loss_sum")?.double_value(&[0]),
+    };
+    for (name, tensor) in file.tensors {
+        match name.strip_prefix("p.") {
+            Some(name) => params.insert(name.to_owned(), tensor),
+            None => {
+                optimizer.buffers.insert(name, tensor);
             }
         }
-        Ok(progress)
     }
+    Ok(progress)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 mod batches;
 mod calibrate;
+mod checkpoint;
 mod classify;
 mod curve;
 mod distil;
@@ -20,6 +21,7 @@ mod optim;
 mod params;
 mod plan;
 mod recalibrate;
+mod scale_bounds;
 mod start;
 mod student;
 mod subnet;

@@ -157,12 +157,19 @@ impl Params {
     }
 }
 
-/// Writes tensors to a safetensors file, atomically.
-pub fn save<S: AsRef<str>>(path: &Path, tensors: &[(S, Tensor)]) -> Result<(), TrainError> {
-    let temporary = PathBuf::from(format!("{}.tmp", path.display()));
+/// Where a file is written before it takes its place, in a folder that then exists.
+pub fn beside(path: &Path) -> Result<PathBuf, TrainError> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).map_err(|error| TrainError::file(path, error))?;
     }
+    let mut name = path.as_os_str().to_owned();
+    name.push(".tmp");
+    Ok(name.into())
+}
+
+/// Writes tensors to a safetensors file, atomically.
+pub fn save<S: AsRef<str>>(path: &Path, tensors: &[(S, Tensor)]) -> Result<(), TrainError> {
+    let temporary = beside(path)?;
     Tensor::write_safetensors(tensors, &temporary)
         .map_err(|error| TrainError::file(path, error))?;
     let publish = || -> io::Result<()> {
@@ -179,7 +186,8 @@ pub fn load(path: &Path) -> Result<Vec<(String, Tensor)>, TrainError> {
 
 /// The tensors of a file, each to be taken out by its name.
 pub struct NamedTensors {
-    path: PathBuf,
+    /// The file, for messages.
+    pub path: PathBuf,
     /// Those that were not taken yet.
     pub tensors: BTreeMap<String, Tensor>,
 }

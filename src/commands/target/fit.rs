@@ -29,6 +29,10 @@ use crate::{
     render::{Failure, Output, Table},
 };
 
+/// Fewest measurements to fit a model to: with fewer, none of the five parts that are held out in turn
+/// says anything.
+const FEWEST_ROWS: usize = 20;
+
 #[derive(Serialize)]
 struct FitReport {
     target: String,
@@ -44,6 +48,7 @@ struct FitReport {
 }
 
 pub fn fit(registry: &Registry, args: &FitArgs, global: &Global) -> Result<Output, Failure> {
+    fitted::check_name(&args.target)?;
     let (models, ended, seconds) = match (&args.blocks, &args.tables) {
         (None, None) => measured(registry, args, global)?,
         _ => (vec![of_files(registry, args, global)?], None, None),
@@ -134,6 +139,11 @@ fn of_files(
         }
         _ => return Err(Failure::input("no measurements").hint("give --blocks or --tables")),
     };
+    if all.len() < FEWEST_ROWS {
+        let message =
+            format!("{}: {} rows; a fit needs {FEWEST_ROWS}", source.display(), all.len());
+        return Err(Failure::input(message).hint("some hundred make a good one: measure more"));
+    }
     let settings = Settings::default();
     let mut splits = vec![Split::rows(all.len(), 5, 0)];
     if widths.iter().flatten().collect::<BTreeSet<_>>().len() > 1 {

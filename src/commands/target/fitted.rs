@@ -20,6 +20,16 @@ pub fn folder() -> PathBuf {
     default_home().join("models")
 }
 
+/// That a target's name can be part of the name of a file, which stays in its folder.
+pub fn check_name(target: &str) -> Result<(), Failure> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if target.starts_with(|c: char| c.is_ascii_alphanumeric()) && target.chars().all(legal) {
+        return Ok(());
+    }
+    let message = format!("`{}` cannot be the name of a target", target.escape_default());
+    Err(Failure::input(message).hint("use letters, digits, `-`, `_` and `.`"))
+}
+
 /// The file of a model in a folder.
 pub fn file(folder: &Path, target: &str, precision: Precision) -> PathBuf {
     folder.join(format!("{target}.{}.json", precision.name()))

@@ -15,6 +15,12 @@ use crate::{
     graph::Graph,
 };
 
+/// A latency for people: three decimals, and three digits of one that is shorter than that.
+pub fn milliseconds(ms: f64) -> String {
+    let digits = if ms > 0.0 && ms < 0.1 { (2.0 - ms.log10().floor()) as usize } else { 3 };
+    format!("{ms:.0$}", digits.max(3))
+}
+
 /// Arithmetic of a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -179,5 +185,16 @@ pub trait LatencySource: Send + Sync {
     /// asked often can read them as they are: no graph is built for it.
     fn latencies_of(&self, graphs: &GraphColumns) -> Result<Vec<Latency>, LatencyError> {
         self.latencies(&graphs.queries()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_latency_is_rounded_to_nothing() {
+        let shown = [0.0, 12.34567, 0.25, 0.0712, 0.00012345, 1e-6].map(milliseconds);
+        assert_eq!(shown, ["0.000", "12.346", "0.250", "0.0712", "0.000123", "0.00000100"]);
     }
 }

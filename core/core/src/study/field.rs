@@ -40,6 +40,13 @@ pub enum FieldProblem {
         /// The least that is allowed.
         minimum: f64,
     },
+    /// A number that is too large.
+    AboveMaximum {
+        /// What was given.
+        given: f64,
+        /// The most that is allowed.
+        maximum: f64,
+    },
     /// A number outside of an interval.
     OutOfRange {
         /// What was given.
@@ -60,6 +67,13 @@ pub enum FieldProblem {
         given: usize,
         /// The fewest that are allowed.
         fewest: usize,
+    },
+    /// A list that is too long.
+    TooMany {
+        /// Items that were given.
+        given: usize,
+        /// The most that are allowed.
+        most: usize,
     },
     /// It names something that this program does not have.
     NoSuch {
@@ -124,12 +138,18 @@ impl fmt::Display for FieldProblem {
             Self::BelowMinimum { given, minimum } => {
                 write!(f, "must be at least {minimum}, not {given}")
             }
+            Self::AboveMaximum { given, maximum } => {
+                write!(f, "must be at most {maximum}, not {given}")
+            }
             Self::OutOfRange { given, minimum, maximum } => {
                 write!(f, "{given} is not between {minimum} and {maximum}")
             }
             Self::NotPositive { given } => write!(f, "{given} is not positive"),
             Self::TooFew { given, fewest } => {
                 write!(f, "has {given} items, needs at least {fewest}")
+            }
+            Self::TooMany { given, most } => {
+                write!(f, "has {given} items, may have {most} at most")
             }
             Self::NoSuch { referred: Referred::Format(format), .. } => {
                 write!(f, "nothing here writes and runs `{format}` files")

@@ -173,6 +173,7 @@ fn schema<S: Section>() -> Value {
     let mut schema = settings.into_generator().into_root_schema_for::<S>().to_value();
     // What a study leaves out has a default, in nested tables too.
     nothing_required(&mut schema);
+    bound_counts(&mut schema);
     if !S::REQUIRED.is_empty() {
         schema["required"] = Value::from(S::REQUIRED.to_vec());
     }
@@ -184,6 +185,29 @@ fn nothing_required(schema: &mut Value) {
     schema.remove("required");
     if let Some(fields) = schema.get_mut("properties").and_then(Value::as_object_mut) {
         fields.values_mut().for_each(nothing_required);
+    }
+}
+
+/// Largest count that a study can ask for where its field states no other limit: far beyond what
+/// anybody waits for, and small enough that a product of two is a number.
+const LARGEST_COUNT: u64 = 10_000_000;
+/// Most items of a list.
+const LONGEST_LIST: u64 = 1000;
+
+/// Gives numbers of things and lists of them a largest value where they have none.
+fn bound_counts(schema: &mut Value) {
+    let Some(schema) = schema.as_object_mut() else { return };
+    if schema.get("format").is_some_and(|format| format == "uint") {
+        schema.entry("maximum").or_insert(LARGEST_COUNT.into());
+    }
+    if schema.get("type").is_some_and(|kind| kind == "array") {
+        schema.entry("maxItems").or_insert(LONGEST_LIST.into());
+    }
+    if let Some(items) = schema.get_mut("items") {
+        bound_counts(items);
+    }
+    if let Some(fields) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+        fields.values_mut().for_each(bound_counts);
     }
 }
 
@@ -263,8 +287,8 @@ fn merged(schema: &Value, default: Value, given: &Value) -> Value {
     }
 }
 
-/// Checks limits that the schema states: smallest and largest numbers, numbers above zero, fewest
-/// entries of lists; not within lists, and no largest number without a smallest.
+/// Checks limits that the schema states: smallest and largest numbers, numbers above zero, fewest and
+/// most items of lists; no largest number without a smallest.
 fn limits(section: &str, schema: &Value, value: &Value, path: &str) -> Result<(), FieldError> {
     if let (Some(fields), Some(value)) = (properties(schema), value.as_object()) {
         return fields.iter().try_for_each(|(name, schema)| {
@@ -273,16 +297,33 @@ fn limits(section: &str, schema: &Value, value: &Value, path: &str) -> Result<()
         });
     }
     let limit = |keyword: &str| schema.get(keyword).and_then(Value::as_f64);
-    let problem = if let (Some(given), Some(fewest)) = (value.as_array(), limit("minItems")) {
-        let (given, fewest) = (given.len(), fewest as usize);
-        (given < fewest).then_some(FieldProblem::TooFew { given, fewest })
+    let problem = if let Some(items) = value.as_array() {
+        if let Some(schema) = schema.get("items") {
+            for (index, item) in items.iter().enumerate() {
+                limits(section, schema, item, &format!("{path}[{index}]"))?;
+            }
+        }
+        let count = |keyword: &str| limit(keyword).map(|count| count as usize);
+        match (items.len(), count("minItems"), count("maxItems")) {
+            (given, Some(fewest), _) if given < fewest => {
+                Some(FieldProblem::TooFew { given, fewest })
+            }
+            (given, _, Some(most)) if given > most => Some(FieldProblem::TooMany { given, most }),
+            _ => None,
+        }
     } else if let Some(given) = value.as_f64() {
+        let most = LARGEST_COUNT as f64;
         match (limit("minimum"), limit("maximum"), limit("exclusiveMinimum")) {
-            (Some(minimum), Some(maximum), _) if given < minimum || given > maximum => {
+            (Some(minimum), Some(maximum), _)
+                if maximum != most && !(minimum..=maximum).contains(&given) =>
+            {
                 Some(FieldProblem::OutOfRange { given, minimum, maximum })
             }
-            (Some(minimum), None, _) if given < minimum => {
+            (Some(minimum), _, _) if given < minimum => {
                 Some(FieldProblem::BelowMinimum { given, minimum })
+            }
+            (_, Some(maximum), _) if given > maximum => {
+                Some(FieldProblem::AboveMaximum { given, maximum })
             }
             (_, _, Some(bound)) if given <= bound => Some(FieldProblem::NotPositive { given }),
             _ => None,
@@ -385,6 +426,12 @@ mod tests {
         let none = json!({ "phase": { "steps": 0 } });
         check(none, "[train] phase.steps: must be at least 1, not 0", EXPLAIN);
         check(json!({ "share": 2 }), "[train] share: 2 is not between 0 and 1", EXPLAIN);
+        let many = json!({ "phase": { "steps": 20_000_000_000u64 } });
+        check(many, "[train] phase.steps: must be at most 10000000, not 20000000000", EXPLAIN);
+        let item = json!({ "many": [1, 20_000_000] });
+        check(item, "[train] many[1]: must be at most 10000000, not 20000000", EXPLAIN);
+        let long = json!({ "many": vec![1; 1001] });
+        check(long, "[train] many: has 1001 items, may have 1000 at most", EXPLAIN);
         check(json!({ "many": [] }), "[train] many: has 0 items, needs at least 1", EXPLAIN);
         let rate = json!({ "phase": { "rate": -1.0 } });
         check(rate, "[train] phase.rate: -1 is not positive", EXPLAIN);

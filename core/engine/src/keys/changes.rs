@@ -102,6 +102,16 @@ pub enum Change {
     },
     /// The step was made by a version of the program that did not say what it depends on.
     Untold,
+    /// A file of the step is not as the step wrote it.
+    Damaged {
+        /// Its path in the run's folder.
+        file: String,
+    },
+    /// A file of the step is not there any more.
+    Lost {
+        /// Its path in the run's folder.
+        file: String,
+    },
 }
 
 impl fmt::Display for Change {
@@ -147,6 +157,8 @@ impl fmt::Display for Change {
                 write!(f, "what it reads of `{}` has changed", steps.join("`, `"))
             }
             Self::Untold => f.write_str("made by an earlier version with other settings"),
+            Self::Damaged { file } => write!(f, "`{file}` is not as it was written"),
+            Self::Lost { file } => write!(f, "`{file}` is gone"),
         }
     }
 }

@@ -1,9 +1,12 @@
 //! The run store: what the steps of a run have made, in SQLite and content-addressed files.
 //!
-//! A run's folder holds `run.sqlite`, `objects/<sha256>` (files and folders, never changed once
-//! there), `scratch/<step>/<key>/<task>/` (checkpoints) and the published results.
+//! A run's folder holds `run.sqlite`, `objects/<hash>` (files and folders, never changed once
+//! there), `scratch/<step>/<key>/<task>/` (checkpoints) and the published results. All of it is
+//! checked before it is used; what is damaged is set aside and made anew.
 
 mod history;
+mod objects;
+mod results;
 mod schema;
 
 use std::{
@@ -19,24 +22,27 @@ use serde_json::Value;
 use spacewright_core::study::ArtifactName;
 
 pub use history::{Attempt, AttemptOutcome, StepHistory, TaskCurve, TimedEvent};
+use objects::Objects;
 use schema::SCHEMA;
 
 use crate::{
-    database::{open, sqlite_error},
+    database::{Database, open, open_for_reading, sqlite_error},
     error::{AtPath, EngineError, Result},
-    files::{remove, seal, sync_folder},
-    hash,
+    files::remove,
     keys::Ingredients,
-    lock::Lock,
     runs::StepRecord,
 };
 
 const FILE: &str = "run.sqlite";
+/// How many results the step of a row of `steps` has.
+const RESULTS: &str = "((SELECT count(*) FROM tasks WHERE step_key = key)
+    + (SELECT count(*) FROM published WHERE step_key = key))";
 
 /// The store of one run.
 pub(crate) struct Store {
     folder: PathBuf,
-    connection: Mutex<Connection>,
+    connection: Mutex<Database>,
+    objects: Objects,
 }
 
 /// What a finished task has left.
@@ -47,22 +53,28 @@ pub(crate) struct Finished {
 }
 
 impl Store {
-    /// Opens a run's folder, making it where it does not exist.
+    /// Opens a run's folder to work in it, making it where it does not exist.
     pub fn create(folder: &Path) -> Result<Self> {
         fs::create_dir_all(folder.join("objects")).at(folder)?;
-        let connection = Mutex::new(open(&folder.join(FILE), &SCHEMA)?);
-        Ok(Self { folder: folder.to_owned(), connection })
+        Ok(Self::new(folder, open(&folder.join(FILE), &SCHEMA)?.into()))
     }
 
-    /// Opens the folder of a run that has been started before. One of an earlier version is brought
-    /// up to date, unless a process works on it, which may be of that version.
+    /// Opens the folder of a run that has been started before, to read what is there. Nothing is
+    /// written, whatever version has made it.
     pub fn existing(folder: &Path) -> Result<Option<Self>> {
         let file = folder.join(FILE);
         if !file.is_file() {
             return Ok(None);
         }
-        let _lock = if SCHEMA.is_later_than(&file)? { Some(Lock::run(folder)?) } else { None };
-        Self::create(folder).map(Some)
+        Ok(Some(Self::new(folder, open_for_reading(&file, &SCHEMA)?)))
+    }
+
+    fn new(folder: &Path, connection: Database) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            connection: Mutex::new(connection),
+            objects: Objects::new(folder.join("objects")),
+        }
     }
 
     /// The run's folder.
@@ -81,7 +93,7 @@ impl Store {
                 [step, key],
             )?;
             connection.execute(
-                "INSERT INTO steps VALUES (?1, ?2, 'running', ?3, 0, ?4)
+                "INSERT INTO steps VALUES (?1, ?2, 'running', ?3, 0, ?4, NULL)
                  ON CONFLICT DO UPDATE SET state = 'running', started = ?3, ingredients = ?4",
                 params![step, key, now() as i64, ingredients],
             )?;
@@ -132,7 +144,7 @@ impl Store {
                 [earlier, key],
             )?;
             connection.execute(
-                "INSERT INTO steps SELECT step, ?2, 'running', started, seconds, NULL
+                "INSERT INTO steps SELECT step, ?2, 'running', started, seconds, NULL, NULL
                  FROM steps WHERE key = ?1",
                 [earlier, key],
             )?;
@@ -146,27 +158,30 @@ impl Store {
         let state = if done { "done" } else { "running" };
         self.write(|connection| {
             connection.execute(
-                "UPDATE steps SET seconds = ?2, state = ?3 WHERE key = ?1",
+                &format!(
+                    "UPDATE steps SET seconds = ?2, state = ?3, results = {RESULTS} WHERE key = ?1"
+                ),
                 params![key, seconds, state],
             )
         })?;
         Ok(())
     }
 
-    /// Seconds of a step that has finished under this key and whose files are all there.
+    /// Seconds of a step that has finished under this key and whose files are all as it wrote them.
     pub fn finished_step(&self, key: &str) -> Result<Option<f64>> {
-        let seconds = self.read(|connection| {
-            let query = "SELECT seconds FROM steps WHERE key = ?1 AND state = 'done'";
-            connection.query_row(query, [key], |row| row.get(0)).optional()
-        })?;
-        if seconds.is_none() {
-            return Ok(None);
-        }
-        let objects = self.column("SELECT object FROM tasks WHERE step_key = ?1", key)?;
-        let published = self.column("SELECT name FROM published WHERE step_key = ?1", key)?;
-        let objects = objects.into_iter().flatten().map(|hash| self.object(&hash));
-        let published = published.into_iter().flatten().map(|name| self.folder.join(name));
-        Ok(seconds.filter(|_| objects.chain(published).all(|path| path.exists())))
+        let seconds = self.seconds_of_finished(key)?;
+        Ok(if self.damage(key)?.is_empty() { seconds } else { None })
+    }
+
+    fn seconds_of_finished(&self, key: &str) -> Result<Option<f64>> {
+        self.read(|connection| {
+            let query = format!(
+                "SELECT seconds FROM steps WHERE key = ?1 AND state = 'done'
+                 AND coalesce(results, {RESULTS}) = {RESULTS}
+                 AND EXISTS (SELECT 1 FROM tasks WHERE step_key = key AND task = ?2)"
+            );
+            connection.query_row(&query, [key, ArtifactName::OUTPUT], |row| row.get(0)).optional()
+        })
     }
 
     /// Whether a step has finished, or was left unfinished for other settings.
@@ -224,7 +239,7 @@ impl Store {
         Ok(names.filter(|name| name != ArtifactName::OUTPUT).collect())
     }
 
-    /// What a finished task has left; none where its file is gone.
+    /// What a finished task has left; none where its file is gone or damaged.
     pub fn task(&self, key: &str, task: &str) -> Result<Option<Finished>> {
         let row: Option<(String, Option<String>)> = self.read(|connection| {
             let query = "SELECT result, object FROM tasks WHERE step_key = ?1 AND task = ?2";
@@ -235,9 +250,18 @@ impl Store {
         let Some((result, object)) = row else { return Ok(None) };
         let result = serde_json::from_str(&result)
             .map_err(|error| self.unreadable(&format!("task `{task}`"), error))?;
-        let object = object.map(|hash| self.object(&hash));
-        let lost = object.as_ref().is_some_and(|path| !path.exists());
-        Ok((!lost).then_some(Finished { result, object }))
+        if object.as_ref().is_some_and(|name| !self.objects.is_sound(name)) {
+            return Ok(None);
+        }
+        Ok(Some(Finished { result, object: object.map(|name| self.objects.path(&name)) }))
+    }
+
+    /// Whether a task is recorded as finished, whatever has become of its file.
+    pub fn knows_task(&self, key: &str, task: &str) -> Result<bool> {
+        self.read(|connection| {
+            let query = "SELECT EXISTS (SELECT 1 FROM tasks WHERE step_key = ?1 AND task = ?2)";
+            connection.query_row(query, [key, task], |row| row.get(0))
+        })
     }
 
     /// Keeps a task's result and output, and records both at once.
@@ -249,7 +273,7 @@ impl Store {
         output: &Path,
         seconds: f64,
     ) -> Result<()> {
-        let object = if output.exists() { Some(self.adopt_output(output)?) } else { None };
+        let object = if output.exists() { Some(self.objects.adopt(output)?) } else { None };
         self.record(key, task, result, object, seconds)
     }
 
@@ -275,16 +299,19 @@ impl Store {
         Ok(())
     }
 
-    /// Names of the files that a step has published, under a key.
-    pub fn published_names(&self, key: &str) -> Result<Vec<String>> {
-        let query = "SELECT name FROM published WHERE step_key = ?1 ORDER BY rowid";
-        Ok(self.column(query, key)?.into_iter().flatten().collect())
+    /// The study file that the run belongs to; none where nobody has said so yet.
+    pub fn origin(&self) -> Result<Option<PathBuf>> {
+        let path: Option<String> = self.read(|connection| {
+            connection.query_row("SELECT study FROM origin", [], |row| row.get(0)).optional()
+        })?;
+        Ok(path.map(PathBuf::from))
     }
 
-    /// Remembers a file that people look for.
-    pub fn published(&self, key: &str, name: &str) -> Result<()> {
+    /// Says which study file the run belongs to.
+    pub fn set_origin(&self, study: &Path) -> Result<()> {
         self.write(|connection| {
-            connection.execute("INSERT OR IGNORE INTO published VALUES (?1, ?2)", [key, name])
+            connection.execute("DELETE FROM origin", [])?;
+            connection.execute("INSERT INTO origin VALUES (?1)", [study.to_string_lossy()])
         })?;
         Ok(())
     }
@@ -309,26 +336,6 @@ impl Store {
             .with_source(error)
     }
 
-    fn object(&self, hash: &str) -> PathBuf {
-        self.folder.join("objects").join(hash)
-    }
-
-    /// Moves a file or folder to where its content belongs.
-    fn adopt_output(&self, output: &Path) -> Result<String> {
-        let hash = hash::of_object(output)?;
-        let object = self.object(&hash);
-        if !object.exists() {
-            seal(output)?;
-            match fs::rename(output, &object) {
-                // A neighbouring task with the same content may have been faster.
-                Err(error) if !object.exists() => return Err(EngineError::file(&object, error)),
-                _ => sync_folder(&self.folder.join("objects"))?,
-            }
-        }
-        remove(output)?;
-        Ok(hash)
-    }
-
     fn column(&self, query: &str, key: &str) -> Result<Vec<Option<String>>> {
         self.read(|connection| {
             connection.prepare(query)?.query_map([key], |row| row.get(0))?.collect()
@@ -336,13 +343,13 @@ impl Store {
     }
 
     fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
-        work(&self.lock()).map_err(|error| sqlite_error(&self.folder.join(FILE), error))
+        work(&self.lock().connection).map_err(|error| sqlite_error(&self.folder.join(FILE), error))
     }
 
     fn write<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
         let mut connection = self.lock();
         let all = || {
-            let transaction = connection.transaction()?;
+            let transaction = connection.connection.transaction()?;
             let value = work(&transaction)?;
             transaction.commit()?;
             Ok(value)
@@ -350,7 +357,7 @@ impl Store {
         all().map_err(|error| sqlite_error(&self.folder.join(FILE), error))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Connection> {
+    fn lock(&self) -> MutexGuard<'_, Database> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,7 +1,11 @@
 use serde_json::json;
 
 use super::*;
-use crate::{events::Event, keys::Ingredients, store::AttemptOutcome};
+use crate::{
+    events::Event,
+    keys::{Change, Ingredients},
+    store::AttemptOutcome,
+};
 
 /// What some step was made with.
 fn ingredients() -> Ingredients {
@@ -57,11 +61,119 @@ fn a_task_whose_file_is_gone_is_not_finished() {
     fs::write(output.join("weights"), "w").unwrap();
     store.begin("step", "key", &ingredients()).unwrap();
     store.keep("key", "a", &json!(null), &output, 0.0).unwrap();
-    store.spent("key", 1.5, true).unwrap();
+    finish(&store);
     assert_eq!(store.finished_step("key").unwrap(), Some(1.5));
     fs::remove_dir_all(store.task("key", "a").unwrap().unwrap().object.unwrap()).unwrap();
     assert_eq!(store.task("key", "a").unwrap(), None);
     assert_eq!(store.finished_step("key").unwrap(), None);
+}
+
+/// The step ends with an output of its own.
+fn finish(store: &Store) {
+    store.keep_result("key", ArtifactName::OUTPUT, &json!(null)).unwrap();
+    store.spent("key", 1.5, true).unwrap();
+}
+
+/// A step with the task `a`, which has left a file of this content.
+fn finished(content: &str) -> (tempfile::TempDir, Store, PathBuf) {
+    let (folder, store) = store();
+    let output = folder.path().join("output");
+    fs::write(&output, content).unwrap();
+    store.begin("step", "key", &ingredients()).unwrap();
+    store.keep("key", "a", &json!(1), &output, 0.0).unwrap();
+    finish(&store);
+    let object = store.task("key", "a").unwrap().unwrap().object.unwrap();
+    (folder, store, object)
+}
+
+fn overwrite(path: &Path, content: &str) {
+    fs::remove_file(path).unwrap();
+    fs::write(path, content).unwrap();
+}
+
+/// As a process sees it that starts afterwards.
+fn reopened(folder: &tempfile::TempDir) -> Store {
+    Store::create(folder.path()).unwrap()
+}
+
+#[test]
+fn an_object_with_another_content_is_set_aside() {
+    let (folder, _, object) = finished("content");
+    overwrite(&object, "contenT");
+    let store = reopened(&folder);
+    assert_eq!(store.task("key", "a").unwrap(), None);
+    assert!(store.knows_task("key", "a").unwrap());
+    assert_eq!(store.finished_step("key").unwrap(), None);
+    let file = object.strip_prefix(folder.path()).unwrap().display().to_string();
+    assert_eq!(store.damage("key").unwrap(), [Change::Damaged { file: file.clone() }]);
+    store.set_damage_aside("key").unwrap();
+    assert_eq!(store.damage("key").unwrap(), [Change::Lost { file }]);
+    let aside = folder.path().join(format!("{}.damaged-1", object.display()));
+    assert_eq!(fs::read_to_string(aside).unwrap(), "contenT");
+    // What is made anew takes its place.
+    let output = folder.path().join("output");
+    fs::write(&output, "content").unwrap();
+    store.keep("key", "a", &json!(1), &output, 0.0).unwrap();
+    assert_eq!(store.finished_step("key").unwrap(), Some(1.5));
+}
+
+#[test]
+fn a_damaged_object_is_not_taken_for_an_equal_output() {
+    let (folder, _, object) = finished("content");
+    overwrite(&object, "content!");
+    let store = reopened(&folder);
+    let output = folder.path().join("output");
+    fs::write(&output, "content").unwrap();
+    store.keep("other", "b", &json!(2), &output, 0.0).unwrap();
+    let kept = store.task("other", "b").unwrap().unwrap().object.unwrap();
+    assert_eq!(fs::read_to_string(kept).unwrap(), "content");
+}
+
+#[test]
+fn a_published_file_is_as_it_was_written() {
+    let (folder, store, _) = finished("content");
+    let published = folder.path().join("report.json");
+    fs::write(&published, "right").unwrap();
+    store.published("key", "report.json", b"right").unwrap();
+    finish(&store);
+    assert_eq!(store.finished_step("key").unwrap(), Some(1.5));
+    fs::write(&published, "wrong").unwrap();
+    let file = "report.json".to_owned();
+    assert_eq!(store.damage("key").unwrap(), [Change::Damaged { file: file.clone() }]);
+    store.set_damage_aside("key").unwrap();
+    assert_eq!(store.damage("key").unwrap(), [Change::Lost { file }]);
+    assert_eq!(store.finished_step("key").unwrap(), None);
+}
+
+#[test]
+fn results_of_other_settings_do_not_stay_beside_new_ones() {
+    let (folder, store, _) = finished("content");
+    let publish = |key: &str, name: &str| {
+        fs::write(folder.path().join(name), name).unwrap();
+        store.published(key, name, name.as_bytes()).unwrap();
+    };
+    for name in ["network-0", "network-1", "network-2"] {
+        publish("key", name);
+    }
+    fs::write(folder.path().join("network-2"), "edited").unwrap();
+    store.begin("step", "next", &ingredients()).unwrap();
+    publish("next", "network-0");
+    store.remove_superseded_results("step", "next").unwrap();
+    let there = |name: &str| folder.path().join(name).exists();
+    let stay = ["network-0", "network-1", "network-2"].map(there);
+    assert_eq!(stay, [true, false, true]);
+    assert!(store.published_names("key").unwrap().is_empty());
+}
+
+#[test]
+fn a_step_that_has_lost_a_result_is_not_finished() {
+    for lost in ["a", ArtifactName::OUTPUT] {
+        let (_folder, store, _) = finished("content");
+        store
+            .write(|connection| connection.execute("DELETE FROM tasks WHERE task = ?1", [lost]))
+            .unwrap();
+        assert_eq!(store.finished_step("key").unwrap(), None);
+    }
 }
 
 #[test]
@@ -80,34 +192,31 @@ fn seconds_of_attempts_add_up_and_keys_supersede_each_other() {
 #[test]
 fn another_format_is_refused() {
     let (folder, store) = store();
-    store.lock().pragma_update(None, "user_version", 7).unwrap();
+    let later = "ALTER TABLE steps ADD COLUMN more TEXT; PRAGMA user_version = 7;";
+    store.lock().connection.execute_batch(later).unwrap();
     drop(store);
     let error = Store::create(folder.path()).err().unwrap();
-    let expected = "run.sqlite: written in format 7, this program knows format 2";
+    let expected = "run.sqlite: written in format 7, this program knows format 3";
     assert!(error.to_string().ends_with(expected), "{error}");
 }
 
 #[test]
-fn a_run_of_an_earlier_version_is_left_alone_while_a_process_works_on_it() {
+fn a_run_of_an_earlier_version_is_read_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let kept = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/run-format-1/run.sqlite");
     let file = folder.path().join(FILE);
     fs::copy(kept, &file).unwrap();
     let before = fs::read(&file).unwrap();
-    let lock = Lock::run(folder.path()).unwrap();
-    let error = Store::existing(folder.path()).err().unwrap();
-    assert_eq!(error.kind, crate::error::ErrorKind::Locked);
+    let store = Store::existing(folder.path()).unwrap().unwrap();
+    assert!(!store.records().unwrap().is_empty());
     assert_eq!(fs::read(&file).unwrap(), before);
-    drop(lock);
-    assert!(Store::existing(folder.path()).unwrap().is_some());
-    assert!(!SCHEMA.is_later_than(&file).unwrap());
 }
 
 #[test]
 fn what_another_version_has_kept_of_a_step_stops_nothing() {
     let (_folder, store) = store();
     store.begin("step", "one", &ingredients()).unwrap();
-    store.lock().execute("UPDATE steps SET ingredients = '{}'", []).unwrap();
+    store.lock().connection.execute("UPDATE steps SET ingredients = '{}'", []).unwrap();
     assert_eq!(store.latest_ingredients("step").unwrap(), None);
 }
 

@@ -4,7 +4,10 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 use spacewright_core::study::{FieldError, FieldProblem};
-use toml::de::{DeTable, DeValue};
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
 
 use crate::{
     error::{EngineError, Result},
@@ -65,8 +68,13 @@ impl<'t> Document<'t> {
         self.place(&path, EngineError::from(error.clone())).with_hint(hint)
     }
 
-    /// The whole file as JSON.
+    /// The whole file as JSON, which has no numbers that are none.
     pub fn json(&self) -> Result<Map<String, Value>> {
+        if let Some((path, start, found)) = table_without_number(&self.root) {
+            let message = format!("`{path}` is {found}, a number is needed");
+            let line = Some(line_at(self.text, start));
+            return Err(EngineError::study(message).about_file(Path::new(&self.origin), line));
+        }
         toml::from_str(self.text).map_err(|error| toml_error(&self.origin, self.text, &error))
     }
 
@@ -90,13 +98,41 @@ impl<'t> Document<'t> {
     }
 }
 
+/// A field that is not a number though it is written as one: its path, where it stands, and what it is.
+fn table_without_number(table: &DeTable<'_>) -> Option<(String, usize, String)> {
+    table.iter().find_map(|(key, value)| {
+        let (path, start, found) = without_number(value)?;
+        let key = key.get_ref();
+        Some((
+            if path.is_empty() { key.to_string() } else { format!("{key}.{path}") },
+            start,
+            found,
+        ))
+    })
+}
+
+fn without_number(value: &Spanned<DeValue<'_>>) -> Option<(String, usize, String)> {
+    match value.get_ref() {
+        DeValue::Float(number) if number.as_str().ends_with(['n', 'f']) => {
+            Some((String::new(), value.span().start, number.as_str().to_owned()))
+        }
+        DeValue::Table(table) => table_without_number(table),
+        DeValue::Array(items) => items.iter().find_map(without_number),
+        _ => None,
+    }
+}
+
 fn line_at(text: &str, offset: usize) -> usize {
     text[..offset.min(text.len())].matches('\n').count() + 1
 }
 
 fn toml_error(origin: &str, text: &str, error: &toml::de::Error) -> EngineError {
-    let message = error.message().lines().collect::<Vec<_>>().join(", ");
+    let mut message = error.message().lines().collect::<Vec<_>>().join(", ");
     let span = error.span().filter(|span| !span.is_empty() || span.start > 0);
+    if let (true, Some(key)) = (message == "duplicate key", span.clone().and_then(|s| text.get(s)))
+    {
+        message = format!("`{}` is given twice", key.trim());
+    }
     let line = span.map(|span| line_at(text, span.start));
     EngineError::study(message).about_file(Path::new(origin), line).with_source(error.clone())
 }

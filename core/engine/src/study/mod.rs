@@ -103,6 +103,18 @@ impl Study {
         Self::parse(&path.display().to_string(), &text, folder, registry, overrides)
     }
 
+    /// The file that it was read from, absolute; `None` where there is none.
+    pub(crate) fn file(&self) -> Option<PathBuf> {
+        let name = Path::new(&self.origin).file_name()?;
+        fs::canonicalize(self.folder.join(name)).ok()
+    }
+
+    /// The name that a study file gives its run, if it can be read.
+    pub(crate) fn name_in(path: &Path) -> Option<String> {
+        let table: toml::Table = fs::read_to_string(path).ok()?.parse().ok()?;
+        Some(table.get("name")?.as_str()?.to_owned())
+    }
+
     /// Checks the text of a study file: `origin` is its name in errors, and paths in it are
     /// relative to `folder`.
     pub fn parse(

@@ -23,8 +23,8 @@ use spacewright_core::{
     latency::{Latency, LatencyError, LatencyQuery, LatencySource, Position, Precision},
     quant::{Scheme, WeightRange},
     study::{
-        AnyStep, Artifact, EarlierStep, FieldError, Method, Section, Step, StepContext, StepError,
-        StepNeeds, Task, TaskFiles,
+        AnyStep, Artifact, EarlierStep, FieldError, FileError, Method, Section, Step, StepContext,
+        StepError, StepNeeds, Task, TaskFiles,
     },
     target::{Target, TargetDescription, TargetError},
     train::{CurvePoint, Monitor, Trainer},
@@ -249,7 +249,7 @@ impl Teach {
         let (controls, name) = (&self.0, format!("t{index}"));
         let checkpoint = files.scratch.join("checkpoint");
         let resumed = checkpoint.exists();
-        std::fs::write(&checkpoint, &name).unwrap();
+        std::fs::write(&checkpoint, &name).map_err(FileError::at(&checkpoint))?;
         controls.ran.lock().unwrap().push(name.clone());
         if controls.is(&controls.fail, &name) {
             return Err(StepError::method("out of luck"));
@@ -272,8 +272,9 @@ impl Teach {
                 held_out_accuracy: None,
             });
         }
-        std::fs::create_dir(&files.output).unwrap();
-        std::fs::write(files.output.join("weights"), &name).unwrap();
+        std::fs::create_dir(&files.output).map_err(FileError::at(&files.output))?;
+        let weights = files.output.join("weights");
+        std::fs::write(&weights, &name).map_err(FileError::at(&weights))?;
         Ok(Taught { index, resumed })
     }
 }
@@ -321,7 +322,8 @@ impl Step for Report {
     fn run(&self, context: &dyn StepContext, (): ()) -> Result<(), StepError> {
         let sum = context.get(&Measure::SUM)?;
         let folder = context.file(&Teach::of(0))?;
-        let weights = std::fs::read_to_string(folder.join("weights")).unwrap();
+        let weights = folder.join("weights");
+        let weights = std::fs::read_to_string(&weights).map_err(FileError::at(&weights))?;
         let steps: Vec<String> = context.seconds()?.into_keys().collect();
         self.0.ran.lock().unwrap().push("report".into());
         context.publish("reports/report.txt", format!("{sum} {weights} {steps:?}").as_bytes())?;

@@ -58,11 +58,16 @@ pub struct ReadError {
 /// What is wrong with a line of a file of measurements.
 #[derive(Debug, Error)]
 pub enum LineError {
-    /// The header lacks a column.
-    #[error("there is no column `{column}`; needed are {}", COLUMNS.join(", "))]
-    MissingColumn {
-        /// Name of the column.
-        column: &'static str,
+    /// The header lacks columns.
+    #[error(
+        "there is no column `{}`; found are {}; needed are {}",
+        missing.join("`, `"), found.join(", "), COLUMNS.join(", ")
+    )]
+    MissingColumns {
+        /// Names of the columns.
+        missing: Vec<&'static str>,
+        /// Names of the columns that there are.
+        found: Vec<String>,
     },
     /// The line has more or fewer fields than the header.
     #[error("{found} columns, needs {needed}")]
@@ -119,11 +124,22 @@ struct Header([usize; COLUMNS.len()]);
 impl Header {
     fn new(record: &StringRecord) -> Result<Self, LineError> {
         let mut places = [0; COLUMNS.len()];
+        let mut missing = Vec::new();
         for (place, column) in places.iter_mut().zip(COLUMNS) {
-            let found = record.iter().position(|name| name == column);
-            *place = found.ok_or(LineError::MissingColumn { column })?;
+            match record.iter().position(|name| name.eq_ignore_ascii_case(column)) {
+                Some(found) => *place = found,
+                None => missing.push(column),
+            }
         }
-        Ok(Self(places))
+        if missing.is_empty() {
+            return Ok(Self(places));
+        }
+        // Of what is no table at all, the beginning is enough.
+        let shown = |name: &str| name.chars().take(40).flat_map(char::escape_default).collect();
+        Err(LineError::MissingColumns {
+            missing,
+            found: record.iter().take(20).map(shown).collect(),
+        })
     }
 }
 
@@ -166,7 +182,7 @@ impl Line<'_> {
             if self.text(axis) == "None" || !block.axes.iter().any(|known| known == axis) {
                 continue;
             }
-            let finite = |text: &str| text.parse::<f64>().ok().filter(|value| value.is_finite());
+            let finite = |text: &str| number(text).filter(|value| value.is_finite());
             config.0.insert(axis.to_owned(), self.parse(axis, "a number", finite)?);
         }
         let request = BlockRequest {
@@ -178,10 +194,15 @@ impl Line<'_> {
             config,
         };
         let ms = self.parse("latency_ms", "a positive number", |text| {
-            text.parse().ok().filter(|ms: &f64| ms.is_finite() && *ms > 0.0)
+            number(text).filter(|ms| ms.is_finite() && *ms > 0.0)
         })?;
         Ok(BlockLatency { line, name: name.to_owned(), request, ms })
     }
+}
+
+/// A number, with a decimal point or, as spreadsheets of many languages write it, a comma.
+fn number(text: &str) -> Option<f64> {
+    text.replace(',', ".").parse().ok()
 }
 
 /// An activation's name, with or without underscores: `h_swish` or `hswish`.
@@ -191,8 +212,9 @@ fn activation(text: &str) -> Option<ActivationKind> {
 }
 
 /// Reads block latencies from CSV with the columns block, input_hw, cin, cout, kernel, expand,
-/// stride, activation, latency_ms (in ms), in any order. A block is named by its type or as in
-/// nn-Meter's history; `None` stands for axes that it does not have. `file` names the file in
+/// stride, activation, latency_ms (in ms), in any order, among others. A block is named by its type or as
+/// in nn-Meter's history; `None` stands for axes that it does not have. What spreadsheets add is
+/// understood: a byte order mark, quotes, semicolons or tabs between the fields. `file` names the file in
 /// errors.
 pub fn read_blocks(
     file: &str,
@@ -200,7 +222,11 @@ pub fn read_blocks(
     operators: &Operators,
 ) -> Result<Vec<BlockLatency>, ReadError> {
     let at_line = |line, error| ReadError { file: file.to_owned(), line, source: Box::new(error) };
-    let mut reader = ReaderBuilder::new().trim(Trim::All).from_reader(text.as_bytes());
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut reader = ReaderBuilder::new()
+        .trim(Trim::All)
+        .delimiter(separator(text))
+        .from_reader(text.as_bytes());
     let header = reader.headers().map_err(LineError::from).and_then(Header::new);
     let header = header.map_err(|error| at_line(1, error))?;
     let mut blocks = Vec::new();
@@ -212,6 +238,14 @@ pub fn read_blocks(
         blocks.push(block.map_err(|error| at_line(line, error))?);
     }
     Ok(blocks)
+}
+
+/// What stands between the names of the columns.
+fn separator(text: &str) -> u8 {
+    let header = text.lines().next().unwrap_or_default();
+    let count = |separator: &u8| header.bytes().filter(|byte| byte == separator).count();
+    // The last of equally frequent ones is taken.
+    [b'\t', b';', b','].into_iter().max_by_key(count).unwrap_or(b',')
 }
 
 /// The line of a record. Its position is where reading went on, which is before blank lines.
@@ -339,6 +373,27 @@ mod tests {
     }
 
     #[test]
+    fn what_spreadsheets_write_is_understood() {
+        let plain = format!("{HEADER}\nResNet,7,8,16,3,1.0,1,relu,2.5\n");
+        let expected = read_blocks("b.csv", &plain, &operators()).unwrap();
+        let quoted = plain
+            .lines()
+            .map(|line| format!("\"{}\"\r\n", line.replace(',', "\",\"")))
+            .collect::<String>();
+        let semicolons = plain.replace(',', ";").replace('.', ",");
+        let variants = [
+            format!("\u{feff}{plain}"),
+            format!("\u{feff}{quoted}"),
+            semicolons,
+            plain.replace(',', "\t"),
+            plain.replace(HEADER, &HEADER.to_uppercase()),
+        ];
+        for text in variants {
+            assert_eq!(read_blocks("b.csv", &text, &operators()).unwrap(), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn faults_are_named_with_file_and_line() {
         let read = |text: &str| read_blocks("b.csv", text, &operators()).unwrap_err().to_string();
         for (line, fault) in [
@@ -358,9 +413,13 @@ mod tests {
         }
         let needed = "needed are block, input_hw, cin, cout, kernel, expand, stride, activation, \
                       latency_ms";
-        let missing = format!("b.csv, line 1: there is no column `stride`; {needed}");
-        assert_eq!(read(&HEADER.replace("stride", "step")), missing);
-        assert_eq!(read(""), format!("b.csv, line 1: there is no column `block`; {needed}"));
+        let found = "found are block, input_hw, cin, cout, kernel, expand, step, activation, ms";
+        let missing =
+            format!("b.csv, line 1: there is no column `stride`, `latency_ms`; {found}; {needed}");
+        let header = HEADER.replace("stride", "step").replace("latency_ms", "ms");
+        assert_eq!(read(&header), missing);
+        assert!(read("").starts_with("b.csv, line 1: there is no column `block`, `input_hw`"));
+        assert!(read("\u{1b}[2J\n").contains("found are \\u{1b}[2J;"));
         let text = format!("{HEADER}\nResNet,7,8,8,3,None,1,relu,1\n");
         let blocks = read_blocks("b.csv", &text, &operators()).unwrap();
         let rules = FusionRules::common();

@@ -4,6 +4,7 @@ use std::fs;
 
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
+    latency::milliseconds,
     space::ElasticStage,
     study::{Artifact, FileError, Step, StepContext, StepError, StepNeeds, Task},
     train::{Guidance, SubnetJob, TrainError},
@@ -142,8 +143,11 @@ fn train(
     let reports = context.tasks(tasks, context.study().threads)?;
     let mut trained = Vec::new();
     for ((task, phases), (_, chosen)) in names.into_iter().zip(reports).zip(subnets) {
-        if phases.is_none() {
-            context.say(&format!("warning: {task} diverged; it keeps the supernet's weights"));
+        match &phases {
+            Some(phases) => train::warn_of_int8_loss(context, &task, phases),
+            None => {
+                context.say(&format!("warning: {task} diverged; it keeps the supernet's weights"));
+            }
         }
         let finetuned = phases.map(|phases| FinetunedNetwork { task, phases });
         trained.push((chosen.clone(), finetuned));
@@ -176,8 +180,8 @@ fn offer(found: &[(usize, &ChosenSubnet)], candidates: &[Trained]) -> Vec<Offere
 fn line(network: &OfferedNetwork) -> String {
     let OfferedNetwork { chosen, finetuned, .. } = network;
     format!(
-        "{:.3} ms: {} has {:.2} % of held-out images, {:.2} % as searched",
-        chosen.budget_ms,
+        "{} ms: {} has {:.2} % of held-out images, {:.2} % as searched",
+        milliseconds(chosen.budget_ms),
         chosen.subnet,
         100.0 * held_out_accuracy(chosen, finetuned.as_ref()),
         100.0 * chosen.held_out_accuracy

@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use rand::{Rng, seq::IndexedRandom};
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
-    latency::{Position, Precision},
+    latency::{Position, Precision, milliseconds},
     quality::{FixedLatency, HeadRow, StemRow, TableRow},
     random,
     space::{Space, SubStage, Subnet},
@@ -112,7 +112,7 @@ impl Step for Measure {
         let mut measured = context.tasks(settings.targets().map(task).collect(), 1)?;
         for (target, latencies) in settings.targets().zip(&measured) {
             let budgets: Vec<String> =
-                latencies.budgets_ms.iter().map(|ms| format!("{ms:.3} ms")).collect();
+                latencies.budgets_ms.iter().map(|ms| milliseconds(*ms) + " ms").collect();
             let on = target.map(|target| format!(" on {target}")).unwrap_or_default();
             context.say(&format!("latency budgets{on}: {}", budgets.join(", ")));
         }
@@ -160,17 +160,46 @@ fn measure(
     let mut sampled = distribution(study, settings.subnets, tables, &rows_ms, (&stem, &head))?;
     sampled.sort_by(f64::total_cmp);
     let quantile = |q: f64| sampled[((sampled.len() - 1) as f64 * q).round() as usize];
+    let fastest_rows: f64 = stages_rows(study, &rows_ms).map(shortest).sum();
+    let fastest = fastest_rows
+        + shortest(stem.iter().map(|row| row.latency_ms))
+        + shortest(head.iter().map(|row| row.latency_ms));
     let budget = |budget: &Budget| match budget {
-        Budget::Quantile(q) => quantile(*q),
-        Budget::Ms(ms) => *ms,
+        Budget::Quantile(q) => Ok(quantile(*q)),
+        Budget::Ms(ms) if *ms < UNREACHABLE * fastest => Err(unreachable_budget(*ms, &sampled)),
+        Budget::Ms(ms) => Ok(*ms),
     };
     Ok(TargetLatencies {
         rows_ms,
         fixed: FixedLatency::Predicted { stem, head },
-        budgets_ms: settings.budgets.iter().map(budget).collect(),
+        budgets_ms: settings.budgets.iter().map(budget).collect::<Result<_, FieldError>>()?,
         deciles_ms: (0..=10).map(|tenth| quantile(f64::from(tenth) / 10.0)).collect(),
         sum_of_parts: check_sums(context, settings.whole_networks, &mut latencies)?,
     })
+}
+
+/// Below which share of the sum of the fastest parts that were drawn no subnet can be.
+const UNREACHABLE: f64 = 0.5;
+
+/// Latencies of all rows of each stage, whatever the block type.
+fn stages_rows<'r>(
+    study: &StudyContext,
+    rows_ms: &'r [Vec<f64>],
+) -> impl Iterator<Item = impl Iterator<Item = f64> + 'r> {
+    let blocks = study.hyperspace.candidates.len().max(1);
+    rows_ms.chunks(blocks).map(|tables| tables.iter().flatten().copied())
+}
+
+fn shortest(latencies_ms: impl Iterator<Item = f64>) -> f64 {
+    latencies_ms.fold(f64::INFINITY, f64::min)
+}
+
+/// `sampled` holds latencies of random subnets, from the fastest to the slowest.
+fn unreachable_budget(budget_ms: f64, sampled: &[f64]) -> FieldError {
+    let reason = format!("no network takes only {} ms", milliseconds(budget_ms));
+    let range = [sampled.first(), sampled.last()].map(|ms| milliseconds(*ms.unwrap_or(&f64::NAN)));
+    let hint = format!("random subnets take {} to {} ms: set budgets within", range[0], range[1]);
+    FieldError::refused(MeasureSettings::NAME, "budgets", reason, hint)
 }
 
 /// A stem, or a head, with the width at which it meets the stages.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
+    latency::milliseconds,
     space::{Space, Subnet},
     study::{FieldError, Section, Step, StepContext, StepError, StepNeeds, StudyContext},
     train::EvaluateJob,
@@ -106,7 +107,8 @@ impl Step for Search {
             Some(BudgetOutcome::Infeasible { budget_ms, range })
                 if found(&outcomes).next().is_none() =>
             {
-                let reason = format!("no subnet of the space takes at most {budget_ms:.3} ms");
+                let ms = milliseconds(*budget_ms);
+                let reason = format!("no subnet of the space takes at most {ms} ms");
                 let hint = format!("its subnets take {range}: set `budgets` of [measure] within");
                 Err(FieldError::refused(MeasureSettings::NAME, "budgets", reason, hint).into())
             }
@@ -118,15 +120,16 @@ impl Step for Search {
 fn line(outcome: &BudgetOutcome) -> String {
     match outcome {
         BudgetOutcome::Found(chosen) => format!(
-            "{:.3} ms: {} takes {:.3} ms, {:.2} ± {:.2} % of held-out images",
-            chosen.budget_ms,
+            "{} ms: {} takes {} ms, {:.2} ± {:.2} % of held-out images",
+            milliseconds(chosen.budget_ms),
             chosen.subnet,
-            chosen.predicted_ms,
+            milliseconds(chosen.predicted_ms),
             100.0 * chosen.held_out_accuracy,
             100.0 * chosen.standard_error
         ),
         BudgetOutcome::Infeasible { budget_ms, range } => {
-            format!("warning: no subnet takes at most {budget_ms:.3} ms; the space's take {range}")
+            let ms = milliseconds(*budget_ms);
+            format!("warning: no subnet takes at most {ms} ms; the space's take {range}")
         }
     }
 }

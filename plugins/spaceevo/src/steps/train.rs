@@ -75,7 +75,29 @@ pub(crate) fn supernets(
             Ok(trainer.train(train, &job, &fp32, &int8, &files.scratch, monitor)?)
         }));
     }
-    context.tasks(tasks, 1)
+    let reports = context.tasks(tasks, 1)?;
+    for ((name, _), phases) in spaces.iter().zip(&reports) {
+        warn_of_int8_loss(context, name, phases);
+    }
+    Ok(reports)
+}
+
+/// Share of the held-out images that a network may lose in INT8 before it is warned about: networks
+/// whose quantizers have learned lose less than a hundredth.
+const LARGEST_INT8_LOSS: f64 = 0.05;
+
+/// Says so where quantizers cost a network (the largest subnet of a supernet) more than they should.
+pub(crate) fn warn_of_int8_loss(context: &dyn StepContext, network: &str, phases: &PhaseReports) {
+    let accuracy = |phase: &str| phases.get(phase).map(|report| report.held_out_accuracy);
+    let (Some(fp32), Some(int8)) = (accuracy("fp32"), accuracy("int8")) else { return };
+    if fp32 - int8 > LARGEST_INT8_LOSS {
+        context.say(&format!(
+            "warning: {network} has {:.2} % of held-out images in INT8, {:.2} % in FP32; more steps \
+             or a smaller rate with quantizers (`int8.steps`, `int8.learning_rate`) may help",
+            100.0 * int8,
+            100.0 * fp32
+        ));
+    }
 }
 
 /// A supernet that starts from the teacher's stem and head and from the distilled stages.

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use spacewright_core::{
     quality::{Cell, ScoreColumns},
+    sealed::{seal, unseal},
     space::Hyperspace,
 };
 
@@ -16,7 +17,7 @@ use super::{
 };
 
 /// Changes with the form in which tables are kept.
-const FORM: &str = "spacewright tables 1";
+const FORM: &str = "spacewright tables 2";
 
 type Columns = BTreeMap<Cell, ScoreColumns>;
 
@@ -59,12 +60,12 @@ fn content_hash(hyperspace: &Hyperspace, texts: &[(Cell, String)]) -> String {
 }
 
 fn kept(path: &Path) -> Option<Columns> {
-    rmp_serde::from_slice(&fs::read(path).ok()?).ok()
+    rmp_serde::from_slice(unseal(&fs::read(path).ok()?)?).ok()
 }
 
 /// Written beside its place and renamed, so that it is never seen half.
 fn store(path: &Path, columns: &Columns) -> Result<(), Box<dyn std::error::Error>> {
-    let bytes = rmp_serde::to_vec(columns)?;
+    let bytes = seal(rmp_serde::to_vec(columns)?);
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
@@ -114,9 +115,13 @@ mod tests {
         assert_eq!(files().count(), 2);
         write_tables(&tables, &hyperspace, 0.5);
         let good = fs::read(&file).unwrap();
-        fs::write(&file, &good[..good.len() / 2]).unwrap();
-        assert_eq!(read(), first);
-        assert_eq!(fs::read(&file).unwrap(), good);
+        let mut flipped = good.clone();
+        flipped[good.len() / 2] ^= 1;
+        for bad in [&good[..good.len() / 2], &flipped] {
+            fs::write(&file, bad).unwrap();
+            assert_eq!(read(), first);
+            assert_eq!(fs::read(&file).unwrap(), good);
+        }
     }
 
     #[test]

@@ -1,0 +1,122 @@
+//! Whether what steps have left is still as they left it: objects, and the files that people look for.
+
+use std::{collections::BTreeMap, path::Path};
+
+use rusqlite::{Row, params};
+
+use super::Store;
+use crate::{
+    error::Result,
+    files::{remove, set_aside},
+    hash,
+    keys::Change,
+};
+
+impl Store {
+    /// What is not, or no more, as a step has left it under a key that it has finished under.
+    pub fn damage(&self, key: &str) -> Result<Vec<Change>> {
+        if self.seconds_of_finished(key)?.is_none() {
+            return Ok(Vec::new());
+        }
+        let damaged = |path: &Path| {
+            let file = path.strip_prefix(&self.folder).unwrap_or(path).display().to_string();
+            if path.exists() { Change::Damaged { file } } else { Change::Lost { file } }
+        };
+        let objects = self.objects_of(key)?.into_iter();
+        let unsound = objects.filter(|object| !self.objects.is_sound(object));
+        let mut damage: Vec<Change> =
+            unsound.map(|object| damaged(&self.objects.path(&object))).collect();
+        for (name, hash) in self.published_files(key)? {
+            let path = self.folder.join(&name);
+            if !is_published(&path, hash.as_deref()) {
+                damage.push(damaged(&path));
+            }
+        }
+        Ok(damage)
+    }
+
+    /// Moves away what is damaged of what a step has left under a key: its place is free for what the
+    /// step writes anew.
+    pub fn set_damage_aside(&self, key: &str) -> Result<()> {
+        for object in self.objects_of(key)? {
+            if !self.objects.is_sound(&object) {
+                self.objects.set_aside(&object)?;
+            }
+        }
+        for (name, hash) in self.published_files(key)? {
+            let path = self.folder.join(&name);
+            if path.exists() && !is_published(&path, hash.as_deref()) {
+                set_aside(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Names of the objects that the tasks of a step have left under a key.
+    fn objects_of(&self, key: &str) -> Result<Vec<String>> {
+        let query = "SELECT DISTINCT object FROM tasks WHERE step_key = ?1 ORDER BY object";
+        Ok(self.column(query, key)?.into_iter().flatten().collect())
+    }
+
+    /// Names of the files that a step has published, under a key.
+    pub fn published_names(&self, key: &str) -> Result<Vec<String>> {
+        let query = "SELECT name FROM published WHERE step_key = ?1 ORDER BY rowid";
+        Ok(self.column(query, key)?.into_iter().flatten().collect())
+    }
+
+    /// Files that a step has published under a key, with the hash of each.
+    fn published_files(&self, key: &str) -> Result<BTreeMap<String, Option<String>>> {
+        self.read(|connection| {
+            let query = "SELECT name, hash FROM published WHERE step_key = ?1";
+            let file = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+            connection.prepare(query)?.query_map([key], file)?.collect()
+        })
+    }
+
+    /// Removes the files that a step has published under other keys and not under this one, so that
+    /// results of different settings do not lie side by side. What somebody has changed since stays.
+    pub fn remove_superseded_results(&self, step: &str, key: &str) -> Result<()> {
+        let earlier: Vec<(String, Option<String>)> = self.read(|connection| {
+            let query =
+                "SELECT DISTINCT name, hash FROM published JOIN steps ON steps.key = step_key
+                WHERE step = ?1 AND step_key <> ?2
+                AND name NOT IN (SELECT name FROM published WHERE step_key = ?2)";
+            let file = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+            connection.prepare(query)?.query_map([step, key], file)?.collect()
+        })?;
+        for (name, hash) in earlier {
+            let path = self.folder.join(name);
+            if is_published(&path, hash.as_deref()) {
+                remove(&path)?;
+            }
+        }
+        self.write(|connection| {
+            connection.execute(
+                "DELETE FROM published WHERE step_key <> ?2
+                 AND step_key IN (SELECT key FROM steps WHERE step = ?1)",
+                [step, key],
+            )
+        })?;
+        Ok(())
+    }
+
+    /// Remembers a file that people look for.
+    pub fn published(&self, key: &str, name: &str, content: &[u8]) -> Result<()> {
+        let hash = hash::of_bytes(content);
+        self.write(|connection| {
+            connection.execute(
+                "INSERT OR REPLACE INTO published VALUES (?1, ?2, ?3)",
+                params![key, name, hash],
+            )
+        })?;
+        Ok(())
+    }
+}
+
+/// Whether a published file is there, and as it was written where that is known.
+fn is_published(path: &Path, hash: Option<&str>) -> bool {
+    match hash {
+        Some(hash) => hash::of_file(path).is_ok_and(|found| found == hash),
+        None => path.exists(),
+    }
+}
