@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
-    latency::{Position, Precision},
+    latency::{Position, Precision, milliseconds},
     quant::TrainedNetwork,
     random,
     search::ScoredSpace,
@@ -19,7 +19,7 @@ use spacewright_core::{
         TaskFiles,
     },
     target::ModelInfo,
-    train::{EvaluateJob, Monitor, SubnetJob, TrainContext, Trainer},
+    train::{EvaluateJob, Monitor, Phase, SubnetJob, TrainContext, TrainError, Trainer},
 };
 
 use super::{
@@ -39,8 +39,15 @@ use crate::{
 
 /// Largest difference of a uniform network's latency from that of the study's network, as a share.
 const LATENCY_TOLERANCE: f64 = 0.03;
-/// Subnets of each uniform space among which one of the same latency is looked for.
+/// Subnets of the uniform space among which one of the same latency is looked for.
 const UNIFORM_SUBNETS: usize = 2000;
+/// By how much the sum of the parts may differ, as a share: it may be wrong by some hundredths for both
+/// networks.
+const PREDICTED_TOLERANCE: f64 = 0.05;
+/// So many of these, those with the most multiply-adds, are measured as a whole.
+const MEASURED_SUBNETS: usize = 20;
+/// Factors on the learning rates at which a network is trained until it does not diverge.
+const SLOWER: [f64; 3] = [1.0, 0.3, 0.1];
 
 /// Which network is trained alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -184,25 +191,33 @@ fn rivals(
     let uniform = uniform_networks(context, &evolved.uniform)?;
     let mut rivals = Vec::new();
     for (index, ExportedNetwork { chosen, .. }) in networks.iter().enumerate() {
-        rivals.push(Rival {
+        let own = Rival {
             network: index,
             kind: RivalKind::Chosen,
             space: evolved.space().clone(),
             subnet: chosen.subnet.clone(),
+        };
+        let near = promising(&uniform, chosen.predicted_ms);
+        let candidates = near.iter().map(|network| Rival {
+            network: index,
+            kind: RivalKind::Uniform,
+            space: network.space.clone(),
+            subnet: network.subnet.clone(),
         });
-        match best_uniform(&uniform, chosen.predicted_ms) {
-            Some(UniformNetwork { space, subnet, .. }) => rivals.push(Rival {
-                network: index,
-                kind: RivalKind::Uniform,
-                space: space.clone(),
-                subnet: subnet.clone(),
-            }),
-            None => context.say(&format!(
-                "warning: no uniform network takes {:.3} ms, give or take {:.0} %",
-                chosen.predicted_ms,
+        let mut together: Vec<Rival> = std::iter::once(own).chain(candidates).collect();
+        let measured = latencies(context, &together)?;
+        let macs: Vec<u64> = near.iter().map(|network| network.macs).collect();
+        let best = best_uniform(&measured[1..], &macs, measured[0]);
+        if best.is_none() {
+            context.say(&format!(
+                "warning: no uniform network takes {} ms, give or take {:.0} %",
+                milliseconds(measured[0]),
                 100.0 * LATENCY_TOLERANCE
-            )),
+            ));
         }
+        let uniform = best.map(|best| together.swap_remove(best + 1));
+        rivals.push(together.swap_remove(0));
+        rivals.extend(uniform);
     }
     Ok(rivals)
 }
@@ -237,12 +252,23 @@ fn uniform_networks(
     subnets.into_iter().zip(latencies).map(network).collect()
 }
 
-/// The network with the most multiply-adds of about this latency: arithmetic buys accuracy.
-fn best_uniform(networks: &[UniformNetwork], latency_ms: f64) -> Option<&UniformNetwork> {
+/// Networks that may have this latency, by their parts; those with the most multiply-adds, as
+/// arithmetic buys accuracy.
+fn promising(networks: &[UniformNetwork], predicted_ms: f64) -> Vec<&UniformNetwork> {
     let near = |network: &&UniformNetwork| {
-        (network.predicted_ms / latency_ms - 1.0).abs() <= LATENCY_TOLERANCE
+        (network.predicted_ms / predicted_ms - 1.0).abs() <= PREDICTED_TOLERANCE
     };
-    networks.iter().filter(near).max_by_key(|network| network.macs)
+    let mut near: Vec<&UniformNetwork> = networks.iter().filter(near).collect();
+    near.sort_by_key(|network| std::cmp::Reverse(network.macs));
+    near.truncate(MEASURED_SUBNETS);
+    near
+}
+
+/// Which of the networks with these latencies and multiply-adds has the most arithmetic of those that
+/// take as long.
+fn best_uniform(latencies_ms: &[f64], macs: &[u64], latency_ms: f64) -> Option<usize> {
+    let same = |index: &usize| (latencies_ms[*index] / latency_ms - 1.0).abs() <= LATENCY_TOLERANCE;
+    (0..macs.len()).filter(same).max_by_key(|&index| macs[index])
 }
 
 /// Trains networks alone and runs them on the test images.
@@ -284,20 +310,29 @@ impl TrainedAlone<'_> {
             random::seed(on.study.seed, &["plain", &rival.subnet.to_string(), &seed.to_string()]);
         let context = TrainContext { seed, ..on.train.clone() };
         let stages = rival.space.elastic_stages(&on.study.hyperspace);
-        let [fp32, int8] = settings.phases(images);
-        let job = SubnetJob {
-            stages: stages.clone(),
-            subnet: rival.subnet.clone(),
-            start: None,
-            guidance: None,
-            fp32,
-            int8,
-            augmentation: settings.augmentation,
-            label_smoothing: settings.label_smoothing,
-        };
         fs::create_dir_all(&files.output).map_err(FileError::at(&files.output))?;
         let [fp32, int8] = [train::FP32, train::INT8].map(|file| files.output.join(file));
-        trainer.train_subnet(&context, &job, &fp32, &int8, &files.scratch, monitor)?;
+        for (attempt, slower) in SLOWER.into_iter().enumerate() {
+            let [float, quantized] = settings
+                .phases(images)
+                .map(|phase| Phase { learning_rate: phase.learning_rate * slower, ..phase });
+            let job = SubnetJob {
+                stages: stages.clone(),
+                subnet: rival.subnet.clone(),
+                start: None,
+                guidance: None,
+                fp32: float,
+                int8: quantized,
+                augmentation: settings.augmentation,
+                label_smoothing: settings.label_smoothing,
+            };
+            let scratch = files.scratch.join(format!("attempt-{attempt}"));
+            match trainer.train_subnet(&context, &job, &fp32, &int8, &scratch, monitor) {
+                Err(TrainError::Diverged { .. }) if attempt + 1 < SLOWER.len() => {}
+                Err(error) => return Err(error.into()),
+                Ok(_) => break,
+            }
+        }
         let opened = |weights: PathBuf, quantized| {
             let calibration_images = settings.calibration_images;
             let stages = stages.clone();
@@ -343,14 +378,18 @@ mod tests {
         let hyperspace = hyperspaces::built_in("mini").unwrap();
         let space = hyperspace.uniform_spaces().remove(0);
         let subnet = Subnet::smallest(&space.elastic_stages(&hyperspace), &hyperspace.resolutions);
-        let network = |predicted_ms, macs| UniformNetwork {
+        let network = |(predicted_ms, macs)| UniformNetwork {
             space: space.clone(),
             subnet: subnet.clone(),
             predicted_ms,
             macs,
         };
-        let networks = [network(0.98, 5), network(1.02, 7), network(1.05, 9), network(0.9, 8)];
-        assert_eq!(best_uniform(&networks, 1.0).map(|network| network.macs), Some(7));
-        assert!(best_uniform(&networks, 2.0).is_none());
+        let networks = [(0.98, 5), (1.02, 7), (1.04, 9), (0.8, 8), (0.97, 6)].map(network);
+        let near = promising(&networks, 1.0);
+        let macs: Vec<u64> = near.iter().map(|network| network.macs).collect();
+        assert_eq!(macs, [9, 7, 6, 5]);
+        // As a whole they take another time than their parts.
+        assert_eq!(best_uniform(&[1.1, 1.05, 1.02, 0.98], &macs, 1.0), Some(2));
+        assert_eq!(best_uniform(&[1.1, 1.05, 1.2, 0.9], &macs, 1.0), None);
     }
 }
