@@ -1,5 +1,5 @@
-//! Tells the linker where libtorch is, and the tests whether there is a C compiler for WebAssembly
-//! and whether published measurements are at hand: `SPACEWRIGHT_TABLES` names the folder that holds
+//! Tells the linker where libtorch is, and the tests whether those that take long are wanted
+//! (`SPACEWRIGHT_TEST_LONG`), whether there is a C compiler for WebAssembly, and whether published measurements are at hand: `SPACEWRIGHT_TABLES` names the folder that holds
 //! the quality tables, `spaceevo-block-lut`, and beside them `vnni-block-latency.csv`.
 
 use std::{
@@ -16,6 +16,11 @@ fn main() {
     // Set by the trainer's build script, where the feature `torch` is on.
     if let Ok(folder) = env::var("DEP_SPACEWRIGHT_TORCH_LIB") {
         println!("cargo::rustc-link-arg=-Wl,-rpath,{folder}");
+    }
+    println!("cargo::rerun-if-env-changed=SPACEWRIGHT_TEST_LONG");
+    println!("cargo::rustc-check-cfg=cfg(spacewright_long)");
+    if env::var_os("SPACEWRIGHT_TEST_LONG").is_some() {
+        println!("cargo::rustc-cfg=spacewright_long");
     }
     println!("cargo::rustc-check-cfg=cfg(spacewright_c_wasm)");
     if compiles_c_to_wasm() {

@@ -99,6 +99,28 @@ pub enum Command {
     /// Model files.
     #[command(subcommand)]
     Model(ModelCommand),
+    /// What the program keeps on the disk.
+    #[command(subcommand)]
+    Cache(CacheCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CacheCommand {
+    /// What is kept in the home and in runs, and how much of it nothing needs.
+    List(CacheArgs),
+    /// Remove what nothing needs: compiled code and tables, which are made anew when asked for, objects
+    /// of no task, damaged files that were set aside.
+    Clear(CacheArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct CacheArgs {
+    /// Folder of all runs.
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    pub runs: PathBuf,
+    /// Count what runs have made under other settings than their present ones, too.
+    #[arg(long)]
+    pub superseded: bool,
 }
 
 #[derive(Debug, Subcommand)]

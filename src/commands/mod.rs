@@ -1,6 +1,7 @@
 //! What is meant: one function per command, from arguments to [`Output`].
 
 mod bench;
+mod cache;
 mod model;
 mod plugin;
 mod profile;
@@ -47,5 +48,6 @@ pub fn run(typed: &Typed) -> Result<Output, Failure> {
         Command::Subnet(command) => subnet::run(command),
         Command::Table(command) => table::run(command),
         Command::Model(command) => model::run(command),
+        Command::Cache(command) => cache::run(command),
     }
 }

@@ -3,6 +3,7 @@
 
 mod bench;
 mod compare;
+mod faults;
 
 use std::{
     collections::BTreeMap,
@@ -12,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, ChildStderr, Command, Stdio},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rusqlite::Connection;
@@ -104,6 +105,7 @@ impl Place {
         let names = |folder: &Path| {
             let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
             let mut names: Vec<String> = entries.map(|name| name.into_string().unwrap()).collect();
+            names.retain(|name| !name.contains(".damaged-"));
             names.sort();
             names
         };

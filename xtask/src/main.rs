@@ -3,6 +3,8 @@
 //! Few dependencies on purpose: this crate is compiled before anything else can be fetched or
 //! built. Archives and checksums are left to the Python that fetches the wheels anyway.
 
+mod faults;
+mod fuzz;
 mod light;
 mod message;
 mod process;
@@ -24,6 +26,9 @@ commands:
   targets       build and install the targets of hardware-targets/ that are plugins
   test          set up, then every check and test of the project
   test --fix    the same, but repair formatting and lints instead of checking them
+  test --long   the same as test, with the tests that take long
+  faults        kills, failing system calls and damaged files, all of them (hours)
+  fuzz MINUTES  look for bytes that a reader does not come back from, so long for each reader
   help          show this text
 ";
 
@@ -34,8 +39,11 @@ fn main() -> ExitCode {
         ["setup"] => setup::run().map(|()| ExitCode::SUCCESS),
         ["quickstart"] => quickstart::run(),
         ["targets"] => targets::run().map(|()| ExitCode::SUCCESS),
-        ["test"] => test::run(test::Mode::Check).map(|()| ExitCode::SUCCESS),
-        ["test", "--fix"] => test::run(test::Mode::Fix).map(|()| ExitCode::SUCCESS),
+        ["test"] => test::run(test::Mode::Check, false).map(|()| ExitCode::SUCCESS),
+        ["test", "--fix"] => test::run(test::Mode::Fix, false).map(|()| ExitCode::SUCCESS),
+        ["test", "--long"] => test::run(test::Mode::Check, true).map(|()| ExitCode::SUCCESS),
+        ["faults"] => faults::run().map(|()| ExitCode::SUCCESS),
+        ["fuzz", minutes] => fuzz::run(minutes).map(|()| ExitCode::SUCCESS),
         ["help" | "--help" | "-h"] => {
             print!("{HELP}");
             Ok(ExitCode::SUCCESS)

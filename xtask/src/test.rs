@@ -16,8 +16,12 @@ pub enum Mode {
 const CLIPPY_ALL: &[&str] = &["--workspace", "--all-targets"];
 const CLIPPY_LEAN: &[&str] = &["-p", "spacewright", "--no-default-features", "--all-targets"];
 
-/// Runs all parts; the first that fails ends it.
-pub fn run(mode: Mode) -> Result<()> {
+/// The variable that asks for the tests that take long.
+pub const LONG: &str = "SPACEWRIGHT_TEST_LONG";
+
+/// Runs all parts, and the tests that take `long` only where they are wanted; the first that fails ends
+/// it.
+pub fn run(mode: Mode, long: bool) -> Result<()> {
     let mut steps = Steps::default();
     steps.add("set-up", setup::run);
     match mode {
@@ -44,7 +48,7 @@ pub fn run(mode: Mode) -> Result<()> {
                 .env("RUSTDOCFLAGS", "-D warnings"),
         )
     });
-    steps.add("tests", tests);
+    steps.add("tests", move || tests(long));
     steps.add("tests of the example plugins", example_plugins);
     steps.add("documentation tests", || {
         process::run(one_thread(process::cargo().args(["test", "--workspace", "--doc"])))
@@ -67,7 +71,7 @@ fn clippy(mode: Mode, what: &[&str]) -> Result<()> {
 }
 
 /// The unit and integration tests, with `cargo nextest` where it is installed.
-fn tests() -> Result<()> {
+fn tests(long: bool) -> Result<()> {
     let mut command = process::cargo();
     if process::works(process::cargo().args(["nextest", "--version"])) {
         // Its report goes to standard error; the closing line belongs to standard output.
@@ -77,6 +81,9 @@ fn tests() -> Result<()> {
         command.args(["test", "--workspace", "--all-targets"]);
     }
     command.env("PYTHONPATH", setup::ziglang::python_path());
+    if long {
+        command.env(LONG, "1");
+    }
     process::run(one_thread(&mut command))
 }
 
@@ -134,6 +141,6 @@ fn smoke() -> Result<()> {
 }
 
 /// Gives libtorch one thread: tests run side by side already.
-fn one_thread(command: &mut Command) -> &mut Command {
+pub fn one_thread(command: &mut Command) -> &mut Command {
     command.env("OMP_NUM_THREADS", "1").envs(process::PASSIVE_THREADS)
 }

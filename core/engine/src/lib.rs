@@ -34,6 +34,7 @@ mod origin;
 pub mod plugins;
 mod recorder;
 mod registry;
+pub mod room;
 mod run;
 mod runs;
 mod store;

@@ -16,6 +16,7 @@ use crate::{
     keys::Change,
     lock::Lock,
     recorder::Recorder,
+    room,
     runs::{claim, keep_study},
     store::{AttemptOutcome, StepHistory, Store},
     tasks::unless_panicked,
@@ -288,6 +289,7 @@ impl Engine {
     /// Runs a step that is not current.
     fn attempt(&self, store: &Arc<Store>, step: &dyn AnyStep, key: String) -> Result<StepOutcome> {
         let name = step.name();
+        room::check(store.folder())?;
         if let Some(earlier) = self.left_by_earlier_version(store, step)? {
             store.adopt(name, &earlier, &key)?;
         }

@@ -16,6 +16,7 @@ use spacewright_core::{
 use spacewright_engine::{
     AttemptOutcome, EngineError, ErrorKind, Inputs, LatencyCache, RunRecord, Silent, StepState,
     list_runs,
+    room::{self, Unneeded},
 };
 
 fn set(which: &std::sync::Mutex<Option<String>>, task: Option<&str>) {
@@ -151,6 +152,34 @@ fn a_lost_object_repeats_its_task_only() {
     fs::remove_dir_all(engine.file(&Teach::of(3)).unwrap()).unwrap();
     assert_eq!(skipped(&bench, STUDY), [true, false, true]);
     assert_eq!(bench.controls.take_ran(), ["t3"]);
+}
+
+#[test]
+fn what_nothing_needs_can_be_freed() {
+    let bench = Bench::new();
+    let other = format!("{STUDY}[teach]\nrate = 0.2");
+    for study in [&other, STUDY] {
+        bench.engine(study).run_all().unwrap();
+    }
+    let stray = bench.runs().join("test/objects/b3-00");
+    fs::write(&stray, "nobody's").unwrap();
+    let home = bench.folder.path().join("home");
+    let run = |superseded| {
+        let mut all = room::kept(&home, &bench.runs(), Unneeded { superseded }).unwrap();
+        all.retain(|kept| kept.what == "run");
+        all.remove(0)
+    };
+    assert_eq!((run(false).free, run(true).free), (8, 8), "equal weights are one object");
+    let freed = room::free(vec![run(false)]).unwrap();
+    assert_eq!(freed[0].free, 8);
+    assert!(!stray.exists());
+    assert_eq!(skipped(&bench, STUDY), [true, true, true]);
+    bench.controls.take_ran();
+    assert_eq!(skipped(&bench, &other), [true, false, false]);
+    assert!(!bench.controls.take_ran().contains(&"t0".to_owned()), "its tasks were kept");
+    room::free(vec![run(true)]).unwrap();
+    assert_eq!(skipped(&bench, STUDY), [true, false, false]);
+    assert!(bench.controls.take_ran().contains(&"t0".to_owned()));
 }
 
 #[test]

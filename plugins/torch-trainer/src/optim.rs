@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tch::Tensor;
 
-use crate::params::{OFFSET, Params, SCALE, is_decayed, is_quantizer};
+use crate::params::{OFFSET, Params, SCALE, is_decayed, is_quantizer, is_scale};
 
 /// Which rule updates the parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +25,11 @@ const EPSILON: f64 = 1e-8;
 /// Largest element of a gradient that is followed, as in AlphaNet's training: a step adds the
 /// gradients of four subnets, of which a random one's may be huge.
 const LARGEST_GRADIENT: f64 = 1.0;
+/// Largest share of itself by which one gradient changes a scale in all. Scales are a hundred times smaller than
+/// weights, so that the noise of one gradient can make one zero or negative, or so large that all weights
+/// become zero; steps of a range that is learned in its logarithm are relative by nature (TQT, arXiv
+/// 1903.08066).
+const LARGEST_SCALE_STEP: f64 = 0.02;
 /// Shortest decay of the learning rate, as a share of the steps: no division by zero where the whole
 /// phase is warm-up.
 const SHORTEST_DECAY: f64 = 1e-9;
@@ -74,6 +79,12 @@ impl Optimizer {
                 }
                 match self.rule {
                     Rule::Sgd => {
+                        if is_scale(name) {
+                            // Momentum repeats a gradient until it counts 1 / (1 - momentum) times.
+                            let share = LARGEST_SCALE_STEP * (1.0 - MOMENTUM) / rate;
+                            let most = param.abs() * share.min(f64::from(f32::MAX));
+                            gradient = gradient.clamp_tensor(Some(&-&most), Some(&most));
+                        }
                         let momentum = buffer(&mut self.buffers, format!("m.{name}"), param);
                         let _ = momentum.g_mul_scalar_(MOMENTUM);
                         *momentum += &gradient;
@@ -153,6 +164,24 @@ mod tests {
     fn both_rules_find_a_minimum() {
         assert!(minimise(Rule::Sgd, 0.1) < 1e-2);
         assert!(minimise(Rule::Adam, 0.2) < 1e-2);
+    }
+
+    #[test]
+    fn one_gradient_hardly_changes_a_scale() {
+        for gradient in [900.0, -900.0] {
+            let mut params = Params::default();
+            params.insert("a.weight_scale".into(), Tensor::from_slice(&[0.001f32]));
+            params.insert("a.weight".into(), Tensor::from_slice(&[0.001f32]));
+            let mut optimizer = Optimizer::new(Rule::Sgd, 0.0, true);
+            let loss = (&params.0["a.weight_scale"] + &params.0["a.weight"]) * gradient;
+            loss.sum(tch::Kind::Float).backward();
+            for step in 0..60 {
+                optimizer.step(&mut params, 0.01, step);
+            }
+            let change = |name: &str| (params.0[name].double_value(&[0]) / 0.001 - 1.0).abs();
+            assert!((0.01..0.021).contains(&change("a.weight_scale")));
+            assert!(change("a.weight") > 10.0);
+        }
     }
 
     #[test]

@@ -30,6 +30,11 @@ pub fn is_quantizer(name: &str) -> bool {
     [WEIGHT_SCALE, SCALE, OFFSET].iter().any(|part| last_part(name) == *part)
 }
 
+/// Whether a tensor holds scales.
+pub fn is_scale(name: &str) -> bool {
+    [WEIGHT_SCALE, SCALE].contains(&last_part(name))
+}
+
 /// Whether weight decay applies to a tensor.
 pub fn is_decayed(name: &str) -> bool {
     last_part(name) == WeightRole::Weight.name()

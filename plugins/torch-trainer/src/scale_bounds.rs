@@ -1,10 +1,9 @@
 //! Keeps learned scales sane.
 //!
-//! A step of gradient descent does not know how small a scale is: one large gradient makes it zero or
-//! negative, after which nothing of the value is left and the scale does not come back. Scales are
-//! therefore kept within a range around where they started (from statistics of weights and
-//! activations), which a range that is learned in its logarithm also has by nature (TQT, arXiv
-//! 1903.08066). Learned scales end within a factor of four of their start as a rule.
+//! A scale that has become so small that every value is cut off, or so large that every value is rounded
+//! to zero, has no gradient that would bring it back. Scales are therefore kept within a range around
+//! where they started, from statistics of weights and activations; steps that are small for their size
+//! (`optim.rs`) keep most of them far from its ends.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +16,7 @@ use crate::{
 };
 
 /// How many times smaller or larger than at its start a scale may become.
-const RANGE: f64 = 32.0;
+const RANGE: f64 = 8.0;
 
 /// The smallest and the largest that each scale may become, by the name of its tensor.
 pub struct ScaleBounds(BTreeMap<String, [Tensor; 2]>);
@@ -81,9 +80,9 @@ mod tests {
             bounds.keep(&mut params);
             start.map(|(name, _)| params.0[name].double_value(&[0]) as f32)
         };
-        assert_eq!(kept(-1.0), [0.02 / 32.0, 0.5 / 32.0, -1.0]);
+        assert_eq!(kept(-1.0), [0.02 / 8.0, 0.5 / 8.0, -1.0]);
         // Six of 255 steps is all that the first value can need.
-        assert_eq!(kept(100.0), [6.0 / 255.0, 16.0, 100.0]);
+        assert_eq!(kept(100.0), [6.0 / 255.0, 4.0, 100.0]);
         assert_eq!(kept(0.021), [0.021, 0.021, 0.021]);
     }
 }

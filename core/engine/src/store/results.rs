@@ -1,12 +1,16 @@
 //! Whether what steps have left is still as they left it: objects, and the files that people look for.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, HashSet},
+    fs,
+    path::{Path, PathBuf},
+};
 
 use rusqlite::{Row, params};
 
 use super::Store;
 use crate::{
-    error::Result,
+    error::{AtPath, Result},
     files::{remove, set_aside},
     hash,
     keys::Change,
@@ -49,6 +53,47 @@ impl Store {
                 set_aside(&path)?;
             }
         }
+        Ok(())
+    }
+
+    /// Files and folders of the run that nothing refers to: objects of no task, and what was set aside.
+    /// Where `superseded` results count as unneeded, those of keys that are not the present ones of their
+    /// steps, too.
+    pub fn unneeded(&self, superseded: bool) -> Result<Vec<PathBuf>> {
+        let needed: HashSet<String> = self.read(|connection| {
+            let query = "SELECT DISTINCT object FROM tasks LEFT JOIN steps ON steps.key = step_key
+                WHERE object IS NOT NULL AND (NOT ?1 OR state <> 'superseded')";
+            connection.prepare(query)?.query_map([superseded], |row| row.get(0))?.collect()
+        })?;
+        let mut unneeded = Vec::new();
+        for folder in [self.folder.clone(), self.folder.join("objects")] {
+            for entry in fs::read_dir(&folder).at(&folder)? {
+                let path = entry.at(&folder)?.path();
+                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                let is_object = folder.ends_with("objects") && !needed.contains(&name);
+                if is_object || name.contains(".damaged-") {
+                    unneeded.push(path);
+                }
+            }
+        }
+        unneeded.sort();
+        Ok(unneeded)
+    }
+
+    /// Forgets what steps have made under keys that are not their present ones.
+    pub fn forget_superseded(&self) -> Result<()> {
+        self.write(|connection| {
+            for table in ["tasks", "published", "attempts", "curves", "events"] {
+                connection.execute(
+                    &format!(
+                        "DELETE FROM {table} WHERE step_key IN
+                         (SELECT key FROM steps WHERE state = 'superseded')"
+                    ),
+                    [],
+                )?;
+            }
+            connection.execute("DELETE FROM steps WHERE state = 'superseded'", [])
+        })?;
         Ok(())
     }
 

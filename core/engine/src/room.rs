@@ -1,0 +1,149 @@
+//! What this program keeps on the disk, and what of it can go.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde::Serialize;
+
+use crate::{
+    error::{AtPath, EngineError, ErrorKind, Result},
+    files::remove,
+    hash::files,
+    lock::Lock,
+    store::Store,
+};
+
+/// Something that is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Kept {
+    /// What it is, in words.
+    pub what: &'static str,
+    /// Its folder or file.
+    pub place: PathBuf,
+    /// Bytes that it takes.
+    pub bytes: u64,
+    /// Bytes of what nothing needs any more.
+    pub free: u64,
+    /// What that is.
+    #[serde(skip)]
+    unneeded: Vec<PathBuf>,
+    /// Whether a run's results under earlier settings were counted as unneeded.
+    #[serde(skip)]
+    superseded: bool,
+}
+
+/// What can be counted as needed no more.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Unneeded {
+    /// What runs have made under settings that they do not have any more: going back to these would
+    /// have to make it anew.
+    pub superseded: bool,
+}
+
+/// All that is kept in the home and in the runs below a folder. Compiled code and tables count as
+/// unneeded: they are made anew when they are asked for.
+pub fn kept(home: &Path, runs: &Path, unneeded: Unneeded) -> Result<Vec<Kept>> {
+    let mut all = Vec::new();
+    let cache = home.join("cache");
+    for (what, place, is_needed) in [
+        ("measured latencies", home.join("latency.sqlite"), true),
+        ("kept tables", cache.join("tables"), false),
+        ("compiled code of plugins", cache, false),
+        ("installed plugins", home.join("plugins"), true),
+        ("trusted libraries", home.join("trusted"), true),
+        ("fitted models of targets", home.join("models"), true),
+    ] {
+        if place.exists() {
+            let counted =
+                |file: &PathBuf| !all.iter().any(|kept: &Kept| file.starts_with(&kept.place));
+            let files: Vec<PathBuf> = files(&place)?.into_iter().filter(counted).collect();
+            let bytes = size(&files)?;
+            let (free, unneeded) = if is_needed { (0, Vec::new()) } else { (bytes, files) };
+            all.push(Kept { what, place, bytes, free, unneeded, superseded: false });
+        }
+    }
+    for folder in run_folders(runs)? {
+        if let Some(store) = Store::existing(&folder)? {
+            let unneeded_files = store.unneeded(unneeded.superseded)?;
+            all.push(Kept {
+                what: "run",
+                bytes: size(&files(&folder)?)?,
+                free: size(&all_files(&unneeded_files)?)?,
+                place: folder,
+                unneeded: unneeded_files,
+                superseded: unneeded.superseded,
+            });
+        }
+    }
+    Ok(all)
+}
+
+/// Removes what is not needed. A run that a process works on is left alone, and not in the answer.
+pub fn free(all: Vec<Kept>) -> Result<Vec<Kept>> {
+    let mut freed = Vec::new();
+    for kept in all {
+        let is_run = kept.place.join("run.sqlite").is_file();
+        let lock = if is_run { Lock::run(&kept.place).map(Some) } else { Ok(None) };
+        match lock {
+            Err(error) if error.kind == ErrorKind::Locked => continue,
+            lock => drop(lock?),
+        }
+        if kept.superseded {
+            Store::create(&kept.place)?.forget_superseded()?;
+        }
+        kept.unneeded.iter().try_for_each(|path| remove(path))?;
+        freed.push(kept);
+    }
+    Ok(freed)
+}
+
+/// Least that has to be free for a step to begin, in bytes: features and models of a small study are some
+/// hundred megabytes.
+const LEAST: u64 = 256 << 20;
+
+/// That there is room in a folder for what a step is going to write.
+pub(crate) fn check(folder: &Path) -> Result<()> {
+    let Some(free) = free_bytes(folder) else { return Ok(()) };
+    if free >= LEAST {
+        return Ok(());
+    }
+    let reason = format!("only {} MB are free, a step needs {}", free >> 20, LEAST >> 20);
+    Err(EngineError::file(folder, reason)
+        .with_hint("`spacewright cache list` says what can go; `--runs` names another folder"))
+}
+
+/// Bytes that are free where a folder is; `None` where that cannot be told.
+fn free_bytes(folder: &Path) -> Option<u64> {
+    #[cfg(unix)]
+    return rustix::fs::statvfs(folder)
+        .ok()
+        .map(|room| room.f_bavail.saturating_mul(room.f_frsize));
+    #[cfg(not(unix))]
+    return None;
+}
+
+fn run_folders(runs: &Path) -> Result<Vec<PathBuf>> {
+    if !runs.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut folders = Vec::new();
+    for entry in fs::read_dir(runs).at(runs)? {
+        let folder = entry.at(runs)?.path();
+        if folder.join("run.sqlite").is_file() {
+            folders.push(folder);
+        }
+    }
+    folders.sort();
+    Ok(folders)
+}
+
+fn all_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let each = paths.iter().map(|path| files(path)).collect::<Result<Vec<_>>>()?;
+    Ok(each.concat())
+}
+
+fn size(files: &[PathBuf]) -> Result<u64> {
+    files.iter().map(|file| Ok(fs::metadata(file).at(file)?.len())).sum()
+}

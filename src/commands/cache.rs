@@ -1,0 +1,59 @@
+//! What the program keeps on the disk.
+
+use spacewright_engine::{
+    default_home,
+    room::{Kept, Unneeded, free, kept},
+};
+
+use crate::{
+    cli::CacheCommand,
+    render::{Failure, Output, Table},
+};
+
+pub fn run(command: &CacheCommand) -> Result<Output, Failure> {
+    match command {
+        CacheCommand::List(args) => {
+            let all = kept(&default_home(), &args.runs, Unneeded { superseded: args.superseded })?;
+            Output::new(text(&all, "can go"), &all)
+        }
+        CacheCommand::Clear(args) => {
+            let all = kept(&default_home(), &args.runs, Unneeded { superseded: args.superseded })?;
+            let freed = free(all)?;
+            Output::new(text(&freed, "freed"), &freed)
+        }
+    }
+}
+
+fn text(all: &[Kept], heading: &str) -> String {
+    let mut table = Table::new(&["what", "size", heading, "where"]);
+    for Kept { what, place, bytes, free, .. } in all {
+        let place = place.display().to_string();
+        table.row([(*what).to_owned(), size(*bytes), size(*free), place]);
+    }
+    let sum = |of: fn(&Kept) -> u64| size(all.iter().map(of).sum());
+    table.row(["in all".to_owned(), sum(|kept| kept.bytes), sum(|kept| kept.free), String::new()]);
+    table.render()
+}
+
+/// Bytes as people say them, in powers of ten.
+fn size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
+    let mut amount = bytes as f64 / 1e3;
+    let mut unit = 0;
+    while amount >= 999.95 && unit + 1 < UNITS.len() {
+        amount /= 1e3;
+        unit += 1;
+    }
+    format!("{amount:.1} {}", UNITS[unit])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::size;
+
+    #[test]
+    fn sizes_have_units() {
+        let shown = [0, 12_345, 999_960, 1_234_567_890, 5_000_000_000_000_000].map(size);
+        assert_eq!(shown, ["0.0 kB", "12.3 kB", "1.0 MB", "1.2 GB", "5000.0 TB"]);
+    }
+}
