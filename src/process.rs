@@ -40,11 +40,21 @@ pub fn prepare(verbose: bool) {
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
         .with_writer(stderr)
-        .with_ansi(stderr().is_terminal())
+        .with_ansi(stderr().is_terminal() && has_colours())
         .without_time()
         .with_target(false)
         .init();
     wait_passively();
+}
+
+/// Whether colours are wanted (no-color.org).
+fn has_colours() -> bool {
+    env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && !is_dumb()
+}
+
+/// Whether the terminal only knows lines.
+pub fn is_dumb() -> bool {
+    env::var_os("TERM").is_some_and(|terminal| terminal == "dumb")
 }
 
 /// Names one item of each built-in crate: the linker drops crates that nothing refers to, with

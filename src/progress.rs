@@ -2,19 +2,22 @@
 
 use std::{
     collections::HashMap,
+    fmt,
     io::{IsTerminal, Write, stderr},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use spacewright_engine::{Event, Observer, Silent};
+
+use crate::process::is_dumb;
 
 /// An observer that suits standard error; silent where `quiet`.
 pub fn observer(quiet: bool) -> Arc<dyn Observer> {
     let shown: Box<dyn Observer> = if quiet {
         Box::new(Silent)
-    } else if stderr().is_terminal() {
+    } else if stderr().is_terminal() && !is_dumb() {
         Box::new(Bars::new())
     } else {
         Box::new(Lines::default())
@@ -62,6 +65,16 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
+/// Units of work per second, or how long one takes where that is longer than a second.
+fn rate(per_second: f64) -> String {
+    match per_second {
+        0.0 => String::new(),
+        rate if rate < 1.0 => format!("{} each", duration(1.0 / rate)),
+        rate if rate < 10.0 => format!("{rate:.1}/s"),
+        rate => format!("{rate:.0}/s"),
+    }
+}
+
 fn line(text: &str) {
     // Standard error may be closed; that is no reason to stop a study.
     let _ = writeln!(stderr(), "{text}");
@@ -98,10 +111,14 @@ impl Bars {
 
     fn update(&self, key: &str, done: usize, total: usize, note: String) {
         const TEMPLATE: &str =
-            "  {prefix:28!} {bar:24} {pos}/{len} {per_sec:>12} left {eta:>4}  {msg}";
+            "  {prefix:28!} {bar:24} {pos}/{len} {rate:>12} left {eta:>4}  {msg}";
         let mut bars = self.bars.lock().unwrap_or_else(PoisonError::into_inner);
         let bar = bars.entry(key.to_owned()).or_insert_with(|| {
-            let style = ProgressStyle::with_template(TEMPLATE);
+            let style = ProgressStyle::with_template(TEMPLATE).map(|style| {
+                style.with_key("rate", |state: &ProgressState, text: &mut dyn fmt::Write| {
+                    let _ = text.write_str(&rate(state.per_sec()));
+                })
+            });
             let bar = self.all.add(ProgressBar::new(total as u64));
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar.set_prefix(key.to_owned());
@@ -175,7 +192,12 @@ impl Observer for Lines {
 
 #[cfg(test)]
 mod tests {
-    use super::duration;
+    use super::{duration, rate};
+
+    #[test]
+    fn slow_work_has_a_time_instead_of_a_rate() {
+        assert_eq!([0.0, 0.25, 7.25, 123.4].map(rate), ["", "4.0 s each", "7.2/s", "123/s"]);
+    }
 
     #[test]
     fn durations_have_two_parts_at_most() {

@@ -131,6 +131,21 @@ impl BlockRequest {
         }
         Ok(value as usize)
     }
+
+    /// The choice for the axis `kernel`, as the side of a kernel with a centre, which keeps the size of
+    /// what it slides over.
+    pub fn kernel(&self) -> Result<usize, OperatorError> {
+        let kernel = self.count("kernel")?;
+        if kernel.is_multiple_of(2) {
+            return Err(OperatorError::BadChoice {
+                block: self.block.clone(),
+                axis: "kernel".into(),
+                value: kernel as f64,
+                allowed: "an odd number: an even kernel has no centre".into(),
+            });
+        }
+        Ok(kernel)
+    }
 }
 
 /// Why an operator set gave no graph.

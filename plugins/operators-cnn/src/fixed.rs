@@ -30,7 +30,7 @@ pub(crate) const BLOCKS: &[Block] = &[
 
 fn conv(r: &BlockRequest) -> Built {
     let mut b = GraphBuilder::new(r.input);
-    let spec = ConvSpec::new(r.out_channels, r.count("kernel")?).stride(r.stride);
+    let spec = ConvSpec::new(r.out_channels, r.kernel()?).stride(r.stride);
     let x = b.conv_bn_act("conv", b.input(), spec, r.activation);
     Ok(b.finish(x))
 }

@@ -29,7 +29,7 @@ pub(crate) const BLOCKS: &[Block] = &[
 fn fused(r: &BlockRequest, se: bool) -> Built {
     let hidden = expanded(r, r.input.channels)?;
     let mut b = GraphBuilder::new(r.input);
-    let spec = ConvSpec::new(hidden, r.count("kernel")?).stride(r.stride);
+    let spec = ConvSpec::new(hidden, r.kernel()?).stride(r.stride);
     let mut y = b.conv_bn_act("conv", b.input(), spec, r.activation);
     if se {
         y = squeeze_excite(&mut b, y, hidden, width((r.input.channels / 4) as f64));

@@ -65,20 +65,13 @@ pub(crate) const BLOCKS: &[Block] = &[
 fn v1(r: &BlockRequest) -> Built {
     let mut b = GraphBuilder::new(r.input);
     let x = b.input();
-    let y = separable(
-        &mut b,
-        x,
-        ["dw", "pw"],
-        r.input.channels,
-        r.out_channels,
-        r.count("kernel")?,
-        r.stride,
-    );
+    let y =
+        separable(&mut b, x, ["dw", "pw"], r.input.channels, r.out_channels, r.kernel()?, r.stride);
     Ok(b.finish(y))
 }
 
 fn v1_dual(r: &BlockRequest) -> Built {
-    let kernel = r.count("kernel")?;
+    let kernel = r.kernel()?;
     let mut b = GraphBuilder::new(r.input);
     let x = b.input();
     let y =
@@ -115,7 +108,7 @@ fn inverted_bottleneck(
     se: bool,
     shortcut: Shortcut,
 ) -> Built {
-    let kernel = r.count("kernel")?;
+    let kernel = r.kernel()?;
     let hidden = expanded(r, r.input.channels)?;
     let mut b = GraphBuilder::new(r.input);
     let mut y = b.input();
@@ -143,7 +136,7 @@ fn stacked_depthwise(
     hidden: usize,
     kernel: usize,
 ) -> Result<ValueId, OperatorError> {
-    if kernel < 3 || kernel.is_multiple_of(2) {
+    if kernel < 3 {
         return Err(OperatorError::BadChoice {
             block: r.block.clone(),
             axis: "kernel".into(),

@@ -32,7 +32,7 @@ fn bottleneck(r: &BlockRequest, se: bool) -> Built {
     let mut b = GraphBuilder::new(r.input);
     let x = b.input();
     let y = b.conv_bn_act("reduce", x, ConvSpec::new(hidden, 1), relu);
-    let spec = ConvSpec::new(hidden, r.count("kernel")?).stride(r.stride);
+    let spec = ConvSpec::new(hidden, r.kernel()?).stride(r.stride);
     let mut y = b.conv_bn_act("conv", y, spec, relu);
     if se {
         y = squeeze_excite(&mut b, y, hidden, width((r.input.channels / 4) as f64));

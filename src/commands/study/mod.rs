@@ -29,6 +29,10 @@ pub fn run(command: &StudyCommand, global: &Global) -> Result<Output, Failure> {
 }
 
 fn list(runs: &std::path::Path) -> Result<Output, Failure> {
+    if !runs.is_dir() {
+        let failure = Failure::input(format!("there is no folder {}", runs.display()));
+        return Err(failure.hint("`--runs` names the folder of all runs; `run` makes it"));
+    }
     let runs = list_runs(runs)?;
     let mut table = Table::new(&["run", "finished steps", "folder"]);
     for run in &runs {

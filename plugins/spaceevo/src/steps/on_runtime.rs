@@ -1,5 +1,7 @@
 //! Networks as the target's runtime computes them.
 
+use std::collections::BTreeMap;
+
 use spacewright_core::{
     quant::{IntegerNetwork, Quantizer, TrainedNetwork, fold_integer},
     study::{Referred, StepError, StudyContext},
@@ -36,6 +38,15 @@ impl OnRuntime<'_> {
         let integer = self.fold(network)?;
         let model = self.runtime.write_integer(&integer, info, ModelOutputs::Result)?;
         self.predictions(self.runtime, &model, resolution)
+    }
+
+    /// That the runtime takes a quantized network, before more is spent on others like it.
+    pub fn accepts(&self, network: &TrainedNetwork) -> Result<(), StepError> {
+        let info = ModelInfo { name: "first".into(), metadata: BTreeMap::new() };
+        let integer = self.fold(network)?;
+        let model = self.runtime.write_integer(&integer, &info, ModelOutputs::Result)?;
+        self.runtime.load(&model)?;
+        Ok(())
     }
 
     /// Classes of the test images by a model file, on this or another runtime.

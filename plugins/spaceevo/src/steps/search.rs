@@ -13,11 +13,12 @@ use spacewright_core::{
 use super::{
     evolve::Evolve,
     measure::Measure,
+    on_runtime::OnRuntime,
     searcher::{Searcher, search},
     train::{self, Train},
 };
 use crate::{
-    settings::{MeasureSettings, SearchSettings},
+    settings::{MeasureSettings, SearchSettings, TrainSettings},
     subnet_search::LatencyRange,
 };
 
@@ -92,9 +93,10 @@ impl Step for Search {
         let trainer = super::trainer(context)?;
         let train = context.train_context()?;
         let weights = context.file(&Train::SUPERNET)?.join(train::INT8);
+        let job = settings.job(context.study(), evolved.space(), weights);
         let searcher = Searcher {
             prefix: String::new(),
-            job: settings.job(context.study(), evolved.space(), weights),
+            job: job.clone(),
             settings,
             trainer: trainer.as_ref(),
             train: &train,
@@ -102,6 +104,13 @@ impl Step for Search {
         let outcomes = search(context, &[searcher], &latencies.budgets_ms)?.remove(0);
         for outcome in &outcomes {
             context.say(&line(outcome));
+        }
+        if let (Some((_, first)), Ok(runtime)) =
+            (found(&outcomes).next(), context.study().target.runtime())
+        {
+            let network = trainer.evaluator(&train, &job)?.recalibrate(&first.subnet)?.network()?;
+            let on = OnRuntime { study: context.study(), train: &train, runtime: runtime.as_ref() };
+            on.accepts(&network).map_err(refused)?;
         }
         match outcomes.last() {
             Some(BudgetOutcome::Infeasible { budget_ms, range })
@@ -115,6 +124,13 @@ impl Step for Search {
             _ => Ok(outcomes),
         }
     }
+}
+
+/// A network of the supernet that the target's runtime does not take.
+fn refused(error: StepError) -> FieldError {
+    let reason = format!("the target's runtime refuses a network of the supernet: {error}");
+    let hint = "its scales may be out of range: train at a smaller rate, or for more steps";
+    FieldError::refused(TrainSettings::NAME, "int8", reason, hint)
 }
 
 fn line(outcome: &BudgetOutcome) -> String {
