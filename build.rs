@@ -1,5 +1,5 @@
-//! Tells the linker where libtorch is, and the tests whether there is a C compiler for WebAssembly
-//! and whether published measurements are at hand: `SPACEWRIGHT_TABLES` names the folder that holds
+//! Tells the linker where libtorch is, and the tests whether the runtimes of this machine are
+//! unpacked, whether there is a C compiler for WebAssembly, and whether published measurements are at hand: `SPACEWRIGHT_TABLES` names the folder that holds
 //! the quality tables, `spaceevo-block-lut`, and beside them `vnni-block-latency.csv`.
 
 use std::{
@@ -16,6 +16,15 @@ fn main() {
     // Set by the trainer's build script, where the feature `torch` is on.
     if let Ok(folder) = env::var("DEP_SPACEWRIGHT_TORCH_LIB") {
         println!("cargo::rustc-link-arg=-Wl,-rpath,{folder}");
+    }
+    println!("cargo::rustc-check-cfg=cfg(have_runtimes)");
+    let unpacked = |runtime: &str| {
+        let folder = Path::new(".deps").join(runtime);
+        println!("cargo::rerun-if-changed={}", folder.display());
+        folder.is_dir()
+    };
+    if unpacked("onnxruntime") & unpacked("litert") {
+        println!("cargo::rustc-cfg=have_runtimes");
     }
     println!("cargo::rustc-check-cfg=cfg(spacewright_c_wasm)");
     if compiles_c_to_wasm() {

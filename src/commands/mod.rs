@@ -12,8 +12,11 @@ mod subnet;
 mod table;
 mod target;
 
+pub use model::predict;
+
 use crate::{
     cli::{Command, Typed},
+    foreign,
     render::{Failure, Output},
 };
 
@@ -46,6 +49,7 @@ pub fn run(typed: &Typed) -> Result<Output, Failure> {
         }
         Command::Subnet(command) => subnet::run(command),
         Command::Table(command) => table::run(command),
-        Command::Model(command) => model::run(command),
+        Command::Model(command) => model::run(command, &cli.global),
+        Command::ForeignFile => foreign::serve(),
     }
 }

@@ -22,7 +22,7 @@ pub use target::HostLiteRt;
 
 /// The target of this machine.
 pub fn targets() -> Vec<Arc<dyn Target>> {
-    vec![Arc::new(HostLiteRt)]
+    vec![Arc::new(HostLiteRt::new())]
 }
 
 spacewright_sdk::register!("host-litert", Targets, targets);
