@@ -113,6 +113,11 @@ impl MeasureMonitor for Told<'_> {
         self.answers.tell(&Message::Measuring);
     }
 
+    fn unwatched(&self) {
+        self.measures.set(true);
+        self.answers.tell(&Message::Unwatched);
+    }
+
     fn ran(&self) {
         if self.last.get().elapsed() > HEARTBEAT {
             self.last.set(Instant::now());

@@ -56,6 +56,8 @@ pub(super) enum Message {
     Measuring,
     /// Runs go on.
     Running,
+    /// Whoever measures it tells nothing before the end.
+    Unwatched,
     Measured(Box<Measurement>),
     NotMeasured(String),
     /// There is no result.

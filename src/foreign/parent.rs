@@ -3,7 +3,6 @@
 use std::{
     env, fs,
     io::{BufRead, BufReader, Read, Write as _},
-    path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{
         Arc, Mutex, PoisonError,
@@ -24,6 +23,10 @@ use crate::render::Failure;
 
 /// For everything before the file is opened: loading plugins and runtimes.
 const START: Duration = Duration::from_secs(120);
+/// How many times the limit a plugin may take that opens, runs and measures a file in one call.
+const UNWATCHED: u64 = 40;
+/// For a process that says nothing any more to end.
+const LAST_WAIT: Duration = Duration::from_secs(5);
 /// Longest line that is read of the other process.
 const LONGEST_ANSWER: u64 = 1 << 28;
 const LONGEST_LOG_LINE: u64 = 1 << 14;
@@ -31,7 +34,7 @@ const LONGEST_LOG_LINE: u64 = 1 << 14;
 /// Opens a file in a process of its own, and gives what became known of it. Where that process had
 /// to be ended after it had said what the file holds, the reason is [`Found::not_measured`].
 pub fn ask(request: &Request, verbose: bool) -> Result<Found, Failure> {
-    check_file(&request.model)?;
+    check_file(request)?;
     let process = Process::start(request, verbose)?;
     let mut watched = Watched::new(request);
     let outcome = loop {
@@ -67,17 +70,20 @@ pub fn ask(request: &Request, verbose: bool) -> Result<Found, Failure> {
     }
 }
 
-/// Devices and pipes have no end.
-fn check_file(model: &Path) -> Result<(), Failure> {
-    let wrong = |reason: String| {
-        Failure::input(format!("{}: {reason}", model.display()))
-            .hint("name a model file, such as one in ONNX or TFLite format")
-    };
-    match fs::metadata(model) {
-        Err(error) => Err(wrong(error.to_string())),
-        Ok(about) if !about.is_file() => Err(wrong("this is no file".into())),
-        Ok(_) => Ok(()),
+/// That there is a file which fits into memory: devices and pipes have no end.
+fn check_file(request: &Request) -> Result<(), Failure> {
+    let Request { model, memory_gib, .. } = request;
+    let wrong = |reason: String| Failure::input(format!("{}: {reason}", model.display()));
+    let hint = "name a model file, such as one in ONNX or TFLite format";
+    let about = fs::metadata(model).map_err(|error| wrong(error.to_string()).hint(hint))?;
+    if !about.is_file() {
+        return Err(wrong("this is no file".into()).hint(hint));
     }
+    if about.len() > memory_gib.saturating_mul(1 << 30) {
+        let reason = format!("it has {} bytes, more than may be read", about.len());
+        return Err(wrong(reason).hint(memory_hint(*memory_gib)));
+    }
+    Ok(())
 }
 
 /// The other process; it is ended when this is dropped.
@@ -119,8 +125,18 @@ impl Process {
         Ok(Self { child: Mutex::new(child), messages, last_line, _temporary: temporary })
     }
 
+    /// How it ended; nothing where it goes on.
     fn wait(&self) -> Option<ExitStatus> {
-        self.child.lock().unwrap_or_else(PoisonError::into_inner).wait().ok()
+        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        let start = Instant::now();
+        loop {
+            match child.try_wait() {
+                Ok(None) if start.elapsed() < LAST_WAIT => {
+                    thread::sleep(Duration::from_millis(10));
+                }
+                ended => return ended.ok().flatten(),
+            }
+        }
     }
 
     fn last_line(&self) -> String {
@@ -185,6 +201,8 @@ enum Phase {
     Opening,
     FirstRun(Vec<MeasuredInput>),
     Measuring,
+    /// By a plugin, which opens and runs it as often as it likes.
+    Unwatched,
 }
 
 impl<'r> Watched<'r> {
@@ -194,26 +212,37 @@ impl<'r> Watched<'r> {
         Self { request, inspects, found, phase: Phase::Starting, deadline }
     }
 
+    fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.deadline = Instant::now() + self.limit();
+    }
+
     fn hear(&mut self, message: Message) {
-        let limit = Instant::now() + Duration::from_secs(self.request.seconds);
         match message {
             Message::Ready { target } => {
                 self.found.target = target;
-                self.phase = Phase::Opening;
-                self.deadline = limit;
+                self.enter(Phase::Opening);
             }
+            // The first run is part of what opening may take.
             Message::Opened(inputs) => self.phase = Phase::FirstRun(inputs),
-            Message::Measuring => {
-                self.phase = Phase::Measuring;
-                self.deadline = limit;
-            }
-            Message::Running => self.deadline = limit,
+            Message::Measuring | Message::Running => self.enter(Phase::Measuring),
+            Message::Unwatched => self.enter(Phase::Unwatched),
             Message::Summary(summary) => self.found.summary = Some(*summary),
             Message::FloatOperators { by, operators } => self.found.correct(by, operators),
             Message::Predicted(predicted) => self.found.predicted = Some(predicted),
             Message::Measured(measured) => self.found.measured = Some(*measured),
             Message::NotMeasured(reason) => self.found.not_measured = Some(reason),
             Message::Failed(_) | Message::Done => {}
+        }
+    }
+
+    /// How long the present phase may last.
+    fn limit(&self) -> Duration {
+        let seconds = self.request.seconds;
+        match self.phase {
+            Phase::Starting => START,
+            Phase::Unwatched => Duration::from_secs(seconds.saturating_mul(UNWATCHED)),
+            _ => Duration::from_secs(seconds),
         }
     }
 
@@ -226,16 +255,12 @@ impl<'r> Watched<'r> {
                 let inputs: Vec<String> = inputs.iter().map(ToString::to_string).collect();
                 format!("it first ran, with {}", inputs.join(", "))
             }
-            Phase::Measuring => "it was measured".into(),
+            Phase::Measuring | Phase::Unwatched => "it was measured".into(),
         }
     }
 
     fn too_long(&self) -> Failure {
-        let Request { model, seconds, .. } = self.request;
-        let seconds = match self.phase {
-            Phase::Starting => START.as_secs(),
-            _ => *seconds,
-        };
+        let (model, seconds) = (&self.request.model, self.limit().as_secs());
         let message = format!(
             "{}: the limit of {seconds} s was reached while {}",
             model.display(),
@@ -247,7 +272,7 @@ impl<'r> Watched<'r> {
 
     fn ended(&self, status: Option<ExitStatus>, last_line: &str) -> Failure {
         let Request { model, memory_gib, .. } = self.request;
-        let how = status.map_or_else(|| "in an unknown way".into(), |status| status.to_string());
+        let how = status.map_or_else(|| "no answer".into(), |status| status.to_string());
         let said = match last_line {
             "" => String::new(),
             line => format!(": {line}"),

@@ -54,7 +54,8 @@ impl MeasuredInput {
 impl fmt::Display for MeasuredInput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, element, shape } = self;
-        write!(f, "`{}` {element} {}", Escaped(shortened(name, 100)), sizes_as_text(shape))
+        let sizes = if shape.is_empty() { "scalar".into() } else { sizes_as_text(shape) };
+        write!(f, "`{}` {element} {sizes}", Escaped(shortened(name, 100)))
     }
 }
 
@@ -66,6 +67,8 @@ pub trait MeasureMonitor {
     fn measuring(&self);
     /// A run ended.
     fn ran(&self);
+    /// The file is given to who tells nothing before it is measured.
+    fn unwatched(&self);
 }
 
 /// Nobody wants to know.
@@ -73,6 +76,7 @@ impl MeasureMonitor for () {
     fn opened(&self, _: &[MeasuredInput]) {}
     fn measuring(&self) {}
     fn ran(&self) {}
+    fn unwatched(&self) {}
 }
 
 /// Most bytes of one tensor of a file, and of all its inputs together: 1 GiB.

@@ -234,7 +234,7 @@ pub trait Runtime: Send + Sync {
         if !sizes.is_empty() {
             return Err(TargetError::new("", "its runtime takes no sizes of open dimensions"));
         }
-        monitor.measuring();
+        monitor.unwatched();
         self.measure(file.content)
     }
 

@@ -9,6 +9,7 @@ mod error;
 mod ffi;
 mod library;
 mod runtime;
+mod stderr;
 mod target;
 
 use std::sync::Arc;

@@ -28,17 +28,17 @@ pub(crate) enum OrtError {
     #[error(transparent)]
     Size(#[from] SizeError),
     /// The model is damaged, or has operators that this version does not know.
-    #[error("ONNX Runtime refused the model: {}", Escaped(.0))]
+    #[error("ONNX Runtime refused the model: {}", said(.0))]
     Refused(#[source] ort::Error),
     /// The model has operators that neither it nor ONNX Runtime defines.
     #[error(
         "ONNX Runtime does not know `{}`: operators of other libraries cannot be measured ({})",
         Escaped(operators),
-        Escaped(source)
+        said(source)
     )]
     Custom { operators: String, source: ort::Error },
     /// The model cannot be run.
-    #[error("ONNX Runtime: {}", Escaped(.0))]
+    #[error("ONNX Runtime: {}", said(.0))]
     Run(#[source] ort::Error),
     /// An input of a file that is to be measured is no tensor.
     #[error("input `{}` is {found:?}; tensors are measured", Escaped(input))]
@@ -53,7 +53,7 @@ pub(crate) enum OrtError {
     #[error("input `{}`: {source}", Escaped(input))]
     Tensor { input: String, source: ort::Error },
     /// ONNX Runtime cannot write the model that it optimized.
-    #[error("no optimized model: {}", Escaped(.0))]
+    #[error("no optimized model: {}", said(.0))]
     Optimize(#[source] ort::Error),
     /// The file of the optimized model cannot be made or read.
     #[error("no optimized model: {0}")]
@@ -61,4 +61,9 @@ pub(crate) enum OrtError {
     /// The file of the optimized model cannot be decoded.
     #[error("no optimized model: {0}")]
     OptimizedModel(#[from] prost::DecodeError),
+}
+
+/// What the library says, which may hold text of the model.
+fn said(error: &ort::Error) -> String {
+    Escaped(error.to_string().trim_end()).to_string()
 }

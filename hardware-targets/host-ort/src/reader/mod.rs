@@ -15,7 +15,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use prost::Message;
 use spacewright_core::{
-    foreign::{Escaped, ModelFile},
+    foreign::{Escaped, ModelFile, shortened},
     model::{ModelSummary, OperatorSummary, Scales, TensorSummary},
 };
 use thiserror::Error;
@@ -34,7 +34,7 @@ use crate::proto::{
 #[derive(Debug, Error)]
 pub enum ReadError {
     /// Another format, damaged, or cut off: not the protocol buffer of a model.
-    #[error("this is no ONNX file, or it is damaged: {0}")]
+    #[error("this is no ONNX file, or it is damaged: {}", shortened(&.0.to_string(), 200))]
     Decode(#[from] prost::DecodeError),
     /// The model has no graph.
     #[error("this is no ONNX file, or it is damaged: it has no graph")]

@@ -299,3 +299,38 @@ fn check_sums(
     }
     Ok(sums)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use spacewright_core::{
+        latency::LatencySource,
+        target::{TargetDescription, TargetError},
+    };
+
+    use super::*;
+
+    struct Predicted;
+
+    impl Target for Predicted {
+        fn description(&self) -> TargetDescription {
+            TargetDescription::modelled("npu", "A model.", "onnx")
+        }
+
+        fn latency_source(&self) -> Result<Arc<dyn LatencySource>, TargetError> {
+            Err(TargetError::new("npu", "it is not asked"))
+        }
+    }
+
+    #[test]
+    fn predicted_latencies_hold_for_the_threads_that_they_were_fitted_with() {
+        check_threads(&Predicted, 1).unwrap();
+        let error = check_threads(&Predicted, 4).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "[measure] threads: latencies of `npu` are those of 1 thread(s), not of 4"
+        );
+        assert!(error.hint().starts_with("threads = 1, or a target"), "{}", error.hint());
+    }
+}
