@@ -129,7 +129,7 @@ impl MeasureMonitor for Told<'_> {
 fn work(request: &Request, answers: &Answers) -> Result<(), Failure> {
     let registry = catalog::registry()?;
     let path = request.model.as_path();
-    let (target, reader) = targets(&registry, request)?;
+    let Chosen { target, reader } = choose(&registry, request)?;
     let name = target.description().name;
     let target = match request.threads {
         1 => target,
@@ -181,13 +181,15 @@ fn work(request: &Request, answers: &Answers) -> Result<(), Failure> {
 }
 
 /// Whose runtime measures a file, and who reads it: the same target where it can.
-fn targets(
-    registry: &Registry,
-    request: &Request,
-) -> Result<(Arc<dyn Target>, Arc<dyn Target>), Failure> {
+struct Chosen {
+    target: Arc<dyn Target>,
+    reader: Arc<dyn Target>,
+}
+
+fn choose(registry: &Registry, request: &Request) -> Result<Chosen, Failure> {
     let Some(name) = &request.target else {
         let target = by_format(registry, &request.model)?;
-        return Ok((target.clone(), target));
+        return Ok(Chosen { reader: target.clone(), target });
     };
     let target = catalog::target(registry, name)?;
     let format = target.description().model_format;
@@ -196,7 +198,7 @@ fn targets(
     };
     // Targets that are plugins read no files.
     let reader = registry.targets.values().find(reads).unwrap_or(&target).clone();
-    Ok((target, reader))
+    Ok(Chosen { target, reader })
 }
 
 /// The first target that runs files of this format.
