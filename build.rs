@@ -1,6 +1,8 @@
 //! Tells the linker where libtorch is, and the tests whether those that take long are wanted
-//! (`SPACEWRIGHT_TEST_LONG`), whether there is a C compiler for WebAssembly, and whether published measurements are at hand: `SPACEWRIGHT_TABLES` names the folder that holds
-//! the quality tables, `spaceevo-block-lut`, and beside them `vnni-block-latency.csv`.
+//! (`SPACEWRIGHT_TEST_LONG`), whether the runtimes of this machine are unpacked, whether there is a C
+//! compiler for WebAssembly, and whether published measurements are at hand: `SPACEWRIGHT_TABLES` names
+//! the folder that holds the quality tables, `spaceevo-block-lut`, and beside them
+//! `vnni-block-latency.csv`.
 
 use std::{
     env,
@@ -21,6 +23,15 @@ fn main() {
     println!("cargo::rustc-check-cfg=cfg(spacewright_long)");
     if env::var_os("SPACEWRIGHT_TEST_LONG").is_some() {
         println!("cargo::rustc-cfg=spacewright_long");
+    }
+    println!("cargo::rustc-check-cfg=cfg(have_runtimes)");
+    let unpacked = |runtime: &str| {
+        let folder = Path::new(".deps").join(runtime);
+        println!("cargo::rerun-if-changed={}", folder.display());
+        folder.is_dir()
+    };
+    if unpacked("onnxruntime") & unpacked("litert") {
+        println!("cargo::rustc-cfg=have_runtimes");
     }
     println!("cargo::rustc-check-cfg=cfg(spacewright_c_wasm)");
     if compiles_c_to_wasm() {

@@ -1,5 +1,6 @@
 //! What can be typed.
 
+mod model;
 mod space;
 mod steps;
 mod study;
@@ -13,6 +14,7 @@ use spacewright_core::quality::Composition;
 use spacewright_engine::FieldOverride;
 use spacewright_sdk::Kind;
 
+pub use model::{InspectArgs, ModelCommand, ModelFileArgs};
 pub use space::{FrontArg, OtherDevice, SpaceExplainArgs};
 pub use steps::parse;
 pub use study::{CompareArgs, HistoryArgs, NewArgs, StudyCommand, budget};
@@ -55,7 +57,7 @@ pub struct Global {
     /// Print one JSON document instead of text.
     #[arg(long, global = true)]
     pub json: bool,
-    /// Threads to use; all cores by default.
+    /// Threads to use; all cores by default, but one where a model file is measured.
     #[arg(long, global = true, value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
     /// Seed of everything random; the study's own, or 0, where not given.
@@ -102,6 +104,9 @@ pub enum Command {
     /// What the program keeps on the disk.
     #[command(subcommand)]
     Cache(CacheCommand),
+    /// Open a model file for the process that says on standard input which.
+    #[command(hide = true)]
+    ForeignFile,
 }
 
 #[derive(Debug, Subcommand)]
@@ -389,24 +394,6 @@ pub struct StepArgs {
     /// First run the steps that this one reads, where they are not current.
     #[arg(long)]
     pub with_inputs: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum ModelCommand {
-    /// Show the operators, shapes, scales and size of a model file, and how long it takes.
-    Inspect(InspectArgs),
-}
-
-#[derive(Debug, Args)]
-pub struct InspectArgs {
-    /// The file: ONNX or TFLite; it need not be one of Spacewright's.
-    pub model: PathBuf,
-    /// Whose runtime measures it; by default the first target's with this format.
-    #[arg(long)]
-    pub target: Option<String>,
-    /// Do not measure it.
-    #[arg(long)]
-    pub no_measuring: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -3,6 +3,7 @@
 mod catalog;
 mod cli;
 mod commands;
+mod foreign;
 mod measuring;
 mod process;
 mod progress;

@@ -12,6 +12,7 @@ use std::{
 
 use serde::Serialize;
 use serde_json::Value;
+use spacewright_core::foreign::is_hidden;
 use spacewright_engine::{EngineError, ErrorKind};
 
 const FAILED: u8 = 1;
@@ -59,6 +60,23 @@ impl Failure {
         Self { message: message.to_string(), hint: None, code: FAILED }
     }
 
+    /// Whether the command was asked for something that cannot be.
+    pub fn is_input(&self) -> bool {
+        self.code == WRONG_USE
+    }
+
+    /// What to do about it, if that is known.
+    pub fn hint_text(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
+    /// The message with what to do about it, within a report.
+    pub fn in_one_line(&self) -> String {
+        let hint = self.hint.iter().map(|hint| format!("; hint: {hint}"));
+        let text: String = std::iter::once(self.message.clone()).chain(hint).collect();
+        text.replace('\n', "; ")
+    }
+
     /// What to do about it.
     pub fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
@@ -88,7 +106,10 @@ impl From<EngineError> for Failure {
 pub fn show(outcome: Result<Output, Failure>, json: bool) -> ExitCode {
     match outcome {
         Ok(output) => {
-            let text = if json { format!("{:#}", output.json) } else { output.text };
+            let text = match json {
+                true => json_text(&output.json),
+                false => visible(&output.text, |letter| letter.escape_default().to_string()),
+            };
             match writeln!(io::stdout(), "{}", text.trim_end()) {
                 Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
                 _ => ExitCode::from(u8::from(!output.good)),
@@ -99,10 +120,33 @@ pub fn show(outcome: Result<Output, Failure>, json: bool) -> ExitCode {
             if let Some(hint) = failure.hint {
                 let _ = writeln!(text, "hint: {hint}");
             }
+            let text = visible(&text, |letter| letter.escape_default().to_string());
             let _ = write!(io::stderr(), "{text}");
             ExitCode::from(failure.code)
         }
     }
+}
+
+/// A text in which no character moves a terminal's cursor but the end of a line, and none is
+/// invisible: names of foreign files are part of texts.
+fn visible(text: &str, escape: impl Fn(char) -> String) -> String {
+    let shown = |letter: char| match letter {
+        '\n' => "\n".to_owned(),
+        letter if is_hidden(letter) => escape(letter),
+        letter => letter.to_string(),
+    };
+    if text.chars().any(|letter| letter != '\n' && is_hidden(letter)) {
+        return text.chars().map(shown).collect();
+    }
+    text.to_owned()
+}
+
+/// JSON with line breaks, and with such characters in its own notation.
+fn json_text(value: &Value) -> String {
+    visible(&format!("{value:#}"), |letter| {
+        let mut units = [0; 2];
+        letter.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")).collect()
+    })
 }
 
 /// Columns aligned with spaces: numbers to the right, the rest to the left.
@@ -184,6 +228,16 @@ mod tests {
         table.row(["a".into(), "1".into()]);
         table.row(["long".into(), "1000".into()]);
         assert_eq!(table.render(), "name  count\na         1\nlong   1000\n");
+    }
+
+    #[test]
+    fn nothing_that_is_printed_moves_the_cursor() {
+        let escape = |letter: char| letter.escape_default().to_string();
+        assert_eq!(visible("a\u{1b}[2J\u{9b}m\nb\r", escape), "a\\u{1b}[2J\\u{9b}m\nb\\r");
+        let value = serde_json::json!({ "name": "a\u{1b}\u{9b}\u{202e}\u{e0001}\0" });
+        let text = json_text(&value);
+        assert!(text.chars().all(|letter| letter == '\n' || !is_hidden(letter)), "{text}");
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
     }
 
     #[test]

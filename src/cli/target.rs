@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use spacewright_core::latency::Precision;
 
+use super::ModelFileArgs;
+
 #[derive(Debug, Subcommand)]
 pub enum TargetCommand {
     /// All targets, how their latencies are known and how good predictions are.
@@ -15,13 +17,7 @@ pub enum TargetCommand {
         target: String,
     },
     /// Measure how long a model file takes.
-    Measure {
-        /// The model, such as an ONNX file; it need not be one of Spacewright's.
-        model: PathBuf,
-        /// Whose runtime; by default the first target's with this format.
-        #[arg(long)]
-        target: Option<String>,
-    },
+    Measure(ModelFileArgs),
     /// Predict how long a network takes, kernel by kernel.
     Predict(PredictArgs),
     /// Compare predicted latencies with measured ones.

@@ -13,8 +13,11 @@ mod subnet;
 mod table;
 mod target;
 
+pub use model::predict;
+
 use crate::{
     cli::{Command, Typed},
+    foreign,
     render::{Failure, Output},
 };
 
@@ -47,7 +50,8 @@ pub fn run(typed: &Typed) -> Result<Output, Failure> {
         }
         Command::Subnet(command) => subnet::run(command),
         Command::Table(command) => table::run(command),
-        Command::Model(command) => model::run(command),
+        Command::Model(command) => model::run(command, &cli.global),
         Command::Cache(command) => cache::run(command),
+        Command::ForeignFile => foreign::serve(),
     }
 }

@@ -1,28 +1,41 @@
 //! `spacewright model …`
 
-use std::{collections::BTreeMap, fmt::Write as _, fs, sync::Arc};
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use serde::Serialize;
 use spacewright_core::{
+    foreign::{Escaped, shortened},
     latency::{LatencyQuery, Position, Precision},
-    model::{ModelSummary, OperatorSummary, TensorSummary},
+    model::{ModelSummary, OperatorSummary, Scales, TensorSummary},
     space::network,
     target::{Measurement, Target},
 };
+use spacewright_measure::cpu;
 
 use crate::{
     catalog,
-    cli::{InspectArgs, ModelCommand},
-    commands::{
-        subnet,
-        target::{Predictor, by_format},
-    },
+    cli::{Global, InspectArgs, ModelCommand, ModelFileArgs},
+    commands::{subnet, target::Predictor},
+    foreign::{self, Found, Request, Task},
     render::{Failure, Output, Table, grouped},
 };
 
-pub fn run(command: &ModelCommand) -> Result<Output, Failure> {
+pub fn run(command: &ModelCommand, global: &Global) -> Result<Output, Failure> {
     match command {
-        ModelCommand::Inspect(args) => inspect(args),
+        ModelCommand::Inspect(args) => inspect(args, global),
+    }
+}
+
+/// What the process that opens a file is asked.
+pub fn request(args: &ModelFileArgs, task: Task, global: &Global) -> Request {
+    Request {
+        model: args.model.clone(),
+        target: args.target.clone(),
+        task,
+        threads: global.threads.unwrap_or(1).into(),
+        sizes: args.open_sizes(),
+        seconds: args.limit,
+        memory_gib: args.memory,
     }
 }
 
@@ -33,7 +46,8 @@ struct InspectReport {
     summary: ModelSummary,
     /// How often each kind of operator occurs.
     kinds: BTreeMap<String, usize>,
-    float_operators: Vec<String>,
+    /// Who says which operators compute with real numbers: the runtime, or the types in the file.
+    float_operators_by: String,
     target: String,
     /// `None` where it was not measured; see `not_measured`.
     measured: Option<Measurement>,
@@ -45,101 +59,135 @@ struct InspectReport {
     not_predicted: Option<String>,
 }
 
-fn inspect(args: &InspectArgs) -> Result<Output, Failure> {
-    let registry = catalog::registry()?;
-    let model = args.model.display().to_string();
-    let content =
-        fs::read(&args.model).map_err(|error| Failure::input(format!("{model}: {error}")))?;
-    let reader = by_format(&registry, &args.model)?;
-    let target = match &args.target {
-        Some(name) => catalog::target(&registry, name)?,
-        None => Arc::clone(&reader),
+fn inspect(args: &InspectArgs, global: &Global) -> Result<Output, Failure> {
+    let task = Task::Inspect { measures: !args.no_measuring };
+    let found = foreign::ask(&request(&args.file, task, global), global.verbose)?;
+    let Found { target, summary, float_by, predicted, measured, mut not_measured } = found;
+    let model = args.file.model.display().to_string();
+    let summary =
+        summary.ok_or_else(|| Failure::failed(format!("{model}: there is no summary")))?;
+    if args.no_measuring {
+        not_measured = Some("--no-measuring was given".into());
+    }
+    let (predicted_ms, not_predicted) = match predicted {
+        Some(Ok(ms)) => (Some(ms), None),
+        Some(Err(reason)) => (None, Some(reason)),
+        None => (None, Some("nobody was asked".into())),
     };
-    let summary = reader
-        .inspect(&content)
-        .map_err(|error| Failure::input(format!("{model}: {}", error.reason)))?;
-    let measured = if args.no_measuring {
-        Err("--no-measuring was given".into())
-    } else {
-        let measured = target.runtime().and_then(|runtime| runtime.measure(&content));
-        measured.map_err(|error| error.reason.to_string())
-    };
-    let predicted = predict(target.as_ref(), &summary);
-    let kinds = count(summary.operators.iter().map(|operator| operator.kind.as_str()));
     let inspected = InspectReport {
         model,
-        kinds,
-        float_operators: summary.float_operators(),
+        kinds: count(summary.operators.iter().map(|operator| operator.kind.as_str())),
+        float_operators_by: float_by.unwrap_or_else(|| "the types in the file".into()),
         summary,
-        target: target.description().name,
-        not_measured: measured.as_ref().err().map(ToString::to_string),
-        measured: measured.ok(),
-        not_predicted: predicted.as_ref().err().cloned(),
-        predicted_ms: predicted.ok(),
+        target,
+        measured,
+        not_measured,
+        predicted_ms,
+        not_predicted,
     };
     Output::new(text(&inspected), &inspected)
 }
 
+/// That a file's weights are too large for processors without VNNI, if they are.
+pub fn saturation(summary: &ModelSummary) -> Option<String> {
+    let operators = &summary.saturating_operators;
+    let first = operators.first()?;
+    let here = match cpu::has_vnni() {
+        true => "exact on this processor, which has VNNI, but not on those without",
+        false => "and this processor has no VNNI",
+    };
+    Some(format!(
+        "{} of {} operators have weights beyond 7 bits, such as {}: {here}; without VNNI, x86 \
+         processors add two products in 16 bits, which saturate, and results are wrong",
+        operators.len(),
+        summary.operators.len(),
+        Escaped(first)
+    ))
+}
+
 /// Milliseconds of the network that a file of Spacewright's says it holds.
-fn predict(target: &dyn Target, summary: &ModelSummary) -> Result<f64, String> {
+pub fn predict(target: &dyn Target, summary: &ModelSummary) -> Result<f64, Failure> {
     let entry = |key: &str| {
         let text = summary.metadata.get(key).map(String::as_str);
-        text.ok_or_else(|| format!("the file does not say its network: it has no `{key}`"))
+        let message = || format!("the file does not say its network: it has no `{key}`");
+        text.ok_or_else(|| Failure::input(message()))
     };
     let (space, encoding) = (entry("spacewright.space")?, entry("spacewright.subnet")?);
-    let text = |failure: Failure| failure.to_string();
-    let source = Predictor::of(target, &[]).map_err(text)?.source;
-    let (hyperspace, space) = catalog::space(space, None).map_err(text)?;
-    let (_, segments) = subnet::segments(encoding, &hyperspace, &space).map_err(text)?;
-    let graph = network(segments).map_err(|error| error.to_string())?;
+    let source = Predictor::of(target, &[])?.source;
+    let (hyperspace, space) = catalog::space(space, None)?;
+    let (_, segments) = subnet::segments(encoding, &hyperspace, &space)?;
+    let graph = network(segments).map_err(Failure::input)?;
     let precision = if summary.is_quantized() { Precision::Int8 } else { Precision::Fp32 };
     let query = LatencyQuery { graph, precision, position: Position::Whole };
-    let latencies = source.latencies(&[query]).map_err(|error| error.to_string())?;
-    latencies.first().map(|latency| latency.ms).ok_or_else(|| "no answer".into())
+    let latencies = source.latencies(&[query]).map_err(Failure::failed)?;
+    latencies.first().map(|latency| latency.ms).ok_or_else(|| Failure::failed("no answer"))
 }
 
 fn text(inspected: &InspectReport) -> String {
     let InspectReport { summary, kinds, .. } = inspected;
-    let bytes = |count: usize| grouped(&count.to_string());
+    let bytes = |count: u64| grouped(&count.to_string());
     let mut text = format!(
-        "{} ({}): {} bytes, of which {} are constants\n",
-        summary.name,
+        "{} ({}): {} bytes, {} bytes of constants\n",
+        shown(&summary.name),
         summary.format,
         bytes(summary.file_bytes),
         bytes(summary.constants_bytes)
     );
+    for (file, used) in &summary.external_files {
+        let _ = writeln!(text, "constants in {}: {} bytes", shown(file), bytes(*used));
+    }
     for (key, value) in &summary.metadata {
-        let _ = writeln!(text, "{key}: {}", value.replace('\n', ", "));
+        let value = value.trim_end().replace('\n', ", ");
+        let _ = writeln!(text, "{}: {}", shown(key), Escaped(shortened(&value, 1000)));
     }
     for (what, tensors) in [("input", &summary.inputs), ("output", &summary.outputs)] {
         for tensor in tensors {
-            let _ = writeln!(text, "{what} {}: {}", tensor.name, described(tensor));
+            let _ = writeln!(text, "{what} {}: {}", shown(&tensor.name), described(tensor));
         }
     }
     let mut table = Table::new(&["operator", "name", "result", "weights"]);
     for operator in &summary.operators {
-        let result = operator.outputs.first().map(described).unwrap_or_default();
-        table.row([operator.kind.clone(), operator.name.clone(), result, weights(operator)]);
+        let result = operator.outputs.first().and_then(|place| summary.tensors.get(*place));
+        table.row([
+            shown(&operator.kind),
+            shown(summary.name_of(operator)),
+            result.map(described).unwrap_or_default(),
+            weights(summary, operator),
+        ]);
     }
     let _ = writeln!(text, "\n{}", table.render());
     let _ = writeln!(text, "{} operators: {}", summary.operators.len(), counted(kinds));
-    let float = match &inspected.float_operators[..] {
+    if !summary.custom_operators.is_empty() {
+        let kinds: Vec<String> = summary.custom_operators.iter().map(|k| shown(k)).collect();
+        let _ = writeln!(text, "of other libraries: {}", kinds.join(", "));
+    }
+    let float = match &summary.float_operators[..] {
         [] => "none".to_owned(),
         float => {
             let kinds = float.iter().map(|name| name.split(' ').next().unwrap_or_default());
             counted(&count(kinds))
         }
     };
-    let _ = writeln!(text, "with real numbers: {float}");
+    let by = &inspected.float_operators_by;
+    let _ = writeln!(text, "with real numbers: {float} (according to {by})");
+    if let Some(saturation) = saturation(summary) {
+        let _ = writeln!(text, "warning: {saturation}");
+    }
     match (&inspected.measured, &inspected.not_measured) {
         (Some(measured), _) => {
-            let Measurement { min_ms, median_ms, runs, warnings, .. } = measured;
+            let Measurement { min_ms, median_ms, runs, warnings, inputs, machine, .. } = measured;
             let target = &inspected.target;
             let _ = writeln!(
                 text,
                 "measured on {target}: {min_ms:.4} ms (minimum of {runs} runs; median \
                  {median_ms:.4})"
             );
+            if let Some(threads) = machine.get("threads") {
+                let _ = writeln!(text, "threads: {threads}");
+            }
+            for input in inputs {
+                let _ = writeln!(text, "measured with {input}");
+            }
             for warning in warnings {
                 let _ = writeln!(text, "warning: {warning}");
             }
@@ -167,24 +215,26 @@ fn count<'a>(kinds: impl Iterator<Item = &'a str>) -> BTreeMap<String, usize> {
 }
 
 fn counted(kinds: &BTreeMap<String, usize>) -> String {
-    let each = kinds.iter().map(|(kind, count)| format!("{count} {kind}"));
+    let each = kinds.iter().map(|(kind, count)| format!("{count} {}", shown(kind)));
     each.collect::<Vec<_>>().join(", ")
+}
+
+/// A foreign name as it is shown: in one line that is not long.
+fn shown(name: &str) -> String {
+    Escaped(shortened(name, 60)).to_string()
 }
 
 /// Type, shape and scale of a tensor, as far as the file tells.
 fn described(tensor: &TensorSummary) -> String {
-    let sizes: Vec<String> = tensor.shape.iter().map(i64::to_string).collect();
-    let mut parts = vec![tensor.element.clone(), sizes.join("×")];
-    match &tensor.scales[..] {
-        [] => {}
-        [scale] => {
-            parts.push(format!("scale {scale:.3e}"));
+    let mut parts = vec![tensor.element.clone(), Escaped(tensor.sizes()).to_string()];
+    match tensor.scales {
+        None => {}
+        Some(Scales { count: 1, smallest, .. }) => {
+            parts.push(format!("scale {smallest:.3e}"));
             parts.extend(tensor.zero_point.map(|zero| format!("zero {zero}")));
         }
-        scales => {
-            let low = scales.iter().copied().fold(f32::INFINITY, f32::min);
-            let high = scales.iter().copied().fold(0.0, f32::max);
-            parts.push(format!("{} scales {low:.1e}…{high:.1e}", scales.len()));
+        Some(Scales { count, smallest, largest }) => {
+            parts.push(format!("{count} scales {smallest:.1e}…{largest:.1e}"));
         }
     }
     parts.retain(|part| !part.is_empty());
@@ -192,7 +242,8 @@ fn described(tensor: &TensorSummary) -> String {
 }
 
 /// The first constant of an operator that is no scale, axis or size.
-fn weights(operator: &OperatorSummary) -> String {
+fn weights(summary: &ModelSummary, operator: &OperatorSummary) -> String {
     let is_weights = |tensor: &&TensorSummary| tensor.constant && tensor.shape.len() > 1;
-    operator.inputs.iter().find(is_weights).map(described).unwrap_or_default()
+    let mut inputs = operator.inputs.iter().filter_map(|place| summary.tensors.get(*place));
+    inputs.find(is_weights).map(described).unwrap_or_default()
 }

@@ -3,6 +3,7 @@
 #[macro_use]
 mod published;
 mod explain;
+mod foreign;
 mod space;
 mod study;
 mod subnet;

@@ -93,6 +93,7 @@ fn mistakes_in_a_study_are_refused_before_anything_runs() {
     budgets("[]", "[measure] budgets: ");
     budgets("[{ quantile = 2 }]", "[measure] budgets[0]: quantile = 2 is not between 0 and 1");
     budgets("[{ ms = -1 }]", "[measure] budgets[0]: ms = -1 is not positive");
+    check("[measure]", "[measure]\nthreads = 0", "[measure] threads: 0 is not between 1 and 256");
     let also = |also: &str, part: &str| {
         check("[measure]", &format!("[measure]\nalso = {also}"), part);
     };

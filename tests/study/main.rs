@@ -260,6 +260,25 @@ fn what_was_measured_is_not_measured_again() {
 }
 
 #[test]
+fn latencies_are_measured_with_as_many_threads_as_the_study_says() {
+    let place = Place::new();
+    let space = tiny().with_file_name("tiny-space.toml");
+    let text = fs::read_to_string(tiny()).unwrap();
+    let text = text.replace("\"tiny-space.toml\"", &format!("{:?}", space.display().to_string()));
+    let study = place.folder.path().join("threads.toml");
+    fs::write(&study, text.replace("[measure]", "[measure]\nthreads = 2")).unwrap();
+    let output = place.command(&["measure", "--with-inputs"], &study).output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{stderr}");
+    assert!(stderr.contains("latency budgets with 2 threads: "), "{stderr}");
+    let cache = Connection::open(place.cache()).unwrap();
+    let mut rows = cache.prepare("SELECT DISTINCT fingerprint FROM latencies").unwrap();
+    let known: Vec<String> =
+        rows.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    assert!(!known.is_empty() && known.iter().all(|of| of.contains("; threads=2; ")), "{known:?}");
+}
+
+#[test]
 fn the_report_holds_what_was_verified() {
     let place = Place::new();
     place.finish(&["run", "--quiet"]);

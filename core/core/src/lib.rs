@@ -4,6 +4,7 @@
 
 pub mod call;
 pub mod data;
+pub mod foreign;
 pub mod graph;
 pub mod hex;
 pub mod kernel;

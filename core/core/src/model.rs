@@ -5,9 +5,13 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::graph::{Graph, GraphError};
+use crate::{
+    foreign::shortened,
+    graph::{Graph, GraphError},
+};
 
-/// A model file without the data of its constants.
+/// A model file without the data of its constants. It grows with the file: a tensor is described
+/// once, however many operators use it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ModelSummary {
     /// Extension of its format, such as `onnx`.
@@ -22,10 +26,26 @@ pub struct ModelSummary {
     pub outputs: Vec<TensorSummary>,
     /// In the order of the file.
     pub operators: Vec<OperatorSummary>,
-    /// Size of all constants in bytes.
-    pub constants_bytes: usize,
+    /// All tensors that operators use.
+    pub tensors: Vec<TensorSummary>,
+    /// Operators that compute with real numbers as far as the file tells, as `kind (name)`.
+    /// Conversions at the inputs and outputs do not count.
+    pub float_operators: Vec<String>,
+    /// Operators, as `kind (name)`, whose sums of two products can saturate on x86 processors
+    /// without VNNI, which add them in 16 bits; empty where the format's runtime has no such
+    /// kernels.
+    #[serde(default)]
+    pub saturating_operators: Vec<String>,
+    /// Operators that the format does not define, by kind.
+    #[serde(default)]
+    pub custom_operators: Vec<String>,
+    /// Other files that hold constants, with the bytes that are used of each.
+    #[serde(default)]
+    pub external_files: BTreeMap<String, u64>,
+    /// Size of all constants in bytes, those in other files included.
+    pub constants_bytes: u64,
     /// Size of the file in bytes.
-    pub file_bytes: usize,
+    pub file_bytes: u64,
 }
 
 /// An operator of a model file.
@@ -33,12 +53,13 @@ pub struct ModelSummary {
 pub struct OperatorSummary {
     /// The format's name for it.
     pub kind: String,
-    /// Its own name, or that of what it makes.
+    /// Its own name; empty where it has none.
     pub name: String,
-    /// What it reads, constants included; optional inputs that are left out are not listed.
-    pub inputs: Vec<TensorSummary>,
-    /// What it makes.
-    pub outputs: Vec<TensorSummary>,
+    /// What it reads, constants included, as positions in [`ModelSummary::tensors`]; optional
+    /// inputs that are left out are not listed.
+    pub inputs: Vec<usize>,
+    /// What it makes, as positions in [`ModelSummary::tensors`].
+    pub outputs: Vec<usize>,
 }
 
 /// A tensor of a model file.
@@ -50,37 +71,105 @@ pub struct TensorSummary {
     pub element: String,
     /// Outermost dimension first; −1 where it is open.
     pub shape: Vec<i64>,
-    /// Whether its data is in the file.
+    /// Names that the file gives to open sizes, by dimension.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub size_names: BTreeMap<usize, String>,
+    /// Whether it is a constant.
     pub constant: bool,
-    /// Step sizes: none, one, or one per channel.
-    #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub scales: Vec<f32>,
+    /// Step sizes, where it is quantized.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub scales: Option<Scales>,
     /// The integer of real zero.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub zero_point: Option<i64>,
 }
 
+/// The step sizes of a tensor: one, or one per channel.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Scales {
+    /// How many there are.
+    pub count: usize,
+    /// The smallest.
+    pub smallest: f32,
+    /// The largest.
+    pub largest: f32,
+}
+
+impl Scales {
+    /// The smallest and largest of these; none where there are none.
+    pub fn of(scales: impl IntoIterator<Item = f32>) -> Option<Self> {
+        let add = |known: Option<Self>, scale: f32| {
+            let Self { count, smallest, largest } =
+                known.unwrap_or(Self { count: 0, smallest: scale, largest: scale });
+            let (smallest, largest) = (smallest.min(scale), largest.max(scale));
+            Some(Self { count: count + 1, smallest, largest })
+        };
+        scales.into_iter().fold(None, add)
+    }
+}
+
+impl TensorSummary {
+    /// The shape as text, such as `1×3×H×W`; sizes without a name are `?`.
+    pub fn sizes(&self) -> String {
+        joined(&self.shape, |axis, size| match self.size_names.get(&axis) {
+            Some(name) if size < 0 => shortened(name, SHOWN_NAME).into_owned(),
+            _ if size < 0 => "?".into(),
+            _ => size.to_string(),
+        })
+    }
+
+    /// What an open size is called: its name in the file, else `TENSOR:DIMENSION`, counted from 0;
+    /// nothing where the size is not open.
+    pub fn size_name(&self, axis: usize) -> Option<String> {
+        let open = *self.shape.get(axis)? < 0;
+        let named = || self.size_names.get(&axis).cloned();
+        open.then(|| named().unwrap_or_else(|| format!("{}:{axis}", self.name)))
+    }
+
+    /// Whether its elements are real numbers.
+    pub fn is_real(&self) -> bool {
+        self.element.contains("float") || self.element.contains("complex")
+    }
+}
+
+/// Dimensions of a tensor that are shown.
+const SHOWN_SIZES: usize = 8;
+/// Characters of a foreign name that are shown.
+const SHOWN_NAME: usize = 100;
+
 impl ModelSummary {
     /// Whether any tensor has a scale.
     pub fn is_quantized(&self) -> bool {
-        let tensors = |operator: &OperatorSummary| {
-            operator.inputs.iter().chain(&operator.outputs).any(|tensor| !tensor.scales.is_empty())
-        };
-        self.operators.iter().any(tensors)
+        self.tensors.iter().any(|tensor| tensor.scales.is_some())
     }
 
-    /// Operators whose inputs or outputs are real numbers, as `kind (name)`: all of them where
-    /// nothing is quantized, else those of which the file tells so. Where a format's operators
-    /// convert between real numbers and integers, these count too.
-    pub fn float_operators(&self) -> Vec<String> {
-        let quantized = self.is_quantized();
-        let real = |tensor: &TensorSummary| tensor.element.contains("float");
-        let float = |operator: &&OperatorSummary| {
-            !quantized || operator.inputs.iter().chain(&operator.outputs).any(real)
-        };
-        let named = |operator: &OperatorSummary| format!("{} ({})", operator.kind, operator.name);
-        self.operators.iter().filter(float).map(named).collect()
+    /// The name of an operator, else that of what it makes.
+    pub fn name_of<'s>(&'s self, operator: &'s OperatorSummary) -> &'s str {
+        let made = || operator.outputs.first().and_then(|place| self.tensors.get(*place));
+        match operator.name.as_str() {
+            "" => made().map_or("", |tensor| &tensor.name),
+            name => name,
+        }
     }
+}
+
+/// A shape as text, such as `1×3×32×32`.
+pub fn sizes_as_text(shape: &[i64]) -> String {
+    joined(shape, |_, size| size.to_string())
+}
+
+fn joined(shape: &[i64], text: impl Fn(usize, i64) -> String) -> String {
+    let shown = shape.iter().take(SHOWN_SIZES).enumerate();
+    let mut sizes: Vec<String> = shown.map(|(axis, size)| text(axis, *size)).collect();
+    if shape.len() > SHOWN_SIZES {
+        sizes.push(format!("… ({} dimensions)", shape.len()));
+    }
+    sizes.join("×")
+}
+
+/// An operator in lists, as `kind (name)`; long names are cut.
+pub fn operator_label(kind: &str, name: &str) -> String {
+    format!("{} ({})", shortened(kind, SHOWN_NAME), shortened(name, SHOWN_NAME))
 }
 
 /// Name of the tensor that goes into a written model.

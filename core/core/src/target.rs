@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::{
     call::{ContractError, Reason},
+    foreign::{MeasureMonitor, MeasuredInput, ModelFile, OpenSizes},
     graph::OpKind,
     kernel::FusionRules,
     latency::{HeldOut, LatencySource},
@@ -127,9 +128,24 @@ pub trait Target: Send + Sync {
 
     /// What a file of its format holds, whoever wrote it; needs no runtime. Only built-in targets
     /// are asked.
-    fn inspect(&self, model: &[u8]) -> Result<ModelSummary, TargetError> {
-        let _ = model;
+    fn inspect(&self, file: &ModelFile<'_>) -> Result<ModelSummary, TargetError> {
+        let _ = file;
         Err(TargetError::new(self.description().name, "it reads no model files"))
+    }
+
+    /// With how many threads latencies and files are measured; those of a predictor hold for as
+    /// many.
+    fn threads(&self) -> usize {
+        1
+    }
+
+    /// The same target, measured with so many threads; an error where its latencies are known for
+    /// another number only.
+    fn with_threads(&self, threads: usize) -> Result<Arc<dyn Target>, TargetError> {
+        let known = self.threads();
+        let reason =
+            format!("its latencies are known with {known} thread(s) only, not with {threads}");
+        Err(TargetError::new(self.description().name, reason))
     }
 }
 
@@ -170,6 +186,9 @@ pub struct Measurement {
     pub warnings: Vec<String>,
     /// Processor, governor, threads and runtime: figures hold for these only.
     pub machine: BTreeMap<String, String>,
+    /// What it was measured with, as far as the runtime tells.
+    #[serde(default)]
+    pub inputs: Vec<MeasuredInput>,
 }
 
 /// Writes and runs models.
@@ -201,6 +220,29 @@ pub trait Runtime: Send + Sync {
     fn measure(&self, model: &[u8]) -> Result<Measurement, TargetError> {
         let _ = model;
         Err(TargetError::new("", "its runtime measures no files"))
+    }
+
+    /// The same for a file that may lie beside others, with sizes for the dimensions that it leaves
+    /// open. A runtime that does not say so itself takes no sizes, and tells nothing before it has
+    /// measured.
+    fn measure_file(
+        &self,
+        file: &ModelFile<'_>,
+        sizes: &OpenSizes,
+        monitor: &dyn MeasureMonitor,
+    ) -> Result<Measurement, TargetError> {
+        if !sizes.is_empty() {
+            return Err(TargetError::new("", "its runtime takes no sizes of open dimensions"));
+        }
+        monitor.unwatched();
+        self.measure(file.content)
+    }
+
+    /// Operators of a file that the runtime computes in real numbers after its own optimizations,
+    /// as `kind (name)`; nothing where it runs what the file says, so that types in the file tell.
+    fn float_operators(&self, file: &ModelFile<'_>) -> Result<Option<Vec<String>>, TargetError> {
+        let _ = file;
+        Ok(None)
     }
 }
 

@@ -10,7 +10,7 @@ use spacewright_core::{
     score::Scorer,
     search::Strategy,
     space::Hyperspace,
-    study::Method,
+    study::{Method, sections_of},
     target::Target,
     train::Trainer,
 };
@@ -22,6 +22,7 @@ use crate::{
     hyperspace,
     keys::Identities,
     origin::Origin,
+    study::Study,
     study_target::StudyTarget,
     suggest::unknown,
 };
@@ -343,6 +344,22 @@ impl Registry {
         let target = self.target(name)?;
         let source = (!source.is_empty()).then(|| self.latency_source(source)).transpose()?;
         Ok(StudyTarget::new(target, source, self.targets.values()))
+    }
+
+    /// The same for a study: targets that can be measured with as many threads as its sections ask
+    /// for are. Steps refuse those that cannot.
+    pub fn for_study(&self, study: &Study) -> Result<Self> {
+        let mut registry = self.clone();
+        for section in sections_of(&self.method(&study.method)?.steps()) {
+            let threads = section.measuring_threads(&study.section(section.name));
+            let Some(threads) = threads.map_err(|error| study.refuse(error))? else { continue };
+            for target in registry.targets.values_mut().filter(|t| t.threads() != threads) {
+                if let Ok(measured) = target.with_threads(threads) {
+                    *target = measured;
+                }
+            }
+        }
+        Ok(registry)
     }
 
     fn missing<'a>(

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use spacewright_core::{
+    foreign::{MeasureMonitor, ModelFile, OpenSizes},
     latency::LatencySource,
     model::ModelSummary,
     quant::{FloatNetwork, IntegerNetwork},
@@ -73,8 +74,13 @@ impl Target for StudyTarget {
         self.target.has_runtime() || self.lender.is_some()
     }
 
-    fn inspect(&self, model: &[u8]) -> Result<ModelSummary, TargetError> {
-        self.target.inspect(model)
+    fn inspect(&self, file: &ModelFile<'_>) -> Result<ModelSummary, TargetError> {
+        self.target.inspect(file)
+    }
+
+    /// Those of its latencies: a source that stands in for its own has its own number.
+    fn threads(&self) -> usize {
+        if self.source.is_some() { 1 } else { self.target.threads() }
     }
 }
 
@@ -112,5 +118,18 @@ impl Runtime for SplitRuntime {
 
     fn measure(&self, model: &[u8]) -> Result<Measurement, TargetError> {
         self.writer.measure(model)
+    }
+
+    fn measure_file(
+        &self,
+        file: &ModelFile<'_>,
+        sizes: &OpenSizes,
+        monitor: &dyn MeasureMonitor,
+    ) -> Result<Measurement, TargetError> {
+        self.writer.measure_file(file, sizes, monitor)
+    }
+
+    fn float_operators(&self, file: &ModelFile<'_>) -> Result<Option<Vec<String>>, TargetError> {
+        self.executor.float_operators(file)
     }
 }

@@ -9,6 +9,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use spacewright_plugin::{
     About, Kind,
     core::{
+        foreign::MeasuredInput,
         graph::{ActivationKind, ConvSpec, Graph, GraphBuilder, Shape},
         latency::{GraphColumns, Interval, Latency, LatencyQuery, Position, Precision},
         operators::{BlockConfig, BlockRequest, BlockType},
@@ -307,6 +308,11 @@ fn answer() -> impl Strategy<Value = Answer> {
             drift: ms,
             warnings,
             machine,
+            inputs: vec![MeasuredInput {
+                name: "image".into(),
+                element: "float32".into(),
+                shape: vec![1, 3, 32, 32],
+            }],
         })
     });
     let integers = proptest::collection::btree_map(name(), vec(any::<u8>(), 0..40), 0..3);

@@ -2,7 +2,9 @@
 
 use std::{ffi::c_int, io, path::PathBuf};
 
+use spacewright_core::foreign::{Escaped, SizeError};
 use spacewright_measure::library::LibraryError;
+use spacewright_tflite::ReadError;
 use thiserror::Error;
 
 /// Why LiteRT does not do what it is asked for.
@@ -26,9 +28,21 @@ pub(crate) enum LiteRtError {
     /// An input or output has elements of a type that LiteRT's C interface does not know.
     #[error("tensors of {element} are not supported")]
     Element { element: String },
-    /// An input or output has more than 8 dimensions, or 2³¹ elements and more.
-    #[error("a tensor of shape {shape:?} is too large")]
-    TensorSize { shape: Vec<i64> },
+    /// An input or output has more than 8 dimensions, or a size of 2³¹ and more.
+    #[error("LiteRT has no tensors of shape {shape}: it takes 8 dimensions below 2³¹")]
+    TensorSize { shape: String },
+    /// The file of a model is damaged.
+    #[error(transparent)]
+    Damaged(#[from] ReadError),
+    /// The file has sizes with which it cannot be run.
+    #[error(transparent)]
+    Size(#[from] SizeError),
+    /// The model has operators of other libraries.
+    #[error(
+        "LiteRT does not know `{}`: operators of other libraries cannot be run",
+        Escaped(operators)
+    )]
+    Custom { operators: String },
     /// An input was given another number of bytes than it has.
     #[error("an input takes {needed} bytes, got {found}")]
     InputSize { needed: usize, found: usize },

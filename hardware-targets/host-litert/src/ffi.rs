@@ -5,11 +5,13 @@
 #![allow(unsafe_code, reason = "calls the functions of a C library")]
 
 use std::{
-    ffi::{CStr, CString, c_char, c_int, c_void},
+    ffi::{CString, c_char, c_int, c_void},
     path::Path,
     ptr,
     sync::{Mutex, PoisonError},
 };
+
+use spacewright_core::{foreign::check_size, model::sizes_as_text};
 
 use crate::error::LiteRtError;
 
@@ -48,6 +50,12 @@ functions! {
     add_entry = "LiteRtAddOpaqueOptions"(Handle, Handle) -> Status;
     compile = "LiteRtCreateCompiledModel"(Handle, Handle, Handle, *mut Handle) -> Status;
     destroy_compiled = "LiteRtDestroyCompiledModel"(Handle);
+    resize_input = "LiteRtCompiledModelResizeInputTensor"(
+        Handle, usize, usize, *const c_int, usize
+    ) -> Status;
+    output_layouts = "LiteRtGetCompiledModelOutputTensorLayouts"(
+        Handle, usize, usize, *mut Layout, bool
+    ) -> Status;
     input_needs = "LiteRtGetCompiledModelInputBufferRequirements"(
         Handle, usize, usize, *mut Handle
     ) -> Status;
@@ -84,6 +92,13 @@ struct Any {
 #[derive(Clone, Copy)]
 struct TensorType {
     element: c_int,
+    layout: Layout,
+}
+
+/// `LiteRtLayout`.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct Layout {
     /// Rank in seven bits, then whether there are strides.
     rank: u32,
     sizes: [i32; 8],
@@ -110,13 +125,22 @@ pub enum Kernels {
     Builtin,
 }
 
-impl Kernels {
-    /// The options `xnnpack` of a model that runs on one thread.
-    fn options(self) -> &'static CStr {
-        match self {
-            Self::Xnnpack => c"kernel_mode = \"xnnpack\"\nnum_threads = 1\n",
-            Self::Builtin => c"kernel_mode = \"builtin\"\nnum_threads = 1\n",
-        }
+/// Whose kernels run a model, and with how many threads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CpuOptions {
+    pub kernels: Kernels,
+    pub threads: usize,
+}
+
+impl CpuOptions {
+    /// The options `xnnpack` of a model.
+    fn text(self) -> CString {
+        let mode = match self.kernels {
+            Kernels::Xnnpack => "xnnpack",
+            Kernels::Builtin => "builtin",
+        };
+        let text = format!("kernel_mode = \"{mode}\"\nnum_threads = {}\n", self.threads);
+        CString::new(text).unwrap_or_default()
     }
 }
 
@@ -133,23 +157,37 @@ impl TensorSpec {
         let (element, _) = element(&self.element)
             .ok_or_else(|| LiteRtError::Element { element: self.element.clone() })?;
         let mut sizes = [0; 8];
-        let too_large = || LiteRtError::TensorSize { shape: self.shape.clone() };
-        let elements = self.shape.iter().try_fold(1i64, |product, size| product.checked_mul(*size));
-        let elements = elements.ok_or_else(too_large)?;
-        if self.shape.len() > sizes.len() || elements > i64::from(i32::MAX) {
+        let too_large = || LiteRtError::TensorSize { shape: sizes_as_text(&self.shape) };
+        if self.shape.len() > sizes.len() {
             return Err(too_large());
         }
         for (size, wanted) in sizes.iter_mut().zip(&self.shape) {
             *size = i32::try_from(*wanted).map_err(|_| too_large())?;
         }
-        Ok(TensorType { element, rank: self.shape.len() as u32, sizes, strides: [0; 8] })
+        let layout = Layout { rank: self.shape.len() as u32, sizes, strides: [0; 8] };
+        Ok(TensorType { element, layout })
     }
 
-    /// Size in bytes.
+    /// Size in bytes; sizes of tensors are checked before.
     pub(crate) fn bytes(&self) -> usize {
-        let elements: i64 = self.shape.iter().product();
-        elements.max(0) as usize * element(&self.element).map_or(1, |(_, bytes)| bytes)
+        self.elements().saturating_mul(element(&self.element).map_or(1, |(_, bytes)| bytes))
     }
+
+    /// How many elements it has.
+    pub(crate) fn elements(&self) -> usize {
+        let sizes = self.shape.iter().map(|size| usize::try_from(*size).unwrap_or(0));
+        sizes.fold(1, usize::saturating_mul)
+    }
+}
+
+/// What goes into a model and comes out of it.
+#[derive(Debug, Clone)]
+pub(crate) struct ModelSpec {
+    pub inputs: Vec<TensorSpec>,
+    /// Their shapes are told anew where inputs are resized.
+    pub outputs: Vec<TensorSpec>,
+    /// Whether shapes of inputs are not those of the file.
+    pub resized: bool,
 }
 
 /// LiteRT's number of an element type, and its size in bytes.
@@ -162,6 +200,8 @@ fn element(name: &str) -> Option<(c_int, usize)> {
         "bool" => (6, 1),
         "int16" => (7, 2),
         "int8" => (9, 1),
+        "float16" => (10, 2),
+        "float64" => (11, 8),
         _ => return None,
     })
 }
@@ -257,13 +297,13 @@ unsafe extern "C" fn free_text(text: *mut c_void) {
 }
 
 impl CompiledModel {
-    /// Compiles a file for one thread.
+    /// Compiles a file, and gives the model its inputs' shapes where they are not the file's; sizes
+    /// of outputs then follow from these.
     pub(crate) fn new(
         library: &'static LiteRt,
         file: Vec<u8>,
-        kernels: Kernels,
-        inputs: &[TensorSpec],
-        outputs: &[TensorSpec],
+        cpu: CpuOptions,
+        spec: &mut ModelSpec,
     ) -> Result<Self, LiteRtError> {
         let f = &library.functions;
         let _one = library.compiling.lock().unwrap_or_else(PoisonError::into_inner);
@@ -274,7 +314,7 @@ impl CompiledModel {
             (f.create_model)(library.environment, data, file.len(), &mut model.handle)
         };
         check_status(status, "read the file")?;
-        let options = options(f, kernels)?;
+        let options = options(f, cpu)?;
         let mut compiled = Owned::none(f.destroy_compiled);
         // SAFETY: all handles are live.
         let status = unsafe {
@@ -285,10 +325,13 @@ impl CompiledModel {
             status,
             "compile the model: it may hold operators that this version does not know",
         )?;
+        if spec.resized {
+            resize(f, compiled.handle, spec)?;
+        }
         let buffers =
             |tensors: &[TensorSpec], needs| buffers(library, compiled.handle, tensors, needs);
         let (inputs, outputs) =
-            (buffers(inputs, f.input_needs)?, buffers(outputs, f.output_needs)?);
+            (buffers(&spec.inputs, f.input_needs)?, buffers(&spec.outputs, f.output_needs)?);
         Ok(Self { library, model, compiled, inputs, outputs, _file: file })
     }
 
@@ -355,9 +398,9 @@ impl Drop for CompiledModel {
     }
 }
 
-fn options(f: &Functions, kernels: Kernels) -> Result<Owned, LiteRtError> {
+fn options(f: &Functions, cpu: CpuOptions) -> Result<Owned, LiteRtError> {
     let mut options = Owned::none(f.destroy_options);
-    let text = CString::from(kernels.options());
+    let text = cpu.text();
     let mut entry = ptr::null_mut();
     // SAFETY: the identifier is static, and the entry takes over the text and frees it; the
     // options take over the entry.
@@ -369,6 +412,27 @@ fn options(f: &Functions, kernels: Kernels) -> Result<Owned, LiteRtError> {
         check_status((f.add_entry)(options.handle, entry), "add options")?;
     }
     Ok(options)
+}
+
+fn resize(f: &Functions, compiled: Handle, spec: &mut ModelSpec) -> Result<(), LiteRtError> {
+    for (index, input) in spec.inputs.iter().enumerate() {
+        let Layout { sizes, .. } = input.kind()?.layout;
+        // SAFETY: the handle is live, and the list is longer than said.
+        let status =
+            unsafe { (f.resize_input)(compiled, 0, index, sizes.as_ptr(), input.shape.len()) };
+        check_status(status, "give an input these sizes")?;
+    }
+    let mut layouts = vec![Layout::default(); spec.outputs.len()];
+    // SAFETY: the handle is live, and the list is as long as said.
+    let status =
+        unsafe { (f.output_layouts)(compiled, 0, layouts.len(), layouts.as_mut_ptr(), true) };
+    check_status(status, "run the model with these sizes")?;
+    for (output, Layout { rank, sizes, .. }) in spec.outputs.iter_mut().zip(layouts) {
+        let rank = (rank & 0x7f) as usize;
+        output.shape = sizes.iter().take(rank).map(|size| i64::from(*size)).collect();
+        check_size("output", "", &output.element, &output.shape)?;
+    }
+    Ok(())
 }
 
 type Needs = unsafe extern "C" fn(Handle, usize, usize, *mut Handle) -> Status;

@@ -9,6 +9,7 @@ mod error;
 mod ffi;
 mod library;
 mod runtime;
+mod stderr;
 mod target;
 
 use std::sync::Arc;
@@ -22,7 +23,7 @@ pub use target::HostLiteRt;
 
 /// The target of this machine.
 pub fn targets() -> Vec<Arc<dyn Target>> {
-    vec![Arc::new(HostLiteRt)]
+    vec![Arc::new(HostLiteRt::new())]
 }
 
 spacewright_sdk::register!("host-litert", Targets, targets);

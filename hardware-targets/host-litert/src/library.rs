@@ -1,10 +1,23 @@
 //! Finds and loads the LiteRT library, once per process.
 
-use std::{fs, sync::OnceLock};
+use std::{
+    fs,
+    sync::{Once, OnceLock},
+};
 
+use spacewright_core::{
+    graph::{ActivationKind, GraphBuilder, Shape},
+    quant::{FloatNetwork, FloatWeights},
+    target::ModelInfo,
+};
 use spacewright_measure::library::{RuntimeLibrary, version};
+use spacewright_tflite::write_float;
 
-use crate::{error::LiteRtError, ffi::LiteRt};
+use crate::{
+    error::LiteRtError,
+    ffi::{CompiledModel, CpuOptions, Kernels, LiteRt, ModelSpec, TensorSpec},
+    stderr::logged,
+};
 
 /// Names the library file itself.
 pub const VARIABLE: &str = "SPACEWRIGHT_LITERT";
@@ -35,7 +48,26 @@ pub(crate) fn library() -> Result<&'static Library, &'static LiteRtError> {
         let version = format!("{} ({:016x})", version(&path), fnv(&content));
         Ok(Library { litert: LiteRt::load(&path)?, version })
     };
-    LIBRARY.get_or_init(load).as_ref()
+    static SAID: Once = Once::new();
+    let library = LIBRARY.get_or_init(load).as_ref()?;
+    SAID.call_once(|| greet(library));
+    Ok(library)
+}
+
+/// Compiles a model once: the first time, XNNPACK says so on standard error, whatever the log's
+/// severity.
+fn greet(library: &'static Library) {
+    let mut b = GraphBuilder::new(Shape::square(1, 1));
+    let y = b.act("y", b.input(), ActivationKind::Relu);
+    let network = FloatNetwork { graph: b.finish(y), weights: FloatWeights::new() };
+    let Ok(file) = write_float(&network, &ModelInfo::default()) else { return };
+    let cpu = CpuOptions { kernels: Kernels::Xnnpack, threads: 1 };
+    let tensor = || TensorSpec { element: "float32".into(), shape: vec![1; 4] };
+    let mut spec = ModelSpec { inputs: vec![tensor()], outputs: vec![tensor()], resized: false };
+    let compiled = logged(|| CompiledModel::new(&library.litert, file, cpu, &mut spec));
+    if let Err(error) = compiled {
+        tracing::debug!("{error}");
+    }
 }
 
 /// FNV-1a: tells builds of the library apart.

@@ -1,8 +1,10 @@
-//! Runs TFLite files with LiteRT: one thread, XNNPACK's kernels.
+//! Runs TFLite files with LiteRT: XNNPACK's kernels; one thread unless more are asked for.
 
 use std::collections::BTreeMap;
 
+use half::f16;
 use spacewright_core::{
+    foreign::{MeasureMonitor, MeasuredInput, ModelFile, OpenSizes, ResolvedInputs, check_size},
     model::{ModelSummary, TensorSummary},
     quant::{FloatNetwork, IntegerNetwork, QParams},
     target::{LoadedModel, Measurement, ModelInfo, ModelOutputs, Runtime, TargetError},
@@ -12,7 +14,7 @@ use spacewright_tflite::{read, scheme, write_float, write_integer};
 
 use crate::{
     error::LiteRtError,
-    ffi::{CompiledModel, Kernels, TensorSpec},
+    ffi::{CompiledModel, CpuOptions, Kernels, ModelSpec, TensorSpec},
     library::{Library, library},
 };
 
@@ -21,46 +23,69 @@ use crate::{
 pub struct LiteRtRuntime {
     target: String,
     library: &'static Library,
-    kernels: Kernels,
+    cpu: CpuOptions,
 }
 
 impl LiteRtRuntime {
-    /// The runtime of the target of this name; an error where the library cannot be loaded.
+    /// The runtime of the target of this name, with one thread; an error where the library cannot
+    /// be loaded.
     pub fn new(target: &str) -> Result<Self, TargetError> {
         let target = target.to_owned();
         match library() {
-            Ok(library) => Ok(Self { target, library, kernels: Kernels::Xnnpack }),
+            Ok(library) => {
+                let cpu = CpuOptions { kernels: Kernels::Xnnpack, threads: 1 };
+                Ok(Self { target, library, cpu })
+            }
             Err(error) => Err(TargetError::new(target, error.to_string())),
         }
     }
 
     /// The same with other kernels.
     pub fn with(self, kernels: Kernels) -> Self {
-        Self { kernels, ..self }
+        Self { cpu: CpuOptions { kernels, ..self.cpu }, ..self }
+    }
+
+    /// The same with so many threads.
+    pub fn with_threads(self, threads: usize) -> Self {
+        Self { cpu: CpuOptions { threads, ..self.cpu }, ..self }
     }
 
     fn error(&self, reason: impl ToString) -> TargetError {
         TargetError::new(&self.target, reason.to_string())
     }
 
-    fn open(&self, file: &[u8]) -> Result<OpenedModel, TargetError> {
-        let summary = read(file).map_err(|error| self.error(error))?;
-        let tensors = |tensors: &[TensorSummary]| -> Vec<TensorSpec> {
-            let tensor = |tensor: &TensorSummary| TensorSpec {
-                element: tensor.element.clone(),
-                shape: tensor.shape.iter().map(|size| (*size).max(1)).collect(),
-            };
-            tensors.iter().map(tensor).collect()
+    /// Reads a file, checks its sizes, and compiles it; nothing is allocated before.
+    fn open(&self, file: &[u8], sizes: &OpenSizes) -> Result<OpenedModel, LiteRtError> {
+        let summary = read(file)?;
+        if !summary.custom_operators.is_empty() {
+            return Err(LiteRtError::Custom { operators: summary.custom_operators.join("`, `") });
+        }
+        for tensor in &summary.tensors {
+            check_size("tensor", &tensor.name, &tensor.element, &tensor.shape)?;
+        }
+        let measured = ResolvedInputs::new(&summary.inputs, sizes)?;
+        let input = |input: &MeasuredInput| TensorSpec {
+            element: input.element.clone(),
+            shape: input.shape.clone(),
         };
-        let (inputs, outputs) = (tensors(&summary.inputs), tensors(&summary.outputs));
+        let output = |output: &TensorSummary| TensorSpec {
+            element: output.element.clone(),
+            shape: output.shape.iter().map(|size| (*size).max(1)).collect(),
+        };
+        let is_open = |tensor: &TensorSummary| tensor.shape.iter().any(|size| *size < 0);
+        let mut spec = ModelSpec {
+            inputs: measured.inputs.iter().map(input).collect(),
+            outputs: summary.outputs.iter().map(output).collect(),
+            resized: summary.inputs.iter().any(is_open),
+        };
         let litert = &self.library.litert;
-        let compiled = CompiledModel::new(litert, file.to_vec(), self.kernels, &inputs, &outputs)
-            .map_err(|error| self.error(error))?;
-        Ok(OpenedModel { target: self.target.clone(), compiled, summary, inputs, outputs })
+        let compiled = CompiledModel::new(litert, file.to_vec(), self.cpu, &mut spec)?;
+        let (target, ModelSpec { inputs, outputs, .. }) = (self.target.clone(), spec);
+        Ok(OpenedModel { target, compiled, summary, measured, inputs, outputs })
     }
 
-    fn timed(&self, file: &[u8]) -> Result<OpenedModel, TargetError> {
-        let mut opened = self.open(file)?;
+    fn timed(&self, file: &[u8], sizes: &OpenSizes) -> Result<OpenedModel, TargetError> {
+        let mut opened = self.open(file, sizes).map_err(|error| self.error(error))?;
         opened.fill().map_err(|error| self.error(error))?;
         Ok(opened)
     }
@@ -89,7 +114,8 @@ impl Runtime for LiteRtRuntime {
     }
 
     fn load(&self, model: &[u8]) -> Result<Box<dyn LoadedModel>, TargetError> {
-        let opened = self.open(model)?;
+        let opened = self.open(model, &OpenSizes::new());
+        let opened = opened.map_err(|error| self.error(error))?;
         let input = match &opened.summary.inputs[..] {
             [input] => input,
             inputs => {
@@ -112,15 +138,21 @@ impl Runtime for LiteRtRuntime {
     }
 
     fn measure(&self, model: &[u8]) -> Result<Measurement, TargetError> {
-        let mut opened = self.timed(model)?;
-        let mut measurement = spacewright_measure::file(self.clone(), &mut opened, scheme())?;
-        let open = |tensor: &&TensorSummary| tensor.shape.iter().any(|size| *size < 0);
-        let names: Vec<String> =
-            opened.summary.inputs.iter().filter(open).map(|t| format!("`{}`", t.name)).collect();
-        if !names.is_empty() {
-            let names = names.join(", ");
-            measurement.warnings.push(format!("open sizes of {names} were taken as 1"));
-        }
+        self.measure_file(&ModelFile::in_memory(model), &OpenSizes::new(), &())
+    }
+
+    fn measure_file(
+        &self,
+        file: &ModelFile<'_>,
+        sizes: &OpenSizes,
+        monitor: &dyn MeasureMonitor,
+    ) -> Result<Measurement, TargetError> {
+        let mut opened = self.timed(file.content, sizes)?;
+        let (inputs, open) = (opened.measured.inputs.clone(), opened.measured.warning());
+        let measured =
+            spacewright_measure::file(self.clone(), &mut opened, scheme(), inputs, monitor);
+        let mut measurement = measured?;
+        measurement.warnings.extend(open);
         Ok(measurement)
     }
 }
@@ -134,14 +166,19 @@ impl Bench for LiteRtRuntime {
         format!("LiteRT {} with XNNPACK", self.library.version)
     }
 
+    fn threads(&self) -> usize {
+        self.cpu.threads
+    }
+
     fn float(&self, network: &FloatNetwork) -> Result<Box<dyn Timed>, TargetError> {
-        Ok(Box::new(self.timed(&self.write_float(network, &ModelInfo::default())?)?))
+        let file = self.write_float(network, &ModelInfo::default())?;
+        Ok(Box::new(self.timed(&file, &OpenSizes::new())?))
     }
 
     fn integer(&self, network: &IntegerNetwork) -> Result<Box<dyn Timed>, TargetError> {
         let info = ModelInfo::default();
         let file = self.write_integer(network, &info, ModelOutputs::Result)?;
-        Ok(Box::new(self.timed(&file)?))
+        Ok(Box::new(self.timed(&file, &OpenSizes::new())?))
     }
 }
 
@@ -150,6 +187,7 @@ struct OpenedModel {
     target: String,
     compiled: CompiledModel,
     summary: ModelSummary,
+    measured: ResolvedInputs,
     inputs: Vec<TensorSpec>,
     outputs: Vec<TensorSpec>,
 }
@@ -163,12 +201,20 @@ impl OpenedModel {
     /// and 1; the same every time.
     fn fill(&mut self) -> Result<(), LiteRtError> {
         for (index, tensor) in self.inputs.iter().enumerate() {
-            let count = tensor.shape.iter().product::<i64>() as usize;
+            let count = tensor.elements();
             let pixel = |at: usize| ((at * 37 + 11) % 256) as u8;
             let bit = |at: usize| (at % 2) as u8;
             let bytes = match tensor.element.as_str() {
                 "float32" => {
                     let real = |at| (f32::from(pixel(at)) / 255.0).to_le_bytes();
+                    (0..count).flat_map(real).collect()
+                }
+                "float64" => {
+                    let real = |at| (f64::from(pixel(at)) / 255.0).to_le_bytes();
+                    (0..count).flat_map(real).collect()
+                }
+                "float16" => {
+                    let real = |at| f16::from_f32(f32::from(pixel(at)) / 255.0).to_le_bytes();
                     (0..count).flat_map(real).collect()
                 }
                 "int8" | "uint8" => (0..count).map(pixel).collect(),
@@ -187,7 +233,7 @@ impl OpenedModel {
     /// Puts an image in, channels last; gives the integers where the model takes these.
     fn put(&mut self, image: &[f32]) -> Result<Vec<u8>, TargetError> {
         let input = &self.summary.inputs[0];
-        let elements = self.inputs[0].shape.iter().product::<i64>() as usize;
+        let elements = self.inputs[0].elements();
         if image.len() != elements {
             let (shape, found) = (&input.shape, image.len());
             return Err(self.error(format!("the model takes {shape:?}, got {found} numbers")));
@@ -265,17 +311,15 @@ impl LoadedModel for OpenedModel {
 
     /// The file's own: LiteRT runs operators on the types that they have there.
     fn float_operators(&mut self) -> Result<Vec<String>, TargetError> {
-        Ok(self.summary.float_operators())
+        Ok(self.summary.float_operators.clone())
     }
 }
 
 /// A tensor's parameters as unsigned integers, if it is `int8` with one scale.
 fn params(tensor: &TensorSummary) -> Option<QParams> {
     let zero_point = u8::try_from(tensor.zero_point.unwrap_or(0).checked_add(128)?).ok()?;
-    match tensor.scales[..] {
-        [scale] if tensor.element == "int8" => Some(QParams { scale, zero_point }),
-        _ => None,
-    }
+    let scales = tensor.scales.filter(|scales| scales.count == 1 && tensor.element == "int8")?;
+    Some(QParams { scale: scales.smallest, zero_point })
 }
 
 /// For each element of a tensor with channels last, its place with channels first.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use spacewright_core::{
+    foreign::ModelFile,
     kernel::FusionRules,
     latency::LatencySource,
     model::ModelSummary,
@@ -17,7 +18,26 @@ use crate::runtime::LiteRtRuntime;
 pub(crate) const NAME: &str = "host-litert";
 
 /// This machine with LiteRT.
-pub struct HostLiteRt;
+pub struct HostLiteRt {
+    threads: usize,
+}
+
+impl HostLiteRt {
+    /// With one thread.
+    pub fn new() -> Self {
+        Self { threads: 1 }
+    }
+
+    fn litert(&self) -> Result<LiteRtRuntime, TargetError> {
+        LiteRtRuntime::new(NAME).map(|runtime| runtime.with_threads(self.threads))
+    }
+}
+
+impl Default for HostLiteRt {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 impl Target for HostLiteRt {
     fn description(&self) -> TargetDescription {
@@ -38,19 +58,28 @@ impl Target for HostLiteRt {
     }
 
     fn latency_source(&self) -> Result<Arc<dyn LatencySource>, TargetError> {
-        Ok(Arc::new(PartLatency::new(LiteRtRuntime::new(NAME)?, scheme())))
+        Ok(Arc::new(PartLatency::new(self.litert()?, scheme())))
     }
 
     fn runtime(&self) -> Result<Arc<dyn Runtime>, TargetError> {
-        Ok(Arc::new(LiteRtRuntime::new(NAME)?))
+        Ok(Arc::new(self.litert()?))
     }
 
     fn has_runtime(&self) -> bool {
         true
     }
 
-    fn inspect(&self, model: &[u8]) -> Result<ModelSummary, TargetError> {
-        spacewright_tflite::read(model).map_err(|error| TargetError::new(NAME, error.to_string()))
+    fn inspect(&self, file: &ModelFile<'_>) -> Result<ModelSummary, TargetError> {
+        let summary = spacewright_tflite::read(file.content);
+        summary.map_err(|error| TargetError::new(NAME, error.to_string()))
+    }
+
+    fn threads(&self) -> usize {
+        self.threads
+    }
+
+    fn with_threads(&self, threads: usize) -> Result<Arc<dyn Target>, TargetError> {
+        Ok(Arc::new(Self { threads }))
     }
 }
 

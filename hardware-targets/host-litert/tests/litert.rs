@@ -190,7 +190,7 @@ fn a_whole_network_gives_the_result_of_the_executor() {
 #[test]
 #[cfg_attr(not(have_litert), ignore = "no LiteRT: run cargo xtask setup")]
 fn latencies_of_parts_have_a_sum() {
-    let source = HostLiteRt.latency_source().unwrap();
+    let source = HostLiteRt::new().latency_source().unwrap();
     assert!(source.fingerprint().contains("; LiteRT 2."), "{}", source.fingerprint());
     check_sum_of_parts(&*source, &operators());
 }
@@ -240,5 +240,5 @@ fn the_target_conforms() {
         version: env!("CARGO_PKG_VERSION").into(),
         summary: "This machine".into(),
     };
-    conformance::check(&Plugin::new(about).target(HostLiteRt)).assert_good();
+    conformance::check(&Plugin::new(about).target(HostLiteRt::new())).assert_good();
 }

@@ -69,7 +69,6 @@
 mod error;
 mod file;
 mod library;
-mod optimized;
 pub mod proto;
 mod reader;
 mod runtime;

@@ -1,8 +1,12 @@
 //! Finds and loads the ONNX Runtime library, once per process.
 
-use std::{path::Path, sync::OnceLock};
+use std::{
+    path::Path,
+    sync::{Arc, OnceLock},
+};
 
 use ort::{environment::Environment, logging::LogLevel};
+use spacewright_core::foreign::Escaped;
 use spacewright_measure::library::{self, RuntimeLibrary};
 
 use crate::error::OrtError;
@@ -31,6 +35,11 @@ pub(crate) fn library() -> Result<&'static Library, &'static OrtError> {
 
 fn load(path: &Path) -> Result<Library, OrtError> {
     let builder = ort::init_from(path).map_err(OrtError::Load)?;
+    // Its lines hold names of models.
+    let log = |_: LogLevel, _: &str, _: &str, _: &str, line: &str| {
+        tracing::debug!("ONNX Runtime: {}", Escaped(line));
+    };
+    let builder = builder.with_logger(Arc::new(log));
     let environment = builder.build().map_err(OrtError::Start)?;
     environment.set_log_level(LogLevel::Error);
     Ok(Library { environment, version: version(path, ort::info()) })

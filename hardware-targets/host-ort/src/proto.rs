@@ -25,6 +25,20 @@ pub struct ModelProto {
     /// Free text by key.
     #[prost(message, repeated, tag = "14")]
     pub metadata_props: Vec<StringStringEntryProto>,
+    /// Operators that the file defines itself.
+    #[prost(message, repeated, tag = "25")]
+    pub functions: Vec<FunctionProto>,
+}
+
+/// An operator that a file defines itself; only its name is read.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct FunctionProto {
+    /// Name of the operator.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// Its operator set.
+    #[prost(string, tag = "10")]
+    pub domain: String,
 }
 
 /// A version of an operator set.
@@ -67,6 +81,9 @@ pub struct GraphProto {
     /// Outputs.
     #[prost(message, repeated, tag = "12")]
     pub output: Vec<ValueInfoProto>,
+    /// Types of other values, as far as they were written down.
+    #[prost(message, repeated, tag = "13")]
+    pub value_info: Vec<ValueInfoProto>,
 }
 
 /// One operator, applied to tensors by name.
@@ -104,6 +121,12 @@ pub struct AttributeProto {
     /// A whole number.
     #[prost(int64, tag = "3")]
     pub i: i64,
+    /// A tensor.
+    #[prost(message, optional, tag = "5")]
+    pub t: Option<TensorProto>,
+    /// What a loop or a branch computes.
+    #[prost(message, optional, boxed, tag = "6")]
+    pub g: Option<Box<GraphProto>>,
     /// Whole numbers.
     #[prost(int64, repeated, tag = "8")]
     pub ints: Vec<i64>,
@@ -118,6 +141,10 @@ pub mod attribute_type {
     pub const FLOAT: i32 = 1;
     /// `i`
     pub const INT: i32 = 2;
+    /// `t`
+    pub const TENSOR: i32 = 4;
+    /// `g`
+    pub const GRAPH: i32 = 5;
     /// `ints`
     pub const INTS: i32 = 7;
 }
@@ -146,7 +173,16 @@ pub struct TensorProto {
     /// Elements, little-endian.
     #[prost(bytes = "vec", tag = "9")]
     pub raw_data: Vec<u8>,
+    /// Where the elements are, if they are in another file: keys `location`, `offset`, `length`.
+    #[prost(message, repeated, tag = "13")]
+    pub external_data: Vec<StringStringEntryProto>,
+    /// [`EXTERNAL`] where the elements are in another file.
+    #[prost(int32, tag = "14")]
+    pub data_location: i32,
 }
+
+/// Value of [`TensorProto::data_location`] where the elements are in another file.
+pub const EXTERNAL: i32 = 1;
 
 /// Element types of tensors.
 pub mod data_type {
@@ -162,6 +198,57 @@ pub mod data_type {
     pub const INT64: i32 = 7;
     /// `bool`
     pub const BOOL: i32 = 9;
+    /// `f16`
+    pub const FLOAT16: i32 = 10;
+
+    /// Name of a type, such as `float32`.
+    pub fn name(number: i32) -> String {
+        const NAMES: [&str; 24] = [
+            "",
+            "float32",
+            "uint8",
+            "int8",
+            "uint16",
+            "int16",
+            "int32",
+            "int64",
+            "string",
+            "bool",
+            "float16",
+            "float64",
+            "uint32",
+            "uint64",
+            "complex64",
+            "complex128",
+            "bfloat16",
+            "float8e4m3fn",
+            "float8e4m3fnuz",
+            "float8e5m2",
+            "float8e5m2fnuz",
+            "uint4",
+            "int4",
+            "float4e2m1",
+        ];
+        let name = usize::try_from(number).ok().and_then(|number| NAMES.get(number));
+        name.map_or_else(|| format!("type {number}"), |name| (*name).to_owned())
+    }
+
+    /// Whether elements of a type are real numbers.
+    pub fn is_real(number: i32) -> bool {
+        matches!(number, 1 | 10 | 11 | 14..=20 | 23)
+    }
+
+    /// Bytes of an element; nothing where several share a byte, or the type has no fixed size.
+    pub fn bytes(number: i32) -> Option<u8> {
+        Some(match number {
+            2 | 3 | 9 | 17..=20 => 1,
+            4 | 5 | 10 | 16 => 2,
+            1 | 6 | 12 => 4,
+            7 | 11 | 13 | 14 => 8,
+            15 => 16,
+            _ => return None,
+        })
+    }
 }
 
 /// Name and type of an input or output.
@@ -208,4 +295,7 @@ pub struct DimensionProto {
     /// Size.
     #[prost(int64, optional, tag = "1")]
     pub dim_value: Option<i64>,
+    /// Name of a size that is open.
+    #[prost(string, optional, tag = "2")]
+    pub dim_param: Option<String>,
 }

@@ -1,6 +1,7 @@
-//! Runs models with ONNX Runtime: one thread, sequential, no spinning, all optimizations.
+//! Runs models with ONNX Runtime: sequential, no spinning, all optimizations; with one thread unless
+//! more are asked for.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use ort::{
     session::{
@@ -11,6 +12,7 @@ use ort::{
 };
 use prost::Message;
 use spacewright_core::{
+    foreign::ModelFile,
     quant::{FloatNetwork, IntegerNetwork},
     target::{LoadedModel, ModelInfo, ModelOutputs, Runtime, TargetError},
 };
@@ -19,7 +21,8 @@ use spacewright_measure::{Bench, Timed};
 use crate::{
     error::OrtError,
     library::{Library, library},
-    optimized, proto,
+    proto,
+    reader::float::float_operators,
 };
 
 /// ONNX Runtime on this machine.
@@ -27,16 +30,23 @@ use crate::{
 pub struct OrtRuntime {
     target: String,
     library: &'static Library,
+    threads: usize,
 }
 
 impl OrtRuntime {
-    /// The runtime of the target of this name; an error where the library cannot be loaded.
+    /// The runtime of the target of this name, with one thread; an error where the library cannot
+    /// be loaded.
     pub fn new(target: &str) -> Result<Self, TargetError> {
         let target = target.to_owned();
         match library() {
-            Ok(library) => Ok(Self { target, library }),
+            Ok(library) => Ok(Self { target, library, threads: 1 }),
             Err(error) => Err(TargetError::new(target, error.to_string())),
         }
+    }
+
+    /// The same with so many threads within an operator.
+    pub fn with_threads(self, threads: usize) -> Self {
+        Self { threads, ..self }
     }
 
     pub(crate) fn error(&self, reason: impl ToString) -> TargetError {
@@ -45,11 +55,36 @@ impl OrtRuntime {
 
     /// The graph that ONNX Runtime makes of a model, with the kernels that it chose.
     pub fn optimized(&self, model: &[u8]) -> Result<proto::GraphProto, TargetError> {
-        optimized(self.library, model).map_err(|error| self.error(error))
+        optimized(self, Source::Memory(model)).map_err(|error| self.error(error))
+    }
+
+    /// A session of a model with any inputs, with these sizes for dimensions that have a name.
+    pub(crate) fn session(
+        &self,
+        source: Source<'_>,
+        sizes: &[(String, i64)],
+    ) -> ort::Result<Session> {
+        let mut builder = self.builder()?;
+        for (name, size) in sizes {
+            builder = builder.with_dimension_override(name, *size)?;
+        }
+        source.commit(&mut builder)
+    }
+
+    fn builder(&self) -> ort::Result<SessionBuilder> {
+        Ok(Session::builder(&self.library.environment)?
+            .with_intra_threads(self.threads)?
+            .with_inter_threads(1)?
+            .with_parallel_execution(false)?
+            .with_intra_op_spinning(false)?
+            .with_inter_op_spinning(false)?
+            .with_deterministic_compute(true)?
+            .with_optimization_level(GraphOptimizationLevel::All)?)
     }
 
     pub(crate) fn open(&self, model: &[u8]) -> Result<OrtModel, TargetError> {
-        let session = session(self, model).map_err(|error| self.error(error))?;
+        let session = self.session(Source::Memory(model), &[]);
+        let session = session.map_err(|error| self.error(OrtError::Refused(error)))?;
         let shape = match session.inputs() {
             [input] => match input.dtype() {
                 ValueType::Tensor { shape, .. } if shape.iter().all(|&size| size > 0) => {
@@ -63,35 +98,40 @@ impl OrtRuntime {
                 return Err(self.error(format!("the model has {} inputs, not one", inputs.len())));
             }
         };
-        let (target, library) = (self.target.clone(), self.library);
-        Ok(OrtModel { target, library, model: model.to_vec(), session, shape })
+        Ok(OrtModel { runtime: self.clone(), model: model.to_vec(), session, shape })
     }
 }
 
-/// A session of a model with any inputs.
-pub(crate) fn session(runtime: &OrtRuntime, model: &[u8]) -> Result<Session, OrtError> {
-    builder(runtime.library)
-        .and_then(|mut builder| builder.commit_from_memory(model))
-        .map_err(OrtError::Refused)
+/// Where a model is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Source<'a> {
+    Memory(&'a [u8]),
+    /// Files beside it are found.
+    File(&'a Path),
 }
 
-fn builder(library: &Library) -> ort::Result<SessionBuilder> {
-    Ok(Session::builder(&library.environment)?
-        .with_intra_threads(1)?
-        .with_inter_threads(1)?
-        .with_parallel_execution(false)?
-        .with_intra_op_spinning(false)?
-        .with_inter_op_spinning(false)?
-        .with_deterministic_compute(true)?
-        .with_optimization_level(GraphOptimizationLevel::All)?)
+impl<'a> Source<'a> {
+    pub(crate) fn of(file: &ModelFile<'a>) -> Self {
+        file.path.map_or(Self::Memory(file.content), Self::File)
+    }
+
+    fn commit(self, builder: &mut SessionBuilder) -> ort::Result<Session> {
+        match self {
+            Self::Memory(model) => builder.commit_from_memory(model),
+            Self::File(path) => builder.commit_from_file(path),
+        }
+    }
 }
 
 /// The graph that the runtime makes of a model, with the kernels that it chose.
-fn optimized(library: &Library, model: &[u8]) -> Result<proto::GraphProto, OrtError> {
+pub(crate) fn optimized(
+    runtime: &OrtRuntime,
+    source: Source<'_>,
+) -> Result<proto::GraphProto, OrtError> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("optimized.onnx");
     let dump = || -> ort::Result<Session> {
-        builder(library)?.with_optimized_model_path(&file)?.commit_from_memory(model)
+        source.commit(&mut runtime.builder()?.with_optimized_model_path(&file)?)
     };
     dump().map_err(OrtError::Optimize)?;
     let bytes = std::fs::read(&file)?;
@@ -101,8 +141,7 @@ fn optimized(library: &Library, model: &[u8]) -> Result<proto::GraphProto, OrtEr
 
 /// A model in a session of its own.
 pub(crate) struct OrtModel {
-    target: String,
-    library: &'static Library,
+    runtime: OrtRuntime,
     model: Vec<u8>,
     session: Session,
     shape: Vec<i64>,
@@ -110,7 +149,7 @@ pub(crate) struct OrtModel {
 
 impl OrtModel {
     fn error(&self, reason: impl ToString) -> TargetError {
-        TargetError::new(&self.target, reason.to_string())
+        self.runtime.error(reason)
     }
 
     fn input(&self, image: Vec<f32>) -> Result<Tensor<f32>, TargetError> {
@@ -154,6 +193,10 @@ impl Bench for OrtRuntime {
         format!("ONNX Runtime {}", self.library.version)
     }
 
+    fn threads(&self) -> usize {
+        self.threads
+    }
+
     fn float(&self, network: &FloatNetwork) -> Result<Box<dyn Timed>, TargetError> {
         let model = self.write_float(network, &ModelInfo::default())?;
         Ok(Box::new(TimedModel::new(self.open(&model)?)?))
@@ -192,7 +235,6 @@ impl LoadedModel for OrtModel {
     }
 
     fn float_operators(&mut self) -> Result<Vec<String>, TargetError> {
-        let graph = optimized(self.library, &self.model).map_err(|error| self.error(error))?;
-        Ok(optimized::float_operators(&graph))
+        self.runtime.optimized(&self.model).map(|graph| float_operators(&graph))
     }
 }

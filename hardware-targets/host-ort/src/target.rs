@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use spacewright_core::{
+    foreign::{MeasureMonitor, ModelFile, OpenSizes},
     kernel::FusionRules,
     latency::LatencySource,
     model::ModelSummary,
@@ -19,13 +20,19 @@ use spacewright_core::{
 
 use spacewright_measure::{Bench, PartLatency};
 
-use crate::{file::MeasuredFile, reader, runtime::OrtRuntime, writer};
+use crate::{
+    file::MeasuredFile,
+    reader::{self, float::float_operators},
+    runtime::{OrtRuntime, Source, optimized},
+    writer,
+};
 
 /// This machine with ONNX Runtime, under one quantization scheme.
 pub struct HostOrt {
     name: &'static str,
     summary: &'static str,
     scheme: Scheme,
+    threads: usize,
 }
 
 impl HostOrt {
@@ -35,6 +42,7 @@ impl HostOrt {
             name: "host-ort",
             summary: "This machine with ONNX Runtime; dense weights in 7 bits, exact on any CPU",
             scheme: scheme_7bit(),
+            threads: 1,
         }
     }
 
@@ -44,7 +52,12 @@ impl HostOrt {
             name: "host-ort-pairs",
             summary: "This machine with ONNX Runtime; dense weights in 8 bits under the pair rule",
             scheme: scheme_pairs(),
+            threads: 1,
         }
+    }
+
+    fn ort(&self) -> Result<OrtRuntime, TargetError> {
+        OrtRuntime::new(self.name).map(|runtime| runtime.with_threads(self.threads))
     }
 }
 
@@ -70,20 +83,28 @@ impl Target for HostOrt {
     }
 
     fn latency_source(&self) -> Result<Arc<dyn LatencySource>, TargetError> {
-        let runtime = OrtRuntime::new(self.name)?;
-        Ok(Arc::new(PartLatency::new(runtime, self.scheme.clone())))
+        Ok(Arc::new(PartLatency::new(self.ort()?, self.scheme.clone())))
     }
 
     fn runtime(&self) -> Result<Arc<dyn Runtime>, TargetError> {
-        Ok(Arc::new(OrtRuntime::new(self.name)?))
+        Ok(Arc::new(self.ort()?))
     }
 
     fn has_runtime(&self) -> bool {
         true
     }
 
-    fn inspect(&self, model: &[u8]) -> Result<ModelSummary, TargetError> {
-        reader::read(model).map_err(|error| TargetError::new(self.name, error.to_string()))
+    fn inspect(&self, file: &ModelFile<'_>) -> Result<ModelSummary, TargetError> {
+        reader::read(file).map_err(|error| TargetError::new(self.name, error.to_string()))
+    }
+
+    fn threads(&self) -> usize {
+        self.threads
+    }
+
+    fn with_threads(&self, threads: usize) -> Result<Arc<dyn Target>, TargetError> {
+        let Self { name, summary, scheme, .. } = self;
+        Ok(Arc::new(Self { name, summary, scheme: scheme.clone(), threads }))
     }
 }
 
@@ -114,11 +135,28 @@ impl Runtime for OrtRuntime {
     }
 
     fn measure(&self, model: &[u8]) -> Result<Measurement, TargetError> {
-        let (mut file, open) =
-            MeasuredFile::open(self, model).map_err(|error| self.error(error))?;
-        let mut measurement = spacewright_measure::file(self.clone(), &mut file, scheme_7bit())?;
+        self.measure_file(&ModelFile::in_memory(model), &OpenSizes::new(), &())
+    }
+
+    fn measure_file(
+        &self,
+        file: &ModelFile<'_>,
+        sizes: &OpenSizes,
+        monitor: &dyn MeasureMonitor,
+    ) -> Result<Measurement, TargetError> {
+        let opened = MeasuredFile::open(self, file, sizes);
+        let mut model = opened.map_err(|error| self.error(error))?;
+        let (inputs, open) = (model.inputs.inputs.clone(), model.inputs.warning());
+        let measured =
+            spacewright_measure::file(self.clone(), &mut model, scheme_7bit(), inputs, monitor);
+        let mut measurement = measured?;
         measurement.warnings.extend(open);
         Ok(measurement)
+    }
+
+    fn float_operators(&self, file: &ModelFile<'_>) -> Result<Option<Vec<String>>, TargetError> {
+        let graph = optimized(self, Source::of(file)).map_err(|error| self.error(error))?;
+        Ok(Some(float_operators(&graph)))
     }
 }
 

@@ -119,7 +119,8 @@ impl TfliteRunner {
             machine.insert(key.into(), value);
         }
         let summary::Figures { min_ms, p10_ms, median_ms, runs, drift } = figures;
-        Ok(Measurement { min_ms, p10_ms, median_ms, runs, drift, warnings, machine })
+        let inputs = Vec::new();
+        Ok(Measurement { min_ms, p10_ms, median_ms, runs, drift, warnings, machine, inputs })
     }
 
     /// A core and the mask of all cores to run on.

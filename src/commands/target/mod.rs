@@ -8,7 +8,6 @@ mod predict;
 pub mod rows;
 
 pub use fitted::Predictor;
-pub use measure::by_format;
 
 use std::fmt::Write as _;
 
@@ -26,13 +25,15 @@ use crate::{
 };
 
 pub fn run(command: &TargetCommand, global: &Global) -> Result<Output, Failure> {
-    let registry = catalog::registry()?;
+    let registry = match command {
+        // The process that opens the file has one of its own.
+        TargetCommand::Measure(args) => return measure::measure(args, global),
+        _ => catalog::registry()?,
+    };
     match command {
         TargetCommand::List => list(registry.targets.values().map(AsRef::as_ref)),
         TargetCommand::Inspect { target } => inspect(&*catalog::target(&registry, target)?),
-        TargetCommand::Measure { model, target } => {
-            measure::measure(&registry, model, target.as_deref())
-        }
+        TargetCommand::Measure(args) => measure::measure(args, global),
         TargetCommand::Predict(args) => predict::predict(&registry, args),
         TargetCommand::Evaluate(args) => evaluate::evaluate(&registry, args, global),
         TargetCommand::Fit(args) => fit::fit(&registry, args, global),

@@ -53,6 +53,11 @@ pub trait Section:
         Vec::new()
     }
 
+    /// With how many threads latencies are to be measured, where it is the section that says so.
+    fn measuring_threads(&self) -> Option<usize> {
+        None
+    }
+
     /// Reads a section in which no field is missing.
     fn from_value(value: Value) -> Result<Self, FieldError> {
         serde_path_to_error::deserialize(value).map_err(|error| {
@@ -73,6 +78,7 @@ pub struct SectionKind {
     schema: fn() -> Value,
     defaults: fn() -> String,
     read: fn(&Value) -> Result<Vec<Reference>, FieldError>,
+    threads: fn(&Value) -> Result<Option<usize>, FieldError>,
 }
 
 /// A field of a section, for people.
@@ -122,6 +128,7 @@ impl SectionKind {
                 settings.check()?;
                 Ok(settings.references())
             },
+            threads: |value| Ok(S::from_value(value.clone())?.measuring_threads()),
         }
     }
 
@@ -162,6 +169,11 @@ impl SectionKind {
     /// What the fields of a complete section name.
     pub fn references(&self, complete: &Value) -> Result<Vec<Reference>, FieldError> {
         (self.read)(complete)
+    }
+
+    /// With how many threads a complete section asks for latencies, if it is the one that says so.
+    pub fn measuring_threads(&self, complete: &Value) -> Result<Option<usize>, FieldError> {
+        (self.threads)(complete)
     }
 }
 

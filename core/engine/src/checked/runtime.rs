@@ -5,6 +5,7 @@ use std::{
 
 use spacewright_core::{
     call::CallError,
+    foreign::{MeasureMonitor, ModelFile, OpenSizes},
     graph::{Graph, GraphError},
     quant::{FloatNetwork, IntegerNetwork},
     target::{LoadedModel, Measurement, ModelInfo, ModelOutputs, Runtime, TargetError},
@@ -154,8 +155,30 @@ impl Runtime for CheckedRuntime {
     }
 
     fn measure(&self, model: &[u8]) -> Result<Measurement, TargetError> {
+        self.measured(self.runtime.measure(model))
+    }
+
+    fn measure_file(
+        &self,
+        file: &ModelFile<'_>,
+        sizes: &OpenSizes,
+        monitor: &dyn MeasureMonitor,
+    ) -> Result<Measurement, TargetError> {
+        self.measured(self.runtime.measure_file(file, sizes, monitor))
+    }
+
+    fn float_operators(&self, file: &ModelFile<'_>) -> Result<Option<Vec<String>>, TargetError> {
+        self.culprit.told("float-operators", self.runtime.float_operators(file))
+    }
+}
+
+impl CheckedRuntime {
+    fn measured(
+        &self,
+        answer: Result<Measurement, TargetError>,
+    ) -> Result<Measurement, TargetError> {
         const CALL: &str = "measure";
-        let measured = self.culprit.told(CALL, self.runtime.measure(model))?;
+        let measured = self.culprit.told(CALL, answer)?;
         let Measurement { min_ms, p10_ms, median_ms, runs, drift, .. } = measured;
         if !(0.0 < min_ms && min_ms <= p10_ms && p10_ms <= median_ms && median_ms <= LONGEST_MS) {
             let reason = format!(

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use spacewright_core::{
+    foreign::ModelFile,
     latency::LatencySource,
     model::ModelSummary,
     target::{Runtime, Target, TargetDescription, TargetError},
@@ -44,7 +45,15 @@ impl Target for CheckedTarget {
         self.target.has_runtime()
     }
 
-    fn inspect(&self, model: &[u8]) -> Result<ModelSummary, TargetError> {
-        self.target.inspect(model)
+    fn inspect(&self, file: &ModelFile<'_>) -> Result<ModelSummary, TargetError> {
+        self.target.inspect(file)
+    }
+
+    fn threads(&self) -> usize {
+        self.target.threads()
+    }
+
+    fn with_threads(&self, threads: usize) -> Result<Arc<dyn Target>, TargetError> {
+        Ok(Self::wrap(&self.origin, self.target.with_threads(threads)?))
     }
 }

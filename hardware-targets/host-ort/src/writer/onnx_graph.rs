@@ -133,12 +133,16 @@ impl OnnxGraph {
             graph: Some(self.graph),
             opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET }],
             metadata_props: info.metadata.iter().map(entry).collect(),
+            functions: Vec::new(),
         }
     }
 }
 
 fn value_info(name: &str, elem_type: i32, dims: &[i64]) -> ValueInfoProto {
-    let dim = dims.iter().map(|&size| DimensionProto { dim_value: Some(size) }).collect();
+    let dim = dims
+        .iter()
+        .map(|&size| DimensionProto { dim_value: Some(size), dim_param: None })
+        .collect();
     let shape = Some(TensorShapeProto { dim });
     let tensor_type = Some(TensorTypeProto { elem_type, shape });
     ValueInfoProto { name: name.to_owned(), r#type: Some(TypeProto { tensor_type }) }

@@ -36,13 +36,18 @@ pub trait Timed: Send {
     fn run(&mut self) -> Result<(), TargetError>;
 }
 
-/// A runtime that opens networks to have them timed, with one thread.
+/// A runtime that opens networks to have them timed.
 pub trait Bench: Send + Sync {
     /// Name of the target that is measured.
     fn target(&self) -> &str;
 
     /// Name and version of the runtime.
     fn runtime(&self) -> String;
+
+    /// With how many threads it runs a network.
+    fn threads(&self) -> usize {
+        1
+    }
 
     /// A network in floating point.
     fn float(&self, network: &FloatNetwork) -> Result<Box<dyn Timed>, TargetError>;
@@ -54,8 +59,12 @@ pub trait Bench: Send + Sync {
 /// Serializes all timings of the process: two at once would disturb each other.
 static CLOCK: Mutex<()> = Mutex::new(());
 
-/// Adds one round of timings.
-fn sample(model: &mut dyn Timed, samples: &mut timing::Samples) -> Result<(), TargetError> {
+/// Adds one round of timings; `ran` is called after each run.
+fn sample(
+    model: &mut dyn Timed,
+    samples: &mut timing::Samples,
+    ran: &dyn Fn(),
+) -> Result<(), TargetError> {
     let _alone = CLOCK.lock().unwrap_or_else(PoisonError::into_inner);
-    samples.round(|| model.run())
+    samples.round(|| model.run(), ran)
 }

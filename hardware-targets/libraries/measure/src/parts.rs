@@ -145,7 +145,7 @@ impl<B: Bench> PartLatency<B> {
         for _ in 0..MOST_ROUNDS {
             let before = sentinel.is_quiet().map_err(of_sentinel)?;
             for (index, (model, samples)) in models.iter_mut().enumerate() {
-                sample(model.as_mut(), samples).map_err(|error| (index, error.into()))?;
+                sample(model.as_mut(), samples, &|| ()).map_err(|error| (index, error.into()))?;
             }
             if before && sentinel.is_quiet().map_err(of_sentinel)? {
                 undisturbed += 1;
@@ -189,9 +189,10 @@ impl<B: Bench> LatencySource for PartLatency<B> {
             None => String::new(),
         };
         format!(
-            "{}{governor}; {}; threads=1; parts=half-reference-{WRAP}",
+            "{}{governor}; {}; threads={}; parts=half-reference-{WRAP}",
             cpu::describe(),
-            self.bench.runtime()
+            self.bench.runtime(),
+            self.bench.threads()
         )
     }
 

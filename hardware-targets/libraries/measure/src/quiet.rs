@@ -24,7 +24,7 @@ impl Sentinel {
     /// Times the model once more, against the best time so far.
     pub(crate) fn is_quiet(&mut self) -> Result<bool, TargetError> {
         let mut samples = Samples::default();
-        sample(self.model.as_mut(), &mut samples)?;
+        sample(self.model.as_mut(), &mut samples, &|| ())?;
         let ms = samples.latency().ms;
         self.best_ms = self.best_ms.min(ms);
         self.worst_ms = self.worst_ms.max(ms);

@@ -2,9 +2,9 @@
 //!
 //! The minimum is the estimate: on a busy machine it repeats to about one per cent, while the
 //! median moves by 15 %. A round has 50 runs, or 10 and more that take 200 ms together, and goes on
-//! until the minimum is stable.
+//! until the minimum is stable, but not with another run once its runs have taken 20 s.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use spacewright_core::latency::Latency;
 
@@ -19,6 +19,10 @@ const LEAST: usize = 10;
 /// Runs of slow models are disturbed less, relatively: so much of them is enough.
 const LONG_MS: f64 = 200.0;
 const MOST: usize = 400;
+/// Runs of a round that have taken so long together are enough.
+const LONGEST_MS: f64 = 20_000.0;
+/// So much warming up is enough.
+const WARM: Duration = Duration::from_secs(1);
 /// The minimum counts as stable when the later half of the runs lowered it by less than this.
 const STABLE: f64 = 0.005;
 /// Below what a clock can tell, in milliseconds.
@@ -29,16 +33,27 @@ pub(crate) const FLOOR_MS: f64 = 1e-4;
 pub(crate) struct Samples(Vec<f64>);
 
 impl Samples {
-    /// One round: warms up, then times until the minimum of the round is stable.
-    pub(crate) fn round<E>(&mut self, mut run: impl FnMut() -> Result<(), E>) -> Result<(), E> {
+    /// One round: warms up, then times until the minimum of the round is stable. `ran` is called
+    /// after each run and is not timed.
+    pub(crate) fn round<E>(
+        &mut self,
+        mut run: impl FnMut() -> Result<(), E>,
+        ran: &dyn Fn(),
+    ) -> Result<(), E> {
+        let start = Instant::now();
         for _ in 0..WARM_UPS {
             run()?;
+            ran();
+            if start.elapsed() > WARM {
+                break;
+            }
         }
         let mut times = Vec::with_capacity(FEWEST);
         while !is_enough(&times) {
             let start = Instant::now();
             run()?;
             times.push(start.elapsed().as_secs_f64() * 1e3);
+            ran();
         }
         self.0.append(&mut times);
         Ok(())
@@ -71,8 +86,9 @@ fn minimum(times: &[f64]) -> f64 {
 
 fn is_enough(times: &[f64]) -> bool {
     let runs = times.len();
-    let seen = runs >= FEWEST || (runs >= LEAST && times.iter().sum::<f64>() >= LONG_MS);
-    runs >= MOST || (seen && is_stable(times))
+    let total: f64 = times.iter().sum();
+    let seen = runs >= FEWEST || (runs >= LEAST && total >= LONG_MS);
+    runs >= MOST || total >= LONGEST_MS || (seen && is_stable(times))
 }
 
 fn is_stable(times: &[f64]) -> bool {
@@ -109,6 +125,7 @@ mod tests {
         assert!(!enough(0.1, FEWEST - 1) && enough(0.1, FEWEST));
         assert!(!enough(10.0, 19) && enough(10.0, 20));
         assert!(!enough(100.0, LEAST - 1) && enough(100.0, LEAST));
+        assert!(!enough(15e3, 1) && enough(15e3, 2));
     }
 
     #[test]
@@ -119,13 +136,13 @@ mod tests {
             calls += 1;
             Ok::<_, ()>(())
         };
-        samples.round(call).unwrap();
+        samples.round(call, &|| ()).unwrap();
         let runs = samples.latency().runs as usize;
         assert!((FEWEST..=MOST).contains(&runs) && calls == runs + WARM_UPS);
     }
 
     #[test]
     fn an_error_ends_the_timing() {
-        assert_eq!(Samples::default().round(|| Err("broken")), Err("broken"));
+        assert_eq!(Samples::default().round(|| Err("broken"), &|| ()), Err("broken"));
     }
 }

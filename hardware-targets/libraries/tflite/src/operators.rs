@@ -1,10 +1,13 @@
 //! TFLite's built-in operators, as far as networks need them, and their options.
 
+mod names;
+
 use flatbuffers::VOffsetT;
 
+pub(crate) use self::names::{CUSTOM, has_weights, name};
 use crate::schema::offset;
 
-/// An operator's kind: number in the schema, name, and the version of the operator in whose
+/// An operator's kind: number in the schema, and the version of the operator in whose
 /// signature 8-bit integers came in (or scales per channel, where the operator has weights).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Kind {
@@ -15,14 +18,6 @@ pub(crate) struct Kind {
 macro_rules! kinds {
     ($($name:ident = $code:literal, $version:literal;)*) => {
         $(pub(crate) const $name: Kind = Kind { code: $code, version: $version };)*
-
-        /// Name of a built-in operator, as far as it is written here.
-        pub(crate) fn name(code: i32) -> Option<&'static str> {
-            match code {
-                $($code => Some(stringify!($name)),)*
-                _ => None,
-            }
-        }
     };
 }
 

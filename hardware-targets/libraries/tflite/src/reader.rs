@@ -1,9 +1,12 @@
 //! What a TFLite file holds, whoever wrote it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use flatbuffers::{ForwardsUOffset, InvalidFlatbuffer, Vector};
-use spacewright_core::model::{ModelSummary, OperatorSummary, TensorSummary};
+use spacewright_core::{
+    foreign::shortened,
+    model::{ModelSummary, OperatorSummary, Scales, TensorSummary, operator_label},
+};
 use thiserror::Error;
 
 use crate::{
@@ -38,6 +41,22 @@ pub enum ReadError {
         /// How many entries the list has.
         length: usize,
     },
+    /// A list of inputs or outputs that is longer than that of all tensors.
+    #[error("this TFLite file is damaged: {found} inputs or outputs of {tensors} tensors")]
+    Repeated {
+        /// How long it is.
+        found: usize,
+        /// How many tensors there are.
+        tensors: usize,
+    },
+    /// A constant that lies behind the end of the file.
+    #[error("this TFLite file is damaged: a constant ends at byte {end} of {size}")]
+    Short {
+        /// Where it ends.
+        end: u128,
+        /// Size of the file.
+        size: usize,
+    },
 }
 
 /// The first line of a message whose other lines trace the way through the schema.
@@ -53,25 +72,67 @@ pub fn read(file: &[u8]) -> Result<ModelSummary, ReadError> {
     let model = root(file)?;
     let graphs = model.subgraphs().filter(|graphs| !graphs.is_empty());
     let graphs = graphs.ok_or(ReadError::Missing { part: "graph" })?;
-    let graph = Graph::new(model, graphs.get(0))?;
+    let graph = Graph::new(model, graphs.get(0), file.len())?;
     let signature = model.signatures().filter(|list| !list.is_empty()).map(|list| list.get(0));
     let (ins, outs) = (signature.and_then(|s| s.inputs()), signature.and_then(|s| s.outputs()));
-    let mut operators = Vec::new();
-    if let Some(list) = graph.graph.operators() {
-        for operator in list.iter() {
-            operators.push(graph.operator(operator)?);
-        }
-    }
-    Ok(ModelSummary {
+    let list = graph.graph.operators();
+    let operators = list.iter().flat_map(|list| list.iter());
+    let operators: Vec<OperatorSummary> =
+        operators.map(|operator| graph.operator(operator)).collect::<Result<_, _>>()?;
+    let tensors: Vec<TensorSummary> =
+        graph.tensors.iter().map(|tensor| graph.tensor(tensor)).collect::<Result<_, _>>()?;
+    let ends = |places: Option<Vector<'_, i32>>| -> Result<Vec<usize>, ReadError> {
+        let places = graph.places(places)?;
+        let (found, tensors) = (places.len(), tensors.len());
+        if found <= tensors { Ok(places) } else { Err(ReadError::Repeated { found, tensors }) }
+    };
+    let (inputs, outputs) = (ends(graph.graph.inputs())?, ends(graph.graph.outputs())?);
+    let mut summary = ModelSummary {
         format: "tflite".into(),
         name: graph.graph.name().unwrap_or_default().to_owned(),
-        metadata: metadata(model, &graph.buffers)?,
-        inputs: graph.named(graph.graph.inputs(), ins)?,
-        outputs: graph.named(graph.graph.outputs(), outs)?,
+        metadata: metadata(model, &graph.buffers, file.len())?,
+        inputs: named(&tensors, &inputs, ins),
+        outputs: named(&tensors, &outputs, outs),
+        custom_operators: graph.custom(),
+        constants_bytes: graph.constants()?,
+        file_bytes: file.len() as u64,
         operators,
-        constants_bytes: graph.constants(),
-        file_bytes: file.len(),
-    })
+        tensors,
+        ..ModelSummary::default()
+    };
+    summary.float_operators = float_operators(&summary, &inputs, &outputs);
+    Ok(summary)
+}
+
+/// Operators with real inputs or outputs, but for conversions at the ends, of constants, and those
+/// that quantize their real input while they run, for weights of 8 bits and less.
+fn float_operators(summary: &ModelSummary, inputs: &[usize], outputs: &[usize]) -> Vec<String> {
+    let tensor = |place: &usize| &summary.tensors[*place];
+    let (inputs, outputs): (BTreeSet<&usize>, BTreeSet<&usize>) =
+        (inputs.iter().collect(), outputs.iter().collect());
+    let is_float = |operator: &&OperatorSummary| {
+        let read: Vec<&usize> =
+            operator.inputs.iter().filter(|place| !tensor(place).constant).collect();
+        let real = read.iter().any(|place| tensor(place).is_real())
+            || operator.outputs.iter().any(|place| tensor(place).is_real());
+        let dynamic = || {
+            let weights = operator.inputs.iter().map(tensor).filter(|t| t.constant);
+            let mut small =
+                weights.filter(|w| ["int8", "uint8", "int4", "int2"].contains(&&*w.element));
+            operators::has_weights(&operator.kind) && small.next().is_some()
+        };
+        real && match operator.kind.as_str() {
+            "QUANTIZE" => !read.iter().all(|place| inputs.contains(place)),
+            "DEQUANTIZE" => {
+                !read.is_empty() && !operator.outputs.iter().all(|place| outputs.contains(place))
+            }
+            "RESHAPE" => false,
+            _ => !dynamic(),
+        }
+    };
+    let label =
+        |operator: &OperatorSummary| operator_label(&operator.kind, summary.name_of(operator));
+    summary.operators.iter().filter(is_float).map(label).collect()
 }
 
 type Tables<'f, T> = Vector<'f, ForwardsUOffset<T>>;
@@ -86,87 +147,125 @@ struct Graph<'f> {
     tensors: Tables<'f, Tensor<'f>>,
     codes: Tables<'f, OperatorCode<'f>>,
     buffers: Tables<'f, Buffer<'f>>,
+    /// Size of the file.
+    size: usize,
 }
 
 impl<'f> Graph<'f> {
-    fn new(model: Model<'f>, graph: SubGraph<'f>) -> Result<Self, ReadError> {
+    fn new(model: Model<'f>, graph: SubGraph<'f>, size: usize) -> Result<Self, ReadError> {
         let missing = |part| ReadError::Missing { part };
         let tensors = graph.tensors().ok_or(missing("tensors"))?;
         let codes = model.operator_codes().ok_or(missing("operator codes"))?;
         let buffers = model.buffers().ok_or(missing("buffers"))?;
-        Ok(Self { graph, tensors, codes, buffers })
+        Ok(Self { graph, tensors, codes, buffers, size })
     }
 
     fn operator(&self, operator: Operator<'f>) -> Result<OperatorSummary, ReadError> {
         let place = operator.code().unwrap_or(0) as usize;
         check_position("operator code", place, self.codes.len())?;
-        let code = self.codes.get(place);
-        // Old files have the older field only.
-        let number = code.kind().unwrap_or(0).max(i32::from(code.old_kind().unwrap_or(0)));
-        let kind = match (code.custom(), operators::name(number)) {
-            (Some(custom), _) => custom.to_owned(),
-            (None, Some(name)) => name.to_owned(),
-            (None, None) => format!("BUILTIN_{number}"),
+        Ok(OperatorSummary {
+            kind: kind(self.codes.get(place)),
+            name: String::new(),
+            inputs: self.places(operator.inputs())?,
+            outputs: self.places(operator.outputs())?,
+        })
+    }
+
+    /// Positions of tensors; those that are left out are negative in the file.
+    fn places(&self, places: Option<Vector<'f, i32>>) -> Result<Vec<usize>, ReadError> {
+        let places = places.iter().flat_map(|places| places.iter());
+        let places = places.filter_map(|place| usize::try_from(place).ok());
+        let checked = |place| {
+            check_position("tensor", place, self.tensors.len())?;
+            Ok(place)
         };
-        let outputs = self.tensors_of(operator.outputs())?;
-        let name = outputs.first().map(|tensor| tensor.name.clone()).unwrap_or_default();
-        Ok(OperatorSummary { kind, name, inputs: self.tensors_of(operator.inputs())?, outputs })
+        places.map(checked).collect()
     }
 
-    fn tensors_of(&self, places: Option<Vector<'f, i32>>) -> Result<Vec<TensorSummary>, ReadError> {
-        let places = places.iter().flat_map(|places| places.iter()).filter(|place| *place >= 0);
-        places.map(|place| self.tensor(place as usize)).collect()
-    }
-
-    /// Inputs or outputs under the names of a signature.
-    fn named(
-        &self,
-        places: Option<Vector<'f, i32>>,
-        names: Option<Tables<'f, NamedTensor<'f>>>,
-    ) -> Result<Vec<TensorSummary>, ReadError> {
-        let mut tensors = self.tensors_of(places)?;
-        for (place, tensor) in places.iter().flat_map(|places| places.iter()).zip(&mut tensors) {
-            let named = names.iter().flat_map(|names| names.iter());
-            let same = |named: &NamedTensor<'_>| {
-                i64::from(named.tensor().unwrap_or(0)) == i64::from(place)
-            };
-            if let Some(name) = named.filter(same).find_map(|named| named.name()) {
-                name.clone_into(&mut tensor.name);
-            }
-        }
-        Ok(tensors)
-    }
-
-    fn tensor(&self, place: usize) -> Result<TensorSummary, ReadError> {
-        check_position("tensor", place, self.tensors.len())?;
-        let tensor = self.tensors.get(place);
-        let buffer = tensor.buffer().unwrap_or(0) as usize;
+    fn tensor(&self, tensor: Tensor<'f>) -> Result<TensorSummary, ReadError> {
         let quantization = tensor.quantization();
-        let scales = quantization.and_then(|q| q.scale()).map(|scales| scales.iter().collect());
+        let scales = quantization.and_then(|q| q.scale());
         let zero_points = quantization.and_then(|q| q.zero_point());
         Ok(TensorSummary {
             name: tensor.name().unwrap_or_default().to_owned(),
             element: element(tensor.element().unwrap_or(0)),
             shape: shape(tensor),
-            constant: buffer < self.buffers.len()
-                && self.buffers.get(buffer).data().is_some_and(|data| !data.is_empty()),
-            scales: scales.unwrap_or_default(),
+            constant: self.bytes(tensor.buffer().unwrap_or(0))? > 0,
+            scales: Scales::of(scales.iter().flat_map(|scales| scales.iter())),
             zero_point: zero_points.and_then(|zeros| zeros.iter().next()),
+            ..TensorSummary::default()
         })
     }
 
+    /// Bytes of a constant; 0 where there is none. Large ones lie behind the rest of the file.
+    fn bytes(&self, place: u32) -> Result<u64, ReadError> {
+        let place = place as usize;
+        if place >= self.buffers.len() {
+            return Ok(0);
+        }
+        let buffer = self.buffers.get(place);
+        let (offset, length) = (buffer.offset().unwrap_or(0), buffer.size().unwrap_or(0));
+        let end = u128::from(offset) + u128::from(length);
+        if offset > 1 && end > self.size as u128 {
+            return Err(ReadError::Short { end, size: self.size });
+        }
+        let behind = if offset > 1 { length } else { 0 };
+        Ok(buffer.data().map_or(behind, |data| data.len() as u64))
+    }
+
     /// Bytes of all constants of the graph, each counted once.
-    fn constants(&self) -> usize {
-        let used = self.tensors.iter().filter_map(|tensor| tensor.buffer());
-        let used: std::collections::BTreeSet<usize> = used.map(|place| place as usize).collect();
-        let of = |place: usize| (place < self.buffers.len()).then(|| self.buffers.get(place));
-        used.into_iter().filter_map(of).filter_map(|buffer| buffer.data()).map(|d| d.len()).sum()
+    fn constants(&self) -> Result<u64, ReadError> {
+        let used: BTreeSet<u32> =
+            self.tensors.iter().filter_map(|tensor| tensor.buffer()).collect();
+        used.into_iter().map(|place| self.bytes(place)).sum()
+    }
+
+    /// Operators of other libraries.
+    fn custom(&self) -> Vec<String> {
+        let is_custom = |code: &OperatorCode<'f>| number(*code) == operators::CUSTOM;
+        let kinds: BTreeSet<String> = self.codes.iter().filter(is_custom).map(kind).collect();
+        kinds.into_iter().collect()
     }
 }
 
-fn metadata<'f>(
-    model: Model<'f>,
-    buffers: &Tables<'f, Buffer<'f>>,
+/// Number of a built-in operator; old files have the older field only.
+fn number(code: OperatorCode<'_>) -> i32 {
+    code.kind().unwrap_or(0).max(i32::from(code.old_kind().unwrap_or(0)))
+}
+
+fn kind(code: OperatorCode<'_>) -> String {
+    let number = number(code);
+    match (code.custom(), operators::name(number)) {
+        (Some(custom), _) if number == operators::CUSTOM => shortened(custom, 100).into_owned(),
+        (_, Some(name)) => name.to_owned(),
+        _ => format!("BUILTIN_{number}"),
+    }
+}
+
+/// Inputs or outputs under the names of a signature.
+fn named(
+    tensors: &[TensorSummary],
+    places: &[usize],
+    names: Option<Tables<'_, NamedTensor<'_>>>,
+) -> Vec<TensorSummary> {
+    let names = names.iter().flat_map(|names| names.iter());
+    let names: HashMap<usize, &str> =
+        names.filter_map(|n| Some((n.tensor().unwrap_or(0) as usize, n.name()?))).collect();
+    let tensor = |place: &usize| {
+        let mut tensor = tensors[*place].clone();
+        if let Some(name) = names.get(place) {
+            (*name).clone_into(&mut tensor.name);
+        }
+        tensor
+    };
+    places.iter().map(tensor).collect()
+}
+
+/// Texts of a file, as many as are not longer than the file together.
+fn metadata(
+    model: Model<'_>,
+    buffers: &Tables<'_, Buffer<'_>>,
+    mut most: usize,
 ) -> Result<BTreeMap<String, String>, ReadError> {
     let entries = model.metadata().into_iter().flat_map(|entries| entries.iter());
     entries
@@ -175,8 +274,12 @@ fn metadata<'f>(
             check_position("metadata in buffer", place, buffers.len())?;
             let data = buffers.get(place).data().map(|data| data.bytes()).unwrap_or_default();
             let text = match std::str::from_utf8(data) {
-                Ok(text) => text.to_owned(),
-                Err(_) => format!("{} bytes", data.len()),
+                Ok(text) if data.len() <= most => {
+                    most -= data.len();
+                    // Converters fill their version up to 16 bytes.
+                    text.trim_end_matches('\0').to_owned()
+                }
+                _ => format!("{} bytes", data.len()),
             };
             Ok((entry.name().unwrap_or_default().to_owned(), text))
         })
@@ -194,7 +297,7 @@ fn shape(tensor: Tensor<'_>) -> Vec<i64> {
 
 /// Name of a `TensorType` of the schema.
 fn element(number: i8) -> String {
-    const NAMES: [&str; 19] = [
+    const NAMES: [&str; 23] = [
         "float32",
         "float16",
         "int32",
@@ -214,6 +317,10 @@ fn element(number: i8) -> String {
         "uint16",
         "int4",
         "bfloat16",
+        "int2",
+        "uint4",
+        "float8e4m3fn",
+        "float8e5m2",
     ];
     let name = usize::try_from(number).ok().and_then(|number| NAMES.get(number));
     name.map_or_else(|| format!("type {number}"), |name| (*name).to_owned())

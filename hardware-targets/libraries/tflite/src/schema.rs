@@ -3,6 +3,7 @@
 
 use flatbuffers::{
     Follow, ForwardsUOffset, InvalidFlatbuffer, Table, VOffsetT, Vector, Verifiable, Verifier,
+    VerifierOptions,
 };
 
 /// Marks files of this schema.
@@ -122,6 +123,10 @@ tables! {
     /// Data of a constant.
     Buffer {
         DATA data = 0: List<'a, u8>,
+        /// Where data lies that is behind the rest of the file, from its beginning; 0 and 1 stand
+        /// for data that is not there.
+        OFFSET offset = 1: u64,
+        SIZE size = 2: u64,
     }
     /// A named text or other data.
     Metadata {
@@ -144,7 +149,10 @@ tables! {
 /// Slot of an operator's options; their table depends on the kind, and is not read.
 pub(crate) const OPTIONS: VOffsetT = offset(4);
 
-/// Verifies a file, and gives its outermost table.
+/// Verifies a file, and gives its outermost table. What a file uses several times may not make it
+/// several times as large: memory grows with the file.
 pub(crate) fn root(file: &[u8]) -> Result<Model<'_>, InvalidFlatbuffer> {
-    flatbuffers::root::<Model<'_>>(file)
+    let max_apparent_size = file.len().saturating_mul(8).max(1 << 24);
+    let options = VerifierOptions { max_apparent_size, ..VerifierOptions::default() };
+    flatbuffers::root_with_opts::<Model<'_>>(&options, file)
 }

@@ -224,6 +224,7 @@ fn per_tensor(params: QParams) -> Scales {
 mod tests {
     use spacewright_core::{
         graph::{ConvSpec, GraphBuilder, Padding, Pool},
+        model::Scales as Steps,
         quant::{IntegerWeights, Rounding},
     };
 
@@ -298,7 +299,7 @@ mod tests {
             "FULLY_CONNECTED",
         ];
         assert_eq!(kinds, expected);
-        assert_eq!(summary.float_operators(), Vec::<String>::new());
+        assert_eq!(summary.float_operators, [""; 0]);
     }
 
     #[test]
@@ -310,13 +311,15 @@ mod tests {
         let output = &summary.outputs[0];
         assert_eq!((output.name.as_str(), &output.shape[..]), (OUTPUT, &[1, 4][..]));
         assert_eq!(output.zero_point, Some(100 - 128));
-        let [_, kernel, bias] = &summary.operators[2].inputs[..] else { panic!("three inputs") };
+        let tensor = |place: usize| &summary.tensors[place];
+        let [_, kernel, bias] = summary.operators[2].inputs[..] else { panic!("three inputs") };
+        let (kernel, bias) = (tensor(kernel), tensor(bias));
         assert_eq!((kernel.element.as_str(), &kernel.shape[..]), ("int8", &[1, 3, 3, 8][..]));
-        assert_eq!((kernel.scales.len(), kernel.zero_point), (8, Some(0)));
+        assert_eq!((kernel.scales.unwrap().count, kernel.zero_point), (8, Some(0)));
         assert_eq!((bias.element.as_str(), &bias.shape[..]), ("int32", &[8][..]));
-        assert_eq!(bias.scales, [0.2 * (6.0 / 255.0); 8]);
-        let logistic = &summary.operators[9].outputs[0];
-        assert_eq!((logistic.scales[0], logistic.zero_point), (1.0 / 256.0, Some(-128)));
+        assert_eq!(bias.scales, Steps::of([0.2 * (6.0 / 255.0); 8]));
+        let logistic = tensor(summary.operators[9].outputs[0]);
+        assert_eq!((logistic.scales, logistic.zero_point), (Steps::of([1.0 / 256.0]), Some(-128)));
     }
 
     #[test]
@@ -368,7 +371,7 @@ mod tests {
         let summary = read(&file).unwrap();
         let kinds: Vec<&str> = summary.operators.iter().map(|o| o.kind.as_str()).collect();
         assert_eq!(kinds, ["CONV_2D", "ADD", "MUL"]);
-        assert_eq!(summary.float_operators().len(), 3);
+        assert_eq!(summary.float_operators.len(), 3);
     }
 
     proptest::proptest! {

@@ -34,6 +34,11 @@ pub struct MeasureSettings {
     /// Whole networks measured to check the sum of their parts.
     #[default = 8]
     pub whole_networks: usize,
+    /// Threads that a network runs with where latencies are measured; budgets and reports hold for
+    /// this number.
+    #[default = 1]
+    #[schemars(range(min = 1, max = 256))]
+    pub threads: usize,
     /// Other targets that the space has to suit as well; each has its own budgets, by the same
     /// quantiles.
     pub also: Vec<String>,
@@ -71,6 +76,10 @@ impl Section for MeasureSettings {
             }
         }
         Ok(())
+    }
+
+    fn measuring_threads(&self) -> Option<usize> {
+        Some(self.threads)
     }
 
     fn references(&self) -> Vec<Reference> {

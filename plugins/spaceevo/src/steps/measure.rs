@@ -11,6 +11,7 @@ use spacewright_core::{
     study::{
         Artifact, FieldError, Section, Step, StepContext, StepError, StepNeeds, StudyContext, Task,
     },
+    target::Target,
 };
 
 use super::tables::Tables;
@@ -88,11 +89,16 @@ impl Step for Measure {
 
     fn check(&self, study: &StudyContext, settings: &MeasureSettings) -> Result<(), FieldError> {
         let own = study.target.description().name;
-        if !settings.also.contains(&own) {
-            return Ok(());
+        if settings.also.contains(&own) {
+            let reason = format!("`{own}` is the study's own target");
+            let hint = "name other targets only";
+            return Err(FieldError::refused(MeasureSettings::NAME, "also", reason, hint));
         }
-        let reason = format!("`{own}` is the study's own target");
-        Err(FieldError::refused(MeasureSettings::NAME, "also", reason, "name other targets only"))
+        let others = settings.also.iter().filter_map(|name| study.targets.get(name));
+        for target in std::iter::once(&study.target).chain(others) {
+            check_threads(target.as_ref(), settings.threads)?;
+        }
+        Ok(())
     }
 
     fn run(
@@ -114,11 +120,27 @@ impl Step for Measure {
             let budgets: Vec<String> =
                 latencies.budgets_ms.iter().map(|ms| milliseconds(*ms) + " ms").collect();
             let on = target.map(|target| format!(" on {target}")).unwrap_or_default();
-            context.say(&format!("latency budgets{on}: {}", budgets.join(", ")));
+            let with = match settings.threads {
+                1 => String::new(),
+                threads => format!(" with {threads} threads"),
+            };
+            context.say(&format!("latency budgets{on}{with}: {}", budgets.join(", ")));
         }
         let own = measured.remove(0);
         Ok(StudyLatencies { own, also: settings.also.iter().cloned().zip(measured).collect() })
     }
+}
+
+/// That the latencies of a target hold for so many threads.
+fn check_threads(target: &dyn Target, threads: usize) -> Result<(), FieldError> {
+    let known = target.threads();
+    if known == threads {
+        return Ok(());
+    }
+    let name = target.description().name;
+    let reason = format!("latencies of `{name}` are those of {known} thread(s), not of {threads}");
+    let hint = format!("threads = {known}, or a target that is measured on this machine");
+    Err(FieldError::refused(MeasureSettings::NAME, "threads", reason, hint))
 }
 
 fn measure(
@@ -305,4 +327,39 @@ fn check_sums(
         sums.push(SumOfParts { space, predicted_ms, measured_ms: measured.ms });
     }
     Ok(sums)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use spacewright_core::{
+        latency::LatencySource,
+        target::{TargetDescription, TargetError},
+    };
+
+    use super::*;
+
+    struct Predicted;
+
+    impl Target for Predicted {
+        fn description(&self) -> TargetDescription {
+            TargetDescription::modelled("npu", "A model.", "onnx")
+        }
+
+        fn latency_source(&self) -> Result<Arc<dyn LatencySource>, TargetError> {
+            Err(TargetError::new("npu", "it is not asked"))
+        }
+    }
+
+    #[test]
+    fn predicted_latencies_hold_for_the_threads_that_they_were_fitted_with() {
+        check_threads(&Predicted, 1).unwrap();
+        let error = check_threads(&Predicted, 4).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "[measure] threads: latencies of `npu` are those of 1 thread(s), not of 4"
+        );
+        assert!(error.hint().starts_with("threads = 1, or a target"), "{}", error.hint());
+    }
 }

@@ -85,8 +85,10 @@ const EARLIER: [EarlierStep; 8] = [
 ];
 
 /// What the sections of these steps did not have yet.
-const LATER_FIELDS: &[LaterField] =
-    &[LaterField { section: "train", field: "label_smoothing", as_before: 0.0 }];
+const LATER_FIELDS: &[LaterField] = &[
+    LaterField { section: "train", field: "label_smoothing", as_before: 0.0 },
+    LaterField { section: "measure", field: "threads", as_before: 1.0 },
+];
 
 const fn earlier(
     name: &'static str,

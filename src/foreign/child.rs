@@ -1,0 +1,249 @@
+//! The process that opens a file, within limits, and tells what it finds.
+
+use std::{
+    cell::Cell,
+    fs::{self, File},
+    io::{self, Write as _},
+    path::Path,
+    process,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use spacewright_core::{
+    foreign::{MeasureMonitor, MeasuredInput, ModelFile},
+    target::{Runtime, Target},
+};
+use spacewright_engine::Registry;
+
+use super::{
+    memory_hint,
+    messages::{Message, Problem, Request, Task},
+};
+use crate::{catalog, commands, render::Failure};
+
+/// Runs go on: how often that is said.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// Answers the request on standard input.
+pub fn serve() -> ! {
+    let code = match answer() {
+        Ok(()) => 0,
+        Err(error) => {
+            tracing::error!("{error}");
+            1
+        }
+    };
+    // Without what runtimes do when they are unloaded: nobody needs it any more.
+    process::exit(code);
+}
+
+fn answer() -> io::Result<()> {
+    let request: Request = serde_json::from_reader(io::stdin())?;
+    let answers = Answers(answers()?);
+    match work(&request, &answers) {
+        Ok(()) => answers.tell(&Message::Done),
+        Err(failure) => answers.tell(&Message::Failed(Problem {
+            message: failure.to_string(),
+            hint: failure.hint_text().map(str::to_owned),
+            is_input: failure.is_input(),
+        })),
+    }
+    Ok(())
+}
+
+/// Standard output as it was; from now on, what runtimes write there goes to standard error.
+#[cfg(unix)]
+fn answers() -> io::Result<File> {
+    use std::os::fd::AsFd;
+    let answers = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    rustix::stdio::dup2_stdout(io::stderr().as_fd())?;
+    Ok(answers)
+}
+
+#[cfg(target_os = "linux")]
+fn limit(memory_gib: u64) -> io::Result<()> {
+    use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
+    let most = |bytes| Rlimit { current: Some(bytes), maximum: Some(bytes) };
+    let memory = memory_gib.saturating_mul(1 << 30);
+    setrlimit(Resource::Data, most(memory))?;
+    // Of files that it writes.
+    setrlimit(Resource::Fsize, most(memory))?;
+    setrlimit(Resource::Core, most(0))?;
+    // Where the process that asked is killed, nobody is left to end this one.
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn limit(_: u64) -> io::Result<()> {
+    Ok(())
+}
+
+/// Where answers go.
+struct Answers(File);
+
+impl Answers {
+    fn tell(&self, message: &Message) {
+        let told = serde_json::to_vec(message).map_err(io::Error::from).and_then(|mut line| {
+            line.push(b'\n');
+            (&self.0).write_all(&line)
+        });
+        if let Err(error) = told {
+            tracing::debug!("nobody listens: {error}");
+        }
+    }
+}
+
+/// Tells how far measuring has come.
+struct Told<'a> {
+    answers: &'a Answers,
+    last: Cell<Instant>,
+    /// Whether the first run is over: what fails then is not the file's fault.
+    measures: Cell<bool>,
+}
+
+impl MeasureMonitor for Told<'_> {
+    fn opened(&self, inputs: &[MeasuredInput]) {
+        self.answers.tell(&Message::Opened(inputs.to_vec()));
+    }
+
+    fn measuring(&self) {
+        self.measures.set(true);
+        self.answers.tell(&Message::Measuring);
+    }
+
+    fn unwatched(&self) {
+        self.measures.set(true);
+        self.answers.tell(&Message::Unwatched);
+    }
+
+    fn ran(&self) {
+        if self.last.get().elapsed() > HEARTBEAT {
+            self.last.set(Instant::now());
+            self.answers.tell(&Message::Running);
+        }
+    }
+}
+
+fn work(request: &Request, answers: &Answers) -> Result<(), Failure> {
+    let registry = catalog::registry()?;
+    let path = request.model.as_path();
+    let Chosen { target, reader } = choose(&registry, request)?;
+    let name = target.description().name;
+    let target = match request.threads {
+        1 => target,
+        threads => target.with_threads(threads).map_err(|e| Failure::input(e.reason))?,
+    };
+    // Loads the library before time is taken.
+    let runtime = target.runtime();
+    limit(request.memory_gib).map_err(Failure::failed)?;
+    answers.tell(&Message::Ready { target: name });
+    let wrong = |reason: String| Failure::input(format!("{}: {reason}", path.display()));
+    let content = fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    let file = ModelFile { content: &content, path: Some(path) };
+    let summary = reader.inspect(&file);
+    match request.task {
+        Task::Measure => {
+            let runtime = runtime.map_err(|error| {
+                Failure::failed(format!("{}: {}", path.display(), error.reason))
+            })?;
+            // Where it cannot be read, whoever measures it says so.
+            if let Ok(summary) = summary {
+                let saturates = !summary.saturating_operators.is_empty();
+                answers.tell(&Message::Summary(Box::new(summary)));
+                if saturates {
+                    look(&*runtime, &file, answers);
+                }
+            }
+            measure(&*runtime, &file, request, answers)
+        }
+        Task::Inspect { measures } => {
+            let summary = summary.map_err(|error| wrong(error.reason.to_string()))?;
+            let predicted = commands::predict(&*target, &summary);
+            let predicted = predicted.map_err(|failure| failure.in_one_line());
+            answers.tell(&Message::Predicted(predicted));
+            answers.tell(&Message::Summary(Box::new(summary)));
+            let runtime = match runtime {
+                Ok(runtime) => runtime,
+                Err(error) => {
+                    answers.tell(&Message::NotMeasured(error.reason.to_string()));
+                    return Ok(());
+                }
+            };
+            look(&*runtime, &file, answers);
+            if measures && let Err(failure) = measure(&*runtime, &file, request, answers) {
+                answers.tell(&Message::NotMeasured(failure.in_one_line()));
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Whose runtime measures a file, and who reads it: the same target where it can.
+struct Chosen {
+    target: Arc<dyn Target>,
+    reader: Arc<dyn Target>,
+}
+
+fn choose(registry: &Registry, request: &Request) -> Result<Chosen, Failure> {
+    let Some(name) = &request.target else {
+        let target = by_format(registry, &request.model)?;
+        return Ok(Chosen { reader: target.clone(), target });
+    };
+    let target = catalog::target(registry, name)?;
+    let format = target.description().model_format;
+    let reads = |other: &&Arc<dyn Target>| {
+        other.has_runtime() && other.description().model_format == format
+    };
+    // Targets that are plugins read no files.
+    let reader = registry.targets.values().find(reads).unwrap_or(&target).clone();
+    Ok(Chosen { target, reader })
+}
+
+/// The first target that runs files of this format.
+fn by_format(registry: &Registry, model: &Path) -> Result<Arc<dyn Target>, Failure> {
+    let extension = model.extension().and_then(|extension| extension.to_str());
+    let format = extension.unwrap_or_default().to_lowercase();
+    let runs = |target: &&Arc<dyn Target>| {
+        target.has_runtime() && target.description().model_format == format
+    };
+    registry.targets.values().find(runs).cloned().ok_or_else(|| {
+        Failure::input(format!("{}: no target runs `{format}` files", model.display()))
+            .hint("name a target with --target")
+    })
+}
+
+/// Asks the runtime what it computes in real numbers; where it cannot say, the file's types tell.
+fn look(runtime: &dyn Runtime, file: &ModelFile<'_>, answers: &Answers) {
+    match runtime.float_operators(file) {
+        Ok(Some(operators)) => {
+            answers.tell(&Message::FloatOperators { by: runtime.fingerprint(), operators });
+        }
+        Ok(None) => {}
+        Err(error) => tracing::debug!("{}", error.reason),
+    }
+}
+
+fn measure(
+    runtime: &dyn Runtime,
+    file: &ModelFile<'_>,
+    request: &Request,
+    answers: &Answers,
+) -> Result<(), Failure> {
+    let told = Told { answers, last: Cell::new(Instant::now()), measures: Cell::new(false) };
+    let measured = runtime.measure_file(file, &request.sizes, &told).map_err(|error| {
+        let message = format!("{}: {}", request.model.display(), error.reason);
+        let memory = ["Failed to allocate", "bad_alloc"].iter().any(|sign| message.contains(sign));
+        let failure = match told.measures.get() {
+            true => Failure::failed(message),
+            false => Failure::input(message),
+        };
+        match memory {
+            true => failure.hint(memory_hint(request.memory_gib)),
+            false => failure,
+        }
+    })?;
+    answers.tell(&Message::Measured(Box::new(measured)));
+    Ok(())
+}
