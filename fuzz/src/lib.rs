@@ -1,16 +1,25 @@
-//! What is fuzzed: the loader of components, and every decoder of what a plugin answers. Each
-//! function takes any bytes and must come back; what it accepts must keep its promises.
+//! What is fuzzed: the loader of components, every decoder of what a plugin answers, and every reader of
+//! files that somebody else may have written. Each function takes any bytes and must come back; what it
+//! accepts must keep its promises.
 //!
-//! `cargo +nightly fuzz run --features libfuzzer graph` looks for new inputs; `cargo test` replays
-//! the corpus and small changes of it.
+//! `cargo xtask fuzz MINUTES` looks for new inputs; `cargo test` replays the corpus and small changes
+//! of it.
 
-use std::fs;
+use std::{fs, path::Path, sync::LazyLock};
 
-use spacewright_core::{graph::Graph, latency::GraphColumns, operators::Operators};
+use spacewright_core::{
+    data::{ImageSet, idx_length},
+    foreign::ModelFile,
+    graph::Graph,
+    latency::GraphColumns,
+    operators::Operators,
+    sealed::{seal, unseal, unseal_line},
+};
 use spacewright_engine::{
-    hyperspace as document,
+    LatencyCache, Overrides, Registry, Study, hyperspace as document,
     plugins::{Limits, Loader},
 };
+use spacewright_latency_model::read_blocks;
 use spacewright_plugin::native::protocol::{Answer, Request, decode, encode};
 use spacewright_sdk::conformance;
 
@@ -18,12 +27,19 @@ use spacewright_sdk::conformance;
 pub type Target = fn(&[u8]);
 
 /// All of them, by the names of their corpora.
-pub const TARGETS: [(&str, Target); 5] = [
+pub const TARGETS: [(&str, Target); 12] = [
     ("answer", answer),
+    ("blocks", blocks),
     ("columns", columns),
     ("component", component),
     ("graph", graph),
     ("hyperspace", hyperspace),
+    ("idx", idx),
+    ("latencies", latencies),
+    ("onnx", onnx),
+    ("sealed", sealed),
+    ("study", study),
+    ("tflite", tflite),
 ];
 
 /// Loads a file as a component and asks all that it offers, within small limits.
@@ -86,4 +102,76 @@ pub fn columns(bytes: &[u8]) {
     if let Ok(again) = GraphColumns::of(&queries) {
         assert_eq!(again.queries().as_ref(), Ok(&queries));
     }
+}
+
+/// Reads an ONNX file as `model inspect` does; what it says can be written.
+pub fn onnx(bytes: &[u8]) {
+    if let Ok(summary) = spacewright_host_ort::read(&ModelFile::in_memory(bytes)) {
+        assert!(serde_json::to_string(&summary).is_ok());
+    }
+}
+
+/// The same of a TFLite file.
+pub fn tflite(bytes: &[u8]) {
+    if let Ok(summary) = spacewright_tflite::read(bytes) {
+        assert!(serde_json::to_string(&summary).is_ok());
+    }
+}
+
+/// Reads a spreadsheet of measured blocks; what is read is positive.
+pub fn blocks(bytes: &[u8]) {
+    let Ok(text) = str::from_utf8(bytes) else { return };
+    let operators = Operators::new(spacewright_operators_cnn::operator_sets()).unwrap();
+    if let Ok(blocks) = read_blocks("fuzz", text, &operators) {
+        assert!(blocks.iter().all(|block| block.ms > 0.0 && block.ms.is_finite()));
+    }
+}
+
+/// Reads a pair of IDX files: the first byte says where the second begins. Images that are read can be
+/// inputs of a network.
+pub fn idx(bytes: &[u8]) {
+    let Some((at, rest)) = bytes.split_first() else { return };
+    let _ = idx_length(rest);
+    let at = usize::from(*at).min(rest.len());
+    let (labels, images) = rest.split_at(at);
+    if let Ok(set) = ImageSet::from_idx("fuzz", images, labels) {
+        assert_eq!(set.inputs(&[0], 8, 8).len(), 64);
+    }
+}
+
+/// Checks a study; none refers to files that are not there.
+pub fn study(bytes: &[u8]) {
+    let Ok(text) = str::from_utf8(bytes) else { return };
+    // Named here, or the linker drops them with their registrations.
+    static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
+        std::hint::black_box((
+            spacewright_operators_cnn::operator_sets as fn() -> _,
+            spacewright_quantizers::quantizers as fn() -> _,
+            spacewright_q_t_score::scorers as fn() -> _,
+            spacewright_spaceevo::methods as fn() -> _,
+            spacewright_host_ort::targets as fn() -> _,
+        ));
+        Registry::built_in().unwrap()
+    });
+    let folder = Path::new("/nonexistent");
+    if let Ok(study) = Study::parse("fuzz", text, folder, &REGISTRY, &Overrides::default()) {
+        assert!(serde_json::to_string(&study).is_ok());
+    }
+}
+
+/// Opens a data base; whatever it is, afterwards there is one that works.
+pub fn latencies(bytes: &[u8]) {
+    let Ok(home) = tempfile::tempdir() else { return };
+    if fs::write(home.path().join("latency.sqlite"), bytes).is_ok() {
+        // One of a later version is refused.
+        let _ = LatencyCache::open(home.path());
+    }
+}
+
+/// Unseals bytes and a line; what comes back is what was sealed.
+pub fn sealed(bytes: &[u8]) {
+    if let Some(content) = unseal(bytes) {
+        assert_eq!(seal(content.to_vec()), bytes);
+    }
+    let _ = str::from_utf8(bytes).map(unseal_line);
 }

@@ -10,14 +10,18 @@ use std::{
 };
 
 use rand::{Rng, SeedableRng};
-use rand_pcg::Pcg64Mcg;
+use rand_pcg::{Pcg64, Pcg64Mcg};
 use spacewright_core::{
-    graph::{ActivationKind, Graph},
+    graph::{ActivationKind, ConvSpec, Graph, GraphBuilder, Shape},
     latency::{GraphColumns, Latency, LatencyQuery, Position, Precision},
     operators::{BlockConfig, BlockRequest},
-    target::TargetDescription,
+    quant::fold_float,
+    sealed::{seal, seal_line},
+    target::{ModelInfo, TargetDescription},
 };
+use spacewright_engine::LatencyCache;
 use spacewright_fuzz::{TARGETS, Target};
+use spacewright_measure::testing::random_weights;
 use spacewright_plugin::{
     About,
     native::protocol::{Answer, Request, encode},
@@ -84,6 +88,41 @@ fn columns() {
 }
 
 #[test]
+fn spreadsheets() {
+    replay("blocks", 1000);
+}
+
+#[test]
+fn images() {
+    replay("idx", 2000);
+}
+
+#[test]
+fn data_bases() {
+    replay("latencies", 30);
+}
+
+#[test]
+fn onnx_files() {
+    replay("onnx", 1000);
+}
+
+#[test]
+fn sealed_bytes() {
+    replay("sealed", 2000);
+}
+
+#[test]
+fn studies() {
+    replay("study", 200);
+}
+
+#[test]
+fn tflite_files() {
+    replay("tflite", 1000);
+}
+
+#[test]
 fn components() {
     replay("component", 60);
 }
@@ -100,6 +139,39 @@ fn graphs_of_blocks() -> Vec<(String, Graph)> {
         }
     }
     graphs
+}
+
+/// What readers of files begin with.
+fn write_files(write: impl Fn(&str, &str, &[u8])) {
+    let table = "block,input_hw,cin,cout,kernel,expand,stride,activation,latency_ms\n\
+        resnet,14,96,112,5,2.0,1,relu,0.912\n\"MobileNetV1\",\"28\",16,24,3,None,2,h_swish,\"0.1\"\n";
+    write("blocks", "plain", table.as_bytes());
+    write("blocks", "semicolons", format!("\u{feff}{}", table.replace(',', ";")).as_bytes());
+    let images = [&[0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 3][..], &[7; 12]].concat();
+    let labels = [0, 0, 8, 1, 0, 0, 0, 2, 1, 0];
+    write("idx", "pair", &[&[labels.len() as u8][..], &labels, &images].concat());
+    write("sealed", "bytes", &seal(b"content".to_vec()));
+    write("sealed", "line", seal_line("[\"a\", 0.5]").as_bytes());
+    for study in ["smoke", "quickstart", "spaces"] {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../examples/{study}.toml"));
+        write("study", study, &fs::read(file).unwrap());
+    }
+    let home = tempfile::tempdir().unwrap();
+    drop(LatencyCache::open(home.path()).unwrap());
+    write("latencies", "empty", &fs::read(home.path().join("latency.sqlite")).unwrap());
+
+    let mut b = GraphBuilder::new(Shape::square(1, 8));
+    let x = b.conv_bn_act("first", b.input(), ConvSpec::new(4, 3).stride(2), ActivationKind::Relu);
+    let x = b.global_avg_pool("pool", x);
+    let x = b.linear("logits", x, 3);
+    let graph = b.finish(x);
+    let weights = random_weights(&graph, &mut Pcg64::seed_from_u64(1));
+    let network = fold_float(&graph, &weights).unwrap();
+    let info = ModelInfo { name: "seed".into(), ..ModelInfo::default() };
+    write("tflite", "float", &spacewright_tflite::write_float(&network, &info).unwrap());
+    let targets = spacewright_host_ort::targets();
+    let onnx = targets[0].runtime().unwrap().write_float(&network, &info).unwrap();
+    write("onnx", "float", &onnx);
 }
 
 #[test]
@@ -132,6 +204,7 @@ fn write_seeds() {
     for (name, answer) in answers {
         write("answer", name, &encode(&answer).unwrap());
     }
+    write_files(write);
     let query = |(_, graph): &(String, Graph)| LatencyQuery {
         graph: graph.clone(),
         precision: Precision::Int8,
