@@ -6,6 +6,7 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
     sync::{
         Arc, Mutex, PoisonError,
+        atomic::Ordering,
         mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
     thread,
@@ -13,18 +14,21 @@ use std::{
 };
 
 use spacewright_core::foreign::{Escaped, MeasuredInput, shortened};
+use spacewright_engine::EngineError;
 use tempfile::TempDir;
 
 use super::{
     memory_hint,
     messages::{Found, Message, Request},
 };
-use crate::render::Failure;
+use crate::{process::cancelled_by_signal, render::Failure};
 
 /// For everything before the file is opened: loading plugins and runtimes.
 const START: Duration = Duration::from_secs(120);
 /// How many times the limit a plugin may take that opens, runs and measures a file in one call.
 const UNWATCHED: u64 = 40;
+/// How often Ctrl-C is looked for.
+const LOOK: Duration = Duration::from_millis(200);
 /// For a process that says nothing any more to end.
 const LAST_WAIT: Duration = Duration::from_secs(5);
 /// Longest line that is read of the other process.
@@ -35,11 +39,16 @@ const LONGEST_LOG_LINE: u64 = 1 << 14;
 /// to be ended after it had said what the file holds, the reason is [`Found::not_measured`].
 pub fn ask(request: &Request, verbose: bool) -> Result<Found, Failure> {
     check_file(request)?;
-    let process = Process::start(request, verbose)?;
+    let mut process = Process::start(request, verbose)?;
     let mut watched = Watched::new(request);
+    let cancel = cancelled_by_signal();
     let outcome = loop {
         let wait = watched.deadline.saturating_duration_since(Instant::now());
-        match process.messages.recv_timeout(wait) {
+        let message = process.messages.recv_timeout(wait.min(LOOK));
+        if cancel.load(Ordering::Relaxed) {
+            return Err(EngineError::cancelled().into());
+        }
+        match message {
             Ok(Message::Done) => break Ok(()),
             Ok(Message::Failed(problem)) => {
                 let failure = match problem.is_input {
@@ -52,6 +61,7 @@ pub fn ask(request: &Request, verbose: bool) -> Result<Found, Failure> {
                 });
             }
             Ok(message) => watched.hear(message),
+            Err(RecvTimeoutError::Timeout) if wait > LOOK => {}
             Err(RecvTimeoutError::Timeout) => break Err(watched.too_long()),
             Err(RecvTimeoutError::Disconnected) => {
                 break Err(watched.ended(process.wait(), &process.last_line()));
@@ -88,7 +98,7 @@ fn check_file(request: &Request) -> Result<(), Failure> {
 
 /// The other process; it is ended when this is dropped.
 struct Process {
-    child: Mutex<Child>,
+    child: Child,
     messages: Receiver<Message>,
     last_line: Arc<Mutex<String>>,
     /// Temporary files of a process that was ended are nobody's.
@@ -122,15 +132,14 @@ impl Process {
             // One that has ended already is noticed by its silence.
             let _ = input.write_all(&request);
         }
-        Ok(Self { child: Mutex::new(child), messages, last_line, _temporary: temporary })
+        Ok(Self { child, messages, last_line, _temporary: temporary })
     }
 
     /// How it ended; nothing where it goes on.
-    fn wait(&self) -> Option<ExitStatus> {
-        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+    fn wait(&mut self) -> Option<ExitStatus> {
         let start = Instant::now();
         loop {
-            match child.try_wait() {
+            match self.child.try_wait() {
                 Ok(None) if start.elapsed() < LAST_WAIT => {
                     thread::sleep(Duration::from_millis(10));
                 }
@@ -146,9 +155,8 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let child = self.child.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let _ = child.kill();
-        let _ = child.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

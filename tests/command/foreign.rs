@@ -230,6 +230,10 @@ fn files_are_measured_with_as_many_threads_as_asked() {
     let models = models.with("m.tflite", models::tflite([1, 4, 4, 2]));
     let two = models.json("target measure --threads 2", "m.tflite");
     assert_eq!(two["machine"]["threads"], "2");
+    // What runtimes say goes to the log.
+    assert_eq!(models.run("target measure", "m.tflite").stderr, "");
+    let verbose = models.run("target measure --verbose", "m.tflite").stderr;
+    assert!(verbose.contains("XNNPACK delegate"), "{verbose}");
 }
 
 #[test]
