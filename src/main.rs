@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     };
     let typed = cli::parse(&steps);
     let global = typed.global();
-    process::prepare(global.verbose);
+    process::prepare(global.verbose && !global.quiet);
     let outcome = commands::run(&typed);
     render::show(outcome, global.json)
 }

@@ -23,7 +23,7 @@ use super::{
 use crate::{catalog, commands, render::Failure};
 
 /// Runs go on: how often that is said.
-const HEARTBEAT: Duration = Duration::from_secs(1);
+const HEARTBEAT: Duration = Duration::from_millis(100);
 
 /// Answers the request on standard input.
 pub fn serve() -> ! {

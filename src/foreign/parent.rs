@@ -6,27 +6,31 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
     sync::{
         Arc, Mutex, PoisonError,
+        atomic::Ordering,
         mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
 use spacewright_core::foreign::{Escaped, MeasuredInput, shortened};
+use spacewright_engine::EngineError;
 use tempfile::TempDir;
 
 use super::{
     memory_hint,
     messages::{Found, Message, Request},
 };
-use crate::render::Failure;
+use crate::{process::cancelled_by_signal, render::Failure};
 
 /// For everything before the file is opened: loading plugins and runtimes.
 const START: Duration = Duration::from_secs(120);
 /// How many times the limit a plugin may take that opens, runs and measures a file in one call.
 const UNWATCHED: u64 = 40;
+/// How often Ctrl-C is looked for.
+const LOOK: Duration = Duration::from_millis(200);
 /// For a process that says nothing any more to end.
-const LAST_WAIT: Duration = Duration::from_secs(5);
+const LAST_WAIT: Duration = Duration::from_secs(2);
 /// Longest line that is read of the other process.
 const LONGEST_ANSWER: u64 = 1 << 28;
 const LONGEST_LOG_LINE: u64 = 1 << 14;
@@ -35,11 +39,16 @@ const LONGEST_LOG_LINE: u64 = 1 << 14;
 /// to be ended after it had said what the file holds, the reason is [`Found::not_measured`].
 pub fn ask(request: &Request, verbose: bool) -> Result<Found, Failure> {
     check_file(request)?;
-    let process = Process::start(request, verbose)?;
+    let mut process = Process::start(request, verbose)?;
     let mut watched = Watched::new(request);
+    let cancel = cancelled_by_signal();
     let outcome = loop {
         let wait = watched.deadline.saturating_duration_since(Instant::now());
-        match process.messages.recv_timeout(wait) {
+        let message = process.messages.recv_timeout(wait.min(LOOK));
+        if cancel.load(Ordering::Relaxed) {
+            return Err(EngineError::cancelled().into());
+        }
+        match message {
             Ok(Message::Done) => break Ok(()),
             Ok(Message::Failed(problem)) => {
                 let failure = match problem.is_input {
@@ -52,9 +61,11 @@ pub fn ask(request: &Request, verbose: bool) -> Result<Found, Failure> {
                 });
             }
             Ok(message) => watched.hear(message),
+            Err(RecvTimeoutError::Timeout) if wait > LOOK => {}
             Err(RecvTimeoutError::Timeout) => break Err(watched.too_long()),
             Err(RecvTimeoutError::Disconnected) => {
-                break Err(watched.ended(process.wait(), &process.last_line()));
+                let (status, last_line) = process.end();
+                break Err(watched.ended(status, &last_line));
             }
         }
     };
@@ -88,9 +99,10 @@ fn check_file(request: &Request) -> Result<(), Failure> {
 
 /// The other process; it is ended when this is dropped.
 struct Process {
-    child: Mutex<Child>,
+    child: Child,
     messages: Receiver<Message>,
     last_line: Arc<Mutex<String>>,
+    logging: Option<JoinHandle<()>>,
     /// Temporary files of a process that was ended are nobody's.
     _temporary: TempDir,
 }
@@ -103,6 +115,8 @@ impl Process {
             .arg("foreign-file")
             .args(verbose.then_some("--verbose"))
             .env("TMPDIR", temporary.path())
+            // Lines after the one that says what went wrong are no use.
+            .env("RUST_BACKTRACE", "0")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -113,42 +127,43 @@ impl Process {
         if let Some(output) = child.stdout.take() {
             thread::spawn(move || forward(output, &sender));
         }
-        if let Some(errors) = child.stderr.take() {
+        let logging = child.stderr.take().map(|errors| {
             let last_line = last_line.clone();
-            thread::spawn(move || log(errors, &last_line));
-        }
+            thread::spawn(move || log(errors, &last_line))
+        });
         let request = serde_json::to_vec(request).map_err(Failure::failed)?;
         if let Some(mut input) = child.stdin.take() {
             // One that has ended already is noticed by its silence.
             let _ = input.write_all(&request);
         }
-        Ok(Self { child: Mutex::new(child), messages, last_line, _temporary: temporary })
+        Ok(Self { child, messages, last_line, logging, _temporary: temporary })
     }
 
-    /// How it ended; nothing where it goes on.
-    fn wait(&self) -> Option<ExitStatus> {
-        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
-        let start = Instant::now();
-        loop {
-            match child.try_wait() {
-                Ok(None) if start.elapsed() < LAST_WAIT => {
-                    thread::sleep(Duration::from_millis(10));
-                }
-                ended => return ended.ok().flatten(),
-            }
+    /// How it ended, and the last line that it wrote to standard error; it may go on, and what it
+    /// has started may keep standard error open.
+    fn end(&mut self) -> (Option<ExitStatus>, String) {
+        let status = soon(|| self.child.try_wait().ok().flatten());
+        soon(|| self.logging.as_ref().is_none_or(JoinHandle::is_finished).then_some(()));
+        let last_line = self.last_line.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        (status, last_line)
+    }
+}
+
+/// Asks again until there is an answer, but not for long.
+fn soon<T>(mut ask: impl FnMut() -> Option<T>) -> Option<T> {
+    let start = Instant::now();
+    loop {
+        match ask() {
+            None if start.elapsed() < LAST_WAIT => thread::sleep(Duration::from_millis(10)),
+            answer => return answer,
         }
-    }
-
-    fn last_line(&self) -> String {
-        self.last_line.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let child = self.child.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let _ = child.kill();
-        let _ = child.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -180,6 +195,9 @@ fn log(errors: impl Read, last_line: &Mutex<String>) {
         let text = text.trim();
         if !text.is_empty() {
             tracing::debug!("{}", Escaped(text));
+        }
+        // Notes say how to see more of what went wrong.
+        if !text.is_empty() && !text.starts_with("note: ") {
             let mut last = last_line.lock().unwrap_or_else(PoisonError::into_inner);
             *last = Escaped(shortened(text, 200)).to_string();
         }

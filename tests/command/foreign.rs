@@ -183,6 +183,21 @@ fn a_constant_of_a_terabyte_ends_at_the_limit_of_memory() {
 }
 
 #[test]
+fn a_file_that_needs_much_memory_to_be_read_ends_at_the_limit() {
+    let models = Models::new().with("m.onnx", models::empty_nodes(10_000_000));
+    for command in ["target measure", "model inspect"] {
+        let ran = models.run(&format!("{command} --quiet --memory 1"), "m.onnx");
+        assert_eq!((ran.code, &*ran.stdout), (2, ""), "{}", ran.stderr);
+        assert!(ran.stderr.contains("while it was opened: memory allocation of"), "{}", ran.stderr);
+        assert!(
+            ran.stderr.contains("hint: memory is limited to 1 GiB; --memory"),
+            "{}",
+            ran.stderr
+        );
+    }
+}
+
+#[test]
 #[cfg_attr(not(have_runtimes), ignore = "no runtimes: run cargo xtask setup")]
 fn a_model_that_does_not_end_is_ended() {
     let models = Models::new().with("m.onnx", models::endless());
@@ -230,6 +245,10 @@ fn files_are_measured_with_as_many_threads_as_asked() {
     let models = models.with("m.tflite", models::tflite([1, 4, 4, 2]));
     let two = models.json("target measure --threads 2", "m.tflite");
     assert_eq!(two["machine"]["threads"], "2");
+    // What runtimes say goes to the log.
+    assert_eq!(models.run("target measure", "m.tflite").stderr, "");
+    let verbose = models.run("target measure --verbose", "m.tflite").stderr;
+    assert!(verbose.contains("XNNPACK delegate"), "{verbose}");
 }
 
 #[test]

@@ -276,6 +276,10 @@ fn latencies_are_measured_with_as_many_threads_as_the_study_says() {
     let known: Vec<String> =
         rows.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
     assert!(!known.is_empty() && known.iter().all(|of| of.contains("; threads=2; ")), "{known:?}");
+    let output = place.command(&["study", "compare"], &tiny()).arg(&study).output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("with 1 thread(s) in one study, with 2 in another"), "{stderr}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `spacewright study compare …`
 
-use std::fmt::Write;
+use std::{collections::BTreeMap, fmt::Write};
 
 use spacewright_core::{latency::LatencyQuery, study::Step};
 use spacewright_engine::{Engine, Inputs};
@@ -26,6 +26,7 @@ pub fn run(args: &CompareArgs, global: &Global) -> Result<Output, Failure> {
         open(&args, Vec::new(), global)
     };
     let engines: Vec<Engine> = args.studies.iter().map(open_one).collect::<Result<_, _>>()?;
+    check_threads(&engines)?;
     let mut outcomes = Vec::new();
     for engine in &engines {
         engine.run_step(Export::NAME, Inputs::Run)?;
@@ -45,6 +46,24 @@ pub fn run(args: &CompareArgs, global: &Global) -> Result<Output, Failure> {
     }
     let report = StudiesReport::new(&outcomes, &latencies);
     Output::new(text(&report), &report)
+}
+
+/// That studies for one target measure with the same number of threads: their milliseconds stand in
+/// one column.
+fn check_threads(engines: &[Engine]) -> Result<(), Failure> {
+    let mut known: BTreeMap<String, usize> = BTreeMap::new();
+    for engine in engines {
+        let target = &engine.context().target;
+        let (name, threads) = (target.description().name, target.threads());
+        let first = *known.entry(name.clone()).or_insert(threads);
+        if first != threads {
+            let message = format!(
+                "`{name}` is measured with {first} thread(s) in one study, with {threads} in another"
+            );
+            return Err(Failure::input(message).hint("give both the same `[measure] threads`"));
+        }
+    }
+    Ok(())
 }
 
 fn text(report: &StudiesReport) -> String {

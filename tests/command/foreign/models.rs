@@ -199,6 +199,19 @@ pub fn huge_constant() -> Vec<u8> {
     model(graph(&["c = ConstantOfShape n", "y = Add x c"], image(&[1]), vec![shape]))
 }
 
+/// Nodes of two bytes each, which take a hundred times as much memory.
+pub fn empty_nodes(count: usize) -> Vec<u8> {
+    let nodes = [0x0a, 0].repeat(count);
+    let mut file = vec![0x08, 8, 0x3a];
+    let mut length = nodes.len();
+    while length >= 128 {
+        file.push((length % 128) as u8 | 128);
+        length /= 128;
+    }
+    file.push(length as u8);
+    [file, nodes].concat()
+}
+
 /// A loop that never ends.
 pub fn endless() -> Vec<u8> {
     let body = GraphProto {
