@@ -17,6 +17,10 @@ use super::error::IllegalName;
 
 /// More than any plugin has reason to offer.
 const MOST_ITEMS: usize = 1000;
+/// Bytes of all hyperspaces of a plugin: reading them takes a hundred times as much memory.
+const MOST_HYPERSPACE_BYTES: usize = 256 << 10;
+/// Bytes of the text of a block's graph.
+pub(super) const MOST_GRAPH_BYTES: usize = 16 << 10;
 
 /// A plugin's name becomes a part of file names and messages.
 pub(super) fn check_name(name: &str) -> Result<(), IllegalName> {
@@ -59,7 +63,13 @@ pub(super) fn block_types(call: &str, types: Vec<BlockType>) -> Result<Vec<Block
 /// At least one hyperspace. What stands in them is looked at where they are registered.
 pub(super) fn hyperspaces(call: &str, all: Vec<String>) -> Result<Vec<String>, CallError> {
     check_count(call, "hyperspaces", all.len())?;
-    Ok(all)
+    match all.iter().map(String::len).sum() {
+        0..=MOST_HYPERSPACE_BYTES => Ok(all),
+        bytes => {
+            let reason = format!("{bytes} bytes; at most {MOST_HYPERSPACE_BYTES} are allowed");
+            Err(bad(call, reason))
+        }
+    }
 }
 
 /// The precisions that a latency source knows: at least one.
@@ -106,8 +116,11 @@ pub(super) fn graphs(
     texts: &[String],
 ) -> Result<Vec<Graph>, CallError> {
     let graph = |(at, text): (usize, &String)| {
-        let read = text.parse::<Graph>().map_err(|reason| reason.to_string());
-        read.and_then(named).map_err(|reason| {
+        let read = || match text.len() {
+            0..=MOST_GRAPH_BYTES => text.parse::<Graph>().map_err(|reason| reason.to_string()),
+            bytes => Err(format!("{bytes} bytes; at most {MOST_GRAPH_BYTES} are allowed")),
+        };
+        read().and_then(named).map_err(|reason| {
             let block = requests.get(at).map_or("?", |request| &request.block);
             bad(call, reason).about(format_args!("block `{}`", shown(block)))
         })
