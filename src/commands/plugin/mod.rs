@@ -53,7 +53,7 @@ fn load(plugin: &str, limits: Limits) -> Result<(Loaded, String), Failure> {
 }
 
 fn check(plugin: &str) -> Result<Output, Failure> {
-    let (loaded, which) = load(plugin, Limits::default())?;
+    let (loaded, which) = load(plugin, Limits::trial())?;
     let mut report = conformance::check(&loaded.plugin);
     let left_out = catalog::plugins()?
         .others(&loaded.origin.plugin)?
@@ -64,7 +64,7 @@ fn check(plugin: &str) -> Result<Output, Failure> {
 }
 
 fn install(file: &Path) -> Result<Output, Failure> {
-    let (installed, replaced) = catalog::plugins()?.install(file)?;
+    let (installed, replaced) = catalog::plugins_within(Limits::trial())?.install(file)?;
     let Installed { name, version, .. } = &installed;
     let instead = match &replaced {
         Some(old) if old.sha256 == installed.sha256 => ", as it was already".into(),

@@ -104,12 +104,11 @@ fn ask_budgets() -> Result<Vec<Budget>, Failure> {
 
 /// Leaves the schema in the home, where editors find it.
 fn write_schema() -> Result<PathBuf, Failure> {
-    let home = default_home()?;
-    home::make(&home)?;
-    let folder = home.join("schema");
-    let path = folder.join(format!("study-{}.json", env!("CARGO_PKG_VERSION")));
+    let name = format!("schema/study-{}.json", env!("CARGO_PKG_VERSION"));
+    let path = home::file(&default_home()?, &name)?;
+    let folder = path.parent().unwrap_or(&path);
     let content = format!("{:#}\n", json_schema_value()?);
-    fs::create_dir_all(&folder)
+    fs::create_dir_all(folder)
         .and_then(|()| fs::write(&path, content))
         .map_err(|error| Failure::failed(format!("{}: {error}", path.display())))?;
     Ok(std::path::absolute(&path).unwrap_or(path))

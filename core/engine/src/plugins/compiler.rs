@@ -36,7 +36,7 @@ pub(super) enum CompilerError {
     #[error("{0}")]
     Refused(String),
     /// It took too long.
-    #[error("compiling it takes longer than {} s, the most that it may", .0.as_secs_f64())]
+    #[error("compiling it takes longer than {:.1} s, the most that it may", .0.as_secs_f64())]
     Time(Duration),
     /// The process was ended.
     #[error("compiling it takes more memory than it may, or breaks the compiler ({0})")]

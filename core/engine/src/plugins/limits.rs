@@ -64,13 +64,17 @@ impl Default for Limits {
 impl Limits {
     /// For plugins that are only looked at, whoever made them: seconds, and little memory.
     pub fn inspection() -> Self {
-        Self {
-            call_time: Duration::from_secs(2),
-            total_time: Some(Duration::from_secs(4)),
-            memory: 128 << 20,
-            answer: 8 << 20,
-            ..Self::default()
-        }
+        let limits = Self { memory: 128 << 20, answer: 8 << 20, ..Self::default() };
+        limits.in_total(Duration::from_secs(3))
+    }
+
+    /// For plugins that are tried before they are used: a minute or two.
+    pub fn trial() -> Self {
+        Self::default().in_total(Duration::from_secs(120))
+    }
+
+    fn in_total(self, time: Duration) -> Self {
+        Self { total_time: Some(time), ..self }
     }
 
     /// For starting and for all that the plugin says of itself.

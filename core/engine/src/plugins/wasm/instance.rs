@@ -133,10 +133,6 @@ impl Host {
         let start = Instant::now();
         let deadline = start.checked_add(time).or(self.until).unwrap_or(start);
         let deadline = self.until.map_or(deadline, |until| until.min(deadline));
-        if deadline <= start {
-            // The clock would only look at the time after a tick.
-            return Err(CallError::new(call, Fault::Stopped(self.out_of_time(allowance))));
-        }
         let state = store.data_mut();
         state.deadline = deadline;
         state.messages = 0;
@@ -344,6 +340,11 @@ impl<I: Indices> Guest<I> {
         prepare: Option<impl FnOnce(&mut Store<State>, &I::Guest) -> Result<(), CallError>>,
         ask: impl FnOnce(&mut Store<State>, &I::Guest) -> wasmtime::Result<GuestAnswer<T>>,
     ) -> Result<T, CallError> {
+        // The clock would only look at the time after a tick, and a fresh instance costs some.
+        if self.host.until.is_some_and(|until| until <= Instant::now()) {
+            let fault = Fault::Stopped(self.host.out_of_time(calling));
+            return Err(CallError::new(call, fault));
+        }
         let mut slot = self.instance.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut store, guest) = match slot.take() {
             Some(ready) => ready,
