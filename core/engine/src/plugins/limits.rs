@@ -65,7 +65,7 @@ impl Limits {
     /// For plugins that are only looked at, whoever made them: seconds, and little memory.
     pub fn inspection() -> Self {
         let limits = Self { memory: 128 << 20, answer: 8 << 20, ..Self::default() };
-        limits.in_total(Duration::from_secs(3))
+        limits.in_total(Duration::from_millis(2500))
     }
 
     /// For plugins that are tried before they are used: a minute or two.
