@@ -6,6 +6,9 @@ use super::{Graph, GraphError, Op, Shape};
 /// Channels, sides of kernels and the like: larger ones are taken for mistakes.
 const LARGEST_SIZE: usize = 1 << 16;
 
+/// Elements of one value of one image: three times as many as the widest published block has.
+const MOST_ELEMENTS: u64 = 1 << 24;
+
 /// What a graph may consist of, in sum.
 struct Bounds {
     nodes: usize,
@@ -17,8 +20,8 @@ struct Bounds {
     macs: u64,
 }
 
-const BLOCK: Bounds = Bounds { nodes: 250, elements: 1 << 25, params: 1 << 25, macs: 1 << 33 };
-const NETWORK: Bounds = Bounds { nodes: 10_000, elements: 1 << 28, params: 1 << 28, macs: 1 << 36 };
+const BLOCK: Bounds = Bounds { nodes: 250, elements: 1 << 26, params: 1 << 25, macs: 1 << 33 };
+const NETWORK: Bounds = Bounds { nodes: 10_000, elements: 1 << 30, params: 1 << 28, macs: 1 << 36 };
 
 impl Graph {
     /// Checks that the graph is well-formed and no larger than a block may be.
@@ -51,7 +54,13 @@ impl Graph {
                 let reason = format!("a value of {shape}; sizes are at most {LARGEST_SIZE}");
                 return Err(out_of_bounds(name, reason));
             }
-            elements.add(name, product(&[channels, height, width]))?;
+            let count = product(&[channels, height, width]);
+            if count > MOST_ELEMENTS {
+                let reason =
+                    format!("a value of {shape}; at most {MOST_ELEMENTS} elements are allowed");
+                return Err(out_of_bounds(name, reason));
+            }
+            elements.add(name, count)?;
         }
         let mut params = Sum::new("elements of weights", bounds.params);
         for weight in self.weights()? {
@@ -151,7 +160,7 @@ mod tests {
         assert!(error(text).contains("up to here 38654705664 elements of weights"));
         let text = "input 65536x8x8\nf = linear(input) out=65536 bias=false\noutput f";
         assert!(error(text).contains("up to here 274877906944 elements of weights"));
-        assert!(error("input 65536x65536x1\noutput input").contains("elements of values"));
+        assert!(error("input 65536x65536x1\noutput input").contains("at most 16777216 elements"));
     }
 
     #[test]
@@ -169,7 +178,9 @@ mod tests {
             conv("x", "input", 65536, 1),
             conv("y", "x", 32, 1)
         );
-        assert!(error(&wide).contains("node `x`: up to here 67125248 elements of values"));
+        assert!(
+            error(&wide).contains("node `x`: a value of 65536x32x32; at most 16777216 elements")
+        );
         let row = |count: usize, channels: usize, kernel: usize, size: usize| {
             let nodes: String = (0..count)
                 .map(|i| {
@@ -180,6 +191,7 @@ mod tests {
             format!("input {channels}x{size}x{size}\n{nodes}output c{}", count - 1)
         };
         assert!(error(&row(251, 1, 1, 1)).contains("251 nodes; at most 250"));
+        assert!(error(&row(5, 256, 1, 256)).contains("elements of values; at most 67108864"));
         assert!(error(&row(40, 1024, 1, 1)).contains("elements of weights; at most 33554432"));
         assert!(error(&row(20, 256, 3, 64)).contains("multiply-adds; at most 8589934592"));
         let network = row(251, 1, 1, 1).parse::<Graph>().unwrap();
