@@ -24,7 +24,7 @@ use spacewright_core::{
 };
 use spacewright_engine::{
     Registry,
-    plugins::{Limits, Loaded, Loader, PluginFile, Trust},
+    plugins::{CodeCache, Limits, Loaded, Loader, PluginFile, Trust},
 };
 use spacewright_q_t_score::QtScore;
 
@@ -44,7 +44,8 @@ fn main() {
     let home = tempfile::tempdir().unwrap();
     let loader = Loader {
         limits: Limits::default(),
-        cache: Some(home.path().join("cache")),
+        cache: Some(CodeCache::new(home.path())),
+        compiler: None,
         trust: Some(Trust::new(home.path())),
     };
     let of = |name: &str| {

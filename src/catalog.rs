@@ -13,12 +13,12 @@ use spacewright_engine::{
     plugins::{Limits, PluginStore},
 };
 
-use crate::render::Failure;
+use crate::{compiler, render::Failure};
 
 /// Everything that is built in, and all installed plugins.
 pub fn registry() -> Result<Registry, Failure> {
     let mut registry = Registry::built_in()?;
-    plugins().add_to(&mut registry)?;
+    plugins()?.add_to(&mut registry)?;
     Ok(registry)
 }
 
@@ -29,8 +29,13 @@ pub fn steps() -> Result<Vec<Arc<dyn AnyStep>>, Failure> {
 }
 
 /// The installed plugins of this user.
-pub fn plugins() -> PluginStore {
-    PluginStore::new(&default_home(), Limits::default())
+pub fn plugins() -> Result<PluginStore, Failure> {
+    plugins_within(Limits::default())
+}
+
+/// The same, where what is loaded may use no more than this.
+pub fn plugins_within(limits: Limits) -> Result<PluginStore, Failure> {
+    Ok(PluginStore::new(&default_home()?, limits, compiler::command()))
 }
 
 /// Targets of the project that are plugins: installed by a command of its own.

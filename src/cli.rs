@@ -159,6 +159,11 @@ pub enum PluginCommand {
         #[arg(long)]
         yes: bool,
     },
+    /// Take trust in a native library back: it is not loaded any more.
+    Untrust {
+        /// The library's file, or the SHA-256 of what was trusted.
+        library: String,
+    },
     /// The installed plugins.
     List,
     /// What a plugin is, what it offers, and what its calls cost.

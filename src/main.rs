@@ -3,6 +3,7 @@
 mod catalog;
 mod cli;
 mod commands;
+mod compiler;
 mod foreign;
 mod measuring;
 mod process;
@@ -13,6 +14,9 @@ mod report;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    if let Some(code) = compiler::run_if_asked() {
+        return code;
+    }
     process::link_plugins();
     let steps = match catalog::steps() {
         Ok(steps) => steps,

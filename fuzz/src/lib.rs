@@ -52,9 +52,11 @@ pub fn component(bytes: &[u8]) {
     let limits = Limits {
         start_fuel: 10_000_000,
         call_fuel: 10_000_000,
+        item_fuel: 1_000_000,
         memory: 64 << 20,
         answer: 1 << 20,
         stack: 256 << 10,
+        ..Limits::default()
     };
     let loader = Loader { limits, ..Loader::default() };
     if let Ok(loaded) = loader.load(&file) {

@@ -13,11 +13,11 @@ use crate::{
 pub fn run(command: &CacheCommand) -> Result<Output, Failure> {
     match command {
         CacheCommand::List(args) => {
-            let all = kept(&default_home(), &args.runs, Unneeded { superseded: args.superseded })?;
+            let all = kept(&default_home()?, &args.runs, Unneeded { superseded: args.superseded })?;
             Output::new(text(&all, "can go"), &all)
         }
         CacheCommand::Clear(args) => {
-            let all = kept(&default_home(), &args.runs, Unneeded { superseded: args.superseded })?;
+            let all = kept(&default_home()?, &args.runs, Unneeded { superseded: args.superseded })?;
             let freed = free(all)?;
             Output::new(text(&freed, "freed"), &freed)
         }

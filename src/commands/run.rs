@@ -1,7 +1,9 @@
 //! `run` and its single steps.
 
 use serde_json::json;
-use spacewright_engine::{Engine, EngineOptions, FieldOverride, Inputs, Overrides, Study};
+use spacewright_engine::{
+    Engine, EngineOptions, FieldOverride, Inputs, Overrides, Study, default_home,
+};
 use spacewright_spaceevo::{SpaceEvo, steps::report::Report};
 
 use crate::{
@@ -26,7 +28,7 @@ pub fn open(
         runs: args.runs.clone(),
         observer: progress::observer(global.quiet),
         cancel: process::cancelled_by_signal(),
-        ..EngineOptions::default()
+        ..EngineOptions::new(default_home()?)
     };
     if let Some(threads) = global.threads {
         options.threads = threads.into();

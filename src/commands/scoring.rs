@@ -6,7 +6,7 @@ use spacewright_core::{
     score::{PreparedScorer, ScoreProblem},
     space::Hyperspace,
 };
-use spacewright_engine::default_home;
+use spacewright_engine::{default_home, home};
 use spacewright_spaceevo::tables::published::{PublishedError, read_columns};
 
 use crate::{
@@ -36,7 +36,9 @@ pub fn problem(args: &ScoringArgs, hyperspace: &Hyperspace) -> Result<ScoreProbl
         return Err(Failure::input(message)
             .hint("published tables hold no stem and head; add their latency by resolution"));
     }
-    let keep = default_home().join("cache").join("tables");
+    let home = default_home()?;
+    home::make(&home)?;
+    let keep = home.join("cache").join("tables");
     let cells = read_columns(&args.tables, hyperspace, &keep).map_err(|error| match error {
         PublishedError::File { .. } => Failure::input(error)
             .hint("--tables names the folder of the tables, or the folder above it"),

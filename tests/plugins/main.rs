@@ -2,7 +2,11 @@
 //! installed, used in a study, by the real program.
 #![cfg(all(unix, feature = "wasm-plugins"))]
 
+#[path = "../../core/engine/tests/hostile/guest.rs"]
+#[allow(dead_code)]
+mod guest;
 mod place;
+mod safety;
 mod targets;
 
 use std::fs;
@@ -75,6 +79,14 @@ fn a_native_library_runs_once_it_is_trusted() {
     assert!(error.contains("--yes"), "{error}");
     let rest: Vec<&str> = guide.inspect(|command| drop(place.text(command))).collect();
     assert_eq!(rest.len(), 4, "{rest:?}");
+
+    let untrusted = place.text(&format!("plugin untrust {file}"));
+    assert!(untrusted.starts_with("no longer trusted: "), "{untrusted}");
+    let (_, error) = place.failure(&format!("plugin check {file}"));
+    assert!(error.contains("a native library that is not trusted"), "{error}");
+    let (code, error) = place.failure(&format!("plugin untrust {file}"));
+    assert!(code == 2 && error.contains("hint: no library is trusted"), "{error}");
+    place.text(&format!("plugin trust {file} --yes"));
 
     // Another content under the same name is another library.
     let path = place.path().join(file);

@@ -13,6 +13,7 @@ pub fn run() -> Result<ExitCode> {
         .args(["run", "examples/quickstart.toml"])
         .current_dir(repo::root())
         .envs(process::PASSIVE_THREADS)
+        .envs(setup::fetched())
         .status()
         .with_context(|| format!("cannot start {}", program.display()))?;
     // A process that a signal ended has no code.

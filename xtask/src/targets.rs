@@ -18,7 +18,8 @@ pub fn run() -> Result<()> {
     process::run(process::cargo().args(["build", "--release", "--workspace"]))?;
     let program = repo::spacewright("release")?;
     let spacewright = |arguments: &[&str]| {
-        process::run(Command::new(&program).args(arguments).current_dir(repo::root()))
+        let mut command = Command::new(&program);
+        process::run(command.args(arguments).current_dir(repo::root()).envs(setup::fetched()))
     };
     for (name, extension) in PLUGINS {
         let folder = format!("hardware-targets/{name}");

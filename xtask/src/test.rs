@@ -140,7 +140,7 @@ fn smoke() -> Result<()> {
     fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))
 }
 
-/// Gives libtorch one thread: tests run side by side already.
+/// Gives libtorch one thread, as tests run side by side already, and names what was fetched.
 pub fn one_thread(command: &mut Command) -> &mut Command {
-    command.env("OMP_NUM_THREADS", "1").envs(process::PASSIVE_THREADS)
+    command.env("OMP_NUM_THREADS", "1").envs(process::PASSIVE_THREADS).envs(setup::fetched())
 }

@@ -232,10 +232,10 @@ impl DataSettings {
         if let Some(folder) = env::var_os("SPACEWRIGHT_DATA") {
             return Ok(PathBuf::from(folder).join("fashion-mnist"));
         }
-        let current = env::current_dir().unwrap_or_default();
         let program = env::current_exe().unwrap_or_default();
-        std::iter::once(current.as_path())
-            .chain(program.ancestors().skip(1))
+        program
+            .ancestors()
+            .skip(1)
             .map(|place| place.join(".deps/fashion-mnist"))
             .find(|folder| folder.is_dir())
             .ok_or_else(|| {

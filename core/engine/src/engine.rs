@@ -5,7 +5,6 @@ mod known_keys;
 
 use std::{
     collections::HashMap,
-    env,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
 };
@@ -23,6 +22,7 @@ use crate::{
     data_set::LoadedData,
     error::{EngineError, ErrorKind, Result},
     events::{Observer, Silent},
+    home,
     keys::Identities,
     latency_cache::LatencyCache,
     registry::Registry,
@@ -47,25 +47,17 @@ pub struct EngineOptions {
     pub cancel: Arc<AtomicBool>,
 }
 
-impl Default for EngineOptions {
-    fn default() -> Self {
+impl EngineOptions {
+    /// The usual options, with what all studies share in the folder `home`.
+    pub fn new(home: PathBuf) -> Self {
         Self {
             runs: "runs".into(),
             threads: std::thread::available_parallelism().map_or(1, usize::from),
-            home: default_home(),
+            home,
             observer: Arc::new(Silent),
             cancel: Arc::default(),
         }
     }
-}
-
-/// `$SPACEWRIGHT_HOME`, or the user's data folder.
-pub fn default_home() -> PathBuf {
-    let folder = |name: &str| env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from);
-    folder("SPACEWRIGHT_HOME")
-        .or_else(|| Some(folder("XDG_DATA_HOME")?.join("spacewright")))
-        .or_else(|| Some(folder("HOME")?.join(".local/share/spacewright")))
-        .unwrap_or_else(|| ".spacewright".into())
 }
 
 /// Runs one study and gives access to what it has made.
@@ -247,7 +239,7 @@ impl Engine {
         queries: &[LatencyQuery],
         monitor: &dyn Monitor,
     ) -> Result<Vec<Latency>> {
-        let cache = self.cache.get(|| LatencyCache::open(&self.options.home).map(Arc::new))?;
+        let cache = self.latency_cache()?;
         cache.latencies(self.source()?.as_ref(), queries, monitor)
     }
 
@@ -258,8 +250,15 @@ impl Engine {
         queries: &[LatencyQuery],
         monitor: &dyn Monitor,
     ) -> Result<Vec<Latency>> {
-        let cache = self.cache.get(|| LatencyCache::open(&self.options.home).map(Arc::new))?;
+        let cache = self.latency_cache()?;
         cache.latencies(self.source_of(target)?.as_ref(), queries, monitor)
+    }
+
+    fn latency_cache(&self) -> Result<Arc<LatencyCache>> {
+        self.cache.get(|| {
+            home::file(&self.options.home, "latency.sqlite")?;
+            LatencyCache::open(&self.options.home).map(Arc::new)
+        })
     }
 
     fn source_of(&self, target: &str) -> Result<Arc<dyn LatencySource>> {

@@ -3,12 +3,15 @@
 //! Knows no plugin by name, but for the defaults of a study, and prints nothing.
 //!
 //! ```no_run
-//! use spacewright_engine::{Engine, EngineOptions, Inputs, Overrides, Registry, Study};
+//! use spacewright_engine::{
+//!     Engine, EngineOptions, Inputs, Overrides, Registry, Study, default_home,
+//! };
 //!
 //! # fn main() -> spacewright_engine::Result<()> {
 //! let registry = Registry::built_in()?;
 //! let study = Study::read("study.toml".as_ref(), &registry, &Overrides::default())?;
-//! let engine = Engine::open(study, &registry, EngineOptions::default())?;
+//! let options = EngineOptions::new(default_home()?);
+//! let engine = Engine::open(study, &registry, options)?;
 //! engine.run_step("measure", Inputs::Run)?;
 //! for status in engine.status()? {
 //!     assert_eq!(engine.tasks(&status.step)?.len(), status.tasks);
@@ -26,6 +29,7 @@ mod error;
 mod events;
 mod files;
 mod hash;
+pub mod home;
 pub mod hyperspace;
 mod keys;
 mod latency_cache;
@@ -37,6 +41,7 @@ mod registry;
 pub mod room;
 mod run;
 mod runs;
+mod seal;
 mod store;
 mod study;
 mod study_target;
@@ -46,9 +51,10 @@ mod synthetic;
 mod tasks;
 
 pub use data_set::{DataKind, DataSettings, LoadedData};
-pub use engine::{Engine, EngineOptions, default_home};
+pub use engine::{Engine, EngineOptions};
 pub use error::{EngineError, ErrorKind, Result, Subject};
 pub use events::{Event, Observer, Silent};
+pub use home::default_home;
 pub use keys::Change;
 pub use latency_cache::LatencyCache;
 pub use origin::{Carrier, Origin};

@@ -6,7 +6,10 @@ use std::{
     path::Path,
 };
 
-use crate::error::{AtPath, EngineError, ErrorKind, Result};
+use crate::{
+    error::{AtPath, EngineError, ErrorKind, Result},
+    home,
+};
 
 /// A lock that is held until it is dropped.
 #[derive(Debug)]
@@ -17,8 +20,11 @@ pub(crate) struct Lock {
 impl Lock {
     /// Takes the lock, or gives none where another process has it.
     pub fn try_take(path: &Path) -> Result<Option<Self>> {
-        let mut file =
-            File::options().create(true).truncate(false).write(true).open(path).at(path)?;
+        let mut options = File::options();
+        options.create(true).truncate(false).write(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, home::no_follow());
+        let mut file = options.open(path).at(path)?;
         match file.try_lock() {
             Ok(()) => {
                 file.set_len(0).at(path)?;

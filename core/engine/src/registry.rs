@@ -9,7 +9,7 @@ use spacewright_core::{
     quant::Quantizer,
     score::Scorer,
     search::Strategy,
-    space::Hyperspace,
+    space::{Hyperspace, HyperspaceError},
     study::{Method, sections_of},
     target::Target,
     train::Trainer,
@@ -99,6 +99,12 @@ impl fmt::Display for Clash {
         }
         write!(f, " has another {named} `{name}` already: choose another name")
     }
+}
+
+/// Whether people take one name for the other.
+fn are_alike(one: &str, other: &str) -> bool {
+    let plain = |c: u8| if c == b'_' { b'-' } else { c.to_ascii_lowercase() };
+    one.bytes().map(plain).eq(other.bytes().map(plain))
 }
 
 /// Something that the registry keeps under its name.
@@ -213,13 +219,6 @@ tables! {
     }
 }
 
-/// A hyperspace as TOML, checked with these block types.
-fn read_hyperspace(text: &str, operators: &Operators) -> Result<Hyperspace, String> {
-    let hyperspace = hyperspace::parse(text, "its TOML").map_err(|error| error.to_string())?;
-    hyperspace.validate(operators).map_err(|error| error.to_string())?;
-    Ok(hyperspace)
-}
-
 impl Registry {
     /// Everything that is linked into the program, in the order of the plugins' names; an error
     /// where two plugins have something of the same name.
@@ -265,6 +264,21 @@ impl Registry {
     /// Adds all that a loaded plugin offers. What has a name that is taken, or a hyperspace that
     /// is wrong, is left out: the answer says so, one sentence for each.
     pub fn add_plugin(&mut self, origin: &Origin, plugin: &Plugin) -> Vec<String> {
+        self.add_loaded(origin, plugin, |hyperspace, operators| hyperspace.validate(operators))
+    }
+
+    /// The same, without a question to the plugin: its blocks are not asked whether they can be
+    /// what its hyperspaces want of them.
+    pub(crate) fn add_unasked(&mut self, origin: &Origin, plugin: &Plugin) -> Vec<String> {
+        self.add_loaded(origin, plugin, |_, _| Ok(()))
+    }
+
+    fn add_loaded(
+        &mut self,
+        origin: &Origin,
+        plugin: &Plugin,
+        validate: impl Fn(&Hyperspace, &Operators) -> Result<(), HyperspaceError>,
+    ) -> Vec<String> {
         let Plugin {
             about: _,
             operator_set,
@@ -286,8 +300,14 @@ impl Registry {
         // After the operator set, whose blocks they may name.
         let operators = self.operators();
         for text in &hyperspaces {
-            let added = read_hyperspace(text, &operators)
-                .map_err(|reason| format!("{origin}: {}", shown(&reason)))
+            let read = || {
+                let hyperspace =
+                    hyperspace::parse(text, "its TOML").map_err(|error| error.to_string())?;
+                validate(&hyperspace, &operators).map_err(|error| error.to_string())?;
+                Ok(hyperspace)
+            };
+            let added = read()
+                .map_err(|reason: String| format!("{origin}: {}", shown(&reason)))
                 .and_then(|item| self.offer(origin, item).map_err(|clash| clash.to_string()));
             left_out.extend(added.err());
         }
@@ -300,16 +320,25 @@ impl Registry {
         let name = item.name();
         let mut keys = vec![(T::NAMED, name.clone())];
         keys.extend(item.parts());
-        for key in &keys {
-            if let Some(owner) = self.owners.get(key) {
+        for (named, name) in &keys {
+            let alike = |other: &(&(Named, String), &Origin)| {
+                other.0.0 == *named && are_alike(&other.0.1, name)
+            };
+            if let Some(((named, name), owner)) = self.owners.iter().find(alike) {
                 let (newcomer, owner) = (origin.clone(), owner.clone());
-                let (named, name) = key.clone();
-                return Err(Box::new(Clash { newcomer, owner, named, name }));
+                return Err(Box::new(Clash { newcomer, owner, named: *named, name: name.clone() }));
             }
         }
         self.owners.extend(keys.into_iter().map(|key| (key, origin.clone())));
         T::table(self).insert(name, item.checked(origin));
         Ok(())
+    }
+
+    /// What is built in and has a name that people take for this one: a plugin, or what it offers.
+    pub(crate) fn built_in_alike(&self, name: &str) -> Option<&str> {
+        let built_in = self.owners.iter().filter(|(_, origin)| !origin.is_loaded());
+        let mut names = built_in.flat_map(|((_, item), origin)| [item, &origin.plugin]);
+        names.find(|known| are_alike(known, name)).map(String::as_str)
     }
 
     /// Remembers why an installed plugin is not used, for errors about what it would offer.

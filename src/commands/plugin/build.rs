@@ -74,7 +74,7 @@ pub fn build(folder: &Path, instead: Option<CarrierArg>) -> Result<Output, Failu
     let file = folder.join(format!("{name}.{extension}"));
     fs::write(&file, &content).map_err(|e| Failure::failed(format!("{}: {e}", file.display())))?;
     if carrier == Carrier::Wasm {
-        catalog::plugins().loader().load(&file)?;
+        catalog::plugins()?.open(&file)?;
     }
     let next = if carrier == Carrier::Native { "trust" } else { "check" };
     let text = format!(
@@ -106,7 +106,7 @@ fn cargo_build(folder: &Path, name: &str, carrier: Carrier) -> Result<PathBuf, F
     match carrier {
         Carrier::Wasm => {
             command.args(["--target", tools::WASM]);
-            tools::WasmStd::find()?.apply(&mut command);
+            tools::WasmStd::find(folder)?.apply(&mut command);
         }
         _ => drop(command.args(["--features", "native"])),
     }

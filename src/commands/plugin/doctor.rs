@@ -37,11 +37,11 @@ impl Finding {
 pub fn doctor() -> Result<Output, Failure> {
     let mut findings = plugins()?;
     let version = |mut command: Command| {
-        let version = tools::output(command.arg("--version"))?;
+        let version = tools::output(command.arg("--version").current_dir(tools::nobodys_folder()))?;
         Ok::<_, Failure>(version.lines().next().unwrap_or_default().to_owned())
     };
     findings.push(Finding::new("cargo", version(tools::cargo())).optional());
-    let std = tools::WasmStd::find().map(|found| match found {
+    let std = tools::WasmStd::find(tools::nobodys_folder()).map(|found| match found {
         tools::WasmStd::Installed => "installed in the toolchain".to_owned(),
         tools::WasmStd::Unpacked(folder) => format!("unpacked in {}", folder.display()),
     });
@@ -70,7 +70,7 @@ fn with_hint(error: EngineError) -> String {
 
 /// Each installed plugin, loaded next to those before it.
 fn plugins() -> Result<Vec<Finding>, Failure> {
-    let store = catalog::plugins();
+    let store = catalog::plugins()?;
     let mut registry = Registry::built_in()?;
     let mut findings = Vec::new();
     for plugin in store.list()? {

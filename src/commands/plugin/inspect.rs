@@ -6,7 +6,7 @@ use serde::Serialize;
 use spacewright_core::call::CallError;
 use spacewright_engine::{
     Origin,
-    plugins::{CallCost, Loaded},
+    plugins::{CallCost, Limits, Loaded},
 };
 use spacewright_sdk::{Kind, conformance};
 
@@ -22,6 +22,8 @@ struct Inspection {
     load_ms: f64,
     /// Nanoseconds of a call with nothing to do.
     ping_ns: f64,
+    /// Whether there was time for all questions.
+    asked_all: bool,
     /// Nanoseconds of the mean call, by call.
     call_ns: BTreeMap<&'static str, u64>,
     /// WebAssembly instructions of the mean call, by call.
@@ -29,9 +31,12 @@ struct Inspection {
 }
 
 pub fn inspect(plugin: &str) -> Result<Output, Failure> {
-    let (loaded, which) = super::load(plugin)?;
+    let (start, limits) = (Instant::now(), Limits::inspection());
+    let total_time = limits.total_time;
+    let (loaded, which) = super::load(plugin, limits)?;
     let ping_ns = ping_ns(&loaded).map_err(Failure::failed)?;
     conformance::check(&loaded.plugin);
+    let asked_all = total_time.is_none_or(|most| start.elapsed() < most);
     let costs = loaded.meter.costs();
     let mean = |total: fn(&CallCost) -> u64| {
         let mean = |(call, cost): (&&'static str, &CallCost)| (*call, total(cost) / cost.calls);
@@ -44,6 +49,7 @@ pub fn inspect(plugin: &str) -> Result<Output, Failure> {
         kinds: loaded.plugin.kinds(),
         load_ms: loaded.load_time.as_secs_f64() * 1e3,
         ping_ns,
+        asked_all,
         call_ns: mean(|cost| cost.total_ns),
         fuel: mean(|cost| cost.fuel),
     };
@@ -61,9 +67,13 @@ pub fn inspect(plugin: &str) -> Result<Output, Failure> {
             },
         ]);
     }
+    let note = match asked_all {
+        true => "",
+        false => "\nits time was over before all was asked; `plugin check` takes longer",
+    };
     let text = format!(
         "{plugin} {version}: {}\n{which}\noffers     {}\ncarrier    {carrier}, interface {}\nSHA-256    \
-         {sha256}\nloaded in  {:.2} ms\na call     {ping_ns:.1} ns with nothing to do\n\n{}",
+         {sha256}\nloaded in  {:.2} ms\na call     {ping_ns:.1} ns with nothing to do{note}\n\n{}",
         inspection.summary,
         offers.join(", "),
         inspection.interface,

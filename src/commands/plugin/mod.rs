@@ -12,7 +12,7 @@ mod trust;
 use std::path::Path;
 
 use serde_json::json;
-use spacewright_engine::plugins::{Installed, Loaded};
+use spacewright_engine::plugins::{Installed, Limits, Loaded};
 use spacewright_sdk::conformance;
 
 use crate::{
@@ -28,6 +28,7 @@ pub fn run(command: &PluginCommand) -> Result<Output, Failure> {
         PluginCommand::Check { plugin } => check(plugin),
         PluginCommand::Install { file } => install(file),
         PluginCommand::Trust { file, yes } => trust::trust(file, *yes),
+        PluginCommand::Untrust { library } => trust::untrust(library),
         PluginCommand::List => list(),
         PluginCommand::Inspect { plugin } => inspect::inspect(plugin),
         PluginCommand::Doctor => doctor::doctor(),
@@ -37,11 +38,11 @@ pub fn run(command: &PluginCommand) -> Result<Output, Failure> {
 
 /// A plugin by its file, or by the name of an installed one, and which of both it is: a folder may
 /// have the name of an installed plugin.
-fn load(plugin: &str) -> Result<(Loaded, String), Failure> {
-    let store = catalog::plugins();
+fn load(plugin: &str, limits: Limits) -> Result<(Loaded, String), Failure> {
+    let store = catalog::plugins_within(limits)?;
     let path = Path::new(plugin);
     if path.is_file() {
-        return Ok((store.loader().load(path)?, format!("file       {plugin}")));
+        return Ok((store.open(path)?, format!("file       {plugin}")));
     }
     let installed = store.find(plugin).map_err(|error| {
         let message = format!("no file {plugin}, and {error}");
@@ -52,9 +53,9 @@ fn load(plugin: &str) -> Result<(Loaded, String), Failure> {
 }
 
 fn check(plugin: &str) -> Result<Output, Failure> {
-    let (loaded, which) = load(plugin)?;
+    let (loaded, which) = load(plugin, Limits::trial())?;
     let mut report = conformance::check(&loaded.plugin);
-    let left_out = catalog::plugins()
+    let left_out = catalog::plugins()?
         .others(&loaded.origin.plugin)?
         .add_plugin(&loaded.origin, &loaded.plugin);
     let fits = if left_out.is_empty() { Ok(()) } else { Err(left_out.join("; ")) };
@@ -63,7 +64,7 @@ fn check(plugin: &str) -> Result<Output, Failure> {
 }
 
 fn install(file: &Path) -> Result<Output, Failure> {
-    let (installed, replaced) = catalog::plugins().install(file)?;
+    let (installed, replaced) = catalog::plugins_within(Limits::trial())?.install(file)?;
     let Installed { name, version, .. } = &installed;
     let instead = match &replaced {
         Some(old) if old.sha256 == installed.sha256 => ", as it was already".into(),
@@ -79,7 +80,7 @@ fn install(file: &Path) -> Result<Output, Failure> {
 }
 
 fn list() -> Result<Output, Failure> {
-    let plugins = catalog::plugins().list()?;
+    let plugins = catalog::plugins()?.list()?;
     if plugins.is_empty() {
         let text = "no plugins are installed; `spacewright plugin install FILE` installs one";
         return Output::new(text.into(), &json!({ "plugins": [] }));
@@ -107,6 +108,6 @@ fn kinds(plugin: &Installed) -> String {
 }
 
 fn remove(name: &str) -> Result<Output, Failure> {
-    let removed = catalog::plugins().remove(name)?;
+    let removed = catalog::plugins()?.remove(name)?;
     Output::new(format!("removed `{name}` {}", removed.version), &json!({ "removed": removed }))
 }

@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use spacewright_engine::default_home;
+use spacewright_engine::{default_home, home};
 
 use crate::render::Failure;
 
@@ -18,6 +18,12 @@ pub const STD_VARIABLE: &str = "SPACEWRIGHT_WASM_STD";
 
 /// Products of 64 bits by 64, which random numbers are made of, and vectors.
 const FEATURES: &str = "+wide-arithmetic,+simd128";
+
+/// A folder in which nobody leaves settings: programs whose versions are asked look for those in
+/// the current folder and above it.
+pub fn nobodys_folder() -> &'static Path {
+    Path::new("/")
+}
 
 /// The cargo that runs this program, or the one of the path.
 pub fn cargo() -> Command {
@@ -46,9 +52,11 @@ pub enum WasmStd {
 }
 
 impl WasmStd {
-    /// Finds it, unpacking the archive if need be; an error says both ways to get it.
-    pub fn find() -> Result<Self, Failure> {
-        let sysroot = output(Command::new(rustc()).args(["--print", "sysroot"]))?;
+    /// Finds it for the toolchain that is used in `folder`, unpacking the archive if need be; an
+    /// error says both ways to get it.
+    pub fn find(folder: &Path) -> Result<Self, Failure> {
+        let mut rustc = Command::new(rustc());
+        let sysroot = output(rustc.args(["--print", "sysroot"]).current_dir(folder))?;
         let installed = Path::new(sysroot.trim()).join("lib/rustlib").join(WASM);
         if installed.is_dir() {
             return Ok(Self::Installed);
@@ -93,13 +101,15 @@ fn unpack(archive: &Path) -> Result<PathBuf, Failure> {
     };
     let name = archive.file_name().unwrap_or_default().to_string_lossy();
     let size = fs::metadata(archive).map_err(at)?.len();
-    let cache = default_home().join("cache");
+    let home = default_home()?;
+    home::make(&home)?;
+    let cache = home.join("cache");
     let folder = cache.join(format!("{name}-{size}"));
     if folder.is_dir() {
         return Ok(folder);
     }
     fs::create_dir_all(&cache).map_err(|error| of(&cache, error))?;
-    let temporary = cache.join(format!(".{name}-{}", std::process::id()));
+    let temporary = cache.join(home::temporary_name()?);
     fs::create_dir_all(&temporary).map_err(|error| of(&temporary, error))?;
     output(Command::new("tar").arg("-xf").arg(archive).arg("-C").arg(&temporary))?;
     match fs::rename(&temporary, &folder) {
@@ -113,6 +123,16 @@ fn unpack(archive: &Path) -> Result<PathBuf, Failure> {
     }
 }
 
+/// The program of pip's `ziglang`. Python looks for modules in the current folder first, which
+/// may be anybody's: that is left out.
+fn ziglang() -> Command {
+    const RUN: &str = "import sys; sys.path[:] = filter(None, sys.path); import runpy; \
+                       runpy.run_module(\"ziglang\", run_name=\"__main__\", alter_sys=True)";
+    let mut command = Command::new("python3");
+    command.args(["-c", RUN]);
+    command
+}
+
 /// A compiler from C to [`WASM`]: `clang`, or the one of pip's `ziglang`.
 pub fn c_compiler() -> Result<Command, Failure> {
     let works = |command: &mut Command| {
@@ -123,9 +143,9 @@ pub fn c_compiler() -> Result<Command, Failure> {
     {
         return Ok(Command::new("clang"));
     }
-    if works(Command::new("python3").args(["-m", "ziglang", "version"])) {
-        let mut command = Command::new("python3");
-        command.args(["-m", "ziglang", "cc"]);
+    if works(ziglang().arg("version")) {
+        let mut command = ziglang();
+        command.arg("cc");
         return Ok(command);
     }
     Err(Failure::failed(

@@ -8,7 +8,7 @@ use std::{
 use serde_json::json;
 use spacewright_engine::{
     Carrier, default_home,
-    plugins::{PluginFile, Trust, carrier_of},
+    plugins::{PluginFile, Trust, Trusted, carrier_of},
 };
 
 use crate::render::{Failure, Output};
@@ -34,9 +34,19 @@ pub fn trust(file: &Path, yes: bool) -> Result<Output, Failure> {
     if !yes && !agreed(file, &content)? {
         return Err(Failure::input(format!("{} is not trusted", file.display())));
     }
-    let trusted = Trust::new(&default_home()).trust(file, &content)?;
+    let trusted = Trust::new(&default_home()?).trust(file, &content)?;
     let text = format!("trusted {} (SHA-256 {})", file.display(), trusted.sha256);
     Output::new(text, &json!({ "trusted": trusted }))
+}
+
+/// Takes trust back.
+pub fn untrust(library: &str) -> Result<Output, Failure> {
+    let gone = Trust::new(&default_home()?).untrust(library)?;
+    let line = |one: &Trusted| {
+        format!("no longer trusted: {} (SHA-256 {})", one.from.display(), one.sha256)
+    };
+    let lines: Vec<String> = gone.iter().map(line).collect();
+    Output::new(lines.join("\n"), &json!({ "untrusted": gone }))
 }
 
 /// Says what it is about and asks.

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::{Value, json};
 use spacewright_engine::{
-    DataKind, DataSettings, Overrides, Registry, Study, default_home, engine_sections,
+    DataKind, DataSettings, Overrides, Registry, Study, default_home, engine_sections, home,
 };
 use spacewright_spaceevo::settings::{Budget, MeasureSettings};
 
@@ -104,10 +104,11 @@ fn ask_budgets() -> Result<Vec<Budget>, Failure> {
 
 /// Leaves the schema in the home, where editors find it.
 fn write_schema() -> Result<PathBuf, Failure> {
-    let folder = default_home().join("schema");
-    let path = folder.join(format!("study-{}.json", env!("CARGO_PKG_VERSION")));
+    let name = format!("schema/study-{}.json", env!("CARGO_PKG_VERSION"));
+    let path = home::file(&default_home()?, &name)?;
+    let folder = path.parent().unwrap_or(&path);
     let content = format!("{:#}\n", json_schema_value()?);
-    fs::create_dir_all(&folder)
+    fs::create_dir_all(folder)
         .and_then(|()| fs::write(&path, content))
         .map_err(|error| Failure::failed(format!("{}: {error}", path.display())))?;
     Ok(std::path::absolute(&path).unwrap_or(path))

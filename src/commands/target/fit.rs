@@ -53,7 +53,7 @@ pub fn fit(registry: &Registry, args: &FitArgs, global: &Global) -> Result<Outpu
         (None, None) => measured(registry, args, global)?,
         _ => (vec![of_files(registry, args, global)?], None, None),
     };
-    let folder = args.output.clone().unwrap_or_else(fitted::folder);
+    let folder = args.output.clone().map_or_else(fitted::folder, Ok)?;
     let mut report = FitReport {
         target: args.target.clone(),
         rows: 0,

@@ -16,8 +16,8 @@ use spacewright_latency_model::{Fitted, Model};
 use crate::render::Failure;
 
 /// Where predictors of targets lie that were fitted here.
-pub fn folder() -> PathBuf {
-    default_home().join("models")
+pub fn folder() -> Result<PathBuf, Failure> {
+    Ok(default_home()?.join("models"))
 }
 
 /// That a target's name can be part of the name of a file, which stays in its folder.
@@ -49,7 +49,8 @@ fn installed(target: &str) -> Result<Option<Fitted>, Failure> {
         // Whatever else is wrong is said when the file is read.
         _ => true,
     };
-    let files = Precision::ALL.map(|precision| file(&folder(), target, precision));
+    let folder = folder()?;
+    let files = Precision::ALL.map(|precision| file(&folder, target, precision));
     let models: Vec<Model> = files
         .iter()
         .filter(|file| exists(file))

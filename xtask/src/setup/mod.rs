@@ -11,8 +11,9 @@ mod torch;
 mod wheels;
 pub mod ziglang;
 
-use crate::message;
+use crate::{message, repo};
 use anyhow::{Result, bail};
+use std::{env, path::PathBuf};
 
 /// Whether the wheels that the set-up fetches fit this machine.
 const LINUX_X86_64: bool = cfg!(all(target_os = "linux", target_arch = "x86_64"));
@@ -41,6 +42,17 @@ pub fn run() -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// What was fetched, as the environment variables that name it. The program finds it by itself
+/// above its own place: nothing is needed unless cargo's output lies elsewhere.
+pub fn fetched() -> Vec<(&'static str, PathBuf)> {
+    if env::current_exe().is_ok_and(|this| this.starts_with(repo::root())) {
+        return Vec::new();
+    }
+    let data = ("SPACEWRIGHT_DATA", repo::deps());
+    let named = runtimes::fetched().into_iter().chain([data]);
+    named.filter(|(variable, path)| env::var_os(variable).is_none() && path.exists()).collect()
 }
 
 /// Says on standard error what is being fetched and how much that is.

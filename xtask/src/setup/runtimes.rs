@@ -3,7 +3,10 @@
 use super::{LINUX_X86_64, announce, staging, wheels};
 use crate::repo;
 use anyhow::{Context, Result, bail};
-use std::{env, fs, path::Path};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
 use wheels::{Take, Wheel};
 
 /// A runtime: its wheel, and what is taken from it.
@@ -56,6 +59,15 @@ pub fn onnx_runtime() -> Result<()> {
 /// Makes sure that there is a LiteRT to load.
 pub fn litert() -> Result<()> {
     ensure(LITERT)
+}
+
+/// The variables that name libraries, and where those are that were fetched.
+pub fn fetched() -> [(&'static str, PathBuf); 2] {
+    let place = |runtime: Runtime| repo::deps().join(runtime.folder).join(runtime.library);
+    [ONNX_RUNTIME, LITERT].map(|runtime| {
+        let variable = runtime.variable;
+        (variable, place(runtime))
+    })
 }
 
 fn ensure(runtime: Runtime) -> Result<()> {

@@ -3,58 +3,110 @@
 
 use super::{Graph, GraphError, Op, Shape};
 
-/// More nodes than any block has.
-const MOST_NODES: usize = 1000;
 /// Channels, sides of kernels and the like: larger ones are taken for mistakes.
 const LARGEST_SIZE: usize = 1 << 16;
-/// More elements in one value or weight are taken for mistakes.
-const MOST_ELEMENTS: usize = 1 << 28;
+
+/// Elements of one value of one image: three times as many as the widest published block has.
+const MOST_ELEMENTS: u64 = 1 << 24;
+
+/// What a graph may consist of, in sum.
+struct Bounds {
+    nodes: usize,
+    /// Elements of all values of one image.
+    elements: u64,
+    /// Scalars of all weights.
+    params: u64,
+    /// Multiply-adds of one image.
+    macs: u64,
+}
+
+const BLOCK: Bounds = Bounds { nodes: 250, elements: 1 << 26, params: 1 << 25, macs: 1 << 33 };
+const NETWORK: Bounds = Bounds { nodes: 10_000, elements: 1 << 30, params: 1 << 28, macs: 1 << 36 };
 
 impl Graph {
     /// Checks that the graph is well-formed and no larger than a block may be.
     pub fn check_bounds(&self) -> Result<(), GraphError> {
-        let out_of_bounds = |node: &str, reason: String| {
-            Err(GraphError::Structure { node: node.to_owned(), reason })
-        };
+        self.check_within(&BLOCK)
+    }
+
+    /// Checks that the graph is well-formed and no larger than a whole network may be.
+    pub fn check_network_bounds(&self) -> Result<(), GraphError> {
+        self.check_within(&NETWORK)
+    }
+
+    fn check_within(&self, bounds: &Bounds) -> Result<(), GraphError> {
         let nodes = self.nodes.len();
-        if nodes > MOST_NODES {
-            let reason = format!("{nodes} nodes; at most {MOST_NODES} are allowed");
-            return out_of_bounds(self.value_name(self.output), reason);
+        if nodes > bounds.nodes {
+            let reason = format!("{nodes} nodes; at most {} are allowed", bounds.nodes);
+            return Err(out_of_bounds(self.value_name(self.output), reason));
         }
         for node in &self.nodes {
             if let Some(reason) = attribute_out_of_bounds(&node.op) {
-                return out_of_bounds(&node.name, reason);
+                return Err(out_of_bounds(&node.name, reason));
             }
         }
         let shapes = self.shapes()?;
+        let mut elements = Sum::new("elements of values", bounds.elements);
         for (value, shape) in shapes.iter().enumerate() {
             let name = if value == 0 { "input" } else { &self.nodes[value - 1].name };
             let Shape { channels, height, width } = *shape;
             if channels.max(height).max(width) > LARGEST_SIZE {
-                return out_of_bounds(
-                    name,
-                    format!("a value of {shape}; sizes are at most {LARGEST_SIZE}"),
-                );
+                let reason = format!("a value of {shape}; sizes are at most {LARGEST_SIZE}");
+                return Err(out_of_bounds(name, reason));
             }
-            if too_many(&[channels, height, width]) {
-                return out_of_bounds(name, format!("a value of {shape}; {LIMIT}"));
+            let count = product(&[channels, height, width]);
+            if count > MOST_ELEMENTS {
+                let reason =
+                    format!("a value of {shape}; at most {MOST_ELEMENTS} elements are allowed");
+                return Err(out_of_bounds(name, reason));
             }
+            elements.add(name, count)?;
         }
+        let mut params = Sum::new("elements of weights", bounds.params);
         for weight in self.weights()? {
-            if too_many(&weight.shape) {
-                let reason = format!("a weight of {:?}; {LIMIT}", weight.shape);
-                return out_of_bounds(&self.nodes[weight.node].name, reason);
-            }
+            params.add(&self.nodes[weight.node].name, product(&weight.shape))?;
+        }
+        let mut macs = Sum::new("multiply-adds", bounds.macs);
+        for (node, count) in self.nodes.iter().zip(self.macs_of(&shapes)) {
+            macs.add(&node.name, count)?;
         }
         Ok(())
     }
 }
 
-const LIMIT: &str = "at most 2^28 elements are allowed";
+fn out_of_bounds(node: &str, reason: String) -> GraphError {
+    GraphError::Structure { node: node.to_owned(), reason }
+}
 
-fn too_many(sizes: &[usize]) -> bool {
-    let product = sizes.iter().try_fold(1usize, |product, size| product.checked_mul(*size));
-    product.is_none_or(|elements| elements > MOST_ELEMENTS)
+/// The product of sizes, or the largest number where it is larger than that.
+fn product(sizes: &[usize]) -> u64 {
+    sizes.iter().fold(1, |product: u64, size| product.saturating_mul(*size as u64))
+}
+
+/// What is counted over a graph.
+struct Sum {
+    what: &'static str,
+    sum: u64,
+    most: u64,
+}
+
+impl Sum {
+    fn new(what: &'static str, most: u64) -> Self {
+        Self { what, sum: 0, most }
+    }
+
+    /// Adds what a node has.
+    fn add(&mut self, node: &str, count: u64) -> Result<(), GraphError> {
+        let Self { what, most, .. } = *self;
+        self.sum = self.sum.saturating_add(count);
+        match self.sum <= most {
+            true => Ok(()),
+            false => {
+                let reason = format!("up to here {} {what}; at most {most} are allowed", self.sum);
+                Err(out_of_bounds(node, reason))
+            }
+        }
+    }
 }
 
 fn attribute_out_of_bounds(op: &Op) -> Option<String> {
@@ -105,10 +157,45 @@ mod tests {
         assert!(error(text).contains("exceeds half of the window"));
         let text = "input 65536x1x1\nc = conv2d(input) out=65536 kernel=3 stride=1 pad=1,1,1,1 \
             groups=1 bias=false\noutput c";
-        assert!(error(text).contains("a weight of [65536, 65536, 3, 3]"));
+        assert!(error(text).contains("up to here 38654705664 elements of weights"));
         let text = "input 65536x8x8\nf = linear(input) out=65536 bias=false\noutput f";
-        assert!(error(text).contains("a weight of [65536, 4194304]"));
-        assert!(error("input 65536x65536x1\noutput input").contains("at most 2^28 elements"));
+        assert!(error(text).contains("up to here 274877906944 elements of weights"));
+        assert!(error("input 65536x65536x1\noutput input").contains("at most 16777216 elements"));
+    }
+
+    #[test]
+    fn sums_are_bounded_and_not_only_each_node() {
+        let conv = |name: &str, input: &str, out: usize, kernel: usize| {
+            let pad = kernel / 2;
+            format!(
+                "{name} = conv2d({input}) out={out} kernel={kernel} stride=1 \
+                 pad={pad},{pad},{pad},{pad} groups=1 bias=false\n"
+            )
+        };
+        // Wide in between, as if it were an ordinary block.
+        let wide = format!(
+            "input 16x32x32\n{}{}output y",
+            conv("x", "input", 65536, 1),
+            conv("y", "x", 32, 1)
+        );
+        assert!(
+            error(&wide).contains("node `x`: a value of 65536x32x32; at most 16777216 elements")
+        );
+        let row = |count: usize, channels: usize, kernel: usize, size: usize| {
+            let nodes: String = (0..count)
+                .map(|i| {
+                    let input = if i == 0 { "input".into() } else { format!("c{}", i - 1) };
+                    conv(&format!("c{i}"), &input, channels, kernel)
+                })
+                .collect();
+            format!("input {channels}x{size}x{size}\n{nodes}output c{}", count - 1)
+        };
+        assert!(error(&row(251, 1, 1, 1)).contains("251 nodes; at most 250"));
+        assert!(error(&row(5, 256, 1, 256)).contains("elements of values; at most 67108864"));
+        assert!(error(&row(40, 1024, 1, 1)).contains("elements of weights; at most 33554432"));
+        assert!(error(&row(20, 256, 3, 64)).contains("multiply-adds; at most 8589934592"));
+        let network = row(251, 1, 1, 1).parse::<Graph>().unwrap();
+        assert_eq!(network.check_network_bounds(), Ok(()));
     }
 
     #[test]

@@ -235,14 +235,16 @@ fn chain_graphs(operators: &Operators, chains: &[Chain]) -> Result<Vec<Vec<Graph
     }
 }
 
-/// Joins segments into one graph.
+/// Joins segments into one graph; an error where it is larger than a network may be.
 pub fn network(segments: Vec<Segment>) -> Result<Graph, GraphError> {
     let mut graphs = segments.into_iter().map(|segment| segment.graph);
     let first = graphs.next().ok_or_else(|| GraphError::Structure {
         node: "output".into(),
         reason: "a network needs at least one segment".into(),
     })?;
-    graphs.try_fold(first, Graph::then)
+    let network = graphs.try_fold(first, Graph::then)?;
+    network.check_network_bounds()?;
+    Ok(network)
 }
 
 #[cfg(test)]

@@ -13,6 +13,10 @@ use crate::{
 /// Larger sizes and depths are taken for mistakes. Products of sizes stay within 64 bits.
 const LARGEST_SIZE: usize = 1 << 13;
 const LARGEST_DEPTH: usize = 100;
+/// Entries of a kind, such as stages: more are taken for mistakes.
+const MOST_ENTRIES: usize = 100;
+/// Values of one list, such as the widths of a stage.
+const MOST_VALUES: usize = 1000;
 
 /// What is wrong with a hyperspace, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -57,13 +61,16 @@ impl Hyperspace {
                 format!("{resolution} = {ms} is not a time in milliseconds")
             })?;
         }
-        for (field, empty) in [
-            ("stem", self.stem.is_empty()),
-            ("candidate", self.candidates.is_empty()),
-            ("stage", self.stages.is_empty()),
-            ("head", self.head.is_empty()),
+        for (field, entries) in [
+            ("stem", self.stem.len()),
+            ("candidate", self.candidates.len()),
+            ("stage", self.stages.len()),
+            ("head", self.head.len()),
         ] {
-            require(!empty, field, || "needs at least one entry".into())?;
+            require(entries > 0, field, || "needs at least one entry".into())?;
+            require(entries <= MOST_ENTRIES, field, || {
+                format!("{entries} entries; at most {MOST_ENTRIES} are allowed")
+            })?;
         }
         self.check_names()?;
         for (index, candidate) in self.candidates.iter().enumerate() {
@@ -136,7 +143,15 @@ fn require(holds: bool, field: &str, reason: impl FnOnce() -> String) -> FieldCh
     if holds { Ok(()) } else { Err((field.to_owned(), reason())) }
 }
 
+fn few<T>(field: &str, values: &[T]) -> FieldCheck {
+    let count = values.len();
+    require(count <= MOST_VALUES, field, || {
+        format!("{count} values; at most {MOST_VALUES} are allowed")
+    })
+}
+
 fn ascending(field: &str, values: &[usize]) -> FieldCheck {
+    few(field, values)?;
     let sorted = values.windows(2).all(|pair| pair[0] < pair[1]);
     require(!values.is_empty() && values[0] > 0 && sorted, field, || {
         format!("{values:?} is not a list of positive numbers, smallest first, each once")
@@ -159,6 +174,7 @@ fn check_candidate(at: &str, candidate: &Candidate, operators: &Operators) -> Fi
     check_block(at, "choices", &candidate.block, &axes, operators)?;
     for (axis, values) in &candidate.choices {
         let field = format!("{at}.choices.{axis}");
+        few(&field, values)?;
         let sorted = values.windows(2).all(|pair| pair[0] < pair[1]);
         let finite = values.iter().all(|value| value.is_finite());
         require(!values.is_empty() && sorted && finite, &field, || {
@@ -270,7 +286,7 @@ mod tests {
     #[test]
     fn faults_are_named_with_their_field() {
         type Fault = (fn(&mut Hyperspace), &'static str);
-        let faults: [Fault; 15] = [
+        let faults: [Fault; 17] = [
             (
                 |h| h.name = "a-b".into(),
                 "name: must be letters, digits and underscores, at least one letter",
@@ -321,6 +337,14 @@ mod tests {
             (
                 |h| h.stages[0].depths = [1, 101],
                 "stage[0].depths: [1, 101] is not a fewest and a most number of blocks, from 1 to 100",
+            ),
+            (
+                |h| h.stages = vec![h.stages[0].clone(); 101],
+                "stage: 101 entries; at most 100 are allowed",
+            ),
+            (
+                |h| h.stages[0].widths = (1..=1001).collect(),
+                "stage[0].widths: 1001 values; at most 1000 are allowed",
             ),
             (|h| h.head[0].width = 11, "head[0].width: 11 is not the number of classes, 10"),
         ];

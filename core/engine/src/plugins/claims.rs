@@ -15,8 +15,18 @@ use spacewright_plugin::{
 
 use super::error::IllegalName;
 
-/// More than any plugin has reason to offer.
-const MOST_ITEMS: usize = 1000;
+/// More block types than any plugin has reason to offer.
+const MOST_BLOCK_TYPES: usize = 100;
+/// More axes than any block has.
+const MOST_AXES: usize = 32;
+/// More hyperspaces than any plugin has reason to offer.
+const MOST_HYPERSPACES: usize = 100;
+/// More statements about errors than anybody reads.
+const MOST_HELD_OUT: usize = 100;
+/// Bytes of all hyperspaces of a plugin: reading them takes a hundred times as much memory.
+const MOST_HYPERSPACE_BYTES: usize = 256 << 10;
+/// Bytes of the text of a block's graph.
+pub(super) const MOST_GRAPH_BYTES: usize = 16 << 10;
 
 /// A plugin's name becomes a part of file names and messages.
 pub(super) fn check_name(name: &str) -> Result<(), IllegalName> {
@@ -44,8 +54,11 @@ pub(super) fn about(about: About) -> About {
 
 /// At least one block type, with names that encodings can hold.
 pub(super) fn block_types(call: &str, types: Vec<BlockType>) -> Result<Vec<BlockType>, CallError> {
-    check_count(call, "block types", types.len())?;
+    check_count(call, "block types", types.len(), MOST_BLOCK_TYPES)?;
     let checked = types.into_iter().map(|block| {
+        if !block.axes.is_empty() {
+            check_count(call, "axes", block.axes.len(), MOST_AXES)?;
+        }
         let axes = block.axes.into_iter().map(|axis| item_name(call, axis));
         Ok(BlockType {
             name: item_name(call, block.name)?,
@@ -58,13 +71,19 @@ pub(super) fn block_types(call: &str, types: Vec<BlockType>) -> Result<Vec<Block
 
 /// At least one hyperspace. What stands in them is looked at where they are registered.
 pub(super) fn hyperspaces(call: &str, all: Vec<String>) -> Result<Vec<String>, CallError> {
-    check_count(call, "hyperspaces", all.len())?;
-    Ok(all)
+    check_count(call, "hyperspaces", all.len(), MOST_HYPERSPACES)?;
+    match all.iter().map(String::len).sum() {
+        0..=MOST_HYPERSPACE_BYTES => Ok(all),
+        bytes => {
+            let reason = format!("{bytes} bytes; at most {MOST_HYPERSPACE_BYTES} are allowed");
+            Err(bad(call, reason))
+        }
+    }
 }
 
 /// The precisions that a latency source knows: at least one.
 pub(super) fn precisions(call: &str, known: Vec<Precision>) -> Result<Vec<Precision>, CallError> {
-    check_count(call, "precisions", known.len())?;
+    check_count(call, "precisions", known.len(), Precision::ALL.len())?;
     Ok(known)
 }
 
@@ -94,7 +113,7 @@ fn held_out(call: &str, all: Vec<HeldOut>) -> Result<Vec<HeldOut>, CallError> {
         }
     };
     if !all.is_empty() {
-        check_count(call, "statements of errors", all.len())?;
+        check_count(call, "statements of errors", all.len(), MOST_HELD_OUT)?;
     }
     all.into_iter().map(checked).collect()
 }
@@ -106,8 +125,11 @@ pub(super) fn graphs(
     texts: &[String],
 ) -> Result<Vec<Graph>, CallError> {
     let graph = |(at, text): (usize, &String)| {
-        let read = text.parse::<Graph>().map_err(|reason| reason.to_string());
-        read.and_then(named).map_err(|reason| {
+        let read = || match text.len() {
+            0..=MOST_GRAPH_BYTES => text.parse::<Graph>().map_err(|reason| reason.to_string()),
+            bytes => Err(format!("{bytes} bytes; at most {MOST_GRAPH_BYTES} are allowed")),
+        };
+        read().and_then(named).map_err(|reason| {
             let block = requests.get(at).map_or("?", |request| &request.block);
             bad(call, reason).about(format_args!("block `{}`", shown(block)))
         })
@@ -127,9 +149,9 @@ fn named(graph: Graph) -> Result<Graph, String> {
     }
 }
 
-fn check_count(call: &str, what: &str, count: usize) -> Result<(), CallError> {
-    match count {
-        1..=MOST_ITEMS => Ok(()),
-        _ => Err(bad(call, format!("{count} {what}; allowed are 1 to {MOST_ITEMS}"))),
+fn check_count(call: &str, what: &str, count: usize, most: usize) -> Result<(), CallError> {
+    match (1..=most).contains(&count) {
+        true => Ok(()),
+        false => Err(bad(call, format!("{count} {what}; allowed are 1 to {most}"))),
     }
 }

@@ -3,68 +3,52 @@
 
 #[cfg_attr(not(any(feature = "native-plugins", feature = "wasm-plugins")), allow(dead_code))]
 mod claims;
+#[cfg_attr(not(feature = "wasm-plugins"), allow(dead_code))]
+mod code_cache;
+#[cfg_attr(not(feature = "wasm-plugins"), allow(dead_code))]
+mod compiler;
 #[cfg_attr(not(any(feature = "native-plugins", feature = "wasm-plugins")), allow(dead_code))]
 mod error;
 #[cfg(any(feature = "native-plugins", feature = "wasm-plugins"))]
 mod items;
+#[cfg_attr(not(feature = "wasm-plugins"), allow(dead_code))]
+mod limits;
 mod meter;
 #[cfg(feature = "native-plugins")]
 mod native;
+#[cfg_attr(not(feature = "wasm-plugins"), allow(dead_code))]
+mod said;
 mod store;
 mod trust;
 #[cfg(feature = "wasm-plugins")]
 mod wasm;
 
 use std::{
-    fs,
+    fs::{self, File as SystemFile},
+    io::{self, Read as _},
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use serde::Serialize;
 use spacewright_core::call::CallError;
 use spacewright_plugin::Plugin;
 
+pub use code_cache::CodeCache;
+pub use compiler::{Compiler, REFUSED};
+pub use limits::Limits;
 pub use meter::{CallCost, Meter};
 pub use store::{Installed, PluginStore};
 pub use trust::{Trust, Trusted};
 #[cfg(feature = "wasm-plugins")]
 pub use wasm::{ComponentizeError, componentize};
 
-use self::error::LoadError;
+use self::{error::LoadError, said::Said};
 use crate::{
     error::{EngineError, ErrorKind, Result},
     hash,
     origin::{Carrier, Origin},
 };
-
-/// What a plugin may use. A plugin that exceeds a limit is stopped with an error that names it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Limits {
-    /// WebAssembly instructions for starting, and for saying who it is.
-    pub start_fuel: u64,
-    /// WebAssembly instructions for every other call.
-    pub call_fuel: u64,
-    /// Bytes of memory.
-    pub memory: usize,
-    /// Bytes of one answer.
-    pub answer: usize,
-    /// Bytes of stack.
-    pub stack: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            start_fuel: 2_000_000_000,
-            call_fuel: 100_000_000_000,
-            memory: 1 << 30,
-            answer: 64 << 20,
-            stack: 1 << 20,
-        }
-    }
-}
 
 /// How plugins are loaded.
 #[derive(Debug, Clone, Default)]
@@ -72,7 +56,10 @@ pub struct Loader {
     /// Bounds of what plugins use; of native ones, all but that of an answer are without effect.
     pub limits: Limits,
     /// Where compiled code is kept; nowhere if `None`.
-    pub cache: Option<PathBuf>,
+    pub cache: Option<CodeCache>,
+    /// The process that compiles components; this one if `None`, with limits of what they consist
+    /// of, but none of time and memory.
+    pub compiler: Option<Compiler>,
     /// Native libraries that may be loaded; none if `None`.
     pub trust: Option<Trust>,
 }
@@ -94,6 +81,8 @@ pub struct Loaded {
     pub meter: Arc<Meter>,
     /// Calls a function of the plugin that does nothing, to show what a call costs.
     pub ping: Ping,
+    /// What it has said of itself, where that stays the same.
+    said: Arc<Said>,
 }
 
 /// A plugin's file as it was read.
@@ -105,18 +94,42 @@ pub struct PluginFile {
 }
 
 impl PluginFile {
-    /// Reads a file, whatever it is.
+    /// Reads a file, whatever it is, unless it is larger than a plugin may be.
     pub fn read(path: &Path) -> Result<Self> {
         if path.is_dir() {
             return Err(EngineError::study(format!("{}: a folder, no file", path.display()))
                 .with_hint("name the file that `spacewright plugin build` makes in it"));
         }
-        let bytes = fs::read(path).map_err(|error| {
+        let bytes = read_bounded(path).map_err(|error| {
             EngineError::study(format!("{}: {error}", path.display()))
                 .with_hint("`spacewright plugin build` makes the file")
         })?;
         let sha256 = hash::of_bytes(&bytes);
         Ok(Self { bytes, sha256 })
+    }
+}
+
+/// Bytes of a native library.
+const MOST_LIBRARY_BYTES: u64 = 1 << 30;
+/// Bytes of any other file.
+const MOST_OTHER_BYTES: u64 = 8 << 20;
+
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let refused = |reason: String| Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+    if !fs::metadata(path)?.is_file() {
+        return refused("no file with content of its own".into());
+    }
+    let file = SystemFile::open(path)?;
+    let mut bytes = Vec::new();
+    (&file).take(4).read_to_end(&mut bytes)?;
+    let most = match carrier_of(&bytes) {
+        Some(Carrier::Native) => MOST_LIBRARY_BYTES,
+        _ => MOST_OTHER_BYTES,
+    };
+    (&file).take(most).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > most {
+        true => refused(format!("more than {most} bytes, the most that a plugin may have")),
+        false => Ok(bytes),
     }
 }
 
@@ -126,15 +139,15 @@ impl Loader {
     pub fn load(&self, path: &Path) -> Result<Loaded> {
         let start = Instant::now();
         let file = PluginFile::read(path)?;
-        let mut loaded = self.load_bytes(path, &file)?;
+        let mut loaded = self.load_file(path, Arc::new(file), Arc::default())?;
         loaded.load_time = start.elapsed();
         Ok(loaded)
     }
 
-    /// Loads a plugin whose file, at `path`, was read.
-    pub(crate) fn load_bytes(&self, path: &Path, file: &PluginFile) -> Result<Loaded> {
+    /// Loads a plugin whose file, at `path`, was read, and which has said something of itself.
+    fn load_file(&self, path: &Path, content: Arc<PluginFile>, said: Arc<Said>) -> Result<Loaded> {
         let start = Instant::now();
-        let PluginFile { bytes, sha256 } = file;
+        let PluginFile { bytes, sha256 } = &*content;
         let carrier = carrier_of(bytes).ok_or_else(|| {
             EngineError::file(path, "neither a WebAssembly component nor a native library")
         })?;
@@ -146,8 +159,9 @@ impl Loader {
             Carrier::Native if cfg!(feature = "native-plugins") => self.trusted(path, sha256)?,
             _ => path.to_owned(),
         };
-        let file = File { path: &code, bytes, sha256, meter: &meter };
-        let Opened { interface, plugin, ping } = self.open(carrier, &file).map_err(failed)?;
+        let file = File { path: &code, content: content.clone(), meter: &meter };
+        let opened = self.open(carrier, &file, said.clone()).map_err(failed)?;
+        let Opened { interface, plugin, ping } = opened;
         let about = &plugin.about;
         claims::check_name(&about.name).map_err(|error| failed(error.into()))?;
         let origin = Origin {
@@ -156,7 +170,7 @@ impl Loader {
             carrier,
             sha256: sha256.clone(),
         };
-        Ok(Loaded { origin, interface, plugin, load_time: start.elapsed(), meter, ping })
+        Ok(Loaded { origin, interface, plugin, load_time: start.elapsed(), meter, ping, said })
     }
 
     fn trusted(&self, path: &Path, sha256: &str) -> Result<PathBuf> {
@@ -168,15 +182,30 @@ impl Loader {
         not(any(feature = "native-plugins", feature = "wasm-plugins")),
         allow(unused_variables)
     )]
-    fn open(&self, carrier: Carrier, file: &File<'_>) -> Result<Opened, LoadError> {
+    fn open(
+        &self,
+        carrier: Carrier,
+        file: &File<'_>,
+        said: Arc<Said>,
+    ) -> Result<Opened, LoadError> {
         match carrier {
             #[cfg(feature = "native-plugins")]
             Carrier::Native => native::load(self, file),
             #[cfg(feature = "wasm-plugins")]
-            Carrier::Wasm => wasm::load(self, file),
+            Carrier::Wasm => wasm::load(self, file, said),
             _ => Err(LoadError::Carrier(carrier)),
         }
     }
+}
+
+/// Compiles a component to the machine code that a [`Compiler`] gives. Memory and processor time of
+/// this process are limited from now on: call it in a process that does nothing else.
+#[cfg(feature = "wasm-plugins")]
+pub fn compile(component: &[u8], limits: &Limits) -> Result<Vec<u8>> {
+    let failed = |reason: String| EngineError::new(ErrorKind::Plugin, reason);
+    compiler::confine(limits.compile_memory, limits.compile_time)
+        .map_err(|error| failed(error.to_string()))?;
+    wasm::compile::compile(component, limits).map_err(|error| failed(error.to_string()))
 }
 
 /// A plugin's file, and who counts its calls.
@@ -184,8 +213,7 @@ impl Loader {
 struct File<'a> {
     /// What the system loads.
     path: &'a Path,
-    bytes: &'a [u8],
-    sha256: &'a str,
+    content: Arc<PluginFile>,
     meter: &'a Arc<Meter>,
 }
 

@@ -3,19 +3,27 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use serde::{Deserialize, Serialize};
-use spacewright_plugin::Kind;
+use spacewright_plugin::{INTERFACE, Kind, Plugin};
 
-use super::{Limits, Loaded, Loader, PluginFile, Trust};
+use super::{
+    CodeCache, Compiler, Limits, Loaded, Loader, PluginFile, Trust, claims, said::Said,
+    trust::is_sha256,
+};
 use crate::{
     error::{AtPath, EngineError, ErrorKind, Result},
     files::{remove, write_atomically},
+    hash, home,
     lock::Lock,
     origin::Carrier,
     registry::Registry,
+    seal::Key,
 };
+
+const PURPOSE: &str = "installed plugin";
 
 /// What is known of an installed plugin without loading it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,19 +48,33 @@ pub struct Installed {
     pub from: PathBuf,
 }
 
+/// An entry of the list of installed plugins.
+#[derive(Serialize, Deserialize)]
+struct Entry {
+    #[serde(flatten)]
+    plugin: Installed,
+    /// What it has said of itself when it was installed, as JSON.
+    #[serde(default)]
+    said: String,
+    /// The seal of its file's hash and of what it has said, without which that is not believed.
+    #[serde(default)]
+    seal: String,
+}
+
 /// The folder `plugins` of the program's home.
 pub struct PluginStore {
+    home: PathBuf,
     folder: PathBuf,
     loader: Loader,
 }
 
 impl PluginStore {
-    /// The store below `home`; makes nothing.
-    pub fn new(home: &Path, limits: Limits) -> Self {
-        let folder = home.join("plugins");
-        let (cache, trust) = (Some(home.join("cache")), Some(Trust::new(home)));
-        let loader = Loader { limits, cache, trust };
-        Self { folder, loader }
+    /// The store below `home`; makes nothing. Components are compiled by the compiler, if there
+    /// is one.
+    pub fn new(home: &Path, limits: Limits, compiler: Option<Compiler>) -> Self {
+        let (cache, trust) = (Some(CodeCache::new(home)), Some(Trust::new(home)));
+        let loader = Loader { limits, cache, compiler, trust };
+        Self { home: home.to_owned(), folder: home.join("plugins"), loader }
     }
 
     /// How its plugins are loaded.
@@ -62,14 +84,35 @@ impl PluginStore {
 
     /// All installed plugins, by name.
     pub fn list(&self) -> Result<Vec<Installed>> {
+        Ok(self.entries()?.into_iter().map(|entry| entry.plugin).collect())
+    }
+
+    fn entries(&self) -> Result<Vec<Entry>> {
         let path = self.index();
         if !path.exists() {
             return Ok(Vec::new());
         }
-        let text = fs::read_to_string(&path).at(&path)?;
-        serde_json::from_str(&text).map_err(|error| {
-            EngineError::file(&path, error).with_hint("remove the file and install again")
-        })
+        let wrong = |reason: &dyn std::fmt::Display| {
+            EngineError::file(&path, reason).with_hint("remove the file and install again")
+        };
+        let text = home::read_text(&path).map_err(|error| wrong(&error))?;
+        let entries: Vec<Entry> = serde_json::from_str(&text).map_err(|error| wrong(&error))?;
+        for Entry { plugin, .. } in &entries {
+            claims::check_name(&plugin.name).map_err(|error| wrong(&error))?;
+            if !is_sha256(&plugin.sha256) {
+                let reason = "is not 64 lower-case hexadecimal digits";
+                return Err(wrong(&format!("the `sha256` of `{}` {reason}", plugin.name)));
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Loads a plugin from its file, which must not have a name that people take for that of
+    /// something built in.
+    pub fn open(&self, path: &Path) -> Result<Loaded> {
+        let loaded = self.loader.load(path)?;
+        check_names(&loaded)?;
+        Ok(loaded)
     }
 
     /// The installed plugin of this name.
@@ -84,13 +127,15 @@ impl PluginStore {
     /// not take the name of something that is there. The answer is the plugin and the one of the
     /// same name that it replaces.
     pub fn install(&self, path: &Path) -> Result<(Installed, Option<Installed>)> {
-        let file = PluginFile::read(path)?;
-        let loaded = self.loader.load_bytes(path, &file)?;
+        let file = Arc::new(PluginFile::read(path)?);
+        let loaded = self.loader.load_file(path, file.clone(), Arc::default())?;
+        check_names(&loaded)?;
+        home::make(&self.home)?;
         fs::create_dir_all(&self.folder).at(&self.folder)?;
         let _lock = self.lock()?;
-        let mut all = self.list()?;
-        let at = all.iter().position(|plugin| plugin.name == loaded.origin.plugin);
-        let replaced = at.map(|at| all.remove(at));
+        let mut entries = self.entries()?;
+        let at = entries.iter().position(|entry| entry.plugin.name == loaded.origin.plugin);
+        let replaced = at.map(|at| entries.remove(at).plugin);
         let mut registry = self.others(&loaded.origin.plugin)?;
         let left_out = registry.add_plugin(&loaded.origin, &loaded.plugin);
         if !left_out.is_empty() {
@@ -105,17 +150,31 @@ impl PluginStore {
             interface: loaded.interface.clone(),
             kinds: loaded.plugin.kinds(),
             size: file.bytes.len() as u64,
-            sha256: file.sha256,
+            sha256: file.sha256.clone(),
             from: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
         };
         write_atomically(&self.file(&new), &file.bytes)?;
-        all.push(new.clone());
-        all.sort_by(|a, b| a.name.cmp(&b.name));
-        self.write_index(&all)?;
+        entries.push(self.entry(new.clone(), &loaded)?);
+        entries.sort_by(|a, b| a.plugin.name.cmp(&b.plugin.name));
+        self.write_index(&entries)?;
         if let Some(old) = replaced.iter().find(|old| old.sha256 != new.sha256) {
             self.discard(old)?;
         }
         Ok((new, replaced))
+    }
+
+    /// What is kept of a plugin that was just loaded.
+    fn entry(&self, plugin: Installed, loaded: &Loaded) -> Result<Entry> {
+        if plugin.carrier == Carrier::Wasm && loaded.plugin.target.is_some() {
+            // Asked once more than is needed now, so that no command has to.
+            loaded.plugin.source().map_err(|error| {
+                EngineError::new(ErrorKind::Plugin, format!("{}: {error}", loaded.origin))
+            })?;
+        }
+        let said = serde_json::to_string(&*loaded.said)
+            .map_err(|error| EngineError::file(&self.index(), error))?;
+        let seal = Key::of(&self.home)?.seal(PURPOSE, &parts(&plugin, &said));
+        Ok(Entry { plugin, said, seal })
     }
 
     /// Takes a plugin out of the store. A native library is no longer trusted afterwards.
@@ -123,9 +182,9 @@ impl PluginStore {
         self.find(name)?;
         let _lock = self.lock()?;
         let gone = self.find(name)?;
-        let mut all = self.list()?;
-        all.retain(|plugin| plugin.name != name);
-        self.write_index(&all)?;
+        let mut entries = self.entries()?;
+        entries.retain(|entry| entry.plugin.name != name);
+        self.write_index(&entries)?;
         self.discard(&gone)?;
         Ok(gone)
     }
@@ -150,25 +209,44 @@ impl PluginStore {
         self.folder.join(format!("{}.{extension}", plugin.sha256))
     }
 
-    /// Loads an installed plugin, whose file must be as it was installed.
+    /// Loads an installed plugin, whose file must be as it was installed, and asks it anew who it
+    /// is.
     pub fn load(&self, plugin: &Installed) -> Result<Loaded> {
+        self.load_with(plugin, Said::default())
+    }
+
+    fn load_with(&self, plugin: &Installed, said: Said) -> Result<Loaded> {
         let path = self.file(plugin);
         let wrong = |what: &str| {
             let message = format!("the file of plugin `{}` {what}", plugin.name);
             EngineError::new(ErrorKind::Plugin, message)
                 .with_hint(format!("install it again from {}", plugin.from.display()))
         };
-        let file = PluginFile::read(&path).map_err(|_| wrong("is lost"))?;
+        let bytes = home::read(&path).map_err(|_| wrong("is lost"))?;
+        let file = PluginFile { sha256: hash::of_bytes(&bytes), bytes };
         if file.sha256 != plugin.sha256 {
             return Err(wrong("was changed"));
         }
-        self.loader.load_bytes(&path, &file)
+        self.loader.load_file(&path, Arc::new(file), Arc::new(said))
+    }
+
+    /// What an installed plugin has said of itself; nothing where that is not what was kept.
+    fn said(&self, entry: &Entry) -> Said {
+        let said = || {
+            let (key, parts) = (Key::of(&self.home).ok()?, parts(&entry.plugin, &entry.said));
+            let is_ours = key.is_seal(entry.seal.as_bytes(), PURPOSE, &parts);
+            is_ours.then(|| serde_json::from_str(&entry.said).ok())?
+        };
+        said().unwrap_or_else(|| {
+            tracing::debug!("plugin `{}` is asked anew who it is", entry.plugin.name);
+            Said::default()
+        })
     }
 
     /// Adds all that is installed to a registry. A plugin that cannot be used is no error unless
     /// something of it is needed: the registry remembers why.
     pub fn add_to(&self, registry: &mut Registry) -> Result<()> {
-        self.list()?.iter().for_each(|plugin| self.add(plugin, registry));
+        self.entries()?.iter().for_each(|entry| self.add(entry, registry));
         Ok(())
     }
 
@@ -176,20 +254,29 @@ impl PluginStore {
     /// of it has to fit in.
     pub fn others(&self, name: &str) -> Result<Registry> {
         let mut registry = Registry::built_in()?;
-        let all = self.list()?;
-        all.iter().filter(|other| other.name != name).for_each(|o| self.add(o, &mut registry));
+        let entries = self.entries()?;
+        let others = entries.iter().filter(|other| other.plugin.name != name);
+        others.for_each(|other| self.add(other, &mut registry));
         Ok(registry)
     }
 
-    fn add(&self, plugin: &Installed, registry: &mut Registry) {
-        match self.load(plugin) {
+    fn add(&self, entry: &Entry, registry: &mut Registry) {
+        let name = &entry.plugin.name;
+        let loaded =
+            self.load_with(&entry.plugin, self.said(entry)).and_then(|loaded| {
+                match loaded.origin.plugin == *name {
+                    true => Ok(loaded),
+                    false => Err(EngineError::new(ErrorKind::Plugin, "it has another name by now")),
+                }
+            });
+        match loaded {
             Ok(loaded) => {
-                let left_out = registry.add_plugin(&loaded.origin, &loaded.plugin);
+                let left_out = registry.add_unasked(&loaded.origin, &loaded.plugin);
                 left_out.iter().for_each(|reason| tracing::warn!("{reason}"));
             }
             Err(error) => {
-                tracing::warn!("plugin `{}` is not used: {error}", plugin.name);
-                registry.add_unusable(&plugin.name, error.to_string());
+                tracing::warn!("plugin `{name}` is not used: {error}");
+                registry.add_unusable(name, error.to_string());
             }
         }
     }
@@ -198,7 +285,7 @@ impl PluginStore {
         self.folder.join("installed.json")
     }
 
-    fn write_index(&self, all: &[Installed]) -> Result<()> {
+    fn write_index(&self, all: &[Entry]) -> Result<()> {
         let path = self.index();
         let text = serde_json::to_string_pretty(all).map_err(|e| EngineError::file(&path, e))?;
         write_atomically(&path, text.as_bytes())
@@ -210,5 +297,26 @@ impl PluginStore {
             let message = "another process is changing the installed plugins";
             EngineError::new(ErrorKind::Locked, message).with_hint("try again")
         })
+    }
+}
+
+/// What a seal is about: the plugin's file, and what it has said, under this interface.
+fn parts<'a>(plugin: &'a Installed, said: &'a str) -> [&'a [u8]; 3] {
+    [INTERFACE.as_bytes(), plugin.sha256.as_bytes(), said.as_bytes()]
+}
+
+/// That neither a plugin nor what it offers can be taken for something that is built in.
+fn check_names(loaded: &Loaded) -> Result<()> {
+    let mut registry = Registry::built_in()?;
+    let name = &loaded.origin.plugin;
+    let taken = registry.built_in_alike(name).map(|known| {
+        format!("{}: the program itself has `{known}` already: choose another name", loaded.origin)
+    });
+    // Hyperspaces are looked at where they are read.
+    let named = Plugin { hyperspaces: Vec::new(), ..loaded.plugin.clone() };
+    let clashes = registry.add_unasked(&loaded.origin, &named);
+    match taken.or_else(|| (!clashes.is_empty()).then(|| clashes.join("; "))) {
+        None => Ok(()),
+        Some(message) => Err(EngineError::new(ErrorKind::Plugin, message)),
     }
 }

@@ -13,7 +13,7 @@ use super::{PluginFile, carrier_of};
 use crate::{
     error::{AtPath, EngineError, ErrorKind, Result},
     files::{remove, seal, write_atomically},
-    hash,
+    hash, home,
     origin::Carrier,
 };
 
@@ -21,6 +21,7 @@ use crate::{
 /// home. Only these copies are loaded, so that a file that changes is no longer trusted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trust {
+    home: PathBuf,
     folder: PathBuf,
 }
 
@@ -38,7 +39,7 @@ pub struct Trusted {
 impl Trust {
     /// The trusted libraries below `home`; makes nothing.
     pub fn new(home: &Path) -> Self {
-        Self { folder: home.join("trusted") }
+        Self { home: home.to_owned(), folder: home.join("trusted") }
     }
 
     /// Trusts a library from now on: what the file at `path` held when the user was asked.
@@ -49,6 +50,7 @@ impl Trust {
         }
         let from = absolute(path).at(path)?;
         let new = Trusted { sha256: sha256.clone(), size: bytes.len() as u64, from };
+        home::make(&self.home)?;
         fs::create_dir_all(&self.folder).at(&self.folder)?;
         let copy = self.file(&new.sha256);
         write_atomically(&copy, bytes)?;
@@ -83,6 +85,31 @@ impl Trust {
         Ok(gone)
     }
 
+    /// Trusts a library no longer: the one with this SHA-256, or the contents of this file that
+    /// are trusted, whether it still has them or not.
+    pub fn untrust(&self, library: &str) -> Result<Vec<Trusted>> {
+        if is_sha256(library) {
+            return Ok(vec![self.revoke(library)?]);
+        }
+        let path = absolute(library).at(Path::new(library))?;
+        let content = hash::of_file(&path).ok();
+        let all = self.list()?;
+        let meant =
+            all.iter().filter(|one| one.from == path || Some(&one.sha256) == content.as_ref());
+        let gone = meant.map(|one| self.revoke(&one.sha256)).collect::<Result<Vec<_>>>()?;
+        if gone.is_empty() {
+            let message = format!("nothing of `{library}` is trusted");
+            let known = |one: &Trusted| format!("{} ({})", one.sha256, one.from.display());
+            let known: Vec<String> = all.iter().map(known).collect();
+            let error = EngineError::study(message);
+            return Err(match known.is_empty() {
+                true => error.with_hint("no library is trusted"),
+                false => error.with_hint(format!("trusted are {}", known.join(", "))),
+            });
+        }
+        Ok(gone)
+    }
+
     /// All trusted libraries, by the files that they come from.
     pub fn list(&self) -> Result<Vec<Trusted>> {
         if !self.folder.exists() {
@@ -109,8 +136,9 @@ impl Trust {
                 false => untrusted(path),
             });
         }
+        read(&self.record(sha256))?;
         let copy = self.file(sha256);
-        match hash::of_file(&copy) {
+        match home::read(&copy).map(|bytes| hash::of_bytes(&bytes)) {
             Ok(found) if found == sha256 => Ok(copy),
             Ok(_) => Err(refused(&copy, "this copy of a trusted library has changed")
                 .with_hint(trusting(path))),
@@ -143,13 +171,30 @@ fn trusting(path: &Path) -> String {
     format!("`spacewright plugin trust {}` says what that means", path.display())
 }
 
+/// The record of a trusted library, whose fields are as [`Trust::trust`] writes them.
 fn read(record: &Path) -> Result<Trusted> {
-    let text = fs::read_to_string(record).at(record)?;
-    serde_json::from_str(&text).map_err(|error| EngineError::file(record, error))
+    let wrong = |reason: &dyn std::fmt::Display| {
+        EngineError::file(record, format!("no record of trust: {reason}"))
+            .with_hint("remove the file, and trust the library again")
+    };
+    let text = home::read_text(record).map_err(|error| wrong(&error))?;
+    let trusted: Trusted = serde_json::from_str(&text).map_err(|error| wrong(&error))?;
+    if !is_sha256(&trusted.sha256) {
+        return Err(wrong(&"its `sha256` is not 64 lower-case hexadecimal digits"));
+    }
+    if record.file_stem().is_none_or(|stem| stem != trusted.sha256.as_str()) {
+        return Err(wrong(&"its `sha256` is not the one in its name"));
+    }
+    if !trusted.from.is_absolute() {
+        return Err(wrong(&"its `from` is not the whole path of a file"));
+    }
+    Ok(trusted)
 }
 
-fn is_sha256(text: &str) -> bool {
-    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+/// Whether a text is the hash of a file, as this program writes it: only then it is a part of a
+/// path.
+pub(super) fn is_sha256(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 #[cfg(test)]
@@ -234,5 +279,57 @@ mod tests {
         let trusted = trust.trust(library, &PluginFile::read(library).unwrap()).unwrap();
         assert!(!trust.is_trusted(&format!("../trusted/{}", trusted.sha256)));
         assert!(!trust.is_trusted(""));
+    }
+
+    #[test]
+    fn records_are_checked_before_they_are_believed() {
+        let Fixture { trust, library, .. } = &fixture();
+        let trusted = trust.trust(library, &PluginFile::read(library).unwrap()).unwrap();
+        let record = trust.record(&trusted.sha256);
+        let good = fs::read_to_string(&record).unwrap();
+        let upper = trusted.sha256.to_uppercase();
+        for (from, to, reason) in [
+            (trusted.sha256.as_str(), "../../evil", "is not 64 lower-case"),
+            (&trusted.sha256, &upper, "is not 64 lower-case"),
+            (&trusted.sha256, &"0".repeat(64), "is not the one in its name"),
+            ("\"from\": \"/", "\"from\": \"", "not the whole path"),
+            ("\"size\"", "\"length\"", "missing field `size`"),
+        ] {
+            fs::write(&record, good.replace(from, to)).unwrap();
+            for error in [
+                trust.list().unwrap_err(),
+                trust.copy_of(library, &trusted.sha256).unwrap_err(),
+                trust.revoke(&trusted.sha256).unwrap_err(),
+            ] {
+                assert!(error.to_string().contains(reason), "{error}");
+            }
+        }
+        fs::write(&record, good).unwrap();
+        assert_eq!(trust.list().unwrap(), [trusted]);
+    }
+
+    #[test]
+    fn trust_ends_by_file_or_by_hash() {
+        let Fixture { trust, library, .. } = &fixture();
+        let path = library.to_str().unwrap();
+        let trust_now = |content: &[u8]| {
+            fs::write(library, content).unwrap();
+            trust.trust(library, &PluginFile::read(library).unwrap()).unwrap()
+        };
+        let first = trust_now(b"\x7fELF first");
+        assert_eq!(trust.untrust(&first.sha256).unwrap(), std::slice::from_ref(&first));
+        // Both contents that the file had, though it has another one by now.
+        trust_now(b"\x7fELF first");
+        trust_now(b"\x7fELF second");
+        fs::write(library, b"third").unwrap();
+        assert_eq!(trust.untrust(path).unwrap().len(), 2);
+        assert!(trust.list().unwrap().is_empty());
+        // By content, wherever it lies.
+        let kept = trust_now(b"\x7fELF first");
+        let copy = library.with_file_name("copy.so");
+        fs::copy(library, &copy).unwrap();
+        let error = trust.untrust("elsewhere.so").unwrap_err();
+        assert!(error.hint.unwrap().contains(&kept.sha256));
+        assert_eq!(trust.untrust(copy.to_str().unwrap()).unwrap(), [kept]);
     }
 }

@@ -125,3 +125,14 @@ fn built_ins_whose_names_clash_are_an_error_that_names_both() {
     let expected = "plugin `one` 0.1.0 has another block type `conv` already";
     clash(&mut registry, BuiltInItem::OperatorSets(two), expected);
 }
+
+#[test]
+fn names_that_people_take_for_each_other_are_the_same() {
+    let plugin = Plugin::new(About::default()).quantizer(Ones("LSQ_Plus"));
+    let mut registry = registry();
+    let left_out = registry.add_plugin(&loaded("late"), &plugin);
+    assert!(left_out[0].contains("the program itself has another quantizer `lsq-plus`"));
+    assert_eq!(registry.built_in_alike("Linked"), Some("linked"));
+    assert_eq!(registry.built_in_alike("MIN_max"), Some("min-max"));
+    assert_eq!(registry.built_in_alike("late"), None);
+}

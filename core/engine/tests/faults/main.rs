@@ -34,8 +34,7 @@ fn engine(bench: &Bench, folder: &Path) -> Engine {
     let options = EngineOptions {
         runs: folder.join("runs"),
         threads: 1,
-        home: folder.join("home"),
-        ..EngineOptions::default()
+        ..EngineOptions::new(folder.join("home"))
     };
     Engine::open(study, &bench.registry, options).unwrap()
 }

@@ -350,7 +350,7 @@ fn a_library_that_changed_is_no_longer_trusted() {
 fn an_installed_library_is_loaded_as_long_as_it_is_trusted() {
     let home = Home::new();
     let path = copy_of("other", home.folder.path());
-    let store = PluginStore::new(home.folder.path(), Limits::default());
+    let store = PluginStore::new(home.folder.path(), Limits::default(), None);
     let error = store.install(&path).err().unwrap();
     assert!(error.to_string().ends_with("a native library that is not trusted"), "{error}");
     assert!(store.list().unwrap().is_empty());

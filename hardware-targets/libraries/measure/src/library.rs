@@ -26,7 +26,7 @@ pub enum LibraryError {
     },
     /// Nothing is where the set-up puts it.
     #[error(
-        "no {runtime} library in {folder} below the current folder or above this program\n\
+        "no {runtime} library in {folder} beside or above this program\n\
          hint: run `cargo xtask setup`, or name the library file in {variable}"
     )]
     NotFound {
@@ -54,7 +54,8 @@ pub struct RuntimeLibrary {
 
 impl RuntimeLibrary {
     /// The file that [`variable`](Self::variable) names, else the last by name in
-    /// [`folder`](Self::folder) below the current folder or above this program.
+    /// [`folder`](Self::folder) beside or above this program. Nothing is taken from the current
+    /// folder, which may be anybody's.
     pub fn find(&self) -> Result<PathBuf, LibraryError> {
         let Self { runtime, variable, folder, .. } = *self;
         if let Some(file) = env::var_os(variable) {
@@ -62,10 +63,8 @@ impl RuntimeLibrary {
             let no_file = |file| LibraryError::NoFile { variable, file, runtime };
             return if file.is_file() { Ok(file) } else { Err(no_file(file)) };
         }
-        let current = env::current_dir().ok();
         let program = env::current_exe().ok();
-        let above = program.iter().flat_map(|program| program.ancestors().skip(1));
-        let mut folders = current.iter().map(PathBuf::as_path).chain(above);
+        let mut folders = program.iter().flat_map(|program| program.ancestors().skip(1));
         let missing = LibraryError::NotFound { variable, folder, runtime };
         folders.find_map(|folder| self.below(folder)).ok_or(missing)
     }

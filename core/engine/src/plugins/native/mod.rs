@@ -20,7 +20,7 @@ use super::{File, Loader, Opened, claims, error::LoadError};
 
 /// Loads a library, which stays loaded until the program ends.
 pub(super) fn load(loader: &Loader, file: &File<'_>) -> Result<Opened, LoadError> {
-    elf::check_whole(file.bytes)?;
+    elf::check_whole(&file.content.bytes)?;
     let library = Library::open(file.path, loader.limits.answer, file.meter.clone())?;
     let about = ask!(library, Request::About, Answer::About(about) => about)?;
     let kinds = ask!(library, Request::Kinds, Answer::Kinds(kinds) => kinds)?;

@@ -1,4 +1,9 @@
-//! How much an instance may hold.
+//! How much the instances of a component may hold.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
 
 use wasmtime::ResourceLimiter;
 
@@ -7,27 +12,32 @@ const MOST_MEMORIES: usize = 16;
 const MOST_TABLES: usize = 64;
 const MOST_ELEMENTS: usize = 200_000;
 
-/// Counts what all memories, and all tables, of a store hold together. Growth beyond that stops
-/// the plugin: few of them look at the answer to `memory.grow`.
+/// Counts what all tables of a store hold together, and all memories of a component. Growth beyond
+/// that stops the plugin: few of them look at the answer to `memory.grow`.
 pub(super) struct Bounds {
+    /// Bytes of this store.
     memory: usize,
-    elements: usize,
+    /// Bytes of all stores of the component.
+    shared_memory: Arc<AtomicUsize>,
     most_memory: usize,
+    elements: usize,
 }
 
 impl Bounds {
-    pub fn new(most_memory: usize) -> Self {
-        Self { memory: 0, elements: 0, most_memory }
+    /// Bounds of a new store, which shares memory with others of its component.
+    pub fn new(shared_memory: Arc<AtomicUsize>, most_memory: usize) -> Self {
+        Self { memory: 0, shared_memory, most_memory, elements: 0 }
     }
 }
 
-/// The sum after one of its parts has grown, or an error.
-fn grown(sum: usize, from: usize, to: usize, most: usize, what: &str) -> wasmtime::Result<usize> {
-    let sum = sum.saturating_sub(from).saturating_add(to);
-    if sum > most {
-        wasmtime::bail!("it asks for {sum} {what}; at most {most} are allowed");
+impl Drop for Bounds {
+    fn drop(&mut self) {
+        self.shared_memory.fetch_sub(self.memory, Relaxed);
     }
-    Ok(sum)
+}
+
+fn too_much(sum: usize, most: usize, what: &str) -> wasmtime::Error {
+    wasmtime::format_err!("it asks for {sum} {what}; at most {most} are allowed")
 }
 
 impl ResourceLimiter for Bounds {
@@ -37,8 +47,13 @@ impl ResourceLimiter for Bounds {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let most = self.most_memory;
-        self.memory = grown(self.memory, current, desired, most, "bytes of memory")?;
+        let more = desired.saturating_sub(current);
+        let grown = |sum: usize| sum.checked_add(more).filter(|sum| *sum <= self.most_memory);
+        if let Err(sum) = self.shared_memory.fetch_update(Relaxed, Relaxed, grown) {
+            let sum = sum.saturating_add(more);
+            return Err(too_much(sum, self.most_memory, "bytes of memory"));
+        }
+        self.memory += more;
         Ok(true)
     }
 
@@ -48,7 +63,11 @@ impl ResourceLimiter for Bounds {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        self.elements = grown(self.elements, current, desired, MOST_ELEMENTS, "table elements")?;
+        let elements = self.elements.saturating_sub(current).saturating_add(desired);
+        if elements > MOST_ELEMENTS {
+            return Err(too_much(elements, MOST_ELEMENTS, "table elements"));
+        }
+        self.elements = elements;
         Ok(true)
     }
 

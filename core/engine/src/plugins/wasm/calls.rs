@@ -27,12 +27,12 @@ use super::{
         },
     },
     convert,
-    instance::{Guest, Host, Indices},
+    instance::{Guest, Host, Size},
     wit::exports::spacewright::plugin as wit,
 };
 
-/// The interface with these positions of functions, of one instance.
-type GuestOf<I> = Guest<I, <I as Indices>::Guest>;
+/// Bytes of an answer that is a few numbers.
+const NUMBERS_BYTES: usize = 64;
 
 /// A component, of which items are loaded.
 pub(super) struct Items<'a>(pub &'a Arc<Host>);
@@ -41,22 +41,22 @@ impl LoadItems for Items<'_> {
     type Error = LoadError;
 
     fn operator_set(&self) -> Result<Arc<dyn OperatorSet>, LoadError> {
-        let guest = Guest::new(self.0, wit::operator_set::GuestIndices::new)?;
-        Ok(items::operator_set(guest)?)
+        Ok(items::operator_set(Guest::new(self.0, wit::operator_set::GuestIndices::new))?)
     }
 
     fn hyperspaces(&self) -> Result<Vec<String>, LoadError> {
-        let guest = Guest::new(self.0, wit::hyperspace::GuestIndices::new)?;
-        let all = guest.start("hyperspaces", |store, guest| guest.call_hyperspaces(store))?;
+        let guest = Guest::new(self.0, wit::hyperspace::GuestIndices::new);
+        let ask = || guest.start("hyperspaces", |store, guest| guest.call_hyperspaces(store));
+        let all = self.0.said.hyperspaces.or_ask(ask)?;
         Ok(claims::hyperspaces("hyperspaces", all)?)
     }
 
     fn quantizer(&self) -> Result<Arc<dyn Quantizer>, LoadError> {
-        Ok(items::quantizer(Guest::new(self.0, wit::quantizer::GuestIndices::new)?)?)
+        Ok(items::quantizer(Guest::new(self.0, wit::quantizer::GuestIndices::new))?)
     }
 
     fn latency_source(&self) -> Result<Arc<dyn LatencySource>, LoadError> {
-        Ok(items::source(Guest::new(self.0, wit::latency_source::GuestIndices::new)?)?)
+        Ok(items::source(Guest::new(self.0, wit::latency_source::GuestIndices::new))?)
     }
 
     fn scorer(&self) -> Result<Arc<dyn Scorer>, LoadError> {
@@ -68,52 +68,61 @@ impl LoadItems for Items<'_> {
     }
 }
 
-impl OperatorSetCalls for GuestOf<wit::operator_set::GuestIndices> {
+impl OperatorSetCalls for Guest<wit::operator_set::GuestIndices> {
     fn describe(&self) -> Called<(String, Vec<BlockType>)> {
-        let name = self.start("name", |store, guest| guest.call_name(store))?;
-        let types = self.start("block-types", |store, guest| guest.call_block_types(store))?;
-        let types = types.into_iter().map(convert::operator_set::block_type_from_wit);
-        Ok((name, types.collect()))
+        self.said().operator_set.or_ask(|| {
+            let name = self.start("name", |store, guest| guest.call_name(store))?;
+            let types = self.start("block-types", |store, guest| guest.call_block_types(store))?;
+            let types = types.into_iter().map(convert::operator_set::block_type_from_wit);
+            Ok((name, types.collect()))
+        })
     }
 
     fn graphs(&self, requests: &[BlockRequest]) -> Called<Vec<String>> {
         let asked: Vec<_> = requests.iter().map(convert::operator_set::request_to_wit).collect();
-        self.call("graphs", |store, guest| guest.call_graphs(store, &asked))
+        let size = Size { items: requests.len(), item_bytes: claims::MOST_GRAPH_BYTES };
+        self.call("graphs", size, |store, guest| guest.call_graphs(store, &asked))
     }
 }
 
-impl QuantizerCalls for GuestOf<wit::quantizer::GuestIndices> {
+impl QuantizerCalls for Guest<wit::quantizer::GuestIndices> {
     fn describe(&self) -> Called<(String, bool)> {
-        let name = self.start("name", |store, guest| guest.call_name(store))?;
-        let learnable = self.start("learnable", |store, guest| guest.call_learnable(store))?;
-        Ok((name, learnable))
+        self.said().quantizer.or_ask(|| {
+            let name = self.start("name", |store, guest| guest.call_name(store))?;
+            let learnable = self.start("learnable", |store, guest| guest.call_learnable(store))?;
+            Ok((name, learnable))
+        })
     }
 
     fn activations(&self, items: &[(TensorStats, ActivationRange)]) -> Called<Vec<(f32, f32)>> {
         const CALL: &str = "activations";
         let statistics = convert::quantizer::statistics_to_wit(items.iter().map(|item| &item.0));
         let ranges = convert::quantizer::ranges_to_wit(items.iter().map(|item| &item.1));
-        let affine =
-            self.call(CALL, |store, guest| guest.call_activations(store, &statistics, &ranges))?;
+        let size = Size { items: items.len(), item_bytes: NUMBERS_BYTES };
+        let affine = self
+            .call(CALL, size, |store, guest| guest.call_activations(store, &statistics, &ranges))?;
         convert::quantizer::affine_from_wit(affine).map_err(|error| bad(CALL, error))
     }
 
     fn weights(&self, channels: &[TensorStats], range: WeightRange) -> Called<Vec<f32>> {
         let statistics = convert::quantizer::statistics_to_wit(channels.iter());
         let integers = name_of(&range);
-        self.call("weights", |store, guest| guest.call_weights(store, &statistics, &integers))
+        let size = Size { items: channels.len(), item_bytes: NUMBERS_BYTES };
+        self.call("weights", size, |store, guest| guest.call_weights(store, &statistics, &integers))
     }
 }
 
-impl SourceCalls for GuestOf<wit::latency_source::GuestIndices> {
+impl SourceCalls for Guest<wit::latency_source::GuestIndices> {
     fn describe(&self) -> Called<(String, String, Vec<Precision>)> {
         const CALL: &str = "precisions";
-        let name = self.start("name", |store, guest| guest.call_name(store))?;
-        let fingerprint =
-            self.start("fingerprint", |store, guest| guest.call_fingerprint(store))?;
-        let precisions = self.start(CALL, |store, guest| guest.call_precisions(store))?;
-        let precisions = items_of(CALL, &precisions).map_err(|error| bad(CALL, error.reason))?;
-        Ok((name, fingerprint, precisions))
+        self.said().source.or_ask(|| {
+            let name = self.start("name", |store, guest| guest.call_name(store))?;
+            let fingerprint =
+                self.start("fingerprint", |store, guest| guest.call_fingerprint(store))?;
+            let known = self.start(CALL, |store, guest| guest.call_precisions(store))?;
+            let precisions = items_of(CALL, &known).map_err(|error| bad(CALL, error.reason))?;
+            Ok((name, fingerprint, precisions))
+        })
     }
 
     /// A component has no hardware to measure on.
@@ -124,7 +133,9 @@ impl SourceCalls for GuestOf<wit::latency_source::GuestIndices> {
     fn latencies(&self, graphs: GraphColumns) -> Called<Vec<Latency>> {
         const CALL: &str = "latencies";
         let graphs = convert::latency_source::graphs_to_wit(graphs);
-        let answer = self.call(CALL, |store, guest| guest.call_latencies_of(store, &graphs))?;
+        let size = Size { items: graphs.first_node.len(), item_bytes: NUMBERS_BYTES };
+        let answer =
+            self.call(CALL, size, |store, guest| guest.call_latencies_of(store, &graphs))?;
         convert::latency_source::latencies_from_wit(answer).map_err(|error| bad(CALL, error))
     }
 }
@@ -134,14 +145,15 @@ struct ComponentScorer(Arc<Host>);
 
 impl ScorerCalls for ComponentScorer {
     fn name(&self) -> Called<String> {
-        let guest = Guest::new(&self.0, wit::scorer::GuestIndices::new)?;
-        guest.start("name", |store, guest| guest.call_name(store))
+        let guest = Guest::new(&self.0, wit::scorer::GuestIndices::new);
+        let ask = || guest.start("name", |store, guest| guest.call_name(store));
+        self.0.said.scorer.or_ask(ask)
     }
 
     fn prepare(&self, problem: ScoreProblem, options: &Value) -> Called<Box<dyn PreparedScorer>> {
         let wit = convert::scorer::problem_to_wit(&problem).map_err(|e| bad("prepare", e))?;
         let prepared = ComponentProblem {
-            guest: Guest::new(&self.0, wit::scorer::GuestIndices::new)?,
+            guest: Guest::new(&self.0, wit::scorer::GuestIndices::new),
             problem: wit,
             options: options.to_string(),
             limits_ms: problem.constraints_ms,
@@ -154,7 +166,7 @@ impl ScorerCalls for ComponentScorer {
 
 /// A problem that is handed to every fresh instance.
 struct ComponentProblem {
-    guest: GuestOf<wit::scorer::GuestIndices>,
+    guest: Guest<wit::scorer::GuestIndices>,
     problem: wit::scorer::Problem,
     options: String,
     limits_ms: Vec<f64>,
@@ -164,8 +176,11 @@ impl ComponentProblem {
     fn ask(&self, spaces: &[Space], seed: u64) -> Called<Vec<SpaceScore>> {
         const CALL: &str = "score";
         let columns = convert::scorer::spaces_to_wit(spaces);
+        let item_bytes = NUMBERS_BYTES * (1 + self.limits_ms.len());
         let scores = self.guest.call_prepared(
             CALL,
+            Size { items: spaces.len(), item_bytes },
+            self.problem.cells.len(),
             |store, guest| guest.call_prepare(store, &self.problem, &self.options),
             |store, guest| guest.call_score(store, &columns, seed),
         )?;
@@ -185,14 +200,16 @@ struct ComponentTarget(Arc<Host>);
 impl TargetCalls for ComponentTarget {
     fn describe(&self) -> Called<(TargetDescription, bool)> {
         const CALL: &str = "describe";
-        let guest = Guest::new(&self.0, wit::target::GuestIndices::new)?;
-        let description = guest.start(CALL, |store, guest| guest.call_describe(store))?;
-        let description = convert::target::from_wit(description).map_err(|e| bad(CALL, e))?;
+        let guest = Guest::new(&self.0, wit::target::GuestIndices::new);
+        let description = self.0.said.target.or_ask(|| {
+            let description = guest.start(CALL, |store, guest| guest.call_describe(store))?;
+            convert::target::from_wit(description).map_err(|error| bad(CALL, error))
+        })?;
         Ok((description, false))
     }
 
     fn source(&self) -> Called<impl SourceCalls> {
-        Guest::new(&self.0, wit::latency_source::GuestIndices::new)
+        Ok::<_, CallError>(Guest::new(&self.0, wit::latency_source::GuestIndices::new))
     }
 
     fn runtime(&self, _: &str) -> Called<Arc<dyn Runtime>> {

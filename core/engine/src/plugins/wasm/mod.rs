@@ -1,25 +1,28 @@
 //! WebAssembly components: loaded into a store that has nothing but a `log` function.
 
 mod bounds;
-mod cache;
 mod calls;
+mod clock;
+pub(super) mod compile;
 mod component;
+mod contents;
 mod instance;
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use spacewright_plugin::{INTERFACE, Kind, Plugin, text::shown};
 use wasmtime::{
-    Config, Engine,
+    Engine,
     component::{Component, types::ComponentItem},
 };
 
 pub use self::component::{ComponentizeError, componentize};
 use self::{
     calls::Items,
-    instance::{Guest, Host},
+    instance::{Guest, Host, Size},
+    wit::exports::spacewright::plugin::about::GuestIndices as AboutIndices,
 };
-use super::{File, Loader, Meter, Opened, claims, error::LoadError};
+use super::{File, Loader, Meter, Opened, claims, error::LoadError, said::Said};
 
 /// Types and calls, generated from `core/plugin/wit/plugin.wit`.
 #[allow(missing_docs, unused_qualifications, clippy::all)]
@@ -44,34 +47,22 @@ mod convert {
 const PACKAGE: &str = "spacewright:plugin/";
 const HOST: &str = "spacewright:plugin/host";
 
-/// Loads a component.
-pub(super) fn load(loader: &Loader, file: &File<'_>) -> Result<Opened, LoadError> {
-    let engine = engine(loader)?;
-    let component = cache::compile(&engine, loader.cache.as_deref(), file)?;
-    let mut kinds = exported_kinds(&engine, &component)?;
-    let host = Host::new(engine, &component, loader.limits.clone(), file.meter.clone())?;
-    let about = Guest::new(&host, wit::exports::spacewright::plugin::about::GuestIndices::new)?;
-    let about = about.start("about", |store, guest| guest.call_describe(store))?;
-    // The world of targets exports their latencies, too.
-    if kinds.contains(&Kind::Target) {
-        kinds.retain(|kind| *kind != Kind::LatencySource);
-    }
-    let about = claims::about(convert::about::from_wit(about));
-    let plugin = Plugin::load(about, &kinds, &Items(&host))?;
+/// Loads a component. What it has said of itself already it is not asked, and what it is not asked
+/// for is not compiled.
+pub(super) fn load(loader: &Loader, file: &File<'_>, said: Arc<Said>) -> Result<Opened, LoadError> {
+    let host = Host::new(loader, file.content.clone(), said.clone(), file.meter.clone());
+    let kinds = said.kinds.or_ask(|| host.kinds())?;
+    let about = Guest::new(&host, AboutIndices::new);
+    let about = said.about.or_ask(|| {
+        let about = about.start("about", |store, guest| guest.call_describe(store))?;
+        Ok::<_, LoadError>(convert::about::from_wit(about))
+    })?;
+    let plugin = Plugin::load(claims::about(about), &kinds, &Items(&host))?;
     // An instance of its own, made when it is first called.
-    let about = Guest::new(&host, wit::exports::spacewright::plugin::about::GuestIndices::new)?;
-    let ping = move || about.call("ping", |store, guest| guest.call_ping(store).map(Ok));
+    let about = Guest::new(&host, AboutIndices::new);
+    let nothing = Size { items: 0, item_bytes: 0 };
+    let ping = move || about.call("ping", nothing, |store, guest| guest.call_ping(store).map(Ok));
     Ok(Opened { interface: INTERFACE.into(), plugin, ping: Arc::new(ping) })
-}
-
-fn engine(loader: &Loader) -> Result<Engine, LoadError> {
-    let mut config = Config::new();
-    config
-        .wasm_component_model(true)
-        .wasm_wide_arithmetic(true)
-        .consume_fuel(true)
-        .max_wasm_stack(loader.limits.stack);
-    Engine::new(&config).map_err(|error| LoadError::File(format!("{error:#}")))
 }
 
 /// The kinds that a component exports, after what it imports has been looked at.
@@ -119,7 +110,12 @@ fn exported_kinds(engine: &Engine, component: &Component) -> Result<Vec<Kind>, L
     let kind = |(interface, name): (String, String)| {
         interface.parse().map_err(|source| LoadError::Kind { interface: shown(&name), source })
     };
-    exported.into_iter().map(kind).collect()
+    let mut kinds: Vec<Kind> = exported.into_iter().map(kind).collect::<Result<_, _>>()?;
+    // The world of targets exports their latencies, too.
+    if kinds.contains(&Kind::Target) {
+        kinds.retain(|kind| *kind != Kind::LatencySource);
+    }
+    Ok(kinds)
 }
 
 /// An interface of another version is refused: until it is declared stable, any change may
