@@ -20,8 +20,8 @@ struct Bounds {
     macs: u64,
 }
 
-const BLOCK: Bounds = Bounds { nodes: 250, elements: 1 << 26, params: 1 << 25, macs: 1 << 33 };
-const NETWORK: Bounds = Bounds { nodes: 10_000, elements: 1 << 30, params: 1 << 28, macs: 1 << 36 };
+const BLOCK: Bounds = Bounds { nodes: 250, elements: 1 << 26, params: 1 << 27, macs: 1 << 35 };
+const NETWORK: Bounds = Bounds { nodes: 10_000, elements: 1 << 30, params: 1 << 30, macs: 1 << 38 };
 
 impl Graph {
     /// Checks that the graph is well-formed and no larger than a block may be.
@@ -192,8 +192,8 @@ mod tests {
         };
         assert!(error(&row(251, 1, 1, 1)).contains("251 nodes; at most 250"));
         assert!(error(&row(5, 256, 1, 256)).contains("elements of values; at most 67108864"));
-        assert!(error(&row(40, 1024, 1, 1)).contains("elements of weights; at most 33554432"));
-        assert!(error(&row(20, 256, 3, 64)).contains("multiply-adds; at most 8589934592"));
+        assert!(error(&row(40, 2048, 1, 1)).contains("elements of weights; at most 134217728"));
+        assert!(error(&row(15, 512, 3, 64)).contains("multiply-adds; at most 34359738368"));
         let network = row(251, 1, 1, 1).parse::<Graph>().unwrap();
         assert_eq!(network.check_network_bounds(), Ok(()));
     }

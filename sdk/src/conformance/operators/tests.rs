@@ -80,7 +80,7 @@ fn faults_of_graphs_are_named() {
             build(r, many)
         },
         "graphs: each is well-formed",
-        "1005 nodes; at most 1000 are allowed",
+        "1005 nodes; at most 250 are allowed",
     );
     offer(
         |r| build(r, |b, x| b.conv("more", x, ConvSpec::new(r.out_channels + 8, 1))),
