@@ -158,6 +158,8 @@ fn images_in(folder: &str) -> Result<(String, usize), Failure> {
     let settings = DataSettings {
         set: DataKind::Idx,
         folder: folder.clone(),
+        // What they need is found out here.
+        canvas: usize::MAX,
         held_out: 1,
         ..DataSettings::default()
     };
