@@ -68,7 +68,7 @@ mod tests {
         let capped = ActivationRange { non_negative: true, max: Some(6.0) };
         layout.activations.insert("a".into(), capped);
         let mut params = Params::default();
-        let start = [("a.scale", 0.02f32), ("b.weight_scale", 0.5), ("b.weight", 3.0)];
+        let start = [("a.scale", 0.02f32), ("b.weight_scale", 0.05), ("b.weight", 3.0)];
         for (name, value) in start {
             params.insert(name.into(), Tensor::from_slice(&[value]));
         }
@@ -80,9 +80,9 @@ mod tests {
             bounds.keep(&mut params);
             start.map(|(name, _)| params.0[name].double_value(&[0]) as f32)
         };
-        assert_eq!(kept(-1.0), [0.02 / 8.0, 0.5 / 8.0, -1.0]);
+        assert_eq!(kept(-1.0), [0.02 / 8.0, 0.05 / 8.0, -1.0]);
         // Six of 255 steps is all that the first value can need.
-        assert_eq!(kept(100.0), [6.0 / 255.0, 4.0, 100.0]);
+        assert_eq!(kept(100.0), [6.0 / 255.0, 0.4, 100.0]);
         assert_eq!(kept(0.021), [0.021, 0.021, 0.021]);
     }
 }
