@@ -22,7 +22,6 @@ use crate::{
     data_set::LoadedData,
     error::{EngineError, ErrorKind, Result},
     events::{Observer, Silent},
-    home,
     keys::Identities,
     latency_cache::LatencyCache,
     registry::Registry,
@@ -255,10 +254,7 @@ impl Engine {
     }
 
     fn latency_cache(&self) -> Result<Arc<LatencyCache>> {
-        self.cache.get(|| {
-            home::file(&self.options.home, "latency.sqlite")?;
-            LatencyCache::open(&self.options.home).map(Arc::new)
-        })
+        self.cache.get(|| LatencyCache::open(&self.options.home).map(Arc::new))
     }
 
     fn source_of(&self, target: &str) -> Result<Arc<dyn LatencySource>> {

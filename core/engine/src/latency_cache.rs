@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashSet,
-    fs,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
     thread,
@@ -17,7 +16,8 @@ use spacewright_core::{
 
 use crate::{
     database::{Schema, Table, open, sqlite_error},
-    error::{AtPath, EngineError, ErrorKind, Result},
+    error::{EngineError, ErrorKind, Result},
+    home,
     lock::Lock,
 };
 
@@ -54,8 +54,7 @@ type Key = (String, &'static str, &'static str);
 impl LatencyCache {
     /// Opens `latency.sqlite` in the folder `home`, making both where they do not exist.
     pub fn open(home: &Path) -> Result<Self> {
-        fs::create_dir_all(home).at(home)?;
-        let path = home.join("latency.sqlite");
+        let path = home::file(home, "latency.sqlite")?;
         let connection = Mutex::new(open(&path, &SCHEMA)?);
         Ok(Self { path, connection, asking: Mutex::new(()) })
     }
