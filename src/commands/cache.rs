@@ -6,22 +6,19 @@ use spacewright_engine::{
 };
 
 use crate::{
-    cli::CacheCommand,
+    cli::{CacheArgs, CacheCommand},
     render::{Failure, Output, Table},
 };
 
 pub fn run(command: &CacheCommand) -> Result<Output, Failure> {
-    match command {
-        CacheCommand::List(args) => {
-            let all = kept(&default_home()?, &args.runs, Unneeded { superseded: args.superseded })?;
-            Output::new(text(&all, "can go"), &all)
-        }
-        CacheCommand::Clear(args) => {
-            let all = kept(&default_home()?, &args.runs, Unneeded { superseded: args.superseded })?;
-            let freed = free(all)?;
-            Output::new(text(&freed, "freed"), &freed)
-        }
-    }
+    let (CacheCommand::List(CacheArgs { runs, superseded })
+    | CacheCommand::Clear(CacheArgs { runs, superseded })) = command;
+    let (home, unneeded) = (default_home()?, Unneeded { superseded: *superseded });
+    let (heading, all) = match command {
+        CacheCommand::List(_) => ("can go", kept(&home, runs, unneeded)?),
+        CacheCommand::Clear(_) => ("freed", free(&home, runs, unneeded)?),
+    };
+    Output::new(text(&all, heading), &all)
 }
 
 fn text(all: &[Kept], heading: &str) -> String {

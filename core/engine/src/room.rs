@@ -15,6 +15,9 @@ use crate::{
     store::Store,
 };
 
+/// What a run is called.
+const RUN: &str = "run";
+
 /// Something that is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Kept {
@@ -29,9 +32,6 @@ pub struct Kept {
     /// What that is.
     #[serde(skip)]
     unneeded: Vec<PathBuf>,
-    /// Whether a run's results under earlier settings were counted as unneeded.
-    #[serde(skip)]
-    superseded: bool,
 }
 
 /// What can be counted as needed no more.
@@ -61,42 +61,49 @@ pub fn kept(home: &Path, runs: &Path, unneeded: Unneeded) -> Result<Vec<Kept>> {
             let files: Vec<PathBuf> = files(&place)?.into_iter().filter(counted).collect();
             let bytes = size(&files)?;
             let (free, unneeded) = if is_needed { (0, Vec::new()) } else { (bytes, files) };
-            all.push(Kept { what, place, bytes, free, unneeded, superseded: false });
+            all.push(Kept { what, place, bytes, free, unneeded });
         }
     }
     for folder in run_folders(runs)? {
         if let Some(store) = Store::existing(&folder)? {
-            let unneeded_files = store.unneeded(unneeded.superseded)?;
-            all.push(Kept {
-                what: "run",
-                bytes: size(&files(&folder)?)?,
-                free: size(&all_files(&unneeded_files)?)?,
-                place: folder,
-                unneeded: unneeded_files,
-                superseded: unneeded.superseded,
-            });
+            let unneeded = store.unneeded(unneeded.superseded)?;
+            let (bytes, free) = (size(&files(&folder)?)?, size(&all_files(&unneeded)?)?);
+            all.push(Kept { what: RUN, place: folder, bytes, free, unneeded });
         }
     }
     Ok(all)
 }
 
-/// Removes what is not needed. A run that a process works on is left alone, and not in the answer.
-pub fn free(all: Vec<Kept>) -> Result<Vec<Kept>> {
+/// Removes what is not needed of all that is [`kept`]. A run that a process works on is left alone, and
+/// not in the answer.
+pub fn free(home: &Path, runs: &Path, unneeded: Unneeded) -> Result<Vec<Kept>> {
     let mut freed = Vec::new();
-    for kept in all {
-        let is_run = kept.place.join("run.sqlite").is_file();
-        let lock = if is_run { Lock::run(&kept.place).map(Some) } else { Ok(None) };
-        match lock {
-            Err(error) if error.kind == ErrorKind::Locked => continue,
-            lock => drop(lock?),
+    for kept in kept(home, runs, unneeded)? {
+        if kept.what == RUN {
+            freed.extend(free_run(kept, unneeded)?);
+        } else {
+            kept.unneeded.iter().try_for_each(|path| remove(path))?;
+            freed.push(kept);
         }
-        if kept.superseded {
-            Store::create(&kept.place)?.forget_superseded()?;
-        }
-        kept.unneeded.iter().try_for_each(|path| remove(path))?;
-        freed.push(kept);
     }
     Ok(freed)
+}
+
+/// `None` where a process works on the run.
+fn free_run(kept: Kept, unneeded: Unneeded) -> Result<Option<Kept>> {
+    let _lock = match Lock::run(&kept.place) {
+        Err(error) if error.kind == ErrorKind::Locked => return Ok(None),
+        lock => lock?,
+    };
+    let store = Store::create(&kept.place)?;
+    // Since it was counted, another process may have come to need something.
+    let files = store.unneeded(unneeded.superseded)?;
+    let free = size(&all_files(&files)?)?;
+    if unneeded.superseded {
+        store.forget_superseded()?;
+    }
+    files.iter().try_for_each(|path| remove(path))?;
+    Ok(Some(Kept { free, unneeded: files, ..kept }))
 }
 
 /// Least that has to be free for a step to begin, in bytes: features and models of a small study are some
