@@ -8,8 +8,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use spacewright_core::hex::hex;
-
 use crate::error::{AtPath, EngineError, ErrorKind, Result};
 
 /// `$SPACEWRIGHT_HOME`, or the user's data folder, whether it exists or not. An error where no
@@ -52,20 +50,6 @@ pub fn file(home: &Path, name: &str) -> Result<PathBuf> {
             .with_hint("move what it points to into its place, or remove it")),
         _ => Ok(path),
     }
-}
-
-/// A name that nobody can foresee, for a file or folder that is renamed later.
-pub fn temporary_name() -> Result<String> {
-    let mut bytes = [0; 16];
-    fill_with_random(&mut bytes)?;
-    Ok(format!(".{}.tmp", hex(&bytes)))
-}
-
-/// Bytes from the system's source of randomness.
-pub(crate) fn fill_with_random(bytes: &mut [u8]) -> Result<()> {
-    getrandom::fill(bytes).map_err(|error| {
-        EngineError::new(ErrorKind::Storage, format!("the system gives no random bytes: {error}"))
-    })
 }
 
 /// Reads a whole file of the home; a link is an error.
@@ -153,11 +137,6 @@ mod tests {
         assert_eq!(home(&[user]).unwrap(), "/home/me/.local/share/spacewright");
         assert_eq!(home(&[user, ("XDG_DATA_HOME", "/data")]).unwrap(), "/data/spacewright");
         assert_eq!(home(&[user, ("SPACEWRIGHT_HOME", "here")]).unwrap(), "here");
-    }
-
-    #[test]
-    fn temporary_names_differ() {
-        assert_ne!(temporary_name().unwrap(), temporary_name().unwrap());
     }
 
     #[cfg(unix)]

@@ -2,15 +2,16 @@
 //! under a key that only the user can read.
 
 use std::{
-    fs::{self, File},
+    fs,
     io::{self, Write as _},
     path::Path,
 };
 
 use blake3::{Hash, Hasher};
+use tempfile::NamedTempFile;
 
 use crate::{
-    error::{AtPath, EngineError, Result},
+    error::{AtPath, EngineError, ErrorKind, Result},
     home,
 };
 
@@ -58,30 +59,21 @@ impl Key {
     }
 }
 
-/// Writes a new key beside its place and links it there, unless another process was faster.
+/// Writes a new key beside its place and moves it there, unless another process was faster. Temporary
+/// files can be read by their owner only.
 fn make(home: &Path, path: &Path) -> Result<()> {
     let mut key = [0; 32];
-    home::fill_with_random(&mut key)?;
-    let temporary = home.join(home::temporary_name()?);
-    let mut file = create_private(&temporary).at(&temporary)?;
-    let written = file.write_all(&key).and_then(|()| file.sync_all());
-    let linked = written.and_then(|()| match fs::hard_link(&temporary, path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        other => other,
-    });
-    let removed = fs::remove_file(&temporary);
-    linked.and(removed).at(path)
-}
-
-#[cfg(unix)]
-fn create_private(path: &Path) -> io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt;
-    File::options().write(true).create_new(true).mode(0o600).open(path)
-}
-
-#[cfg(not(unix))]
-fn create_private(path: &Path) -> io::Result<File> {
-    File::create_new(path)
+    getrandom::fill(&mut key).map_err(|error| {
+        EngineError::new(ErrorKind::Storage, format!("the system gives no random bytes: {error}"))
+    })?;
+    let mut file = NamedTempFile::new_in(home).at(home)?;
+    file.write_all(&key).and_then(|()| file.as_file().sync_all()).at(path)?;
+    match file.persist_noclobber(path) {
+        Err(failed) if failed.error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(failed.error).at(path)
+        }
+        _ => Ok(()),
+    }
 }
 
 #[cfg(unix)]

@@ -109,17 +109,12 @@ fn unpack(archive: &Path) -> Result<PathBuf, Failure> {
         return Ok(folder);
     }
     fs::create_dir_all(&cache).map_err(|error| of(&cache, error))?;
-    let temporary = cache.join(home::temporary_name()?);
-    fs::create_dir_all(&temporary).map_err(|error| of(&temporary, error))?;
-    output(Command::new("tar").arg("-xf").arg(archive).arg("-C").arg(&temporary))?;
-    match fs::rename(&temporary, &folder) {
-        // Another process was faster.
-        Err(_) if folder.is_dir() => {
-            let _ = fs::remove_dir_all(&temporary);
-            Ok(folder)
-        }
-        Err(error) => Err(of(&folder, error)),
-        Ok(()) => Ok(folder),
+    let temporary = tempfile::tempdir_in(&cache).map_err(|error| of(&cache, error))?;
+    output(Command::new("tar").arg("-xf").arg(archive).arg("-C").arg(temporary.path()))?;
+    match fs::rename(temporary.path(), &folder) {
+        // Else another process was faster.
+        Err(error) if !folder.is_dir() => Err(of(&folder, error)),
+        _ => Ok(folder),
     }
 }
 
