@@ -97,6 +97,17 @@ pub struct Phase {
     pub checkpoint_steps: usize,
 }
 
+/// Files of a training without quantizers, then with them.
+#[derive(Debug, Clone)]
+pub struct TwoPhaseFiles {
+    /// Weights after the phase without quantizers.
+    pub fp32: PathBuf,
+    /// Weights, scales and offsets after the phase with quantizers.
+    pub int8: PathBuf,
+    /// Folder for checkpoints.
+    pub scratch: PathBuf,
+}
+
 /// Trains a teacher.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct TeachJob {
@@ -389,28 +400,22 @@ pub trait Trainer: Send + Sync {
         monitor: &dyn Monitor,
     ) -> Result<Vec<f64>, TrainError>;
 
-    /// Trains a supernet: writes the weights after the FP32 phase to `fp32_output` and those
-    /// after the INT8 phase to `output`.
+    /// Trains a supernet, without quantizers, then with them.
     fn train(
         &self,
         context: &TrainContext,
         job: &SupernetJob,
-        fp32_output: &Path,
-        output: &Path,
-        scratch: &Path,
+        files: &TwoPhaseFiles,
         monitor: &dyn Monitor,
     ) -> Result<BTreeMap<String, TrainReport>, TrainError>;
 
-    /// Trains one network alone: writes the weights after the FP32 phase to `fp32_output` and those
-    /// after the INT8 phase to `output`. Both hold this subnet and no other; [`Trainer::evaluator`]
-    /// opens them with the stages of the job.
+    /// Trains one network alone, without quantizers, then with them. The files hold this subnet and
+    /// no other; [`Trainer::evaluator`] opens them with the stages of the job.
     fn train_subnet(
         &self,
         context: &TrainContext,
         job: &SubnetJob,
-        fp32_output: &Path,
-        output: &Path,
-        scratch: &Path,
+        files: &TwoPhaseFiles,
         monitor: &dyn Monitor,
     ) -> Result<BTreeMap<String, TrainReport>, TrainError>;
 

@@ -35,10 +35,8 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use spacewright_core::train::{
     DistilJob, DistilReport, EvaluateJob, Evaluator, FeaturesJob, JudgeJob, Monitor, SubnetJob,
-    SupernetJob, TeachJob, TrainContext, TrainError, TrainReport, Trainer,
+    SupernetJob, TeachJob, TrainContext, TrainError, TrainReport, Trainer, TwoPhaseFiles,
 };
-
-use two_phases::Outputs;
 
 /// The trainer; computes on the CPU.
 ///
@@ -119,28 +117,22 @@ impl Trainer for TorchTrainer {
         &self,
         context: &TrainContext,
         job: &SupernetJob,
-        fp32_output: &Path,
-        output: &Path,
-        scratch: &Path,
+        files: &TwoPhaseFiles,
         monitor: &dyn Monitor,
     ) -> Result<BTreeMap<String, TrainReport>, TrainError> {
         self.use_all_threads();
-        let outputs = Outputs { fp32: fp32_output, int8: output, scratch };
-        supernet::train(context, job, outputs, monitor)
+        supernet::train(context, job, files, monitor)
     }
 
     fn train_subnet(
         &self,
         context: &TrainContext,
         job: &SubnetJob,
-        fp32_output: &Path,
-        output: &Path,
-        scratch: &Path,
+        files: &TwoPhaseFiles,
         monitor: &dyn Monitor,
     ) -> Result<BTreeMap<String, TrainReport>, TrainError> {
         use_one_thread();
-        let outputs = Outputs { fp32: fp32_output, int8: output, scratch };
-        subnet::train(context, job, outputs, monitor)
+        subnet::train(context, job, files, monitor)
     }
 
     fn evaluator(

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rand_pcg::Pcg64Mcg;
 use spacewright_core::{
     random,
-    train::{Monitor, SubnetJob, TrainContext, TrainError, TrainReport},
+    train::{Monitor, SubnetJob, TrainContext, TrainError, TrainReport, TwoPhaseFiles},
 };
 
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     objective::Objective,
     params::Params,
     plan::{PlannedSubnet, subnet_graph},
-    two_phases::{Outputs, TwoPhaseTraining, TwoPhases},
+    two_phases::{TwoPhaseTraining, TwoPhases},
 };
 
 struct SingleNetwork {
@@ -52,7 +52,7 @@ impl TwoPhaseTraining for SingleNetwork {
 pub fn train(
     context: &TrainContext,
     job: &SubnetJob,
-    outputs: Outputs<'_>,
+    files: &TwoPhaseFiles,
     monitor: &dyn Monitor,
 ) -> Result<BTreeMap<String, TrainReport>, TrainError> {
     let network = SingleNetwork {
@@ -74,7 +74,7 @@ pub fn train(
         fp32: &job.fp32,
         int8: &job.int8,
         augmentation: job.augmentation,
-        outputs,
+        files,
     }
     .run(&network, params, monitor)
 }
@@ -119,9 +119,9 @@ mod tests {
             label_smoothing: 0.1,
         };
         let curves = Curves::default();
-        let files = ["fp32", "int8"].map(|name| folder.join(name));
-        let outputs = Outputs { fp32: &files[0], int8: &files[1], scratch: folder };
-        let reports = train(context, &job, outputs, &curves).unwrap();
+        let [fp32, int8] = ["fp32", "int8"].map(|name| folder.join(name));
+        let files = TwoPhaseFiles { fp32, int8, scratch: folder.to_owned() };
+        let reports = train(context, &job, &files, &curves).unwrap();
         let mut judged = Vec::new();
         for point in curves.0.into_inner().unwrap() {
             if let Some(accuracy) = point.held_out_accuracy {

@@ -13,7 +13,7 @@ use spacewright_core::{
     space::Subnet,
     train::{
         Guidance, Guide, Monitor, SUBNETS_PER_STEP, SupernetJob, TrainContext, TrainError,
-        TrainReport,
+        TrainReport, TwoPhaseFiles,
     },
 };
 
@@ -26,7 +26,7 @@ use crate::{
     params::Params,
     plan::PlannedSubnet,
     start,
-    two_phases::{Outputs, TwoPhaseTraining, TwoPhases},
+    two_phases::{TwoPhaseTraining, TwoPhases},
 };
 
 struct Supernet<'a> {
@@ -106,7 +106,7 @@ impl TwoPhaseTraining for Supernet<'_> {
 pub fn train(
     context: &TrainContext,
     job: &SupernetJob,
-    outputs: Outputs<'_>,
+    files: &TwoPhaseFiles,
     monitor: &dyn Monitor,
 ) -> Result<BTreeMap<String, TrainReport>, TrainError> {
     let supernet = Supernet::new(context, job)?;
@@ -129,7 +129,7 @@ pub fn train(
         fp32: &job.fp32,
         int8: &job.int8,
         augmentation: job.augmentation,
-        outputs,
+        files,
     }
     .run(&supernet, params, monitor)
 }
@@ -218,10 +218,12 @@ mod tests {
                 augmentation: Augmentation { flip: true, shift: 0 },
             };
             let curves = Curves::default();
-            let files = [path("fp32.safetensors"), path("int8.safetensors")];
-            let scratch = path(&format!("{guide:?}"));
-            let outputs = Outputs { fp32: &files[0], int8: &files[1], scratch: &scratch };
-            let reports = train(&context, &job, outputs, &curves).unwrap();
+            let files = TwoPhaseFiles {
+                fp32: path("fp32.safetensors"),
+                int8: path("int8.safetensors"),
+                scratch: path(&format!("{guide:?}")),
+            };
+            let reports = train(&context, &job, &files, &curves).unwrap();
             let points = curves.0.into_inner().unwrap();
             let expected = [
                 ("fp32", 2, reports["fp32"].held_out_accuracy),

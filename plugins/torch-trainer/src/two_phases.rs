@@ -1,12 +1,14 @@
 //! Training without quantizers, then with them: what supernets and single networks share.
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
 use rand_pcg::Pcg64Mcg;
 use spacewright_core::{
     data::Augmentation,
     space::{ElasticStage, Subnet},
-    train::{Monitor, Phase, RecalibratedSubnet, TrainContext, TrainError, TrainReport},
+    train::{
+        Monitor, Phase, RecalibratedSubnet, TrainContext, TrainError, TrainReport, TwoPhaseFiles,
+    },
 };
 
 use crate::{
@@ -46,17 +48,6 @@ pub trait TwoPhaseTraining {
     fn observed(&self, first: bool, rng: &mut Pcg64Mcg) -> Result<PlannedSubnet, TrainError>;
 }
 
-/// Where files go.
-#[derive(Debug, Clone, Copy)]
-pub struct Outputs<'a> {
-    /// Weights after the phase without quantizers.
-    pub fp32: &'a Path,
-    /// Weights, scales and offsets after the phase with quantizers.
-    pub int8: &'a Path,
-    /// Folder for checkpoints.
-    pub scratch: &'a Path,
-}
-
 /// How a network is trained.
 pub struct TwoPhases<'a> {
     /// Data, operators, scheme, seed.
@@ -76,7 +67,7 @@ pub struct TwoPhases<'a> {
     /// Random changes of the images.
     pub augmentation: Augmentation,
     /// Where files go.
-    pub outputs: Outputs<'a>,
+    pub files: &'a TwoPhaseFiles,
 }
 
 impl TwoPhases<'_> {
@@ -87,11 +78,11 @@ impl TwoPhases<'_> {
         mut params: Params,
         monitor: &dyn Monitor,
     ) -> Result<BTreeMap<String, TrainReport>, TrainError> {
-        let Self { context, layout, outputs, .. } = *self;
+        let Self { context, layout, files, .. } = *self;
         let total = self.fp32.steps + self.int8.steps;
         let mut reports = BTreeMap::new();
         let mut offset = 0;
-        let phases = [("fp32", self.fp32, outputs.fp32), ("int8", self.int8, outputs.int8)];
+        let phases = [("fp32", self.fp32, &files.fp32), ("int8", self.int8, &files.int8)];
         for (name, phase, file) in phases {
             let quantized = name == "int8";
             if quantized {
@@ -105,7 +96,7 @@ impl TwoPhases<'_> {
                 rule: Rule::Sgd,
                 slower: 1.0,
                 seed: context.seed,
-                checkpoint: &outputs.scratch.join(format!("{name}.safetensors")),
+                checkpoint: &files.scratch.join(format!("{name}.safetensors")),
                 learns_quantizers: context.quantizer.learnable(),
                 layout,
                 offset,

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use spacewright_core::train::{
     DistilJob, DistilReport, EvaluateJob, Evaluator, FeaturesJob, JudgeJob, Monitor, SubnetJob,
-    SupernetJob, TeachJob, TrainContext, TrainError, TrainReport, Trainer,
+    SupernetJob, TeachJob, TrainContext, TrainError, TrainReport, Trainer, TwoPhaseFiles,
 };
 
 pub struct FakeTrainer;
@@ -63,9 +63,7 @@ impl Trainer for FakeTrainer {
         &self,
         _: &TrainContext,
         _: &SupernetJob,
-        _: &Path,
-        _: &Path,
-        _: &Path,
+        _: &TwoPhaseFiles,
         _: &dyn Monitor,
     ) -> Result<BTreeMap<String, TrainReport>, TrainError> {
         nothing()
@@ -75,9 +73,7 @@ impl Trainer for FakeTrainer {
         &self,
         _: &TrainContext,
         _: &SubnetJob,
-        _: &Path,
-        _: &Path,
-        _: &Path,
+        _: &TwoPhaseFiles,
         _: &dyn Monitor,
     ) -> Result<BTreeMap<String, TrainReport>, TrainError> {
         nothing()

@@ -1,12 +1,10 @@
 //! The chosen subnets, each trained alone from the weights that it has in the supernet.
 
-use std::fs;
-
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
     latency::milliseconds,
     space::ElasticStage,
-    study::{Artifact, FileError, Step, StepContext, StepError, StepNeeds, Task},
+    study::{Artifact, Step, StepContext, StepError, StepNeeds, Task},
     train::{Guidance, SubnetJob, TrainError},
 };
 
@@ -131,9 +129,7 @@ fn train(
         };
         let (trainer, images) = (trainer.as_ref(), &images);
         tasks.push(Task::new(name, move |files, monitor| {
-            fs::create_dir_all(&files.output).map_err(FileError::at(&files.output))?;
-            let [fp32, int8] = [train::FP32, train::INT8].map(|file| files.output.join(file));
-            match trainer.train_subnet(images, &job, &fp32, &int8, &files.scratch, monitor) {
+            match trainer.train_subnet(images, &job, &train::two_phase_files(files)?, monitor) {
                 Ok(phases) => Ok(Some(phases)),
                 Err(TrainError::Diverged { .. }) => Ok(None),
                 Err(error) => Err(error.into()),

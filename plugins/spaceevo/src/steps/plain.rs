@@ -3,7 +3,6 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    fs,
     path::PathBuf,
 };
 
@@ -15,11 +14,12 @@ use spacewright_core::{
     search::ScoredSpace,
     space::{Space, Subnet},
     study::{
-        FileError, FlagValue, Section, Step, StepContext, StepError, StepFlag, StepNeeds, Task,
-        TaskFiles,
+        FlagValue, Section, Step, StepContext, StepError, StepFlag, StepNeeds, Task, TaskFiles,
     },
     target::ModelInfo,
-    train::{EvaluateJob, Monitor, Phase, SubnetJob, TrainContext, TrainError, Trainer},
+    train::{
+        EvaluateJob, Monitor, Phase, SubnetJob, TrainContext, TrainError, Trainer, TwoPhaseFiles,
+    },
 };
 
 use super::{
@@ -315,8 +315,7 @@ impl TrainedAlone<'_> {
             random::seed(on.study.seed, &["plain", &rival.subnet.to_string(), &seed.to_string()]);
         let context = TrainContext { seed, ..on.train.clone() };
         let stages = rival.space.elastic_stages(&on.study.hyperspace);
-        fs::create_dir_all(&files.output).map_err(FileError::at(&files.output))?;
-        let [fp32, int8] = [train::FP32, train::INT8].map(|file| files.output.join(file));
+        let written = train::two_phase_files(files)?;
         for (attempt, slower) in SLOWER.into_iter().enumerate() {
             let [float, quantized] = settings
                 .phases(images)
@@ -332,7 +331,8 @@ impl TrainedAlone<'_> {
                 label_smoothing: settings.label_smoothing,
             };
             let scratch = files.scratch.join(format!("attempt-{attempt}"));
-            match trainer.train_subnet(&context, &job, &fp32, &int8, &scratch, monitor) {
+            let files = TwoPhaseFiles { scratch, ..written.clone() };
+            match trainer.train_subnet(&context, &job, &files, monitor) {
                 Err(TrainError::Diverged { .. }) if attempt + 1 < SLOWER.len() => {}
                 Err(error) => return Err(error.into()),
                 Ok(_) => break,
@@ -347,8 +347,8 @@ impl TrainedAlone<'_> {
         };
         let quantizer = quantizer(on.study, &settings.post_training)?;
         let post_training =
-            opened(fp32, false)?.recalibrate(&rival.subnet)?.post_training(quantizer)?;
-        let int8 = opened(int8, true)?.recalibrate(&rival.subnet)?.network()?;
+            opened(written.fp32, false)?.recalibrate(&rival.subnet)?.post_training(quantizer)?;
+        let int8 = opened(written.int8, true)?.recalibrate(&rival.subnet)?.network()?;
         let info = ModelInfo { name: "plain".into(), metadata: BTreeMap::new() };
         let accuracy = |network: &TrainedNetwork| {
             if monitor.cancelled() {

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, fs};
 
 use spacewright_core::{
     space::Space,
-    study::{Artifact, FileError, Step, StepContext, StepError, StepNeeds, Task},
-    train::{Start, SupernetJob, TrainReport},
+    study::{Artifact, FileError, Step, StepContext, StepError, StepNeeds, Task, TaskFiles},
+    train::{Start, SupernetJob, TrainReport, TwoPhaseFiles},
 };
 
 use super::{
@@ -70,9 +70,7 @@ pub(crate) fn supernets(
     for (name, space) in spaces {
         let (trainer, train, job) = (trainer.as_ref(), &train, job(context, settings, space)?);
         tasks.push(Task::new(*name, move |files, monitor| {
-            fs::create_dir_all(&files.output).map_err(FileError::at(&files.output))?;
-            let (fp32, int8) = (files.output.join(FP32), files.output.join(INT8));
-            Ok(trainer.train(train, &job, &fp32, &int8, &files.scratch, monitor)?)
+            Ok(trainer.train(train, &job, &two_phase_files(files)?, monitor)?)
         }));
     }
     let reports = context.tasks(tasks, 1)?;
@@ -80,6 +78,14 @@ pub(crate) fn supernets(
         warn_of_int8_loss(context, name, phases);
     }
     Ok(reports)
+}
+
+/// The files of a task that trains in two phases, in a folder that is made: [`FP32`] and [`INT8`].
+pub(crate) fn two_phase_files(files: &TaskFiles) -> Result<TwoPhaseFiles, FileError> {
+    let TaskFiles { output, scratch } = files;
+    fs::create_dir_all(output).map_err(FileError::at(output))?;
+    let [fp32, int8] = [FP32, INT8].map(|file| output.join(file));
+    Ok(TwoPhaseFiles { fp32, int8, scratch: scratch.clone() })
 }
 
 /// Share of the held-out images that a network may lose in INT8 before it is warned about: networks
