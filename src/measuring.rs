@@ -10,7 +10,7 @@ use spacewright_core::{
     latency::{Latency, LatencyQuery, LatencySource},
     train::Monitor,
 };
-use spacewright_engine::{LatencyCache, default_home, home};
+use spacewright_engine::{LatencyCache, default_home};
 
 use crate::{process, progress, render::Failure};
 
@@ -42,9 +42,7 @@ impl Measuring {
     /// Will ask `questions`, or for so many seconds; Ctrl-C stops it, and nothing measured is lost.
     pub fn new(questions: usize, quiet: bool) -> Result<Self, Failure> {
         let cancel = process::cancelled_by_signal();
-        let home = default_home()?;
-        home::file(&home, "latency.sqlite")?;
-        let cache = LatencyCache::open(&home)?;
+        let cache = LatencyCache::open(&default_home()?)?;
         let bar = progress::bar(questions, quiet);
         Ok(Self { cache, shown: Shown { bar, moved: AtomicUsize::new(0), cancel } })
     }

@@ -23,7 +23,6 @@ pub fn open(
     let registry = catalog::registry()?;
     let overrides = Overrides { seed: global.seed, target: args.target.clone(), fields };
     let study = Study::read(&args.study, &registry, &overrides)?;
-    let registry = registry.for_study(&study)?;
     let mut options = EngineOptions {
         runs: args.runs.clone(),
         observer: progress::observer(global.quiet),

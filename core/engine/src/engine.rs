@@ -85,6 +85,7 @@ impl Engine {
     pub fn open(study: Study, registry: &Registry, options: EngineOptions) -> Result<Self> {
         let base = study.from.as_deref().cloned();
         let base = base.map(|base| Self::open(base, registry, options.clone())).transpose()?;
+        let registry = &registry.for_study(&study)?;
         let method = registry.method(&study.method)?;
         let steps = method.steps();
         checks::check_steps(method.name(), &steps)?;

@@ -377,7 +377,7 @@ impl Registry {
 
     /// The same for a study: targets that can be measured with as many threads as its sections ask
     /// for are. Steps refuse those that cannot.
-    pub fn for_study(&self, study: &Study) -> Result<Self> {
+    pub(crate) fn for_study(&self, study: &Study) -> Result<Self> {
         let mut registry = self.clone();
         for section in sections_of(&self.method(&study.method)?.steps()) {
             let threads = section.measuring_threads(&study.section(section.name));

@@ -6,13 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use spacewright_core::{graph::Shape, operators::BlockRequest};
+use spacewright_core::graph::Shape;
 use spacewright_engine::{
     Registry,
-    plugins::{Limits, Loaded, PluginStore},
+    plugins::{Limits, PluginStore},
 };
 
-use super::{ask, component, guest::Guest, limits, load_within, queries};
+use super::{ask, graph, guest::Guest, limits, load_within, offering, queries};
 
 /// A call that costs few instructions, and long.
 const SLOW: &str = "(local $n i32) (loop $slow (drop (memory.grow (i32.const 0))) (br_if $slow (i32.eqz (local.get $n))))";
@@ -165,13 +165,6 @@ fn memory_is_bounded_over_all_instances() {
     assert!(error.contains("bytes of memory; at most 157286400 are allowed"), "{error}");
 }
 
-/// A guest with more memory that offers more, by these functions.
-fn offering(functions: &str) -> Result<Loaded, String> {
-    let guest = Guest { pages: 20, ..Guest::default() }.text();
-    let end = guest.rfind(')').unwrap();
-    load_within(&component(&format!("{}{functions})", &guest[..end])), limits())
-}
-
 #[test]
 fn hyperspaces_are_short() {
     let hyperspaces = |bytes: usize| {
@@ -190,42 +183,9 @@ fn hyperspaces_are_short() {
     assert!(error.contains("`hyperspaces`: an answer of more than 262144 bytes"), "{error}");
 }
 
-/// What the engine says of a block whose graph is this text.
-fn graph(text: &str) -> Result<(), String> {
-    let at = 131_072;
-    let loaded = offering(&format!(
-        r#"(data (i32.const {at}) "{}")
-        (data (i32.const 3008) "\00\0c\00\00\01\00\00\00")
-        (data (i32.const 3072) "\40\00\00\00\05\00\00\00\40\00\00\00\05\00\00\00\00\00\00\00\00\00\00\00")
-        (func (export "spacewright:plugin/operator-set@0.1.0#name") (result i32) (i32.const 32))
-        (func (export "spacewright:plugin/operator-set@0.1.0#block-types") (result i32)
-          (i32.const 3008))
-        (func (export "spacewright:plugin/operator-set@0.1.0#graphs")
-          (param i32 i32) (result i32)
-          (i32.store (i32.const 2304) (i32.const {at}))
-          (i32.store (i32.const 2308) (i32.const {}))
-          (i32.store8 (i32.const 2048) (i32.const 0))
-          (i32.store (i32.const 2052) (i32.const 2304))
-          (i32.store (i32.const 2056) (i32.const 1))
-          (i32.const 2048))"#,
-        text.replace('\n', "\\n"),
-        text.len()
-    ))?;
-    let mut registry = Registry::default();
-    assert!(registry.add_plugin(&loaded.origin, &loaded.plugin).is_empty());
-    let request = BlockRequest {
-        block: "guest".into(),
-        input: Shape::square(16, 32),
-        out_channels: 32,
-        stride: 1,
-        activation: spacewright_core::graph::ActivationKind::Relu,
-        config: Default::default(),
-    };
-    registry.operators().graph(&request).map(drop).map_err(|error| error.to_string())
-}
-
 #[test]
 fn graphs_are_bounded_in_sum() {
+    let graph = |text: &str| graph(text, Shape::square(16, 32), 32);
     let conv = |name: &str, input: &str, out: usize| {
         format!(
             "{name} = conv2d({input}) out={out} kernel=1 stride=1 pad=0,0,0,0 groups=1 bias=false\n"

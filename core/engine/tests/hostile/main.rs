@@ -251,49 +251,55 @@ fn the_last_words_are_shown_and_floods_are_not() {
     ]);
 }
 
-/// A component of one more interface, whose functions are all in `functions`.
-fn other(functions: &str) -> Loaded {
-    let guest = Guest::default().text();
+/// A guest with more memory that offers more, by these functions.
+fn offering(functions: &str) -> Result<Loaded, String> {
+    let guest = Guest { pages: 20, ..Guest::default() }.text();
     let end = guest.rfind(')').unwrap();
-    load(&component(&format!("{}{functions})", &guest[..end]))).unwrap()
+    load_within(&component(&format!("{}{functions})", &guest[..end])), limits())
+}
+
+/// What the engine says of a block whose graph is this text.
+fn graph(text: &str, input: Shape, out_channels: usize) -> Result<(), String> {
+    let at = 131_072;
+    let loaded = offering(&format!(
+        r#"(data (i32.const {at}) "{}")
+        ;; One block type, named like the plugin, without axes.
+        (data (i32.const 3008) "\00\0c\00\00\01\00\00\00")
+        (data (i32.const 3072) "\40\00\00\00\05\00\00\00\40\00\00\00\05\00\00\00\00\00\00\00\00\00\00\00")
+        (func (export "spacewright:plugin/operator-set@0.1.0#name") (result i32) (i32.const 32))
+        (func (export "spacewright:plugin/operator-set@0.1.0#block-types") (result i32)
+          (i32.const 3008))
+        (func (export "spacewright:plugin/operator-set@0.1.0#graphs")
+          (param i32 i32) (result i32)
+          ;; The answer: good, a list of one text.
+          (i32.store (i32.const 2304) (i32.const {at}))
+          (i32.store (i32.const 2308) (i32.const {}))
+          (i32.store8 (i32.const 2048) (i32.const 0))
+          (i32.store (i32.const 2052) (i32.const 2304))
+          (i32.store (i32.const 2056) (i32.const 1))
+          (i32.const 2048))"#,
+        text.replace('\n', "\\n"),
+        text.len()
+    ))?;
+    let mut registry = Registry::default();
+    assert!(registry.add_plugin(&loaded.origin, &loaded.plugin).is_empty());
+    let request = BlockRequest {
+        block: "guest".into(),
+        input,
+        out_channels,
+        stride: 1,
+        activation: spacewright_core::graph::ActivationKind::Relu,
+        config: BlockConfig::default(),
+    };
+    registry.operators().graph(&request).map(drop).map_err(|error| error.to_string())
 }
 
 #[test]
 fn wrong_graphs_are_refused() {
-    let set = |graph: &str| {
-        let length = graph.len() - graph.matches("\\n").count();
-        let loaded = other(&format!(
-            r#"(data (i32.const 1024) "{graph}")
-            ;; The answer: good, a list of one text.
-            (data (i32.const 2048) "\00\00\00\00\00\09\00\00\01\00\00\00")
-            (data (i32.const 2304) "\00\04\00\00{}")
-            ;; One block type, named like the plugin, without axes.
-            (data (i32.const 3008) "\00\0c\00\00\01\00\00\00")
-            (data (i32.const 3072) "\40\00\00\00\05\00\00\00\40\00\00\00\05\00\00\00\00\00\00\00\00\00\00\00")
-            (func (export "spacewright:plugin/operator-set@0.1.0#name") (result i32) (i32.const 32))
-            (func (export "spacewright:plugin/operator-set@0.1.0#block-types") (result i32)
-              (i32.const 3008))
-            (func (export "spacewright:plugin/operator-set@0.1.0#graphs")
-              (param i32 i32) (result i32)
-              (i32.const 2048))"#,
-            (length as u32).to_le_bytes().iter().map(|b| format!("\\{b:02x}")).collect::<String>()
-        ));
-        let mut registry = Registry::default();
-        assert!(registry.add_plugin(&loaded.origin, &loaded.plugin).is_empty());
-        let request = BlockRequest {
-            block: "guest".into(),
-            input: Shape::square(4, 8),
-            out_channels: 8,
-            stride: 1,
-            activation: spacewright_core::graph::ActivationKind::Relu,
-            config: BlockConfig::default(),
-        };
-        let graph = registry.operators().graph(&request);
-        graph.map(|_| Vec::new()).map_err(|error| error.to_string())
-    };
+    let set = |text: &str| graph(text, Shape::square(4, 8), 8).map(|()| Vec::new());
     let conv = |out: &str| {
         format!(
-            "input 4x8x8\\nc = conv2d(input) out={out} kernel=1 stride=1 pad=0,0,0,0 groups=1 bias=false\\noutput c"
+            "input 4x8x8\nc = conv2d(input) out={out} kernel=1 stride=1 pad=0,0,0,0 groups=1 bias=false\noutput c"
         )
     };
     assert!(set(&conv("8")).is_ok());
@@ -312,21 +318,17 @@ fn wrong_graphs_are_refused() {
             "node `c`",
         ),
         ("no stride", set(&conv("8").replace("stride=1", "stride=0")), "stride"),
-        ("huge input", set("input 4294967296x4294967296x4294967296\\noutput input"), "at most"),
+        ("huge input", set("input 4294967296x4294967296x4294967296\noutput input"), "at most"),
         ("overflow", set(&conv("18446744073709551615")), "sizes are at most"),
-        ("identity", set("input 4x8x8\\noutput input"), "asked for 8 output channels, got 4x8x8"),
-        (
-            "other input",
-            set("input 5x8x8\\noutput input"),
-            "asked for an input of 4x8x8, got 5x8x8",
-        ),
+        ("identity", set("input 4x8x8\noutput input"), "asked for 8 output channels, got 4x8x8"),
+        ("other input", set("input 5x8x8\noutput input"), "asked for an input of 4x8x8, got 5x8x8"),
     ]);
 }
 
 #[test]
 fn wrong_scales_are_refused() {
     let quantizer = |scale: &str, count: usize| {
-        let loaded = other(&format!(
+        let loaded = offering(&format!(
             r#"(func (export "spacewright:plugin/quantizer@0.1.0#name") (result i32) (i32.const 32))
             (func (export "spacewright:plugin/quantizer@0.1.0#learnable") (result i32) (i32.const 0))
             (func (export "spacewright:plugin/quantizer@0.1.0#activations")
@@ -338,7 +340,8 @@ fn wrong_scales_are_refused() {
               (i32.store (i32.const 2052) (i32.const 1024))
               (i32.store (i32.const 2056) (i32.const {count}))
               (i32.const 2048))"#
-        ));
+        ))
+        .unwrap();
         let mut registry = Registry::default();
         assert!(registry.add_plugin(&loaded.origin, &loaded.plugin).is_empty());
         let stats = TensorStats { min: -1.0, max: 1.0, mean_abs: 0.5 };
@@ -370,7 +373,7 @@ fn wrong_scores_are_refused() {
             )
         };
         let at = COLUMNS + 8;
-        let loaded = other(&format!(
+        let loaded = offering(&format!(
             r#"(func (export "spacewright:plugin/scorer@0.1.0#name") (result i32) (i32.const 32))
             (func (export "spacewright:plugin/scorer@0.1.0#prepare") (param i32) (result i32)
               (i32.store8 (i32.const {ANSWER}) (i32.const 0))
@@ -387,7 +390,8 @@ fn wrong_scores_are_refused() {
                 .map(|field| column(field, if field == 0 { 1 } else { parts }))
                 .collect::<String>(),
             ANSWER + 12,
-        ));
+        ))
+        .unwrap();
         let mut registry = Registry::default();
         assert!(registry.add_plugin(&loaded.origin, &loaded.plugin).is_empty());
         let problem = ScoreProblem {
