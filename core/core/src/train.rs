@@ -274,6 +274,8 @@ pub struct SubnetJob {
     pub augmentation: Augmentation,
     /// Share of the label that is spread over all classes.
     pub label_smoothing: f64,
+    /// How many threads it may use; the result depends on it in its last bits.
+    pub threads: usize,
 }
 
 /// Looks at subnets of a trained supernet.

@@ -41,8 +41,8 @@ use spacewright_core::train::{
 /// The trainer; computes on the CPU.
 ///
 /// Teachers and supernets use all threads for one network. Stages are distilled, and subnets
-/// trained alone and evaluated, on one thread each, so that several run side by side, and their
-/// results do not depend on the number of threads.
+/// evaluated, on one thread each, so that several run side by side, and their results do not depend on
+/// the number of threads. Subnets that are trained alone use as many as their job says.
 #[derive(Debug)]
 pub struct TorchTrainer {
     threads: usize,
@@ -131,7 +131,7 @@ impl Trainer for TorchTrainer {
         files: &TwoPhaseFiles,
         monitor: &dyn Monitor,
     ) -> Result<BTreeMap<String, TrainReport>, TrainError> {
-        use_one_thread();
+        tch::set_num_threads(job.threads.max(1) as i32);
         subnet::train(context, job, files, monitor)
     }
 

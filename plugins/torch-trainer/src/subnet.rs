@@ -117,6 +117,7 @@ mod tests {
             int8: testing::phase(3),
             augmentation: Augmentation { flip: true, shift: 1 },
             label_smoothing: 0.1,
+            threads: 1,
         };
         let curves = Curves::default();
         let [fp32, int8] = ["fp32", "int8"].map(|name| folder.join(name));

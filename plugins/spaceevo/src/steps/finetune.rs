@@ -115,8 +115,9 @@ fn train(
     };
     let subnets = distinct(found);
     let names: Vec<String> = subnets.iter().map(|(index, _)| format!("network-{index}")).collect();
-    let mut tasks = Vec::new();
-    for (name, (_, chosen)) in names.iter().zip(&subnets) {
+    let (all, mut tasks) = (context.study().threads, Vec::new());
+    let (side_by_side, threads_of_last) = shares(subnets.len(), all);
+    for (position, (name, (_, chosen))) in names.iter().zip(&subnets).enumerate() {
         let job = SubnetJob {
             stages: stages.to_vec(),
             subnet: chosen.subnet.clone(),
@@ -126,6 +127,7 @@ fn train(
             int8: settings.int8.clone(),
             augmentation: settings.augmentation,
             label_smoothing: settings.label_smoothing,
+            threads: if position < side_by_side { 1 } else { threads_of_last },
         };
         let (trainer, images) = (trainer.as_ref(), &images);
         tasks.push(Task::new(name, move |files, monitor| {
@@ -136,7 +138,9 @@ fn train(
             }
         }));
     }
-    let reports = context.tasks(tasks, context.study().threads)?;
+    let last = tasks.split_off(side_by_side);
+    let mut reports = context.tasks(tasks, all)?;
+    reports.extend(context.tasks(last, all)?);
     let mut trained = Vec::new();
     for ((task, phases), (_, chosen)) in names.into_iter().zip(reports).zip(subnets) {
         match &phases {
@@ -149,6 +153,13 @@ fn train(
         trained.push((chosen.clone(), finetuned));
     }
     Ok(trained)
+}
+
+/// Of so many networks, how many are trained on one thread each, side by side, until fewer are left than
+/// there are threads; and how many threads each of these few then has.
+fn shares(networks: usize, threads: usize) -> (usize, usize) {
+    let last = networks % threads.max(1);
+    (networks - last, threads / last.max(1))
 }
 
 /// For each budget the best of the networks that keep to it, on the held-out images, so that a larger
@@ -207,6 +218,15 @@ mod tests {
             evaluations: ms as usize,
         };
         [2.0, 3.0, 4.0].map(subnet).to_vec()
+    }
+
+    #[test]
+    fn no_thread_waits_for_the_last_networks() {
+        assert_eq!(shares(3, 2), (2, 2));
+        assert_eq!(shares(3, 16), (0, 5));
+        assert_eq!(shares(1, 2), (0, 2));
+        assert_eq!(shares(4, 2).0, 4);
+        assert_eq!(shares(3, 1).0, 3);
     }
 
     #[test]

@@ -329,6 +329,7 @@ impl TrainedAlone<'_> {
                 int8: quantized,
                 augmentation: settings.augmentation,
                 label_smoothing: settings.label_smoothing,
+                threads: 1,
             };
             let scratch = files.scratch.join(format!("attempt-{attempt}"));
             let files = TwoPhaseFiles { scratch, ..written.clone() };
