@@ -1,5 +1,6 @@
 //! What can be typed.
 
+mod data;
 mod model;
 mod space;
 mod steps;
@@ -14,6 +15,7 @@ use spacewright_core::quality::Composition;
 use spacewright_engine::FieldOverride;
 use spacewright_sdk::Kind;
 
+pub use data::{DataCheckArgs, DataCommand};
 pub use model::{InspectArgs, ModelCommand, ModelFileArgs};
 pub use space::{FrontArg, OtherDevice, SpaceExplainArgs};
 pub use steps::parse;
@@ -98,6 +100,9 @@ pub enum Command {
     /// Quality tables.
     #[command(subcommand)]
     Table(TableCommand),
+    /// Sets of images.
+    #[command(subcommand)]
+    Data(DataCommand),
     /// Model files.
     #[command(subcommand)]
     Model(ModelCommand),

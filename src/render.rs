@@ -13,6 +13,7 @@ use std::{
 use serde::Serialize;
 use serde_json::Value;
 use spacewright_core::foreign::is_hidden;
+use spacewright_data::DataError;
 use spacewright_engine::{EngineError, ErrorKind};
 
 const FAILED: u8 = 1;
@@ -99,6 +100,13 @@ impl From<EngineError> for Failure {
             ErrorKind::Plugin | ErrorKind::Locked | ErrorKind::Storage | ErrorKind::Step => FAILED,
         };
         Self { message: error.to_string(), hint: error.hint, code }
+    }
+}
+
+impl From<DataError> for Failure {
+    fn from(error: DataError) -> Self {
+        let hint = error.hint().map(str::to_owned);
+        Self { hint, ..Self::input(error) }
     }
 }
 

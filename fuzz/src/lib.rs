@@ -8,12 +8,15 @@
 use std::{fs, path::Path, sync::LazyLock};
 
 use spacewright_core::{
-    data::{ImageSet, idx_length},
     foreign::ModelFile,
     graph::Graph,
     latency::GraphColumns,
     operators::Operators,
     sealed::{seal, unseal, unseal_line},
+};
+use spacewright_data::{
+    Catalog, DataError, Pixels, cifar, decode_image, idx, open,
+    webdataset::{self, Member},
 };
 use spacewright_engine::{
     LatencyCache, Overrides, Registry, Study, hyperspace as document,
@@ -27,17 +30,20 @@ use spacewright_sdk::conformance;
 pub type Target = fn(&[u8]);
 
 /// All of them, by the names of their corpora.
-pub const TARGETS: [(&str, Target); 12] = [
+pub const TARGETS: [(&str, Target); 15] = [
     ("answer", answer),
     ("blocks", blocks),
+    ("cifar", cifar),
     ("columns", columns),
     ("component", component),
     ("graph", graph),
     ("hyperspace", hyperspace),
     ("idx", idx),
+    ("image", image),
     ("latencies", latencies),
     ("onnx", onnx),
     ("sealed", sealed),
+    ("shard", shard),
     ("study", study),
     ("tflite", tflite),
 ];
@@ -129,15 +135,61 @@ pub fn blocks(bytes: &[u8]) {
     }
 }
 
-/// Reads a pair of IDX files: the first byte says where the second begins. Images that are read can be
-/// inputs of a network.
+/// Reads a pair of IDX files as a set: the first byte says where the second, of images, begins.
 pub fn idx(bytes: &[u8]) {
     let Some((at, rest)) = bytes.split_first() else { return };
-    let _ = idx_length(rest);
-    let at = usize::from(*at).min(rest.len());
-    let (labels, images) = rest.split_at(at);
-    if let Ok(set) = ImageSet::from_idx("fuzz", images, labels) {
-        assert_eq!(set.inputs(&[0], 8, 8).len(), 64);
+    let (labels, images) = rest.split_at(usize::from(*at).min(rest.len()));
+    if let Ok(header) = idx::header(&mut &*images) {
+        assert!(header.length >= 4 + 4 * header.sizes.len() as u64);
+    }
+    let Ok(folder) = tempfile::tempdir() else { return };
+    let files = [("train-images-idx3-ubyte", images), ("train-labels-idx1-ubyte", labels)];
+    if files.iter().all(|(name, content)| fs::write(folder.path().join(name), content).is_ok()) {
+        decode_all(open(&[folder.path().to_owned()]));
+    }
+}
+
+/// Reads a file of CIFAR's records, with one label and with two.
+pub fn cifar(bytes: &[u8]) {
+    for labels in [1, 2] {
+        if let Ok(found) = cifar::labels(bytes, labels) {
+            assert_eq!(found.len() * (labels + 3072), bytes.len());
+        }
+    }
+}
+
+/// Reads a tar file of samples, as it is and as a stream; both have the same files.
+pub fn shard(bytes: &[u8]) {
+    let Ok(folder) = tempfile::tempdir() else { return };
+    let path = folder.path().join("a.tar");
+    if fs::write(&path, bytes).is_err() {
+        return;
+    }
+    let streamed = webdataset::unpack(bytes, &mut std::io::sink());
+    if let (Ok((_, whole)), Ok(streamed)) = (webdataset::members(&path), streamed) {
+        let names = |members: &[Member]| {
+            members.iter().map(|m| (m.name.clone(), m.length)).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&whole), names(&streamed));
+    }
+    decode_all(open(&[path]));
+}
+
+/// Decodes a file as an image; one that decodes has a value for each channel of each pixel.
+pub fn image(bytes: &[u8]) {
+    if let Ok(Pixels { height, width, channels, data }) = decode_image(bytes) {
+        assert!(height * width > 0);
+        assert_eq!(data.len(), height * width * channels);
+    }
+}
+
+/// Decodes the images of a set; each comes back or is refused.
+fn decode_all(catalog: Result<Catalog, DataError>) {
+    if let Ok(catalog) = catalog {
+        for sample in &catalog.samples {
+            assert!((sample.class as usize) < catalog.classes.len());
+            let _ = catalog.decode(sample);
+        }
     }
 }
 

@@ -94,7 +94,14 @@ fn spreadsheets() {
 
 #[test]
 fn images() {
-    replay("idx", 2000);
+    replay("image", 300);
+}
+
+#[test]
+fn sets_of_images() {
+    replay("idx", 500);
+    replay("cifar", 100);
+    replay("shard", 200);
 }
 
 #[test]
@@ -150,6 +157,8 @@ fn write_files(write: impl Fn(&str, &str, &[u8])) {
     let images = [&[0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 3][..], &[7; 12]].concat();
     let labels = [0, 0, 8, 1, 0, 0, 0, 2, 1, 0];
     write("idx", "pair", &[&[labels.len() as u8][..], &labels, &images].concat());
+    write("cifar", "record", &[7; 3073]);
+    write_images(&write);
     write("sealed", "bytes", &seal(b"content".to_vec()));
     write("sealed", "line", seal_line("[\"a\", 0.5]").as_bytes());
     for study in ["smoke", "quickstart", "spaces"] {
@@ -172,6 +181,24 @@ fn write_files(write: impl Fn(&str, &str, &[u8])) {
     let targets = spacewright_host_ort::targets();
     let onnx = targets[0].runtime().unwrap().write_float(&network, &info).unwrap();
     write("onnx", "float", &onnx);
+}
+
+fn write_images(write: &impl Fn(&str, &str, &[u8])) {
+    let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/data/tests/files");
+    for file in fs::read_dir(&files).unwrap() {
+        let file = file.unwrap();
+        write("image", file.file_name().to_str().unwrap(), &fs::read(file.path()).unwrap());
+    }
+    let png = fs::read(files.join("palette.png")).unwrap();
+    let mut shard = tar::Builder::new(Vec::new());
+    for (name, content) in
+        [("000.png", &png[..]), ("000.cls", b"1"), ("001.json", b"{\"label\": 0}")]
+    {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        shard.append_data(&mut header, name, content).unwrap();
+    }
+    write("shard", "two", &shard.into_inner().unwrap());
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod bench;
 mod cache;
+mod data;
 mod model;
 mod plugin;
 mod profile;
@@ -50,6 +51,7 @@ pub fn run(typed: &Typed) -> Result<Output, Failure> {
         }
         Command::Subnet(command) => subnet::run(command),
         Command::Table(command) => table::run(command),
+        Command::Data(command) => data::run(command, &cli.global),
         Command::Model(command) => model::run(command, &cli.global),
         Command::Cache(command) => cache::run(command),
         Command::ForeignFile => foreign::serve(),

@@ -2,6 +2,7 @@
 
 #[macro_use]
 mod published;
+mod data;
 mod explain;
 mod foreign;
 mod space;

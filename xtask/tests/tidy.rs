@@ -206,7 +206,7 @@ fn only_the_torch_trainer_names_tch() {
 /// Folders of crates by layer, the lowest first; the longest that fits a crate counts. A crate
 /// depends on crates of lower layers only, its tests included.
 const LAYERS: [&[&str]; 5] = [
-    &["core/core", "core/plot", "core/plugin"],
+    &["core/core", "core/data", "core/plot", "core/plugin"],
     &["core/engine", "sdk"],
     &["hardware-targets/libraries"],
     &["plugins", "hardware-targets", "examples/plugins"],
@@ -214,7 +214,8 @@ const LAYERS: [&[&str]; 5] = [
 ];
 
 /// Crates that build on another one of their own layer.
-const SIDEWAYS: [(&str, &str); 3] = [
+const SIDEWAYS: [(&str, &str); 4] = [
+    ("core/data", "core/core"),
     ("core/plugin", "core/core"),
     ("hardware-targets/intel-vnni", "hardware-targets/host-ort"),
     ("examples/plugins/q-t-guest", "plugins/q-t-score"),

@@ -297,7 +297,7 @@ pub struct EvaluateJob {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Predictions {
     /// One class per image.
-    pub classes: Vec<u8>,
+    pub classes: Vec<u32>,
 }
 
 impl Predictions {
@@ -306,13 +306,13 @@ impl Predictions {
         let best = |row: &[f32]| {
             let larger =
                 |best: usize, index: usize| if row[index] > row[best] { index } else { best };
-            (0..row.len()).fold(0, larger) as u8
+            (0..row.len()).fold(0, larger) as u32
         };
         Self { classes: logits.chunks(classes).map(best).collect() }
     }
 
     /// Share of images whose class is their label.
-    pub fn accuracy(&self, labels: &[u8]) -> f64 {
+    pub fn accuracy(&self, labels: &[u32]) -> f64 {
         share_equal(&self.classes, labels)
     }
 
@@ -322,7 +322,7 @@ impl Predictions {
     }
 }
 
-fn share_equal(a: &[u8], b: &[u8]) -> f64 {
+fn share_equal(a: &[u32], b: &[u32]) -> f64 {
     a.iter().zip(b).filter(|(a, b)| a == b).count() as f64 / a.len().max(1) as f64
 }
 

@@ -2,26 +2,27 @@
 
 use std::{
     env,
-    fs::{self, File},
-    io::{BufReader, Read},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use flate2::read::GzDecoder;
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_pcg::Pcg64Mcg;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use smart_default::SmartDefault;
 use spacewright_core::{
-    data::{DataSet, ImageSet, idx_length},
+    data::{DataSet, ImageSet},
     space::Hyperspace,
     study::{FieldError, Section},
 };
+use spacewright_data::{
+    Layout as _, Part, Pixels,
+    idx::{self, Idx},
+};
 
 use crate::{
-    error::{AtPath, EngineError, Result},
+    error::{EngineError, Result},
     hash, synthetic,
 };
 
@@ -118,8 +119,8 @@ impl LoadedData {
                 );
                 return Err(EngineError::study(message).with_hint("set `input_channels`"));
             }
-            let largest = set.labels.iter().max().copied().map_or(0, usize::from);
-            if largest >= *classes {
+            let largest = set.labels.iter().max().copied().unwrap_or(0);
+            if largest as usize >= *classes {
                 let message = format!(
                     "a {name} image has class {largest}, the hyperspace has {classes} classes"
                 );
@@ -199,30 +200,34 @@ impl DataSettings {
     }
 
     fn read(&self, base: &Path) -> Result<(ImageSet, ImageSet)> {
-        let files = self.files(base)?;
-        let bytes = files.iter().map(|file| read(file)).collect::<Result<Vec<_>>>()?;
-        let folder = files[0].parent().unwrap_or(base).display().to_string();
-        let set = |name: &str, images: &[u8], labels: &[u8], limit: usize| {
-            let set = ImageSet::from_idx(name, images, labels)
-                .map_err(|error| EngineError::study(format!("{folder}: {error}")))?;
-            Ok::<_, EngineError>(if limit == 0 { set } else { set.first(limit) })
+        let catalog = Idx.catalog(&self.locate(base)?)?;
+        if let Some(refused) = catalog.refused.first() {
+            return Err(EngineError::study(refused.to_string()));
+        }
+        let set = |part: Part, limit: usize| {
+            let limit = if limit == 0 { usize::MAX } else { limit };
+            let mut set = ImageSet::default();
+            for sample in catalog.samples.iter().filter(|sample| sample.part == part).take(limit) {
+                let pixels =
+                    catalog.decode(sample).map_err(|bad| EngineError::study(bad.to_string()))?;
+                let Pixels { height, width, channels, .. } = pixels;
+                (set.channels, set.height, set.width) = (channels, height, width);
+                set.pixels.extend(pixels.data);
+                set.labels.push(sample.class);
+            }
+            Ok::<_, EngineError>(set)
         };
-        Ok((
-            set("train", &bytes[0], &bytes[1], self.train_images)?,
-            set("t10k", &bytes[2], &bytes[3], self.test_images)?,
-        ))
+        Ok((set(Part::Train, self.train_images)?, set(Part::Test, self.test_images)?))
     }
 
     fn files(&self, base: &Path) -> Result<Vec<PathBuf>> {
         let folder = self.locate(base)?;
-        let find = |name: &&str| {
-            let candidates = [folder.join(format!("{name}.gz")), folder.join(name)];
-            candidates.into_iter().find(|path| path.is_file()).ok_or_else(|| {
-                let message = format!("{}: neither {name} nor {name}.gz", folder.display());
-                self.with_hint(EngineError::study(message))
-            })
-        };
-        FILES.iter().map(find).collect()
+        let files = idx::files(&folder);
+        if files.len() < FILES.len() {
+            let message = format!("{}: not all files are there", folder.display());
+            return Err(self.with_hint(EngineError::study(message)));
+        }
+        Ok(files)
     }
 
     fn locate(&self, base: &Path) -> Result<PathBuf> {
@@ -262,26 +267,4 @@ fn held_out(images: usize, count: usize, seed: u64) -> Result<Vec<usize>> {
     let mut order: Vec<usize> = (0..images).collect();
     order.shuffle(&mut Pcg64Mcg::seed_from_u64(seed ^ 0x6865_6c64));
     Ok(order.split_off(images - count))
-}
-
-/// Most bytes of a packed IDX file, all of which are held in memory.
-const LARGEST_FILE: u64 = 4 << 30;
-
-/// The content of an IDX file. Of a packed one no more is unpacked than its header says, and one byte,
-/// by which it shows that there is more.
-fn read(path: &Path) -> Result<Vec<u8>> {
-    if path.extension().is_none_or(|extension| extension != "gz") {
-        return fs::read(path).at(path);
-    }
-    const HEADER: u64 = 16;
-    let mut unpacked = GzDecoder::new(BufReader::new(File::open(path).at(path)?));
-    let mut content = Vec::new();
-    unpacked.by_ref().take(HEADER).read_to_end(&mut content).at(path)?;
-    let length = idx_length(&content).unwrap_or(0);
-    if length > LARGEST_FILE {
-        let reason = format!("promises {length} bytes, more than {LARGEST_FILE}");
-        return Err(EngineError::study(reason).about_file(path, None));
-    }
-    unpacked.take((length + 1).saturating_sub(HEADER)).read_to_end(&mut content).at(path)?;
-    Ok(content)
 }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use spacewright_core::study::{ArtifactName, FieldError, StepError};
+use spacewright_data::DataError;
 
 /// What an error is about; decides exit codes, never wording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,6 +187,17 @@ impl From<EngineError> for StepError {
 impl From<FieldError> for EngineError {
     fn from(error: FieldError) -> Self {
         Self::study(error.to_string()).with_hint(error.hint()).with_source(error)
+    }
+}
+
+impl From<DataError> for EngineError {
+    fn from(error: DataError) -> Self {
+        let (text, hint) = (error.to_string(), error.hint().map(str::to_owned));
+        let described = Self::study(text).with_source(error);
+        match hint {
+            Some(hint) => described.with_hint(hint),
+            None => described,
+        }
     }
 }
 

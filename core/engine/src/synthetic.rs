@@ -23,7 +23,7 @@ fn draw(count: usize, seed: u64) -> ImageSet {
     for index in 0..count {
         draw_one(index % CLASSES, &mut rng, &mut pixels);
     }
-    let labels = (0..count).map(|index| (index % CLASSES) as u8).collect();
+    let labels = (0..count).map(|index| (index % CLASSES) as u32).collect();
     ImageSet { channels: 1, height: SIDE, width: SIDE, pixels, labels }
 }
 
@@ -82,7 +82,7 @@ mod tests {
         let means: Vec<Vec<f32>> = (0..CLASSES)
             .map(|class| {
                 let members: Vec<usize> =
-                    (0..set.len()).filter(|i| usize::from(set.labels[*i]) == class).collect();
+                    (0..set.len()).filter(|i| set.labels[*i] as usize == class).collect();
                 let inputs = set.inputs(&members, SIDE, SIDE);
                 (0..SIDE * SIDE)
                     .map(|pixel| {
@@ -99,7 +99,7 @@ mod tests {
             let nearest = (0..CLASSES)
                 .min_by(|a, b| error(&means[*a]).total_cmp(&error(&means[*b])))
                 .unwrap();
-            nearest == usize::from(set.labels[index])
+            nearest == set.labels[index] as usize
         });
         let share = hits.count() as f64 / set.len() as f64;
         assert!((0.5..1.0).contains(&share), "nearest mean finds {share}");

@@ -68,8 +68,11 @@ fn the_fingerprint_follows_the_content() {
 fn a_missing_file_is_named() {
     let folder = folder();
     let error = settings().load(folder.path(), 0).unwrap_err();
-    let expected = "set: neither train-images-idx3-ubyte nor train-images-idx3-ubyte.gz";
-    assert!(error.to_string().ends_with(expected), "{error}");
+    assert_eq!(error.to_string(), "there are no training images");
+    let error = settings().fingerprint(folder.path()).unwrap_err();
+    assert!(error.to_string().ends_with("set: not all files are there"), "{error}");
+    let hint = error.hint.unwrap();
+    assert!(hint.contains("t10k-labels-idx1-ubyte"), "{hint}");
 }
 
 #[test]
@@ -79,7 +82,8 @@ fn a_damaged_file_is_named() {
     write_set(&set, false);
     fs::write(set.join("train-labels-idx1-ubyte"), idx(&[9], &[0])).unwrap();
     let error = settings().load(folder.path(), 0).unwrap_err();
-    let expected = "set: train labels: 1 bytes of content for a shape of 9";
+    let expected =
+        "set/train-labels-idx1-ubyte: has 9 bytes, where its header promises 17: sizes [9]";
     assert!(error.to_string().ends_with(expected), "{error}");
 }
 
@@ -111,8 +115,8 @@ fn pack(folder: &Path, name: &str, bytes: &[u8]) {
 fn images_that_teach_nothing_are_refused() {
     let images = "train-images-idx3-ubyte";
     let cases: [(&str, Vec<u8>, &str); 6] = [
-        (images, idx(&[4, 0, 2], &[]), "train images: no pixels: 4 images of 0x2"),
-        (images, idx(&[0, 2, 2], &[]), "4 labels for 0 images"),
+        (images, idx(&[4, 0, 2], &[]), "has no pixels: its sizes are [4, 0, 2]"),
+        (images, idx(&[0, 2, 2], &[]), "has no pixels: its sizes are [0, 2, 2]"),
         (
             "t10k-images-idx3-ubyte",
             idx(&[2, 1, 4], &[9; 8]),
@@ -124,7 +128,7 @@ fn images_that_teach_nothing_are_refused() {
             idx(&[4, 33, 2], &[1; 264]),
             "the training images have 33x2 pixels, more than the canvas of 32x32",
         ),
-        (images, idx(&[4, u32::MAX, u32::MAX], &[1; 64]), "4294967295x4294967295"),
+        (images, idx(&[4, u32::MAX, u32::MAX], &[1; 64]), "more than any file holds"),
     ];
     for (name, bytes, expected) in cases {
         let folder = folder();
@@ -149,8 +153,13 @@ fn no_more_is_unpacked_than_the_header_promises() {
     bomb.resize(200 << 20, 0);
     pack(folder.path(), "train-images-idx3-ubyte", &bomb);
     let error = settings().load(folder.path(), 0).unwrap_err().to_string();
-    assert!(error.ends_with("17 bytes of content for a shape of 4x2x2"), "{error}");
+    assert!(
+        error.ends_with("has more bytes, where its header promises 32: sizes [4, 2, 2]"),
+        "{error}"
+    );
     pack(folder.path(), "train-images-idx3-ubyte", &idx(&[60_000, 60_000, 60_000], &[0; 99]));
     let error = settings().load(folder.path(), 0).unwrap_err().to_string();
-    assert!(error.contains("promises 216000000000016 bytes"), "{error}");
+    let expected =
+        "has 115 bytes, where its header promises 216000000000016: sizes [60000, 60000, 60000]";
+    assert!(error.ends_with(expected), "{error}");
 }

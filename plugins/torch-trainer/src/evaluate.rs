@@ -112,7 +112,7 @@ impl RecalibratedSubnet for Recalibrated<'_> {
     fn held_out_accuracy(&self) -> Result<f64, TrainError> {
         let train = &self.weights.context.data.train;
         let predictions = self.classify((train, self.weights.judged))?;
-        let labels: Vec<u8> =
+        let labels: Vec<u32> =
             self.weights.judged.iter().map(|&index| train.labels[index]).collect();
         Ok(predictions.accuracy(&labels))
     }

@@ -22,7 +22,7 @@ fn images(count: usize) -> ImageSet {
         if bright(index, position) { 200 + noise / 8 } else { noise / 4 }
     };
     let pixels = (0..count * 256).map(|at| pixel(at / 256, at % 256, rng.random())).collect();
-    let labels = (0..count).map(|index| (index % 10) as u8).collect();
+    let labels = (0..count).map(|index| (index % 10) as u32).collect();
     ImageSet { channels: 1, height: 16, width: 16, pixels, labels }
 }
 

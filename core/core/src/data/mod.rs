@@ -1,8 +1,15 @@
 //! Labelled images in memory, and how they become network inputs.
 
+mod transform;
+
 use rand::Rng;
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
+
+pub use transform::{
+    AutoAugment, CenterCrop, ColorJitter, Flip, Interpolation, Normalize, Pad, RandAugment,
+    RandomCrop, RandomErasing, RandomResizedCrop, Resize, Transform, TransformError,
+    check_transforms,
+};
 
 /// Labelled images of one size, 8 bits per channel.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -16,7 +23,7 @@ pub struct ImageSet {
     /// `count × channels × height × width`.
     pub pixels: Vec<u8>,
     /// One class per image.
-    pub labels: Vec<u8>,
+    pub labels: Vec<u32>,
 }
 
 /// Training and test images.
@@ -26,16 +33,6 @@ pub struct DataSet {
     pub train: ImageSet,
     /// No choice depends on them: networks are verified on them at the end of a study.
     pub test: ImageSet,
-}
-
-/// Why image data cannot be read.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{file}: {reason}")]
-pub struct DataError {
-    /// Which file or part.
-    pub file: String,
-    /// What is wrong.
-    pub reason: String,
 }
 
 /// Random changes of training images, for data augmentation.
@@ -51,23 +48,6 @@ pub struct Augmentation {
 }
 
 impl ImageSet {
-    /// Reads a pair of IDX files (the MNIST family's format): images `0x00000803` and labels
-    /// `0x00000801`, big-endian sizes, then bytes.
-    pub fn from_idx(name: &str, images: &[u8], labels: &[u8]) -> Result<Self, DataError> {
-        let (sizes, pixels) = idx(&format!("{name} images"), images, 3)?;
-        let (count, labels) = idx(&format!("{name} labels"), labels, 1)?;
-        if count[0] != sizes[0] {
-            let reason = format!("{} labels for {} images", count[0], sizes[0]);
-            return Err(DataError { file: format!("{name} labels"), reason });
-        }
-        let (height, width) = (sizes[1], sizes[2]);
-        if sizes.contains(&0) {
-            let reason = format!("no pixels: {} images of {height}x{width}", sizes[0]);
-            return Err(DataError { file: format!("{name} images"), reason });
-        }
-        Ok(Self { channels: 1, height, width, pixels: pixels.to_vec(), labels: labels.to_vec() })
-    }
-
     /// Number of images.
     pub fn len(&self) -> usize {
         self.labels.len()
@@ -203,79 +183,18 @@ fn resize(source: &[f32], size: usize, output: &mut [f32], resolution: usize) {
     }
 }
 
-/// Length of an IDX file of unsigned bytes by its first bytes (16 suffice for images), so that no more
-/// is read of one that is packed. `None` where they are not those of such a file.
-pub fn idx_length(header: &[u8]) -> Option<u64> {
-    let word = |index: usize| {
-        let bytes = header.get(4 * index..4 * index + 4)?;
-        Some(u64::from(u32::from_be_bytes(bytes.try_into().ok()?)))
-    };
-    let dimensions =
-        word(0)?.checked_sub(0x800).filter(|dimensions| (1..=3).contains(dimensions))?;
-    let sizes = (1..=dimensions as usize).map(word);
-    let content = sizes.into_iter().try_fold(1u64, |product, size| product.checked_mul(size?))?;
-    content.checked_add(4 * (dimensions + 1))
-}
-
-/// Sizes and content of an IDX file of unsigned bytes.
-fn idx<'a>(
-    file: &str,
-    bytes: &'a [u8],
-    dimensions: usize,
-) -> Result<(Vec<usize>, &'a [u8]), DataError> {
-    let data_error = |reason: String| DataError { file: file.to_owned(), reason };
-    let word = |index: usize| {
-        let bytes = bytes.get(4 * index..4 * index + 4)?;
-        Some(u32::from_be_bytes(bytes.try_into().ok()?) as usize)
-    };
-    let magic = word(0).ok_or_else(|| data_error("shorter than an IDX header".into()))?;
-    if magic != 0x800 + dimensions {
-        return Err(data_error(format!(
-            "magic number {magic:#x}, expected {:#x}",
-            0x800 + dimensions
-        )));
-    }
-    let sizes: Vec<usize> = (1..=dimensions).map_while(word).collect();
-    let content = bytes.get(4 * (dimensions + 1)..).unwrap_or_default();
-    let expected = sizes.iter().try_fold(1usize, |product, size| product.checked_mul(*size));
-    if sizes.len() != dimensions || expected != Some(content.len()) {
-        let shape = sizes.iter().map(usize::to_string).collect::<Vec<_>>().join("x");
-        return Err(data_error(format!(
-            "{} bytes of content for a shape of {shape}",
-            content.len()
-        )));
-    }
-    Ok((sizes, content))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn idx_bytes(sizes: &[u32], content: &[u8]) -> Vec<u8> {
-        let mut bytes = (0x800 + sizes.len() as u32).to_be_bytes().to_vec();
-        sizes.iter().for_each(|size| bytes.extend(size.to_be_bytes()));
-        bytes.extend(content);
-        bytes
-    }
-
     fn two() -> ImageSet {
-        let images = idx_bytes(&[2, 2, 2], &[255, 0, 0, 0, 0, 51, 0, 0]);
-        ImageSet::from_idx("train", &images, &idx_bytes(&[2], &[3, 7])).unwrap()
+        let pixels = vec![255, 0, 0, 0, 0, 51, 0, 0];
+        ImageSet { channels: 1, height: 2, width: 2, pixels, labels: vec![3, 7] }
     }
 
     #[test]
-    fn idx_files_are_read() {
-        assert_eq!(two().labels, [3, 7]);
+    fn pixels_become_shares() {
         assert_eq!(two().inputs(&[1], 2, 2), [0.0, 0.2, 0.0, 0.0]);
-    }
-
-    #[test]
-    fn a_truncated_file_is_named() {
-        let mut images = idx_bytes(&[2, 2, 2], &[0; 8]);
-        images.pop();
-        let error = ImageSet::from_idx("train", &images, &idx_bytes(&[2], &[3, 7])).unwrap_err();
-        assert_eq!(error.to_string(), "train images: 7 bytes of content for a shape of 2x2x2");
     }
 
     #[test]

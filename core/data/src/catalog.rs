@@ -1,0 +1,245 @@
+//! What there is of a set, before any image is decoded.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsStr,
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    decode::{Pixels, decode_image},
+    division::Part,
+    error::{AtPath, BadImage, DataError, ImageProblem},
+};
+
+/// Most bytes of an image's file: more than any camera writes, little enough to read at once.
+pub const LARGEST_FILE: u64 = 256 << 20;
+
+/// A set of labelled images.
+#[derive(Debug)]
+pub struct Catalog {
+    /// The layout that it has, as studies name it.
+    pub layout: &'static str,
+    /// What the folder is that paths start from.
+    pub root: PathBuf,
+    /// What the classes are called.
+    pub classes: Vec<String>,
+    /// All images that have a class, in an order that depends on nothing but the set: part by part,
+    /// within a part as the layout has them.
+    pub samples: Vec<Sample>,
+    /// Images that cannot be used, as is known without decoding them.
+    pub refused: Vec<BadImage>,
+    /// How many foreign files were skipped, by what they are.
+    pub skipped: BTreeMap<String, usize>,
+    /// What a user may want to know of the set.
+    pub notices: Vec<String>,
+    pub(crate) archives: Vec<Archive>,
+}
+
+/// An image with its class.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sample {
+    /// The part that it belongs to.
+    pub part: Part,
+    /// Position of its class.
+    pub class: u32,
+    /// Where its content is.
+    pub place: Place,
+}
+
+/// Where an image's content is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A file, by its path from the set's folder.
+    File(PathBuf),
+    /// A file within an archive.
+    Member {
+        /// Which of the catalog's archives.
+        archive: u32,
+        /// Where it starts, in bytes.
+        offset: u64,
+        /// Its length in bytes.
+        length: u64,
+        /// What it is called there.
+        name: Box<str>,
+    },
+    /// One of the records of a file, which all have one length.
+    Record {
+        /// Which of the catalog's archives.
+        archive: u32,
+        /// Which record.
+        number: u32,
+    },
+}
+
+/// A file that holds many images.
+#[derive(Debug)]
+pub(crate) struct Archive {
+    /// What it is called in messages: its path from the set's folder.
+    pub name: String,
+    /// Where its content, unpacked, is read.
+    pub file: File,
+    /// How its records are laid out, if it has any.
+    pub records: Option<Records>,
+}
+
+/// Records of one length, each an image without compression.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Records {
+    /// Where the pixels of the first record start, in bytes.
+    pub first: u64,
+    /// From one record to the next, in bytes.
+    pub stride: u64,
+    /// Channels, rows and columns.
+    pub shape: [usize; 3],
+    /// Whether all values of a channel stand together, instead of all channels of a pixel.
+    pub planes: bool,
+}
+
+impl Catalog {
+    /// A set in which nothing was found yet.
+    pub(crate) fn empty(layout: &'static str, root: &Path) -> Self {
+        Self {
+            layout,
+            root: root.to_owned(),
+            classes: Vec::new(),
+            samples: Vec::new(),
+            refused: Vec::new(),
+            skipped: BTreeMap::new(),
+            notices: Vec::new(),
+            archives: Vec::new(),
+        }
+    }
+
+    /// What an image is called in messages.
+    pub fn name(&self, sample: &Sample) -> String {
+        match &sample.place {
+            Place::File(path) => path.display().to_string(),
+            Place::Member { archive, name, .. } => {
+                format!("{}: {name}", self.archives[*archive as usize].name)
+            }
+            Place::Record { archive, number } => {
+                format!("{}: image {number}", self.archives[*archive as usize].name)
+            }
+        }
+    }
+
+    /// How many images a part has.
+    pub fn count(&self, part: Part) -> usize {
+        self.samples.iter().filter(|sample| sample.part == part).count()
+    }
+
+    /// Reads and decodes an image; safe to ask from any number of threads.
+    ///
+    /// # Errors
+    ///
+    /// The image, its class and what is wrong with it.
+    pub fn decode(&self, sample: &Sample) -> Result<Pixels, BadImage> {
+        self.pixels(sample).map_err(|problem| self.bad(sample, problem))
+    }
+
+    /// An image with what is wrong with it.
+    pub(crate) fn bad(&self, sample: &Sample, problem: ImageProblem) -> BadImage {
+        let class = self.classes.get(sample.class as usize).cloned();
+        BadImage { file: self.name(sample), class, problem }
+    }
+
+    fn pixels(&self, sample: &Sample) -> Result<Pixels, ImageProblem> {
+        let unreadable = |error: io::Error| ImageProblem::unreadable(&error);
+        match &sample.place {
+            Place::File(path) => decode_image(&read_file(&self.root.join(path))?),
+            Place::Member { archive, offset, length, .. } => {
+                let file = &self.archives[*archive as usize].file;
+                decode_image(&read_range(file, *offset, *length as usize).map_err(unreadable)?)
+            }
+            Place::Record { archive, number } => {
+                let Archive { file, records, .. } = &self.archives[*archive as usize];
+                let Some(records) = records else {
+                    return Err(ImageProblem::NoImage { format: None });
+                };
+                records.read(file, *number).map_err(unreadable)
+            }
+        }
+    }
+}
+
+impl Records {
+    fn read(&self, file: &File, number: u32) -> io::Result<Pixels> {
+        let [channels, height, width] = self.shape;
+        let area = height * width;
+        let offset = self.first + self.stride * u64::from(number);
+        let mut data = read_range(file, offset, channels * area)?;
+        if self.planes && channels > 1 {
+            data =
+                (0..channels * area).map(|at| data[at % channels * area + at / channels]).collect();
+        }
+        Ok(Pixels { height, width, channels, data })
+    }
+}
+
+/// The content of an image's file, whose length is that of the file.
+fn read_file(path: &Path) -> Result<Vec<u8>, ImageProblem> {
+    let bytes = fs::metadata(path).map_err(|error| ImageProblem::unreadable(&error))?.len();
+    if bytes > LARGEST_FILE {
+        return Err(ImageProblem::TooLong { bytes });
+    }
+    fs::read(path).map_err(|error| ImageProblem::unreadable(&error))
+}
+
+fn read_range(file: &File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+    let mut content = vec![0; length];
+    read_exact_at(file, &mut content, offset)?;
+    Ok(content)
+}
+
+#[cfg(unix)]
+fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)
+}
+
+#[cfg(windows)]
+fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
+    while !buffer.is_empty() {
+        match std::os::windows::fs::FileExt::seek_read(file, buffer, offset)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            read => (buffer, offset) = (&mut buffer[read..], offset + read as u64),
+        }
+    }
+    Ok(())
+}
+
+/// Opens a file below the folder of a set for reading.
+pub(crate) fn open_file(path: &Path) -> Result<File, DataError> {
+    File::open(path).at(path)
+}
+
+/// The entries of a folder, by name; names that are not UTF-8 are names as well.
+pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder).at(folder)? {
+        paths.push(entry.at(folder)?.path());
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+/// A path's last part as text.
+pub(crate) fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Whether a file or folder is hidden.
+pub(crate) fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+}
+
+/// Extensions of images, in lower case.
+const IMAGES: [&str; 7] = ["bmp", "jfif", "jpe", "jpeg", "jpg", "png", "webp"];
+
+/// Whether an extension, in any case, is that of an image.
+pub(crate) fn is_image(extension: Option<&OsStr>) -> bool {
+    let lower = extension.and_then(OsStr::to_str).map(str::to_ascii_lowercase);
+    lower.is_some_and(|extension| IMAGES.contains(&extension.as_str()))
+}

@@ -1,0 +1,191 @@
+//! What a set is like, image by image: everything is decoded once.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use indexmap::IndexMap;
+use rayon::prelude::*;
+use serde::Serialize;
+
+use crate::{
+    catalog::{Catalog, Sample},
+    decode::Pixels,
+    division::{Division, Part},
+    error::BadImage,
+};
+
+/// What was found.
+#[derive(Debug, Serialize)]
+pub struct Checked {
+    /// The layout, as studies name it.
+    pub layout: &'static str,
+    /// The parts that there are.
+    pub parts: IndexMap<&'static str, CheckedPart>,
+    /// How many foreign files were skipped, by what they are.
+    pub skipped: BTreeMap<String, usize>,
+    /// Groups of images in different parts with the same pixels.
+    pub duplicates: Vec<Vec<String>>,
+    /// Images that cannot be used.
+    pub bad: Vec<BadImage>,
+    /// What a user may want to know.
+    pub notices: Vec<String>,
+    /// What a study would use, in images.
+    pub study: InStudy,
+}
+
+/// What was found of a part.
+#[derive(Debug, Serialize)]
+pub struct CheckedPart {
+    /// How many images can be used.
+    pub images: usize,
+    /// How many of each class.
+    pub classes: IndexMap<String, usize>,
+    /// How many are grey; the others have colours.
+    pub grey: usize,
+    /// Columns.
+    pub width: Sizes,
+    /// Rows.
+    pub height: Sizes,
+}
+
+/// What the images of a part measure.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Sizes {
+    /// In pixels.
+    pub smallest: usize,
+    /// In pixels: half of the images have no more.
+    pub median: usize,
+    /// In pixels.
+    pub largest: usize,
+}
+
+/// Images of a study, by what they are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct InStudy {
+    /// To train on.
+    pub train: usize,
+    /// To choose by.
+    pub held_out: usize,
+    /// To judge on at the end.
+    pub test: usize,
+}
+
+/// What is kept of a decoded image.
+struct Seen {
+    hash: blake3::Hash,
+    height: usize,
+    width: usize,
+    grey: bool,
+}
+
+impl Seen {
+    fn of(pixels: Pixels) -> Self {
+        let Pixels { height, width, channels, data } = pixels;
+        let mut hasher = blake3::Hasher::new();
+        [height, width, channels].iter().for_each(|size| {
+            hasher.update(&(*size as u64).to_le_bytes());
+        });
+        hasher.update(&data);
+        Self { hash: hasher.finalize(), height, width, grey: channels == 1 }
+    }
+}
+
+/// Decodes all images on all threads. `progress` is told how many of how many are done, and says whether
+/// to go on; `None` where it says no.
+pub fn check(
+    catalog: &Catalog,
+    division: &Division,
+    progress: impl Fn(usize, usize) -> bool + Sync,
+) -> Option<Checked> {
+    let (done, total) = (AtomicUsize::new(0), catalog.samples.len());
+    let look = |sample: &Sample| {
+        let seen = catalog.decode(sample).map(Seen::of);
+        progress(done.fetch_add(1, Ordering::Relaxed) + 1, total).then_some(seen)
+    };
+    let seen: Vec<Result<Seen, BadImage>> =
+        catalog.samples.par_iter().map(look).collect::<Option<_>>()?;
+    let parts = Part::ALL.into_iter().filter(|part| catalog.count(*part) > 0);
+    let parts = parts.map(|part| (part.name(), part_of(catalog, &seen, part))).collect();
+    let undecodable = seen.iter().filter_map(|seen| seen.as_ref().err());
+    let mut notices = catalog.notices.clone();
+    notices.extend(without_images(catalog));
+    let good = |images: &[usize]| images.iter().filter(|index| seen[**index].is_ok()).count();
+    Some(Checked {
+        layout: catalog.layout,
+        parts,
+        skipped: catalog.skipped.clone(),
+        duplicates: duplicates(catalog, &seen),
+        bad: catalog.refused.iter().chain(undecodable).cloned().collect(),
+        notices,
+        study: InStudy {
+            train: good(&division.train),
+            held_out: good(&division.held_out),
+            test: good(&division.test),
+        },
+    })
+}
+
+fn part_of(catalog: &Catalog, seen: &[Result<Seen, BadImage>], part: Part) -> CheckedPart {
+    let mut counts = vec![0; catalog.classes.len()];
+    let (mut widths, mut heights, mut grey) = (Vec::new(), Vec::new(), 0);
+    for (sample, seen) in catalog.samples.iter().zip(seen) {
+        let (true, Ok(seen)) = (sample.part == part, seen) else { continue };
+        counts[sample.class as usize] += 1;
+        widths.push(seen.width);
+        heights.push(seen.height);
+        grey += usize::from(seen.grey);
+    }
+    CheckedPart {
+        images: widths.len(),
+        classes: catalog.classes.iter().cloned().zip(counts).collect(),
+        grey,
+        width: Sizes::of(widths),
+        height: Sizes::of(heights),
+    }
+}
+
+impl Sizes {
+    fn of(mut sizes: Vec<usize>) -> Self {
+        sizes.sort_unstable();
+        let at = |index: usize| sizes.get(index).copied().unwrap_or(0);
+        Self {
+            smallest: at(0),
+            median: at(sizes.len().saturating_sub(1) / 2),
+            largest: at(sizes.len().saturating_sub(1)),
+        }
+    }
+}
+
+/// Classes that have none or one of the training images.
+fn without_images(catalog: &Catalog) -> Vec<String> {
+    let mut counts = vec![0; catalog.classes.len()];
+    for sample in catalog.samples.iter().filter(|sample| sample.part == Part::Train) {
+        counts[sample.class as usize] += 1;
+    }
+    let rare = catalog.classes.iter().zip(counts).filter(|(_, count)| *count < 2);
+    rare.map(|(class, count)| match count {
+        0 => format!("class {class} has no image to train on"),
+        _ => format!("class {class} has one image to train on"),
+    })
+    .collect()
+}
+
+/// The names of images with the same pixels that are not all in one part.
+fn duplicates(catalog: &Catalog, seen: &[Result<Seen, BadImage>]) -> Vec<Vec<String>> {
+    let mut equal: HashMap<blake3::Hash, Vec<usize>> = HashMap::new();
+    for (index, seen) in seen.iter().enumerate() {
+        if let Ok(seen) = seen {
+            equal.entry(seen.hash).or_default().push(index);
+        }
+    }
+    let part = |index: &usize| catalog.samples[*index].part;
+    let mut groups: Vec<Vec<usize>> = equal
+        .into_values()
+        .filter(|group| group.iter().any(|index| part(index) != part(&group[0])))
+        .collect();
+    groups.sort();
+    let name = |index: usize| catalog.name(&catalog.samples[index]);
+    groups.into_iter().map(|group| group.into_iter().map(name).collect()).collect()
+}

@@ -1,0 +1,107 @@
+//! The parts of a set, and what is held out of training where a set has no part for it.
+
+use rand::seq::SliceRandom;
+use serde::Serialize;
+use spacewright_core::random;
+
+use crate::catalog::Catalog;
+
+/// A part of a set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    /// Images to train on.
+    Train,
+    /// Images to choose by.
+    Validation,
+    /// Images that no choice depends on.
+    Test,
+}
+
+impl Part {
+    /// All parts.
+    pub const ALL: [Self; 3] = [Self::Train, Self::Validation, Self::Test];
+
+    /// The part that people give this name, in any case.
+    pub fn named(name: &str) -> Option<Self> {
+        match name.to_lowercase().as_str() {
+            "train" | "training" => Some(Self::Train),
+            "val" | "valid" | "validation" | "dev" => Some(Self::Validation),
+            "test" | "testing" | "t10k" => Some(Self::Test),
+            _ => None,
+        }
+    }
+
+    /// Its first name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Validation => "validation",
+            Self::Test => "test",
+        }
+    }
+}
+
+/// Which images a study uses for what: positions among the samples of a catalog.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Division {
+    /// Trained on.
+    pub train: Vec<usize>,
+    /// Judged on while choosing, never trained on.
+    pub held_out: Vec<usize>,
+    /// Judged on at the end, by no choice.
+    pub test: Vec<usize>,
+}
+
+/// What a study uses the parts for. What is missing is held out of the training part: of every class the
+/// same share, drawn by `seed`, `held_out` images in all; a set without a test part is tested on its
+/// validation part, one without either on as many images again.
+///
+/// At least one image of a class is left to train on.
+pub fn divide(catalog: &Catalog, held_out: usize, seed: u64) -> Division {
+    let of = |part: Part| -> Vec<usize> {
+        let samples = catalog.samples.iter().enumerate();
+        samples.filter(|(_, sample)| sample.part == part).map(|(index, _)| index).collect()
+    };
+    let (train, validation, test) = (of(Part::Train), of(Part::Validation), of(Part::Test));
+    match (validation.is_empty(), test.is_empty()) {
+        (false, false) => Division { train, held_out: validation, test },
+        (true, false) | (false, true) => {
+            let (train, held_out) = hold_out(catalog, train, held_out, seed, "held out");
+            Division { train, held_out, test: if test.is_empty() { validation } else { test } }
+        }
+        (true, true) => {
+            let (train, test) = hold_out(catalog, train, held_out, seed, "test");
+            let (train, held_out) = hold_out(catalog, train, held_out, seed, "held out");
+            Division { train, held_out, test }
+        }
+    }
+}
+
+/// Takes `count` of the images out, of every class its share, and leaves one of each class; both lists
+/// keep their order.
+fn hold_out(
+    catalog: &Catalog,
+    images: Vec<usize>,
+    count: usize,
+    seed: u64,
+    purpose: &str,
+) -> (Vec<usize>, Vec<usize>) {
+    let mut of_class = vec![Vec::new(); catalog.classes.len()];
+    for &index in &images {
+        of_class[catalog.samples[index].class as usize].push(index);
+    }
+    let mut rng = random::generator(seed, &["data", purpose]);
+    let mut is_out = vec![false; catalog.samples.len()];
+    let (mut seen, mut taken) = (0, 0);
+    for mut members in of_class {
+        members.shuffle(&mut rng);
+        // What rounding leaves of one class is added to the next.
+        seen += members.len();
+        let due = (seen * count).div_ceil(images.len().max(1)).saturating_sub(taken);
+        let share = due.min(members.len().saturating_sub(1));
+        members[..share].iter().for_each(|&index| is_out[index] = true);
+        taken += share;
+    }
+    images.into_iter().partition(|&index| !is_out[index])
+}

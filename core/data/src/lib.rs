@@ -1,0 +1,33 @@
+//! Labelled images as people keep them: folders, shards, records. What there is of a set is listed
+//! first ([`Catalog`]), without decoding; an image is then decoded by itself, in any order, by any
+//! number of threads.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), spacewright_data::DataError> {
+//! let catalog = spacewright_data::open(&["photographs".into()])?;
+//! let first = &catalog.samples[0];
+//! let pixels = catalog.decode(first)?;
+//! println!("{}: {} of {}x{}", catalog.name(first), catalog.classes[first.class as usize],
+//!     pixels.height, pixels.width);
+//! # Ok(())
+//! # }
+//! ```
+
+mod catalog;
+mod check;
+mod decode;
+mod division;
+mod error;
+mod layout;
+mod pattern;
+mod sheet;
+mod transform;
+
+pub use catalog::{Catalog, Place, Sample};
+pub use check::{Checked, CheckedPart, InStudy, Sizes, check};
+pub use decode::{LARGEST_PIXELS, Pixels, decode_image};
+pub use division::{Division, Part, divide};
+pub use error::{BadImage, DataError, ImageProblem};
+pub use layout::{Layout, cifar, idx, layouts, open, webdataset};
+pub use sheet::{sheet, usual_training};
+pub use transform::Pipeline;

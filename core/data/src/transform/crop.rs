@@ -1,0 +1,165 @@
+//! Parts of images, and images with borders.
+
+use rand::Rng;
+
+use crate::{decode::Pixels, error::ImageProblem};
+
+/// A rectangle: left, top, width, height, in pixels.
+pub type Rectangle = [usize; 4];
+
+/// The whole image.
+pub fn whole(image: &Pixels) -> Rectangle {
+    [0, 0, image.width, image.height]
+}
+
+/// The image in the middle of a black square.
+pub fn pad_to(image: &Pixels, side: usize) -> Result<Pixels, ImageProblem> {
+    let Pixels { height, width, .. } = *image;
+    if height > side || width > side {
+        return Err(ImageProblem::LargerThanPad { width, height, to: side });
+    }
+    Ok(framed(image, [side, side], (side - width) / 2, (side - height) / 2))
+}
+
+/// The image with so many black pixels on each side.
+pub fn padded(image: Pixels, padding: usize) -> Pixels {
+    if padding == 0 {
+        return image;
+    }
+    let size = [image.width + 2 * padding, image.height + 2 * padding];
+    framed(&image, size, padding, padding)
+}
+
+fn framed(image: &Pixels, [width, height]: [usize; 2], left: usize, top: usize) -> Pixels {
+    let (line, channels) = (image.width * image.channels, image.channels);
+    let mut data = vec![0; width * height * channels];
+    let rows = data.chunks_exact_mut(width * channels).skip(top);
+    for (row, source) in rows.zip(image.data.chunks_exact(line)) {
+        row[left * channels..left * channels + line].copy_from_slice(source);
+    }
+    Pixels { height, width, channels, data }
+}
+
+/// A square of the image; `at` says where of all places, from 0 (left, top) to below 1 (right, bottom).
+pub fn crop_at(image: &Pixels, side: usize, at: [f64; 2]) -> Result<Pixels, ImageProblem> {
+    let Pixels { height, width, channels, .. } = *image;
+    if height < side || width < side {
+        return Err(ImageProblem::SmallerThanCrop { width, height, side });
+    }
+    let place = |size: usize, at: f64| ((size - side + 1) as f64 * at) as usize;
+    let (left, top) = (place(width, at[0]), place(height, at[1]));
+    let mut data = Vec::with_capacity(side * side * channels);
+    for row in image.data.chunks_exact(width * channels).skip(top).take(side) {
+        data.extend_from_slice(&row[left * channels..(left + side) * channels]);
+    }
+    Ok(Pixels { height: side, width: side, channels, data })
+}
+
+/// Mirrored from left to right.
+pub fn mirrored(mut image: Pixels) -> Pixels {
+    for row in image.data.chunks_exact_mut(image.width * image.channels) {
+        // All channels backwards, then each pixel's channels forwards again.
+        row.reverse();
+        row.chunks_exact_mut(image.channels).for_each(<[u8]>::reverse);
+    }
+    image
+}
+
+/// Width and height of the image, resized so that its shorter side has so many pixels.
+pub fn with_shorter_side(image: &Pixels, side: f64) -> [usize; 2] {
+    let ratio = side / image.height.min(image.width) as f64;
+    [image.width, image.height].map(|size| ((size as f64 * ratio).round() as usize).max(1))
+}
+
+/// Tries before the middle of the image is taken.
+const TRIES: usize = 10;
+
+/// A rectangle of whole pixels within the image: a share of its area from `scale`, with width to height
+/// from `ratio`, evenly on a logarithmic scale. Where none fits, the largest in the middle whose ratio is
+/// allowed (as torchvision's `RandomResizedCrop`).
+pub fn random_rectangle(
+    image: &Pixels,
+    scale: [f64; 2],
+    ratio: [f64; 2],
+    rng: &mut impl Rng,
+) -> Rectangle {
+    let (width, height) = (image.width as f64, image.height as f64);
+    let between = |[low, high]: [f64; 2], share: f64| low + (high - low) * share;
+    let mut found = None;
+    // Always as many draws, so that what follows does not depend on the image's size.
+    for _ in 0..TRIES {
+        let [of_scale, of_ratio, left, top]: [f64; 4] = rng.random();
+        let area = width * height * between(scale, of_scale);
+        let shape = between(ratio.map(f64::ln), of_ratio).exp();
+        let (w, h) = ((area * shape).sqrt().round(), (area / shape).sqrt().round());
+        if found.is_none() && (1.0..=width).contains(&w) && (1.0..=height).contains(&h) {
+            let place = |most: f64, share: f64| ((most + 1.0) * share).floor();
+            found = Some([place(width - w, left), place(height - h, top), w, h]);
+        }
+    }
+    let found = found.unwrap_or_else(|| {
+        let shape = (width / height).clamp(ratio[0], ratio[1]);
+        let w = width.min((height * shape).round()).max(1.0);
+        let h = height.min((width / shape).round()).max(1.0);
+        [((width - w) / 2.0).floor(), ((height - h) / 2.0).floor(), w, h]
+    });
+    found.map(|pixels| pixels as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use spacewright_core::random;
+
+    use super::*;
+
+    fn image(width: usize, height: usize) -> Pixels {
+        let data = (0..width * height).flat_map(|at| [at as u8, 100, 200]).collect();
+        Pixels { height, width, channels: 3, data }
+    }
+
+    fn reds(image: &Pixels) -> Vec<u8> {
+        image.data.chunks_exact(3).map(|pixel| pixel[0]).collect()
+    }
+
+    #[test]
+    fn squares_are_cut_from_anywhere() {
+        let image = image(4, 3);
+        let cut = |at: [f64; 2]| reds(&crop_at(&image, 2, at).unwrap());
+        assert_eq!(cut([0.0, 0.0]), [0, 1, 4, 5]);
+        assert_eq!(cut([0.999, 0.999]), [6, 7, 10, 11]);
+        assert_eq!(cut([0.5, 0.5]), [5, 6, 9, 10]);
+        let refused = ImageProblem::SmallerThanCrop { width: 4, height: 3, side: 4 };
+        assert_eq!(crop_at(&image, 4, [0.0; 2]), Err(refused));
+    }
+
+    #[test]
+    fn borders_are_black() {
+        let padded = padded(image(2, 1), 1);
+        assert_eq!((padded.width, padded.height), (4, 3));
+        assert_eq!(padded.data[12..24], [0, 0, 0, 0, 100, 200, 1, 100, 200, 0, 0, 0]);
+        let square = pad_to(&image(2, 1), 4).unwrap();
+        assert_eq!(square.data[15..21], [0, 100, 200, 1, 100, 200]);
+        assert!(pad_to(&image(5, 1), 4).is_err());
+    }
+
+    #[test]
+    fn a_mirror_keeps_colours() {
+        let mirrored = mirrored(image(3, 2));
+        assert_eq!(reds(&mirrored), [2, 1, 0, 5, 4, 3]);
+        assert_eq!(mirrored.data[..3], [2, 100, 200]);
+    }
+
+    #[test]
+    fn rectangles_lie_within_the_image() {
+        let mut rng = random::generator(0, &["test"]);
+        for (width, height) in [(40, 30), (1, 200), (200, 1), (1, 1), (7, 5)] {
+            let image = image(width, height);
+            for _ in 0..500 {
+                let [left, top, w, h] =
+                    random_rectangle(&image, [0.08, 1.0], [0.75, 4.0 / 3.0], &mut rng);
+                assert!(w >= 1 && h >= 1);
+                assert!(left + w <= width && top + h <= height);
+            }
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! Transforms of decoded images: what a study says of them is data in `core`; here they are done.
+
+mod affine;
+mod colour;
+mod crop;
+mod operation;
+mod policy;
+mod resize;
+
+use rand::Rng;
+use spacewright_core::data::{
+    Flip, Normalize, RandAugment, RandomErasing, Transform, TransformError, check_transforms,
+};
+
+use self::operation::Operation;
+use crate::{decode::Pixels, error::ImageProblem};
+
+/// Transforms that can be done, one after the other.
+#[derive(Debug, Clone)]
+pub struct Pipeline {
+    transforms: Vec<Transform>,
+    /// What each value of each channel becomes.
+    values: Vec<[f32; 256]>,
+}
+
+impl Pipeline {
+    /// Checks transforms for images of so many channels; values that are not normalized are from 0 to 1.
+    pub fn new(transforms: &[Transform], channels: usize) -> Result<Self, TransformError> {
+        check_transforms(transforms)?;
+        let mut values = vec![std::array::from_fn(|value| value as f32 / 255.0); channels];
+        if let Some(Transform::Normalize(Normalize { mean, std })) = transforms.last() {
+            if mean.len() != channels || std.len() != channels {
+                let reason = format!(
+                    "has {} means and {} deviations for {channels} channels",
+                    mean.len(),
+                    std.len()
+                );
+                let position = transforms.len() - 1;
+                return Err(TransformError { position, name: "normalize", reason });
+            }
+            for (values, (mean, std)) in values.iter_mut().zip(mean.iter().zip(std)) {
+                *values = std::array::from_fn(|value| ((value as f64 / 255.0 - mean) / std) as f32);
+            }
+        }
+        Ok(Self { transforms: transforms.to_vec(), values })
+    }
+
+    /// The image after all transforms but normalization: `side × side` pixels. Draws from `rng` depend on
+    /// neither `side` nor what was drawn for other images.
+    ///
+    /// # Errors
+    ///
+    /// Which transform the image is too small or too large for, or that it has another size in the end.
+    pub fn image(
+        &self,
+        image: Pixels,
+        side: usize,
+        rng: &mut impl Rng,
+    ) -> Result<Pixels, ImageProblem> {
+        let mut image = image;
+        for transform in &self.transforms {
+            image = self.one(transform, image, side, rng)?;
+        }
+        let Pixels { height, width, .. } = image;
+        if (height, width) != (side, side) {
+            return Err(ImageProblem::AnotherSize { width, height, side });
+        }
+        Ok(image)
+    }
+
+    fn one(
+        &self,
+        transform: &Transform,
+        image: Pixels,
+        side: usize,
+        rng: &mut impl Rng,
+    ) -> Result<Pixels, ImageProblem> {
+        match transform {
+            Transform::Pad(pad) => crop::pad_to(&image, pad.to),
+            Transform::RandomCrop(settings) => {
+                let at = [rng.random(), rng.random()];
+                crop::crop_at(&crop::padded(image, settings.padding), side, at)
+            }
+            Transform::CenterCrop(_) => crop::crop_at(&image, side, [0.5; 2]),
+            Transform::RandomResizedCrop(settings) => {
+                let area = crop::random_rectangle(&image, settings.scale, settings.ratio, rng);
+                resize::resize(&image, area, [side, side], settings.interpolation)
+            }
+            Transform::Resize(settings) => {
+                let size = crop::with_shorter_side(&image, side as f64 / settings.crop_share);
+                resize::resize(&image, crop::whole(&image), size, settings.interpolation)
+            }
+            Transform::Flip(Flip { probability }) => {
+                Ok(if rng.random::<f64>() < *probability { crop::mirrored(image) } else { image })
+            }
+            Transform::AutoAugment(_) => Ok(policy::auto_augment(image, rng)),
+            Transform::RandAugment(settings) => Ok(rand_augment(image, settings, rng)),
+            Transform::ColorJitter(settings) => Ok(colour::jitter(image, settings, rng)),
+            Transform::RandomErasing(settings) => Ok(self.erased(image, settings, rng)),
+            Transform::Normalize(_) => Ok(image),
+        }
+    }
+
+    /// A network's input: `channels × height × width` into `out`.
+    pub fn normalized(&self, image: &Pixels, out: &mut [f32]) {
+        let channels = image.channels;
+        let planes = out.chunks_exact_mut(image.height * image.width);
+        for (channel, (plane, values)) in planes.zip(&self.values).enumerate() {
+            for (value, pixel) in plane.iter_mut().zip(image.data.chunks_exact(channels)) {
+                *value = values[usize::from(pixel[channel])];
+            }
+        }
+    }
+
+    fn erased(&self, mut image: Pixels, settings: &RandomErasing, rng: &mut impl Rng) -> Pixels {
+        let [left, top, width, height] =
+            crop::random_rectangle(&image, settings.scale, settings.ratio, rng);
+        if rng.random::<f64>() >= settings.probability {
+            return image;
+        }
+        // What normalization makes zero.
+        let zero = |values: &[f32; 256]| {
+            (0..=255).min_by(|a: &u8, b: &u8| {
+                values[usize::from(*a)].abs().total_cmp(&values[usize::from(*b)].abs())
+            })
+        };
+        let colour: Vec<u8> = self.values.iter().map(|values| zero(values).unwrap_or(0)).collect();
+        for row in image.data.chunks_exact_mut(image.width * image.channels).skip(top).take(height)
+        {
+            for pixel in row.chunks_exact_mut(image.channels).skip(left).take(width) {
+                pixel.copy_from_slice(&colour);
+            }
+        }
+        image
+    }
+}
+
+/// Operations drawn from all of them; each strength is normally distributed and clipped to 0…10.
+fn rand_augment(mut image: Pixels, settings: &RandAugment, rng: &mut impl Rng) -> Pixels {
+    for _ in 0..settings.operations {
+        let operation = Operation::RANDOM[rng.random_range(0..Operation::RANDOM.len())];
+        let level = settings.magnitude + settings.magnitude_std * normal(rng);
+        image = operation.apply(image, level.clamp(0.0, 10.0), rng);
+    }
+    image
+}
+
+/// A draw from the standard normal distribution (Box and Muller 1958).
+fn normal(rng: &mut impl Rng) -> f64 {
+    let (radius, angle): (f64, f64) = (1.0 - rng.random::<f64>(), rng.random());
+    (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * angle).cos()
+}
+
+#[cfg(test)]
+mod tests {
+    use spacewright_core::{
+        data::{AutoAugment, CenterCrop, ColorJitter, Pad, RandomCrop, RandomResizedCrop, Resize},
+        random,
+    };
+
+    use super::*;
+
+    fn image(height: usize, width: usize) -> Pixels {
+        let data = (0..height * width * 3).map(|at| (at * 7 % 256) as u8).collect();
+        Pixels { height, width, channels: 3, data }
+    }
+
+    fn done(
+        transforms: &[Transform],
+        image: Pixels,
+        side: usize,
+        seed: u64,
+    ) -> Result<Pixels, ImageProblem> {
+        let mut rng = random::generator(seed, &["test"]);
+        Pipeline::new(transforms, 3).unwrap().image(image, side, &mut rng)
+    }
+
+    #[test]
+    fn all_transforms_end_at_the_networks_input() {
+        let transforms = [
+            Transform::RandomResizedCrop(RandomResizedCrop::default()),
+            Transform::Flip(Flip::default()),
+            Transform::AutoAugment(AutoAugment {}),
+            Transform::RandAugment(RandAugment::default()),
+            Transform::ColorJitter(ColorJitter {
+                brightness: 0.4,
+                contrast: 0.4,
+                saturation: 0.4,
+                hue: 0.1,
+            }),
+            Transform::RandomErasing(RandomErasing {
+                probability: 1.0,
+                ..RandomErasing::default()
+            }),
+        ];
+        let mut seen = std::collections::HashSet::new();
+        for seed in 0..50 {
+            let first = done(&transforms, image(40, 53), 24, seed).unwrap();
+            assert_eq!((first.height, first.width, first.data.len()), (24, 24, 24 * 24 * 3));
+            assert_eq!(done(&transforms, image(40, 53), 24, seed), Ok(first.clone()));
+            seen.insert(first.data);
+        }
+        assert_eq!(seen.len(), 50);
+    }
+
+    #[test]
+    fn what_is_drawn_does_not_depend_on_the_side() {
+        let transforms = [
+            Transform::RandomResizedCrop(RandomResizedCrop::default()),
+            Transform::Flip(Flip::default()),
+        ];
+        let pipeline = Pipeline::new(&transforms, 3).unwrap();
+        let next = |side: usize| {
+            let mut rng = random::generator(3, &["test"]);
+            pipeline.image(image(64, 64), side, &mut rng).unwrap();
+            rng.random::<u64>()
+        };
+        assert_eq!(next(8), next(32));
+    }
+
+    #[test]
+    fn judging_is_resizing_and_cutting_the_middle() {
+        let judging = [Transform::Resize(Resize::default()), Transform::CenterCrop(CenterCrop {})];
+        for size in [(50, 70), (70, 50), (9, 300), (20, 20)] {
+            let judged = done(&judging, image(size.0, size.1), 28, 0).unwrap();
+            assert_eq!((judged.height, judged.width), (28, 28));
+            assert_eq!(done(&judging, image(size.0, size.1), 28, 1), Ok(judged));
+        }
+    }
+
+    #[test]
+    fn an_image_of_another_size_is_refused() {
+        let refused = |transforms: &[Transform], size: usize| {
+            done(transforms, image(size, size + 1), 32, 0).unwrap_err().to_string()
+        };
+        assert_eq!(
+            refused(&[], 32),
+            "has 33x32 pixels after all transforms, the network takes 32x32: add `resize` and \
+             `center-crop`, or `pad`"
+        );
+        assert_eq!(
+            refused(&[Transform::Pad(Pad { to: 32 })], 32),
+            "has 33x32 pixels, more than `pad` to 32"
+        );
+        let crop = [Transform::RandomCrop(RandomCrop { padding: 2 })];
+        assert_eq!(
+            refused(&crop, 20),
+            "has 25x24 pixels, fewer than a crop of 32x32: resize or pad it first"
+        );
+        assert!(done(&crop, image(30, 31), 32, 0).is_ok());
+    }
+
+    #[test]
+    fn values_are_normalized_by_channel() {
+        let normalize = Normalize { mean: vec![0.5, 0.0, 1.0], std: vec![0.5, 1.0, 0.25] };
+        let pipeline = Pipeline::new(&[Transform::Normalize(normalize)], 3).unwrap();
+        let image =
+            Pixels { height: 1, width: 2, channels: 3, data: vec![255, 255, 255, 0, 51, 0] };
+        let mut input = [0.0; 6];
+        pipeline.normalized(&image, &mut input);
+        assert_eq!(input, [1.0, -1.0, 1.0, 0.2, 0.0, -4.0]);
+        let mut input = [0.0; 6];
+        Pipeline::new(&[], 3).unwrap().normalized(&image, &mut input);
+        assert_eq!(input, [1.0, 0.0, 1.0, 0.2, 1.0, 0.0]);
+    }
+
+    #[test]
+    fn erasing_leaves_the_mean_colour() {
+        let transforms = [
+            Transform::RandomErasing(RandomErasing {
+                probability: 1.0,
+                scale: [1.0; 2],
+                ratio: [1.0; 2],
+            }),
+            Transform::Normalize(Normalize { mean: vec![0.4, 0.6, 0.2], std: vec![0.3; 3] }),
+        ];
+        let erased = done(&transforms, image(5, 5), 5, 0).unwrap();
+        assert!(erased.data.chunks(3).all(|pixel| pixel == [102, 153, 51]), "{:?}", erased.data);
+    }
+
+    #[test]
+    fn what_cannot_be_done_is_refused_at_once() {
+        let refused =
+            |transforms: &[Transform]| Pipeline::new(transforms, 3).unwrap_err().to_string();
+        let normalize =
+            |mean: Vec<f64>, std: Vec<f64>| Transform::Normalize(Normalize { mean, std });
+        assert_eq!(
+            refused(&[normalize(vec![], vec![])]),
+            "transform 0, normalize: has 0 means and 0 deviations for 3 channels"
+        );
+        assert_eq!(
+            refused(&[normalize(vec![0.0; 3], vec![1.0; 3]), Transform::Flip(Flip::default())]),
+            "transform 0, normalize: must be the last one"
+        );
+        assert_eq!(
+            refused(&[Transform::Flip(Flip { probability: 1.5 })]),
+            "transform 0, flip: `probability` = 1.5 is not from 0 to 1"
+        );
+        let crop = RandomResizedCrop { scale: [0.5, 0.2], ..RandomResizedCrop::default() };
+        assert_eq!(
+            refused(&[Transform::RandomResizedCrop(crop)]),
+            "transform 0, random-resized-crop: `scale` = [0.5, 0.2] is no range above 0 and up to 1"
+        );
+    }
+}

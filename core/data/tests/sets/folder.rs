@@ -1,0 +1,174 @@
+use spacewright_data::{Part, divide};
+
+use super::{Folder, listed, png, reds, refused};
+
+fn name(part: Part, class: &str, file: &str) -> (Part, String, String) {
+    (part, class.to_owned(), file.to_owned())
+}
+
+#[test]
+fn parts_and_classes_are_folders() {
+    let folder = Folder::new();
+    for (index, file) in
+        ["train/dog/b.png", "train/cat/a.PNG", "val/cat/c.png", "test/dog/deep/er/d.png"]
+            .iter()
+            .enumerate()
+    {
+        folder.write(file, png(index as u8));
+    }
+    let catalog = folder.open().unwrap();
+    assert_eq!(
+        (catalog.layout, &catalog.classes[..]),
+        ("image-folder", &["cat", "dog"].map(str::to_owned)[..])
+    );
+    assert_eq!(
+        listed(&catalog),
+        [
+            name(Part::Train, "cat", "train/cat/a.PNG"),
+            name(Part::Train, "dog", "train/dog/b.png"),
+            name(Part::Validation, "cat", "val/cat/c.png"),
+            name(Part::Test, "dog", "test/dog/deep/er/d.png"),
+        ]
+    );
+    assert_eq!(reds(&catalog), [1, 0, 2, 3]);
+    let division = divide(&catalog, 1, 0);
+    assert_eq!((division.train, division.held_out, division.test), (vec![0, 1], vec![2], vec![3]));
+}
+
+#[test]
+fn without_parts_all_is_for_training_and_a_share_is_held_out() {
+    let folder = Folder::new();
+    for index in 0..40 {
+        folder
+            .write(format!("cat/{index}.png"), png(index))
+            .write(format!("dog/{index}.png"), png(index));
+    }
+    // A class may be called like a part.
+    folder.write("train/1.png", png(1));
+    let catalog = folder.open().unwrap();
+    assert_eq!(catalog.classes, ["cat", "dog", "train"]);
+    assert_eq!(catalog.count(Part::Train), 81);
+    let division = divide(&catalog, 10, 0);
+    let of = |images: &[usize], class: u32| {
+        images.iter().filter(|index| catalog.samples[**index].class == class).count()
+    };
+    let counts = |images: &[usize]| [0, 1, 2].map(|class| of(images, class));
+    assert_eq!(counts(&division.held_out), [5, 5, 0]);
+    assert_eq!(counts(&division.test), [5, 5, 0]);
+    assert_eq!(counts(&division.train), [30, 30, 1]);
+    assert_eq!(divide(&catalog, 10, 0), division);
+    assert_ne!(divide(&catalog, 10, 1), division);
+}
+
+#[test]
+fn foreign_files_are_counted() {
+    let folder = Folder::new();
+    folder
+        .write("train/cat/1.png", png(1))
+        .write("train/cat/.DS_Store", "x")
+        .write("train/cat/notes.txt", "x")
+        .write("train/cat/Thumbs.DB", "x")
+        .write("train/cat/README", "x")
+        .write("train/.cache/2.png", png(2))
+        .write("train/loose.png", png(3))
+        .write("train/dog/2.png", png(4))
+        .write("train/empty/.gitkeep", "")
+        .write("LICENSE", "")
+        .write("papers/figure.png", png(5));
+    let catalog = folder.open().unwrap();
+    let skipped: Vec<(&str, usize)> =
+        catalog.skipped.iter().map(|(what, count)| (what.as_str(), *count)).collect();
+    assert_eq!(
+        skipped,
+        [
+            (".db", 1),
+            (".txt", 1),
+            ("hidden", 3),
+            ("in no class", 1),
+            ("in no part", 1),
+            ("no extension", 2)
+        ]
+    );
+    assert_eq!(catalog.classes, ["cat", "dog"]);
+    assert_eq!(catalog.notices, ["class empty has no images in the train part"]);
+}
+
+#[test]
+fn classes_that_differ_in_case_are_told() {
+    let folder = Folder::new();
+    folder.write("Cat/1.png", png(1)).write("cat/1.png", png(2));
+    let catalog = folder.open().unwrap();
+    assert_eq!(catalog.classes, ["Cat", "cat"]);
+    assert_eq!(catalog.notices, ["classes Cat and cat differ in case only"]);
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused() {
+    let folder = Folder::new();
+    folder.write("val/cat/1.png", png(1));
+    assert_eq!(
+        folder.refused(),
+        "SET: has parts, but none to train on; name the folder of the images to train on `train`"
+    );
+    folder.write("train/dog/1.png", png(1));
+    assert_eq!(
+        folder.refused(),
+        "SET/val/cat/1.png: no image of class cat is in the training part; the classes of all parts must \
+         be those of the training part"
+    );
+    folder.write("validation/dog/1.png", png(1));
+    assert_eq!(
+        folder.refused(),
+        "SET: `val` and `validation` are both the validation part; leave one of them in the folder"
+    );
+    let wrapped = Folder::new();
+    wrapped.write("photographs/train/cat/1.png", png(1));
+    assert_eq!(wrapped.refused(), "SET: `train` lies in its only class; give SET/photographs");
+}
+
+#[test]
+fn thousands_of_classes_are_listed() {
+    let folder = Folder::new();
+    for class in 0..3000 {
+        folder.write(format!("train/{class:05}/x.png"), png(1));
+    }
+    let catalog = folder.open().unwrap();
+    assert_eq!((catalog.classes.len(), catalog.samples[2999].class), (3000, 2999));
+}
+
+#[cfg(unix)]
+mod unix {
+    use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt};
+
+    use super::*;
+
+    #[test]
+    fn links_are_followed_but_not_in_circles() {
+        use std::os::unix::fs::symlink;
+        let (folder, elsewhere) = (Folder::new(), Folder::new());
+        elsewhere.write("images/1.png", png(7));
+        folder.write("train/cat/2.png", png(8)).write("train/dog/3.png", png(9));
+        let at = |name: &str| folder.path().join(name);
+        symlink(elsewhere.path().join("images"), at("train/cow")).unwrap();
+        symlink(elsewhere.path().join("images/1.png"), at("train/cat/1.png")).unwrap();
+        symlink(at("train"), at("train/cat/back")).unwrap();
+        symlink("nowhere", at("train/dog/lost.png")).unwrap();
+        fs::create_dir(at("train/dog/folder.png")).unwrap();
+        let catalog = folder.open().unwrap();
+        assert_eq!(catalog.classes, ["cat", "cow", "dog"]);
+        assert_eq!(reds(&catalog), [7, 8, 7, 9]);
+        assert_eq!(refused(&catalog), ["train/dog/lost.png (class dog): is a link to nothing"]);
+        let notice = &catalog.notices[0];
+        assert!(notice.ends_with("train/cat/back leads back to a folder above it"), "{notice}");
+    }
+
+    #[test]
+    fn names_need_not_be_text() {
+        let folder = Folder::new();
+        let name = OsStr::from_bytes(b"train/b\xff/\xfe.png");
+        folder.write(name, png(3)).write("train/a/1.png", png(4));
+        let catalog = folder.open().unwrap();
+        assert_eq!(catalog.classes, ["a", "b\u{fffd}"]);
+        assert_eq!(reds(&catalog), [4, 3]);
+    }
+}

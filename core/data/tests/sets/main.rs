@@ -1,0 +1,91 @@
+//! Sets of images in every layout, good ones and bad ones.
+
+mod bad_images;
+mod cifar;
+mod files;
+mod folder;
+mod idx;
+mod real;
+mod shards;
+
+use std::{fs, path::Path};
+
+use spacewright_data::{Catalog, DataError, Part, open};
+
+use files::png;
+
+/// A folder that is removed in the end.
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Writes a file, and the folders that lead to it.
+    fn write(&self, name: impl AsRef<Path>, content: impl AsRef<[u8]>) -> &Self {
+        let path = self.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+        self
+    }
+
+    fn open(&self) -> Result<Catalog, DataError> {
+        open(&[self.path().to_owned()])
+    }
+
+    /// What opening it is refused with, without the folder.
+    fn refused(&self) -> String {
+        let error = self.open().unwrap_err();
+        let text = format!("{error}; {}", error.hint().unwrap_or_default());
+        text.replace(self.path().to_str().unwrap(), "SET")
+    }
+}
+
+/// Part, class and name of every image.
+fn listed(catalog: &Catalog) -> Vec<(Part, String, String)> {
+    let samples = catalog.samples.iter();
+    let class = |class: u32| catalog.classes[class as usize].clone();
+    samples.map(|sample| (sample.part, class(sample.class), catalog.name(sample))).collect()
+}
+
+/// The first channel of the first pixel of every image.
+fn reds(catalog: &Catalog) -> Vec<u8> {
+    let samples = catalog.samples.iter();
+    samples.map(|sample| catalog.decode(sample).unwrap().data[0]).collect()
+}
+
+/// Name and reason of every image that is refused without decoding.
+fn refused(catalog: &Catalog) -> Vec<String> {
+    catalog.refused.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_folder_of_nothing_names_the_layouts() {
+    let folder = Folder::new();
+    folder.write("notes.txt", "");
+    let refused = folder.refused();
+    assert!(refused.starts_with("SET: no known layout of images; known are cifar: "), "{refused}");
+    for layout in ["idx: ", "webdataset: ", "image-folder: "] {
+        assert!(refused.contains(layout), "{refused}");
+    }
+}
+
+#[test]
+fn what_is_not_there_is_told() {
+    let error = open(&["nowhere".into()]).unwrap_err();
+    assert_eq!(error.to_string(), "nowhere: there is no such folder or file");
+    let error = open(&["a-{00..02}.tar".into()]).unwrap_err();
+    assert_eq!(error.to_string(), "a-{00..02}.tar: 3 of 3 files are missing, a-00.tar first");
+}
+
+#[test]
+fn a_folder_of_two_layouts_is_told() {
+    let folder = Folder::new();
+    folder.write("train/cat/1.png", png(1)).write("a.tar", "");
+    assert!(folder.refused().starts_with("SET: looks like webdataset and like image-folder"));
+}

@@ -1,0 +1,165 @@
+use std::io::Write;
+
+use flate2::{Compression, write::GzEncoder};
+use spacewright_data::{Part, open};
+
+use super::{Folder, listed, png, reds, refused};
+
+/// A tar file of these members.
+fn tar(members: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    for (name, content) in members {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, name, *content).unwrap();
+    }
+    tar.into_inner().unwrap()
+}
+
+fn packed(content: &[u8]) -> Vec<u8> {
+    let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+    packed.write_all(content).unwrap();
+    packed.finish().unwrap()
+}
+
+fn two(first: u8) -> Vec<u8> {
+    tar(&[
+        ("./a/000.png", &png(first)),
+        ("./a/000.cls", b"1\n"),
+        ("./a/000.txt", b"a caption"),
+        ("./a/001.json", br#"{"label": 0, "width": 4}"#),
+        ("./a/001.PNG", &png(first + 1)),
+    ])
+}
+
+#[test]
+fn shards_are_read_packed_and_plain() {
+    let folder = Folder::new();
+    folder
+        .write("set-train-000000.tar", two(1))
+        .write("set-train-000001.tar.gz", packed(&two(3)))
+        .write("val/000000.tgz", packed(&two(5)))
+        .write("set-classes.txt", "cat\ndog\n");
+    let catalog = folder.open().unwrap();
+    assert_eq!(
+        (catalog.layout, &catalog.classes[..]),
+        ("webdataset", &["cat", "dog"].map(str::to_owned)[..])
+    );
+    assert_eq!(reds(&catalog), [1, 2, 3, 4, 5, 6]);
+    let listed = listed(&catalog);
+    assert_eq!(listed[2], (Part::Train, "dog".into(), "set-train-000001.tar.gz: a/000.png".into()));
+    assert_eq!(listed[5], (Part::Validation, "cat".into(), "val/000000.tgz: a/001.PNG".into()));
+}
+
+#[test]
+fn patterns_name_shards() {
+    let folder = Folder::new();
+    for (name, red) in [("x-test-09.tar", 1), ("x-train-09.tar", 3), ("x-train-10.tar", 5)] {
+        folder.write(name, two(red));
+    }
+    let at = |pattern: &str| folder.path().join(pattern);
+    let catalog = open(&[at("x-train-{09..10}.tar"), at("x-test-09.tar")]).unwrap();
+    assert_eq!(reds(&catalog), [3, 4, 5, 6, 1, 2]);
+    assert_eq!(catalog.classes, ["0", "1"]);
+    let error = open(&[at("x-train-{09..12}.tar")]).unwrap_err().to_string();
+    assert!(error.ends_with("2 of 4 files are missing, x-train-11.tar first"), "{error}");
+}
+
+#[test]
+fn long_names_are_whole() {
+    let folder = Folder::new();
+    let name = format!("{}/{}", "d".repeat(150), "n".repeat(90));
+    let members: [(&str, &[u8]); 2] =
+        [(&format!("{name}.png"), &png(9)), (&format!("{name}.cls"), b"0")];
+    folder.write("a.tar", tar(&members)).write("b.tar.gz", packed(&tar(&members)));
+    let catalog = folder.open().unwrap();
+    assert_eq!(reds(&catalog), [9, 9]);
+    assert_eq!(listed(&catalog)[1].2, format!("b.tar.gz: {name}.png"));
+}
+
+#[test]
+fn samples_that_lack_something_are_told() {
+    let folder = Folder::new();
+    let members: [(&str, &[u8]); 12] = [
+        ("good.png", &png(1)),
+        ("good.cls", b"0001"),
+        ("alone.png", &png(2)),
+        ("no-image.cls", b"1"),
+        ("word.png", &png(3)),
+        ("word.cls", b"cat"),
+        ("below.png", &png(4)),
+        ("below.cls", b"-1"),
+        ("above.png", &png(5)),
+        ("above.cls", b"4000000000"),
+        ("._hidden.png", b"x"),
+        ("half.json", br#"{"label": 0.5}"#),
+    ];
+    folder.write("a.tar", tar(&members));
+    let catalog = folder.open().unwrap();
+    assert_eq!(reds(&catalog), [1]);
+    assert_eq!(
+        refused(&catalog),
+        [
+            "a.tar: alone.png: has no label: no .cls, no .json of that name",
+            "a.tar: no-image: has a label, but no image",
+            "a.tar: word.png: has a label that is no integer",
+            "a.tar: below.png: has class -1, which is not from 0 to 99999",
+            "a.tar: above.png: has class 4000000000, which is not from 0 to 99999",
+            "a.tar: half: has a label, but no image",
+        ]
+    );
+    folder.write("classes.txt", "only\n");
+    let catalog = folder.open().unwrap();
+    assert_eq!(refused(&catalog)[0], "a.tar: good.png: has class 1, which is not from 0 to 0");
+}
+
+#[test]
+fn damaged_shards_are_told() {
+    let folder = Folder::new();
+    let (plain, gz) = (two(1), packed(&two(1)));
+    let check = |name: &str, content: &[u8], expected: &str| {
+        folder.write(name, content);
+        let found = folder.refused();
+        assert!(found.starts_with(&format!("SET/{name}: {expected}")), "{found}");
+        std::fs::remove_file(folder.path().join(name)).unwrap();
+    };
+    check("a.tar", b"", "is no whole tar file: it has no end");
+    check("a.tar", &plain[..700], "is no whole tar file: ");
+    check("a.tar", &[b'x'; 2000], "is no whole tar file: ");
+    check("a.tar.gz", &gz[..gz.len() / 2], "is no whole tar file: ");
+    check("a.tar.gz", b"", "is no whole tar file: unexpected end of file");
+    check("a.tar", &plain[..plain.len() - 1024], "is no whole tar file: it has no end");
+    check("a.tar.gz", &plain, "is no whole tar file: ");
+    check("a.tar", &tar(&[("train/cat/1.png", &png(1))]), "no image has a label");
+}
+
+/// A header that promises more than there is; the promise is not believed.
+#[test]
+fn promises_of_headers_are_not_believed() {
+    let entry = |kind: tar::EntryType, name: &str, size: u64| {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_path(name).unwrap();
+        header.set_size(size);
+        header.set_cksum();
+        header.as_bytes().to_vec()
+    };
+    let folder = Folder::new();
+    let whole = two(1);
+    let end = whole.len() - 1024;
+    let huge = [&whole[..end], &entry(tar::EntryType::Regular, "b.png", 1 << 40)].concat();
+    for (name, content) in [("a.tar", huge.clone()), ("a.tar.gz", packed(&huge))] {
+        folder.write(name, content);
+        assert!(folder.refused().contains("is no whole tar file"), "{}", folder.refused());
+        std::fs::remove_file(folder.path().join(name)).unwrap();
+    }
+    // 64 MB of attributes are held in memory by whoever believes them.
+    let mut attributes = entry(tar::EntryType::XHeader, "x", 64 << 20);
+    attributes.resize(attributes.len() + (64 << 20), b' ');
+    for (name, content) in [("a.tar", attributes.clone()), ("a.tar.gz", packed(&attributes))] {
+        folder.write(name, content);
+        assert!(folder.refused().contains("headers of more than 1 MB"), "{}", folder.refused());
+        std::fs::remove_file(folder.path().join(name)).unwrap();
+    }
+}

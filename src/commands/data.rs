@@ -1,0 +1,138 @@
+//! Sets of images.
+
+use std::{fmt::Write as _, fs, path::Path, sync::atomic::Ordering};
+
+use spacewright_data::{
+    BadImage, Catalog, Checked, CheckedPart, Part, Sizes, check, divide, open, sheet,
+    usual_training,
+};
+use spacewright_engine::{DataSettings, EngineError};
+
+use crate::{
+    cli::{DataCheckArgs, DataCommand, Global},
+    process, progress,
+    render::{Failure, Output, Table, grouped},
+};
+
+/// How many bad files, duplicates and classes are shown; all of them are in the JSON document.
+const SHOWN: usize = 20;
+
+pub fn run(command: &DataCommand, global: &Global) -> Result<Output, Failure> {
+    let DataCommand::Check(DataCheckArgs { places, held_out, sheet }) = command;
+    let catalog = open(places)?;
+    let cancel = process::cancelled_by_signal();
+    let bar = progress::bar(catalog.samples.len(), global.quiet);
+    let held_out = held_out.unwrap_or_else(|| default_held_out(&catalog));
+    let seed = global.seed.unwrap_or(0);
+    let division = divide(&catalog, held_out, seed);
+    let checked = check(&catalog, &division, |_, _| {
+        bar.inc(1);
+        !cancel.load(Ordering::Relaxed)
+    });
+    bar.finish_and_clear();
+    let checked = checked.ok_or_else(EngineError::cancelled)?;
+    if let Some(file) = sheet {
+        write_sheet(file, &catalog, &checked, &division.train, seed)?;
+    }
+    Ok(Output::new(text(&checked), &checked)?.good(checked.bad.is_empty()))
+}
+
+fn write_sheet(
+    file: &Path,
+    catalog: &Catalog,
+    checked: &Checked,
+    images: &[usize],
+    seed: u64,
+) -> Result<(), Failure> {
+    let Some(part) = checked.parts.get(Part::Train.name()) else {
+        return Err(Failure::input("there is no image to train on"));
+    };
+    let (side, transforms) = usual_training(part);
+    let png = sheet(catalog, images, &transforms, side, seed)?;
+    fs::write(file, png).map_err(|error| Failure::input(format!("{}: {error}", file.display())))
+}
+
+/// A tenth is enough to judge by where images are few.
+fn default_held_out(catalog: &Catalog) -> usize {
+    DataSettings::default().held_out.min(catalog.count(Part::Train) / 10).max(1)
+}
+
+fn text(checked: &Checked) -> String {
+    let Checked { layout, parts, skipped, duplicates, bad, notices, study } = checked;
+    let mut text = format!("layout  {layout}\n\n");
+    let mut table = Table::new(&["part", "images", "classes", "width", "height", "grey"]);
+    for (name, part) in parts {
+        let CheckedPart { images, classes, grey, width, height } = part;
+        let with_images = classes.values().filter(|count| **count > 0).count();
+        table.row([
+            (*name).to_owned(),
+            grouped(&images.to_string()),
+            with_images.to_string(),
+            sizes(width),
+            sizes(height),
+            grey.to_string(),
+        ]);
+    }
+    text += &table.render();
+    text += &classes(checked);
+    if !skipped.is_empty() {
+        let skipped: Vec<String> =
+            skipped.iter().map(|(what, count)| format!("{count} {what}")).collect();
+        let _ = writeln!(text, "\nskipped, as they are no images: {}", skipped.join(", "));
+    }
+    for notice in notices {
+        let _ = writeln!(text, "\nnotice: {notice}");
+    }
+    if !duplicates.is_empty() {
+        let _ = writeln!(text, "\nthe same pixels in several parts, {} times:", duplicates.len());
+        let lines = duplicates.iter().map(|names| names.join(" = "));
+        text += &first(lines, duplicates.len());
+    }
+    if !bad.is_empty() {
+        let _ = writeln!(text, "\n{} images cannot be used:", bad.len());
+        text += &first(bad.iter().map(BadImage::to_string), bad.len());
+    }
+    let _ = writeln!(
+        text,
+        "\na study would train on {} images, choose by {} and test on {}",
+        grouped(&study.train.to_string()),
+        grouped(&study.held_out.to_string()),
+        grouped(&study.test.to_string()),
+    );
+    text
+}
+
+/// How many images each class has in each part.
+fn classes(checked: &Checked) -> String {
+    let header: Vec<&str> = ["class"].into_iter().chain(checked.parts.keys().copied()).collect();
+    let mut table = Table::new(&header);
+    let parts = || checked.parts.values();
+    let names: Vec<&String> =
+        parts().next().map(|part| part.classes.keys().collect()).unwrap_or_default();
+    for name in names.iter().take(SHOWN) {
+        let counts = parts().map(|part| part.classes.get(*name).copied().unwrap_or(0).to_string());
+        table.cells([(*name).clone()].into_iter().chain(counts).collect());
+    }
+    let mut text = format!("\n{}", table.render());
+    if names.len() > SHOWN {
+        let _ = writeln!(text, "… and {} more classes", names.len() - SHOWN);
+    }
+    text
+}
+
+fn first(lines: impl Iterator<Item = String>, count: usize) -> String {
+    let mut text: String = lines.take(SHOWN).map(|line| format!("  {line}\n")).collect();
+    if count > SHOWN {
+        let _ = writeln!(text, "  … and {} more: --json lists all", count - SHOWN);
+    }
+    text
+}
+
+fn sizes(sizes: &Sizes) -> String {
+    let Sizes { smallest, median, largest } = sizes;
+    if smallest == largest {
+        smallest.to_string()
+    } else {
+        format!("{smallest} to {largest}, median {median}")
+    }
+}
