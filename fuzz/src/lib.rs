@@ -16,7 +16,7 @@ use spacewright_core::{
 };
 use spacewright_data::{
     Catalog, DataError, Pixels, cifar, decode_image, idx, open,
-    webdataset::{self, Member},
+    shard::{self, Member},
 };
 use spacewright_engine::{
     LatencyCache, Overrides, Registry, Study, hyperspace as document,
@@ -145,7 +145,7 @@ pub fn idx(bytes: &[u8]) {
     let Ok(folder) = tempfile::tempdir() else { return };
     let files = [("train-images-idx3-ubyte", images), ("train-labels-idx1-ubyte", labels)];
     if files.iter().all(|(name, content)| fs::write(folder.path().join(name), content).is_ok()) {
-        decode_all(open(&[folder.path().to_owned()]));
+        decode_all(open(&[folder.path().to_owned()], None));
     }
 }
 
@@ -165,14 +165,15 @@ pub fn shard(bytes: &[u8]) {
     if fs::write(&path, bytes).is_err() {
         return;
     }
-    let streamed = webdataset::unpack(bytes, &mut std::io::sink());
-    if let (Ok((_, whole)), Ok(streamed)) = (webdataset::members(&path), streamed) {
-        let names = |members: &[Member]| {
-            members.iter().map(|m| (m.name.clone(), m.length)).collect::<Vec<_>>()
+    let whole = fs::File::open(&path).and_then(|file| shard::whole(&file));
+    let streamed = shard::unpack(bytes, &mut std::io::sink(), &mut 0);
+    if let (Ok(whole), Ok(streamed)) = (whole, streamed) {
+        let names = |members: &[Member]| -> Vec<(String, u64)> {
+            members.iter().map(|member| (member.name.clone(), member.length)).collect()
         };
         assert_eq!(names(&whole), names(&streamed));
     }
-    decode_all(open(&[path]));
+    decode_all(open(&[path], None));
 }
 
 /// Decodes a file as an image; one that decodes has a value for each channel of each pixel.
@@ -189,6 +190,9 @@ fn decode_all(catalog: Result<Catalog, DataError>) {
         for sample in &catalog.samples {
             assert!((sample.class as usize) < catalog.classes.len());
             let _ = catalog.decode(sample);
+        }
+        for refused in &catalog.refused {
+            assert!(!refused.to_string().is_empty());
         }
     }
 }

@@ -16,6 +16,9 @@ pub struct DataCheckArgs {
     /// Folder of the images, or shards (.tar, .tar.gz), also as patterns: `train-{000..146}.tar`.
     #[arg(required = true, value_name = "DIR")]
     pub places: Vec<PathBuf>,
+    /// What the folder is, where it looks like several: cifar, idx, image-folder or webdataset.
+    #[arg(long)]
+    pub layout: Option<String>,
     /// Images to hold out of training where a part is missing; a tenth of them, at most 5000, where not
     /// given.
     #[arg(long, value_name = "IMAGES")]

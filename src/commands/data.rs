@@ -1,6 +1,12 @@
 //! Sets of images.
 
-use std::{fmt::Write as _, fs, path::Path, sync::atomic::Ordering};
+use std::{
+    fmt::Write as _,
+    fs::File,
+    io::{self, Write as _},
+    path::Path,
+    sync::atomic::Ordering,
+};
 
 use spacewright_data::{
     BadImage, Catalog, Checked, CheckedPart, Part, Sizes, check, divide, open, sheet,
@@ -18,11 +24,17 @@ use crate::{
 const SHOWN: usize = 20;
 
 pub fn run(command: &DataCommand, global: &Global) -> Result<Output, Failure> {
-    let DataCommand::Check(DataCheckArgs { places, held_out, sheet }) = command;
-    let catalog = open(places)?;
+    let DataCommand::Check(DataCheckArgs { places, layout, held_out, sheet }) = command;
+    let catalog = open(places, layout.as_deref())?;
+    let sheet = sheet.as_deref().map(create).transpose()?;
     let cancel = process::cancelled_by_signal();
     let bar = progress::bar(catalog.samples.len(), global.quiet);
     let held_out = held_out.unwrap_or_else(|| default_held_out(&catalog));
+    let images = catalog.count(Part::Train);
+    if held_out >= images {
+        let message = format!("--held-out {held_out} leaves none of {images} images to train on");
+        return Err(Failure::input(message));
+    }
     let seed = global.seed.unwrap_or(0);
     let division = divide(&catalog, held_out, seed);
     let checked = check(&catalog, &division, |_, _| {
@@ -31,25 +43,34 @@ pub fn run(command: &DataCommand, global: &Global) -> Result<Output, Failure> {
     });
     bar.finish_and_clear();
     let checked = checked.ok_or_else(EngineError::cancelled)?;
-    if let Some(file) = sheet {
-        write_sheet(file, &catalog, &checked, &division.train, seed)?;
+    if let Some((path, file)) = sheet {
+        let png = draw(&catalog, &checked, &division.train, seed)?;
+        (&file).write_all(&png).map_err(|error| at(path, error))?;
     }
     Ok(Output::new(text(&checked), &checked)?.good(checked.bad.is_empty()))
 }
 
-fn write_sheet(
-    file: &Path,
+/// Makes the file of a sheet, before hours are spent on what belongs in it.
+fn create(path: &Path) -> Result<(&Path, File), Failure> {
+    Ok((path, File::create(path).map_err(|error| at(path, error))?))
+}
+
+fn at(path: &Path, error: io::Error) -> Failure {
+    Failure::input(format!("{}: {error}", path.display()))
+}
+
+/// Some images as training would see them.
+fn draw(
     catalog: &Catalog,
     checked: &Checked,
     images: &[usize],
     seed: u64,
-) -> Result<(), Failure> {
-    let Some(part) = checked.parts.get(Part::Train.name()) else {
-        return Err(Failure::input("there is no image to train on"));
+) -> Result<Vec<u8>, Failure> {
+    let Some(part) = checked.parts.get(Part::Train.name()).filter(|part| part.images > 0) else {
+        return Err(Failure::input("no image can be shown on the sheet"));
     };
     let (side, transforms) = usual_training(part);
-    let png = sheet(catalog, images, &transforms, side, seed)?;
-    fs::write(file, png).map_err(|error| Failure::input(format!("{}: {error}", file.display())))
+    Ok(sheet(catalog, images, &transforms, side, seed)?)
 }
 
 /// A tenth is enough to judge by where images are few.
@@ -78,10 +99,11 @@ fn text(checked: &Checked) -> String {
     if !skipped.is_empty() {
         let skipped: Vec<String> =
             skipped.iter().map(|(what, count)| format!("{count} {what}")).collect();
-        let _ = writeln!(text, "\nskipped, as they are no images: {}", skipped.join(", "));
+        let _ = writeln!(text, "\nskipped: {}", skipped.join(", "));
     }
-    for notice in notices {
-        let _ = writeln!(text, "\nnotice: {notice}");
+    if !notices.is_empty() {
+        let _ = writeln!(text, "\nto be known:");
+        text += &first(notices.iter().cloned(), notices.len());
     }
     if !duplicates.is_empty() {
         let _ = writeln!(text, "\nthe same pixels in several parts, {} times:", duplicates.len());

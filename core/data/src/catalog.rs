@@ -1,11 +1,12 @@
 //! What there is of a set, before any image is decoded.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     ffi::OsStr,
     fs::{self, File},
     io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use crate::{
@@ -80,9 +81,18 @@ pub(crate) struct Archive {
     /// What it is called in messages: its path from the set's folder.
     pub name: String,
     /// Where its content, unpacked, is read.
-    pub file: File,
+    pub source: Source,
     /// How its records are laid out, if it has any.
     pub records: Option<Records>,
+}
+
+/// Where the content of an archive is read.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// An open file.
+    Open(Arc<File>),
+    /// A file that is opened for each image: a set may have more shards than a process may have open files.
+    At(PathBuf),
 }
 
 /// Records of one length, each an image without compression.
@@ -113,6 +123,37 @@ impl Catalog {
         }
     }
 
+    /// Names the classes; of several with one name all but the first get their number, too.
+    pub(crate) fn name_classes(&mut self, names: Vec<String>) {
+        let mut seen = HashSet::new();
+        for (number, name) in names.into_iter().enumerate() {
+            let is_new = seen.insert(name.clone());
+            self.classes.push(if is_new { name } else { format!("{name} ({number})") });
+        }
+    }
+
+    /// Adds an image with the class that its label names, if it names one; `shown` is what it is called in
+    /// messages.
+    pub(crate) fn add(
+        &mut self,
+        part: Part,
+        class: Result<i64, ImageProblem>,
+        place: Place,
+        shown: String,
+    ) {
+        let classes = self.classes.len() as u32;
+        match class {
+            Ok(class) if (0..i64::from(classes)).contains(&class) => {
+                self.samples.push(Sample { part, class: class as u32, place });
+            }
+            Ok(class) => {
+                let problem = ImageProblem::ClassOutOfRange { class, classes };
+                self.refused.push(BadImage { file: shown, class: None, problem });
+            }
+            Err(problem) => self.refused.push(BadImage { file: shown, class: None, problem }),
+        }
+    }
+
     /// What an image is called in messages.
     pub fn name(&self, sample: &Sample) -> String {
         match &sample.place {
@@ -124,6 +165,11 @@ impl Catalog {
                 format!("{}: image {number}", self.archives[*archive as usize].name)
             }
         }
+    }
+
+    /// What the archives are called in messages.
+    pub(crate) fn archive_names(&self) -> Vec<String> {
+        self.archives.iter().map(|archive| archive.name.clone()).collect()
     }
 
     /// How many images a part has.
@@ -151,26 +197,26 @@ impl Catalog {
         match &sample.place {
             Place::File(path) => decode_image(&read_file(&self.root.join(path))?),
             Place::Member { archive, offset, length, .. } => {
-                let file = &self.archives[*archive as usize].file;
-                decode_image(&read_range(file, *offset, *length as usize).map_err(unreadable)?)
+                let source = &self.archives[*archive as usize].source;
+                decode_image(&source.range(*offset, *length as usize).map_err(unreadable)?)
             }
             Place::Record { archive, number } => {
-                let Archive { file, records, .. } = &self.archives[*archive as usize];
+                let Archive { source, records, .. } = &self.archives[*archive as usize];
                 let Some(records) = records else {
                     return Err(ImageProblem::NoImage { format: None });
                 };
-                records.read(file, *number).map_err(unreadable)
+                records.read(source, *number).map_err(unreadable)
             }
         }
     }
 }
 
 impl Records {
-    fn read(&self, file: &File, number: u32) -> io::Result<Pixels> {
+    fn read(&self, source: &Source, number: u32) -> io::Result<Pixels> {
         let [channels, height, width] = self.shape;
         let area = height * width;
         let offset = self.first + self.stride * u64::from(number);
-        let mut data = read_range(file, offset, channels * area)?;
+        let mut data = source.range(offset, channels * area)?;
         if self.planes && channels > 1 {
             data =
                 (0..channels * area).map(|at| data[at % channels * area + at / channels]).collect();
@@ -188,10 +234,15 @@ fn read_file(path: &Path) -> Result<Vec<u8>, ImageProblem> {
     fs::read(path).map_err(|error| ImageProblem::unreadable(&error))
 }
 
-fn read_range(file: &File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
-    let mut content = vec![0; length];
-    read_exact_at(file, &mut content, offset)?;
-    Ok(content)
+impl Source {
+    fn range(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        let mut content = vec![0; length];
+        match self {
+            Self::Open(file) => read_exact_at(file, &mut content, offset)?,
+            Self::At(path) => read_exact_at(&File::open(path)?, &mut content, offset)?,
+        }
+        Ok(content)
+    }
 }
 
 #[cfg(unix)]
@@ -208,11 +259,6 @@ fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Res
         }
     }
     Ok(())
-}
-
-/// Opens a file below the folder of a set for reading.
-pub(crate) fn open_file(path: &Path) -> Result<File, DataError> {
-    File::open(path).at(path)
 }
 
 /// The entries of a folder, by name; names that are not UTF-8 are names as well.

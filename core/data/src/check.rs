@@ -107,10 +107,11 @@ pub fn check(
     let seen: Vec<Result<Seen, BadImage>> =
         catalog.samples.par_iter().map(look).collect::<Option<_>>()?;
     let parts = Part::ALL.into_iter().filter(|part| catalog.count(*part) > 0);
-    let parts = parts.map(|part| (part.name(), part_of(catalog, &seen, part))).collect();
+    let parts: IndexMap<_, _> =
+        parts.map(|part| (part.name(), part_of(catalog, &seen, part))).collect();
     let undecodable = seen.iter().filter_map(|seen| seen.as_ref().err());
     let mut notices = catalog.notices.clone();
-    notices.extend(without_images(catalog));
+    notices.extend(rare_classes(&parts));
     let good = |images: &[usize]| images.iter().filter(|index| seen[**index].is_ok()).count();
     Some(Checked {
         layout: catalog.layout,
@@ -158,18 +159,21 @@ impl Sizes {
     }
 }
 
-/// Classes that have none or one of the training images.
-fn without_images(catalog: &Catalog) -> Vec<String> {
-    let mut counts = vec![0; catalog.classes.len()];
-    for sample in catalog.samples.iter().filter(|sample| sample.part == Part::Train) {
-        counts[sample.class as usize] += 1;
-    }
-    let rare = catalog.classes.iter().zip(counts).filter(|(_, count)| *count < 2);
-    rare.map(|(class, count)| match count {
-        0 => format!("class {class} has no image to train on"),
-        _ => format!("class {class} has one image to train on"),
-    })
-    .collect()
+/// Classes that have none or one of the images that can be trained on.
+fn rare_classes(parts: &IndexMap<&'static str, CheckedPart>) -> Vec<String> {
+    let Some(train) = parts.get(Part::Train.name()) else { return Vec::new() };
+    let with = |wanted: usize| {
+        let classes = train.classes.iter().filter(|(_, count)| **count == wanted);
+        classes.map(|(class, _)| class.as_str()).collect::<Vec<_>>()
+    };
+    let told = |classes: Vec<&str>, what: &str| {
+        const SHOWN: usize = 5;
+        let more = if classes.len() > SHOWN { ", …" } else { "" };
+        let names = classes.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
+        let count = classes.len();
+        (count > 0).then(|| format!("classes with {what} to train on: {count} ({names}{more})"))
+    };
+    [told(with(0), "no image"), told(with(1), "one image")].into_iter().flatten().collect()
 }
 
 /// The names of images with the same pixels that are not all in one part.

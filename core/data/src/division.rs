@@ -54,7 +54,7 @@ pub struct Division {
 }
 
 /// What a study uses the parts for. What is missing is held out of the training part: of every class the
-/// same share, drawn by `seed`, `held_out` images in all; a set without a test part is tested on its
+/// same share, drawn by `seed`, `held_out` images in all or a few less; a set without a test part is tested on its
 /// validation part, one without either on as many images again.
 ///
 /// At least one image of a class is left to train on.
@@ -94,14 +94,15 @@ fn hold_out(
     let mut rng = random::generator(seed, &["data", purpose]);
     let mut is_out = vec![false; catalog.samples.len()];
     let (mut seen, mut taken) = (0, 0);
+    let share = count.min(images.len()) as f64 / images.len().max(1) as f64;
     for mut members in of_class {
         members.shuffle(&mut rng);
-        // What rounding leaves of one class is added to the next.
+        // What rounding leaves of one class is added to the next; what a class cannot give is not.
         seen += members.len();
-        let due = (seen * count).div_ceil(images.len().max(1)).saturating_sub(taken);
-        let share = due.min(members.len().saturating_sub(1));
-        members[..share].iter().for_each(|&index| is_out[index] = true);
-        taken += share;
+        let due = (seen as f64 * share).round() as usize - taken;
+        taken += due;
+        let out = due.min(members.len().saturating_sub(1));
+        members[..out].iter().for_each(|&index| is_out[index] = true);
     }
     images.into_iter().partition(|&index| !is_out[index])
 }

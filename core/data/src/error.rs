@@ -76,7 +76,7 @@ pub enum ImageProblem {
         format: Option<&'static str>,
     },
     /// The header promises more pixels than are decoded.
-    #[error("has {width}x{height} pixels, more than {} million: make it smaller", LARGEST_PIXELS >> 20)]
+    #[error("has {width}x{height} pixels, more than {} million: make it smaller", LARGEST_PIXELS / 1_000_000)]
     TooManyPixels {
         /// Columns.
         width: u64,
@@ -114,12 +114,20 @@ pub enum ImageProblem {
     #[error("is no file")]
     NoFile,
     /// A label names no class.
-    #[error("has class {class}, which is not from 0 to {}", classes - 1)]
+    #[error("has class {class}, which is not from 0 to {}", classes.saturating_sub(1))]
     ClassOutOfRange {
         /// What the label says.
         class: i64,
         /// How many classes there are, or may be.
         classes: u32,
+    },
+    /// A BMP file of a kind that is not read.
+    #[error("is a BMP file of {bits} bits with compression {compression}: save it as PNG")]
+    OtherBmp {
+        /// Bits of a pixel.
+        bits: u16,
+        /// The number of its compression.
+        compression: u32,
     },
     /// A label is no number.
     #[error("has a label that is no integer")]

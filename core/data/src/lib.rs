@@ -4,7 +4,7 @@
 //!
 //! ```no_run
 //! # fn main() -> Result<(), spacewright_data::DataError> {
-//! let catalog = spacewright_data::open(&["photographs".into()])?;
+//! let catalog = spacewright_data::open(&["photographs".into()], None)?;
 //! let first = &catalog.samples[0];
 //! let pixels = catalog.decode(first)?;
 //! println!("{}: {} of {}x{}", catalog.name(first), catalog.classes[first.class as usize],
@@ -28,6 +28,6 @@ pub use check::{Checked, CheckedPart, InStudy, Sizes, check};
 pub use decode::{LARGEST_PIXELS, Pixels, decode_image};
 pub use division::{Division, Part, divide};
 pub use error::{BadImage, DataError, ImageProblem};
-pub use layout::{Layout, cifar, idx, layouts, open, webdataset};
+pub use layout::{Layout, cifar, idx, layouts, open, shard};
 pub use sheet::{sheet, usual_training};
 pub use transform::Pipeline;

@@ -222,7 +222,7 @@ impl DataSettings {
 
     fn files(&self, base: &Path) -> Result<Vec<PathBuf>> {
         let folder = self.locate(base)?;
-        let files = idx::files(&folder);
+        let files = idx::files(&folder)?;
         if files.len() < FILES.len() {
             let message = format!("{}: not all files are there", folder.display());
             return Err(self.with_hint(EngineError::study(message)));

@@ -4,6 +4,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+/// Largest side of a square that images are padded to, in pixels.
+const LARGEST_SIDE: usize = 8192;
+
+/// Most pixels that are added on each side.
+const MOST_PADDING: usize = 1024;
+
+/// Most operations of RandAugment.
+const MOST_OPERATIONS: usize = 16;
+
 /// A change of an image, or of its numbers. `side` below is the side of the network's input, in pixels:
 /// what is drawn at random does not depend on it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -29,7 +38,8 @@ pub enum Transform {
     RandAugment(RandAugment),
     /// Other brightness, contrast, saturation and hue, in random order.
     ColorJitter(ColorJitter),
-    /// Covers a random rectangle with the mean colour (Zhong et al. 2017, arXiv 1708.04896).
+    /// Covers a random rectangle with the colour that normalization makes zero (Zhong et al. 2017, arXiv
+    /// 1708.04896); leaves images in which none is found to fit.
     RandomErasing(RandomErasing),
     /// The last one: values of a channel, from 0 to 1, less their mean, divided by their deviation.
     Normalize(Normalize),
@@ -40,7 +50,7 @@ pub enum Transform {
 #[serde(deny_unknown_fields)]
 pub struct Pad {
     /// Side of the square, in pixels; a larger image is refused.
-    #[schemars(range(min = 1, max = 16384))]
+    #[schemars(range(min = 1, max = LARGEST_SIDE))]
     pub to: usize,
 }
 
@@ -49,7 +59,7 @@ pub struct Pad {
 #[serde(default, deny_unknown_fields)]
 pub struct RandomCrop {
     /// Black pixels that are added on each side before.
-    #[schemars(range(max = 1024))]
+    #[schemars(range(max = MOST_PADDING))]
     pub padding: usize,
 }
 
@@ -118,7 +128,7 @@ pub struct AutoAugment {}
 #[serde(default, deny_unknown_fields)]
 pub struct RandAugment {
     /// Operations in a row.
-    #[schemars(range(min = 1, max = 16))]
+    #[schemars(range(min = 1, max = MOST_OPERATIONS))]
     pub operations: usize,
     /// Their strength, from 0 to 10.
     #[schemars(range(min = 0.0, max = 10.0))]
@@ -247,6 +257,10 @@ impl Transform {
             let good = (0.0..=most).contains(&value);
             (!good).then(|| format!("`{name}` = {value} is not from 0 to {most}"))
         };
+        let count = |name: &str, value: usize, least: usize, most: usize| {
+            let good = (least..=most).contains(&value);
+            (!good).then(|| format!("`{name}` = {value} is not from {least} to {most}"))
+        };
         const RATIO: f64 = 100.0;
         match self {
             Self::RandomResizedCrop(RandomResizedCrop { scale, ratio, .. }) => {
@@ -261,12 +275,11 @@ impl Transform {
                 let good = (0.1..=1.0).contains(crop_share);
                 (!good).then(|| format!("`crop_share` = {crop_share} is not from 0.1 to 1"))
             }
-            Self::RandAugment(RandAugment { magnitude, magnitude_std, .. }) => share(
-                "magnitude",
-                *magnitude,
-                10.0,
-            )
-            .or(share("magnitude_std", *magnitude_std, 10.0)),
+            Self::RandAugment(RandAugment { operations, magnitude, magnitude_std }) => {
+                count("operations", *operations, 1, MOST_OPERATIONS)
+                    .or(share("magnitude", *magnitude, 10.0))
+                    .or(share("magnitude_std", *magnitude_std, 10.0))
+            }
             Self::ColorJitter(ColorJitter { brightness, contrast, saturation, hue }) => {
                 share("brightness", *brightness, 1.0)
                     .or(share("contrast", *contrast, 1.0))
@@ -278,7 +291,9 @@ impl Transform {
                 let bad = !known || std.iter().any(|std| *std <= 0.0);
                 bad.then(|| "`mean` must be numbers, `std` numbers above 0".to_owned())
             }
-            Self::Pad(_) | Self::RandomCrop(_) | Self::CenterCrop(_) | Self::AutoAugment(_) => None,
+            Self::Pad(Pad { to }) => count("to", *to, 1, LARGEST_SIDE),
+            Self::RandomCrop(RandomCrop { padding }) => count("padding", *padding, 0, MOST_PADDING),
+            Self::CenterCrop(_) | Self::AutoAugment(_) => None,
         }
     }
 }
@@ -286,8 +301,9 @@ impl Transform {
 /// That transforms can be used one after the other.
 pub fn check_transforms(transforms: &[Transform]) -> Result<(), TransformError> {
     for (position, transform) in transforms.iter().enumerate() {
-        let last = matches!(transform, Transform::Normalize(_)) && position + 1 < transforms.len();
-        let problem = last.then(|| "must be the last one".to_owned()).or(transform.problem());
+        let is_early =
+            matches!(transform, Transform::Normalize(_)) && position + 1 < transforms.len();
+        let problem = is_early.then(|| "must be the last one".to_owned()).or(transform.problem());
         if let Some(reason) = problem {
             return Err(TransformError { position, name: transform.name(), reason });
         }

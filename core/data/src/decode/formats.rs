@@ -1,13 +1,11 @@
-//! PNG, WebP and BMP.
+//! PNG and WebP, and what is not read.
 
 use std::io::Cursor;
 
 use image_webp::WebPDecoder;
 use png::{ColorType, Limits, Transformations};
-use zune_bmp::{BmpDecoder, BmpDecoderErrors};
-use zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions};
 
-use super::{Decoded, check_size, damaged};
+use super::{Decoded, admit, damaged};
 use crate::error::ImageProblem;
 
 /// Most bytes that a decoder may ask for beside the pixels themselves.
@@ -20,12 +18,14 @@ pub(super) fn png(bytes: &[u8]) -> Result<Decoded, ImageProblem> {
     decoder.set_ignore_text_chunk(true);
     decoder.set_ignore_iccp_chunk(true);
     let header = decoder.read_header_info().map_err(damaged)?;
-    check_size(header.width.into(), header.height.into())?;
+    let _admission = admit(header.width.into(), header.height.into())?;
     let mut reader = decoder.read_info().map_err(damaged)?;
     let size = reader.output_buffer_size().ok_or(ImageProblem::NoPixels)?;
     let mut data = vec![0; size];
     let frame = reader.next_frame(&mut data).map_err(damaged)?;
     data.truncate(frame.buffer_size());
+    // Metadata may stand behind the pixels; a file that ends there is whole enough.
+    let _ = reader.finish();
     let exif = reader.info().exif_metadata.as_ref().map(|exif| exif.to_vec());
     let channels = match frame.color_type {
         ColorType::Grayscale => 1,
@@ -41,26 +41,12 @@ pub(super) fn webp(bytes: &[u8]) -> Result<Decoded, ImageProblem> {
     let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(damaged)?;
     decoder.set_memory_limit(LARGEST_SCRATCH);
     let (width, height) = decoder.dimensions();
-    check_size(width.into(), height.into())?;
+    let _admission = admit(width.into(), height.into())?;
     let channels = if decoder.has_alpha() { 4 } else { 3 };
     let mut data = vec![0; decoder.output_buffer_size().ok_or(ImageProblem::NoPixels)?];
     decoder.read_image(&mut data).map_err(damaged)?;
     let exif = decoder.exif_metadata().map_err(damaged)?;
     Ok(Decoded { width: width as usize, height: height as usize, channels, data, exif })
-}
-
-pub(super) fn bmp(bytes: &[u8]) -> Result<Decoded, ImageProblem> {
-    let side = super::LARGEST_PIXELS as usize;
-    let options =
-        DecoderOptions::default().set_strict_mode(true).set_max_width(side).set_max_height(side);
-    let damaged = |error: BmpDecoderErrors| damaged(format!("{error:?}"));
-    let mut decoder = BmpDecoder::new_with_options(ZCursor::new(bytes), options);
-    decoder.decode_headers().map_err(damaged)?;
-    let (width, height) = decoder.dimensions().ok_or(ImageProblem::NoPixels)?;
-    check_size(width as u64, height as u64)?;
-    let channels = decoder.colorspace().map_or(3, |space: ColorSpace| space.num_components());
-    let data = decoder.decode().map_err(damaged)?;
-    Ok(Decoded { width, height, channels, data, exif: None })
 }
 
 /// What formats that are not read begin with.

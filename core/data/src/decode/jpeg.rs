@@ -3,7 +3,7 @@
 use zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions};
 use zune_jpeg::JpegDecoder;
 
-use super::{Decoded, check_size, damaged};
+use super::{Decoded, admit, damaged};
 use crate::error::ImageProblem;
 
 /// Decodes a file; CMYK becomes red, green and blue.
@@ -15,7 +15,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, ImageProblem> {
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
     decoder.decode_headers().map_err(damaged)?;
     let (width, height) = decoder.dimensions().ok_or(ImageProblem::NoPixels)?;
-    check_size(width as u64, height as u64)?;
+    let _admission = admit(width as u64, height as u64)?;
     let is_grey = matches!(decoder.input_colorspace(), Some(ColorSpace::Luma));
     let (channels, wanted) = if is_grey { (1, ColorSpace::Luma) } else { (3, ColorSpace::RGB) };
     decoder.set_options(options.jpeg_set_out_colorspace(wanted));

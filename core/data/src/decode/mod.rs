@@ -1,13 +1,24 @@
 //! Files of single images to pixels, within bounds that no header moves.
 
+mod bmp;
 mod formats;
 mod jpeg;
 mod orientation;
 
+use std::{
+    panic,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
 use crate::error::ImageProblem;
 
 /// Most pixels of an image that is decoded: a decoder holds at most some ten bytes of each.
-pub const LARGEST_PIXELS: u64 = 1 << 26;
+pub const LARGEST_PIXELS: u64 = 64_000_000;
+
+/// Images of more pixels are decoded one at a time.
+const LARGE_PIXELS: u64 = 16_000_000;
+
+static LARGE: Mutex<()> = Mutex::new(());
 
 /// A decoded image, 8 bits per channel, in the sRGB of its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,18 +71,23 @@ struct Decoded {
 ///
 /// What is wrong: another format, too large an image, one that does not decode to its end.
 pub fn decode_image(bytes: &[u8]) -> Result<Pixels, ImageProblem> {
+    // A decoder's fault in one of a million files must not end hours of work.
+    panic::catch_unwind(|| whole(bytes)).unwrap_or_else(|_| Err(damaged("the decoder gave up")))
+}
+
+fn whole(bytes: &[u8]) -> Result<Pixels, ImageProblem> {
     let decoded = match bytes {
         [] => return Err(ImageProblem::Empty),
         [0xff, 0xd8, 0xff, ..] => jpeg::decode(bytes)?,
         [0x89, b'P', b'N', b'G', ..] => formats::png(bytes)?,
         [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => formats::webp(bytes)?,
-        [b'B', b'M', ..] => formats::bmp(bytes)?,
+        [b'B', b'M', ..] => bmp::decode(bytes)?,
         _ => return Err(ImageProblem::NoImage { format: formats::other(bytes) }),
     };
     let Decoded { width, height, channels, data, exif } = decoded;
     let (channels, data) = match channels {
         2 => (1, data.into_iter().step_by(2).collect()),
-        4 => (3, data.chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect()),
+        4 => (3, without_alpha(&data)),
         channels => (channels, data),
     };
     if data.len() != width * height * channels {
@@ -84,11 +100,25 @@ pub fn decode_image(bytes: &[u8]) -> Result<Pixels, ImageProblem> {
     })
 }
 
-fn check_size(width: u64, height: u64) -> Result<(), ImageProblem> {
+fn without_alpha(data: &[u8]) -> Vec<u8> {
+    let mut colours = Vec::with_capacity(data.len() / 4 * 3);
+    data.chunks_exact(4).for_each(|pixel| colours.extend_from_slice(&pixel[..3]));
+    colours
+}
+
+/// What an image of a size holds while it is decoded.
+type Admission = Option<MutexGuard<'static, ()>>;
+
+/// That an image is decoded, and when: threads together hold no more than one large one.
+fn admit(width: u64, height: u64) -> Result<Admission, ImageProblem> {
     match width.saturating_mul(height) {
         0 => Err(ImageProblem::NoPixels),
         pixels if pixels > LARGEST_PIXELS => Err(ImageProblem::TooManyPixels { width, height }),
-        _ => Ok(()),
+        // Nothing is guarded that a decoder's fault could have spoiled.
+        pixels if pixels > LARGE_PIXELS => {
+            Ok(Some(LARGE.lock().unwrap_or_else(PoisonError::into_inner)))
+        }
+        _ => Ok(None),
     }
 }
 

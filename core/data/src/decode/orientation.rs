@@ -6,7 +6,14 @@ use super::Pixels;
 
 /// The image as it stands; as it is where the metadata cannot be read or say nothing.
 pub(super) fn turned(pixels: Pixels, exif: Vec<u8>) -> Pixels {
-    let read = Reader::new().read_raw(exif).ok();
+    // Some writers put JPEG's mark before it.
+    let exif = exif.strip_prefix(b"Exif\0\0").map_or(exif.clone(), <[u8]>::to_vec);
+    // What editors have damaged elsewhere does not turn the image.
+    let read = Reader::new()
+        .continue_on_error(true)
+        .read_raw(exif)
+        .or_else(|error| error.distill_partial_result(|_| {}))
+        .ok();
     let field = read.as_ref().and_then(|exif| exif.get_field(Tag::Orientation, In::PRIMARY));
     let Some(orientation @ 2..=8) = field.and_then(|field| field.value.get_uint(0)) else {
         return pixels;

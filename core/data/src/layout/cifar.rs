@@ -2,16 +2,17 @@
 //! byte (CIFAR-100: the coarse, then the fine label) and 3,072 bytes, red, green and blue planes of 32×32.
 
 use std::{
-    fs,
+    fs::{self, File},
     io::{self, BufReader, Read},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use super::Layout;
 use crate::{
-    catalog::{Archive, Catalog, Place, Records, Sample, open_file},
+    catalog::{Archive, Catalog, Place, Records, Source},
     division::Part,
-    error::{AtPath, BadImage, DataError, ImageProblem},
+    error::{AtPath, DataError},
 };
 
 /// The layout.
@@ -80,18 +81,18 @@ impl Layout for Cifar {
             ));
         };
         let mut catalog = Catalog::empty(self.name(), &folder);
-        catalog.classes = version.class_names(&folder)?;
+        catalog.name_classes(version.class_names(&folder)?);
         let files = version.train.iter().map(|file| (Part::Train, *file));
         for (part, name) in files.chain([(Part::Test, version.test)]) {
             let path = folder.join(name);
-            let read = BufReader::new(open_file(&path)?);
+            let read = BufReader::new(File::open(&path).at(&path)?);
             let labels = labels(read, version.labels).map_err(|error| match error {
                 Wrong::Read(source) => DataError::Storage { path: path.clone(), source },
                 Wrong::Length(reason) => {
                     DataError::layout(&path, reason, "unpack the set's archive anew")
                 }
             })?;
-            catalog.add(part, name, &path, version, &labels)?;
+            catalog.add_records(part, name, &path, version, &labels)?;
         }
         Ok(catalog)
     }
@@ -129,7 +130,7 @@ impl Version {
 }
 
 impl Catalog {
-    fn add(
+    fn add_records(
         &mut self,
         part: Part,
         name: &str,
@@ -140,7 +141,7 @@ impl Catalog {
         let archive = self.archives.len() as u32;
         self.archives.push(Archive {
             name: name.to_owned(),
-            file: open_file(path)?,
+            source: Source::Open(Arc::new(File::open(path).at(path)?)),
             records: Some(Records {
                 first: version.labels as u64,
                 stride: (version.labels + PIXELS) as u64,
@@ -149,15 +150,8 @@ impl Catalog {
             }),
         });
         for (number, &label) in (0..).zip(labels) {
-            if usize::from(label) < version.classes {
-                let place = Place::Record { archive, number };
-                self.samples.push(Sample { part, class: label.into(), place });
-            } else {
-                let file = format!("{name}: image {number}");
-                let (class, classes) = (label.into(), version.classes as u32);
-                let problem = ImageProblem::ClassOutOfRange { class, classes };
-                self.refused.push(BadImage { file, class: None, problem });
-            }
+            let shown = format!("{name}: image {number}");
+            self.add(part, Ok(label.into()), Place::Record { archive, number }, shown);
         }
         Ok(())
     }

@@ -12,14 +12,26 @@ use crate::{
 
 /// The lines of `classes.txt` in a folder, or of the only file whose name ends so; else the numbers of
 /// `count` classes.
+///
+/// # Errors
+///
+/// A file that cannot be read, is no text, or names no class.
 pub(crate) fn class_names(folder: &Path, count: usize) -> Result<Vec<String>, DataError> {
     let Some(path) = file(folder)? else {
         return Ok((0..count).map(|class| class.to_string()).collect());
     };
     let text = fs::read_to_string(&path).at(&path)?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
     // An empty line is a class without a name, but at the end.
     let count = lines.iter().rposition(|line| !line.is_empty()).map_or(0, |last| last + 1);
+    if count == 0 {
+        return Err(DataError::layout(
+            &path,
+            "names no class",
+            "write a line for each class, or remove it",
+        ));
+    }
     Ok(lines[..count].iter().map(|line| (*line).to_owned()).collect())
 }
 

@@ -1,7 +1,7 @@
 //! A folder of images for each class: `train/cat/001.jpg`, or `cat/001.jpg` where there are no parts.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     ffi::OsString,
     fs, io,
     path::{Path, PathBuf},
@@ -43,7 +43,7 @@ impl Layout for ImageFolder {
         let catalog = Catalog::empty(self.name(), root);
         let mut found = Found { images: Vec::new(), catalog };
         if parts.is_empty() {
-            not_wrapped(root)?;
+            folders_are_classes(root)?;
             found.part(Part::Train, root)?;
         } else if !parts.contains_key(&Part::Train) {
             let hint = "name the folder of the images to train on `train`";
@@ -52,10 +52,14 @@ impl Layout for ImageFolder {
             let is_part = |path: &PathBuf| parts.values().any(|part| part == path);
             for path in entries(root)?.into_iter().filter(|path| !is_part(path)) {
                 found.skip(if path.is_dir() && !is_hidden(&path) {
-                    "in no part".into()
+                    "folder that is no part".into()
                 } else {
                     foreign(&path)
                 });
+                if path.is_dir() && Part::named(&name_of(&path)).is_some() {
+                    let notice = format!("`{}` holds no folders of classes", name_of(&path));
+                    found.catalog.notices.push(format!("{notice}, and is left out"));
+                }
             }
         }
         for (part, folder) in parts {
@@ -87,13 +91,20 @@ fn parts(root: &Path) -> Result<BTreeMap<Part, PathBuf>, DataError> {
     Ok(parts)
 }
 
-/// That the set does not lie one folder deeper, so that its parts would be taken for one class.
-fn not_wrapped(root: &Path) -> Result<(), DataError> {
-    if let [only] = &folders(root)?[..]
-        && let Some(part) = parts(only)?.into_values().next()
-    {
-        let reason = format!("`{}` lies in its only class", name_of(&part));
-        return Err(DataError::layout(root, reason, format!("give {}", only.display())));
+/// That no parts would be taken for classes: those of a set that lies one folder deeper, or parts without
+/// classes.
+fn folders_are_classes(root: &Path) -> Result<(), DataError> {
+    let folders = folders(root)?;
+    for folder in &folders {
+        if let Some(part) = parts(folder)?.into_values().next() {
+            let reason = format!("`{}` lies in a class", name_of(&part));
+            return Err(DataError::layout(root, reason, format!("give {}", folder.display())));
+        }
+    }
+    if folders.iter().all(|folder| Part::named(&name_of(folder)).is_some()) {
+        let reason = "the images of its parts are in no classes";
+        let hint = "put the images of each class into a folder: train/cat/1.jpg";
+        return Err(DataError::layout(root, reason, hint));
     }
     Ok(())
 }
@@ -117,7 +128,8 @@ impl Found {
             if path.is_dir() && !is_hidden(&path) {
                 let before = self.images.len();
                 let class = path.file_name().unwrap_or_default().to_owned();
-                self.class(part, &class, &path, &mut vec![real(folder)?])?;
+                let mut walk = Walk { above: vec![real(folder)?], seen: HashSet::new() };
+                self.class(part, &class, &path, &mut walk)?;
                 if self.images.len() == before {
                     let class = class.display();
                     let part = part.name();
@@ -134,29 +146,27 @@ impl Found {
         Ok(())
     }
 
-    /// Lists the images of a class, in folders below as well; `above` are the real paths of the folders
-    /// that lead here.
+    /// Lists the images of a class, in folders below as well, each once.
     fn class(
         &mut self,
         part: Part,
         class: &OsString,
         folder: &Path,
-        above: &mut Vec<PathBuf>,
+        walk: &mut Walk,
     ) -> Result<(), DataError> {
         let here = real(folder)?;
-        if above.contains(&here) || above.len() > DEEPEST {
-            self.catalog
-                .notices
-                .push(format!("{} leads back to a folder above it", folder.display()));
+        if let Some(reason) = walk.refuses(&here) {
+            self.catalog.notices.push(format!("{} {reason}: left out", folder.display()));
             return Ok(());
         }
-        above.push(here);
+        walk.above.push(here.clone());
+        walk.seen.insert(here);
         for path in entries(folder)? {
             let kind = fs::metadata(&path);
             if is_hidden(&path) || !is_image(path.extension()) && !is_folder(&kind) {
                 self.skip(foreign(&path));
             } else if is_folder(&kind) {
-                self.class(part, class, &path, above)?;
+                self.class(part, class, &path, walk)?;
             } else {
                 let from_root = path.strip_prefix(&self.catalog.root).unwrap_or(&path).to_owned();
                 let problem = match kind {
@@ -173,7 +183,7 @@ impl Found {
                 self.catalog.refused.push(BadImage { file, class, problem });
             }
         }
-        above.pop();
+        walk.above.pop();
         Ok(())
     }
 
@@ -198,10 +208,32 @@ impl Found {
             };
             samples.push(Sample { part: *part, class, place: Place::File(path.clone()) });
         }
-        catalog.classes = names.iter().map(|name| name.display().to_string()).collect();
         catalog.samples = samples;
+        let names: Vec<String> = names.iter().map(|name| name.display().to_string()).collect();
+        catalog.name_classes(names);
         catalog.notices.extend(alike(&catalog.classes));
         Ok(catalog)
+    }
+}
+
+/// The way through the folders of a class, by their real paths.
+struct Walk {
+    /// Folders that lead here, that of the part first.
+    above: Vec<PathBuf>,
+    /// Folders that were listed.
+    seen: HashSet<PathBuf>,
+}
+
+impl Walk {
+    /// Why a folder is not listed, if it is not.
+    fn refuses(&self, here: &Path) -> Option<&'static str> {
+        if self.above.iter().any(|above| above.starts_with(here)) {
+            return Some("leads back to a folder above it");
+        }
+        if self.above.len() > DEEPEST {
+            return Some("is more than 32 folders deep");
+        }
+        self.seen.contains(here).then_some("leads to a folder that is listed already")
     }
 }
 
@@ -240,18 +272,27 @@ fn folders(root: &Path) -> Result<Vec<PathBuf>, DataError> {
     Ok(entries(root)?.into_iter().filter(visible).collect())
 }
 
-/// Whether images lie in the folder or below it.
+/// Whether images lie in the folder or below it; a folder that may not be read holds none, such as the
+/// `lost+found` of a disk.
 fn holds_image(folder: &Path, above: &mut Vec<PathBuf>) -> Result<bool, DataError> {
     let here = real(folder)?;
-    if above.contains(&here) || above.len() > DEEPEST {
+    if above.iter().any(|above| above.starts_with(&here)) || above.len() > DEEPEST {
         return Ok(false);
     }
-    if entries(folder)?.iter().any(|path| is_image(path.extension())) {
+    let entries = match entries(folder) {
+        Err(DataError::Storage { source, .. })
+            if source.kind() == io::ErrorKind::PermissionDenied =>
+        {
+            return Ok(false);
+        }
+        entries => entries?,
+    };
+    if entries.iter().any(|path| is_image(path.extension()) && !is_hidden(path)) {
         return Ok(true);
     }
     above.push(here);
-    for below in folders(folder)? {
-        if holds_image(&below, above)? {
+    for below in entries.iter().filter(|path| path.is_dir() && !is_hidden(path)) {
+        if holds_image(below, above)? {
             return Ok(true);
         }
     }

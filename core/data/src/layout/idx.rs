@@ -7,27 +7,29 @@ use std::{
     fs::File,
     io::{self, BufReader, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use flate2::read::GzDecoder;
+use flate2::read::MultiGzDecoder;
 use thiserror::Error;
 
-use super::Layout;
+use super::{Layout, MOST_CLASSES, class_names::class_names};
 use crate::{
-    catalog::{Archive, Catalog, Place, Records, Sample, name_of},
+    catalog::{Archive, Catalog, Place, Records, Source, entries, name_of},
+    decode::LARGEST_PIXELS,
     division::Part,
-    error::{AtPath, BadImage, DataError, ImageProblem},
-    layout::class_names::class_names,
+    error::DataError,
 };
 
 /// The layout.
 pub struct Idx;
 
 /// Names that the parts have in file names.
-const PARTS: [(Part, &[&str]); 2] = [(Part::Train, &["train"]), (Part::Test, &["t10k", "test"])];
-
-/// Most classes that labels of some files may name.
-pub(crate) const MOST_CLASSES: u32 = 100_000;
+const PARTS: [(Part, &[&str]); 3] = [
+    (Part::Train, &["train"]),
+    (Part::Validation, &["val", "validation"]),
+    (Part::Test, &["t10k", "test"]),
+];
 
 impl Layout for Idx {
     fn name(&self) -> &'static str {
@@ -40,94 +42,85 @@ impl Layout for Idx {
     }
 
     fn matches(&self, root: &Path) -> Result<bool, DataError> {
-        Ok(find(root, "train", "images").is_some())
+        Ok(find(root, &["train"], "images")?.is_some())
     }
 
     fn catalog(&self, root: &Path) -> Result<Catalog, DataError> {
         let mut catalog = Catalog::empty(self.name(), root);
         let mut labels = Vec::new();
         for (part, names) in PARTS {
-            let found = |what: &str| names.iter().find_map(|name| find(root, name, what));
-            match (found("images"), found("labels")) {
-                (Some(images), Some(of_images)) => {
-                    labels.push((part, images.clone(), read_labels(&of_images)?));
-                    catalog.archives.push(archive(&images)?);
-                }
-                (Some(images), None) => {
-                    let hint = format!("put {}-labels-idx1-ubyte beside it", names[0]);
-                    return Err(DataError::layout(&images, "has no labels", hint));
-                }
-                (None, _) => {}
-            }
+            let Some(images) = find(root, names, "images")? else { continue };
+            let Some(of_images) = find(root, names, "labels")? else {
+                let hint = format!("put {}-labels-idx1-ubyte beside it", names[0]);
+                return Err(DataError::layout(&images, "has no labels", hint));
+            };
+            let (archive, count) = archive(&images).map_err(|error| error.of(&images))?;
+            labels
+                .push((part, labels_of(&of_images, count).map_err(|error| error.of(&of_images))?));
+            catalog.archives.push(archive);
         }
-        let largest = labels.iter().flat_map(|(.., labels)| labels).copied();
-        let largest = largest.filter(|&label| is_class(label)).max();
-        let count = largest.map_or(0, |label| label as usize + 1);
-        catalog.classes = class_names(root, count)?;
-        for ((number, (part, path, labels)), images) in (0..).zip(&labels).zip(counts(&catalog)?) {
-            if labels.len() as u64 != images {
-                let reason =
-                    format!("holds {images} images, for which there are {} labels", labels.len());
-                return Err(DataError::layout(path, reason, "take both files from the same set"));
+        if labels.is_empty() {
+            return Err(DataError::layout(
+                root,
+                "no images",
+                format!("the folder must hold {}", self.holds()),
+            ));
+        }
+        let largest = labels.iter().flat_map(|(_, labels)| labels).copied();
+        let largest = largest.filter(|label| (0..i64::from(MOST_CLASSES)).contains(label)).max();
+        let Some(largest) = largest else {
+            return Err(DataError::layout(root, "no label names a class", "classes count from 0"));
+        };
+        catalog.name_classes(class_names(root, largest as usize + 1)?);
+        for ((archive, (part, labels)), name) in (0..).zip(labels).zip(catalog.archive_names()) {
+            for (number, label) in (0..).zip(labels) {
+                let shown = format!("{name}: image {number}");
+                catalog.add(part, Ok(label), Place::Record { archive, number }, shown);
             }
-            catalog.take(*part, number, labels);
         }
         Ok(catalog)
     }
 }
 
-/// The files of a folder: images and labels to train on, then those to test on.
-pub fn files(root: &Path) -> Vec<PathBuf> {
-    let files = PARTS.iter().flat_map(|(_, names)| {
-        ["images", "labels"].map(|what| names.iter().find_map(|name| find(root, name, what)))
-    });
-    files.flatten().collect()
-}
-
-fn is_class(label: i64) -> bool {
-    (0..i64::from(MOST_CLASSES)).contains(&label)
-}
-
-/// How many images each archive holds.
-fn counts(catalog: &Catalog) -> Result<Vec<u64>, DataError> {
-    let count = |archive: &Archive| {
-        let path = catalog.root.join(&archive.name);
-        let length = archive.file.metadata().at(&path)?.len();
-        Ok(archive.records.map_or(0, |records| (length - records.first) / records.stride))
-    };
-    catalog.archives.iter().map(count).collect()
-}
-
-impl Catalog {
-    /// Adds the images of an IDX archive.
-    fn take(&mut self, part: Part, archive: u32, labels: &[i64]) {
-        for (number, &label) in (0..).zip(labels) {
-            if (0..self.classes.len() as i64).contains(&label) {
-                let place = Place::Record { archive, number };
-                self.samples.push(Sample { part, class: label as u32, place });
-            } else {
-                let file = format!("{}: image {number}", self.archives[archive as usize].name);
-                let classes = self.classes.len() as u32;
-                let problem = ImageProblem::ClassOutOfRange { class: label, classes };
-                self.refused.push(BadImage { file, class: None, problem });
-            }
+/// The files of a folder: images and labels of each part.
+///
+/// # Errors
+///
+/// A folder that cannot be read, or that has several files for one purpose.
+pub fn files(root: &Path) -> Result<Vec<PathBuf>, DataError> {
+    let mut files = Vec::new();
+    for (_, names) in PARTS {
+        for what in ["images", "labels"] {
+            files.extend(find(root, names, what)?);
         }
     }
+    Ok(files)
 }
 
-/// The file of a part, in any spelling: `train-images-idx3-ubyte`, `train-images.idx3-ubyte`, with `.gz`.
-fn find(root: &Path, part: &str, what: &str) -> Option<PathBuf> {
-    let dimensions: &[&str] = if what == "images" { &["3", "4"] } else { &["1"] };
-    dimensions
-        .iter()
-        .flat_map(|dimensions| {
-            ["-", "."].into_iter().flat_map(move |point| {
-                ["", ".gz"]
-                    .map(|packed| format!("{part}-{what}{point}idx{dimensions}-ubyte{packed}"))
+/// The file of a part: `train-images-idx3-ubyte`, `train-images.idx3-ubyte`, with `.gz`, or with a word
+/// before it, as EMNIST has them.
+fn find(root: &Path, parts: &[&str], what: &str) -> Result<Option<PathBuf>, DataError> {
+    let is_it = |path: &PathBuf| {
+        let name = name_of(path);
+        let name = name.strip_suffix(".gz").unwrap_or(&name);
+        let dimensions: &[&str] = if what == "images" { &["3", "4"] } else { &["1"] };
+        let ends = parts.iter().flat_map(|part| {
+            dimensions.iter().flat_map(move |dimensions| {
+                ["-", "."].map(|point| format!("{part}-{what}{point}idx{dimensions}-ubyte"))
             })
-        })
-        .map(|name| root.join(name))
-        .find(|path| path.is_file())
+        });
+        let before = ends.into_iter().find_map(|end| Some(name.strip_suffix(&end)?.to_owned()));
+        before.is_some_and(|before| before.is_empty() || before.ends_with('-')) && path.is_file()
+    };
+    let found: Vec<PathBuf> = entries(root)?.into_iter().filter(is_it).collect();
+    match &found[..] {
+        [] => Ok(None),
+        [one] => Ok(Some(one.clone())),
+        [one, other, ..] => {
+            let reason = format!("`{}` and `{}` are for the same", name_of(one), name_of(other));
+            Err(DataError::layout(root, reason, "leave one of them in the folder"))
+        }
+    }
 }
 
 /// An IDX file's header.
@@ -195,6 +188,22 @@ pub enum IdxError {
     LargePixels {
         /// Bytes of a pixel's channel.
         bytes: usize,
+    },
+    /// There are not as many labels as images.
+    #[error("has {labels} labels for {images} images")]
+    OtherCount {
+        /// How many labels.
+        labels: usize,
+        /// How many images.
+        images: usize,
+    },
+    /// An image has more pixels than are decoded.
+    #[error("has images of {height}x{width} pixels, more than {} million", LARGEST_PIXELS / 1_000_000)]
+    TooManyPixels {
+        /// Rows.
+        height: usize,
+        /// Columns.
+        width: usize,
     },
     /// One of its sizes is 0.
     #[error("has no pixels: its sizes are {sizes:?}")]
@@ -268,33 +277,51 @@ impl Header {
         if self.sizes.contains(&0) {
             return Err(IdxError::NoPixels { sizes: sizes() });
         }
-        let stride = shape.iter().map(|size| *size as u64).product();
+        let [channels, height, width] = shape.map(|size| size as u64);
+        if height.saturating_mul(width) > LARGEST_PIXELS {
+            let [_, height, width] = shape;
+            return Err(IdxError::TooManyPixels { height, width });
+        }
+        let stride = channels * height * width;
         Ok(Records { first: 4 + 4 * self.sizes.len() as u64, stride, shape, planes })
     }
 }
 
-/// The file of images, unpacked.
-fn archive(path: &Path) -> Result<Archive, DataError> {
-    let (header, file) = unpacked(path).map_err(|error| error.of(path))?;
-    let records = header.images().map_err(|error| error.of(path))?;
-    Ok(Archive { name: name_of(path), file, records: Some(records) })
+/// The file of images, unpacked, and how many they are.
+fn archive(path: &Path) -> Result<(Archive, usize), IdxError> {
+    let (mut file, header) = opened(path)?;
+    let records = header.images()?;
+    let count = header.sizes[0];
+    file = unpacked(path, file, header)?;
+    let source = Source::Open(Arc::new(file));
+    Ok((Archive { name: name_of(path), source, records: Some(records) }, count))
 }
 
-/// A file's header, and the file, or a temporary one with what is packed in it: no more than the header
-/// promises.
-fn unpacked(path: &Path) -> Result<(Header, File), IdxError> {
+fn is_packed(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "gz")
+}
+
+/// A file and its header.
+fn opened(path: &Path) -> Result<(File, Header), IdxError> {
     let mut file = File::open(path)?;
-    if path.extension().is_none_or(|extension| extension != "gz") {
-        let header = header(&mut file)?;
+    let header = match is_packed(path) {
+        true => header(&mut MultiGzDecoder::new(BufReader::new(&mut file)))?,
+        false => header(&mut file)?,
+    };
+    Ok((file, header))
+}
+
+/// The file, or a temporary one with what is packed in it: no more than the header promises.
+fn unpacked(path: &Path, mut file: File, header: Header) -> Result<File, IdxError> {
+    if !is_packed(path) {
         let length = file.metadata()?.len();
         if length != header.length {
             return Err(IdxError::OtherLength { found: length.to_string(), header });
         }
-        return Ok((header, file));
+        return Ok(file);
     }
-    let header = header(&mut GzDecoder::new(BufReader::new(&mut file)))?;
     file.seek(SeekFrom::Start(0))?;
-    let mut packed = GzDecoder::new(BufReader::new(file));
+    let mut packed = MultiGzDecoder::new(BufReader::new(file));
     let mut content = tempfile::tempfile()?;
     let copied = io::copy(&mut packed.by_ref().take(header.length), &mut content)?;
     if copied < header.length {
@@ -303,17 +330,20 @@ fn unpacked(path: &Path) -> Result<(Header, File), IdxError> {
     if packed.read(&mut [0])? > 0 {
         return Err(IdxError::OtherLength { found: "more".into(), header });
     }
-    Ok((header, content))
+    Ok(content)
 }
 
-/// The labels of a file.
-fn read_labels(path: &Path) -> Result<Vec<i64>, DataError> {
-    labels_of(path).map_err(|error| error.of(path))
-}
-
-fn labels_of(path: &Path) -> Result<Vec<i64>, IdxError> {
-    let (Header { bytes, sizes, .. }, mut file) = unpacked(path)?;
-    let [_] = sizes[..] else { return Err(IdxError::OtherContent { sizes, what: "labels" }) };
+/// The labels of a file, which must be as many as the images.
+fn labels_of(path: &Path, images: usize) -> Result<Vec<i64>, IdxError> {
+    let (file, header) = opened(path)?;
+    let (bytes, sizes) = (header.bytes, header.sizes.clone());
+    let [labels] = sizes[..] else {
+        return Err(IdxError::OtherContent { sizes, what: "labels" });
+    };
+    if labels != images {
+        return Err(IdxError::OtherCount { labels, images });
+    }
+    let mut file = unpacked(path, file, header)?;
     file.seek(SeekFrom::Start(8))?;
     let mut content = Vec::new();
     file.read_to_end(&mut content)?;

@@ -4,12 +4,14 @@ pub mod cifar;
 mod class_names;
 mod folder;
 pub mod idx;
-pub mod webdataset;
+pub mod shard;
+mod webdataset;
 
 use std::path::{Path, PathBuf};
 
 use crate::{
     catalog::{Catalog, name_of},
+    division::Part,
     error::DataError,
     pattern::{expand, is_pattern},
 };
@@ -29,23 +31,36 @@ pub trait Layout: Sync {
     fn catalog(&self, root: &Path) -> Result<Catalog, DataError>;
 }
 
+/// Most classes that labels may name.
+pub(crate) const MOST_CLASSES: u32 = 100_000;
+
 /// All layouts.
 pub fn layouts() -> [&'static dyn Layout; 4] {
     [&cifar::Cifar, &idx::Idx, &webdataset::WebDataset, &folder::ImageFolder]
 }
 
-/// Lists the images of a folder, in the layout that it has, or of shards: files that are named one by one
-/// or by patterns such as `train-{000..146}.tar`.
+/// Lists the images of a folder, in the layout that it has or that is named, or of shards: files that are
+/// named one by one or by patterns such as `train-{000..146}.tar`.
 ///
 /// # Errors
 ///
-/// Folders that look like no layout, or like several; whatever a layout refuses.
-pub fn open(places: &[PathBuf]) -> Result<Catalog, DataError> {
-    if let [root] = places
-        && root.is_dir()
-    {
-        return layout_of(root)?.catalog(root);
+/// A folder that looks like no layout, or like several of which none is named; a set without an image to
+/// train on; whatever a layout refuses.
+pub fn open(places: &[PathBuf], layout: Option<&str>) -> Result<Catalog, DataError> {
+    let catalog = match places {
+        [root] if root.is_dir() => layout_of(root, layout)?.catalog(root)?,
+        _ => webdataset::catalog(Path::new(""), &named_shards(places)?)?,
+    };
+    if catalog.count(Part::Train) == 0 && catalog.refused.is_empty() {
+        let place = places.first().map_or(Path::new(""), PathBuf::as_path);
+        let hint = "images to train on lie in `train`, or in shards with that word in their names";
+        return Err(DataError::layout(place, "no image to train on", hint));
     }
+    Ok(catalog)
+}
+
+/// The files that patterns stand for.
+fn named_shards(places: &[PathBuf]) -> Result<Vec<PathBuf>, DataError> {
     let mut shards = Vec::new();
     for place in places {
         let names = expand(place)?;
@@ -59,21 +74,30 @@ pub fn open(places: &[PathBuf]) -> Result<Catalog, DataError> {
                 false if place.is_dir() => "is a folder: give one, or files only".into(),
                 false => "there is no such folder or file".into(),
             };
-            return Err(DataError::layout(
-                place,
-                reason,
-                "give a folder, or shards (.tar, .tar.gz)",
-            ));
+            let hint = "give a folder, or shards (.tar, .tar.gz)";
+            return Err(DataError::layout(place, reason, hint));
         }
         shards.extend(names);
     }
-    webdataset::catalog(Path::new(""), &shards)
+    Ok(shards)
 }
 
-fn layout_of(root: &Path) -> Result<&'static dyn Layout, DataError> {
+/// The layout of a folder. Those that are told by the names of their files win over others, as the archive
+/// that they came in may lie beside them.
+fn layout_of(root: &Path, named: Option<&str>) -> Result<&'static dyn Layout, DataError> {
+    let names = layouts().map(|layout| layout.name());
+    if let Some(named) = named {
+        return layouts().into_iter().find(|layout| layout.name() == named).ok_or_else(|| {
+            let hint = format!("known are {}", names.join(", "));
+            DataError::layout(root, format!("no layout `{named}`"), hint)
+        });
+    }
     let mut found = Vec::new();
     for layout in layouts() {
         if layout.matches(root)? {
+            if [cifar::Cifar.name(), idx::Idx.name()].contains(&layout.name()) {
+                return Ok(layout);
+            }
             found.push(layout);
         }
     }
@@ -87,7 +111,7 @@ fn layout_of(root: &Path) -> Result<&'static dyn Layout, DataError> {
         [..] => {
             let names: Vec<&str> = found.iter().map(|layout| layout.name()).collect();
             let reason = format!("looks like {}", names.join(" and like "));
-            Err(DataError::layout(root, reason, "leave one of them in the folder"))
+            Err(DataError::layout(root, reason, "say which it is: --layout"))
         }
     }
 }

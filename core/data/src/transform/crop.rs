@@ -2,7 +2,10 @@
 
 use rand::Rng;
 
-use crate::{decode::Pixels, error::ImageProblem};
+use crate::{
+    decode::{LARGEST_PIXELS, Pixels},
+    error::ImageProblem,
+};
 
 /// A rectangle: left, top, width, height, in pixels.
 pub type Rectangle = [usize; 4];
@@ -66,23 +69,31 @@ pub fn mirrored(mut image: Pixels) -> Pixels {
 }
 
 /// Width and height of the image, resized so that its shorter side has so many pixels.
-pub fn with_shorter_side(image: &Pixels, side: f64) -> [usize; 2] {
+///
+/// # Errors
+///
+/// An image that is so narrow that it would have more pixels than are decoded.
+pub fn with_shorter_side(image: &Pixels, side: f64) -> Result<[usize; 2], ImageProblem> {
     let ratio = side / image.height.min(image.width) as f64;
-    [image.width, image.height].map(|size| ((size as f64 * ratio).round() as usize).max(1))
+    let size = [image.width, image.height].map(|size| (size as f64 * ratio).round().max(1.0));
+    if size[0] * size[1] > LARGEST_PIXELS as f64 {
+        let reason = format!("it would have {}x{} pixels: cut it first", size[0], size[1]);
+        return Err(ImageProblem::Resizing { reason });
+    }
+    Ok(size.map(|size| size as usize))
 }
 
 /// Tries before the middle of the image is taken.
 const TRIES: usize = 10;
 
 /// A rectangle of whole pixels within the image: a share of its area from `scale`, with width to height
-/// from `ratio`, evenly on a logarithmic scale. Where none fits, the largest in the middle whose ratio is
-/// allowed (as torchvision's `RandomResizedCrop`).
+/// from `ratio`, evenly on a logarithmic scale. `None` where none was found to fit.
 pub fn random_rectangle(
     image: &Pixels,
     scale: [f64; 2],
     ratio: [f64; 2],
     rng: &mut impl Rng,
-) -> Rectangle {
+) -> Option<Rectangle> {
     let (width, height) = (image.width as f64, image.height as f64);
     let between = |[low, high]: [f64; 2], share: f64| low + (high - low) * share;
     let mut found = None;
@@ -97,13 +108,16 @@ pub fn random_rectangle(
             found = Some([place(width - w, left), place(height - h, top), w, h]);
         }
     }
-    let found = found.unwrap_or_else(|| {
-        let shape = (width / height).clamp(ratio[0], ratio[1]);
-        let w = width.min((height * shape).round()).max(1.0);
-        let h = height.min((width / shape).round()).max(1.0);
-        [((width - w) / 2.0).floor(), ((height - h) / 2.0).floor(), w, h]
-    });
-    found.map(|pixels| pixels as usize)
+    found.map(|rectangle: [f64; 4]| rectangle.map(|pixels| pixels as usize))
+}
+
+/// The largest rectangle in the middle whose ratio of width to height is within `ratio`.
+pub fn middle(image: &Pixels, ratio: [f64; 2]) -> Rectangle {
+    let (width, height) = (image.width as f64, image.height as f64);
+    let shape = (width / height).clamp(ratio[0], ratio[1]);
+    let w = width.min((height * shape).round()).max(1.0);
+    let h = height.min((width / shape).round()).max(1.0);
+    [(width - w) / 2.0, (height - h) / 2.0, w, h].map(|pixels| pixels as usize)
 }
 
 #[cfg(test)]
@@ -155,8 +169,9 @@ mod tests {
         for (width, height) in [(40, 30), (1, 200), (200, 1), (1, 1), (7, 5)] {
             let image = image(width, height);
             for _ in 0..500 {
-                let [left, top, w, h] =
-                    random_rectangle(&image, [0.08, 1.0], [0.75, 4.0 / 3.0], &mut rng);
+                let ratio = [0.75, 4.0 / 3.0];
+                let drawn = random_rectangle(&image, [0.08, 1.0], ratio, &mut rng);
+                let [left, top, w, h] = drawn.unwrap_or_else(|| middle(&image, ratio));
                 assert!(w >= 1 && h >= 1);
                 assert!(left + w <= width && top + h <= height);
             }

@@ -45,7 +45,7 @@ impl Pipeline {
         Ok(Self { transforms: transforms.to_vec(), values })
     }
 
-    /// The image after all transforms but normalization: `side × side` pixels. Draws from `rng` depend on
+    /// The image, as grey or in colours, after all transforms but normalization: `side × side` pixels. Draws from `rng` depend on
     /// neither `side` nor what was drawn for other images.
     ///
     /// # Errors
@@ -57,7 +57,7 @@ impl Pipeline {
         side: usize,
         rng: &mut impl Rng,
     ) -> Result<Pixels, ImageProblem> {
-        let mut image = image;
+        let mut image = image.with_channels(self.values.len());
         for transform in &self.transforms {
             image = self.one(transform, image, side, rng)?;
         }
@@ -83,11 +83,12 @@ impl Pipeline {
             }
             Transform::CenterCrop(_) => crop::crop_at(&image, side, [0.5; 2]),
             Transform::RandomResizedCrop(settings) => {
-                let area = crop::random_rectangle(&image, settings.scale, settings.ratio, rng);
+                let drawn = crop::random_rectangle(&image, settings.scale, settings.ratio, rng);
+                let area = drawn.unwrap_or_else(|| crop::middle(&image, settings.ratio));
                 resize::resize(&image, area, [side, side], settings.interpolation)
             }
             Transform::Resize(settings) => {
-                let size = crop::with_shorter_side(&image, side as f64 / settings.crop_share);
+                let size = crop::with_shorter_side(&image, side as f64 / settings.crop_share)?;
                 resize::resize(&image, crop::whole(&image), size, settings.interpolation)
             }
             Transform::Flip(Flip { probability }) => {
@@ -101,7 +102,7 @@ impl Pipeline {
         }
     }
 
-    /// A network's input: `channels × height × width` into `out`.
+    /// A network's input, of an image with as many channels: `channels × height × width` into `out`.
     pub fn normalized(&self, image: &Pixels, out: &mut [f32]) {
         let channels = image.channels;
         let planes = out.chunks_exact_mut(image.height * image.width);
@@ -113,11 +114,9 @@ impl Pipeline {
     }
 
     fn erased(&self, mut image: Pixels, settings: &RandomErasing, rng: &mut impl Rng) -> Pixels {
-        let [left, top, width, height] =
-            crop::random_rectangle(&image, settings.scale, settings.ratio, rng);
-        if rng.random::<f64>() >= settings.probability {
-            return image;
-        }
+        let drawn = crop::random_rectangle(&image, settings.scale, settings.ratio, rng);
+        let is_erased = rng.random::<f64>() < settings.probability;
+        let (true, Some([left, top, width, height])) = (is_erased, drawn) else { return image };
         // What normalization makes zero.
         let zero = |values: &[f32; 256]| {
             (0..=255).min_by(|a: &u8, b: &u8| {

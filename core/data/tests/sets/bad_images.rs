@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use spacewright_data::{LARGEST_PIXELS, Pixels, check, decode_image, divide};
+use spacewright_data::{ImageProblem, LARGEST_PIXELS, Pixels, check, decode_image, divide};
 
 use super::{
     Folder,
@@ -48,6 +48,26 @@ fn every_format_is_read() {
         assert_eq!((pixels.width, pixels.height, pixels.channels), (16, 8, 3));
         near(at(&pixels, 2, 4), BLUE);
         near(at(&pixels, 13, 4), RED);
+    }
+}
+
+/// Files that Pillow has written, whole and cut.
+#[test]
+fn files_of_another_encoder_are_read_whole_or_not_at_all() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/files");
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = fs::read(&path).unwrap();
+        let pixels = decode_image(&bytes).unwrap().with_channels(3);
+        assert_eq!((pixels.width, pixels.height), (16, 8), "{}", path.display());
+        if !path.ends_with("one-bit.png") {
+            near(at(&pixels, 2, 4), BLUE);
+            near(at(&pixels, 13, 4), RED);
+        }
+        for end in [bytes.len() / 2, bytes.len() * 3 / 4, bytes.len() - 20] {
+            let cut = decode_image(&bytes[..end]);
+            assert!(cut.is_err(), "{}: {end} of {} bytes", path.display(), bytes.len());
+        }
     }
 }
 
@@ -139,6 +159,62 @@ fn what_does_not_decode_to_its_end_is_refused() {
     assert!(decode_image(&progressive[..progressive.len() - 30]).is_err());
 }
 
+/// A bitmap of a depth, whose pixels are the colours of a palette of two in turn.
+fn bitmap(width: usize, height: usize, bits: usize) -> Vec<u8> {
+    let colours = if bits <= 8 { 2 } else { 0 };
+    let stride = (width * bits).div_ceil(32) * 4;
+    let start = 54 + 4 * colours;
+    let mut file = b"BM".to_vec();
+    for word in [(start + stride * height) as u32, 0, start as u32, 40, width as u32, height as u32]
+    {
+        file.extend(word.to_le_bytes());
+    }
+    file.extend([1, 0, bits as u8, 0]);
+    file.resize(46, 0);
+    file.extend([colours as u8, 0, 0, 0, 0, 0, 0, 0]);
+    if colours > 0 {
+        file.extend([BLUE, RED].into_iter().flat_map(|[r, g, b]| [b, g, r, 0]));
+    }
+    for _ in 0..height {
+        let mut row = vec![0u8; stride];
+        for x in 0..width {
+            match bits {
+                1 | 4 | 8 => row[x * bits / 8] |= ((x % 2) as u8) << (8 - bits - x * bits % 8),
+                16 => {}
+                _ => {
+                    let [r, g, b] = [BLUE, RED][x % 2];
+                    row[x * bits / 8..][..3].copy_from_slice(&[b, g, r]);
+                }
+            }
+        }
+        file.extend(row);
+    }
+    file
+}
+
+#[test]
+fn bitmaps_of_every_depth_are_read_whole_or_not_at_all() {
+    for bits in [1, 4, 8, 24, 32] {
+        for (width, height) in [(1, 1), (5, 3), (16, 16), (33, 2)] {
+            let file = bitmap(width, height, bits);
+            let pixels = decode_image(&file).unwrap();
+            assert_eq!((pixels.width, pixels.height, pixels.channels), (width, height, 3));
+            for y in 0..height {
+                for x in 0..width {
+                    assert_eq!(at(&pixels, x, y), [BLUE, RED][x % 2], "{bits} bits, {x} {y}");
+                }
+            }
+            assert_eq!(decode_image(&file[..file.len() - 1]), Err(ImageProblem::Truncated));
+        }
+    }
+    refused(&bitmap(4, 4, 16), "is a BMP file of 16 bits with compression 0: save it as PNG");
+    let mut wrong = bitmap(1, 1, 8);
+    *wrong.last_mut().unwrap() = 0;
+    let pixel = wrong.len() - 4;
+    wrong[pixel] = 7;
+    refused(&wrong, "does not decode: a colour is not in its palette");
+}
+
 #[test]
 fn foreign_content_is_refused() {
     refused(b"", "is empty");
@@ -165,12 +241,12 @@ fn crc(bytes: &[u8]) -> u32 {
 
 #[test]
 fn promises_of_headers_are_not_believed() {
-    assert_eq!(LARGEST_PIXELS, 64 << 20);
+    assert_eq!(LARGEST_PIXELS, 64_000_000);
     refused(
         &promising(60_000, 60_000),
         "has 60000x60000 pixels, more than 64 million: make it smaller",
     );
-    refused(&promising(8192, 8193), "has 8192x8193 pixels");
+    refused(&promising(8000, 8001), "has 8000x8001 pixels");
     refused(&promising(8000, 8000), "does not decode");
     let mut jpeg = two_colours().encoded(Format::Jpeg);
     let frame = jpeg.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
@@ -226,7 +302,7 @@ fn a_check_lists_all_that_is_wrong() {
             },
             { "file": "train/dog/5.jpg", "class": "dog", "reason": "is empty" },
         ],
-        "notices": [],
+        "notices": ["classes with one image to train on: 1 (dog)"],
         "study": { "train": 2, "held_out": 1, "test": 2 },
     });
     assert_eq!(found, expected);

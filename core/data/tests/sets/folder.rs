@@ -61,6 +61,25 @@ fn without_parts_all_is_for_training_and_a_share_is_held_out() {
 }
 
 #[test]
+fn a_rare_class_takes_nothing_from_others() {
+    let folder = Folder::new();
+    for class in 0..100 {
+        folder.write(format!("rare-{class:02}/1.png"), png(1));
+    }
+    for index in 0..20 {
+        folder.write(format!("z/{index}.png"), png(index));
+    }
+    let catalog = folder.open().unwrap();
+    let division = divide(&catalog, 12, 0);
+    let of_z = |images: &[usize]| {
+        images.iter().filter(|index| catalog.samples[**index].class == 100).count()
+    };
+    assert_eq!((of_z(&division.test), of_z(&division.held_out)), (2, 2));
+    assert_eq!(division.train.len(), 116);
+    assert_eq!(divide(&catalog, usize::MAX, 0).train.len(), 101);
+}
+
+#[test]
 fn foreign_files_are_counted() {
     let folder = Folder::new();
     folder
@@ -83,9 +102,9 @@ fn foreign_files_are_counted() {
         [
             (".db", 1),
             (".txt", 1),
+            ("folder that is no part", 1),
             ("hidden", 3),
             ("in no class", 1),
-            ("in no part", 1),
             ("no extension", 2)
         ]
     );
@@ -123,7 +142,15 @@ fn what_cannot_be_meant_is_refused() {
     );
     let wrapped = Folder::new();
     wrapped.write("photographs/train/cat/1.png", png(1));
-    assert_eq!(wrapped.refused(), "SET: `train` lies in its only class; give SET/photographs");
+    wrapped.write("__MACOSX/photographs/._x.png", "");
+    assert_eq!(wrapped.refused(), "SET: `train` lies in a class; give SET/photographs");
+    let flat = Folder::new();
+    flat.write("train/1.png", png(1)).write("test/2.png", png(2));
+    assert_eq!(
+        flat.refused(),
+        "SET: the images of its parts are in no classes; put the images of each class into a folder: \
+         train/cat/1.jpg"
+    );
 }
 
 #[test]
@@ -152,14 +179,22 @@ mod unix {
         symlink(elsewhere.path().join("images"), at("train/cow")).unwrap();
         symlink(elsewhere.path().join("images/1.png"), at("train/cat/1.png")).unwrap();
         symlink(at("train"), at("train/cat/back")).unwrap();
+        symlink(folder.path(), at("train/cat/up")).unwrap();
+        symlink(elsewhere.path().join("images"), at("train/cow/again")).unwrap();
         symlink("nowhere", at("train/dog/lost.png")).unwrap();
         fs::create_dir(at("train/dog/folder.png")).unwrap();
         let catalog = folder.open().unwrap();
         assert_eq!(catalog.classes, ["cat", "cow", "dog"]);
         assert_eq!(reds(&catalog), [7, 8, 7, 9]);
         assert_eq!(refused(&catalog), ["train/dog/lost.png (class dog): is a link to nothing"]);
-        let notice = &catalog.notices[0];
-        assert!(notice.ends_with("train/cat/back leads back to a folder above it"), "{notice}");
+        for (notice, end) in catalog.notices.iter().zip([
+            "cat/back leads back to a folder above it: left out",
+            "cat/up leads back to a folder above it: left out",
+            "cow/again leads back to a folder above it: left out",
+        ]) {
+            assert!(notice.ends_with(end), "{notice}");
+        }
+        assert_eq!(catalog.notices.len(), 3);
     }
 
     #[test]

@@ -93,7 +93,7 @@ fn damaged_files_are_told() {
     );
     check(images, idx(8, &[3, 2, 0], &[]), "has no pixels: its sizes are [3, 2, 0]");
     check(images, idx(8, &[0, 2, 2], &[]), "has no pixels: its sizes are [0, 2, 2]");
-    check(images, idx(8, &[2, 2, 2], &[0; 8]), "holds 2 images, for which there are 3 labels");
+
     check(images, idx(0x0c, &[1, 1, 1], &[0; 4]), "has pixels of 4 bytes, not one");
     check(images, idx(8, &[1, 2, 2, 2], &[0; 8]), "has sizes [1, 2, 2, 2], which are no images");
     let sizes = [u32::MAX; 3];
@@ -102,8 +102,15 @@ fn damaged_files_are_told() {
         idx(8, &sizes, &[]),
         "promises [4294967295, 4294967295, 4294967295] values, more than any file holds",
     );
+    check(
+        images,
+        idx(8, &[1, 65_535, 65_535], &[0; 3]),
+        "has images of 65535x65535 pixels, more than 64 million",
+    );
     let labels = "train-labels.idx1-ubyte";
     check(labels, idx(8, &[1, 3], &[0; 3]), "has sizes [1, 3], which are no labels");
+    check(labels, idx(8, &[2], &[0; 2]), "has 2 labels for 3 images");
+    check(labels, idx(8, &[u32::MAX], &[0; 2]), "has 4294967295 labels for 3 images");
     let packed_images = "t10k-images.idx3-ubyte.gz";
     let promised = "where its header promises 20: sizes [1, 2, 2]";
     check(
@@ -116,6 +123,41 @@ fn damaged_files_are_told() {
         packed(&idx(8, &[1, 2, 2], &[0; 99])),
         &format!("has more bytes, {promised}"),
     );
+}
+
+#[test]
+fn names_may_have_a_word_before_them() {
+    let folder = Folder::new();
+    folder
+        .write("emnist-letters-train-images-idx3-ubyte", idx(8, &[1, 1, 1], &[5]))
+        .write("emnist-letters-train-labels-idx1-ubyte", idx(8, &[1], &[1]))
+        .write("emnist-letters-val-images-idx3-ubyte", idx(8, &[1, 1, 1], &[6]))
+        .write("emnist-letters-val-labels-idx1-ubyte", idx(8, &[1], &[1]));
+    let catalog = folder.open().unwrap();
+    assert_eq!(catalog.count(Part::Validation), 1);
+    assert_eq!(reds(&catalog), [5, 6]);
+    folder.write("emnist-digits-train-images-idx3-ubyte", idx(8, &[1, 1, 1], &[5]));
+    assert_eq!(
+        folder.refused(),
+        "SET: `emnist-digits-train-images-idx3-ubyte` and `emnist-letters-train-images-idx3-ubyte` are \
+         for the same; leave one of them in the folder"
+    );
+}
+
+#[test]
+fn labels_that_name_no_class_are_told() {
+    let folder = Folder::new();
+    folder
+        .write("train-images-idx3-ubyte", idx(8, &[1, 1, 1], &[5]))
+        .write("train-labels-idx1-ubyte", idx(0x0c, &[1], &[255; 4]));
+    assert_eq!(folder.refused(), "SET: no label names a class; classes count from 0");
+    folder.write("train-labels-idx1-ubyte", idx(8, &[1], &[0])).write("classes.txt", "\n");
+    assert_eq!(
+        folder.refused(),
+        "SET/classes.txt: names no class; write a line for each class, or remove it"
+    );
+    folder.write("classes.txt", "\u{feff}crane\ncrane\n");
+    assert_eq!(folder.open().unwrap().classes, ["crane", "crane (1)"]);
 }
 
 #[test]

@@ -35,7 +35,7 @@ impl Folder {
     }
 
     fn open(&self) -> Result<Catalog, DataError> {
-        open(&[self.path().to_owned()])
+        open(&[self.path().to_owned()], None)
     }
 
     /// What opening it is refused with, without the folder.
@@ -77,9 +77,9 @@ fn a_folder_of_nothing_names_the_layouts() {
 
 #[test]
 fn what_is_not_there_is_told() {
-    let error = open(&["nowhere".into()]).unwrap_err();
+    let error = open(&["nowhere".into()], None).unwrap_err();
     assert_eq!(error.to_string(), "nowhere: there is no such folder or file");
-    let error = open(&["a-{00..02}.tar".into()]).unwrap_err();
+    let error = open(&["a-{00..02}.tar".into()], None).unwrap_err();
     assert_eq!(error.to_string(), "a-{00..02}.tar: 3 of 3 files are missing, a-00.tar first");
 }
 
@@ -87,5 +87,12 @@ fn what_is_not_there_is_told() {
 fn a_folder_of_two_layouts_is_told() {
     let folder = Folder::new();
     folder.write("train/cat/1.png", png(1)).write("a.tar", "");
-    assert!(folder.refused().starts_with("SET: looks like webdataset and like image-folder"));
+    assert_eq!(
+        folder.refused(),
+        "SET: looks like webdataset and like image-folder; say which it is: --layout"
+    );
+    let named = open(&[folder.path().to_owned()], Some("image-folder")).unwrap();
+    assert_eq!((named.layout, named.samples.len()), ("image-folder", 1));
+    let error = open(&[folder.path().to_owned()], Some("csv")).unwrap_err();
+    assert!(error.to_string().ends_with("no layout `csv`"), "{error}");
 }

@@ -11,10 +11,13 @@ fn images() -> PathBuf {
 #[test]
 #[cfg_attr(not(spacewright_images), ignore = "SPACEWRIGHT_IMAGES names no folder of image sets")]
 fn cifar_10_as_packed_shards() {
-    let catalog = open(&[
-        images().join("cifar10-train-{000000..000009}.tar.gz"),
-        images().join("cifar10-test-{000000..000001}.tar.gz"),
-    ])
+    let catalog = open(
+        &[
+            images().join("cifar10-train-{000000..000009}.tar.gz"),
+            images().join("cifar10-test-{000000..000001}.tar.gz"),
+        ],
+        None,
+    )
     .unwrap();
     assert_eq!((catalog.classes.len(), &catalog.classes[3][..]), (10, "cat"));
     assert_eq!((catalog.count(Part::Train), catalog.count(Part::Test)), (50_000, 10_000));
@@ -33,7 +36,7 @@ fn clothing_photographs_as_folders() {
     let unpacked =
         Command::new("tar").arg("-xzf").arg(archive).arg("-C").arg(folder.path()).status();
     assert!(unpacked.unwrap().success());
-    let catalog = open(&[folder.path().join("clothing")]).unwrap();
+    let catalog = open(&[folder.path().join("clothing")], None).unwrap();
     let checked = check(&catalog, &divide(&catalog, 300, 0), |_, _| true).unwrap();
     let count = |part: &str| checked.parts[part].images;
     assert_eq!([count("train"), count("validation"), count("test")], [3068, 341, 372]);

@@ -59,10 +59,10 @@ fn patterns_name_shards() {
         folder.write(name, two(red));
     }
     let at = |pattern: &str| folder.path().join(pattern);
-    let catalog = open(&[at("x-train-{09..10}.tar"), at("x-test-09.tar")]).unwrap();
+    let catalog = open(&[at("x-train-{09..10}.tar"), at("x-test-09.tar")], None).unwrap();
     assert_eq!(reds(&catalog), [3, 4, 5, 6, 1, 2]);
     assert_eq!(catalog.classes, ["0", "1"]);
-    let error = open(&[at("x-train-{09..12}.tar")]).unwrap_err().to_string();
+    let error = open(&[at("x-train-{09..12}.tar")], None).unwrap_err().to_string();
     assert!(error.ends_with("2 of 4 files are missing, x-train-11.tar first"), "{error}");
 }
 
@@ -162,4 +162,34 @@ fn promises_of_headers_are_not_believed() {
         assert!(folder.refused().contains("headers of more than 1 MB"), "{}", folder.refused());
         std::fs::remove_file(folder.path().join(name)).unwrap();
     }
+    let long = "n".repeat(5000) + ".png";
+    let named: [(&str, &[u8]); 1] = [(&long, b"x")];
+    for (name, content) in [("a.tar", tar(&named)), ("a.tar.gz", packed(&tar(&named)))] {
+        folder.write(name, content);
+        assert!(
+            folder.refused().contains("a name of more than 4096 bytes"),
+            "{}",
+            folder.refused()
+        );
+        std::fs::remove_file(folder.path().join(name)).unwrap();
+    }
+    let sparse = [&entry(tar::EntryType::GNUSparse, "s.png", 0)[..], &[0; 1024]].concat();
+    for (name, content) in [("a.tar", sparse.clone()), ("a.tar.gz", packed(&sparse))] {
+        folder.write(name, content);
+        assert!(folder.refused().contains("is no whole tar file"), "{}", folder.refused());
+        std::fs::remove_file(folder.path().join(name)).unwrap();
+    }
+}
+
+#[test]
+fn the_folder_of_a_set_does_not_say_which_part_it_is() {
+    let folder = Folder::new();
+    folder.write("test/000.tar", two(1));
+    let catalog = open(&[folder.path().join("test")], None).unwrap();
+    assert_eq!(catalog.count(Part::Train), 2);
+    assert_eq!(
+        folder.refused(),
+        "SET: no image to train on; images to train on lie in `train`, or in shards with that word in \
+         their names"
+    );
 }
