@@ -1,4 +1,4 @@
-//! MobileNet blocks: V1, V2 and V3 (arXiv 1704.04861, 1801.04381, 1905.02244), with the
+//! MobileNet blocks: V1 to V4 (arXiv 1704.04861, 1801.04381, 1905.02244, 2404.10518), with the
 //! variants of SpaceEvo: projecting shortcuts and stacked 3×3 depth-wise convolutions.
 
 use spacewright_core::{
@@ -59,6 +59,13 @@ pub(crate) const BLOCKS: &[Block] = &[
         summary: "As mobilenet-v3-res, its kernel made of stacked 3x3 depth-wise convolutions",
         axes: &["kernel", "expand"],
         graph: |r| inverted_bottleneck(r, Depthwise::Stacked, true, Shortcut::Projecting),
+    },
+    Block {
+        name: "mobilenet-v4-res",
+        summary: "Inverted bottleneck, where `start` is 1 with another depth-wise convolution before it; \
+                  projecting shortcut",
+        axes: &["kernel", "expand", "start"],
+        graph: v4,
     },
 ];
 
@@ -126,6 +133,32 @@ fn inverted_bottleneck(
     }
     let y = b.conv_bn("project", y, ConvSpec::new(r.out_channels, 1));
     let y = add_shortcut(&mut b, r, y, shortcut);
+    Ok(b.finish(y))
+}
+
+/// The universal inverted bottleneck in two of its four forms, "IB" and "ExtraDW": the first depth-wise
+/// convolution has neither stride nor activation.
+fn v4(r: &BlockRequest) -> Built {
+    let (kernel, hidden) = (r.kernel()?, expanded(r, r.input.channels)?);
+    let mut b = GraphBuilder::new(r.input);
+    let mut y = b.input();
+    match r.axis("start")? {
+        0.0 => {}
+        1.0 => y = b.conv_bn("start", y, ConvSpec::depthwise(r.input.channels, kernel)),
+        value => {
+            return Err(OperatorError::BadChoice {
+                block: r.block.clone(),
+                axis: "start".into(),
+                value,
+                allowed: "0 or 1".into(),
+            });
+        }
+    }
+    y = b.conv_bn_act("expand", y, ConvSpec::new(hidden, 1), r.activation);
+    let middle = ConvSpec::depthwise(hidden, kernel).stride(r.stride);
+    y = b.conv_bn_act("dw", y, middle, r.activation);
+    y = b.conv_bn("project", y, ConvSpec::new(r.out_channels, 1));
+    let y = add_shortcut(&mut b, r, y, Shortcut::Projecting);
     Ok(b.finish(y))
 }
 

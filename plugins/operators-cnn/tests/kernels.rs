@@ -90,6 +90,18 @@ impl Expected {
                     self.shortcut(true);
                 }
             }
+            "mobilenet-v4-res" => {
+                let hidden = width(expand * f64::from(cin));
+                if starts(expand) {
+                    self.dw(size, cin, kernel, 1);
+                }
+                self.conv(size, cin, hidden, 1, 1);
+                self.act(size, hidden);
+                self.dw(size, hidden, kernel, stride);
+                self.act(out, hidden);
+                self.conv(out, hidden, cout, 1, 1);
+                self.shortcut(true);
+            }
             _ if name.starts_with("mobilenet") => {
                 let hidden = width(expand * f64::from(cin));
                 if hidden != cin {
@@ -134,6 +146,11 @@ impl Expected {
     }
 }
 
+/// Whether a block with this expand ratio is asked to start with a depth-wise convolution.
+fn starts(expand: f64) -> bool {
+    expand > 1.0
+}
+
 /// The nearest multiple of eight, never below eight nor more than a tenth below `value`.
 fn width(value: f64) -> u32 {
     let rounded = (((value + 4.0) / 8.0) as u32 * 8).max(8);
@@ -157,7 +174,11 @@ fn every_block_type_has_the_kernels_that_it_should() {
                 {
                     let mut config = BlockConfig::default();
                     for axis in &block.axes {
-                        let value = if axis == "kernel" { f64::from(kernel) } else { expand };
+                        let value = match axis.as_str() {
+                            "kernel" => f64::from(kernel),
+                            "start" => f64::from(u8::from(starts(expand))),
+                            _ => expand,
+                        };
                         config.0.insert(axis.clone(), value);
                     }
                     let request = BlockRequest {

@@ -6,7 +6,8 @@ use spacewright_core::{
     operators::{BlockConfig, BlockRequest, Operators},
 };
 
-/// A block with kernel 3 and expand ratio 2.
+/// A block with kernel 3, expand ratio 2 and, where it has the choice, a depth-wise convolution to start
+/// with.
 pub fn block(
     name: &str,
     input: Shape,
@@ -14,7 +15,7 @@ pub fn block(
     stride: usize,
     activation: ActivationKind,
 ) -> BlockRequest {
-    let config = BlockConfig::of(&[("kernel", 3.0), ("expand", 2.0)]);
+    let config = BlockConfig::of(&[("kernel", 3.0), ("expand", 2.0), ("start", 1.0)]);
     BlockRequest { block: name.into(), input, out_channels, stride, activation, config }
 }
 
@@ -28,7 +29,7 @@ pub fn blocks(operators: &Operators) -> Vec<Graph> {
         {
             let shape = Shape::new(16, 13, 12);
             let mut request = block(&block_type.name, shape, out, stride, activation);
-            request.config = BlockConfig::of(&[("kernel", kernel), ("expand", 2.0)]);
+            request.config.0.insert("kernel".into(), kernel);
             graphs.push(operators.graph(&request).unwrap());
         }
     }
