@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 use spacewright_core::{
+    latency::milliseconds,
     quality::FixedLatency,
     score::{PreparedScorer, ScoreProblem},
     space::Hyperspace,
@@ -23,7 +24,20 @@ pub fn prepare(
     args: &ScoringArgs,
     hyperspace: &Hyperspace,
 ) -> Result<Box<dyn PreparedScorer>, Failure> {
+    prepared(args, problem(args, hyperspace)?)
+}
+
+/// The same for a search; limits that no network keeps to are refused.
+pub fn prepare_search(
+    args: &ScoringArgs,
+    hyperspace: &Hyperspace,
+) -> Result<Box<dyn PreparedScorer>, Failure> {
     let problem = problem(args, hyperspace)?;
+    check_limits(&problem)?;
+    prepared(args, problem)
+}
+
+fn prepared(args: &ScoringArgs, problem: ScoreProblem) -> Result<Box<dyn PreparedScorer>, Failure> {
     let scorer = catalog::registry()?.scorer(&args.scorer)?;
     scorer.prepare(problem, &options(args)?).map_err(Failure::input)
 }
@@ -51,6 +65,30 @@ pub fn problem(args: &ScoringArgs, hyperspace: &Hyperspace) -> Result<ScoreProbl
         constraints_ms: args.constraints.clone(),
         composition: args.composition.into(),
     })
+}
+
+/// That no limit is below what stem, head and the fastest sub-stages take, of whatever space: a search
+/// would compare nothing.
+fn check_limits(problem: &ScoreProblem) -> Result<(), Failure> {
+    let ScoreProblem { hyperspace, cells, constraints_ms, .. } = problem;
+    let mut of_stages = vec![f64::INFINITY; hyperspace.stages.len()];
+    for (cell, columns) in cells {
+        let fastest = &mut of_stages[cell.stage];
+        *fastest = columns.latency_ms.iter().copied().fold(*fastest, f64::min);
+    }
+    let fixed = hyperspace.fixed_latency_ms.values().copied().fold(f64::INFINITY, f64::min);
+    let fastest = fixed + of_stages.iter().sum::<f64>();
+    match constraints_ms.iter().find(|limit| **limit < fastest) {
+        Some(limit) => {
+            let [limit, fastest] = [*limit, fastest].map(milliseconds);
+            let message = format!(
+                "no network of `{}` keeps to {limit} ms: by these tables the fastest takes {fastest} ms",
+                hyperspace.name
+            );
+            Err(Failure::input(message).hint("give a larger --constraint"))
+        }
+        None => Ok(()),
+    }
 }
 
 /// The scorer's options: those that are typed as JSON, or as flags for [`QT`].

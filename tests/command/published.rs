@@ -1,6 +1,6 @@
 //! Against the tables that SpaceEvo published (public repository microsoft/Moonlit).
 
-use crate::json;
+use crate::{json, refusal};
 
 pub fn tables() -> String {
     let folder = option_env!("SPACEWRIGHT_TABLES").unwrap_or_default();
@@ -29,6 +29,18 @@ with_tables! {
             assert_eq!(check["params_equal"], rows);
             assert_eq!(check["mismatches"], serde_json::json!([]));
         }
+    }
+}
+
+with_tables! {
+    fn a_limit_that_no_network_keeps_to_is_refused() {
+        let said = refusal(&format!(
+            "space search --hyperspace onnxw --tables {} --constraint 0.001 --constraint 10",
+            tables()
+        ));
+        let begin = "error: no network of `onnxw` keeps to 0.00100 ms: by these tables the fastest takes ";
+        assert!(said.starts_with(begin), "{said}");
+        assert!(said.ends_with(" ms\nhint: give a larger --constraint\n"), "{said}");
     }
 }
 

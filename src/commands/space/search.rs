@@ -97,7 +97,7 @@ pub fn search(args: &SpaceSearchArgs, seed: u64, quiet: bool) -> Result<Output, 
     let devices = devices(args);
     let scorers = devices
         .iter()
-        .map(|scoring| scoring::prepare(scoring, &hyperspace))
+        .map(|scoring| scoring::prepare_search(scoring, &hyperspace))
         .collect::<Result<Vec<_>, _>>()?;
     let walker = Walker {
         hyperspace: &hyperspace,
