@@ -9,8 +9,7 @@ use std::{
 };
 
 use spacewright_data::{
-    BadImage, Catalog, Checked, CheckedPart, Part, Sizes, check, divide, open, sheet,
-    usual_training,
+    BadImage, Catalog, Checked, CheckedPart, Part, Sizes, check, divide, open, usual_training,
 };
 use spacewright_engine::{DataSettings, EngineError};
 
@@ -29,13 +28,7 @@ pub fn run(command: &DataCommand, global: &Global) -> Result<Output, Failure> {
     let sheet = sheet.as_deref().map(create).transpose()?;
     let cancel = process::cancelled_by_signal();
     let bar = progress::bar(catalog.samples.len(), global.quiet);
-    let held_out = held_out.unwrap_or_else(|| default_held_out(&catalog));
-    let images = catalog.count(Part::Train);
-    if held_out >= images {
-        let message = format!("--held-out {held_out} leaves none of {images} images to train on");
-        return Err(Failure::input(message));
-    }
-    let seed = global.seed.unwrap_or(0);
+    let (held_out, seed) = (held_out_of(&catalog, *held_out)?, global.seed.unwrap_or(0));
     let division = divide(&catalog, held_out, seed);
     let checked = check(&catalog, &division, |_, _| {
         bar.inc(1);
@@ -43,9 +36,13 @@ pub fn run(command: &DataCommand, global: &Global) -> Result<Output, Failure> {
     });
     bar.finish_and_clear();
     let checked = checked.ok_or_else(EngineError::cancelled)?;
-    if let Some((path, file)) = sheet {
-        let png = draw(&catalog, &checked, &division.train, seed)?;
-        (&file).write_all(&png).map_err(|error| at(path, error))?;
+    // Where no image can be shown, the report says why.
+    if let Some((path, mut file)) = sheet
+        && let Some(part) = checked.parts.get(Part::Train.name()).filter(|part| part.images > 0)
+    {
+        let (side, transforms) = usual_training(part);
+        let png = spacewright_data::sheet(&catalog, &division.train, &transforms, side, seed)?;
+        file.write_all(&png).map_err(|error| at(path, error))?;
     }
     Ok(Output::new(text(&checked), &checked)?.good(checked.bad.is_empty()))
 }
@@ -59,23 +56,18 @@ fn at(path: &Path, error: io::Error) -> Failure {
     Failure::input(format!("{}: {error}", path.display()))
 }
 
-/// Some images as training would see them.
-fn draw(
-    catalog: &Catalog,
-    checked: &Checked,
-    images: &[usize],
-    seed: u64,
-) -> Result<Vec<u8>, Failure> {
-    let Some(part) = checked.parts.get(Part::Train.name()).filter(|part| part.images > 0) else {
-        return Err(Failure::input("no image can be shown on the sheet"));
-    };
-    let (side, transforms) = usual_training(part);
-    Ok(sheet(catalog, images, &transforms, side, seed)?)
-}
-
-/// A tenth is enough to judge by where images are few.
-fn default_held_out(catalog: &Catalog) -> usize {
-    DataSettings::default().held_out.min(catalog.count(Part::Train) / 10).max(1)
+/// How many images are held out; a tenth is enough to judge by where they are few.
+fn held_out_of(catalog: &Catalog, typed: Option<usize>) -> Result<usize, Failure> {
+    let images = catalog.count(Part::Train);
+    match typed {
+        Some(held_out) if held_out >= images => {
+            let message =
+                format!("--held-out {held_out} leaves none of {images} images to train on");
+            Err(Failure::input(message))
+        }
+        Some(held_out) => Ok(held_out),
+        None => Ok(DataSettings::default().held_out.min(images / 10)),
+    }
 }
 
 fn text(checked: &Checked) -> String {

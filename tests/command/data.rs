@@ -72,6 +72,19 @@ fn bad_files_are_listed_and_counted() {
 }
 
 #[test]
+fn a_set_of_bad_images_is_described() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir_all(folder.path().join("train/cat")).unwrap();
+    fs::write(folder.path().join("train/cat/1.jpg"), "").unwrap();
+    let (path, sheet) = (folder.path().display(), folder.path().join("sheet.png"));
+    let ran = run(&format!("--quiet data check {path} --sheet {}", sheet.display()));
+    assert_eq!((ran.code, &*ran.stderr), (1, ""));
+    assert!(ran.stdout.contains("train/cat/1.jpg (class cat): is empty"), "{}", ran.stdout);
+    let said = refusal(&format!("data check {path} --held-out 1"));
+    assert_eq!(said, "error: --held-out 1 leaves none of 1 images to train on\n");
+}
+
+#[test]
 fn a_sheet_shows_images_with_their_classes() {
     let folder = set();
     let sheet = folder.path().join("sheet.png");

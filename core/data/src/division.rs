@@ -54,8 +54,8 @@ pub struct Division {
 }
 
 /// What a study uses the parts for. What is missing is held out of the training part: of every class the
-/// same share, drawn by `seed`, `held_out` images in all or a few less; a set without a test part is tested on its
-/// validation part, one without either on as many images again.
+/// same share, drawn by `seed`, `held_out` images in all or a few less; a set without a test part is tested
+/// on its validation part, one without either on as many images again.
 ///
 /// At least one image of a class is left to train on.
 pub fn divide(catalog: &Catalog, held_out: usize, seed: u64) -> Division {

@@ -8,6 +8,8 @@ use std::{
     sync::Arc,
 };
 
+use thiserror::Error;
+
 use super::Layout;
 use crate::{
     catalog::{Archive, Catalog, Place, Records, Source},
@@ -86,12 +88,7 @@ impl Layout for Cifar {
         for (part, name) in files.chain([(Part::Test, version.test)]) {
             let path = folder.join(name);
             let read = BufReader::new(File::open(&path).at(&path)?);
-            let labels = labels(read, version.labels).map_err(|error| match error {
-                Wrong::Read(source) => DataError::Storage { path: path.clone(), source },
-                Wrong::Length(reason) => {
-                    DataError::layout(&path, reason, "unpack the set's archive anew")
-                }
-            })?;
+            let labels = labels(read, version.labels).map_err(|error| error.of(&path))?;
             catalog.add_records(part, name, &path, version, &labels)?;
         }
         Ok(catalog)
@@ -158,12 +155,31 @@ impl Catalog {
 }
 
 /// What is wrong with a file of records.
-#[derive(Debug)]
-pub enum Wrong {
+#[derive(Debug, Error)]
+pub enum CifarError {
     /// It cannot be read.
-    Read(io::Error),
-    /// It ends within a record, or has none.
-    Length(String),
+    #[error(transparent)]
+    Read(#[from] io::Error),
+    /// It is empty.
+    #[error("has no record")]
+    NoRecord,
+    /// It ends within a record.
+    #[error("ends within record {number} of {bytes} bytes")]
+    PartOfRecord {
+        /// Which record.
+        number: usize,
+        /// Bytes of a record.
+        bytes: usize,
+    },
+}
+
+impl CifarError {
+    fn of(self, path: &Path) -> DataError {
+        match self {
+            Self::Read(source) => DataError::Storage { path: path.to_owned(), source },
+            other => DataError::layout(path, other.to_string(), "unpack the set's archive anew"),
+        }
+    }
 }
 
 /// The labels of a file's records: the last of each record's `labels` label bytes.
@@ -171,24 +187,24 @@ pub enum Wrong {
 /// # Errors
 ///
 /// A file that ends within a record, or has none.
-pub fn labels(mut file: impl Read, labels: usize) -> Result<Vec<u8>, Wrong> {
+pub fn labels(mut file: impl Read, labels: usize) -> Result<Vec<u8>, CifarError> {
     let mut all = Vec::new();
     let mut record = vec![0; labels + PIXELS];
     loop {
         let mut filled = 0;
         while filled < record.len() {
-            match file.read(&mut record[filled..]).map_err(Wrong::Read)? {
+            match file.read(&mut record[filled..])? {
                 0 => break,
                 read => filled += read,
             }
         }
         match filled {
-            0 if all.is_empty() => return Err(Wrong::Length("has no record".into())),
+            0 if all.is_empty() => return Err(CifarError::NoRecord),
             0 => return Ok(all),
             full if full == record.len() => all.push(record[labels - 1]),
             _ => {
-                let reason = format!("ends within record {} of {} bytes", all.len(), record.len());
-                return Err(Wrong::Length(reason));
+                let (number, bytes) = (all.len(), record.len());
+                return Err(CifarError::PartOfRecord { number, bytes });
             }
         }
     }
