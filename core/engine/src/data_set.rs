@@ -212,7 +212,10 @@ impl DataSettings {
                     catalog.decode(sample).map_err(|bad| EngineError::study(bad.to_string()))?;
                 let Pixels { height, width, channels, .. } = pixels;
                 (set.channels, set.height, set.width) = (channels, height, width);
-                set.pixels.extend(pixels.data);
+                // Decoded images have all channels of a pixel together, a set has planes.
+                for channel in 0..channels {
+                    set.pixels.extend(pixels.data.iter().skip(channel).step_by(channels));
+                }
                 set.labels.push(sample.class);
             }
             Ok::<_, EngineError>(set)

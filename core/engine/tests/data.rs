@@ -54,6 +54,26 @@ fn idx_files_are_read_plain_and_gzipped() {
 }
 
 #[test]
+fn colours_are_planes_however_they_are_stored() {
+    for (sizes, content) in [([2, 1, 2, 3], [1, 2, 3, 4, 5, 6]), ([2, 3, 1, 2], [1, 4, 2, 5, 3, 6])]
+    {
+        let folder = folder();
+        let set = folder.path().join("set");
+        for part in ["train", "t10k"] {
+            let images = idx(&sizes, &[content, content].concat());
+            fs::write(set.join(format!("{part}-images-idx4-ubyte")), images).unwrap();
+            fs::write(set.join(format!("{part}-labels-idx1-ubyte")), idx(&[2], &[0, 1])).unwrap();
+        }
+        let train = &settings().load(folder.path(), 0).unwrap().data.train;
+        assert_eq!((train.channels, train.height, train.width), (3, 1, 2));
+        assert_eq!(train.pixels[..6], [1, 4, 2, 5, 3, 6]);
+        let inputs = train.inputs(&[0], 2, 2).into_iter().filter(|value| *value > 0.0);
+        let bytes: Vec<u8> = inputs.map(|value| (value * 255.0).round() as u8).collect();
+        assert_eq!(bytes, [1, 4, 2, 5, 3, 6]);
+    }
+}
+
+#[test]
 fn the_fingerprint_follows_the_content() {
     let folder = folder();
     let set = folder.path().join("set");
