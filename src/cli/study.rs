@@ -52,7 +52,8 @@ pub struct CompareArgs {
 pub struct NewArgs {
     /// The study file to write (TOML); its name without the extension is that of the run.
     pub file: PathBuf,
-    /// The images: `fashion-mnist`, `synthetic`, or the folder of four IDX files. Asked for on a
+    /// The images: `fashion-mnist`, `synthetic`, or a folder (or shards: `train-{000..146}.tar`) in any
+    /// layout that `data check` knows, of which each is looked at. Asked for on a
     /// terminal, else `fashion-mnist`.
     #[arg(long, value_name = "SET|DIR")]
     pub data: Option<String>,

@@ -9,7 +9,8 @@ use std::{
 };
 
 use spacewright_data::{
-    BadImage, Catalog, Checked, CheckedPart, Part, Sizes, check, divide, open, usual_training,
+    BadImage, Catalog, Checked, CheckedPart, Part, Sizes, Wanted, check, divide, open,
+    usual_training,
 };
 use spacewright_engine::{DataSettings, EngineError};
 
@@ -29,7 +30,7 @@ pub fn run(command: &DataCommand, global: &Global) -> Result<Output, Failure> {
     let cancel = process::cancelled_by_signal();
     let bar = progress::bar(catalog.samples.len(), global.quiet);
     let (held_out, seed) = (held_out_of(&catalog, *held_out)?, global.seed.unwrap_or(0));
-    let division = divide(&catalog, held_out, seed);
+    let division = divide(&catalog, |_| true, &Wanted { held_out, seed, ..Wanted::default() });
     let checked = check(&catalog, &division, |_, _| {
         bar.inc(1);
         !cancel.load(Ordering::Relaxed)
@@ -57,7 +58,7 @@ fn at(path: &Path, error: io::Error) -> Failure {
 }
 
 /// How many images are held out; a tenth is enough to judge by where they are few.
-fn held_out_of(catalog: &Catalog, typed: Option<usize>) -> Result<usize, Failure> {
+pub fn held_out_of(catalog: &Catalog, typed: Option<usize>) -> Result<usize, Failure> {
     let images = catalog.count(Part::Train);
     match typed {
         Some(held_out) if held_out >= images => {

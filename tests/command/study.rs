@@ -16,8 +16,20 @@ fn all_examples_are_valid_studies() {
     let runs = tempfile::tempdir().unwrap();
     let examples = examples();
     assert!(examples.len() >= 3);
+    write_idx(runs.path(), 40, 2);
     for example in examples {
-        let study = json(&format!("study show {example} --runs {}", runs.path().display()));
+        // Instead of images that each user gets for himself, some others.
+        let text = fs::read_to_string(&example).unwrap();
+        let path = text.lines().find(|line| line.starts_with("path = "));
+        let file = match path {
+            Some(path) => {
+                let file = runs.path().join("example.toml");
+                fs::write(&file, text.replace(path, "path = \".\"")).unwrap();
+                file.display().to_string()
+            }
+            None => example.clone(),
+        };
+        let study = json(&format!("study show {file} --runs {}", runs.path().display()));
         let steps = study["steps"].as_array().unwrap();
         let of_a_run = steps.iter().filter(|step| step["extra"] == false).count();
         assert_eq!((of_a_run, steps.len()), (10, 15), "{example}");
@@ -82,8 +94,8 @@ fn mistakes_in_a_study_are_refused_before_anything_runs() {
     );
     check(
         "[train]",
-        "[train]\naugmentation = { shift = 1 }",
-        "[train] augmentation.shift: must be 0",
+        "[train]\naugment = [{ normalize = {} }]",
+        "[train] augment: transform 0, normalize: belongs to `transforms` of [data]",
     );
     let budgets = |budgets: &str, part: &str| {
         let example = include_str!("../../examples/smoke.toml");
@@ -184,22 +196,28 @@ fn a_new_study_is_short_says_where_its_schema_is_and_can_be_opened() {
     let output = new(&["--data", folder.path().to_str().unwrap()]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = fs::read_to_string(&path).unwrap();
-    assert!(text.contains("set = \"idx\"") && text.contains("held_out = 4\n"), "{text}");
+    assert!(text.contains("layout = \"idx\"\nchannels = 1\n"), "{text}");
+    assert!(text.contains("hyperspace = \"mini\"") && text.contains("held_out = 4\n"), "{text}");
+    assert!(text.contains("transforms = [{ pad = { to = 32 } }]") && accepted(&text), "{text}");
 
-    assert!(!text.contains("canvas"), "{text}");
-
-    // Nothing of larger images is cut off.
-    fs::remove_file(&path).unwrap();
-    write_idx(folder.path(), 40, 40);
-    assert!(new(&["--data", folder.path().to_str().unwrap()]).status.success());
-    let text = fs::read_to_string(&path).unwrap();
-    assert!(text.contains("canvas = 40\n") && accepted(&text), "{text}");
+    // Nothing of larger images is cut off without the study saying so.
+    for (side, hyperspace) in [(40, "cifar"), (90, "photographs")] {
+        fs::remove_file(&path).unwrap();
+        write_idx(folder.path(), 40, side);
+        assert!(new(&["--data", folder.path().to_str().unwrap()]).status.success());
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(&format!("hyperspace = {hyperspace:?}")), "{text}");
+        assert!(text.contains("{ center-crop = {} }") && accepted(&text), "{text}");
+        let status =
+            json(&format!("study show {} --runs {}", path.display(), folder.path().display()));
+        assert_eq!(status["study"], "mine");
+    }
 
     let again = new(&[]);
     assert_eq!(again.status.code(), Some(2), "nothing is overwritten");
     fs::remove_file(&path).unwrap();
     for (arguments, said) in [
-        (["--data", "nowhere"], "there is no such folder"),
+        (["--data", "nowhere"], "there is no such folder or file"),
         (["--target", "host-otr"], "no target `host-otr`"),
         (["--budget", "fast"], "`fast` is no latency budget"),
     ] {

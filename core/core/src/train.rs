@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub use error::{AnyError, TrainError};
 
 use crate::{
-    data::{Augmentation, DataSet},
+    data::{StudyImages, Transform},
     operators::Operators,
     quality::TableRow,
     quant::{Quantizer, Scheme, TrainedNetwork},
@@ -57,11 +57,7 @@ pub struct TrainContext {
     /// All block types.
     pub operators: Operators,
     /// The images.
-    pub data: Arc<DataSet>,
-    /// Positions in the training images that are never trained on.
-    pub held_out: Arc<Vec<usize>>,
-    /// Side of the square on which images are placed before resizing.
-    pub canvas: usize,
+    pub images: StudyImages,
     /// The hyperspace of the study.
     pub hyperspace: Hyperspace,
     /// Quantization scheme of the target.
@@ -113,16 +109,27 @@ pub struct TwoPhaseFiles {
 pub struct TeachJob {
     /// Stages with exactly one width and choice, followed by the hyperspace's head.
     pub stages: Vec<ElasticStage>,
-    /// The teacher as the only subnet of these stages, at the canvas' resolution.
+    /// The teacher as the only subnet of these stages, at the resolution that it is trained at.
     pub subnet: Subnet,
     /// A file with the weights, as [`Trainer::teach`] writes it, instead of training.
     pub weights: Option<PathBuf>,
     /// How.
     pub phase: Phase,
-    /// Random changes of the images.
-    pub augmentation: Augmentation,
+    /// Transforms of the images, without normalization; none: those of the study.
+    pub augment: Vec<Transform>,
     /// Label smoothing.
     pub label_smoothing: f64,
+}
+
+/// What a teacher achieves. Shares are fractions.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct TeachReport {
+    /// Of held-out images that it classifies correctly.
+    pub held_out_accuracy: f64,
+    /// Of test images that it classifies correctly.
+    pub test_accuracy: f64,
+    /// Loss at the end, averaged over the last steps; none where nothing was trained.
+    pub loss: Option<f64>,
 }
 
 /// What a trained network achieves.
@@ -134,17 +141,28 @@ pub struct TrainReport {
     pub loss: Option<f64>,
 }
 
-/// Computes a teacher's stage outputs on fixed images, and its logits on all training images.
+/// A trained teacher.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct FeaturesJob {
-    /// The teacher's stages and subnet.
-    pub teacher: TeachJob,
+pub struct Teacher {
+    /// See [`TeachJob::stages`].
+    pub stages: Vec<ElasticStage>,
+    /// See [`TeachJob::subnet`].
+    pub subnet: Subnet,
     /// Weights written by [`Trainer::teach`].
     pub weights: PathBuf,
+}
+
+/// Keeps a teacher's stage outputs on fixed images.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FeaturesJob {
+    /// The teacher.
+    pub teacher: Teacher,
     /// Number of images to distil on; the first half-open range of a seeded permutation.
     pub train_images: usize,
     /// Number of images to judge on, taken from the held-out ones.
     pub judge_images: usize,
+    /// Most bytes that are kept; what is left out is computed whenever it is needed.
+    pub cache_bytes: u64,
 }
 
 /// Trains one elastic stage alone, to give the teacher's stage output from its stage input, and
@@ -155,7 +173,9 @@ pub struct DistilJob {
     pub stage: usize,
     /// Index of the candidate.
     pub block: usize,
-    /// Folder written by [`Trainer::features`].
+    /// The teacher.
+    pub teacher: Teacher,
+    /// Folder written by [`Trainer::features`] for it.
     pub features: PathBuf,
     /// FP32 phase.
     pub fp32: Phase,
@@ -187,7 +207,9 @@ pub struct JudgeJob {
     pub stage: usize,
     /// Index of the candidate.
     pub block: usize,
-    /// Folder written by [`Trainer::features`].
+    /// The teacher.
+    pub teacher: Teacher,
+    /// Folder written by [`Trainer::features`] for it.
     pub features: PathBuf,
     /// Weights written by [`Trainer::distil`] for this stage and candidate.
     pub weights: PathBuf,
@@ -227,30 +249,30 @@ pub struct SupernetJob {
     pub stages: Vec<ElasticStage>,
     /// Where its stages start from; those that nothing names start at random.
     pub start: Vec<Start>,
-    /// Teacher logits, from the folder written by [`Trainer::features`].
-    pub features: PathBuf,
+    /// `None`: the subnets that learn from labels learn from them alone.
+    pub guidance: Option<Guidance>,
     /// FP32 phase.
     pub fp32: Phase,
     /// INT8 phase.
     pub int8: Phase,
-    /// Share of the teacher in the loss against teacher and labels; the rest is cross-entropy.
-    pub teacher_share: f64,
     /// Share of the label that is spread over all classes.
     pub label_smoothing: f64,
     /// Whose logits the smaller subnets learn from.
     pub guide: Guide,
-    /// Random changes of the images; only mirroring where the teacher has a share, as its logits are
-    /// cached.
-    pub augmentation: Augmentation,
+    /// Transforms of the images, without normalization; none: those of the study.
+    pub augment: Vec<Transform>,
 }
 
-/// The teacher's opinion in the loss of a network that is trained alone.
+/// The teacher's opinion in the loss of a network.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Guidance {
-    /// Teacher logits, from the folder written by [`Trainer::features`].
-    pub features: PathBuf,
-    /// Share of the teacher in the loss against teacher and labels; the rest is cross-entropy.
+    /// The teacher.
+    pub teacher: Teacher,
+    /// Its share in the loss against teacher and labels; the rest is cross-entropy.
     pub teacher_share: f64,
+    /// Every image is seen in so many views, one an epoch, for which the teacher's logits are kept; 0: every
+    /// epoch has views of its own, and the teacher computes in each step.
+    pub views: usize,
 }
 
 /// Trains one network alone: a subnet of a space, with weights that it shares with no other.
@@ -269,9 +291,8 @@ pub struct SubnetJob {
     pub fp32: Phase,
     /// INT8 phase.
     pub int8: Phase,
-    /// Random changes of the images; only mirroring where a teacher has a share, as its logits are
-    /// cached.
-    pub augmentation: Augmentation,
+    /// Transforms of the images, without normalization; none: those of the study.
+    pub augment: Vec<Transform>,
     /// Share of the label that is spread over all classes.
     pub label_smoothing: f64,
     /// How many threads it may use; the result depends on it in its last bits.
@@ -371,17 +392,16 @@ pub trait Trainer: Send + Sync {
         output: &Path,
         scratch: &Path,
         monitor: &dyn Monitor,
-    ) -> Result<TrainReport, TrainError>;
+    ) -> Result<TeachReport, TrainError>;
 
-    /// Computes the teacher's features into the folder `output`; the answer is the teacher's
-    /// accuracy on the test images.
+    /// Computes the teacher's features into the folder `output`.
     fn features(
         &self,
         context: &TrainContext,
         job: &FeaturesJob,
         output: &Path,
         monitor: &dyn Monitor,
-    ) -> Result<f64, TrainError>;
+    ) -> Result<(), TrainError>;
 
     /// Distils one (stage, block) and writes its weights to the file `output`.
     fn distil(

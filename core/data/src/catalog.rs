@@ -93,6 +93,8 @@ pub(crate) enum Source {
     Open(Arc<File>),
     /// A file that is opened for each image: a set may have more shards than a process may have open files.
     At(PathBuf),
+    /// What was made by a program, not read.
+    Memory(Vec<u8>),
 }
 
 /// Records of one length, each an image without compression.
@@ -121,6 +123,57 @@ impl Catalog {
             notices: Vec::new(),
             archives: Vec::new(),
         }
+    }
+
+    /// A set that a program has made: `pixels` holds the images of each part, all channels of a pixel together,
+    /// each of `shape`: channels, rows, columns.
+    pub fn in_memory(
+        layout: &'static str,
+        classes: Vec<String>,
+        shape: [usize; 3],
+        parts: Vec<(Part, Vec<u8>, Vec<u32>)>,
+    ) -> Self {
+        let mut catalog = Self::empty(layout, Path::new(""));
+        catalog.name_classes(classes);
+        let stride = shape.iter().product::<usize>() as u64;
+        for (archive, (part, pixels, labels)) in (0..).zip(parts) {
+            let records = Some(Records { first: 0, stride, shape, planes: false });
+            let name = format!("{layout}, {}", part.name());
+            let source = Source::Memory(pixels);
+            catalog.archives.push(Archive { name, source, records });
+            let place = |number: u32| Place::Record { archive, number };
+            let samples = (0..).zip(labels);
+            catalog.samples.extend(samples.map(|(number, class)| Sample {
+                part,
+                class,
+                place: place(number),
+            }));
+        }
+        catalog
+    }
+
+    /// Channels of all images, where the layout says so.
+    pub fn channels(&self) -> Option<usize> {
+        let mut records = self.archives.iter().map(|archive| Some(archive.records?.shape[0]));
+        let first = records.next()??;
+        records.all(|channels| channels == Some(first)).then_some(first)
+    }
+
+    /// Whether images must be decoded, so that keeping their pixels makes reading faster.
+    pub fn is_encoded(&self) -> bool {
+        self.samples.iter().any(|sample| !matches!(sample.place, Place::Record { .. }))
+    }
+
+    /// The files that hold the images, each once; of what a program has made none.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let of_sample = |sample: &Sample| match &sample.place {
+            Place::File(path) => Some(self.root.join(path)),
+            Place::Member { .. } | Place::Record { .. } => None,
+        };
+        let is_file = |archive: &&Archive| !matches!(archive.source, Source::Memory(_));
+        let archives = self.archives.iter().filter(is_file);
+        let archives = archives.map(|archive| self.root.join(&archive.name));
+        archives.chain(self.samples.iter().filter_map(of_sample)).collect()
     }
 
     /// Names the classes; of several with one name all but the first get their number, too.
@@ -240,18 +293,25 @@ impl Source {
         match self {
             Self::Open(file) => read_exact_at(file, &mut content, offset)?,
             Self::At(path) => read_exact_at(&File::open(path)?, &mut content, offset)?,
+            Self::Memory(all) => {
+                let start = usize::try_from(offset).unwrap_or(usize::MAX);
+                let part = all.get(start..).and_then(|rest| rest.get(..length));
+                content.copy_from_slice(part.ok_or(io::ErrorKind::UnexpectedEof)?);
+            }
         }
         Ok(content)
     }
 }
 
+/// Fills a buffer with what a file holds from `offset` on, whatever other threads read of it.
 #[cfg(unix)]
-fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+pub(crate) fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
     std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)
 }
 
+/// Fills a buffer with what a file holds from `offset` on, whatever other threads read of it.
 #[cfg(windows)]
-fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
+pub(crate) fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
     while !buffer.is_empty() {
         match std::os::windows::fs::FileExt::seek_read(file, buffer, offset)? {
             0 => return Err(io::ErrorKind::UnexpectedEof.into()),

@@ -53,17 +53,35 @@ pub struct Division {
     pub test: Vec<usize>,
 }
 
-/// What a study uses the parts for. What is missing is held out of the training part: of every class the
-/// same share, drawn by `seed`, `held_out` images in all or a few less; a set without a test part is tested
-/// on its validation part, one without either on as many images again.
+/// What a study asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Wanted {
+    /// Images that are held out of training where a set has no part for it.
+    pub held_out: usize,
+    /// Most images of the training part, of every class its share; 0: all.
+    pub train: usize,
+    /// Most images of the part that is tested on, of every class its share; 0: all.
+    pub test: usize,
+    /// What is drawn depends on it.
+    pub seed: u64,
+}
+
+/// What a study uses the parts for, of the images that are `usable`. What is missing is held out of the
+/// training part: of every class the same share, as many images as are wanted or a few less; a set without a
+/// test part is tested on its validation part, one without either on as many images again.
 ///
 /// At least one image of a class is left to train on.
-pub fn divide(catalog: &Catalog, held_out: usize, seed: u64) -> Division {
-    let of = |part: Part| -> Vec<usize> {
+pub fn divide(catalog: &Catalog, usable: impl Fn(usize) -> bool, wanted: &Wanted) -> Division {
+    let Wanted { held_out, seed, .. } = *wanted;
+    let of = |part: Part, most: usize| -> Vec<usize> {
         let samples = catalog.samples.iter().enumerate();
-        samples.filter(|(_, sample)| sample.part == part).map(|(index, _)| index).collect()
+        let of_part = samples.filter(|(index, sample)| sample.part == part && usable(*index));
+        let images: Vec<usize> = of_part.map(|(index, _)| index).collect();
+        let beyond = if most == 0 { 0 } else { images.len().saturating_sub(most) };
+        hold_out(catalog, images, beyond, seed, "left out").0
     };
-    let (train, validation, test) = (of(Part::Train), of(Part::Validation), of(Part::Test));
+    let (train, test) = (of(Part::Train, wanted.train), of(Part::Test, wanted.test));
+    let validation = of(Part::Validation, if test.is_empty() { wanted.test } else { 0 });
     match (validation.is_empty(), test.is_empty()) {
         (false, false) => Division { train, held_out: validation, test },
         (true, false) | (false, true) => {
@@ -87,6 +105,9 @@ fn hold_out(
     seed: u64,
     purpose: &str,
 ) -> (Vec<usize>, Vec<usize>) {
+    if count == 0 {
+        return (images, Vec::new());
+    }
     let mut of_class = vec![Vec::new(); catalog.classes.len()];
     for &index in &images {
         of_class[catalog.samples[index].class as usize].push(index);

@@ -14,7 +14,7 @@ use serde_json::Value;
 use spacewright_core::{
     latency::{Latency, LatencyQuery},
     study::{AnyStep, ArtifactName, ErasedTask, StepContext, StepError, StudyContext},
-    train::TrainContext,
+    train::{Monitor as _, TrainContext},
 };
 
 use crate::{
@@ -136,7 +136,15 @@ impl StepContext for Context<'_> {
                 .with_hint("the step must say in its `NEEDS` that it trains")
                 .into());
         }
-        Ok(self.engine.train_context()?)
+        let monitor = self.own_monitor();
+        let looked_through = |done: usize, total: usize| {
+            // A line for each image would be more than anybody, or any log, reads.
+            if done.is_multiple_of(1000) || done == total {
+                monitor.progress(done, total, "images looked through");
+            }
+            !monitor.cancelled()
+        };
+        Ok(self.engine.train_context(looked_through)?)
     }
 
     fn stored_result(&self, artifact: &ArtifactName) -> Result<Value, StepError> {

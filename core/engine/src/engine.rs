@@ -12,6 +12,7 @@ use std::{
 use serde::de::DeserializeOwned;
 use spacewright_core::{
     latency::{Latency, LatencyQuery, LatencySource},
+    space::Hyperspace,
     study::{AnyStep, Artifact, ArtifactName, Method, Step, StudyContext},
     target::Target,
     train::{Monitor, TrainContext},
@@ -19,7 +20,7 @@ use spacewright_core::{
 
 use crate::{
     context::{file_of, missing},
-    data_set::LoadedData,
+    data::{Described, StudyData},
     error::{EngineError, ErrorKind, Result},
     events::{Observer, Silent},
     keys::Identities,
@@ -69,8 +70,7 @@ pub struct Engine {
     steps: Vec<Arc<dyn AnyStep>>,
     options: EngineOptions,
     keys: known_keys::KnownKeys,
-    images_fingerprint: Once<String>,
-    data: Once<LoadedData>,
+    data: StudyData,
     source: Once<Arc<dyn LatencySource>>,
     /// Sources of other targets by name.
     others: Mutex<HashMap<String, Arc<dyn LatencySource>>>,
@@ -81,8 +81,8 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Puts a study together. Reads no data, makes no file.
-    pub fn open(study: Study, registry: &Registry, options: EngineOptions) -> Result<Self> {
+    /// Puts a study together. Of its images no more is read than what classes they have; no file is made.
+    pub fn open(mut study: Study, registry: &Registry, options: EngineOptions) -> Result<Self> {
         let base = study.from.as_deref().cloned();
         let base = base.map(|base| Self::open(base, registry, options.clone())).transpose()?;
         let registry = &registry.for_study(&study)?;
@@ -96,10 +96,14 @@ impl Engine {
                 error.reason.to_string().replace('\n', "; ")
             );
         }
+        let data =
+            StudyData::new(study.data.clone(), study.folder.clone(), &options.home, study.seed);
+        let Described { channels, classes } = data.described()?;
+        study.hyperspace = for_images(study.hyperspace, channels, classes.len())?;
         let context = StudyContext {
             name: study.name.clone(),
             folder: study.folder.clone(),
-            labels: study.data.labels(),
+            labels: classes,
             operators: registry.operators(),
             hyperspace: study.hyperspace.clone(),
             target: target.clone(),
@@ -121,8 +125,7 @@ impl Engine {
             steps,
             options,
             keys: known_keys::KnownKeys::default(),
-            images_fingerprint: Once::default(),
-            data: Once::default(),
+            data,
             source: Once::default(),
             others: Mutex::default(),
             loaded: registry.identities(),
@@ -135,6 +138,11 @@ impl Engine {
     /// The study.
     pub fn study(&self) -> &Study {
         &self.study
+    }
+
+    /// Where its images come from.
+    pub fn data(&self) -> &StudyData {
+        &self.data
     }
 
     /// What the engine has put together.
@@ -272,20 +280,17 @@ impl Engine {
         Ok(source)
     }
 
-    /// Data, operators and scheme for the trainer; reads the data set when first asked.
-    pub fn train_context(&self) -> Result<TrainContext> {
-        let Study { data, folder, seed, hyperspace, quantizer, .. } = &self.study;
-        let loaded = self.data.get(|| {
-            let loaded = data.load(folder, *seed)?;
-            loaded.check(hyperspace)?;
-            Ok(loaded)
-        })?;
+    /// Images, operators and scheme for the trainer. Images are looked through when first asked for;
+    /// `progress` is told how many of how many were, and says whether to go on.
+    pub fn train_context(
+        &self,
+        progress: impl Fn(usize, usize) -> bool + Sync,
+    ) -> Result<TrainContext> {
+        let Study { seed, hyperspace, quantizer, .. } = &self.study;
         let known = self.context.quantizers.keys().map(String::as_str);
         Ok(TrainContext {
             operators: self.context.operators.clone(),
-            data: loaded.data,
-            held_out: loaded.held_out,
-            canvas: data.canvas,
+            images: self.data.images(progress)?,
             hyperspace: hyperspace.clone(),
             scheme: self.context.target.description().scheme,
             quantizer: self
@@ -337,7 +342,7 @@ fn source_of(target: &dyn Target) -> Result<Arc<dyn LatencySource>> {
 }
 
 /// Something that is made when first asked for; a failure is tried again.
-struct Once<T>(Mutex<Option<T>>);
+pub(crate) struct Once<T>(Mutex<Option<T>>);
 
 impl<T> Default for Once<T> {
     fn default() -> Self {
@@ -346,11 +351,25 @@ impl<T> Default for Once<T> {
 }
 
 impl<T: Clone> Once<T> {
-    fn get(&self, make: impl FnOnce() -> Result<T>) -> Result<T> {
+    pub fn get(&self, make: impl FnOnce() -> Result<T>) -> Result<T> {
         let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if slot.is_none() {
             *slot = Some(make()?);
         }
         slot.clone().ok_or_else(|| EngineError::study("nothing was made"))
     }
+}
+
+/// The hyperspace for images of so many channels and classes.
+fn for_images(hyperspace: Hyperspace, channels: usize, classes: usize) -> Result<Hyperspace> {
+    let Hyperspace { input_channels, classes: features, .. } = hyperspace;
+    let name = hyperspace.name.clone();
+    hyperspace.for_images(channels, classes).ok_or_else(|| {
+        let message = format!(
+            "the images have {channels} channels and {classes} classes, the hyperspace `{name}` is for \
+             {input_channels} and {features}"
+        );
+        EngineError::study(message)
+            .with_hint("take another hyperspace, or leave out its `fixed_input`")
+    })
 }

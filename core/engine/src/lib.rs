@@ -22,7 +22,7 @@
 
 mod checked;
 mod context;
-mod data_set;
+mod data;
 mod database;
 mod engine;
 mod error;
@@ -47,10 +47,9 @@ mod study;
 mod study_target;
 mod suggest;
 mod supported;
-mod synthetic;
 mod tasks;
 
-pub use data_set::{DataKind, DataSettings, LoadedData};
+pub use data::{DataKind, DataSettings, Described, OnBadImage, StudyData};
 pub use engine::{Engine, EngineOptions};
 pub use error::{EngineError, ErrorKind, Result, Subject};
 pub use events::{Event, Observer, Silent};

@@ -50,6 +50,7 @@ pub fn kept(home: &Path, runs: &Path, unneeded: Unneeded) -> Result<Vec<Kept>> {
     for (what, place, is_needed) in [
         ("measured latencies", home.join("latency.sqlite"), true),
         ("kept tables", cache.join("tables"), false),
+        ("decoded images", cache.join("images"), false),
         ("compiled code of plugins", cache, false),
         ("installed plugins", home.join("plugins"), true),
         ("trusted libraries", home.join("trusted"), true),

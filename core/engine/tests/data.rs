@@ -3,7 +3,8 @@
 use std::{fs, io::Write, path::Path};
 
 use flate2::{Compression, write::GzEncoder};
-use spacewright_engine::{DataKind, DataSettings};
+use spacewright_core::data::{Normalize, Pad, Resize, StudyImages, Transform};
+use spacewright_engine::{DataKind, DataSettings, EngineError, OnBadImage, StudyData};
 
 fn idx(sizes: &[u32], content: &[u8]) -> Vec<u8> {
     let mut bytes = (0x800 + sizes.len() as u32).to_be_bytes().to_vec();
@@ -24,13 +25,23 @@ fn write_set(folder: &Path, gzip: bool) {
         }
     };
     write("train-images-idx3-ubyte", &idx(&[4, 2, 2], &[7; 16]));
-    write("train-labels-idx1-ubyte", &idx(&[4], &[0, 1, 2, 3]));
+    write("train-labels-idx1-ubyte", &idx(&[4], &[0, 1, 0, 1]));
     write("t10k-images-idx3-ubyte", &idx(&[2, 2, 2], &[9; 8]));
     write("t10k-labels-idx1-ubyte", &idx(&[2], &[4, 5]));
 }
 
+fn transforms() -> Vec<Transform> {
+    vec![Transform::Pad(Pad { to: 2 })]
+}
+
 fn settings() -> DataSettings {
-    DataSettings { set: DataKind::Idx, folder: "set".into(), held_out: 1, ..Default::default() }
+    DataSettings {
+        path: "set".into(),
+        transforms: transforms(),
+        augment: transforms(),
+        held_out: 1,
+        ..Default::default()
+    }
 }
 
 fn folder() -> tempfile::TempDir {
@@ -39,17 +50,32 @@ fn folder() -> tempfile::TempDir {
     folder
 }
 
+fn data(settings: DataSettings, folder: &Path) -> StudyData {
+    StudyData::new(settings, folder.to_owned(), &folder.join("home"), 0)
+}
+
+fn images(settings: DataSettings, folder: &Path) -> Result<StudyImages, EngineError> {
+    data(settings, folder).images(|_, _| true)
+}
+
+fn error(settings: DataSettings, folder: &Path) -> String {
+    images(settings, folder).map(|_| ()).unwrap_err().to_string()
+}
+
 #[test]
 fn idx_files_are_read_plain_and_gzipped() {
     for gzip in [false, true] {
         let folder = folder();
         write_set(&folder.path().join("set"), gzip);
-        let loaded = settings().load(folder.path(), 0).unwrap();
-        assert_eq!(loaded.data.train.labels, [0, 1, 2, 3]);
-        assert_eq!(loaded.data.test.pixels, [9; 8]);
-        assert_eq!(loaded.held_out.len(), 1);
-        let capped = DataSettings { train_images: 2, ..settings() };
-        assert_eq!(capped.load(folder.path(), 0).unwrap().data.train.labels, [0, 1]);
+        let set = images(settings(), folder.path()).unwrap();
+        let mut used: Vec<usize> = [&set.train[..], &set.held_out].concat();
+        used.sort_unstable();
+        assert_eq!(set.labels(&used), [0, 1, 0, 1]);
+        assert_eq!((set.train.len(), set.held_out.len()), (3, 1));
+        assert_eq!(set.judged(&set.test, 2).unwrap(), [9.0 / 255.0; 8]);
+        let capped = DataSettings { train_images: 3, ..settings() };
+        let capped = images(capped, folder.path()).unwrap();
+        assert_eq!(capped.train.len() + capped.held_out.len(), 3);
     }
 }
 
@@ -60,16 +86,19 @@ fn colours_are_planes_however_they_are_stored() {
         let folder = folder();
         let set = folder.path().join("set");
         for part in ["train", "t10k"] {
-            let images = idx(&sizes, &[content, content].concat());
+            let images = idx(&[&[4], &sizes[1..]].concat(), &[content; 4].concat());
             fs::write(set.join(format!("{part}-images-idx4-ubyte")), images).unwrap();
-            fs::write(set.join(format!("{part}-labels-idx1-ubyte")), idx(&[2], &[0, 1])).unwrap();
+            let labels = idx(&[4], &[0, 1, 0, 1]);
+            fs::write(set.join(format!("{part}-labels-idx1-ubyte")), labels).unwrap();
         }
-        let train = &settings().load(folder.path(), 0).unwrap().data.train;
-        assert_eq!((train.channels, train.height, train.width), (3, 1, 2));
-        assert_eq!(train.pixels[..6], [1, 4, 2, 5, 3, 6]);
-        let inputs = train.inputs(&[0], 2, 2).into_iter().filter(|value| *value > 0.0);
-        let bytes: Vec<u8> = inputs.map(|value| (value * 255.0).round() as u8).collect();
-        assert_eq!(bytes, [1, 4, 2, 5, 3, 6]);
+        let described = data(settings(), folder.path()).described().unwrap();
+        assert_eq!((described.channels, described.classes.len()), (3, 2));
+        let set = images(settings(), folder.path()).unwrap();
+        let inputs = set.judged(&set.test[..1], 2).unwrap();
+        let bytes: Vec<u8> =
+            inputs.into_iter().map(|value| (value * 255.0).round() as u8).collect();
+        let filled: Vec<u8> = bytes.into_iter().filter(|byte| *byte > 0).collect();
+        assert_eq!(filled, [1, 4, 2, 5, 3, 6]);
     }
 }
 
@@ -78,22 +107,31 @@ fn the_fingerprint_follows_the_content() {
     let folder = folder();
     let set = folder.path().join("set");
     write_set(&set, false);
-    let before = settings().fingerprint(folder.path()).unwrap();
-    assert_eq!(settings().fingerprint(folder.path()).unwrap(), before);
+    let fingerprint = || data(settings(), folder.path()).fingerprint().unwrap();
+    let before = fingerprint();
+    assert_eq!(fingerprint(), before);
+    fs::rename(&set, folder.path().join("moved")).unwrap();
+    fs::create_dir(&set).unwrap();
+    write_set(&set, false);
+    assert_eq!(fingerprint(), before);
     fs::write(set.join("t10k-labels-idx1-ubyte"), idx(&[2], &[4, 6])).unwrap();
-    assert_ne!(settings().fingerprint(folder.path()).unwrap(), before);
+    let relabelled = fingerprint();
+    assert_ne!(relabelled, before);
+    fs::write(set.join("t10k-images-idx3-ubyte"), idx(&[2, 2, 2], &[8; 8])).unwrap();
+    assert_ne!(fingerprint(), relabelled);
+    let other = DataSettings { transforms: vec![], ..settings() };
+    assert_ne!(data(other, folder.path()).fingerprint().unwrap(), fingerprint());
 }
 
 #[test]
 fn a_missing_file_is_named() {
     let folder = folder();
-    let error = settings().load(folder.path(), 0).unwrap_err();
-    assert!(error.to_string().ends_with("set: no images"), "{error}");
+    let error = data(settings(), folder.path()).described().unwrap_err();
+    assert!(error.to_string().ends_with("set: no known layout of images"), "{error}");
     assert!(error.hint.unwrap().contains("t10k-labels-idx1-ubyte"));
-    let error = settings().fingerprint(folder.path()).unwrap_err();
-    assert!(error.to_string().ends_with("set: not all files are there"), "{error}");
-    let hint = error.hint.unwrap();
-    assert!(hint.contains("t10k-labels-idx1-ubyte"), "{hint}");
+    let elsewhere = DataSettings { path: "elsewhere".into(), ..settings() };
+    let error = data(elsewhere, folder.path()).described().unwrap_err();
+    assert!(error.to_string().ends_with("there is no such folder or file"), "{error}");
 }
 
 #[test]
@@ -102,10 +140,10 @@ fn a_damaged_file_is_named() {
     let set = folder.path().join("set");
     write_set(&set, false);
     fs::write(set.join("train-labels-idx1-ubyte"), idx(&[4], &[0])).unwrap();
-    let error = settings().load(folder.path(), 0).unwrap_err();
+    let error = error(settings(), folder.path());
     let expected =
         "set/train-labels-idx1-ubyte: has 9 bytes, where its header promises 12: sizes [4]";
-    assert!(error.to_string().ends_with(expected), "{error}");
+    assert!(error.ends_with(expected), "{error}");
 }
 
 #[test]
@@ -117,11 +155,16 @@ fn held_out_images_depend_on_the_seed_alone() {
         test_images: 10,
         ..Default::default()
     };
-    let held_out = |seed| settings.load(Path::new("."), seed).unwrap().held_out;
+    let folder = tempfile::tempdir().unwrap();
+    let held_out = |seed| {
+        let data = StudyData::new(settings.clone(), "".into(), folder.path(), seed);
+        data.images(|_, _| true).unwrap().held_out
+    };
     assert_eq!(held_out(1), held_out(1));
     assert_ne!(held_out(1), held_out(2));
-    let error = DataSettings { held_out: 100, ..settings }.load(Path::new("."), 0).unwrap_err();
-    assert_eq!(error.to_string(), "`held_out` = 100 of [data] leaves none of 100 images");
+    let none_left = DataSettings { held_out: 100, ..settings.clone() };
+    let expected = "`held_out` = 100 of [data] leaves none of 100 images";
+    assert_eq!(error(none_left, folder.path()), expected);
 }
 
 /// Writes a file of the set, packed.
@@ -135,35 +178,37 @@ fn pack(folder: &Path, name: &str, bytes: &[u8]) {
 #[test]
 fn images_that_teach_nothing_are_refused() {
     let images = "train-images-idx3-ubyte";
-    let cases: [(&str, Vec<u8>, &str); 6] = [
+    let cases: [(&str, Vec<u8>, &str); 4] = [
         (images, idx(&[4, 0, 2], &[]), "has no pixels: its sizes are [4, 0, 2]"),
         (images, idx(&[0, 2, 2], &[]), "has no pixels: its sizes are [0, 2, 2]"),
-        (
-            "t10k-images-idx3-ubyte",
-            idx(&[2, 1, 4], &[9; 8]),
-            "training images are 1x2x2, test images 1x1x4: channels, height, width",
-        ),
         ("train-labels-idx1-ubyte", idx(&[4], &[3; 4]), "all training images are of class 3"),
-        (
-            images,
-            idx(&[4, 33, 2], &[1; 264]),
-            "the training images have 33x2 pixels, more than the canvas of 32x32",
-        ),
         (images, idx(&[4, u32::MAX, u32::MAX], &[1; 64]), "more than any file holds"),
     ];
     for (name, bytes, expected) in cases {
         let folder = folder();
         write_set(&folder.path().join("set"), false);
         fs::write(folder.path().join("set").join(name), bytes).unwrap();
-        let error = settings().load(folder.path(), 0).unwrap_err().to_string();
+        let error = error(settings(), folder.path());
         assert!(error.ends_with(expected), "{error}");
     }
     let folder = folder();
     write_set(&folder.path().join("set"), false);
     fs::write(folder.path().join("set/t10k-images-idx3-ubyte"), idx(&[0, 2, 2], &[])).unwrap();
     fs::write(folder.path().join("set/t10k-labels-idx1-ubyte"), idx(&[0], &[])).unwrap();
-    let error = settings().load(folder.path(), 0).unwrap_err().to_string();
+    let error = error(settings(), folder.path());
     assert!(error.contains("no pixels"), "{error}");
+}
+
+#[test]
+fn an_image_of_another_size_follows_the_transforms_and_nothing_else() {
+    let folder = folder();
+    write_set(&folder.path().join("set"), false);
+    let train = idx(&[4, 3, 2], &[1; 24]);
+    fs::write(folder.path().join("set/train-images-idx3-ubyte"), train).unwrap();
+    let set = images(settings(), folder.path()).unwrap();
+    assert!(set.judged(&set.test, 2).is_ok());
+    let error = set.judged(&set.train, 2).unwrap_err().to_string();
+    assert!(error.ends_with("has 2x3 pixels, more than `pad` to 2"), "{error}");
 }
 
 #[test]
@@ -173,13 +218,95 @@ fn no_more_is_unpacked_than_the_header_promises() {
     let mut bomb = idx(&[4, 2, 2], &[7; 16]);
     bomb.resize(200 << 20, 0);
     pack(folder.path(), "train-images-idx3-ubyte", &bomb);
-    let error = settings().load(folder.path(), 0).unwrap_err().to_string();
+    let too_long = error(settings(), folder.path());
     assert!(
-        error.ends_with("has more bytes, where its header promises 32: sizes [4, 2, 2]"),
-        "{error}"
+        too_long.ends_with("has more bytes, where its header promises 32: sizes [4, 2, 2]"),
+        "{too_long}"
     );
     pack(folder.path(), "train-images-idx3-ubyte", &idx(&[60_000, 600, 600], &[0; 99]));
-    let error = settings().load(folder.path(), 0).unwrap_err().to_string();
+    let too_short = error(settings(), folder.path());
     let expected = "has 115 bytes, where its header promises 21600000016: sizes [60000, 600, 600]";
-    assert!(error.ends_with(expected), "{error}");
+    assert!(too_short.ends_with(expected), "{too_short}");
+}
+
+/// A PNG file of a colour, by its place in the set: `<part>/<class>/<index>.png`.
+fn write_png(folder: &Path, part: &str, class: &str, index: usize) {
+    let folder = folder.join("set").join(part).join(class);
+    fs::create_dir_all(&folder).unwrap();
+    let file = fs::File::create(folder.join(format!("{index}.png"))).unwrap();
+    let mut encoder = png::Encoder::new(file, 3, 3);
+    encoder.set_color(png::ColorType::Rgb);
+    let mut writer = encoder.write_header().unwrap();
+    writer.write_image_data(&[class.len() as u8, index as u8, 7].repeat(9)).unwrap();
+}
+
+fn write_photographs(folder: &Path) {
+    for (class, index) in (0..10).flat_map(|index| [("cat", index), ("horse", index)]) {
+        write_png(folder, "train", class, index);
+        write_png(folder, "test", class, 100 + index);
+    }
+}
+
+fn photographs() -> DataSettings {
+    let resize = Transform::Resize(Resize { crop_share: 1.0, ..Resize::default() });
+    let normalize = Transform::Normalize(Normalize::default());
+    DataSettings {
+        transforms: vec![resize.clone(), normalize],
+        augment: vec![resize],
+        held_out: 4,
+        ..settings()
+    }
+}
+
+#[test]
+fn photographs_are_decoded_once_and_kept() {
+    let folder = folder();
+    write_photographs(folder.path());
+    let first = images(photographs(), folder.path()).unwrap();
+    assert_eq!((first.train.len(), first.held_out.len(), first.test.len()), (16, 4, 20));
+    let inputs = |set: &StudyImages| set.judged(&set.test, 2).unwrap();
+    let wanted = inputs(&first);
+    let [Transform::Resize(_), Transform::Normalize(Normalize { mean, std })] = &first.judging[..]
+    else {
+        panic!("{:?}", first.judging)
+    };
+    assert!((mean[0] - 4.0 / 255.0).abs() < 1e-12 && (std[0] - 1.0 / 255.0).abs() < 1e-9);
+
+    // Pixels come from where they are kept, or from the files where these are damaged.
+    let kept = |extension: &str| {
+        let files = fs::read_dir(folder.path().join("home/cache/images")).unwrap();
+        let mut paths = files.map(|file| file.unwrap().path());
+        paths.find(|path| path.extension().is_some_and(|found| found == extension))
+    };
+    let pixels = kept("pixels").unwrap();
+    assert_eq!(fs::metadata(&pixels).unwrap().len(), 40 * 27);
+    let second = images(photographs(), folder.path()).unwrap();
+    let mut damaged = fs::read(&pixels).unwrap();
+    damaged[20] ^= 1;
+    fs::write(&pixels, damaged).unwrap();
+    assert_eq!(inputs(&second), wanted);
+    assert_eq!(kept("survey"), None);
+    assert_eq!(inputs(&images(photographs(), folder.path()).unwrap()), wanted);
+
+    let streamed = DataSettings { keep_decoded: 0.0, ..photographs() };
+    fs::remove_dir_all(folder.path().join("home")).unwrap();
+    assert_eq!(inputs(&images(streamed, folder.path()).unwrap()), wanted);
+    assert_eq!(kept("pixels"), None);
+}
+
+#[test]
+fn bad_images_stop_a_study_or_are_left_out() {
+    let folder = folder();
+    write_photographs(folder.path());
+    let set = folder.path().join("set");
+    fs::write(set.join("train/cat/3.png"), "no image").unwrap();
+    let error = error(photographs(), folder.path());
+    let expected =
+        "an image cannot be used: train/cat/3.png (class cat): is no JPEG, PNG, WebP or BMP";
+    assert_eq!(error, expected);
+    let skipping = DataSettings { on_bad_image: OnBadImage::Skip, ..photographs() };
+    let set = images(skipping, folder.path()).unwrap();
+    assert_eq!(set.train.len() + set.held_out.len(), 19);
+    let usable = [&set.train[..], &set.held_out, &set.test].concat();
+    assert!(set.judged(&usable, 2).is_ok());
 }

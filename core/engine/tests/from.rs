@@ -51,7 +51,7 @@ fn what_is_the_other_studys_is_refused() {
         ("hyperspace = \"tiny\"", "`hyperspace` is that of the study that `from` names"),
         ("[teach]\nrate = 0.3", "[teach] is that of the study that `from` names"),
         (
-            "seed = 1\n[data]\ncanvas = 28\n[teach]\nrate = 0.3",
+            "seed = 1\n[data]\nheld_out = 28\n[teach]\nrate = 0.3",
             "`seed`, [data], [teach] are those of the study that `from` names",
         ),
     ] {

@@ -101,11 +101,11 @@ fn unknown_fields_and_sections_are_named_with_their_line() {
         Some("did you mean `teach`? allowed are data, measure, teach"),
     );
     check(
-        &format!("{STUDY}cavnas = 28"),
-        "study.toml:12: [data] cavnas: there is no such field",
+        &format!("{STUDY}augmnet = []"),
+        "study.toml:12: [data] augmnet: there is no such field",
         Some(
-            "did you mean `canvas`? \
-             allowed are canvas, folder, held_out, set, test_images, train_images",
+            "did you mean `augment`? allowed are augment, channels, held_out, keep_decoded, \
+             layout, on_bad_image, path, set, test_images, train_images, transforms",
         ),
     );
     check(
@@ -138,7 +138,7 @@ fn wrong_values_are_named_with_their_line() {
     check(
         &STUDY.replace("\"synthetic\"", "\"cifar\""),
         "study.toml:8: [data] set: unknown variant `cifar`, \
-         expected one of `fashion-mnist`, `idx`, `synthetic`",
+         expected `fashion-mnist` or `synthetic`",
         Some(&explain("data")),
     );
     check(

@@ -104,6 +104,7 @@ fn hyperspace() -> impl Strategy<Value = Hyperspace> {
             summary: name.clone(),
             input_channels: 3,
             classes: 10,
+            fixed_input: false,
             resolutions: vec![32, 48],
             table_resolutions: vec![32],
             fixed_latency_ms,

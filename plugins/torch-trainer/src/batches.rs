@@ -1,46 +1,62 @@
-//! Images as tensors.
+//! Images as tensors: which ones a step gets, and how.
 
-use rand::{Rng, seq::SliceRandom};
-use rand_pcg::Pcg64Mcg;
+use std::{collections::BTreeMap, sync::Arc};
+
+use rand::seq::SliceRandom;
 use spacewright_core::{
-    data::{Augmentation, ImageSet},
+    data::{Draw, Transform},
     random,
-    train::TrainContext,
+    train::{TrainContext, TrainError},
 };
 use tch::Tensor;
 
-/// Positions of the training images that may be trained on, in order.
-pub fn trainable(context: &TrainContext) -> Vec<usize> {
-    let held_out: std::collections::HashSet<usize> = context.held_out.iter().copied().collect();
-    (0..context.data.train.len()).filter(|index| !held_out.contains(index)).collect()
-}
+use crate::loader::{Ahead, Pending};
 
-/// A fixed sample of the trainable images, for calibration and distillation.
+/// A fixed sample of the images that are trained on, for calibration and distillation.
 pub fn fixed_sample(context: &TrainContext, purpose: &str, count: usize) -> Vec<usize> {
-    let mut indices = trainable(context);
-    indices.shuffle(&mut random::generator(context.seed, &["sample", purpose]));
-    indices.truncate(count);
-    indices
+    let mut images = context.images.train.to_vec();
+    images.shuffle(&mut random::generator(context.seed, &["sample", purpose]));
+    images.truncate(count);
+    images
 }
 
-/// Images without random changes: `n × c × resolution × resolution`.
-pub fn inputs(set: &ImageSet, indices: &[usize], canvas: usize, resolution: usize) -> Tensor {
-    tensor(&set.inputs(indices, canvas, resolution), set.channels, resolution)
+/// Images as they are judged, `batch` at a time, each `n × c × side × side`; the next ones are loaded
+/// meanwhile.
+pub fn judged<'a>(
+    context: &'a TrainContext,
+    images: &'a [usize],
+    batch: usize,
+    side: usize,
+) -> impl Iterator<Item = Result<Tensor, TrainError>> + 'a {
+    let parts: Vec<&[usize]> = images.chunks(batch).collect();
+    let mut ahead = Ahead::new(parts.len());
+    (0..parts.len()).map(move |index| {
+        let load = |index: usize| {
+            let draws: Vec<Draw> = parts[index].iter().copied().map(Draw::fixed).collect();
+            let set = &context.images;
+            Ok::<_, TrainError>(Pending::new(&set.all, &draws, &set.judging, side))
+        };
+        ahead.take(index, load)?.wait()
+    })
 }
 
-fn tensor(values: &[f32], channels: usize, resolution: usize) -> Tensor {
-    let side = resolution as i64;
-    Tensor::from_slice(values).view([-1, channels as i64, side, side])
-}
-
-/// Walks through the trainable images in a new random order each epoch; which images a step gets
-/// depends on the seed and the step's number alone.
+/// Walks through images in a new random order each epoch; which ones a step gets depends on the seed and
+/// the step's number alone.
 pub struct Sampler {
     indices: Vec<usize>,
     seed: u64,
     purpose: String,
     epoch: Option<usize>,
     order: Vec<usize>,
+}
+
+/// An image in one of the epochs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sampled {
+    /// Its position.
+    pub image: usize,
+    /// The epoch, from 0.
+    pub epoch: usize,
 }
 
 impl Sampler {
@@ -50,11 +66,11 @@ impl Sampler {
     }
 
     /// The images of step `step` at `batch` images a step.
-    pub fn batch(&mut self, step: usize, batch: usize) -> Vec<usize> {
+    pub fn batch(&mut self, step: usize, batch: usize) -> Vec<Sampled> {
         (step * batch..(step + 1) * batch).map(|position| self.at(position)).collect()
     }
 
-    fn at(&mut self, position: usize) -> usize {
+    fn at(&mut self, position: usize) -> Sampled {
         let epoch = position / self.indices.len();
         if self.epoch != Some(epoch) {
             self.order.clone_from(&self.indices);
@@ -62,50 +78,98 @@ impl Sampler {
             self.order.shuffle(&mut random::generator(self.seed, &purpose));
             self.epoch = Some(epoch);
         }
-        self.order[position % self.indices.len()]
+        Sampled { image: self.order[position % self.indices.len()], epoch }
+    }
+}
+
+/// How training sees its images.
+#[derive(Clone)]
+pub struct Views {
+    /// Transforms, with normalization.
+    pub transforms: Arc<[Transform]>,
+    /// How many views of each image there are; 0: a new one each epoch.
+    pub kept: usize,
+    /// What the views are for: another purpose has others.
+    pub purpose: String,
+}
+
+/// What views are for that several trainings have in common.
+const KEPT: &str = "kept";
+
+impl Views {
+    /// The views of a training for one purpose, with `kept` views of each image that all trainings share,
+    /// or with views of its own.
+    pub fn new(context: &TrainContext, own: &[Transform], kept: usize, purpose: &str) -> Self {
+        let purpose = if kept > 0 { KEPT } else { purpose };
+        let transforms = context.images.training_with(own);
+        Self { transforms, kept, purpose: purpose.to_owned() }
+    }
+
+    /// Which view an epoch has.
+    pub fn of_epoch(&self, epoch: usize) -> usize {
+        if self.kept > 0 { epoch % self.kept } else { epoch }
+    }
+
+    /// An image in a view.
+    pub fn draw(&self, context: &TrainContext, image: usize, view: usize) -> Draw {
+        Draw::of_view(image, view, context.seed, &self.purpose)
+    }
+}
+
+/// A training batch that is being loaded.
+pub struct PendingBatch {
+    sampled: Vec<Sampled>,
+    labels: Vec<i64>,
+    inputs: BTreeMap<usize, Pending>,
+}
+
+impl PendingBatch {
+    /// Starts to load a batch at these sides, in pixels: the same view at each.
+    pub fn new(
+        context: &TrainContext,
+        views: &Views,
+        sampled: Vec<Sampled>,
+        sides: impl IntoIterator<Item = usize>,
+    ) -> Self {
+        let draws: Vec<Draw> = sampled
+            .iter()
+            .map(|at| views.draw(context, at.image, views.of_epoch(at.epoch)))
+            .collect();
+        let images = &context.images.all;
+        let load = |side: usize| (side, Pending::new(images, &draws, &views.transforms, side));
+        let sides: std::collections::BTreeSet<usize> = sides.into_iter().collect();
+        let labels = images.labels();
+        Self {
+            labels: sampled.iter().map(|at| i64::from(labels[at.image])).collect(),
+            inputs: sides.into_iter().map(load).collect(),
+            sampled,
+        }
+    }
+
+    /// Waits for it.
+    pub fn wait(self) -> Result<Batch, TrainError> {
+        let mut inputs = BTreeMap::new();
+        for (side, pending) in self.inputs {
+            inputs.insert(side, pending.wait()?);
+        }
+        let labels = Tensor::from_slice(&self.labels);
+        Ok(Batch { sampled: self.sampled, labels, inputs })
     }
 }
 
 /// A training batch: the images at one or more resolutions, from the same random changes.
 pub struct Batch {
-    /// Positions in the training images.
-    pub indices: Vec<usize>,
-    /// Which images were mirrored.
-    pub flipped: Vec<bool>,
-    /// Labels.
+    /// Which images.
+    pub sampled: Vec<Sampled>,
+    /// Their classes.
     pub labels: Tensor,
-    images: ImageSet,
-    canvas: usize,
-    augmentation: Augmentation,
-    rng: Pcg64Mcg,
+    inputs: BTreeMap<usize, Tensor>,
 }
 
 impl Batch {
-    /// Draws the random changes of a batch.
-    pub fn draw(
-        context: &TrainContext,
-        indices: Vec<usize>,
-        augmentation: Augmentation,
-        rng: &mut impl Rng,
-    ) -> Self {
-        let images = context.data.train.select(&indices);
-        let labels = Tensor::from_slice(&context.data.train.labels_of(&indices));
-        // A generator of its own: every resolution gets the same changes.
-        let (rng, canvas) = (Pcg64Mcg::new(rng.random::<u128>() | 1), context.canvas);
-        let mut batch =
-            Self { indices, flipped: Vec::new(), labels, images, canvas, augmentation, rng };
-        batch.flipped = batch.augmented(1).1;
-        batch
-    }
-
-    /// The batch as inputs of this resolution.
-    pub fn inputs(&self, resolution: usize) -> Tensor {
-        tensor(&self.augmented(resolution).0, self.images.channels, resolution)
-    }
-
-    fn augmented(&self, resolution: usize) -> (Vec<f32>, Vec<bool>) {
-        let all: Vec<usize> = (0..self.indices.len()).collect();
-        let mut rng = self.rng.clone();
-        self.images.augmented_inputs(&all, self.canvas, resolution, self.augmentation, &mut rng)
+    /// The batch as inputs of this side, in pixels; one of those that it was loaded at.
+    pub fn inputs(&self, side: usize) -> Result<&Tensor, TrainError> {
+        let missing = || TrainError::MissingValue { name: format!("images of {side} pixels") };
+        self.inputs.get(&side).ok_or_else(missing)
     }
 }

@@ -1,9 +1,6 @@
 //! Classes that a network with fixed statistics gives to images.
 
-use spacewright_core::{
-    data::ImageSet,
-    train::{Predictions, TrainContext, TrainError},
-};
+use spacewright_core::train::{Predictions, TrainContext, TrainError};
 
 use crate::{
     batches,
@@ -16,20 +13,19 @@ use crate::{
 /// the largest feature maps to fit into memory. Results depend on it in their last bits.
 pub const EVALUATION_BATCH: usize = 256;
 
-/// The classes of the images at these positions of a set, resized to `resolution` pixels.
+/// The classes of the images at these positions, as inputs of `resolution` pixels.
 pub fn classify(
     context: &TrainContext,
     run: &Run<'_>,
     plan: &Plan,
     statistics: &Statistics,
-    (set, indices): (&ImageSet, &[usize]),
+    images: &[usize],
     resolution: usize,
 ) -> Result<Predictions, TrainError> {
-    let mut classes = Vec::with_capacity(indices.len());
+    let mut classes = Vec::with_capacity(images.len());
     tch::no_grad(|| {
-        for indices in indices.chunks(EVALUATION_BATCH) {
-            let x = batches::inputs(set, indices, context.canvas, resolution);
-            let logits = run.forward(plan, &x, &mut Norm::Fixed(statistics))?;
+        for x in batches::judged(context, images, EVALUATION_BATCH, resolution) {
+            let logits = run.forward(plan, &x?, &mut Norm::Fixed(statistics))?;
             let values = params::floats("reading logits", &logits)?;
             classes.extend(Predictions::from_logits(&values, logits.size()[1] as usize).classes);
         }

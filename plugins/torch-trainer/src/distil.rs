@@ -12,7 +12,6 @@ use spacewright_core::{
     sealed::{seal_line, unseal_line},
     train::{DistilJob, DistilReport, JudgeJob, Monitor, TrainContext, TrainError},
 };
-use tch::Tensor;
 
 use crate::{
     batches::Sampler,
@@ -40,7 +39,7 @@ pub fn distil(
     scratch: &Path,
     monitor: &dyn Monitor,
 ) -> Result<DistilReport, TrainError> {
-    let student = Student::new(context, (job.stage, job.block), &job.features)?;
+    let student = Student::new(context, (job.stage, job.block), &job.teacher, &job.features)?;
     let mut attempt = 0;
     loop {
         let folder = scratch.join(format!("attempt-{attempt}"));
@@ -87,7 +86,7 @@ pub fn judge(
     job: &JudgeJob,
     monitor: &dyn Monitor,
 ) -> Result<Vec<f64>, TrainError> {
-    let student = Student::new(context, (job.stage, job.block), &job.features)?;
+    let student = Student::new(context, (job.stage, job.block), &job.teacher, &job.features)?;
     let params = Params::load(&job.weights)?;
     judge_rows(&student, &params, (&job.rows, job.calibration_images), 0, monitor)
 }
@@ -158,10 +157,10 @@ fn train(
             total,
         };
         fit.run(&mut params, monitor, |params, step, rng| {
-            let images: Vec<i64> =
-                sampler.batch(step, phase.batch).into_iter().map(|i| i as i64).collect();
+            let sampled = sampler.batch(step, phase.batch);
+            let images: Vec<usize> = sampled.into_iter().map(|sampled| sampled.image).collect();
             let run = Run { params, quantized, dropout: false };
-            sandwich(student, &run, [&largest, &smallest], &Tensor::from_slice(&images), rng)
+            sandwich(student, &run, [&largest, &smallest], &images, rng)
         })?;
         offset += phase.steps;
         losses[index] = judge_largest(&params, quantized)?;
@@ -181,7 +180,7 @@ fn sandwich(
     student: &Student<'_>,
     run: &Run<'_>,
     [largest, smallest]: [&PlannedVariant; 2],
-    images: &Tensor,
+    images: &[usize],
     rng: &mut impl Rng,
 ) -> Result<f64, TrainError> {
     let random = [student.random(rng), student.random(rng)];
@@ -211,11 +210,14 @@ fn start_quantizers(
 
 #[cfg(test)]
 mod tests {
-    use tch::Kind;
+    use std::path::PathBuf;
+
+    use spacewright_core::{space::Subnet, train::Teacher};
+    use tch::{Kind, Tensor};
 
     use super::*;
     use crate::{
-        features, params,
+        features,
         testing::{self, Unwatched},
     };
 
@@ -226,14 +228,7 @@ mod tests {
         let input = Tensor::randn([40, 6, size, size], (Kind::Float, tch::Device::Cpu));
         let target = input.avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None::<i64>);
         let target = target.cumsum(1, Kind::Float);
-        let variance = target.var_dim([0i64, 2, 3].as_slice(), true, false);
-        let tensors = [
-            ("s0", input.to_kind(Kind::Half)),
-            ("s1", target.to_kind(Kind::Half)),
-            ("v1", variance),
-            ("train_images", Tensor::from_slice(&[32i64])),
-        ];
-        params::save(&features::features_file(folder, resolution), &tensors).unwrap();
+        features::tests::write(folder, resolution, &[input, target], 32);
     }
 
     #[test]
@@ -242,7 +237,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         write_features(folder.path(), context.hyperspace.table_resolutions[0]);
         let (stage, block) = (0, 1);
-        let student = Student::new(&context, (stage, block), folder.path()).unwrap();
+        let teacher = Teacher {
+            stages: Vec::new(),
+            subnet: Subnet { stages: Vec::new(), resolution: 16 },
+            weights: PathBuf::new(),
+        };
+        let student = Student::new(&context, (stage, block), &teacher, folder.path()).unwrap();
         let mut rng = random::generator(1, &["rows"]);
         let row = |variant: Variant| {
             let Variant { input_width, resolution, sub_stage } = variant;
@@ -252,6 +252,7 @@ mod tests {
         let job = DistilJob {
             stage,
             block,
+            teacher: teacher.clone(),
             features: folder.path().to_owned(),
             fp32: testing::phase(3),
             int8: testing::phase(3),
@@ -264,6 +265,7 @@ mod tests {
         let again = JudgeJob {
             stage,
             block,
+            teacher,
             features: job.features,
             weights,
             rows,

@@ -1,5 +1,5 @@
-//! The teacher's features: outputs of its stages on fixed images, and its logits on all training
-//! images. They are computed once; distillation and the training of supernets read them.
+//! A teacher's features: outputs of its stages on fixed images, from which distillation learns. They are
+//! kept on the disk as far as they may, and computed whenever they are needed beyond that.
 
 use std::{
     fs,
@@ -8,193 +8,286 @@ use std::{
 
 use spacewright_core::{
     graph::Shape,
-    train::{FeaturesJob, Monitor, TrainContext, TrainError},
+    train::{FeaturesJob, Monitor, Teacher, TrainContext, TrainError},
 };
 use tch::{Kind, Tensor};
 
 use crate::{
-    batches::{self, Batch},
-    classify::{EVALUATION_BATCH, classify},
-    interpret::{Norm, Run, Statistics},
-    params::{self, NamedTensors, Params},
-    plan::Plan,
-    teach::teacher_graph,
+    batches,
+    classify::EVALUATION_BATCH,
+    params::{self, NamedTensors},
+    rows::{self, Rows, RowsWriter},
+    teacher::OpenTeacher,
 };
 
-/// Stage inputs and outputs at a resolution, below the features' folder: `s<i>` (half precision,
-/// training images then judging images), `v<i>` (variance per channel over the training images)
-/// for the input of choice stage i, and `train_images`.
-pub fn features_file(folder: &Path, resolution: usize) -> PathBuf {
+/// What is known of the features at a resolution, below their folder: `images` (positions) and
+/// `train_images` (how many of them, the first ones, are for training); for the input of choice stage i, and
+/// the output of the last one, `shape<i>`, `variance<i>` (per channel, over the training images) and
+/// `kept<i>`.
+fn index_file(folder: &Path, resolution: usize) -> PathBuf {
     folder.join(format!("features-{resolution}.safetensors"))
 }
 
-/// Logits of all training images, below the features' folder: `plain` and `mirrored`.
-fn logits_file(folder: &Path) -> PathBuf {
-    folder.join("logits.safetensors")
+/// How the files of the features that choice stage `stage` reads begin.
+fn rows_base(folder: &Path, resolution: usize, stage: usize) -> PathBuf {
+    folder.join(format!("features-{resolution}-s{stage}"))
 }
 
 /// What a choice stage of the teacher reads and gives at one resolution.
 pub struct StageFeatures {
-    /// `images × channels × height × width`, half precision.
-    pub input: Tensor,
-    /// The same of the output.
-    pub target: Tensor,
-    /// Variance of the output, per channel.
-    pub variance: Tensor,
+    stage: usize,
+    /// Positions of the images.
+    images: Vec<usize>,
     /// How many of the images, the first ones, are for training; the others are for judging.
     pub train_images: usize,
+    /// Shape of one image's input.
+    pub input_shape: Shape,
+    /// Shape of one image's output.
+    pub target_shape: Shape,
+    /// Variance of the output, per channel.
+    pub variance: Tensor,
+    /// Of input and output; `None` where they were not kept.
+    kept: [Option<Rows>; 2],
+    /// Where something was not kept.
+    teacher: Option<OpenTeacher>,
 }
 
 impl StageFeatures {
-    /// Reads what [`compute`] wrote.
-    pub fn load(folder: &Path, resolution: usize, stage: usize) -> Result<Self, TrainError> {
-        let mut file = NamedTensors::load(&features_file(folder, resolution))?;
+    /// Opens what [`compute`] wrote.
+    pub fn open(
+        context: &TrainContext,
+        teacher: &Teacher,
+        folder: &Path,
+        (resolution, stage): (usize, usize),
+    ) -> Result<Self, TrainError> {
+        let mut index = NamedTensors::load(&index_file(folder, resolution))?;
+        let images: Vec<i64> = (&index.take("images")?).try_into().map_err(|error| {
+            TrainError::Computation { doing: "reading features", source: Box::new(error) }
+        })?;
+        let mut end = |stage: usize| {
+            let size = index.take(&format!("shape{stage}"))?;
+            let at = |dimension: i64| size.int64_value(&[dimension]) as usize;
+            let shape = Shape::new(at(0), at(1), at(2));
+            let base = rows_base(folder, resolution, stage);
+            let is_kept = index.take(&format!("kept{stage}"))?.int64_value(&[0]) != 0;
+            let rows = is_kept.then(|| Rows::open(base, shape, images.len())).transpose()?;
+            Ok::<_, TrainError>((shape, rows))
+        };
+        let ((input_shape, input), (target_shape, target)) = (end(stage)?, end(stage + 1)?);
+        let kept = [input, target];
+        let is_whole = kept.iter().all(Option::is_some);
+        let open = || OpenTeacher::new(context, teacher, resolution);
         Ok(Self {
-            input: file.take(&format!("s{stage}"))?,
-            target: file.take(&format!("s{}", stage + 1))?,
-            variance: file.take(&format!("v{}", stage + 1))?,
-            train_images: file.take("train_images")?.int64_value(&[0]) as usize,
+            stage,
+            train_images: index.take("train_images")?.int64_value(&[0]) as usize,
+            variance: index.take(&format!("variance{}", stage + 1))?,
+            images: images.into_iter().map(|image| image as usize).collect(),
+            input_shape,
+            target_shape,
+            kept,
+            teacher: (!is_whole).then(open).transpose()?,
         })
     }
 
-    /// Inputs of the images at these positions.
-    pub fn inputs(&self, indices: &Tensor) -> Tensor {
-        self.input.index_select(0, indices).to_kind(Kind::Float)
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.images.len()
     }
 
-    /// Outputs for the images at these positions.
-    pub fn targets(&self, indices: &Tensor) -> Tensor {
-        self.target.index_select(0, indices).to_kind(Kind::Float)
-    }
-
-    /// Shape of one image's input.
-    pub fn input_shape(&self) -> Shape {
-        let size = self.input.size();
-        Shape::new(size[1] as usize, size[2] as usize, size[3] as usize)
-    }
-}
-
-/// The teacher's logits of all training images, `images × classes`.
-pub struct TeacherLogits {
-    plain: Tensor,
-    mirrored: Tensor,
-}
-
-impl TeacherLogits {
-    /// Reads what [`compute`] wrote.
-    pub fn load(folder: &Path) -> Result<Self, TrainError> {
-        let mut file = NamedTensors::load(&logits_file(folder))?;
-        Ok(Self { plain: file.take("plain")?, mirrored: file.take("mirrored")? })
-    }
-
-    /// Those of a batch's images, mirrored where the batch's are.
-    pub fn of(&self, batch: &Batch) -> Tensor {
-        let indices: Vec<i64> = batch.indices.iter().map(|&index| index as i64).collect();
-        let indices = Tensor::from_slice(&indices);
-        let plain = self.plain.index_select(0, &indices);
-        if !batch.flipped.contains(&true) {
-            return plain;
+    /// Inputs of the images at these positions, `positions × channels × height × width`.
+    pub fn inputs(
+        &self,
+        context: &TrainContext,
+        positions: &[usize],
+    ) -> Result<Tensor, TrainError> {
+        match &self.kept[0] {
+            Some(rows) => rows.read(positions),
+            None => Ok(self.computed(context, positions)?.swap_remove(self.stage)),
         }
-        let flipped = Tensor::from_slice(&batch.flipped).unsqueeze(1);
-        self.mirrored.index_select(0, &indices).where_self(&flipped, &plain)
+    }
+
+    /// Inputs and outputs for the images at these positions.
+    pub fn pairs(
+        &self,
+        context: &TrainContext,
+        positions: &[usize],
+    ) -> Result<[Tensor; 2], TrainError> {
+        if let [Some(inputs), Some(targets)] = &self.kept {
+            return Ok([inputs.read(positions)?, targets.read(positions)?]);
+        }
+        let mut stages = self.computed(context, positions)?;
+        let target = stages.swap_remove(self.stage + 1);
+        Ok([stages.swap_remove(self.stage), target])
+    }
+
+    /// What the teacher's stages give, rounded as what is kept.
+    fn computed(
+        &self,
+        context: &TrainContext,
+        positions: &[usize],
+    ) -> Result<Vec<Tensor>, TrainError> {
+        let missing = || TrainError::MissingValue { name: "the teacher".into() };
+        let teacher = self.teacher.as_ref().ok_or_else(missing)?;
+        let images: Vec<usize> = positions.iter().map(|&position| self.images[position]).collect();
+        let mut stages: Vec<Vec<Tensor>> = Vec::new();
+        for x in batches::judged(context, &images, EVALUATION_BATCH, teacher.side) {
+            let parts = teacher.stages(&x?)?;
+            stages.resize_with(parts.len(), Vec::new);
+            stages.iter_mut().zip(parts).for_each(|(stage, part)| stage.push(part));
+        }
+        let rounded =
+            |parts: Vec<Tensor>| Tensor::cat(&parts, 0).to_kind(Kind::Half).to_kind(Kind::Float);
+        Ok(stages.into_iter().map(rounded).collect())
     }
 }
 
-/// Work that tells how far it is.
-struct Counted<'a> {
-    monitor: &'a dyn Monitor,
-    done: usize,
-    total: usize,
+/// Sums over images and pixels, per channel.
+#[derive(Default)]
+struct Moments {
+    count: f64,
+    sums: Option<[Tensor; 2]>,
 }
 
-impl Counted<'_> {
-    fn add(&mut self, images: usize, note: &str) -> Result<(), TrainError> {
-        self.done += images;
-        self.monitor.progress(self.done, self.total, note);
-        if self.monitor.cancelled() { Err(TrainError::Cancelled) } else { Ok(()) }
+impl Moments {
+    fn add(&mut self, values: &Tensor) {
+        let values = values.to_kind(Kind::Double);
+        let dims = [0i64, 2, 3];
+        let sums = [&values, &values.square()]
+            .map(|values| values.sum_dim_intlist(dims.as_slice(), false, Kind::Double));
+        self.count += (values.numel() as i64 / values.size()[1].max(1)) as f64;
+        self.sums = Some(match self.sums.take() {
+            Some(old) => [&old[0] + &sums[0], &old[1] + &sums[1]],
+            None => sums,
+        });
+    }
+
+    fn variance(&self) -> Tensor {
+        let Some([sum, squares]) = &self.sums else { return Tensor::from_slice::<f32>(&[]) };
+        let centred = squares - sum.square() / self.count;
+        (centred / (self.count - 1.0).max(1.0)).clamp_min(0.0).to_kind(Kind::Float)
     }
 }
 
-/// Computes all features into a folder; the answer is the teacher's accuracy on the test images.
+/// What is written of the input of a choice stage, or of the output of the last one.
+struct End {
+    shape: Shape,
+    writer: Option<RowsWriter>,
+    moments: Moments,
+}
+
+/// Computes all features into a folder; keeps no more than the job's bytes of them.
 pub fn compute(
     context: &TrainContext,
     job: &FeaturesJob,
     output: &Path,
     monitor: &dyn Monitor,
-) -> Result<f64, TrainError> {
+) -> Result<(), TrainError> {
     fs::create_dir_all(output).map_err(|error| TrainError::file(output, error))?;
-    let (params, statistics) = load_teacher(&job.weights)?;
-    let run = Run { params: &params, quantized: false, dropout: false };
-    let (train, test) = (&context.data.train, &context.data.test);
     let mut images = batches::fixed_sample(context, "distil", job.train_images);
     let train_images = images.len();
-    images.extend(context.held_out.iter().take(job.judge_images));
+    images.extend(context.images.held_out.iter().take(job.judge_images));
     let resolutions = &context.hyperspace.table_resolutions;
-    let total = images.len() * resolutions.len() + 2 * train.len() + test.len();
-    let mut counted = Counted { monitor, done: 0, total };
-
+    let (mut done, total) = (0, images.len() * resolutions.len());
+    let mut left = job.cache_bytes;
     for &resolution in resolutions {
-        let (graph, ends) = teacher_graph(context, &job.teacher, resolution)?;
-        let plan = Plan::new(&graph, &context.scheme)?;
-        let ends = ends.iter().map(|name| plan.value(name)).collect::<Result<Vec<_>, _>>()?;
-        let mut stages: Vec<Vec<Tensor>> = ends.iter().map(|_| Vec::new()).collect();
-        for indices in images.chunks(EVALUATION_BATCH) {
-            let x = batches::inputs(train, indices, context.canvas, resolution);
-            let outputs = tch::no_grad(|| {
-                run.execute(&plan, &x, &mut Norm::Fixed(&statistics), &ends, None)
-            })?;
-            for (stage, tensor) in stages.iter_mut().zip(&outputs[1..]) {
-                stage.push(tensor.contiguous());
+        let teacher = OpenTeacher::new(context, &job.teacher, resolution)?;
+        let mut ends: Vec<End> = Vec::new();
+        let mut seen = 0;
+        for x in batches::judged(context, &images, EVALUATION_BATCH, resolution) {
+            let stages = teacher.stages(&x?)?;
+            if ends.is_empty() {
+                let base = |stage: usize| rows_base(output, resolution, stage);
+                ends = opened(&stages, images.len(), &mut left, base);
             }
-            counted.add(indices.len(), "features")?;
-        }
-        // What leaves the stem is what the first choice stage reads.
-        let first = context.hyperspace.stem.len() - 1;
-        let mut tensors = Vec::new();
-        for (index, parts) in stages.into_iter().skip(first).enumerate() {
-            let all = Tensor::cat(&parts, 0);
-            let trained_on = all.narrow(0, 0, train_images as i64);
-            let variance = trained_on.var_dim([0i64, 2, 3].as_slice(), true, false);
-            tensors.push((format!("s{index}"), all.to_kind(Kind::Half)));
-            tensors.push((format!("v{index}"), variance));
-        }
-        tensors.push(("train_images".into(), Tensor::from_slice(&[train_images as i64])));
-        params::save(&features_file(output, resolution), &tensors)?;
-    }
-
-    let (graph, _) = teacher_graph(context, &job.teacher, context.canvas)?;
-    let plan = Plan::new(&graph, &context.scheme)?;
-    let mut tensors = Vec::new();
-    let all: Vec<usize> = (0..train.len()).collect();
-    for (name, mirrored) in [("plain", false), ("mirrored", true)] {
-        let mut logits = Vec::new();
-        for indices in all.chunks(EVALUATION_BATCH) {
-            let mut x = batches::inputs(train, indices, context.canvas, context.canvas);
-            if mirrored {
-                x = x.flip([3i64].as_slice());
+            let count = stages.first().map_or(0, |stage| stage.size()[0] as usize);
+            let trained_on = train_images.saturating_sub(seen).min(count) as i64;
+            for (end, stage) in ends.iter_mut().zip(&stages) {
+                if trained_on > 0 {
+                    end.moments.add(&stage.narrow(0, 0, trained_on));
+                }
+                if let Some(writer) = &mut end.writer {
+                    writer.append(stage)?;
+                }
             }
-            logits.push(tch::no_grad(|| run.forward(&plan, &x, &mut Norm::Fixed(&statistics)))?);
-            counted.add(indices.len(), "logits")?;
+            seen += count;
+            done += count;
+            monitor.progress(done, total, "features");
+            if monitor.cancelled() {
+                return Err(TrainError::Cancelled);
+            }
         }
-        tensors.push((name, Tensor::cat(&logits, 0)));
+        write_index(&index_file(output, resolution), ends, &images, train_images)?;
     }
-    params::save(&logits_file(output), &tensors)?;
-    let indices: Vec<usize> = (0..test.len()).collect();
-    let predictions =
-        classify(context, &run, &plan, &statistics, (test, &indices), context.canvas)?;
-    Ok(predictions.accuracy(&test.labels))
+    Ok(())
 }
 
-fn load_teacher(path: &Path) -> Result<(Params, Statistics), TrainError> {
-    let mut params = Params::load(path)?;
-    let mut statistics = Statistics::default();
-    let means: Vec<String> =
-        params.0.keys().filter_map(|name| name.strip_suffix(".mean").map(str::to_owned)).collect();
-    for node in means {
-        let mut take = |role: &str| params.0.remove(&format!("{node}.{role}"));
-        if let (Some(mean), Some(var)) = (take("mean"), take("var")) {
-            statistics.values.insert(node, (mean.detach(), var.detach()));
+/// What is written of each end; as many as fit are kept, the first ones first.
+fn opened(
+    stages: &[Tensor],
+    images: usize,
+    left: &mut u64,
+    base: impl Fn(usize) -> PathBuf,
+) -> Vec<End> {
+    let end = |(index, stage): (usize, &Tensor)| {
+        let size: Vec<usize> = stage.size().into_iter().map(|size| size as usize).collect();
+        let shape = Shape::new(size[1], size[2], size[3]);
+        let bytes = rows::size(shape, images);
+        let fits = bytes <= *left;
+        if fits {
+            *left -= bytes;
         }
+        let writer = fits.then(|| RowsWriter::new(base(index), shape));
+        End { shape, writer, moments: Moments::default() }
+    };
+    stages.iter().enumerate().map(end).collect()
+}
+
+fn write_index(
+    path: &Path,
+    ends: Vec<End>,
+    images: &[usize],
+    train_images: usize,
+) -> Result<(), TrainError> {
+    let positions: Vec<i64> = images.iter().map(|&image| image as i64).collect();
+    let mut tensors = vec![
+        ("images".to_owned(), Tensor::from_slice(&positions)),
+        ("train_images".to_owned(), Tensor::from_slice(&[train_images as i64])),
+    ];
+    for (index, End { shape, writer, moments }) in ends.into_iter().enumerate() {
+        let size = [shape.channels, shape.height, shape.width].map(|size| size as i64);
+        let kept = i64::from(writer.is_some());
+        writer.map_or(Ok(()), RowsWriter::finish)?;
+        tensors.push((format!("shape{index}"), Tensor::from_slice(&size)));
+        tensors.push((format!("variance{index}"), moments.variance()));
+        tensors.push((format!("kept{index}"), Tensor::from_slice(&[kept])));
     }
-    Ok((params, statistics))
+    params::save(path, &tensors)
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    /// Features as [`compute`] writes them: what a choice stage reads and gives.
+    pub fn write(folder: &Path, resolution: usize, stages: &[Tensor], train_images: usize) {
+        let images: Vec<usize> = (0..stages[0].size()[0] as usize).collect();
+        let base = |stage: usize| rows_base(folder, resolution, stage);
+        let mut ends = opened(stages, images.len(), &mut u64::MAX.clone(), base);
+        for (end, stage) in ends.iter_mut().zip(stages) {
+            end.moments.add(&stage.narrow(0, 0, train_images as i64));
+            end.writer.as_mut().unwrap().append(stage).unwrap();
+        }
+        write_index(&index_file(folder, resolution), ends, &images, train_images).unwrap();
+    }
+
+    #[test]
+    fn moments_give_the_variance_of_each_channel() {
+        tch::manual_seed(3);
+        let values = Tensor::randn([10, 3, 4, 4], (Kind::Float, tch::Device::Cpu));
+        let mut moments = Moments::default();
+        moments.add(&values.narrow(0, 0, 4));
+        moments.add(&values.narrow(0, 4, 6));
+        let wanted = values.var_dim([0i64, 2, 3].as_slice(), true, false);
+        assert!((moments.variance() - wanted).abs().max().double_value(&[]) < 1e-5);
+    }
 }

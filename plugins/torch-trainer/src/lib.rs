@@ -15,18 +15,21 @@ mod features;
 mod fit;
 mod interpret;
 mod layout;
+mod loader;
 mod losses;
 mod objective;
 mod optim;
 mod params;
 mod plan;
 mod recalibrate;
+mod rows;
 mod scale_bounds;
 mod start;
 mod student;
 mod subnet;
 mod supernet;
 mod teach;
+mod teacher;
 #[cfg(test)]
 mod testing;
 mod two_phases;
@@ -35,7 +38,8 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use spacewright_core::train::{
     DistilJob, DistilReport, EvaluateJob, Evaluator, FeaturesJob, JudgeJob, Monitor, SubnetJob,
-    SupernetJob, TeachJob, TrainContext, TrainError, TrainReport, Trainer, TwoPhaseFiles,
+    SupernetJob, TeachJob, TeachReport, TrainContext, TrainError, TrainReport, Trainer,
+    TwoPhaseFiles,
 };
 
 /// The trainer; computes on the CPU.
@@ -75,7 +79,7 @@ impl Trainer for TorchTrainer {
         output: &Path,
         scratch: &Path,
         monitor: &dyn Monitor,
-    ) -> Result<TrainReport, TrainError> {
+    ) -> Result<TeachReport, TrainError> {
         self.use_all_threads();
         teach::teach(context, job, output, scratch, monitor)
     }
@@ -86,7 +90,7 @@ impl Trainer for TorchTrainer {
         job: &FeaturesJob,
         output: &Path,
         monitor: &dyn Monitor,
-    ) -> Result<f64, TrainError> {
+    ) -> Result<(), TrainError> {
         self.use_all_threads();
         features::compute(context, job, output, monitor)
     }

@@ -1,38 +1,159 @@
 //! What a network is trained for: labels, and the teacher's opinion of the same images.
 
-use spacewright_core::train::{Guidance, TrainError};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, btree_map::Entry},
+    path::{Path, PathBuf},
+};
+
+use spacewright_core::{
+    data::{Draw, Transform},
+    train::{Guidance, TrainContext, TrainError},
+};
 use tch::Tensor;
 
-use crate::{batches::Batch, features::TeacherLogits, losses};
+use crate::{
+    batches::{Batch, Views},
+    checkpoint,
+    classify::EVALUATION_BATCH,
+    loader::{Ahead, Pending},
+    losses,
+    teacher::OpenTeacher,
+};
 
 /// A loss against labels and, where there is one, a teacher.
-pub struct Objective {
-    /// The teacher's logits and their share in the loss.
-    teacher: Option<(TeacherLogits, f64)>,
+pub struct Objective<'a> {
+    teacher: Option<Opinion<'a>>,
     /// Share of the label that is spread over all classes.
     label_smoothing: f64,
+    /// Transforms that the training names.
+    augment: &'a [Transform],
+    context: &'a TrainContext,
 }
 
-impl Objective {
-    /// Reads the teacher's logits where they count.
-    pub fn new(guidance: Option<&Guidance>, label_smoothing: f64) -> Result<Self, TrainError> {
-        let load = |guidance: &Guidance| {
-            Ok::<_, TrainError>((TeacherLogits::load(&guidance.features)?, guidance.teacher_share))
-        };
+impl<'a> Objective<'a> {
+    /// Reads the teacher where it counts; `scratch` takes what is kept of it.
+    pub fn new(
+        context: &'a TrainContext,
+        guidance: Option<&Guidance>,
+        label_smoothing: f64,
+        augment: &'a [Transform],
+        scratch: &Path,
+    ) -> Result<Self, TrainError> {
         let counts = |guidance: &&Guidance| guidance.teacher_share > 0.0;
-        let teacher = guidance.filter(counts).map(load).transpose()?;
-        Ok(Self { teacher, label_smoothing })
+        let open = |guidance: &Guidance| {
+            let side = guidance.teacher.subnet.resolution;
+            let network = OpenTeacher::new(context, &guidance.teacher, side)?;
+            let kept = (guidance.views > 0).then(|| KeptLogits {
+                context,
+                views: Views::new(context, augment, guidance.views, ""),
+                folder: scratch.to_owned(),
+                row: rows(context),
+                logits: RefCell::default(),
+            });
+            Ok::<_, TrainError>(Opinion { network, share: guidance.teacher_share, kept })
+        };
+        let teacher = guidance.filter(counts).map(open).transpose()?;
+        Ok(Self { teacher, label_smoothing, augment, context })
+    }
+
+    /// How a phase of this name sees its images.
+    pub fn views(&self, phase: &str) -> Views {
+        let kept = self.teacher.as_ref().and_then(|teacher| teacher.kept.as_ref());
+        let count = kept.map_or(0, |kept| kept.views.kept);
+        Views::new(self.context, self.augment, count, phase)
+    }
+
+    /// The side, in pixels, at which batches are needed for the teacher.
+    pub fn side(&self) -> Option<usize> {
+        let teacher = self.teacher.as_ref()?;
+        teacher.kept.is_none().then_some(teacher.network.side)
     }
 
     /// The loss of a batch, from its logits, `images × classes`.
-    pub fn loss(&self, logits: &Tensor, batch: &Batch) -> Tensor {
+    pub fn loss(&self, logits: &Tensor, batch: &Batch) -> Result<Tensor, TrainError> {
         let hard = losses::cross_entropy(logits, &batch.labels, self.label_smoothing);
-        match &self.teacher {
-            Some((teacher, share)) => {
-                let soft = losses::distillation(logits, &teacher.of(batch));
-                hard * (1.0 - share) + soft * *share
+        Ok(match &self.teacher {
+            Some(teacher) => {
+                let soft = losses::distillation(logits, &teacher.of(batch)?);
+                hard * (1.0 - teacher.share) + soft * teacher.share
             }
             None => hard,
+        })
+    }
+}
+
+/// A teacher that is asked about training images.
+struct Opinion<'a> {
+    network: OpenTeacher,
+    /// Its share in the loss.
+    share: f64,
+    /// `None`: it computes in each step.
+    kept: Option<KeptLogits<'a>>,
+}
+
+impl Opinion<'_> {
+    fn of(&self, batch: &Batch) -> Result<Tensor, TrainError> {
+        match &self.kept {
+            Some(kept) => kept.of(batch, &self.network),
+            None => self.network.logits(batch.inputs(self.network.side)?),
         }
+    }
+}
+
+/// A teacher's logits of all training images in some views, computed view by view when first needed.
+struct KeptLogits<'a> {
+    context: &'a TrainContext,
+    views: Views,
+    folder: PathBuf,
+    /// By position of an image, its row.
+    row: Vec<i64>,
+    /// By view, `training images × classes`.
+    logits: RefCell<BTreeMap<usize, Tensor>>,
+}
+
+/// The row of each image that is trained on; 0 for others.
+fn rows(context: &TrainContext) -> Vec<i64> {
+    let mut rows = vec![0; context.images.all.labels().len()];
+    context.images.train.iter().enumerate().for_each(|(row, &image)| rows[image] = row as i64);
+    rows
+}
+
+impl KeptLogits<'_> {
+    fn of(&self, batch: &Batch, teacher: &OpenTeacher) -> Result<Tensor, TrainError> {
+        let mut logits = self.logits.borrow_mut();
+        let mut parts = Vec::new();
+        for at in &batch.sampled {
+            let view = self.views.of_epoch(at.epoch);
+            let of_view = match logits.entry(view) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert(self.view(view, teacher)?),
+            };
+            parts.push(of_view.get(self.row[at.image]));
+        }
+        Ok(Tensor::stack(&parts, 0))
+    }
+
+    fn view(&self, view: usize, teacher: &OpenTeacher) -> Result<Tensor, TrainError> {
+        let path = self.folder.join(format!("teacher-view-{view}.safetensors"));
+        if let Some(mut file) = checkpoint::load(&path)? {
+            return file.take("logits");
+        }
+        let images = &self.context.images;
+        let parts: Vec<&[usize]> = images.train.chunks(EVALUATION_BATCH).collect();
+        let mut ahead = Ahead::new(parts.len());
+        let mut logits = Vec::new();
+        for index in 0..parts.len() {
+            let load = |index: usize| {
+                let draw = |&image: &usize| self.views.draw(self.context, image, view);
+                let draws: Vec<Draw> = parts[index].iter().map(draw).collect();
+                let transforms = &self.views.transforms;
+                Ok::<_, TrainError>(Pending::new(&images.all, &draws, transforms, teacher.side))
+            };
+            logits.push(teacher.logits(&ahead.take(index, load)?.wait()?)?);
+        }
+        let logits = Tensor::cat(&logits, 0);
+        checkpoint::save(&path, &[("logits", logits.shallow_clone())])?;
+        Ok(logits)
     }
 }

@@ -91,6 +91,6 @@ impl PlannedSubnet {
 
     /// Logits of a training batch, `images × classes`, by the batch's own statistics.
     pub fn forward(&self, run: &Run<'_>, batch: &Batch) -> Result<Tensor, TrainError> {
-        run.forward(&self.plan, &batch.inputs(self.resolution), &mut Norm::Batch)
+        run.forward(&self.plan, batch.inputs(self.resolution)?, &mut Norm::Batch)
     }
 }

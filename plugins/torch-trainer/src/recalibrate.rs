@@ -16,12 +16,12 @@ use crate::{
 pub fn recalibrate(
     run: &Run<'_>,
     plan: &Plan,
-    batches: impl IntoIterator<Item = Tensor>,
+    batches: impl IntoIterator<Item = Result<Tensor, TrainError>>,
 ) -> Result<Statistics, TrainError> {
     let mut statistics = Statistics::default();
     tch::no_grad(|| {
         for x in batches {
-            let _ = run.forward(plan, &x, &mut Norm::Record(&mut statistics))?;
+            let _ = run.forward(plan, &x?, &mut Norm::Record(&mut statistics))?;
         }
         Ok(statistics)
     })

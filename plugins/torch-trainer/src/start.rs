@@ -104,7 +104,7 @@ fn segments<'a>(
         start.map(|start| Params::load(&start.weights)).transpose()
     };
     let mut segments = Vec::new();
-    let mut size = context.hyperspace.resolutions.iter().max().copied().unwrap_or(context.canvas);
+    let mut size = context.hyperspace.resolutions.iter().max().copied().unwrap_or(1);
     let mut widths = vec![context.hyperspace.input_channels];
     for stage in &job.stages {
         let blocks = first_blocks(&context.operators, stage, &widths, size)?;

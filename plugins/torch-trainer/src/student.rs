@@ -8,9 +8,9 @@ use spacewright_core::{
     graph::{ConvSpec, Graph, GraphBuilder, Shape},
     quality::TableRow,
     space::{ElasticStage, SubStage, stage_graph},
-    train::{TrainContext, TrainError},
+    train::{Teacher, TrainContext, TrainError},
 };
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use crate::{
     classify::EVALUATION_BATCH,
@@ -66,11 +66,13 @@ impl<'a> Student<'a> {
     pub fn new(
         context: &'a TrainContext,
         (stage, block): (usize, usize),
+        teacher: &Teacher,
         folder: &Path,
     ) -> Result<Self, TrainError> {
         let mut features = BTreeMap::new();
         for &resolution in &context.hyperspace.table_resolutions {
-            features.insert(resolution, StageFeatures::load(folder, resolution, stage)?);
+            let at = (resolution, stage);
+            features.insert(resolution, StageFeatures::open(context, teacher, folder, at)?);
         }
         let train_images = features.values().map(|f| f.train_images).min().unwrap_or_default();
         Ok(Self {
@@ -94,14 +96,14 @@ impl<'a> Student<'a> {
     /// The variant's blocks between two 1×1 convolutions, which join its widths to the teacher's.
     fn graph(&self, variant: &Variant) -> Result<Graph, TrainError> {
         let features = self.features(variant.resolution)?;
-        let (shape, width) = (features.input_shape(), variant.input_width);
+        let (shape, width) = (features.input_shape, variant.input_width);
         let mut b = GraphBuilder::new(shape);
         let x = b.conv(ADAPTER_IN, b.input(), ConvSpec::new(width, 1).bias());
         let adapter = b.finish(x);
         let inner = Shape::new(width, shape.height, shape.width);
         let stage = stage_graph(&self.context.operators, &self.stage, &variant.sub_stage, inner)?;
         let mut b = GraphBuilder::new(stage.output_shape()?);
-        let channels = features.target.size()[1] as usize;
+        let channels = features.target_shape.channels;
         let x = b.conv(ADAPTER_OUT, b.input(), ConvSpec::new(channels, 1).bias());
         Ok(adapter.then(stage)?.then(b.finish(x))?)
     }
@@ -116,7 +118,7 @@ impl<'a> Student<'a> {
     pub fn layout(&self) -> Result<Layout, TrainError> {
         let mut layout = Layout::default();
         for (resolution, features) in &self.features {
-            let size = features.input_shape().height;
+            let size = features.input_shape.height;
             let (operators, scheme) = (&self.context.operators, &self.context.scheme);
             layout.include_stage(operators, scheme, &self.stage, &self.input_widths, size)?;
             for extreme in [self.largest_at(*resolution), self.smallest_at(*resolution)] {
@@ -161,11 +163,12 @@ impl<'a> Student<'a> {
         &self,
         run: &Run<'_>,
         variant: &PlannedVariant,
-        images: &Tensor,
+        images: &[usize],
     ) -> Result<Tensor, TrainError> {
         let features = self.features(variant.resolution)?;
-        let output = run.forward(&variant.plan, &features.inputs(images), &mut Norm::Batch)?;
-        Ok(losses::noise_to_signal(&output, &features.targets(images), &features.variance))
+        let [inputs, targets] = features.pairs(self.context, images)?;
+        let output = run.forward(&variant.plan, &inputs, &mut Norm::Batch)?;
+        Ok(losses::noise_to_signal(&output, &targets, &features.variance))
     }
 
     /// What each value of a variant is for the first `images` training images.
@@ -178,8 +181,8 @@ impl<'a> Student<'a> {
         let run = Run { params, quantized: false, dropout: false };
         let PlannedVariant { resolution, plan } = self.plan(variant)?;
         let images = images.min(self.train_images).min(EVALUATION_BATCH);
-        let input = &self.features(resolution)?.input;
-        let x = input.narrow(0, 0, images as i64).to_kind(Kind::Float);
+        let images: Vec<usize> = (0..images).collect();
+        let x = self.features(resolution)?.inputs(self.context, &images)?;
         run.observe(&plan, &x, &mut Norm::Batch)
     }
 
@@ -195,28 +198,25 @@ impl<'a> Student<'a> {
         let features = self.features(*resolution)?;
         let run = Run { params, quantized, dropout: false };
         let calibration = batches(0, calibration.min(self.train_images));
-        let statistics =
-            recalibrate(&run, plan, calibration.map(|(images, _)| features.inputs(&images)))?;
-        let images = features.input.size()[0] as usize;
+        let inputs = calibration.map(|images| features.inputs(self.context, &images));
+        let statistics = recalibrate(&run, plan, inputs)?;
+        let images = features.len();
         tch::no_grad(|| {
             let mut sum = 0.0;
-            for (indices, count) in batches(self.train_images, images) {
-                let x = features.inputs(&indices);
+            for positions in batches(self.train_images, images) {
+                let [x, target] = features.pairs(self.context, &positions)?;
                 let y = run.forward(plan, &x, &mut Norm::Fixed(&statistics))?;
-                let target = features.targets(&indices);
                 let loss = losses::noise_to_signal(&y, &target, &features.variance);
-                sum += loss.double_value(&[]) * count as f64;
+                sum += loss.double_value(&[]) * positions.len() as f64;
             }
             Ok(sum / (images - self.train_images).max(1) as f64)
         })
     }
 }
 
-/// The positions `from..to` in batches, with the number of images in each.
-fn batches(from: usize, to: usize) -> impl Iterator<Item = (Tensor, usize)> {
-    (from..to).step_by(EVALUATION_BATCH).map(move |start| {
-        let end = (start + EVALUATION_BATCH).min(to);
-        let options = (Kind::Int64, tch::Device::Cpu);
-        (Tensor::arange_start(start as i64, end as i64, options), end - start)
-    })
+/// The positions `from..to` in batches.
+fn batches(from: usize, to: usize) -> impl Iterator<Item = Vec<usize>> {
+    (from..to)
+        .step_by(EVALUATION_BATCH)
+        .map(move |start| (start..(start + EVALUATION_BATCH).min(to)).collect())
 }

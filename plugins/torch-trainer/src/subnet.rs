@@ -1,6 +1,6 @@
 //! One network trained alone: a subnet that shares its weights with no other.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, rc::Rc};
 
 use rand_pcg::Pcg64Mcg;
 use spacewright_core::{
@@ -18,14 +18,22 @@ use crate::{
     two_phases::{TwoPhaseTraining, TwoPhases},
 };
 
-struct SingleNetwork {
-    subnet: PlannedSubnet,
-    objective: Objective,
+struct SingleNetwork<'a> {
+    subnet: Rc<PlannedSubnet>,
+    objective: Objective<'a>,
 }
 
-impl TwoPhaseTraining for SingleNetwork {
+impl TwoPhaseTraining for SingleNetwork<'_> {
+    fn networks(&self, _: &mut Pcg64Mcg) -> Result<Vec<Rc<PlannedSubnet>>, TrainError> {
+        Ok(vec![self.subnet.clone()])
+    }
+
     fn batches(&self) -> usize {
         1
+    }
+
+    fn objective(&self) -> &Objective<'_> {
+        &self.objective
     }
 
     /// Without dropout: small networks that see each image a few times do not overfit.
@@ -33,17 +41,20 @@ impl TwoPhaseTraining for SingleNetwork {
         &self,
         params: &Params,
         quantized: bool,
-        batches: &[Batch],
-        _: &mut Pcg64Mcg,
+        step: &[(Rc<PlannedSubnet>, &Batch)],
     ) -> Result<f64, TrainError> {
         let run = Run { params, quantized, dropout: false };
-        let logits = self.subnet.forward(&run, &batches[0])?;
-        let loss = self.objective.loss(&logits, &batches[0]);
-        loss.backward();
-        Ok(loss.double_value(&[]))
+        let mut sum = 0.0;
+        for (subnet, batch) in step {
+            let logits = subnet.forward(&run, batch)?;
+            let loss = self.objective.loss(&logits, batch)?;
+            loss.backward();
+            sum += loss.double_value(&[]);
+        }
+        Ok(sum)
     }
 
-    fn observed(&self, _: bool, _: &mut Pcg64Mcg) -> Result<PlannedSubnet, TrainError> {
+    fn observed(&self, _: bool, _: &mut Pcg64Mcg) -> Result<Rc<PlannedSubnet>, TrainError> {
         Ok(self.subnet.clone())
     }
 }
@@ -56,8 +67,14 @@ pub fn train(
     monitor: &dyn Monitor,
 ) -> Result<BTreeMap<String, TrainReport>, TrainError> {
     let network = SingleNetwork {
-        subnet: PlannedSubnet::new(context, &job.stages, &job.subnet)?,
-        objective: Objective::new(job.guidance.as_ref(), job.label_smoothing)?,
+        subnet: Rc::new(PlannedSubnet::new(context, &job.stages, &job.subnet)?),
+        objective: Objective::new(
+            context,
+            job.guidance.as_ref(),
+            job.label_smoothing,
+            &job.augment,
+            &files.scratch,
+        )?,
     };
     let mut layout = Layout::default();
     layout.include(&subnet_graph(context, &job.stages, &job.subnet)?, &context.scheme)?;
@@ -73,7 +90,6 @@ pub fn train(
         judged: &job.subnet,
         fp32: &job.fp32,
         int8: &job.int8,
-        augmentation: job.augmentation,
         files,
     }
     .run(&network, params, monitor)
@@ -84,7 +100,6 @@ mod tests {
     use std::path::Path;
 
     use spacewright_core::{
-        data::Augmentation,
         space::{ElasticStage, Subnet},
         train::Phase,
     };
@@ -115,7 +130,7 @@ mod tests {
             guidance: None,
             fp32,
             int8: testing::phase(3),
-            augmentation: Augmentation { flip: true, shift: 1 },
+            augment: Vec::new(),
             label_smoothing: 0.1,
             threads: 1,
         };

@@ -4,7 +4,7 @@
 //! two random ones (sandwich rule): with the logits of the largest (in-place distillation, AlphaNet,
 //! arXiv 2102.07954), or as the largest, on images of their own.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path, rc::Rc};
 
 use rand::Rng;
 use rand_pcg::Pcg64Mcg;
@@ -12,10 +12,11 @@ use spacewright_core::{
     random,
     space::Subnet,
     train::{
-        Guidance, Guide, Monitor, SUBNETS_PER_STEP, SupernetJob, TrainContext, TrainError,
-        TrainReport, TwoPhaseFiles,
+        Guide, Monitor, SUBNETS_PER_STEP, SupernetJob, TrainContext, TrainError, TrainReport,
+        TwoPhaseFiles,
     },
 };
+use tch::Tensor;
 
 use crate::{
     batches::Batch,
@@ -32,37 +33,56 @@ use crate::{
 struct Supernet<'a> {
     context: &'a TrainContext,
     job: &'a SupernetJob,
-    objective: Objective,
+    objective: Objective<'a>,
     /// Every step trains it.
-    largest: PlannedSubnet,
+    largest: Rc<PlannedSubnet>,
     /// Every step trains it.
-    smallest: PlannedSubnet,
+    smallest: Rc<PlannedSubnet>,
 }
 
 impl<'a> Supernet<'a> {
-    fn new(context: &'a TrainContext, job: &'a SupernetJob) -> Result<Self, TrainError> {
+    fn new(
+        context: &'a TrainContext,
+        job: &'a SupernetJob,
+        scratch: &Path,
+    ) -> Result<Self, TrainError> {
         let (stages, resolutions) = (&job.stages, &context.hyperspace.resolutions);
-        let planned = |subnet: &Subnet| PlannedSubnet::new(context, stages, subnet);
-        let guidance =
-            Guidance { features: job.features.clone(), teacher_share: job.teacher_share };
+        let planned = |subnet: &Subnet| {
+            Ok::<_, TrainError>(Rc::new(PlannedSubnet::new(context, stages, subnet)?))
+        };
+        let guidance = job.guidance.as_ref();
         Ok(Self {
             context,
             job,
-            objective: Objective::new(Some(&guidance), job.label_smoothing)?,
+            objective: Objective::new(
+                context,
+                guidance,
+                job.label_smoothing,
+                &job.augment,
+                scratch,
+            )?,
             largest: planned(&Subnet::largest(stages, resolutions))?,
             smallest: planned(&Subnet::smallest(stages, resolutions))?,
         })
     }
 
-    fn random(&self, rng: &mut impl Rng) -> Result<PlannedSubnet, TrainError> {
+    fn random(&self, rng: &mut impl Rng) -> Result<Rc<PlannedSubnet>, TrainError> {
         let resolutions = &self.context.hyperspace.resolutions;
         let subnet = Subnet::random(&self.job.stages, resolutions, rng);
-        PlannedSubnet::new(self.context, &self.job.stages, &subnet)
+        Ok(Rc::new(PlannedSubnet::new(self.context, &self.job.stages, &subnet)?))
     }
 }
 
 impl TwoPhaseTraining for Supernet<'_> {
-    /// One for all four subnets, or one for each.
+    /// The largest, the smallest, two random ones.
+    fn networks(&self, rng: &mut Pcg64Mcg) -> Result<Vec<Rc<PlannedSubnet>>, TrainError> {
+        let mut networks = vec![self.largest.clone(), self.smallest.clone()];
+        for _ in networks.len()..SUBNETS_PER_STEP {
+            networks.push(self.random(rng)?);
+        }
+        Ok(networks)
+    }
+
     fn batches(&self) -> usize {
         match self.job.guide {
             Guide::Largest => 1,
@@ -70,34 +90,38 @@ impl TwoPhaseTraining for Supernet<'_> {
         }
     }
 
+    fn objective(&self) -> &Objective<'_> {
+        &self.objective
+    }
+
     /// The loss is that of the largest subnet.
     fn gradients(
         &self,
         params: &Params,
         quantized: bool,
-        batches: &[Batch],
-        rng: &mut Pcg64Mcg,
+        step: &[(Rc<PlannedSubnet>, &Batch)],
     ) -> Result<f64, TrainError> {
-        let run = Run { params, quantized, dropout: true };
-        let logits = self.largest.forward(&run, &batches[0])?;
-        let loss = self.objective.loss(&logits, &batches[0]);
-        loss.backward();
-        let run = Run { dropout: false, ..run };
-        let largest = logits.detach();
-        let random = [self.random(rng)?, self.random(rng)?];
-        for (index, subnet) in [&self.smallest].into_iter().chain(&random).enumerate() {
-            let batch = batches.get(index + 1).unwrap_or(&batches[0]);
+        let mut largest: Option<(Tensor, f64)> = None;
+        for (subnet, batch) in step {
+            let run = Run { params, quantized, dropout: largest.is_none() };
             let logits = subnet.forward(&run, batch)?;
-            match self.job.guide {
-                Guide::Largest => losses::adaptive_alpha_divergence(&logits, &largest).backward(),
-                Guide::Teacher => self.objective.loss(&logits, batch).backward(),
+            match (&largest, self.job.guide) {
+                (None, _) => {
+                    let loss = self.objective.loss(&logits, batch)?;
+                    loss.backward();
+                    largest = Some((logits.detach(), loss.double_value(&[])));
+                }
+                (Some((largest, _)), Guide::Largest) => {
+                    losses::adaptive_alpha_divergence(&logits, largest).backward();
+                }
+                (Some(_), Guide::Teacher) => self.objective.loss(&logits, batch)?.backward(),
             }
         }
-        Ok(loss.double_value(&[]))
+        Ok(largest.map_or(f64::NAN, |(_, loss)| loss))
     }
 
     /// The largest subnet first, then random ones.
-    fn observed(&self, first: bool, rng: &mut Pcg64Mcg) -> Result<PlannedSubnet, TrainError> {
+    fn observed(&self, first: bool, rng: &mut Pcg64Mcg) -> Result<Rc<PlannedSubnet>, TrainError> {
         if first { Ok(self.largest.clone()) } else { self.random(rng) }
     }
 }
@@ -109,8 +133,8 @@ pub fn train(
     files: &TwoPhaseFiles,
     monitor: &dyn Monitor,
 ) -> Result<BTreeMap<String, TrainReport>, TrainError> {
-    let supernet = Supernet::new(context, job)?;
-    let high = context.hyperspace.resolutions.iter().max().copied().unwrap_or(context.canvas);
+    let supernet = Supernet::new(context, job, &files.scratch)?;
+    let high = context.hyperspace.resolutions.iter().max().copied().unwrap_or(1);
     let layout = Layout::of_supernet(
         &context.operators,
         &context.scheme,
@@ -128,7 +152,6 @@ pub fn train(
         judged: &Subnet::largest(&job.stages, &context.hyperspace.resolutions),
         fp32: &job.fp32,
         int8: &job.int8,
-        augmentation: job.augmentation,
         files,
     }
     .run(&supernet, params, monitor)
@@ -137,19 +160,19 @@ pub fn train(
 #[cfg(test)]
 mod tests {
     use spacewright_core::{
-        data::Augmentation,
+        data::{Flip, Transform},
         space::{ElasticStage, Space, SubStage},
-        train::{CurvePoint, FeaturesJob, Start, TeachJob},
+        train::{CurvePoint, Guidance, Start, TeachJob, Teacher},
     };
 
     use super::*;
     use crate::{
-        features, teach,
+        teach,
         testing::{self, Curves},
     };
 
     /// The largest subnet of these stages as the only one.
-    fn teacher(context: &TrainContext, mut stages: Vec<ElasticStage>) -> TeachJob {
+    fn teacher(mut stages: Vec<ElasticStage>) -> TeachJob {
         for stage in &mut stages {
             let largest = SubStage::largest(stage);
             stage.widths = largest.width().into_iter().collect();
@@ -159,11 +182,11 @@ mod tests {
             }
         }
         TeachJob {
-            subnet: Subnet::largest(&stages, &[context.canvas]),
+            subnet: Subnet::largest(&stages, &[16]),
             stages,
             weights: None,
             phase: testing::phase(2),
-            augmentation: Augmentation { flip: true, shift: 1 },
+            augment: vec![Transform::Flip(Flip::default())],
             label_smoothing: 0.1,
         }
     }
@@ -192,30 +215,26 @@ mod tests {
         let stages = space.elastic_stages(&context.hyperspace);
 
         let curves = Curves::default();
-        let teacher = teacher(&context, stages.clone());
+        let teacher = teacher(stages.clone());
         let weights = path("teacher.safetensors");
         let report = teach::teach(&context, &teacher, &weights, &path("teach"), &curves).unwrap();
         let points = curves.0.into_inner().unwrap();
         assert_eq!(points.iter().map(|point| point.step).collect::<Vec<_>>(), [1, 2, 2]);
         assert_eq!(judged(&points), [("fp32", 2, report.held_out_accuracy)]);
 
-        let curves = Curves::default();
-        let job = FeaturesJob { teacher, weights, train_images: 40, judge_images: 10 };
-        features::compute(&context, &job, &path("features"), &curves).unwrap();
-        for guide in [Guide::Largest, Guide::Teacher] {
+        let TeachJob { stages: teacher_stages, subnet, .. } = teacher;
+        let teacher = Teacher { stages: teacher_stages, subnet, weights: weights.clone() };
+        for (guide, views) in [(Guide::Largest, 0), (Guide::Teacher, 2)] {
+            let teacher = teacher.clone();
             let job = SupernetJob {
                 stages: stages.clone(),
-                start: vec![Start {
-                    weights: job.weights.clone(),
-                    segments: vec!["logits".into()],
-                }],
-                features: path("features"),
+                start: vec![Start { weights: weights.clone(), segments: vec!["logits".into()] }],
+                guidance: Some(Guidance { teacher, teacher_share: 0.5, views }),
                 fp32: testing::phase(2),
                 int8: testing::phase(3),
-                teacher_share: 0.5,
                 label_smoothing: 0.1,
                 guide,
-                augmentation: Augmentation { flip: true, shift: 0 },
+                augment: Vec::new(),
             };
             let curves = Curves::default();
             let files = TwoPhaseFiles {

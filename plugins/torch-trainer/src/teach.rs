@@ -2,41 +2,26 @@
 
 use std::path::Path;
 
-use spacewright_core::{
-    graph::Graph,
-    space::{Segment, Subnet, network, subnet_segments},
-    train::{Monitor, TeachJob, TrainContext, TrainError, TrainReport},
-};
+use spacewright_core::train::{Monitor, TeachJob, TeachReport, TrainContext, TrainError};
 
 use crate::{
-    batches::{self, Batch, Sampler},
+    batches::{self, PendingBatch, Sampler, Views},
     classify::{EVALUATION_BATCH, classify},
     fit::{Fit, Fitted},
     interpret::{Norm, Run},
     layout::Layout,
+    loader::{Ahead, Waiting},
     losses,
     optim::Rule,
     params::Params,
     plan::Plan,
     recalibrate::recalibrate,
+    teacher::teacher_graph,
 };
 
 /// Images whose statistics the teacher's batch normalization keeps. Twice as many as supernets
 /// take between phases: all features rest on them.
 const STATISTICS_IMAGES: usize = 2048;
-
-/// The teacher's graph at a resolution, and the names of the values that leave its stages.
-pub fn teacher_graph(
-    context: &TrainContext,
-    job: &TeachJob,
-    resolution: usize,
-) -> Result<(Graph, Vec<String>), TrainError> {
-    let subnet = Subnet { resolution, ..job.subnet.clone() };
-    let segments = subnet_segments(&context.operators, &context.hyperspace, &job.stages, &subnet)?;
-    let end = |segment: &Segment| segment.graph.value_name(segment.graph.output).to_owned();
-    let ends = segments.iter().take(job.stages.len()).map(end).collect();
-    Ok((network(segments)?, ends))
-}
 
 /// Trains the weights from their initial values.
 fn fit(
@@ -47,7 +32,9 @@ fn fit(
     scratch: &Path,
     monitor: &dyn Monitor,
 ) -> Result<Fitted, TrainError> {
-    let mut sampler = Sampler::new(batches::trainable(context), context.seed, "teach");
+    let mut sampler = Sampler::new(context.images.train.to_vec(), context.seed, "teach");
+    let views = Views::new(context, &job.augment, 0, "teach");
+    let (side, mut ahead) = (job.subnet.resolution, Ahead::new(job.phase.steps));
     let fit = Fit {
         what: "teacher",
         name: "fp32",
@@ -61,15 +48,21 @@ fn fit(
         offset: 0,
         total: job.phase.steps,
     };
-    fit.run(params, monitor, |params, step, rng| {
-        let indices = sampler.batch(step, job.phase.batch);
-        let batch = Batch::draw(context, indices, job.augmentation, rng);
+    let mut waiting = Waiting::new();
+    let fitted = fit.run(params, monitor, |params, step, _| {
+        let pending = ahead.take(step, |step| {
+            let sampled = sampler.batch(step, job.phase.batch);
+            Ok::<_, TrainError>(PendingBatch::new(context, &views, sampled, [side]))
+        })?;
+        let batch = waiting.on(|| pending.wait())?;
         let run = Run { params, quantized: false, dropout: true };
-        let logits = run.forward(plan, &batch.inputs(context.canvas), &mut Norm::Batch)?;
+        let logits = run.forward(plan, batch.inputs(side)?, &mut Norm::Batch)?;
         let loss = losses::cross_entropy(&logits, &batch.labels, job.label_smoothing);
         loss.backward();
         Ok(loss.double_value(&[]))
-    })
+    })?;
+    waiting.tell("teacher");
+    Ok(fitted)
 }
 
 /// Trains a teacher, or takes over its weights; adds the statistics of its batch normalization.
@@ -79,8 +72,9 @@ pub fn teach(
     output: &Path,
     scratch: &Path,
     monitor: &dyn Monitor,
-) -> Result<TrainReport, TrainError> {
-    let (graph, _) = teacher_graph(context, job, context.canvas)?;
+) -> Result<TeachReport, TrainError> {
+    let side = job.subnet.resolution;
+    let (graph, _) = teacher_graph(context, (&job.stages, &job.subnet), side)?;
     let mut layout = Layout::default();
     layout.include(&graph, &context.scheme)?;
     let plan = Plan::new(&graph, &context.scheme)?;
@@ -93,16 +87,16 @@ pub fn teach(
         None => Some(fit(context, job, (&layout, &plan), &mut params, scratch, monitor)?),
     };
 
-    let train = &context.data.train;
     let calibration = batches::fixed_sample(context, "teacher", STATISTICS_IMAGES);
-    let batches = calibration
-        .chunks(EVALUATION_BATCH)
-        .map(|indices| batches::inputs(train, indices, context.canvas, context.canvas));
+    let inputs = batches::judged(context, &calibration, EVALUATION_BATCH, side);
     let run = Run { params: &params, quantized: false, dropout: false };
-    let statistics = recalibrate(&run, &plan, batches)?;
-    let held_out = (train, context.held_out.as_slice());
-    let predictions = classify(context, &run, &plan, &statistics, held_out, context.canvas)?;
-    let held_out_accuracy = predictions.accuracy(&train.select(&context.held_out).labels);
+    let statistics = recalibrate(&run, &plan, inputs)?;
+    let accuracy = |images: &[usize]| {
+        let predictions = classify(context, &run, &plan, &statistics, images, side)?;
+        Ok::<_, TrainError>(predictions.accuracy(&context.images.labels(images)))
+    };
+    let held_out_accuracy = accuracy(&context.images.held_out)?;
+    let test_accuracy = accuracy(&context.images.test)?;
     if let Some(fitted) = &fitted {
         fitted.judged(monitor, held_out_accuracy);
     }
@@ -111,5 +105,6 @@ pub fn teach(
         params.insert(format!("{node}.var"), var);
     }
     params.save(output)?;
-    Ok(TrainReport { held_out_accuracy, loss: fitted.map(|fitted| fitted.loss) })
+    let loss = fitted.map(|fitted| fitted.loss);
+    Ok(TeachReport { held_out_accuracy, test_accuracy, loss })
 }

@@ -4,35 +4,47 @@ use std::sync::{Arc, Mutex};
 
 use rand::Rng;
 use spacewright_core::{
-    data::{DataSet, ImageSet},
+    data::{Flip, Resize, StudyImages, Transform},
     operators::Operators,
     random,
     target::Target,
     train::{CurvePoint, Monitor, Phase, TrainContext},
 };
+use spacewright_data::{Catalog, CatalogImages, Part};
 use spacewright_host_ort::HostOrt;
 use spacewright_quantizers::LsqPlus;
 
 const HYPERSPACE: &str = include_str!("../tests/space.toml");
 
-fn images(count: usize) -> ImageSet {
+fn images(count: usize) -> (Vec<u8>, Vec<u32>) {
     let mut rng = random::generator(5, &["images"]);
     let bright = |index: usize, position: usize| (position / 16) % 10 == index % 10;
     let pixel = |index: usize, position: usize, noise: u8| {
         if bright(index, position) { 200 + noise / 8 } else { noise / 4 }
     };
     let pixels = (0..count * 256).map(|at| pixel(at / 256, at % 256, rng.random())).collect();
-    let labels = (0..count).map(|index| (index % 10) as u32).collect();
-    ImageSet { channels: 1, height: 16, width: 16, pixels, labels }
+    (pixels, (0..count).map(|index| (index % 10) as u32).collect())
 }
 
 /// A hyperspace with every kind of block on small images in ten classes.
 pub fn context() -> TrainContext {
+    let part = |part: Part, (pixels, labels)| (part, pixels, labels);
+    let parts = vec![part(Part::Train, images(80)), part(Part::Test, images(20))];
+    let classes = (0..10).map(|class: usize| class.to_string()).collect();
+    let catalog = Catalog::in_memory("stripes", classes, [1, 16, 16], parts);
+    let resize = Transform::Resize(Resize { crop_share: 1.0, ..Resize::default() });
+    let positions = |from: usize, to: usize| (from..to).collect::<Vec<_>>().into();
+    let images = StudyImages {
+        all: Arc::new(CatalogImages::new(Arc::new(catalog), None, 1)),
+        train: positions(0, 60),
+        held_out: positions(60, 80),
+        test: positions(80, 100),
+        judging: [resize.clone()].into(),
+        training: [Transform::Flip(Flip::default()), resize].into(),
+    };
     TrainContext {
         operators: Operators::new(spacewright_operators_cnn::operator_sets()).unwrap(),
-        data: Arc::new(DataSet { train: images(80), test: images(20) }),
-        held_out: Arc::new((60..80).collect()),
-        canvas: 16,
+        images,
         hyperspace: toml::from_str(HYPERSPACE).unwrap(),
         scheme: HostOrt::new().description().scheme,
         quantizer: Arc::new(LsqPlus),

@@ -1,10 +1,10 @@
 //! Training without quantizers, then with them: what supernets and single networks share.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, rc::Rc};
 
 use rand_pcg::Pcg64Mcg;
 use spacewright_core::{
-    data::Augmentation,
+    random,
     space::{ElasticStage, Subnet},
     train::{
         Monitor, Phase, RecalibratedSubnet, TrainContext, TrainError, TrainReport, TwoPhaseFiles,
@@ -12,13 +12,15 @@ use spacewright_core::{
 };
 
 use crate::{
-    batches::{self, Batch, Sampler},
+    batches::{self, Batch, PendingBatch, Sampled, Sampler, Views},
     calibrate,
     classify::EVALUATION_BATCH,
     evaluate::{SharedWeights, calibration_images},
     fit::Fit,
-    interpret::{Norm, Run},
+    interpret::{Norm, Observations, Run},
     layout::Layout,
+    loader::{Ahead, Waiting},
+    objective::Objective,
     optim::Rule,
     params::Params,
     plan::PlannedSubnet,
@@ -30,22 +32,32 @@ const STATISTICS_IMAGES: usize = 1024;
 
 /// What is particular to a kind of network.
 pub trait TwoPhaseTraining {
-    /// Batches of images that a step takes.
+    /// The networks of a step, some of which may be drawn at random.
+    fn networks(&self, rng: &mut Pcg64Mcg) -> Result<Vec<Rc<PlannedSubnet>>, TrainError>;
+
+    /// Batches of images that a step takes: one for all networks, or one for each.
     fn batches(&self) -> usize;
 
-    /// Accumulates the gradients of one step on [`TwoPhaseTraining::batches`] batches; gives the
-    /// loss that is told.
+    /// What they are trained for.
+    fn objective(&self) -> &Objective<'_>;
+
+    /// Accumulates the gradients of one step: of each network with its batch. Gives the loss that is told.
     fn gradients(
         &self,
         params: &Params,
         quantized: bool,
-        batches: &[Batch],
-        rng: &mut Pcg64Mcg,
+        step: &[(Rc<PlannedSubnet>, &Batch)],
     ) -> Result<f64, TrainError>;
 
     /// A network whose values are observed before quantizers start; asked for again, no longer for
     /// the `first` time, where quantized values are left that none before had.
-    fn observed(&self, first: bool, rng: &mut Pcg64Mcg) -> Result<PlannedSubnet, TrainError>;
+    fn observed(&self, first: bool, rng: &mut Pcg64Mcg) -> Result<Rc<PlannedSubnet>, TrainError>;
+}
+
+/// A step whose images are being loaded.
+struct PendingStep {
+    networks: Vec<Rc<PlannedSubnet>>,
+    batches: Vec<PendingBatch>,
 }
 
 /// How a network is trained.
@@ -64,8 +76,6 @@ pub struct TwoPhases<'a> {
     pub fp32: &'a Phase,
     /// The phase with quantizers.
     pub int8: &'a Phase,
-    /// Random changes of the images.
-    pub augmentation: Augmentation,
     /// Where files go.
     pub files: &'a TwoPhaseFiles,
 }
@@ -88,7 +98,8 @@ impl TwoPhases<'_> {
             if quantized {
                 self.start_quantizers(network, &mut params)?;
             }
-            let mut sampler = Sampler::new(batches::trainable(context), context.seed, name);
+            let mut sampler = Sampler::new(context.images.train.to_vec(), context.seed, name);
+            let (views, mut ahead) = (network.objective().views(name), Ahead::new(phase.steps));
             let fit = Fit {
                 what: &format!("{}, {name}", self.name),
                 name,
@@ -102,13 +113,21 @@ impl TwoPhases<'_> {
                 offset,
                 total,
             };
-            let fitted = fit.run(&mut params, monitor, |params, step, rng| {
-                let indices = sampler.batch(step, network.batches() * phase.batch);
-                let draw =
-                    |part: &[usize]| Batch::draw(context, part.to_vec(), self.augmentation, rng);
-                let batches: Vec<Batch> = indices.chunks(phase.batch).map(draw).collect();
-                network.gradients(params, quantized, &batches, rng)
+            let mut waiting = Waiting::new();
+            let fitted = fit.run(&mut params, monitor, |params, step, _| {
+                let PendingStep { networks, batches } = ahead.take(step, |step| {
+                    let sampled = sampler.batch(step, network.batches() * phase.batch);
+                    self.pending(network, &views, (name, step), sampled.chunks(phase.batch))
+                })?;
+                let batches = batches.into_iter().map(PendingBatch::wait);
+                let batches = waiting.on(|| batches.collect::<Result<Vec<_>, _>>())?;
+                let batch = |index: usize| &batches[index.min(batches.len() - 1)];
+                let networks = networks.into_iter().enumerate();
+                let step: Vec<_> =
+                    networks.map(|(index, network)| (network, batch(index))).collect();
+                network.gradients(params, quantized, &step)
             })?;
+            waiting.tell(fit.what);
             offset += phase.steps;
             params.save(file)?;
             let held_out_accuracy = self.held_out_accuracy(&params, quantized)?;
@@ -117,6 +136,28 @@ impl TwoPhases<'_> {
             reports.insert(name.to_owned(), TrainReport { held_out_accuracy, loss });
         }
         Ok(reports)
+    }
+
+    /// Draws the networks of a step of a phase and starts to load its images.
+    fn pending<'b>(
+        &self,
+        network: &dyn TwoPhaseTraining,
+        views: &Views,
+        (phase, step): (&str, usize),
+        batches: impl ExactSizeIterator<Item = &'b [Sampled]>,
+    ) -> Result<PendingStep, TrainError> {
+        let context = self.context;
+        let purpose = [self.name, phase, "networks", &step.to_string()];
+        let networks = network.networks(&mut random::generator(context.seed, &purpose))?;
+        let last = batches.len() - 1;
+        let pending = |(index, sampled): (usize, &[Sampled])| {
+            let seen_by = networks.iter().enumerate().filter(|(at, _)| index == (*at).min(last));
+            let sides = seen_by.map(|(_, network)| network.resolution);
+            let sides = sides.chain(network.objective().side());
+            PendingBatch::new(context, views, sampled.to_vec(), sides)
+        };
+        let batches = batches.enumerate().map(pending).collect();
+        Ok(PendingStep { networks, batches })
     }
 
     fn start_quantizers(
@@ -129,10 +170,13 @@ impl TwoPhases<'_> {
         let mut first = true;
         calibrate::start(params, self.layout, context, |params, rng| {
             let subnet = network.observed(std::mem::replace(&mut first, false), rng)?;
-            let train = &context.data.train;
-            let x = batches::inputs(train, &images, context.canvas, subnet.resolution);
+            let side = subnet.resolution;
+            let mut observations = Observations::new();
             let run = Run { params, quantized: false, dropout: false };
-            run.observe(&subnet.plan, &x, &mut Norm::Batch)
+            for x in batches::judged(context, &images, EVALUATION_BATCH, side) {
+                observations.extend(run.observe(&subnet.plan, &x?, &mut Norm::Batch)?);
+            }
+            Ok(observations)
         })
     }
 
@@ -143,7 +187,7 @@ impl TwoPhases<'_> {
             params,
             quantized,
             calibration: &calibration_images(self.context, STATISTICS_IMAGES),
-            judged: &self.context.held_out,
+            judged: &self.context.images.held_out,
         };
         weights.recalibrate(self.judged)?.held_out_accuracy()
     }

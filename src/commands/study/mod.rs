@@ -17,7 +17,7 @@ use crate::{
 
 pub fn run(command: &StudyCommand, global: &Global) -> Result<Output, Failure> {
     match command {
-        StudyCommand::New(args) => new::run(args),
+        StudyCommand::New(args) => new::run(args, global),
         StudyCommand::Schema { json_schema: true } => schema::json_schema(),
         StudyCommand::Schema { json_schema: false } => schema::schema(),
         StudyCommand::Explain { section } => schema::explain(section.as_deref()),

@@ -1,5 +1,7 @@
 //! `spacewright study new …`: a short study with comments, for one's own images and hardware.
 
+mod images;
+
 use std::{
     fs,
     io::{self, BufRead, IsTerminal, Write},
@@ -8,24 +10,22 @@ use std::{
 
 use serde_json::{Value, json};
 use spacewright_engine::{
-    DataKind, DataSettings, Overrides, Registry, Study, default_home, engine_sections, home,
+    DataSettings, Overrides, Registry, Study, default_home, engine_sections, home,
 };
 use spacewright_spaceevo::settings::{Budget, MeasureSettings};
 
+use self::images::Images;
 use super::schema::json_schema_value;
 use crate::{
     catalog,
-    cli::{NewArgs, budget},
+    cli::{Global, NewArgs, budget},
     render::{Failure, Output},
 };
 
 /// Fills in a study.
 const TEMPLATE: &str = include_str!("new.toml.in");
 
-/// What is taken where nothing is typed.
-const HYPERSPACE: &str = "mini";
-
-pub fn run(args: &NewArgs) -> Result<Output, Failure> {
+pub fn run(args: &NewArgs, global: &Global) -> Result<Output, Failure> {
     if args.file.exists() {
         let message = format!("{}: there is such a file already", args.file.display());
         return Err(Failure::input(message).hint("give another name, or move it away"));
@@ -33,9 +33,7 @@ pub fn run(args: &NewArgs) -> Result<Output, Failure> {
     let registry = catalog::registry()?;
     let data = match &args.data {
         Some(data) => data.clone(),
-        None => {
-            ask("images: fashion-mnist, synthetic, or a folder of IDX files", &default_data()?)?
-        }
+        None => ask("images: fashion-mnist, synthetic, or where your own are", &default_data()?)?,
     };
     let target = match &args.target {
         Some(target) => target.clone(),
@@ -50,7 +48,8 @@ pub fn run(args: &NewArgs) -> Result<Output, Failure> {
         given => given.to_vec(),
     };
     let schema = write_schema()?;
-    let text = text(&args.file, &schema, &data, &target, &budgets)?;
+    let images = Images::of(&data, &args.file, global)?;
+    let text = text(&args.file, &schema, &images, &target, &budgets);
     check(&args.file, &text, &registry)?;
     fs::write(&args.file, &text)
         .map_err(|error| Failure::failed(format!("{}: {error}", args.file.display())))?;
@@ -114,21 +113,8 @@ fn write_schema() -> Result<PathBuf, Failure> {
     Ok(std::path::absolute(&path).unwrap_or(path))
 }
 
-fn text(
-    file: &Path,
-    schema: &Path,
-    data: &str,
-    target: &str,
-    budgets: &[Budget],
-) -> Result<String, Failure> {
+fn text(file: &Path, schema: &Path, images: &Images, target: &str, budgets: &[Budget]) -> String {
     let name = file.file_stem().unwrap_or_default().to_string_lossy();
-    let set: Option<DataKind> = serde_json::from_value(json!(data)).ok();
-    let (images, held_out) = match set {
-        Some(DataKind::FashionMnist | DataKind::Synthetic) => {
-            (format!("set = {data:?}"), DataSettings::default().held_out)
-        }
-        Some(DataKind::Idx) | None => images_in(data)?,
-    };
     let budget = |budget: &Budget| match budget {
         Budget::Quantile(share) => format!("{{ quantile = {share} }}"),
         Budget::Ms(ms) => format!("{{ ms = {ms} }}"),
@@ -137,48 +123,14 @@ fn text(
     let words = [
         ("{{schema}}", schema.display().to_string()),
         ("{{name}}", name.into_owned()),
-        ("{{hyperspace}}", HYPERSPACE.to_owned()),
+        ("{{hyperspace}}", images.kind.hyperspace().to_owned()),
         ("{{target}}", target.to_owned()),
-        ("{{images}}", images),
-        ("{{held-out}}", held_out.to_string()),
+        ("{{images}}", images.lines.join("\n")),
+        ("{{held-out}}", images.held_out.to_string()),
         ("{{budgets}}", budgets.join(", ")),
+        ("{{recipe}}", images.kind.recipe().to_owned()),
     ];
-    Ok(words.iter().fold(TEMPLATE.to_owned(), |text, (word, value)| text.replace(word, value)))
-}
-
-/// The lines of a study for the IDX files of a folder, and how many of its images to hold out.
-fn images_in(folder: &str) -> Result<(String, usize), Failure> {
-    let path = std::path::absolute(folder).unwrap_or_else(|_| folder.into());
-    if !path.is_dir() {
-        let message = format!("{}: there is no such folder", path.display());
-        return Err(Failure::input(message)
-            .hint("give `fashion-mnist`, `synthetic`, or the folder of four IDX files"));
-    }
-    let folder = path.display().to_string();
-    let settings = DataSettings {
-        set: DataKind::Idx,
-        folder: folder.clone(),
-        // What they need is found out here.
-        canvas: usize::MAX,
-        held_out: 1,
-        ..DataSettings::default()
-    };
-    let loaded = settings.load(Path::new("."), 0)?;
-    loaded.check(&catalog::hyperspace(HYPERSPACE)?).map_err(|error| {
-        error.with_hint(format!(
-            "`{HYPERSPACE}` is for small grey images in ten classes: write a hyperspace of your own \
-             (`spacewright plugin new --kind hyperspace NAME`), and a study that names its file"
-        ))
-    })?;
-    let train = &loaded.data.train;
-    // A tenth is enough to judge by where images are few.
-    let held_out = DataSettings::default().held_out.min(train.len() / 10).max(1);
-    let mut lines = format!("set = \"idx\"\nfolder = {folder:?}");
-    let side = train.height.max(train.width);
-    if side > DataSettings::default().canvas {
-        lines += &format!("\ncanvas = {side}");
-    }
-    Ok((lines, held_out))
+    words.iter().fold(TEMPLATE.to_owned(), |text, (word, value)| text.replace(word, value))
 }
 
 /// That the study can be opened as it is.

@@ -1,185 +1,126 @@
-//! Labelled images in memory, and how they become network inputs.
+//! Labelled images, and how they become network inputs.
 
 mod transform;
 
-use rand::Rng;
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 pub use transform::{
     AutoAugment, CenterCrop, ColorJitter, Flip, Interpolation, Normalize, Pad, RandAugment,
-    RandomCrop, RandomErasing, RandomResizedCrop, Resize, Transform, TransformError,
-    check_transforms,
+    RandomCrop, RandomErasing, RandomResizedCrop, Resize, Transform, TransformError, check_judging,
+    check_training, check_transforms,
 };
 
-/// Labelled images of one size, 8 bits per channel.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct ImageSet {
-    /// Channels of each image.
-    pub channels: usize,
-    /// Rows of each image.
-    pub height: usize,
-    /// Columns of each image.
-    pub width: usize,
-    /// `count × channels × height × width`.
-    pub pixels: Vec<u8>,
-    /// One class per image.
-    pub labels: Vec<u32>,
+use crate::{random, train::AnyError};
+
+/// An image, and the seed of what is random about its transforms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Draw {
+    /// Position of the image.
+    pub image: usize,
+    /// Equal seeds give equal inputs.
+    pub seed: u64,
 }
 
-/// Training and test images.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct DataSet {
-    /// For training, calibration and held-out judging.
-    pub train: ImageSet,
-    /// No choice depends on them: networks are verified on them at the end of a study.
-    pub test: ImageSet,
+impl Draw {
+    /// An image whose transforms are not random.
+    pub fn fixed(image: usize) -> Self {
+        Self { image, seed: 0 }
+    }
+
+    /// An image as it is seen for the time `view`, by training for one purpose.
+    pub fn of_view(image: usize, view: usize, study: u64, purpose: &str) -> Self {
+        let names = ["view", purpose, &view.to_string(), &image.to_string()];
+        Self { image, seed: random::seed(study, &names) }
+    }
 }
 
-/// Random changes of training images, for data augmentation.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Augmentation {
-    /// Mirrors every second image from left to right.
-    #[serde(default)]
-    pub flip: bool,
-    /// Moves images by up to so many pixels in each direction.
-    #[serde(default)]
-    pub shift: usize,
-}
+/// Labelled images that are read when they are asked for, from any number of threads.
+pub trait Images: Send + Sync {
+    /// Channels of a network's input: 1 for grey, 3 for red, green and blue.
+    fn channels(&self) -> usize;
 
-impl ImageSet {
-    /// Number of images.
-    pub fn len(&self) -> usize {
-        self.labels.len()
-    }
+    /// The class of each image.
+    fn labels(&self) -> &[u32];
 
-    /// Whether there is no image.
-    pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
-    }
-
-    /// The images at these positions.
-    pub fn select(&self, indices: &[usize]) -> Self {
-        let size = self.channels * self.height * self.width;
-        let mut pixels = Vec::with_capacity(indices.len() * size);
-        for &index in indices {
-            pixels.extend_from_slice(&self.pixels[index * size..(index + 1) * size]);
-        }
-        let labels = indices.iter().map(|&index| self.labels[index]).collect();
-        Self { pixels, labels, ..*self }
-    }
-
-    /// The first `count` images, or all.
-    pub fn first(&self, count: usize) -> Self {
-        self.select(&(0..count.min(self.len())).collect::<Vec<_>>())
-    }
-
-    /// The classes of the images at these positions.
-    pub fn labels_of(&self, indices: &[usize]) -> Vec<i64> {
-        indices.iter().map(|&index| i64::from(self.labels[index])).collect()
-    }
-
-    /// Images as network inputs: `indices.len() × channels × resolution × resolution` in 0…1.
+    /// Images as network inputs, `draws.len() × channels × side × side`.
     ///
-    /// An image that is smaller than `canvas` is centred on a black square of that side; the
-    /// canvas is then resized to `resolution` by bilinear interpolation (pixel centres aligned).
-    pub fn inputs(&self, indices: &[usize], canvas: usize, resolution: usize) -> Vec<f32> {
-        self.augmented(indices, canvas, resolution, |_| Placement::default())
-    }
-
-    /// [`inputs`](Self::inputs) with random changes drawn from `rng`; also tells which images
-    /// were mirrored.
-    pub fn augmented_inputs(
+    /// # Errors
+    ///
+    /// An image that cannot be read, or that a transform does not take.
+    fn inputs(
         &self,
-        indices: &[usize],
-        canvas: usize,
-        resolution: usize,
-        augmentation: Augmentation,
-        rng: &mut impl Rng,
-    ) -> (Vec<f32>, Vec<bool>) {
-        let shift = augmentation.shift as i32;
-        let placements: Vec<Placement> = indices
-            .iter()
-            .map(|_| Placement {
-                flip: augmentation.flip && rng.random(),
-                down: rng.random_range(-shift..=shift) as isize,
-                right: rng.random_range(-shift..=shift) as isize,
-            })
-            .collect();
-        let inputs = self.augmented(indices, canvas, resolution, |position| placements[position]);
-        (inputs, placements.iter().map(|placement| placement.flip).collect())
-    }
-
-    fn augmented(
-        &self,
-        indices: &[usize],
-        canvas: usize,
-        resolution: usize,
-        placement: impl Fn(usize) -> Placement,
-    ) -> Vec<f32> {
-        let area = self.height * self.width;
-        let mut inputs = vec![0.0; indices.len() * self.channels * resolution * resolution];
-        let mut square = vec![0.0f32; canvas * canvas];
-        let outputs = inputs.chunks_mut(resolution * resolution);
-        let planes = indices.iter().enumerate().flat_map(|(position, &index)| {
-            (0..self.channels).map(move |channel| (position, index * self.channels + channel))
-        });
-        for (output, (position, plane)) in outputs.zip(planes) {
-            let source = &self.pixels[plane * area..(plane + 1) * area];
-            self.place(source, &mut square, canvas, placement(position));
-            if canvas == resolution {
-                output.copy_from_slice(&square);
-            } else {
-                resize(&square, canvas, output, resolution);
-            }
-        }
-        inputs
-    }
-
-    fn place(&self, source: &[u8], square: &mut [f32], canvas: usize, placement: Placement) {
-        square.fill(0.0);
-        let centre = |size: usize| (canvas as isize - size as isize) / 2;
-        let (top, left) =
-            (centre(self.height) + placement.down, centre(self.width) + placement.right);
-        for (row, pixels) in source.chunks(self.width).enumerate() {
-            let y = row as isize + top;
-            if !(0..canvas as isize).contains(&y) {
-                continue;
-            }
-            for (column, &pixel) in pixels.iter().enumerate() {
-                let column = if placement.flip { self.width - 1 - column } else { column };
-                let x = column as isize + left;
-                if (0..canvas as isize).contains(&x) {
-                    square[y as usize * canvas + x as usize] = f32::from(pixel) / 255.0;
-                }
-            }
-        }
-    }
+        draws: &[Draw],
+        transforms: &[Transform],
+        side: usize,
+    ) -> Result<Vec<f32>, AnyError>;
 }
 
-/// How one image is placed on its canvas: mirrored, and moved by so many pixels.
-#[derive(Clone, Copy, Default)]
-struct Placement {
-    flip: bool,
-    down: isize,
-    right: isize,
+/// How an image becomes the input of a model; models carry it as JSON.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Preprocessing {
+    /// 1: the image in grey; 3: red, green and blue.
+    pub channels: usize,
+    /// Side of the square input, in pixels.
+    pub side: usize,
+    /// What is done to the image, then to its values from 0 to 1.
+    pub transforms: Vec<Transform>,
 }
 
-/// Bilinear interpolation of a square of side `size` to one of side `resolution`.
-fn resize(source: &[f32], size: usize, output: &mut [f32], resolution: usize) {
-    let ratio = size as f32 / resolution as f32;
-    let position = |index: usize| {
-        let centre = ((index as f32 + 0.5) * ratio - 0.5).clamp(0.0, (size - 1) as f32);
-        let low = centre as usize;
-        (low, (low + 1).min(size - 1), centre - low as f32)
-    };
-    for (row, line) in output.chunks_mut(resolution).enumerate() {
-        let (y0, y1, fy) = position(row);
-        for (column, value) in line.iter_mut().enumerate() {
-            let (x0, x1, fx) = position(column);
-            let mix = |y: usize| source[y * size + x0] * (1.0 - fx) + source[y * size + x1] * fx;
-            *value = mix(y0) * (1.0 - fy) + mix(y1) * fy;
-        }
+impl Preprocessing {
+    /// The name of a model's metadata that hold it.
+    pub const KEY: &'static str = "spacewright.preprocessing";
+}
+
+/// The name of a model's metadata that hold the names of the classes, a line each.
+pub const LABELS_KEY: &str = "spacewright.labels";
+
+/// The images of a study: which are for what, and how they become network inputs.
+#[derive(Clone)]
+pub struct StudyImages {
+    /// All of them.
+    pub all: Arc<dyn Images>,
+    /// Positions of those that are trained on.
+    pub train: Arc<[usize]>,
+    /// Positions of those that networks are chosen by.
+    pub held_out: Arc<[usize]>,
+    /// Positions of those that networks are judged on at the end of a study, by no choice.
+    pub test: Arc<[usize]>,
+    /// How images are judged; nothing of it is random.
+    pub judging: Arc<[Transform]>,
+    /// How they are trained on, by steps that say nothing else of it.
+    pub training: Arc<[Transform]>,
+}
+
+impl StudyImages {
+    /// The classes of the images at these positions.
+    pub fn labels(&self, images: &[usize]) -> Vec<u32> {
+        let labels = self.all.labels();
+        images.iter().map(|&image| labels[image]).collect()
+    }
+
+    /// The transforms for a training that names its own, or none to take those of the study; values are
+    /// normalized as they are for judging.
+    pub fn training_with(&self, own: &[Transform]) -> Arc<[Transform]> {
+        let transforms = if own.is_empty() { &self.training } else { own };
+        let normalize = self.judging.last().filter(|last| matches!(last, Transform::Normalize(_)));
+        transforms.iter().chain(normalize).cloned().collect()
+    }
+
+    /// How models of this side, in pixels, get their images.
+    pub fn preprocessing(&self, side: usize) -> Preprocessing {
+        Preprocessing { channels: self.all.channels(), side, transforms: self.judging.to_vec() }
+    }
+
+    /// Images as they are judged, `images.len() × channels × side × side`.
+    ///
+    /// # Errors
+    ///
+    /// See [`Images::inputs`].
+    pub fn judged(&self, images: &[usize], side: usize) -> Result<Vec<f32>, AnyError> {
+        let draws: Vec<Draw> = images.iter().copied().map(Draw::fixed).collect();
+        self.all.inputs(&draws, &self.judging, side)
     }
 }
 
@@ -187,37 +128,56 @@ fn resize(source: &[f32], size: usize, output: &mut [f32], resolution: usize) {
 mod tests {
     use super::*;
 
-    fn two() -> ImageSet {
-        let pixels = vec![255, 0, 0, 0, 0, 51, 0, 0];
-        ImageSet { channels: 1, height: 2, width: 2, pixels, labels: vec![3, 7] }
-    }
+    struct Bright;
 
-    #[test]
-    fn pixels_become_shares() {
-        assert_eq!(two().inputs(&[1], 2, 2), [0.0, 0.2, 0.0, 0.0]);
-    }
-
-    #[test]
-    fn small_images_are_centred() {
-        let inputs = two().inputs(&[0], 4, 4);
-        assert_eq!(inputs[5], 1.0);
-        assert_eq!(inputs.iter().sum::<f32>(), 1.0);
-    }
-
-    #[test]
-    fn resizing_keeps_a_constant_image() {
-        let set =
-            ImageSet { channels: 1, height: 4, width: 4, pixels: vec![255; 16], labels: vec![0] };
-        assert!(set.inputs(&[0], 4, 3).iter().all(|&x| (x - 1.0).abs() < 1e-6));
-    }
-
-    #[test]
-    fn a_mirrored_image_is_told() {
-        let mut rng = rand_pcg::Pcg64Mcg::new(1);
-        let augmentation = Augmentation { flip: true, shift: 0 };
-        let (inputs, flips) = two().augmented_inputs(&[0; 16], 2, 2, augmentation, &mut rng);
-        for (image, flipped) in inputs.chunks(4).zip(flips) {
-            assert_eq!(image[usize::from(flipped)], 1.0);
+    impl Images for Bright {
+        fn channels(&self) -> usize {
+            1
         }
+
+        fn labels(&self) -> &[u32] {
+            &[7, 8, 9]
+        }
+
+        fn inputs(&self, draws: &[Draw], _: &[Transform], _: usize) -> Result<Vec<f32>, AnyError> {
+            Ok(draws.iter().map(|draw| draw.image as f32).collect())
+        }
+    }
+
+    fn images(judging: Vec<Transform>) -> StudyImages {
+        StudyImages {
+            all: Arc::new(Bright),
+            train: [0].into(),
+            held_out: [1].into(),
+            test: [2].into(),
+            judging: judging.into(),
+            training: [Transform::Flip(Flip::default())].into(),
+        }
+    }
+
+    #[test]
+    fn training_is_normalized_as_judging_is() {
+        let normalize = Transform::Normalize(Normalize { mean: vec![0.5], std: vec![0.2] });
+        let images = images(vec![Transform::CenterCrop(CenterCrop {}), normalize.clone()]);
+        let flip = Transform::Flip(Flip::default());
+        assert_eq!(*images.training_with(&[]), [flip, normalize.clone()]);
+        let own = Transform::Pad(Pad { to: 32 });
+        assert_eq!(*images.training_with(std::slice::from_ref(&own)), [own, normalize]);
+    }
+
+    #[test]
+    fn labels_are_those_of_the_positions() {
+        let images = images(Vec::new());
+        assert_eq!(images.labels(&images.test), [9]);
+        assert_eq!(images.judged(&[2, 0], 1).unwrap(), [2.0, 0.0]);
+    }
+
+    #[test]
+    fn each_view_of_an_image_has_a_seed_of_its_own() {
+        let seeds: std::collections::HashSet<u64> = (0..10)
+            .flat_map(|image| (0..10).map(move |view| Draw::of_view(image, view, 1, "fp32").seed))
+            .collect();
+        assert_eq!(seeds.len(), 100);
+        assert_ne!(Draw::of_view(1, 2, 1, "fp32"), Draw::of_view(1, 2, 1, "int8"));
     }
 }

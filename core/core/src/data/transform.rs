@@ -311,6 +311,36 @@ pub fn check_transforms(transforms: &[Transform]) -> Result<(), TransformError> 
     Ok(())
 }
 
+/// That images can be judged by transforms: nothing of them is random.
+pub fn check_judging(transforms: &[Transform]) -> Result<(), TransformError> {
+    let found = transforms.iter().position(Transform::is_random);
+    refuse(transforms, found, "is random: it belongs to `augment`")?;
+    check_transforms(transforms)
+}
+
+/// That images can be trained on by transforms: values are normalized as they are for judging.
+pub fn check_training(transforms: &[Transform]) -> Result<(), TransformError> {
+    let is_normalize = |transform: &Transform| matches!(transform, Transform::Normalize(_));
+    let found = transforms.iter().position(is_normalize);
+    refuse(transforms, found, "belongs to `transforms` of [data], which training takes over")?;
+    check_transforms(transforms)
+}
+
+fn refuse(
+    transforms: &[Transform],
+    position: Option<usize>,
+    reason: &str,
+) -> Result<(), TransformError> {
+    match position {
+        Some(position) => Err(TransformError {
+            position,
+            name: transforms[position].name(),
+            reason: reason.to_owned(),
+        }),
+        None => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -341,6 +371,23 @@ mod tests {
         assert_eq!((operations, magnitude), (2, 9.0));
         assert!(transforms[..3].iter().all(Transform::is_random) && !transforms[3].is_random());
         assert_eq!(check_transforms(&transforms), Ok(()));
+    }
+
+    #[test]
+    fn judging_is_not_random_and_training_takes_over_normalization() {
+        let [flip, normalize] = [
+            Transform::Flip(Flip::default()),
+            Transform::Normalize(Normalize { mean: vec![0.5], std: vec![0.2] }),
+        ];
+        let error = |result: Result<(), TransformError>| result.unwrap_err().to_string();
+        let judging = [flip.clone(), normalize.clone()];
+        assert_eq!(
+            error(check_judging(&judging)),
+            "transform 0, flip: is random: it belongs to `augment`"
+        );
+        assert!(error(check_training(&judging)).starts_with("transform 1, normalize: belongs to"));
+        assert_eq!(check_judging(&[normalize]), Ok(()));
+        assert_eq!(check_training(&[flip]), Ok(()));
     }
 
     #[test]

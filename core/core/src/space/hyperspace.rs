@@ -16,10 +16,13 @@ pub struct Hyperspace {
     /// One sentence.
     #[serde(default)]
     pub summary: String,
-    /// Channels of the input image.
+    /// Channels of the input image; a study has those of its images.
     pub input_channels: usize,
-    /// Output features of the last head block.
+    /// Output features of the last head block; a study has as many as its images have classes.
     pub classes: usize,
+    /// Whether studies keep these channels and classes, and refuse images that have others.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub fixed_input: bool,
     /// Side lengths of the input that subnets choose from, in pixels.
     pub resolutions: Vec<usize>,
     /// Side lengths at which stages are distilled and quality tables are made.
@@ -99,6 +102,27 @@ pub struct HeadBlock {
     /// One value for each axis.
     #[serde(default)]
     pub config: IndexMap<String, f64>,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+impl Hyperspace {
+    /// The same for images of so many channels and classes; `None` where it fixes others.
+    pub fn for_images(mut self, input_channels: usize, classes: usize) -> Option<Self> {
+        if (self.input_channels, self.classes) == (input_channels, classes) {
+            return Some(self);
+        }
+        if self.fixed_input {
+            return None;
+        }
+        (self.input_channels, self.classes) = (input_channels, classes);
+        if let Some(last) = self.head.last_mut() {
+            last.width = classes;
+        }
+        Some(self)
+    }
 }
 
 impl Stage {

@@ -34,8 +34,8 @@ pub trait Method: Send + Sync {
     /// The steps, in order: each reads earlier ones only.
     fn steps(&self) -> Vec<Arc<dyn AnyStep>>;
 
-    /// The steps as an earlier version of the method declared them, in order: artifacts of runs
-    /// that it made are taken over where all that they depend on is the same.
+    /// The steps as an earlier version of the method declared them, in order, but for those that read
+    /// images: artifacts of runs that it made are taken over where all that they depend on is the same.
     fn earlier_steps(&self) -> Vec<EarlierStep> {
         Vec::new()
     }
@@ -50,8 +50,6 @@ pub struct EarlierStep {
     pub reads: &'static [&'static str],
     /// Names of the sections that it depended on.
     pub sections: &'static [&'static str],
-    /// Whether it trained.
-    pub trains: bool,
     /// Fields that its sections did not have yet.
     pub later_fields: &'static [LaterField],
 }

@@ -79,6 +79,9 @@ pub enum TrainError {
         /// Shape of its weights in another configuration.
         second: Vec<usize>,
     },
+    /// An image cannot be read, or not be made a network's input.
+    #[error(transparent)]
+    Image(AnyError),
     /// An operator set gave no graph.
     #[error(transparent)]
     Operator(#[from] OperatorError),

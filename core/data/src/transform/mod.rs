@@ -89,6 +89,9 @@ impl Pipeline {
             }
             Transform::Resize(settings) => {
                 let size = crop::with_shorter_side(&image, side as f64 / settings.crop_share)?;
+                if size == [image.width, image.height] {
+                    return Ok(image);
+                }
                 resize::resize(&image, crop::whole(&image), size, settings.interpolation)
             }
             Transform::Flip(Flip { probability }) => {

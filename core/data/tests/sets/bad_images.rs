@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use spacewright_data::{ImageProblem, LARGEST_PIXELS, Pixels, check, decode_image, divide};
+use spacewright_data::{ImageProblem, LARGEST_PIXELS, Pixels, check, decode_image};
 
 use super::{
-    Folder,
+    Folder, divided,
     files::{Format, Picture, png},
 };
 
@@ -272,7 +272,7 @@ fn a_check_lists_all_that_is_wrong() {
         .write("val/cat/grey.png", Picture::of(16, 8, |x, _| [x as u8]).encoded(Format::Png))
         .write("notes.txt", "");
     let catalog = folder.open().unwrap();
-    let checked = check(&catalog, &divide(&catalog, 1, 0), |_, _| true).unwrap();
+    let checked = check(&catalog, &divided(&catalog, 1, 0), |_, _| true).unwrap();
     let found = serde_json::to_value(&checked).unwrap();
     let expected = serde_json::json!({
         "layout": "image-folder",
@@ -306,5 +306,5 @@ fn a_check_lists_all_that_is_wrong() {
         "study": { "train": 2, "held_out": 1, "test": 2 },
     });
     assert_eq!(found, expected);
-    assert!(check(&catalog, &divide(&catalog, 1, 0), |done, _| done < 3).is_none());
+    assert!(check(&catalog, &divided(&catalog, 1, 0), |done, _| done < 3).is_none());
 }

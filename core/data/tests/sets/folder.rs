@@ -1,6 +1,6 @@
-use spacewright_data::{Part, divide};
+use spacewright_data::Part;
 
-use super::{Folder, listed, png, reds, refused};
+use super::{Folder, divided, listed, png, reds, refused};
 
 fn name(part: Part, class: &str, file: &str) -> (Part, String, String) {
     (part, class.to_owned(), file.to_owned())
@@ -31,7 +31,7 @@ fn parts_and_classes_are_folders() {
         ]
     );
     assert_eq!(reds(&catalog), [1, 0, 2, 3]);
-    let division = divide(&catalog, 1, 0);
+    let division = divided(&catalog, 1, 0);
     assert_eq!((division.train, division.held_out, division.test), (vec![0, 1], vec![2], vec![3]));
 }
 
@@ -48,7 +48,7 @@ fn without_parts_all_is_for_training_and_a_share_is_held_out() {
     let catalog = folder.open().unwrap();
     assert_eq!(catalog.classes, ["cat", "dog", "train"]);
     assert_eq!(catalog.count(Part::Train), 81);
-    let division = divide(&catalog, 10, 0);
+    let division = divided(&catalog, 10, 0);
     let of = |images: &[usize], class: u32| {
         images.iter().filter(|index| catalog.samples[**index].class == class).count()
     };
@@ -56,8 +56,8 @@ fn without_parts_all_is_for_training_and_a_share_is_held_out() {
     assert_eq!(counts(&division.held_out), [5, 5, 0]);
     assert_eq!(counts(&division.test), [5, 5, 0]);
     assert_eq!(counts(&division.train), [30, 30, 1]);
-    assert_eq!(divide(&catalog, 10, 0), division);
-    assert_ne!(divide(&catalog, 10, 1), division);
+    assert_eq!(divided(&catalog, 10, 0), division);
+    assert_ne!(divided(&catalog, 10, 1), division);
 }
 
 #[test]
@@ -70,13 +70,13 @@ fn a_rare_class_takes_nothing_from_others() {
         folder.write(format!("z/{index}.png"), png(index));
     }
     let catalog = folder.open().unwrap();
-    let division = divide(&catalog, 12, 0);
+    let division = divided(&catalog, 12, 0);
     let of_z = |images: &[usize]| {
         images.iter().filter(|index| catalog.samples[**index].class == 100).count()
     };
     assert_eq!((of_z(&division.test), of_z(&division.held_out)), (2, 2));
     assert_eq!(division.train.len(), 116);
-    assert_eq!(divide(&catalog, usize::MAX, 0).train.len(), 101);
+    assert_eq!(divided(&catalog, usize::MAX, 0).train.len(), 101);
 }
 
 #[test]

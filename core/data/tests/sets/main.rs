@@ -7,12 +7,18 @@ mod folder;
 mod idx;
 mod real;
 mod shards;
+mod streaming;
 
 use std::{fs, path::Path};
 
-use spacewright_data::{Catalog, DataError, Part, open};
+use spacewright_data::{Catalog, DataError, Division, Part, Wanted, divide, open};
 
 use files::png;
+
+/// What a study uses the images for.
+fn divided(catalog: &Catalog, held_out: usize, seed: u64) -> Division {
+    divide(catalog, |_| true, &Wanted { held_out, seed, ..Wanted::default() })
+}
 
 /// A folder that is removed in the end.
 struct Folder(tempfile::TempDir);

@@ -72,8 +72,7 @@ impl Engine {
     }
 
     fn with_sources<T>(&self, work: impl FnOnce(&Sources<'_>) -> Result<T>) -> Result<T> {
-        let images =
-            || self.images_fingerprint.get(|| self.study.data.fingerprint(&self.study.folder));
+        let images = || self.data.fingerprint();
         let latency = |target: Option<&str>| {
             let source = match target {
                 Some(target) if target != self.study.target => self.source_of(target),

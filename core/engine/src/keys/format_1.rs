@@ -27,12 +27,6 @@ pub(crate) fn key_of_format_1(
     let mut named = BTreeSet::new();
     sections.iter().for_each(|section| texts(section, &mut named));
     let latency = |target| (sources.latency)(target).unwrap_or_else(|| UNAVAILABLE.into());
-    let own = if step.trains {
-        let trainer = context.trainer.as_ref().map(|trainer| trainer.fingerprint());
-        json!([trainer, context.threads, study.quantizer, (sources.images)()?])
-    } else {
-        json!(latency(None))
-    };
     let mut all = json!({
         "format": 1,
         "version": "0.1.0",
@@ -44,14 +38,14 @@ pub(crate) fn key_of_format_1(
         "hyperspace": text(&study.hyperspace)?,
         "target": study.target,
         "scheme": text(&context.target.description().scheme)?,
-        "own": own,
+        "own": latency(None),
     });
     let plugins = plugins(sources, &named);
     if !plugins.is_empty() {
         all["plugins"] = json!(plugins);
     }
     let others = context.targets.keys().map(String::as_str);
-    let others = others.filter(|name| !step.trains && named.contains(name));
+    let others = others.filter(|name| named.contains(name));
     let others = others.filter(|name| *name != study.target);
     let others: BTreeMap<&str, String> = others.map(|name| (name, latency(Some(name)))).collect();
     if !others.is_empty() {
@@ -109,13 +103,8 @@ mod tests {
     fn a_later_field_counts_where_it_changes_something() {
         const LATER: LaterField =
             LaterField { section: "train", field: "smoothing", as_before: 0.0 };
-        let step = EarlierStep {
-            name: "train",
-            reads: &[],
-            sections: &["train"],
-            trains: true,
-            later_fields: &[LATER],
-        };
+        let step =
+            EarlierStep { name: "train", reads: &[], sections: &["train"], later_fields: &[LATER] };
         let earlier = |section| earlier_section(&step, "train", section);
         assert_eq!(earlier(json!({ "steps": 2, "smoothing": 0.0 })), json!({ "steps": 2 }));
         let changed = json!({ "steps": 2, "smoothing": 0.1 });

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use smart_default::SmartDefault;
 use spacewright_core::study::{FieldError, Section, SectionKind};
 
-use crate::data_set::DataSettings;
+use crate::data::DataSettings;
 
 /// What is looked for, and for which hardware.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, SmartDefault)]

@@ -19,7 +19,7 @@ use spacewright_core::{
 
 use self::{document::Document, fields::StudyFields};
 use crate::{
-    data_set::DataSettings,
+    data::DataSettings,
     error::{EngineError, Result},
     hyperspace,
     registry::Registry,

@@ -186,18 +186,9 @@ impl Method for Fake {
     }
 
     fn earlier_steps(&self) -> Vec<EarlierStep> {
-        let earlier = |name, reads, sections, trains| EarlierStep {
-            name,
-            reads,
-            sections,
-            trains,
-            later_fields: &[],
-        };
-        vec![
-            earlier("measure", &[], &["measure"], false),
-            earlier("teach", &[], &["teach"], true),
-            earlier("report", &["measure", "teach"], &[], false),
-        ]
+        let earlier =
+            |name, reads, sections| EarlierStep { name, reads, sections, later_fields: &[] };
+        vec![earlier("measure", &[], &["measure"]), earlier("report", &["measure", "teach"], &[])]
     }
 }
 
@@ -294,7 +285,7 @@ impl Step for Teach {
         context: &dyn StepContext,
         settings: TeachSettings,
     ) -> Result<Vec<Taught>, StepError> {
-        assert_eq!(context.train_context()?.held_out.len(), 10);
+        assert_eq!(context.train_context()?.images.held_out.len(), 10);
         let task = |index: usize| {
             let last = settings.tasks - index;
             Task::new(Self::of(index).task(), move |files, monitor| {

@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, path::Path};
 
 use spacewright_core::train::{
     DistilJob, DistilReport, EvaluateJob, Evaluator, FeaturesJob, JudgeJob, Monitor, SubnetJob,
-    SupernetJob, TeachJob, TrainContext, TrainError, TrainReport, Trainer, TwoPhaseFiles,
+    SupernetJob, TeachJob, TeachReport, TrainContext, TrainError, TrainReport, Trainer,
+    TwoPhaseFiles,
 };
 
 pub struct FakeTrainer;
@@ -25,7 +26,7 @@ impl Trainer for FakeTrainer {
         _: &Path,
         _: &Path,
         _: &dyn Monitor,
-    ) -> Result<TrainReport, TrainError> {
+    ) -> Result<TeachReport, TrainError> {
         nothing()
     }
 
@@ -35,7 +36,7 @@ impl Trainer for FakeTrainer {
         _: &FeaturesJob,
         _: &Path,
         _: &dyn Monitor,
-    ) -> Result<f64, TrainError> {
+    ) -> Result<(), TrainError> {
         nothing()
     }
 

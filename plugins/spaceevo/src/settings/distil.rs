@@ -21,6 +21,11 @@ pub struct DistilSettings {
     #[default = 256]
     #[schemars(range(min = 1))]
     pub calibration_images: usize,
+    /// Most gigabytes of the teacher's features that are kept on the disk while stages are distilled;
+    /// beyond that the teacher computes them whenever they are needed.
+    #[default = 20.0]
+    #[schemars(range(min = 0))]
+    pub cache_gb: f64,
 }
 
 impl Section for DistilSettings {
@@ -31,5 +36,10 @@ impl DistilSettings {
     /// Images that one stage with one block type sees.
     pub fn images(&self) -> usize {
         super::images(&self.fp32) + super::images(&self.int8)
+    }
+
+    /// Most bytes of features that are kept.
+    pub fn cache_bytes(&self) -> u64 {
+        (1e9 * self.cache_gb) as u64
     }
 }

@@ -4,12 +4,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use smart_default::SmartDefault;
 use spacewright_core::{
-    data::Augmentation,
+    data::Transform,
     study::{FieldError, Section},
     train::Phase,
 };
 
-use super::{phase, train::unmoved};
+use super::phase;
 
 /// Training each chosen subnet alone, from the weights that it has in the supernet.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, SmartDefault)]
@@ -32,17 +32,18 @@ pub struct FinetuneSettings {
     #[default = 0.05]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub label_smoothing: f64,
-    /// Random changes of its images; `shift` must stay 0 where the teacher has a share, as its
-    /// logits are kept.
-    #[default(Augmentation { flip: true, shift: 0 })]
-    pub augmentation: Augmentation,
+    /// Where the teacher has a share: every image is seen in so many views, one an epoch, for which
+    /// its logits are kept; 0: each epoch has views of its own, and the teacher computes in each step.
+    pub teacher_views: usize,
+    /// Transforms of its images; none: `augment` of `[data]`.
+    pub augment: Vec<Transform>,
 }
 
 impl Section for FinetuneSettings {
     const NAME: &'static str = "finetune";
 
     fn check(&self) -> Result<(), FieldError> {
-        if self.teacher_share > 0.0 { unmoved::<Self>(self.augmentation) } else { Ok(()) }
+        super::checked_augment::<Self>(&self.augment)
     }
 }
 

@@ -14,7 +14,11 @@ mod tables;
 mod teach;
 mod train;
 
-use spacewright_core::train::Phase;
+use spacewright_core::{
+    data::{Transform, check_training},
+    study::{FieldError, Section},
+    train::Phase,
+};
 
 pub use distil::DistilSettings;
 pub use evolve::EvolveSettings;
@@ -33,6 +37,13 @@ pub use train::TrainSettings;
 /// Gradient descent with the warm-up and the checkpoints that all trainings have.
 fn phase(steps: usize, batch: usize, learning_rate: f64, weight_decay: f64) -> Phase {
     Phase { steps, batch, learning_rate, weight_decay, warmup: 0.05, checkpoint_steps: 100 }
+}
+
+/// That a step can train on images by these transforms.
+fn checked_augment<S: Section>(augment: &[Transform]) -> Result<(), FieldError> {
+    check_training(augment).map_err(|error| {
+        FieldError::refused(S::NAME, "augment", error.to_string(), "see docs/data.md")
+    })
 }
 
 /// Images that a phase sees.

@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use smart_default::SmartDefault;
 use spacewright_core::{
-    data::Augmentation,
-    study::{Reference, Referred, Section},
+    data::Transform,
+    study::{FieldError, Reference, Referred, Section},
     train::Phase,
 };
 
@@ -44,9 +44,8 @@ pub struct PlainSettings {
     #[default = 0.05]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub label_smoothing: f64,
-    /// Random changes of the images.
-    #[default(Augmentation { flip: true, shift: 0 })]
-    pub augmentation: Augmentation,
+    /// Transforms of the images; none: `augment` of `[data]`.
+    pub augment: Vec<Transform>,
     /// Training images for recalibration and for post-training quantization.
     #[default = 2048]
     #[schemars(range(min = 1))]
@@ -58,6 +57,10 @@ pub struct PlainSettings {
 
 impl Section for PlainSettings {
     const NAME: &'static str = "plain";
+
+    fn check(&self) -> Result<(), FieldError> {
+        super::checked_augment::<Self>(&self.augment)
+    }
 
     fn references(&self) -> Vec<Reference> {
         let quantizer = Referred::Quantizer(self.post_training.clone());

@@ -5,9 +5,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use smart_default::SmartDefault;
 use spacewright_core::{
-    data::Augmentation,
+    data::Transform,
     graph::ActivationKind,
-    study::{Reference, Referred, Section},
+    study::{FieldError, Reference, Referred, Section},
     train::Phase,
 };
 
@@ -38,9 +38,8 @@ pub struct TeachSettings {
     /// How it is trained.
     #[default(phase(5000, 64, 0.1, 1e-4))]
     pub phase: Phase,
-    /// Random changes of its images.
-    #[default(Augmentation { flip: true, shift: 1 })]
-    pub augmentation: Augmentation,
+    /// Transforms of its images; none: `augment` of `[data]`.
+    pub augment: Vec<Transform>,
     /// Share of the label that is spread over all classes.
     #[default = 0.05]
     pub label_smoothing: f64,
@@ -56,6 +55,10 @@ pub struct TeachSettings {
 
 impl Section for TeachSettings {
     const NAME: &'static str = "teach";
+
+    fn check(&self) -> Result<(), FieldError> {
+        super::checked_augment::<Self>(&self.augment)
+    }
 
     fn references(&self) -> Vec<Reference> {
         vec![

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use smart_default::SmartDefault;
 use spacewright_core::{
-    data::Augmentation,
+    data::Transform,
     study::{FieldError, Section},
     train::{Guide, Phase, SUBNETS_PER_STEP},
 };
@@ -32,27 +32,19 @@ pub struct TrainSettings {
     /// with images of its own.
     #[default(Guide::Largest)]
     pub guide: Guide,
-    /// Random changes of its images; `shift` must stay 0 where the teacher has a share, as its
-    /// logits are kept.
-    #[default(Augmentation { flip: true, shift: 0 })]
-    pub augmentation: Augmentation,
+    /// Where the teacher has a share: every image is seen in so many views, one an epoch, for which
+    /// its logits are kept; 0: each epoch has views of its own, and the teacher computes in each step.
+    pub teacher_views: usize,
+    /// Transforms of its images; none: `augment` of `[data]`.
+    pub augment: Vec<Transform>,
 }
 
 impl Section for TrainSettings {
     const NAME: &'static str = "train";
 
     fn check(&self) -> Result<(), FieldError> {
-        if self.teacher_share > 0.0 { unmoved::<Self>(self.augmentation) } else { Ok(()) }
+        super::checked_augment::<Self>(&self.augment)
     }
-}
-
-/// Refuses images that are moved, of which the teacher's logits are not kept.
-pub(super) fn unmoved<S: Section>(augmentation: Augmentation) -> Result<(), FieldError> {
-    if augmentation.shift == 0 {
-        return Ok(());
-    }
-    let reason = "must be 0: the teacher's logits are those of images that are not moved";
-    Err(FieldError::refused(S::NAME, "augmentation.shift", reason, "leave it out"))
 }
 
 impl TrainSettings {

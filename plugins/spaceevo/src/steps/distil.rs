@@ -5,11 +5,14 @@ use serde::{Deserialize, Serialize};
 use spacewright_core::{
     space::Hyperspace,
     study::{Artifact, Step, StepContext, StepError, StepNeeds, Task},
-    train::{DistilJob, DistilReport, TrainError},
+    train::{DistilJob, DistilReport, FeaturesJob, TrainError},
 };
 
 use super::{tables::Tables, teach::Teach};
-use crate::{settings::DistilSettings, tables::task_name};
+use crate::{
+    settings::{DistilSettings, TeachSettings},
+    tables::task_name,
+};
 
 /// What distilling one stage with one block type gave.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,6 +39,9 @@ impl Distilled {
 pub struct Distil;
 
 impl Distil {
+    /// What the teacher's stages read and give; its folder holds it.
+    pub const FEATURES: Artifact<()> = Artifact::new(Self::NAME, "features");
+
     /// What distilling one stage with one block type gave; its file holds the weights.
     pub fn of(hyperspace: &Hyperspace, stage: usize, block: usize) -> Artifact<Distilled> {
         Artifact::of_task(Self::NAME, task_name(hyperspace, stage, block))
@@ -50,18 +56,28 @@ impl Step for Distil {
     const NEEDS: StepNeeds = StepNeeds::TRAINING;
     const SHARED: bool = true;
 
-    type Settings = DistilSettings;
+    type Settings = (DistilSettings, TeachSettings);
     /// In the order of the tables.
     type Output = Vec<Distilled>;
 
     fn run(
         &self,
         context: &dyn StepContext,
-        settings: DistilSettings,
+        (settings, teach): Self::Settings,
     ) -> Result<Vec<Distilled>, StepError> {
         let trainer = super::trainer(context)?;
         let train = context.train_context()?;
-        let features = context.file(&Teach::FEATURES)?;
+        let teacher = Teach::teacher(context)?;
+        let features = FeaturesJob {
+            teacher: teacher.clone(),
+            train_images: teach.distil_images,
+            judge_images: teach.judge_images,
+            cache_bytes: settings.cache_bytes(),
+        };
+        context.task(Task::new(Self::FEATURES.task(), |files, monitor| {
+            Ok(trainer.features(&train, &features, &files.output, monitor)?)
+        }))?;
+        let features = context.file(&Self::FEATURES)?;
         let study = context.study();
         let mut tasks = Vec::new();
         for table in context.get(&Tables::OUTPUT)? {
@@ -70,6 +86,7 @@ impl Step for Distil {
             let job = DistilJob {
                 stage: table.stage,
                 block: table.block,
+                teacher: teacher.clone(),
                 features: features.clone(),
                 fp32: settings.fp32.clone(),
                 int8: settings.int8.clone(),

@@ -110,8 +110,9 @@ fn train(
     let (trainer, images) = (super::trainer(context)?, context.train_context()?);
     let start = context.file(&Train::SUPERNET)?.join(train::FP32);
     let guidance = Guidance {
-        features: context.file(&Teach::FEATURES)?,
+        teacher: Teach::teacher(context)?,
         teacher_share: settings.teacher_share,
+        views: settings.teacher_views,
     };
     let subnets = distinct(found);
     let names: Vec<String> = subnets.iter().map(|(index, _)| format!("network-{index}")).collect();
@@ -125,7 +126,7 @@ fn train(
             guidance: Some(guidance.clone()),
             fp32: settings.fp32.clone(),
             int8: settings.int8.clone(),
-            augmentation: settings.augmentation,
+            augment: settings.augment.clone(),
             label_smoothing: settings.label_smoothing,
             threads: if position < side_by_side { 1 } else { threads_of_last },
         };

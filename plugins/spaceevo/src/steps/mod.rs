@@ -66,38 +66,14 @@ impl Method for SpaceEvo {
     }
 }
 
-/// The steps as version 0.1.0 declared them: rows were drawn by each step that reads them. Those
-/// that search or deploy networks are missing, since they choose otherwise now.
-const EARLIER: [EarlierStep; 8] = [
-    earlier("measure", &[], &["tables", "measure"], false),
-    earlier("teach", &[], &["teach"], true),
-    earlier("distil", &["teach"], &["tables", "distil"], true),
-    earlier("evolve", &["measure", "distil"], &["tables", "measure", "evolve"], false),
-    earlier("train", &["teach", "distil", "evolve"], &["train"], true),
-    earlier("train-random", &["teach", "distil", "evolve"], &["train", "rivals"], true),
-    earlier("train-manual", &["teach", "distil", "evolve"], &["train", "rivals"], true),
-    earlier(
-        "proxy",
-        &["teach", "distil", "evolve", "train", "train-random"],
-        &["distil", "rivals", "proxy"],
-        true,
-    ),
-];
-
-/// What the sections of these steps did not have yet.
-const LATER_FIELDS: &[LaterField] = &[
-    LaterField { section: "train", field: "label_smoothing", as_before: 0.0 },
-    LaterField { section: "measure", field: "threads", as_before: 1.0 },
-];
-
-const fn earlier(
-    name: &'static str,
-    reads: &'static [&'static str],
-    sections: &'static [&'static str],
-    trains: bool,
-) -> EarlierStep {
-    EarlierStep { name, reads, sections, trains, later_fields: LATER_FIELDS }
-}
+/// The steps as version 0.1.0 declared them, as far as they do the same now: images are prepared
+/// otherwise, and what was trained on them, or chosen by that, is not what would be trained now.
+const EARLIER: [EarlierStep; 1] = [EarlierStep {
+    name: "measure",
+    reads: &[],
+    sections: &["tables", "measure"],
+    later_fields: &[LaterField { section: "measure", field: "threads", as_before: 1.0 }],
+}];
 
 fn trainer(context: &dyn StepContext) -> Result<Arc<dyn Trainer>, SpaceEvoError> {
     context.study().trainer.clone().ok_or(SpaceEvoError::NoTrainer)

@@ -6,7 +6,7 @@ use spacewright_core::{
     quant::{IntegerNetwork, Quantizer, TrainedNetwork, fold_integer},
     study::{Referred, StepError, StudyContext},
     target::{ModelInfo, ModelOutputs, Runtime},
-    train::{Predictions, TrainContext},
+    train::{Predictions, TrainContext, TrainError},
 };
 
 use crate::error::SpaceEvoError;
@@ -56,12 +56,12 @@ impl OnRuntime<'_> {
         model: &[u8],
         resolution: usize,
     ) -> Result<Predictions, StepError> {
-        let images = self.train.data.test.len();
+        let images = self.train.images.test.len();
         let classes = self.study.hyperspace.classes;
         let mut loaded = runtime.load(model)?;
         let mut predicted = Vec::with_capacity(images);
         for index in 0..images {
-            let logits = loaded.run(&self.image(index, resolution))?;
+            let logits = loaded.run(&self.image(index, resolution)?)?;
             if logits.len() != classes {
                 return Err(SpaceEvoError::Logits { found: logits.len(), classes }.into());
             }
@@ -71,8 +71,15 @@ impl OnRuntime<'_> {
     }
 
     /// A test image as a network of this resolution gets it.
-    pub fn image(&self, index: usize, resolution: usize) -> Vec<f32> {
-        self.train.data.test.inputs(&[index], self.train.canvas, resolution)
+    pub fn image(&self, index: usize, resolution: usize) -> Result<Vec<f32>, StepError> {
+        let images = &self.train.images;
+        let judged = images.judged(&images.test[index..=index], resolution);
+        judged.map_err(|error| TrainError::Image(error).into())
+    }
+
+    /// The classes of the test images.
+    pub fn test_labels(&self) -> Vec<u32> {
+        self.train.images.labels(&self.train.images.test)
     }
 }
 

@@ -327,7 +327,7 @@ impl TrainedAlone<'_> {
                 guidance: None,
                 fp32: float,
                 int8: quantized,
-                augmentation: settings.augmentation,
+                augment: settings.augment.clone(),
                 label_smoothing: settings.label_smoothing,
                 threads: 1,
             };
@@ -356,7 +356,7 @@ impl TrainedAlone<'_> {
                 return Err(StepError::Cancelled);
             }
             let predictions = on.classify(network, rival.subnet.resolution, &info)?;
-            Ok(predictions.accuracy(&on.train.data.test.labels))
+            Ok(predictions.accuracy(&on.test_labels()))
         };
         Ok(PlainAccuracy { post_training: accuracy(&post_training)?, int8: accuracy(&int8)? })
     }

@@ -162,7 +162,8 @@ fn judge(
         let job = JudgeJob {
             stage,
             block,
-            features: context.file(&Teach::FEATURES)?,
+            teacher: Teach::teacher(context)?,
+            features: context.file(&Distil::FEATURES)?,
             weights: context.file(&artifact)?,
             rows: rows.clone(),
             calibration_images: settings.calibration_images,

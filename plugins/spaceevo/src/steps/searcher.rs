@@ -73,7 +73,7 @@ pub(crate) fn search(
         let of_budget: Vec<Searched> = searched.by_ref().take(budgets_ms.len()).collect();
         tasks.push(Task::new(format!("{}final", searcher.prefix), move |files, monitor| {
             let judged = searcher.judge(&of_budget, context.study(), files, monitor)?;
-            Ok(choose(budgets_ms, &of_budget, &judged, searcher.train.held_out.len()))
+            Ok(choose(budgets_ms, &of_budget, &judged, searcher.train.images.held_out.len()))
         }));
     }
     context.tasks(tasks, 1)
@@ -120,7 +120,8 @@ impl Searcher<'_> {
         files: &TaskFiles,
         monitor: &dyn Monitor,
     ) -> Result<HashMap<String, Judged>, StepError> {
-        let job = EvaluateJob { judge_images: self.train.held_out.len(), ..self.job.clone() };
+        let job =
+            EvaluateJob { judge_images: self.train.images.held_out.len(), ..self.job.clone() };
         let mut accuracies =
             Accuracies::open(&files.scratch, self.trainer, self.train, &job, study.threads)?;
         let mut subnets: Vec<Subnet> = Vec::new();

@@ -175,7 +175,7 @@ fn test(
                     return Err(StepError::Cancelled);
                 }
                 let predictions = evaluator.recalibrate(&chosen.subnet)?.test_predictions()?;
-                accuracies.push(predictions.accuracy(&images.data.test.labels));
+                accuracies.push(predictions.accuracy(&images.images.labels(&images.images.test)));
                 monitor.progress(accuracies.len(), searched.len(), "test set");
             }
             Ok(accuracies)

@@ -1,4 +1,4 @@
-//! The teacher: trained by the study, its features kept for all blocks of a stage.
+//! The teacher: trained by the study.
 
 use std::fs;
 
@@ -10,16 +10,20 @@ use spacewright_core::{
         Artifact, FieldError, FileError, Section, Step, StepContext, StepError, StepNeeds,
         StudyContext, Task,
     },
-    train::{FeaturesJob, TeachJob, TrainReport},
+    train::{TeachJob, TeachReport, Teacher},
 };
 
 use crate::{network_parts::whole_network, settings::TeachSettings};
 
-/// What the teacher achieves on images that no training sees.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct TestAccuracy {
-    /// Share of test images classified correctly.
-    pub test_accuracy: f64,
+/// A trained teacher, all but its weights.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TaughtTeacher {
+    /// What it achieves.
+    pub report: TeachReport,
+    /// See [`Teacher::stages`].
+    pub stages: Vec<ElasticStage>,
+    /// See [`Teacher::subnet`].
+    pub subnet: Subnet,
 }
 
 /// What the teacher achieves. Shares are fractions.
@@ -31,19 +35,23 @@ pub struct Taught {
     pub test_accuracy: f64,
 }
 
-/// Trains the teacher and keeps its features.
+/// Trains the teacher.
 pub struct Teach;
 
 impl Teach {
     /// The training of the teacher; its file holds the weights.
-    pub const TEACHER: Artifact<TrainReport> = Artifact::new(Self::NAME, "teacher");
-    /// The teacher on test images; its folder holds features and logits.
-    pub const FEATURES: Artifact<TestAccuracy> = Artifact::new(Self::NAME, "features");
+    pub const TEACHER: Artifact<TaughtTeacher> = Artifact::new(Self::NAME, "teacher");
+
+    /// The teacher of a study, for other steps.
+    pub(crate) fn teacher(context: &dyn StepContext) -> Result<Teacher, StepError> {
+        let TaughtTeacher { stages, subnet, .. } = context.get(&Self::TEACHER)?;
+        Ok(Teacher { stages, subnet, weights: context.file(&Self::TEACHER)? })
+    }
 }
 
 impl Step for Teach {
     const NAME: &'static str = "teach";
-    const SUMMARY: &'static str = "train the teacher and keep its features";
+    const SUMMARY: &'static str = "train the teacher";
     const READS: &'static [&'static str] = &[];
     const NEEDS: StepNeeds = StepNeeds::TRAINING;
     const SHARED: bool = true;
@@ -53,9 +61,7 @@ impl Step for Teach {
 
     fn check(&self, study: &StudyContext, settings: &TeachSettings) -> Result<(), FieldError> {
         let job = job(study, settings)?;
-        let resolution = study.hyperspace.resolutions.iter().max().copied().unwrap_or(1);
-        let subnet = Subnet { resolution, ..job.subnet };
-        whole_network(study, &job.stages, &subnet).map(drop).map_err(|error| {
+        whole_network(study, &job.stages, &job.subnet).map(drop).map_err(|error| {
             let hint =
                 "`block` and `config` must be a block type with a value for each of its axes";
             FieldError::refused(TeachSettings::NAME, "block", error.to_string(), hint)
@@ -66,29 +72,20 @@ impl Step for Teach {
         let trainer = super::trainer(context)?;
         let train = context.train_context()?;
         let job = job(context.study(), &settings)?;
-        let subnet = Subnet { resolution: train.canvas, ..job.subnet.clone() };
-        let macs = whole_network(context.study(), &job.stages, &subnet)?.macs()? as f64 / 1e6;
+        let macs = whole_network(context.study(), &job.stages, &job.subnet)?.macs()? as f64 / 1e6;
         context.say(&format!("the teacher computes {macs:.1} million multiply-adds per image"));
-        let report = context.task(Task::new(Self::TEACHER.task(), |files, monitor| {
-            Ok(trainer.teach(&train, &job, &files.output, &files.scratch, monitor)?)
-        }))?;
-        let held_out_accuracy = report.held_out_accuracy;
+        let TaughtTeacher { report, .. } =
+            context.task(Task::new(Self::TEACHER.task(), |files, monitor| {
+                let report = trainer.teach(&train, &job, &files.output, &files.scratch, monitor)?;
+                let TeachJob { stages, subnet, .. } = job.clone();
+                Ok(TaughtTeacher { report, stages, subnet })
+            }))?;
+        let TeachReport { held_out_accuracy, test_accuracy, .. } = report;
         context.say(&format!("teacher: {:.2} % of held-out images", 100.0 * held_out_accuracy));
+        context.say(&format!("teacher: {:.2} % of test images", 100.0 * test_accuracy));
         let weights = context.file(&Self::TEACHER)?;
         let bytes = fs::read(&weights).map_err(FileError::at(&weights))?;
         context.publish("teacher.safetensors", &bytes)?;
-        let features = FeaturesJob {
-            teacher: job.clone(),
-            weights,
-            train_images: settings.distil_images,
-            judge_images: settings.judge_images,
-        };
-        let TestAccuracy { test_accuracy } =
-            context.task(Task::new(Self::FEATURES.task(), |files, monitor| {
-                let test_accuracy = trainer.features(&train, &features, &files.output, monitor)?;
-                Ok(TestAccuracy { test_accuracy })
-            }))?;
-        context.say(&format!("teacher: {:.2} % of test images", 100.0 * test_accuracy));
         Ok(Taught { held_out_accuracy, test_accuracy })
     }
 }
@@ -141,13 +138,15 @@ fn job(study: &StudyContext, settings: &TeachSettings) -> Result<TeachJob, Field
         ),
     };
     let sub_stage = |stage: &ElasticStage| SubStage { blocks: vec![block(stage); stage.depths[1]] };
-    let subnet = Subnet { stages: stages.iter().map(sub_stage).collect(), resolution: 0 };
+    let resolutions = hyperspace.resolutions.iter().chain(&hyperspace.table_resolutions);
+    let resolution = resolutions.max().copied().unwrap_or(1);
+    let subnet = Subnet { stages: stages.iter().map(sub_stage).collect(), resolution };
     Ok(TeachJob {
         stages,
         subnet,
         weights: (!settings.weights.is_empty()).then(|| study.folder.join(&settings.weights)),
         phase: settings.phase.clone(),
-        augmentation: settings.augmentation,
+        augment: settings.augment.clone(),
         label_smoothing: settings.label_smoothing,
     })
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs};
 use spacewright_core::{
     space::Space,
     study::{Artifact, FileError, Step, StepContext, StepError, StepNeeds, Task, TaskFiles},
-    train::{Start, SupernetJob, TrainReport, TwoPhaseFiles},
+    train::{Guidance, Start, SupernetJob, TrainReport, TwoPhaseFiles},
 };
 
 use super::{
@@ -126,12 +126,15 @@ fn job(
     Ok(SupernetJob {
         stages: space.elastic_stages(hyperspace),
         start,
-        features: context.file(&Teach::FEATURES)?,
+        guidance: Some(Guidance {
+            teacher: Teach::teacher(context)?,
+            teacher_share: settings.teacher_share,
+            views: settings.teacher_views,
+        }),
         fp32: settings.fp32.clone(),
         int8: settings.int8.clone(),
-        teacher_share: settings.teacher_share,
         label_smoothing: settings.label_smoothing,
         guide: settings.guide,
-        augmentation: settings.augmentation,
+        augment: settings.augment.clone(),
     })
 }

@@ -32,6 +32,7 @@ fn hyperspace() -> Hyperspace {
         summary: "For checks of scorers".into(),
         input_channels: 3,
         classes: 10,
+        fixed_input: false,
         resolutions: RESOLUTIONS.into(),
         table_resolutions: RESOLUTIONS.into(),
         fixed_latency_ms: BTreeMap::new(),

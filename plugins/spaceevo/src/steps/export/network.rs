@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fs, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
+    data::{LABELS_KEY, Preprocessing},
     latency::Precision,
     quant::{IntegerNetwork, OperatorCheck, check, fold_float},
     space::Subnet,
@@ -12,7 +13,7 @@ use spacewright_core::{
     train::{EvaluateJob, Monitor, Trainer},
 };
 
-use super::{file_name, integer_file_name};
+use super::{class_names, file_name, integer_file_name};
 use crate::{
     settings::ExportSettings,
     steps::on_runtime::{OnRuntime, quantizer},
@@ -121,10 +122,10 @@ impl Verifier<'_> {
             monitor.progress(done, STAGES, note);
             if monitor.cancelled() { Err(StepError::Cancelled) } else { Ok(()) }
         };
-        let labels = &self.on.train.data.test.labels;
+        let labels = &self.on.test_labels();
         let Candidate { index, ref subnet, .. } = *candidate;
         let resolution = subnet.resolution;
-        let info = self.info(subnet, index);
+        let info = self.info(subnet, index)?;
         at(0, "recalibrating")?;
         let mut evaluator = self.trainer.evaluator(self.on.train, &candidate.quantized)?;
         let quantized = evaluator.recalibrate(subnet)?;
@@ -196,20 +197,19 @@ impl Verifier<'_> {
         })
     }
 
-    fn info(&self, subnet: &Subnet, index: usize) -> ModelInfo {
+    fn info(&self, subnet: &Subnet, index: usize) -> Result<ModelInfo, StepError> {
+        let preprocessing = self.on.train.images.preprocessing(subnet.resolution);
         let mut metadata = vec![
             ("spacewright.study", self.on.study.name.clone()),
             ("spacewright.space", self.space.clone()),
             ("spacewright.subnet", subnet.to_string()),
             ("spacewright.scheme", self.on.study.target.description().scheme.name),
-            ("spacewright.input", "pixels divided by 255, centred on a black square".into()),
+            (Preprocessing::KEY, serde_json::to_string(&preprocessing)?),
         ];
-        if !self.on.study.labels.is_empty() {
-            metadata.push(("spacewright.labels", self.on.study.labels.join("\n")));
-        }
+        metadata.push((LABELS_KEY, class_names(&self.on.study.labels).join("\n")));
         let metadata: BTreeMap<String, String> =
             metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-        ModelInfo { name: format!("network-{index}"), metadata }
+        Ok(ModelInfo { name: format!("network-{index}"), metadata })
     }
 
     /// Compares every operator with the integer executor, fed with the runtime's own integers.
@@ -222,8 +222,8 @@ impl Verifier<'_> {
         let model = self.on.runtime.write_integer(network, info, ModelOutputs::Integers)?;
         let mut loaded = self.on.runtime.load(&model)?;
         let mut checks = Vec::new();
-        for index in 0..self.settings.check_images.min(self.on.train.data.test.len()) {
-            let observed = loaded.run_integers(&self.on.image(index, resolution))?;
+        for index in 0..self.settings.check_images.min(self.on.train.images.test.len()) {
+            let observed = loaded.run_integers(&self.on.image(index, resolution)?)?;
             checks.extend(check(network, &observed)?);
         }
         Ok(checks)

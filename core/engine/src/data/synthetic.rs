@@ -2,29 +2,38 @@
 
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
-use spacewright_core::data::ImageSet;
+use spacewright_data::{Catalog, Part};
 
 /// Changes whenever the images do.
-pub(crate) const VERSION: &str = "synthetic 1";
+pub(super) const VERSION: &str = "synthetic 1";
 
 const SIDE: usize = 28;
 const CLASSES: usize = 10;
 
-/// Training and test images; 0 stands for 12,000 and 2,000. The first images are the same
-/// however many there are.
-pub(crate) fn images(train: usize, test: usize) -> (ImageSet, ImageSet) {
-    let or = |count: usize, default: usize| if count == 0 { default } else { count };
-    (draw(or(train, 12_000), 1), draw(or(test, 2_000), 2))
+/// What the classes are called.
+pub(super) fn classes() -> Vec<String> {
+    (0..CLASSES).map(|class| class.to_string()).collect()
 }
 
-fn draw(count: usize, seed: u64) -> ImageSet {
+/// Training and test images; 0 stands for 12,000 and 2,000. The first images are the same
+/// however many there are.
+pub(super) fn catalog(train: usize, test: usize) -> Catalog {
+    let part = |part: Part, count: usize, default: usize, seed: u64| {
+        let count = if count == 0 { default } else { count };
+        let labels = (0..count).map(|index| (index % CLASSES) as u32).collect();
+        (part, draw(count, seed), labels)
+    };
+    let parts = vec![part(Part::Train, train, 12_000, 1), part(Part::Test, test, 2_000, 2)];
+    Catalog::in_memory("synthetic", classes(), [1, SIDE, SIDE], parts)
+}
+
+fn draw(count: usize, seed: u64) -> Vec<u8> {
     let mut rng = Pcg64Mcg::seed_from_u64(seed);
     let mut pixels = Vec::with_capacity(count * SIDE * SIDE);
     for index in 0..count {
         draw_one(index % CLASSES, &mut rng, &mut pixels);
     }
-    let labels = (0..count).map(|index| (index % CLASSES) as u32).collect();
-    ImageSet { channels: 1, height: SIDE, width: SIDE, pixels, labels }
+    pixels
 }
 
 fn draw_one(class: usize, rng: &mut impl Rng, pixels: &mut Vec<u8>) {
@@ -72,36 +81,35 @@ mod tests {
 
     #[test]
     fn more_images_keep_the_first_ones() {
-        assert_eq!(draw(40, 1).first(20), draw(20, 1));
-        assert_ne!(draw(20, 1).pixels, draw(20, 2).pixels);
+        let first = draw(20, 1);
+        assert_eq!(draw(40, 1)[..first.len()], first);
+        assert_ne!(first, draw(20, 2));
     }
 
     #[test]
     fn classes_look_alike_within_and_differ_between() {
-        let set = draw(400, 1);
-        let means: Vec<Vec<f32>> = (0..CLASSES)
-            .map(|class| {
-                let members: Vec<usize> =
-                    (0..set.len()).filter(|i| set.labels[*i] as usize == class).collect();
-                let inputs = set.inputs(&members, SIDE, SIDE);
-                (0..SIDE * SIDE)
-                    .map(|pixel| {
-                        let column = inputs.iter().skip(pixel).step_by(SIDE * SIDE);
-                        column.sum::<f32>() / members.len() as f32
-                    })
-                    .collect()
-            })
-            .collect();
-        let hits = (0..set.len()).filter(|&index| {
-            let image = set.inputs(&[index], SIDE, SIDE);
+        const COUNT: usize = 400;
+        let pixels = draw(COUNT, 1);
+        let image = |index: usize| {
+            let pixels = &pixels[index * SIDE * SIDE..(index + 1) * SIDE * SIDE];
+            pixels.iter().map(|pixel| f32::from(*pixel)).collect::<Vec<f32>>()
+        };
+        let mean = |class: usize| {
+            let members: Vec<Vec<f32>> = (class..COUNT).step_by(CLASSES).map(image).collect();
+            let pixel = |at: usize| members.iter().map(|member| member[at]).sum::<f32>();
+            (0..SIDE * SIDE).map(|at| pixel(at) / members.len() as f32).collect::<Vec<f32>>()
+        };
+        let means: Vec<Vec<f32>> = (0..CLASSES).map(mean).collect();
+        let hits = (0..COUNT).filter(|&index| {
+            let image = image(index);
             let error =
                 |mean: &[f32]| image.iter().zip(mean).map(|(a, b)| (a - b).powi(2)).sum::<f32>();
             let nearest = (0..CLASSES)
                 .min_by(|a, b| error(&means[*a]).total_cmp(&error(&means[*b])))
                 .unwrap();
-            nearest == set.labels[index] as usize
+            nearest == index % CLASSES
         });
-        let share = hits.count() as f64 / set.len() as f64;
+        let share = hits.count() as f64 / COUNT as f64;
         assert!((0.5..1.0).contains(&share), "nearest mean finds {share}");
     }
 }

@@ -1,0 +1,163 @@
+//! Network inputs, loaded by a pool of threads ahead of their use.
+//!
+//! What is loaded is a function of the [`Draw`]s alone, so that it is the same from any number of threads.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, LazyLock,
+        mpsc::{Receiver, sync_channel},
+    },
+    time::{Duration, Instant},
+};
+
+use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
+use spacewright_core::{
+    data::{Draw, Images, Transform},
+    train::{AnyError, TrainError},
+};
+use tch::Tensor;
+
+/// Images that one thread loads at once: few, so that all threads have some of a batch.
+const AT_ONCE: usize = 16;
+
+/// Steps, or batches, that are loaded before they are needed: enough to outlast a slow file, few enough to
+/// hold in memory.
+const AHEAD: usize = 3;
+
+/// Shared by all trainings of the process, which may run side by side.
+static POOL: LazyLock<Result<ThreadPool, ThreadPoolBuildError>> = LazyLock::new(|| {
+    ThreadPoolBuilder::new().thread_name(|index| format!("images-{index}")).build()
+});
+
+/// Inputs that are being loaded.
+pub struct Pending {
+    parts: Vec<Receiver<Result<Vec<f32>, AnyError>>>,
+    channels: usize,
+    side: usize,
+}
+
+impl Pending {
+    /// Starts to load images as inputs of this side, in pixels.
+    pub fn new(
+        images: &Arc<dyn Images>,
+        draws: &[Draw],
+        transforms: &Arc<[Transform]>,
+        side: usize,
+    ) -> Self {
+        let load = |draws: &[Draw]| {
+            let (sender, receiver) = sync_channel(1);
+            let (images, transforms, draws) = (images.clone(), transforms.clone(), draws.to_vec());
+            let work = move || {
+                // Nobody waits for it where the training was stopped.
+                let _ = sender.send(images.inputs(&draws, &transforms, side));
+            };
+            match &*POOL {
+                Ok(pool) => pool.spawn_fifo(work),
+                Err(_) => work(),
+            }
+            receiver
+        };
+        let parts = draws.chunks(AT_ONCE).map(load).collect();
+        Self { parts, channels: images.channels(), side }
+    }
+
+    /// Waits for them: `images × channels × side × side`.
+    pub fn wait(self) -> Result<Tensor, TrainError> {
+        let mut inputs = Vec::new();
+        for part in self.parts {
+            let loaded = part.recv().map_err(|error| TrainError::Image(error.into()))?;
+            inputs.extend(loaded.map_err(TrainError::Image)?);
+        }
+        let side = self.side as i64;
+        Ok(Tensor::from_slice(&inputs).view([-1, self.channels as i64, side, side]))
+    }
+}
+
+/// What steps need, asked for some steps before.
+pub struct Ahead<T> {
+    asked: VecDeque<T>,
+    next: Option<usize>,
+    /// The step after the last one.
+    end: usize,
+}
+
+impl<T> Ahead<T> {
+    /// For steps up to, not including, `end`.
+    pub fn new(end: usize) -> Self {
+        Self { asked: VecDeque::new(), next: None, end }
+    }
+
+    /// What step `step` needs. Steps are taken in order, from any first one on; `ask` is asked for what the
+    /// following steps need as well.
+    pub fn take<E>(
+        &mut self,
+        step: usize,
+        mut ask: impl FnMut(usize) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut next = self.next.unwrap_or(step);
+        while next < self.end && next <= step + AHEAD {
+            self.asked.push_back(ask(next)?);
+            next += 1;
+        }
+        self.next = Some(next);
+        self.asked.pop_front().map_or_else(|| ask(step), Ok)
+    }
+}
+
+/// How long a training waits for images.
+pub struct Waiting {
+    start: Instant,
+    waited: Duration,
+}
+
+impl Waiting {
+    /// From now on.
+    pub fn new() -> Self {
+        Self { start: Instant::now(), waited: Duration::ZERO }
+    }
+
+    /// Does what waits.
+    pub fn on<T>(&mut self, wait: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let awaited = wait();
+        self.waited += start.elapsed();
+        awaited
+    }
+
+    /// Tells whoever looks at debug messages.
+    pub fn tell(&self, what: &str) {
+        let all = self.start.elapsed().as_secs_f64().max(f64::MIN_POSITIVE);
+        let share = 100.0 * self.waited.as_secs_f64() / all;
+        tracing::debug!("{what}: {share:.2} % of {all:.0} s went by waiting for images");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_asked_for_once_and_in_order() {
+        let mut asked = Vec::new();
+        let mut ahead = Ahead::new(8);
+        for step in 2..8 {
+            let taken = ahead.take(step, |step| {
+                asked.push(step);
+                Ok::<_, TrainError>(step)
+            });
+            assert_eq!(taken.unwrap(), step);
+            assert!(asked.len() <= step - 2 + 1 + AHEAD);
+        }
+        assert_eq!(asked, [2, 3, 4, 5, 6, 7]);
+    }
+
+    #[test]
+    fn a_bad_image_is_told() {
+        let context = crate::testing::context();
+        let pending = |side| Pending::new(&context.images.all, &[Draw::fixed(0)], &[].into(), side);
+        assert_eq!(pending(16).wait().unwrap().size(), [1, 1, 16, 16]);
+        let error = pending(20).wait().unwrap_err().to_string();
+        assert!(error.contains("has 16x16 pixels"), "{error}");
+    }
+}

@@ -1,0 +1,84 @@
+//! A trained teacher that is asked for features and logits.
+
+use spacewright_core::{
+    graph::{Graph, ValueId},
+    space::{ElasticStage, Segment, Subnet, network, subnet_segments},
+    train::{Teacher, TrainContext, TrainError},
+};
+use tch::Tensor;
+
+use crate::{
+    interpret::{Norm, Run, Statistics},
+    params::Params,
+    plan::Plan,
+};
+
+/// A teacher's graph at a resolution, and the names of the values that leave its stages.
+pub fn teacher_graph(
+    context: &TrainContext,
+    (stages, subnet): (&[ElasticStage], &Subnet),
+    resolution: usize,
+) -> Result<(Graph, Vec<String>), TrainError> {
+    let subnet = Subnet { resolution, ..subnet.clone() };
+    let segments = subnet_segments(&context.operators, &context.hyperspace, stages, &subnet)?;
+    let end = |segment: &Segment| segment.graph.value_name(segment.graph.output).to_owned();
+    let ends = segments.iter().take(stages.len()).map(end).collect();
+    Ok((network(segments)?, ends))
+}
+
+/// A teacher with its weights, for images of one side.
+pub struct OpenTeacher {
+    /// Side of its input image, in pixels.
+    pub side: usize,
+    params: Params,
+    statistics: Statistics,
+    plan: Plan,
+    /// What the first choice stage reads, then what each choice stage gives.
+    ends: Vec<ValueId>,
+}
+
+impl OpenTeacher {
+    /// Reads the weights.
+    pub fn new(context: &TrainContext, teacher: &Teacher, side: usize) -> Result<Self, TrainError> {
+        let (graph, ends) = teacher_graph(context, (&teacher.stages, &teacher.subnet), side)?;
+        let plan = Plan::new(&graph, &context.scheme)?;
+        // What leaves the stem is what the first choice stage reads.
+        let choices = ends.iter().skip(context.hyperspace.stem.len() - 1);
+        let ends = choices.map(|name| plan.value(name)).collect::<Result<_, _>>()?;
+        let mut params = Params::load(&teacher.weights)?;
+        let statistics = statistics(&mut params);
+        Ok(Self { side, params, statistics, plan, ends })
+    }
+
+    fn run(&self) -> Run<'_> {
+        Run { params: &self.params, quantized: false, dropout: false }
+    }
+
+    /// Its logits, `images × classes`.
+    pub fn logits(&self, x: &Tensor) -> Result<Tensor, TrainError> {
+        let norm = &mut Norm::Fixed(&self.statistics);
+        tch::no_grad(|| self.run().forward(&self.plan, x, norm))
+    }
+
+    /// What the first choice stage reads, then what each choice stage gives:
+    /// `images × channels × height × width`.
+    pub fn stages(&self, x: &Tensor) -> Result<Vec<Tensor>, TrainError> {
+        let norm = &mut Norm::Fixed(&self.statistics);
+        let execute = || self.run().execute(&self.plan, x, norm, &self.ends, None);
+        Ok(tch::no_grad(execute)?.into_iter().skip(1).collect())
+    }
+}
+
+/// Takes the statistics of batch normalization out of a teacher's weights.
+fn statistics(params: &mut Params) -> Statistics {
+    let mut statistics = Statistics::default();
+    let means: Vec<String> =
+        params.0.keys().filter_map(|name| name.strip_suffix(".mean").map(str::to_owned)).collect();
+    for node in means {
+        let mut take = |role: &str| params.0.remove(&format!("{node}.{role}"));
+        if let (Some(mean), Some(var)) = (take("mean"), take("var")) {
+            statistics.values.insert(node, (mean.detach(), var.detach()));
+        }
+    }
+    statistics
+}

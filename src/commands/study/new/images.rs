@@ -1,0 +1,167 @@
+//! What a set of images asks of a study: a hyperspace, transforms and a recipe.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::atomic::Ordering,
+};
+
+use serde_json::json;
+use spacewright_data::{Checked, CheckedPart, Part, Wanted, check, divide, open};
+use spacewright_engine::{DataKind, DataSettings, EngineError};
+
+use crate::{cli::Global, commands::data::held_out_of, process, progress, render::Failure};
+
+/// A kind of images that has a hyperspace of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Grey, up to 32 pixels.
+    SmallGrey,
+    /// In colours, up to about 32 pixels.
+    Small,
+    /// Larger ones.
+    Photographs,
+}
+
+/// The images of a study that is written.
+pub struct Images {
+    /// Which recipe and hyperspace suit them.
+    pub kind: Kind,
+    /// Lines of the section `[data]`.
+    pub lines: Vec<String>,
+    /// Images that are only judged on.
+    pub held_out: usize,
+}
+
+/// Up to this side, in pixels, images are small.
+const SMALL: usize = 40;
+
+/// Side, in pixels, of the networks for small images.
+const SIDE: usize = 32;
+
+impl Kind {
+    fn of(part: &CheckedPart) -> Self {
+        let largest = part.width.largest.max(part.height.largest);
+        let is_grey = part.grey == part.images;
+        match (is_grey, part.width.median.max(part.height.median)) {
+            (true, _) if largest <= SIDE => Self::SmallGrey,
+            (_, median) if median <= SMALL => Self::Small,
+            _ => Self::Photographs,
+        }
+    }
+
+    /// Its hyperspace.
+    pub fn hyperspace(self) -> &'static str {
+        match self {
+            Self::SmallGrey => "mini",
+            Self::Small => "cifar",
+            Self::Photographs => "photographs",
+        }
+    }
+
+    /// The sections of a study that say how it is trained.
+    pub fn recipe(self) -> &'static str {
+        match self {
+            Self::SmallGrey => include_str!("mini.toml.in"),
+            Self::Small => include_str!("cifar.toml.in"),
+            Self::Photographs => include_str!("photographs.toml.in"),
+        }
+    }
+
+    /// How images are judged and trained on.
+    fn transforms(self, part: &CheckedPart) -> [String; 2] {
+        let is_side = |size: usize| size == SIDE;
+        let sizes = [part.width, part.height];
+        let all_are_side = sizes.iter().all(|size| is_side(size.smallest) && is_side(size.largest));
+        let (judging, training) = match self {
+            Self::SmallGrey => (
+                format!("{{ pad = {{ to = {SIDE} }} }}"),
+                format!(
+                    "{{ pad = {{ to = {SIDE} }} }}, {{ random-crop = {{ padding = 1 }} }}, {{ flip = {{}} }}"
+                ),
+            ),
+            Self::Small if all_are_side => (
+                "{ normalize = {} }".to_owned(),
+                "{ random-crop = { padding = 4 } }, { flip = {} }".to_owned(),
+            ),
+            Self::Small => (
+                "{ resize = { crop_share = 1.0 } }, { center-crop = {} }, { normalize = {} }"
+                    .to_owned(),
+                "{ random-resized-crop = { scale = [0.5, 1.0] } }, { flip = {} }".to_owned(),
+            ),
+            Self::Photographs => (
+                "{ resize = {} }, { center-crop = {} }, { normalize = {} }".to_owned(),
+                "{ random-resized-crop = { scale = [0.25, 1.0] } }, { flip = {} }".to_owned(),
+            ),
+        };
+        [format!("transforms = [{judging}]"), format!("augment = [{training}]")]
+    }
+}
+
+impl Images {
+    /// A known set, or those of a folder or of shards, each of which is looked at; paths in the study are
+    /// relative to its `file` where they were given so.
+    pub fn of(data: &str, file: &Path, global: &Global) -> Result<Self, Failure> {
+        if serde_json::from_value::<DataKind>(json!(data)).is_ok() {
+            let (kind, held_out) = (Kind::SmallGrey, DataSettings::default().held_out);
+            return Ok(Self { kind, lines: vec![format!("set = {data:?}")], held_out });
+        }
+        let catalog = open(&[PathBuf::from(data)], None).map_err(|error| {
+            let hint = error.hint().map(str::to_owned);
+            let hint =
+                hint.unwrap_or_else(|| "give `fashion-mnist`, `synthetic`, or a folder".into());
+            Failure::input(error).hint(hint)
+        })?;
+        let held_out = held_out_of(&catalog, None)?.max(1);
+        let division = divide(&catalog, |_| true, &Wanted { held_out, ..Wanted::default() });
+        let cancel = process::cancelled_by_signal();
+        let bar = progress::bar(catalog.samples.len(), global.quiet);
+        let checked = check(&catalog, &division, |_, _| {
+            bar.inc(1);
+            !cancel.load(Ordering::Relaxed)
+        });
+        bar.finish_and_clear();
+        let checked = checked.ok_or_else(EngineError::cancelled)?;
+        Self::checked(data, file, &checked, held_out)
+    }
+
+    fn checked(
+        data: &str,
+        file: &Path,
+        checked: &Checked,
+        held_out: usize,
+    ) -> Result<Self, Failure> {
+        let part = checked.parts.get(Part::Train.name()).filter(|part| part.images > 0);
+        let Some(part) = part else {
+            let message = format!("{data}: no image to train on can be used");
+            return Err(Failure::input(message).hint(format!("spacewright data check {data}")));
+        };
+        let kind = Kind::of(part);
+        let mut lines = vec![
+            format!("path = {:?}", path_from(file, data)),
+            format!("layout = {:?}", checked.layout),
+        ];
+        if part.grey == part.images {
+            lines.push("channels = 1".into());
+        }
+        lines.push("# How images become a network's square input, when they are judged and when they are trained on.".into());
+        lines.extend(kind.transforms(part));
+        if !checked.bad.is_empty() {
+            let count = checked.bad.len();
+            lines.push(format!(
+                "# {count} images cannot be used: `spacewright data check` names them."
+            ));
+            lines.push("on_bad_image = \"skip\"".into());
+        }
+        Ok(Self { kind, lines, held_out })
+    }
+}
+
+/// A path that a study in `file` can name: absolute where the two are not in one folder.
+fn path_from(file: &Path, data: &str) -> String {
+    let beside = file.parent().is_none_or(|folder| folder == Path::new(""));
+    if beside || Path::new(data).is_absolute() {
+        return data.to_owned();
+    }
+    let path = std::path::absolute(data).unwrap_or_else(|_| data.into());
+    path.display().to_string()
+}
