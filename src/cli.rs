@@ -16,7 +16,7 @@ use spacewright_engine::FieldOverride;
 use spacewright_sdk::Kind;
 
 pub use data::{DataCheckArgs, DataCommand};
-pub use model::{InspectArgs, ModelCommand, ModelFileArgs};
+pub use model::{InspectArgs, ModelCommand, ModelFileArgs, ModelRunArgs};
 pub use space::{FrontArg, OtherDevice, SpaceExplainArgs};
 pub use steps::parse;
 pub use study::{CompareArgs, HistoryArgs, NewArgs, StudyCommand, budget};
@@ -410,6 +410,8 @@ pub struct StepArgs {
 pub enum BenchCommand {
     /// How many spaces are scored per second, in a search and from scratch, on one thread.
     Score(BenchScoreArgs),
+    /// How many images of a study one thread reads, judges and augments per second.
+    Data(StudyArgs),
 }
 
 #[derive(Debug, Args)]

@@ -9,6 +9,17 @@ use spacewright_core::foreign::OpenSizes;
 pub enum ModelCommand {
     /// Show the operators, shapes, scales and size of a model file, and how long it takes.
     Inspect(InspectArgs),
+    /// Say which class images have: they are prepared as the model file says.
+    Run(ModelRunArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct ModelRunArgs {
+    #[command(flatten)]
+    pub file: ModelFileArgs,
+    /// Image files: JPEG, PNG, WebP or BMP.
+    #[arg(required = true)]
+    pub images: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -1,5 +1,7 @@
 //! `spacewright model …`
 
+mod classify;
+
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use serde::Serialize;
@@ -23,6 +25,7 @@ use crate::{
 pub fn run(command: &ModelCommand, global: &Global) -> Result<Output, Failure> {
     match command {
         ModelCommand::Inspect(args) => inspect(args, global),
+        ModelCommand::Run(args) => classify::run(args, global),
     }
 }
 
@@ -62,7 +65,7 @@ struct InspectReport {
 fn inspect(args: &InspectArgs, global: &Global) -> Result<Output, Failure> {
     let task = Task::Inspect { measures: !args.no_measuring };
     let found = foreign::ask(&request(&args.file, task, global), global.verbose)?;
-    let Found { target, summary, float_by, predicted, measured, mut not_measured } = found;
+    let Found { target, summary, float_by, predicted, measured, mut not_measured, .. } = found;
     let model = args.file.model.display().to_string();
     let summary =
         summary.ok_or_else(|| Failure::failed(format!("{model}: there is no summary")))?;

@@ -2,6 +2,7 @@
 
 use std::{
     cell::Cell,
+    collections::BTreeMap,
     fs::{self, File},
     io::{self, Write as _},
     path::Path,
@@ -11,9 +12,12 @@ use std::{
 };
 
 use spacewright_core::{
+    data::Preprocessing,
     foreign::{MeasureMonitor, MeasuredInput, ModelFile},
+    random,
     target::{Runtime, Target},
 };
+use spacewright_data::{Pipeline, decode_image};
 use spacewright_engine::Registry;
 
 use super::{
@@ -21,6 +25,9 @@ use super::{
     messages::{Message, Problem, Request, Task},
 };
 use crate::{catalog, commands, render::Failure};
+
+/// Largest side of a network's input, in pixels, that images are prepared for.
+const LARGEST_SIDE: usize = 4096;
 
 /// Runs go on: how often that is said.
 const HEARTBEAT: Duration = Duration::from_millis(100);
@@ -143,7 +150,7 @@ fn work(request: &Request, answers: &Answers) -> Result<(), Failure> {
     let content = fs::read(path).map_err(|error| wrong(error.to_string()))?;
     let file = ModelFile { content: &content, path: Some(path) };
     let summary = reader.inspect(&file);
-    match request.task {
+    match &request.task {
         Task::Measure => {
             let runtime = runtime.map_err(|error| {
                 Failure::failed(format!("{}: {}", path.display(), error.reason))
@@ -172,11 +179,65 @@ fn work(request: &Request, answers: &Answers) -> Result<(), Failure> {
                 }
             };
             look(&*runtime, &file, answers);
-            if measures && let Err(failure) = measure(&*runtime, &file, request, answers) {
+            if *measures && let Err(failure) = measure(&*runtime, &file, request, answers) {
                 answers.tell(&Message::NotMeasured(failure.in_one_line()));
             }
             Ok(())
         }
+        Task::Run { images } => {
+            let summary = summary.map_err(|error| wrong(error.reason.to_string()))?;
+            let runtime = runtime.map_err(|error| {
+                Failure::failed(format!("{}: {}", path.display(), error.reason))
+            })?;
+            let prepared = Prepared::of(&summary.metadata).map_err(&wrong)?;
+            answers.tell(&Message::Summary(Box::new(summary)));
+            let mut loaded =
+                runtime.load(&content).map_err(|error| wrong(error.reason.to_string()))?;
+            for image in images {
+                let logits = prepared
+                    .input(image)
+                    .and_then(|input| loaded.run(&input).map_err(|error| error.reason.to_string()));
+                answers.tell(&Message::Ran(logits));
+            }
+            Ok(())
+        }
+    }
+}
+
+/// How a file's images are prepared.
+struct Prepared {
+    preprocessing: Preprocessing,
+    pipeline: Pipeline,
+}
+
+impl Prepared {
+    /// As its metadata say.
+    fn of(metadata: &BTreeMap<String, String>) -> Result<Self, String> {
+        let key = Preprocessing::KEY;
+        let text = metadata.get(key).ok_or_else(|| {
+            format!("it does not say how images are prepared: its metadata have no `{key}`")
+        })?;
+        let preprocessing: Preprocessing =
+            serde_json::from_str(text).map_err(|error| format!("its `{key}`: {error}"))?;
+        let Preprocessing { channels, side, .. } = preprocessing;
+        if ![1, 3].contains(&channels) || !(1..=LARGEST_SIDE).contains(&side) {
+            return Err(format!("its `{key}`: no image has {channels} channels of {side} pixels"));
+        }
+        let pipeline = Pipeline::new(&preprocessing.transforms, channels)
+            .map_err(|error| format!("its `{key}`: {error}"))?;
+        Ok(Self { preprocessing, pipeline })
+    }
+
+    /// An image file as the network's input.
+    fn input(&self, image: &Path) -> Result<Vec<f32>, String> {
+        let Preprocessing { channels, side, .. } = self.preprocessing;
+        let content = fs::read(image).map_err(|error| error.to_string())?;
+        let pixels = decode_image(&content).map_err(|problem| problem.to_string())?;
+        let mut rng = random::generator(0, &[]);
+        let pixels = self.pipeline.image(pixels, side, &mut rng).map_err(|p| p.to_string())?;
+        let mut input = vec![0.0; channels * side * side];
+        self.pipeline.normalized(&pixels, &mut input);
+        Ok(input)
     }
 }
 

@@ -27,12 +27,14 @@ pub struct Request {
 }
 
 /// What is wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Task {
     /// A summary, and the latency unless `measures` is not set.
     Inspect { measures: bool },
     /// The latency.
     Measure,
+    /// What the network says of these images, prepared as the file says.
+    Run { images: Vec<PathBuf> },
 }
 
 /// What the child tells, a line each.
@@ -60,6 +62,8 @@ pub(super) enum Message {
     Unwatched,
     Measured(Box<Measurement>),
     NotMeasured(String),
+    /// What the network says of the next image, or why it says nothing.
+    Ran(Result<Vec<f32>, String>),
     /// There is no result.
     Failed(Problem),
     Done,
@@ -87,6 +91,8 @@ pub struct Found {
     pub measured: Option<Measurement>,
     /// Why it was not measured.
     pub not_measured: Option<String>,
+    /// Logits of each image, or why there are none.
+    pub ran: Vec<Result<Vec<f32>, String>>,
 }
 
 impl Found {

@@ -219,6 +219,8 @@ enum Phase {
     Opening,
     FirstRun(Vec<MeasuredInput>),
     Measuring,
+    /// On images.
+    Running,
     /// By a plugin, which opens and runs it as often as it likes.
     Unwatched,
 }
@@ -250,6 +252,10 @@ impl<'r> Watched<'r> {
             Message::Predicted(predicted) => self.found.predicted = Some(predicted),
             Message::Measured(measured) => self.found.measured = Some(*measured),
             Message::NotMeasured(reason) => self.found.not_measured = Some(reason),
+            Message::Ran(logits) => {
+                self.found.ran.push(logits);
+                self.enter(Phase::Running);
+            }
             Message::Failed(_) | Message::Done => {}
         }
     }
@@ -274,6 +280,7 @@ impl<'r> Watched<'r> {
                 format!("it first ran, with {}", inputs.join(", "))
             }
             Phase::Measuring | Phase::Unwatched => "it was measured".into(),
+            Phase::Running => format!("it ran on image {}", self.found.ran.len() + 1),
         }
     }
 

@@ -4,6 +4,7 @@
 mod bench;
 mod compare;
 mod faults;
+mod photographs;
 
 use std::{
     collections::BTreeMap,

@@ -1,5 +1,6 @@
 //! `spacewright bench …`: extra steps of a study and what they found; how fast scores are.
 
+mod data;
 mod plain;
 mod proxy;
 mod score;
@@ -22,6 +23,7 @@ use crate::{
 pub fn run(command: &BenchCommand, global: &Global) -> Result<Output, Failure> {
     match command {
         BenchCommand::Score(args) => score::score(args, global.seed.unwrap_or_default()),
+        BenchCommand::Data(args) => data::run(args, global),
     }
 }
 
