@@ -1,22 +1,24 @@
 //! How many images a second are made ready for training, on one thread: photographs are decoded, cut,
-//! resized, mirrored and normalized; small images that are decoded already are moved, mirrored and
+//! resized, mirrored and normalized; small images that are kept decoded are read, moved, mirrored and
 //! normalized. `cargo bench --bench images` prints the best of several rounds, and beside it what Pillow
 //! does with the same photographs (`benches/images.py`), where Python has Pillow and NumPy.
 #![allow(clippy::print_stdout)]
 
 use std::{
     env, fs,
+    hint::black_box,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::Arc,
     time::Instant,
 };
 
-use rand::Rng;
+use rand::{Rng, seq::SliceRandom};
 use spacewright_core::{
-    data::{Flip, Normalize, RandomCrop, RandomResizedCrop, Transform},
+    data::{Draw, Flip, Images, Normalize, RandomCrop, RandomResizedCrop, Transform},
     random,
 };
-use spacewright_data::{Pipeline, Pixels, decode_image};
+use spacewright_data::{CatalogImages, Pipeline, SurveyFiles, decode_image};
 
 const PHOTOGRAPHS: usize = 200;
 const SMALL_IMAGES: usize = 20_000;
@@ -28,22 +30,28 @@ fn main() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let files: Vec<PathBuf> = (0..PHOTOGRAPHS).map(|index| write(folder.path(), index)).collect();
+    let photographs_folder = folder.path().join("photographs");
+    fs::create_dir(&photographs_folder).unwrap();
+    let files: Vec<PathBuf> =
+        (0..PHOTOGRAPHS).map(|index| write(&photographs_folder, index)).collect();
     let bytes: u64 = files.iter().map(|file| fs::metadata(file).unwrap().len()).sum();
     println!("one thread, best of {ROUNDS} rounds\n");
     let kilobytes = bytes as f64 / 1e3 / PHOTOGRAPHS as f64;
     println!("{PHOTOGRAPHS} JPEG files of 400x533 pixels, {kilobytes:.0} kB each");
     let here = photographs(&files);
     println!("  random-resized-crop to 224, flip, normalize   {here:>8.0} images/s");
-    match pillow(folder.path()) {
+    match pillow(&photographs_folder) {
         Some(pillow) => println!(
             "  the same with Pillow                          {pillow:>8.0} images/s, {:.2} times as many here",
             here / pillow
         ),
         None => println!("  Pillow: not measured, Python has it or NumPy not"),
     }
-    println!("\n{SMALL_IMAGES} decoded images of 32x32 pixels");
-    println!("  random-crop, flip, normalize                  {:>8.0} images/s", small_images());
+    println!("\n{SMALL_IMAGES} images of 32x32 pixels, kept decoded");
+    println!(
+        "  random-crop, flip, normalize                  {:>8.0} images/s",
+        small_images(folder.path())
+    );
 }
 
 fn normalize() -> Transform {
@@ -110,23 +118,32 @@ fn photographs(files: &[PathBuf]) -> f64 {
     })
 }
 
-fn small_images() -> f64 {
-    const SIDE: usize = 32;
+/// Images as a study reads them: from the file that keeps their pixels, in batches, in any order.
+fn small_images(folder: &Path) -> f64 {
+    const SIDE: u16 = 32;
     let mut rng = random::generator(0, &["small"]);
-    let mut pixels = || {
-        let data = (0..SIDE * SIDE * 3).map(|_| rng.random()).collect();
-        Pixels { height: SIDE, width: SIDE, channels: 3, data }
-    };
-    let images: Vec<Pixels> = (0..SMALL_IMAGES).map(|_| pixels()).collect();
+    for index in 0..SMALL_IMAGES {
+        let class = folder.join(format!("set/train/{}", index % 10));
+        fs::create_dir_all(&class).unwrap();
+        let data: Vec<u8> = (0..3 * usize::from(SIDE).pow(2)).map(|_| rng.random()).collect();
+        let path = class.join(format!("{index}.jpg"));
+        let encoder = jpeg_encoder::Encoder::new_file(path, 85).unwrap();
+        encoder.encode(&data, SIDE, SIDE, jpeg_encoder::ColorType::Rgb).unwrap();
+    }
+    let catalog = Arc::new(spacewright_data::open(&[folder.join("set")], None).unwrap());
+    let files = SurveyFiles::new(&folder.join("kept"), "set");
+    files.make(&catalog, 1 << 30, |_, _| true).unwrap();
+    let (_, kept) = files.read(SMALL_IMAGES).unwrap();
+    let images = CatalogImages::new(catalog, kept, 3);
     let crop = Transform::RandomCrop(RandomCrop { padding: 4 });
-    let pipeline =
-        Pipeline::new(&[crop, Transform::Flip(Flip::default()), normalize()], 3).unwrap();
-    let mut input = vec![0.0; 3 * SIDE * SIDE];
-    rate(images.len(), |round| {
-        let mut rng = random::generator(round as u64, &["round"]);
-        for image in &images {
-            let pixels = pipeline.image(image.clone(), SIDE, &mut rng).unwrap();
-            pipeline.normalized(&pixels, &mut input);
+    let transforms = [crop, Transform::Flip(Flip::default()), normalize()];
+    let mut order: Vec<usize> = (0..SMALL_IMAGES).collect();
+    rate(SMALL_IMAGES, |round| {
+        order.shuffle(&mut rng);
+        for batch in order.chunks(16) {
+            let draws: Vec<Draw> =
+                batch.iter().map(|&image| Draw::of_view(image, round, 0, "bench")).collect();
+            black_box(images.inputs(&draws, &transforms, SIDE.into()).unwrap());
         }
     })
 }
