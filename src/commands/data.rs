@@ -8,6 +8,7 @@ use std::{
     sync::atomic::Ordering,
 };
 
+use spacewright_core::foreign::Escaped;
 use spacewright_data::{
     BadImage, Catalog, Checked, CheckedPart, Part, Sizes, Wanted, check, divide, open,
     usual_training,
@@ -30,8 +31,9 @@ pub fn run(command: &DataCommand, global: &Global) -> Result<Output, Failure> {
     let cancel = process::cancelled_by_signal();
     let bar = progress::bar(catalog.samples.len(), global.quiet);
     let (held_out, seed) = (held_out_of(&catalog, *held_out)?, global.seed.unwrap_or(0));
-    let division = divide(&catalog, |_| true, &Wanted { held_out, seed, ..Wanted::default() });
-    let checked = check(&catalog, &division, |_, _| {
+    let wanted = Wanted { held_out, seed, ..Wanted::default() };
+    let division = divide(&catalog, |_| true, &wanted);
+    let checked = check(&catalog, &wanted, |_, _| {
         bar.inc(1);
         !cancel.load(Ordering::Relaxed)
     });
@@ -45,7 +47,8 @@ pub fn run(command: &DataCommand, global: &Global) -> Result<Output, Failure> {
         let png = spacewright_data::sheet(&catalog, &division.train, &transforms, side, seed)?;
         file.write_all(&png).map_err(|error| at(path, error))?;
     }
-    Ok(Output::new(text(&checked), &checked)?.good(checked.bad.is_empty()))
+    let is_good = checked.bad.is_empty() && checked.study.refused.is_none();
+    Ok(Output::new(text(&checked), &checked)?.good(is_good))
 }
 
 /// Makes the file of a sheet, before hours are spent on what belongs in it.
@@ -104,8 +107,12 @@ fn text(checked: &Checked) -> String {
         text += &first(lines, duplicates.len());
     }
     if !bad.is_empty() {
-        let _ = writeln!(text, "\n{} images cannot be used:", bad.len());
+        let _ = writeln!(text, "\nimages that cannot be used: {}", bad.len());
         text += &first(bad.iter().map(BadImage::to_string), bad.len());
+    }
+    if let Some(reason) = &study.refused {
+        let _ = writeln!(text, "\na study would refuse the set: {reason}");
+        return text;
     }
     let _ = writeln!(
         text,
@@ -126,7 +133,7 @@ fn classes(checked: &Checked) -> String {
         parts().next().map(|part| part.classes.keys().collect()).unwrap_or_default();
     for name in names.iter().take(SHOWN) {
         let counts = parts().map(|part| part.classes.get(*name).copied().unwrap_or(0).to_string());
-        table.cells([(*name).clone()].into_iter().chain(counts).collect());
+        table.cells([Escaped(name).to_string()].into_iter().chain(counts).collect());
     }
     let mut text = format!("\n{}", table.render());
     if names.len() > SHOWN {

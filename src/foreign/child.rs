@@ -12,12 +12,12 @@ use std::{
 };
 
 use spacewright_core::{
-    data::Preprocessing,
-    foreign::{MeasureMonitor, MeasuredInput, ModelFile},
+    data::{Preprocessing, check_judging},
+    foreign::{Escaped, MeasureMonitor, MeasuredInput, ModelFile, shortened},
     random,
     target::{Runtime, Target},
 };
-use spacewright_data::{Pipeline, decode_image};
+use spacewright_data::{ImageProblem, LARGEST_FILE, Pipeline, decode_image};
 use spacewright_engine::Registry;
 
 use super::{
@@ -193,10 +193,13 @@ fn work(request: &Request, answers: &Answers) -> Result<(), Failure> {
             answers.tell(&Message::Summary(Box::new(summary)));
             let mut loaded =
                 runtime.load(&content).map_err(|error| wrong(error.reason.to_string()))?;
+            answers.tell(&Message::Loaded);
             for image in images {
-                let logits = prepared
-                    .input(image)
-                    .and_then(|input| loaded.run(&input).map_err(|error| error.reason.to_string()));
+                let logits = prepared.input(image).and_then(|input| {
+                    let logits = loaded.run(&input).map_err(|error| error.reason.to_string())?;
+                    let are_numbers = logits.iter().all(|logit| logit.is_finite());
+                    are_numbers.then_some(logits).ok_or_else(|| "gives what is no number".into())
+                });
                 answers.tell(&Message::Ran(logits));
             }
             Ok(())
@@ -217,13 +220,16 @@ impl Prepared {
         let text = metadata.get(key).ok_or_else(|| {
             format!("it does not say how images are prepared: its metadata have no `{key}`")
         })?;
-        let preprocessing: Preprocessing =
-            serde_json::from_str(text).map_err(|error| format!("its `{key}`: {error}"))?;
+        let preprocessing: Preprocessing = serde_json::from_str(text).map_err(|error| {
+            format!("its `{key}`: {}", Escaped(shortened(&error.to_string(), 200)))
+        })?;
         let Preprocessing { channels, side, .. } = preprocessing;
         if ![1, 3].contains(&channels) || !(1..=LARGEST_SIDE).contains(&side) {
             return Err(format!("its `{key}`: no image has {channels} channels of {side} pixels"));
         }
-        let pipeline = Pipeline::new(&preprocessing.transforms, channels)
+        let transforms = &preprocessing.transforms;
+        let pipeline = check_judging(transforms)
+            .and_then(|()| Pipeline::new(transforms, channels))
             .map_err(|error| format!("its `{key}`: {error}"))?;
         Ok(Self { preprocessing, pipeline })
     }
@@ -231,6 +237,13 @@ impl Prepared {
     /// An image file as the network's input.
     fn input(&self, image: &Path) -> Result<Vec<f32>, String> {
         let Preprocessing { channels, side, .. } = self.preprocessing;
+        let about = fs::metadata(image).map_err(|error| error.to_string())?;
+        if !about.is_file() {
+            return Err("is no file".into());
+        }
+        if about.len() > LARGEST_FILE {
+            return Err(ImageProblem::TooLong { bytes: about.len() }.to_string());
+        }
         let content = fs::read(image).map_err(|error| error.to_string())?;
         let pixels = decode_image(&content).map_err(|problem| problem.to_string())?;
         let mut rng = random::generator(0, &[]);

@@ -62,6 +62,8 @@ pub(super) enum Message {
     Unwatched,
     Measured(Box<Measurement>),
     NotMeasured(String),
+    /// It is ready to run on images.
+    Loaded,
     /// What the network says of the next image, or why it says nothing.
     Ran(Result<Vec<f32>, String>),
     /// There is no result.

@@ -252,6 +252,7 @@ impl<'r> Watched<'r> {
             Message::Predicted(predicted) => self.found.predicted = Some(predicted),
             Message::Measured(measured) => self.found.measured = Some(*measured),
             Message::NotMeasured(reason) => self.found.not_measured = Some(reason),
+            Message::Loaded => self.enter(Phase::Running),
             Message::Ran(logits) => {
                 self.found.ran.push(logits);
                 self.enter(Phase::Running);

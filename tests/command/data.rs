@@ -56,7 +56,7 @@ fn bad_files_are_listed_and_counted() {
     assert_eq!((ran.code, &*ran.stderr), (1, ""));
     for line in [
         "the same pixels in several parts, 1 times:\n  train/dog/4.png = test/dog/same.png\n",
-        "25 images cannot be used:\n  train/dog/bad-00.jpg (class dog): is empty\n",
+        "images that cannot be used: 25\n  train/dog/bad-00.jpg (class dog): is empty\n",
         "  … and 5 more: --json lists all\n",
     ] {
         assert!(ran.stdout.contains(line), "{}", ran.stdout);

@@ -146,6 +146,10 @@ fn the_schema_accepts_every_example_and_refuses_misspelt_fields() {
     }
 }
 
+/// A red pixel.
+const BMP: &[u8] = b"BM\x3a\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\x01\0\0\0\x01\0\0\0\x01\0\x18\0\
+    \0\0\0\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\xff\0";
+
 /// The four files of a set of square grey images, as many for training as for tests.
 fn write_idx(folder: &Path, count: u8, side: u8) {
     let header = |kind: u8, sizes: &[u8]| -> Vec<u8> {
@@ -212,6 +216,23 @@ fn a_new_study_is_short_says_where_its_schema_is_and_can_be_opened() {
             json(&format!("study show {} --runs {}", path.display(), folder.path().display()));
         assert_eq!(status["study"], "mine");
     }
+
+    // Whatever the folder is called; of one class nothing can be learned.
+    let (many, one) = (folder.path().join("a\u{a0}\u{301}\"b"), folder.path().join("one"));
+    for (place, class) in [(&many, "cat"), (&many, "dog"), (&one, "cat")] {
+        fs::create_dir_all(place.join(class)).unwrap();
+        for index in 0..4 {
+            fs::write(place.join(class).join(format!("{index}.bmp")), BMP).unwrap();
+        }
+    }
+    fs::remove_file(&path).unwrap();
+    let refused = new(&["--data", one.to_str().unwrap()]);
+    assert_eq!(refused.status.code(), Some(2));
+    let stderr = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(stderr.contains("all training images are of class cat"), "{stderr}");
+    let output = new(&["--data", many.to_str().unwrap(), "--budget", "50%"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    json(&format!("study show {} --runs {}", path.display(), folder.path().display()));
 
     let again = new(&[]);
     assert_eq!(again.status.code(), Some(2), "nothing is overwritten");

@@ -220,6 +220,22 @@ impl Catalog {
         }
     }
 
+    /// What an image is called in messages, with its class.
+    pub fn named(&self, sample: &Sample) -> String {
+        let name = self.name(sample);
+        match self.classes.get(sample.class as usize) {
+            Some(class) => format!("{name} (class {class})"),
+            None => name,
+        }
+    }
+
+    /// Columns and rows of an image, where that is known without decoding it.
+    pub fn size(&self, sample: &Sample) -> Option<[usize; 2]> {
+        let Place::Record { archive, .. } = sample.place else { return None };
+        let [_, height, width] = self.archives[archive as usize].records?.shape;
+        Some([width, height])
+    }
+
     /// What the archives are called in messages.
     pub(crate) fn archive_names(&self) -> Vec<String> {
         self.archives.iter().map(|archive| archive.name.clone()).collect()

@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::{
     catalog::{Catalog, Sample},
     decode::Pixels,
-    division::{Division, Part},
+    division::{Part, Wanted, divide},
     error::BadImage,
 };
 
@@ -62,7 +62,7 @@ pub struct Sizes {
 }
 
 /// Images of a study, by what they are for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct InStudy {
     /// To train on.
     pub train: usize,
@@ -70,6 +70,9 @@ pub struct InStudy {
     pub held_out: usize,
     /// To judge on at the end.
     pub test: usize,
+    /// Why no study can use the set, where that is so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
 }
 
 /// What is kept of a decoded image.
@@ -92,11 +95,11 @@ impl Seen {
     }
 }
 
-/// Decodes all images on all threads. `progress` is told how many of how many are done, and says whether
+/// Decodes all images on all threads; a study would ask for `wanted`. `progress` is told how many of how many are done, and says whether
 /// to go on; `None` where it says no.
 pub fn check(
     catalog: &Catalog,
-    division: &Division,
+    wanted: &Wanted,
     progress: impl Fn(usize, usize) -> bool + Sync,
 ) -> Option<Checked> {
     let (done, total) = (AtomicUsize::new(0), catalog.samples.len());
@@ -112,7 +115,7 @@ pub fn check(
     let undecodable = seen.iter().filter_map(|seen| seen.as_ref().err());
     let mut notices = catalog.notices.clone();
     notices.extend(rare_classes(&parts));
-    let good = |images: &[usize]| images.iter().filter(|index| seen[**index].is_ok()).count();
+    let division = divide(catalog, |image| seen[image].is_ok(), wanted);
     Some(Checked {
         layout: catalog.layout,
         parts,
@@ -121,9 +124,10 @@ pub fn check(
         bad: catalog.refused.iter().chain(undecodable).cloned().collect(),
         notices,
         study: InStudy {
-            train: good(&division.train),
-            held_out: good(&division.held_out),
-            test: good(&division.test),
+            train: division.train.len(),
+            held_out: division.held_out.len(),
+            test: division.test.len(),
+            refused: division.check(catalog, wanted).err().map(|error| error.to_string()),
         },
     })
 }

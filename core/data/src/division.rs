@@ -3,6 +3,7 @@
 use rand::seq::SliceRandom;
 use serde::Serialize;
 use spacewright_core::random;
+use thiserror::Error;
 
 use crate::catalog::Catalog;
 
@@ -42,7 +43,8 @@ impl Part {
     }
 }
 
-/// Which images a study uses for what: positions among the samples of a catalog.
+/// Which images a study uses for what: positions among the samples of a catalog. Those that are judged on
+/// are in random order, so that any number of the first ones stands for all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Division {
     /// Trained on.
@@ -51,6 +53,72 @@ pub struct Division {
     pub held_out: Vec<usize>,
     /// Judged on at the end, by no choice.
     pub test: Vec<usize>,
+}
+
+/// Why a study cannot use a set.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum DivisionError {
+    /// There is nothing to train on, to choose by, or to test on.
+    #[error(
+        "there are no images to {purpose}: of {images} in the training part, of every class one stays \
+         to train on"
+    )]
+    Nothing {
+        /// What for.
+        purpose: &'static str,
+        /// Images of the training part that can be used.
+        images: usize,
+    },
+    /// All images to train on are of one class.
+    #[error("all training images are of class {class}")]
+    OneClass {
+        /// Its name.
+        class: String,
+    },
+    /// More is held out than there is.
+    #[error("`held_out` = {held_out} of [data] leaves none of {images} images{}", if *twice { ", of which as many are held out to test on" } else { "" })]
+    TooManyHeldOut {
+        /// Images to hold out.
+        held_out: usize,
+        /// Images of the training part that can be used.
+        images: usize,
+        /// Whether the set has no part to test on either.
+        twice: bool,
+    },
+}
+
+impl Division {
+    /// That something can be learned, chosen and tested.
+    ///
+    /// # Errors
+    ///
+    /// Which of it cannot, and why.
+    pub fn check(&self, catalog: &Catalog, wanted: &Wanted) -> Result<(), DivisionError> {
+        let has = |part: Part| catalog.count(part) > 0;
+        let (both, twice) =
+            (has(Part::Validation) && has(Part::Test), !has(Part::Validation) && !has(Part::Test));
+        let images = self.train.len()
+            + if both { 0 } else { self.held_out.len() }
+            + if twice { self.test.len() } else { 0 };
+        let class = |image: &usize| catalog.samples[*image].class;
+        let first = self.train.first().map(class);
+        if let Some(first) = first
+            && self.train.iter().all(|image| class(image) == first)
+        {
+            let class = catalog.classes.get(first as usize).cloned().unwrap_or_default();
+            return Err(DivisionError::OneClass { class });
+        }
+        let Wanted { held_out, .. } = *wanted;
+        if !both && held_out * (1 + usize::from(twice)) >= images {
+            return Err(DivisionError::TooManyHeldOut { held_out, images, twice });
+        }
+        let parts =
+            [("train on", &self.train), ("choose by", &self.held_out), ("test on", &self.test)];
+        match parts.into_iter().find(|(_, part)| part.is_empty()) {
+            Some((purpose, _)) => Err(DivisionError::Nothing { purpose, images }),
+            None => Ok(()),
+        }
+    }
 }
 
 /// What a study asks for.
@@ -82,7 +150,7 @@ pub fn divide(catalog: &Catalog, usable: impl Fn(usize) -> bool, wanted: &Wanted
     };
     let (train, test) = (of(Part::Train, wanted.train), of(Part::Test, wanted.test));
     let validation = of(Part::Validation, if test.is_empty() { wanted.test } else { 0 });
-    match (validation.is_empty(), test.is_empty()) {
+    let mut division = match (validation.is_empty(), test.is_empty()) {
         (false, false) => Division { train, held_out: validation, test },
         (true, false) | (false, true) => {
             let (train, held_out) = hold_out(catalog, train, held_out, seed, "held out");
@@ -93,7 +161,11 @@ pub fn divide(catalog: &Catalog, usable: impl Fn(usize) -> bool, wanted: &Wanted
             let (train, held_out) = hold_out(catalog, train, held_out, seed, "held out");
             Division { train, held_out, test }
         }
-    }
+    };
+    // The first ones of a set that is sorted by class say little about the others.
+    division.held_out.shuffle(&mut random::generator(seed, &["data", "order of held out"]));
+    division.test.shuffle(&mut random::generator(seed, &["data", "order of test"]));
+    division
 }
 
 /// Takes `count` of the images out, of every class its share, and leaves one of each class; both lists

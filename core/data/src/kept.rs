@@ -47,7 +47,8 @@ impl Entry {
         Self { offset: 0, height: height as u32, width: width as u32, channels: channels as u8 }
     }
 
-    fn length(&self) -> usize {
+    /// Bytes.
+    pub fn length(&self) -> usize {
         self.height as usize * self.width as usize * usize::from(self.channels)
     }
 }

@@ -26,10 +26,10 @@ mod sheet;
 mod survey;
 mod transform;
 
-pub use catalog::{Catalog, Place, Sample};
+pub use catalog::{Catalog, LARGEST_FILE, Place, Sample};
 pub use check::{Checked, CheckedPart, InStudy, Sizes, check};
 pub use decode::{LARGEST_PIXELS, Pixels, decode_image};
-pub use division::{Division, Part, Wanted, divide};
+pub use division::{Division, DivisionError, Part, Wanted, divide};
 pub use error::{BadImage, DataError, ImageProblem};
 pub use images::CatalogImages;
 pub use kept::Kept;

@@ -17,14 +17,14 @@ use spacewright_core::sealed::{seal, unseal};
 
 use crate::{
     catalog::{Catalog, Sample},
-    decode::Pixels,
+    decode::{Pixels, luma},
     division::Part,
     error::{AtPath as _, DataError, ImageProblem},
     kept::{Chunks, Entry, Kept},
 };
 
 /// Changes whenever decoding gives other pixels, or a survey is written otherwise.
-pub const SURVEY_VERSION: u32 = 1;
+pub const SURVEY_VERSION: u32 = 2;
 
 /// What is known of all images of a catalog.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,22 +33,24 @@ pub struct Survey {
     /// Of each sample, in the catalog's order: where its pixels are kept and how many there are; `None`
     /// where it cannot be used.
     entries: Vec<Option<Entry>>,
-    /// Why images cannot be used, in the catalog's order.
-    pub bad: Vec<String>,
-    /// Values of the images to train on.
+    /// Images that cannot be used, by their position, and why.
+    bad: Vec<(usize, String)>,
+    /// Values of the images of the training part.
     pub values: Values,
     /// Checksums of the file of pixels; `None` where none was kept.
     chunks: Option<Chunks>,
 }
 
-/// Sums over the values of images, from 0 to 255, of each channel; a grey image counts as one in colours.
+/// Sums over the values of images, from 0 to 255: of red, green, blue, and of the image in grey.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Values {
-    /// Pixels.
-    pub pixels: u64,
-    sums: [u64; 3],
-    squares: [u64; 3],
+    pixels: u64,
+    sums: [u64; 4],
+    squares: [u64; 4],
 }
+
+/// Where the sums of an image in grey stand.
+const GREY: usize = 3;
 
 impl Values {
     /// Of the images of a catalog to train on that can be decoded.
@@ -61,8 +63,11 @@ impl Values {
     fn of(image: &Pixels) -> Self {
         let mut values = Self { pixels: (image.height * image.width) as u64, ..Self::default() };
         for pixel in image.data.chunks_exact(image.channels) {
-            for channel in 0..3 {
-                let value = u64::from(pixel[channel % image.channels]);
+            let seen = match pixel {
+                [red, green, blue] => [*red, *green, *blue, luma(pixel)],
+                _ => [pixel[0]; 4],
+            };
+            for (channel, value) in seen.map(u64::from).into_iter().enumerate() {
                 values.sums[channel] += value;
                 values.squares[channel] += value * value;
             }
@@ -71,7 +76,7 @@ impl Values {
     }
 
     fn plus(self, other: Self) -> Self {
-        let add = |a: [u64; 3], b: [u64; 3]| std::array::from_fn(|channel| a[channel] + b[channel]);
+        let add = |a: [u64; 4], b: [u64; 4]| std::array::from_fn(|channel| a[channel] + b[channel]);
         Self {
             pixels: self.pixels + other.pixels,
             sums: add(self.sums, other.sums),
@@ -79,7 +84,7 @@ impl Values {
         }
     }
 
-    /// Mean and standard deviation of each of so many channels, of values from 0 to 1.
+    /// Mean and standard deviation of each channel, of values from 0 to 1: of one in grey, or of three.
     pub fn mean_and_std(&self, channels: usize) -> (Vec<f64>, Vec<f64>) {
         let count = self.pixels.max(1) as f64;
         let mean = |channel: usize| self.sums[channel] as f64 / count;
@@ -88,7 +93,7 @@ impl Values {
             // A set of one colour is centred, not blown up.
             if variance > 0.0 { variance.sqrt() / 255.0 } else { 1.0 }
         };
-        let channels = 0..channels.min(3);
+        let channels = if channels == 1 { GREY..GREY + 1 } else { 0..GREY };
         (
             channels.clone().map(|channel| mean(channel) / 255.0).collect(),
             channels.map(std).collect(),
@@ -97,22 +102,41 @@ impl Values {
 }
 
 /// The file of pixels that is being written.
-struct Writer {
+struct Writer<'a> {
+    path: &'a Path,
     file: BufWriter<File>,
     chunks: Chunks,
     most: u64,
 }
 
-impl Writer {
-    /// Appends pixels; where they start. `None` where they would be too many.
-    fn append(&mut self, pixels: &[u8]) -> io::Result<Option<u64>> {
+impl Writer<'_> {
+    /// Appends pixels; where they start. `None` where they would be too many, or where they cannot be written:
+    /// a set is used without its pixels being kept, too.
+    fn append(&mut self, pixels: &[u8]) -> Option<u64> {
         let offset = self.chunks.length();
         if offset + pixels.len() as u64 > self.most {
-            return Ok(None);
+            return None;
         }
-        self.file.write_all(pixels)?;
+        let written = self.file.write_all(pixels);
+        self.kept(written)?;
         self.chunks.append(pixels);
-        Ok(Some(offset))
+        Some(offset)
+    }
+
+    fn kept(&self, written: io::Result<()>) -> Option<()> {
+        let told = |error| {
+            tracing::warn!("{}: {error}; decoded images are not kept", self.path.display());
+        };
+        written.map_err(told).ok()
+    }
+
+    /// Puts the file in its place.
+    fn finish(mut self, place: &Path) -> Option<Chunks> {
+        let flushed = self.file.flush().and_then(|()| self.file.get_ref().sync_all());
+        let moved = flushed.and_then(|()| fs::rename(self.path, place));
+        self.kept(moved)?;
+        self.chunks.finish();
+        Some(self.chunks)
     }
 }
 
@@ -150,8 +174,8 @@ impl SurveyFiles {
         Some((survey, kept))
     }
 
-    /// Decodes all images on all threads and writes what was found; of pixels no more than `most` bytes.
-    /// `progress` is told how many of how many are done, and says whether to go on; `None` where it says no.
+    /// Decodes all images, on the threads of the pool that it is called in, and writes what was found; of
+    /// pixels no more than `most` bytes. `progress` is told how many of how many are done, and says whether to go on; `None` where it says no.
     ///
     /// # Errors
     ///
@@ -164,31 +188,39 @@ impl SurveyFiles {
     ) -> Result<Option<Survey>, DataError> {
         let folder = self.index.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(folder).at(folder)?;
-        let temporary = tempfile::NamedTempFile::new_in(folder).at(folder)?;
-        let file = BufWriter::new(temporary.reopen().at(folder)?);
-        let writer = (most > 0).then_some(Writer { file, chunks: Chunks::default(), most });
+        let part = self.pixels.with_extension("part");
+        let writer = match most {
+            0 => None,
+            _ => {
+                let file = BufWriter::new(File::create(&part).at(&part)?);
+                Some(Writer { path: &part, file, chunks: Chunks::default(), most })
+            }
+        };
         let writer = Mutex::new(writer);
         let (done, total) = (AtomicUsize::new(0), catalog.samples.len());
         let look = |sample: &Sample| {
-            let seen = look(catalog, sample, &writer).at(&self.pixels);
-            let goes_on = progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
-            goes_on.then_some(seen)
+            let seen = look(catalog, sample, &writer);
+            progress(done.fetch_add(1, Ordering::Relaxed) + 1, total).then_some(seen)
         };
         let seen: Option<Vec<Result<Seen, DataError>>> =
             catalog.samples.par_iter().map(look).collect();
-        let Some(seen) = seen else { return Ok(None) };
-        let chunks = match writer.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            Some(mut writer) => {
-                writer.file.flush().and_then(|()| writer.file.get_ref().sync_all()).at(folder)?;
-                temporary.persist(&self.pixels).map_err(|error| error.error).at(&self.pixels)?;
-                writer.chunks.finish();
-                Some(writer.chunks)
+        let writer = writer.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let survey = match seen {
+            Some(seen) => {
+                let seen = seen.into_iter().collect::<Result<Vec<Seen>, DataError>>()?;
+                Some(survey(catalog, seen, writer.and_then(|writer| writer.finish(&self.pixels))))
             }
             None => None,
         };
-        let survey = survey(catalog, seen, chunks)?;
-        self.write(&survey, folder).at(&self.index)?;
-        Ok(Some(survey))
+        // What was not finished, and what an earlier survey kept, is nobody's.
+        remove(&part).at(&part)?;
+        if survey.as_ref().is_some_and(|survey| survey.chunks.is_none()) {
+            remove(&self.pixels).at(&self.pixels)?;
+        }
+        if let Some(survey) = &survey {
+            self.write(survey, folder).at(&self.index)?;
+        }
+        Ok(survey)
     }
 
     fn write(&self, survey: &Survey, folder: &Path) -> io::Result<()> {
@@ -200,35 +232,51 @@ impl SurveyFiles {
     }
 }
 
+/// Removes a file, if it is there.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// What is known of an image.
 type Seen = Result<(Entry, Values), ImageProblem>;
 
-fn look(catalog: &Catalog, sample: &Sample, writer: &Mutex<Option<Writer>>) -> io::Result<Seen> {
+/// Decodes an image. That the file system refuses it is no property of the set: it is an error.
+fn look(
+    catalog: &Catalog,
+    sample: &Sample,
+    writer: &Mutex<Option<Writer<'_>>>,
+) -> Result<Seen, DataError> {
     let image = match catalog.decode(sample) {
         Ok(image) => image,
+        Err(bad) if matches!(bad.problem, ImageProblem::Unreadable { .. }) => {
+            return Err(bad.into());
+        }
         Err(bad) => return Ok(Err(bad.problem)),
     };
     let mut entry = Entry::of(&image);
     let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(open) = writer.as_mut() {
-        match open.append(&image.data)? {
+        match open.append(&image.data) {
             Some(offset) => entry.offset = offset,
             // All or nothing: a part would make some images of an epoch slower than others.
-            None => *writer = None,
+            None => {
+                let path = open.path;
+                *writer = None;
+                remove(path).at(path)?;
+            }
         }
     }
     Ok(Ok((entry, Values::of(&image))))
 }
 
-fn survey(
-    catalog: &Catalog,
-    seen: Vec<Result<Seen, DataError>>,
-    chunks: Option<Chunks>,
-) -> Result<Survey, DataError> {
+fn survey(catalog: &Catalog, seen: Vec<Seen>, chunks: Option<Chunks>) -> Survey {
     let (mut entries, mut bad) = (Vec::with_capacity(seen.len()), Vec::new());
     let mut values = Values::default();
-    for (sample, seen) in catalog.samples.iter().zip(seen) {
-        match seen? {
+    for (position, (sample, seen)) in catalog.samples.iter().zip(seen).enumerate() {
+        match seen {
             Ok((entry, of_image)) => {
                 entries.push(Some(entry));
                 if sample.part == Part::Train {
@@ -237,17 +285,37 @@ fn survey(
             }
             Err(problem) => {
                 entries.push(None);
-                bad.push(catalog.bad(sample, problem).to_string());
+                bad.push((position, problem.to_string()));
             }
         }
     }
-    Ok(Survey { version: SURVEY_VERSION, entries, bad, values, chunks })
+    Survey { version: SURVEY_VERSION, entries, bad, values, chunks }
 }
 
 impl Survey {
     /// Whether the image at a position of the catalog can be used.
     pub fn is_usable(&self, image: usize) -> bool {
         self.entries.get(image).is_some_and(Option::is_some)
+    }
+
+    /// Images that cannot be used, with their names in the catalog that was looked through, and why.
+    pub fn bad(&self, catalog: &Catalog) -> Vec<String> {
+        let told = |(position, reason): &(usize, String)| {
+            let sample = catalog.samples.get(*position)?;
+            Some(format!("{}: {reason}", catalog.named(sample)))
+        };
+        self.bad.iter().filter_map(told).collect()
+    }
+
+    /// Columns and rows of the image at a position of the catalog, where it can be used.
+    pub fn size(&self, image: usize) -> Option<[usize; 2]> {
+        let entry = self.entries.get(image)?.as_ref()?;
+        Some([entry.width as usize, entry.height as usize])
+    }
+
+    /// Bytes of all pixels, kept or not.
+    pub fn decoded_bytes(&self) -> u64 {
+        self.entries.iter().flatten().map(|entry| entry.length() as u64).sum()
     }
 
     /// Bytes of pixels that were kept.

@@ -81,7 +81,8 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Puts a study together. Of its images no more is read than what classes they have; no file is made.
+    /// Puts a study together. Its images are listed, to know their classes, and none is decoded; no file
+    /// stays that was made.
     pub fn open(mut study: Study, registry: &Registry, options: EngineOptions) -> Result<Self> {
         let base = study.from.as_deref().cloned();
         let base = base.map(|base| Self::open(base, registry, options.clone())).transpose()?;
@@ -97,7 +98,8 @@ impl Engine {
             );
         }
         let data =
-            StudyData::new(study.data.clone(), study.folder.clone(), &options.home, study.seed);
+            StudyData::new(study.data.clone(), study.folder.clone(), &options.home, study.seed)
+                .with_threads(options.threads);
         let Described { channels, classes } = data.described()?;
         study.hyperspace = for_images(study.hyperspace, channels, classes.len())?;
         let context = StudyContext {
@@ -290,7 +292,7 @@ impl Engine {
         let known = self.context.quantizers.keys().map(String::as_str);
         Ok(TrainContext {
             operators: self.context.operators.clone(),
-            images: self.data.images(progress)?,
+            images: self.data.images(&self.sides(), progress)?,
             hyperspace: hyperspace.clone(),
             scheme: self.context.target.description().scheme,
             quantizer: self
@@ -301,6 +303,15 @@ impl Engine {
                 .ok_or_else(|| unknown("quantizer", quantizer, known))?,
             seed: *seed,
         })
+    }
+
+    /// The sides of all inputs of its networks, in pixels.
+    fn sides(&self) -> Vec<usize> {
+        let Hyperspace { resolutions, table_resolutions, .. } = &self.study.hyperspace;
+        let mut sides = [&resolutions[..], table_resolutions].concat();
+        sides.sort_unstable();
+        sides.dedup();
+        sides
     }
 
     /// Whether `step` reads the step `name`, directly or through other steps.

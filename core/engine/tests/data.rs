@@ -55,7 +55,7 @@ fn data(settings: DataSettings, folder: &Path) -> StudyData {
 }
 
 fn images(settings: DataSettings, folder: &Path) -> Result<StudyImages, EngineError> {
-    data(settings, folder).images(|_, _| true)
+    data(settings, folder).images(&[2], |_, _| true)
 }
 
 fn error(settings: DataSettings, folder: &Path) -> String {
@@ -158,7 +158,7 @@ fn held_out_images_depend_on_the_seed_alone() {
     let folder = tempfile::tempdir().unwrap();
     let held_out = |seed| {
         let data = StudyData::new(settings.clone(), "".into(), folder.path(), seed);
-        data.images(|_, _| true).unwrap().held_out
+        data.images(&[32], |_, _| true).unwrap().held_out
     };
     assert_eq!(held_out(1), held_out(1));
     assert_ne!(held_out(1), held_out(2));
@@ -205,10 +205,18 @@ fn an_image_of_another_size_follows_the_transforms_and_nothing_else() {
     write_set(&folder.path().join("set"), false);
     let train = idx(&[4, 3, 2], &[1; 24]);
     fs::write(folder.path().join("set/train-images-idx3-ubyte"), train).unwrap();
-    let set = images(settings(), folder.path()).unwrap();
-    assert!(set.judged(&set.test, 2).is_ok());
-    let error = set.judged(&set.train, 2).unwrap_err().to_string();
-    assert!(error.ends_with("has 2x3 pixels, more than `pad` to 2"), "{error}");
+    let refused = error(settings(), folder.path());
+    assert!(refused.starts_with("4 images cannot be used:\n"), "{refused}");
+    assert!(
+        refused.contains("has 2x3 pixels, more than `pad` to 2 (`transforms` of [data])"),
+        "{refused}"
+    );
+    let larger = DataSettings {
+        transforms: vec![Transform::Resize(Resize { crop_share: 0.5, ..Resize::default() })],
+        ..settings()
+    };
+    let refused = error(larger, folder.path());
+    assert!(refused.contains("has 4x6 pixels after all transforms"), "{refused}");
 }
 
 #[test]
@@ -292,6 +300,15 @@ fn photographs_are_decoded_once_and_kept() {
     fs::remove_dir_all(folder.path().join("home")).unwrap();
     assert_eq!(inputs(&images(streamed, folder.path()).unwrap()), wanted);
     assert_eq!(kept("pixels"), None);
+    assert_eq!(inputs(&images(photographs(), folder.path()).unwrap()), wanted);
+    assert!(kept("pixels").is_some(), "more may be kept now");
+
+    // In grey, mean and deviation are those of the grey images.
+    let grey = DataSettings { channels: 1, ..photographs() };
+    let grey = images(grey, folder.path()).unwrap();
+    let values = grey.judged(&grey.train, 2).unwrap();
+    let mean = values.iter().sum::<f32>() / values.len() as f32;
+    assert!(mean.abs() < 0.2, "{mean}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use spacewright_core::{
 };
 use tch::Tensor;
 
-use crate::loader::{Ahead, Pending};
+use crate::loader::{Ahead, BATCHES_AHEAD, Pending};
 
 /// A fixed sample of the images that are trained on, for calibration and distillation.
 pub fn fixed_sample(context: &TrainContext, purpose: &str, count: usize) -> Vec<usize> {
@@ -29,7 +29,7 @@ pub fn judged<'a>(
     side: usize,
 ) -> impl Iterator<Item = Result<Tensor, TrainError>> + 'a {
     let parts: Vec<&[usize]> = images.chunks(batch).collect();
-    let mut ahead = Ahead::new(parts.len());
+    let mut ahead = Ahead::new(parts.len(), BATCHES_AHEAD);
     (0..parts.len()).map(move |index| {
         let load = |index: usize| {
             let draws: Vec<Draw> = parts[index].iter().copied().map(Draw::fixed).collect();

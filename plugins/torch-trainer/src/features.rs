@@ -2,6 +2,7 @@
 //! kept on the disk as far as they may, and computed whenever they are needed beyond that.
 
 use std::{
+    cell::RefCell,
     fs,
     path::{Path, PathBuf},
 };
@@ -50,6 +51,8 @@ pub struct StageFeatures {
     kept: [Option<Rows>; 2],
     /// Where something was not kept.
     teacher: Option<OpenTeacher>,
+    /// What was computed last, and of which images: all networks of a step see the same ones.
+    last: RefCell<Option<(Vec<usize>, Vec<Tensor>)>>,
 }
 
 impl StageFeatures {
@@ -86,6 +89,7 @@ impl StageFeatures {
             target_shape,
             kept,
             teacher: (!is_whole).then(open).transpose()?,
+            last: RefCell::default(),
         })
     }
 
@@ -126,6 +130,11 @@ impl StageFeatures {
         context: &TrainContext,
         positions: &[usize],
     ) -> Result<Vec<Tensor>, TrainError> {
+        if let Some((known, stages)) = &*self.last.borrow()
+            && known == positions
+        {
+            return Ok(stages.iter().map(Tensor::shallow_clone).collect());
+        }
         let missing = || TrainError::MissingValue { name: "the teacher".into() };
         let teacher = self.teacher.as_ref().ok_or_else(missing)?;
         let images: Vec<usize> = positions.iter().map(|&position| self.images[position]).collect();
@@ -137,7 +146,10 @@ impl StageFeatures {
         }
         let rounded =
             |parts: Vec<Tensor>| Tensor::cat(&parts, 0).to_kind(Kind::Half).to_kind(Kind::Float);
-        Ok(stages.into_iter().map(rounded).collect())
+        let stages: Vec<Tensor> = stages.into_iter().map(rounded).collect();
+        let kept = stages.iter().map(Tensor::shallow_clone).collect();
+        self.last.replace(Some((positions.to_vec(), kept)));
+        Ok(stages)
     }
 }
 

@@ -55,7 +55,9 @@ pub struct TorchTrainer {
 impl TorchTrainer {
     /// A trainer that uses so many threads.
     pub fn new(threads: usize) -> Self {
-        Self { threads: threads.max(1) }
+        let threads = threads.max(1);
+        loader::use_threads(threads);
+        Self { threads }
     }
 
     fn use_all_threads(&self) {

@@ -5,13 +5,13 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, LazyLock,
+        Arc, OnceLock,
         mpsc::{Receiver, sync_channel},
     },
     time::{Duration, Instant},
 };
 
-use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use spacewright_core::{
     data::{Draw, Images, Transform},
     train::{AnyError, TrainError},
@@ -21,18 +21,28 @@ use tch::Tensor;
 /// Images that one thread loads at once: few, so that all threads have some of a batch.
 const AT_ONCE: usize = 16;
 
-/// Steps, or batches, that are loaded before they are needed: enough to outlast a slow file, few enough to
+/// Steps of training that are loaded before they are needed: enough to outlast a slow file, few enough to
 /// hold in memory.
-const AHEAD: usize = 3;
+pub const STEPS_AHEAD: usize = 3;
 
-/// Shared by all trainings of the process, which may run side by side.
-static POOL: LazyLock<Result<ThreadPool, ThreadPoolBuildError>> = LazyLock::new(|| {
-    ThreadPoolBuilder::new().thread_name(|index| format!("images-{index}")).build()
-});
+/// Batches without gradients, which are larger, that are loaded before they are needed.
+pub const BATCHES_AHEAD: usize = 1;
+
+/// Shared by all trainings of the process, which may run side by side; `None` where there can be no threads.
+static POOL: OnceLock<Option<ThreadPool>> = OnceLock::new();
+
+/// Says how many threads load images; the first call counts.
+pub fn use_threads(threads: usize) {
+    POOL.get_or_init(|| {
+        let builder = ThreadPoolBuilder::new().num_threads(threads);
+        builder.thread_name(|index| format!("images-{index}")).build().ok()
+    });
+}
 
 /// Inputs that are being loaded.
 pub struct Pending {
     parts: Vec<Receiver<Result<Vec<f32>, AnyError>>>,
+    images: usize,
     channels: usize,
     side: usize,
 }
@@ -52,19 +62,19 @@ impl Pending {
                 // Nobody waits for it where the training was stopped.
                 let _ = sender.send(images.inputs(&draws, &transforms, side));
             };
-            match &*POOL {
-                Ok(pool) => pool.spawn_fifo(work),
-                Err(_) => work(),
+            match POOL.get() {
+                Some(Some(pool)) => pool.spawn_fifo(work),
+                Some(None) | None => work(),
             }
             receiver
         };
         let parts = draws.chunks(AT_ONCE).map(load).collect();
-        Self { parts, channels: images.channels(), side }
+        Self { parts, images: draws.len(), channels: images.channels(), side }
     }
 
     /// Waits for them: `images × channels × side × side`.
     pub fn wait(self) -> Result<Tensor, TrainError> {
-        let mut inputs = Vec::new();
+        let mut inputs = Vec::with_capacity(self.images * self.channels * self.side * self.side);
         for part in self.parts {
             let loaded = part.recv().map_err(|error| TrainError::Image(error.into()))?;
             inputs.extend(loaded.map_err(TrainError::Image)?);
@@ -80,12 +90,14 @@ pub struct Ahead<T> {
     next: Option<usize>,
     /// The step after the last one.
     end: usize,
+    /// How many steps before.
+    ahead: usize,
 }
 
 impl<T> Ahead<T> {
-    /// For steps up to, not including, `end`.
-    pub fn new(end: usize) -> Self {
-        Self { asked: VecDeque::new(), next: None, end }
+    /// For steps up to, not including, `end`, each `ahead` steps before it is taken.
+    pub fn new(end: usize, ahead: usize) -> Self {
+        Self { asked: VecDeque::new(), next: None, end, ahead }
     }
 
     /// What step `step` needs. Steps are taken in order, from any first one on; `ask` is asked for what the
@@ -96,7 +108,7 @@ impl<T> Ahead<T> {
         mut ask: impl FnMut(usize) -> Result<T, E>,
     ) -> Result<T, E> {
         let mut next = self.next.unwrap_or(step);
-        while next < self.end && next <= step + AHEAD {
+        while next < self.end && next <= step + self.ahead {
             self.asked.push_back(ask(next)?);
             next += 1;
         }
@@ -140,14 +152,14 @@ mod tests {
     #[test]
     fn steps_are_asked_for_once_and_in_order() {
         let mut asked = Vec::new();
-        let mut ahead = Ahead::new(8);
+        let mut ahead = Ahead::new(8, STEPS_AHEAD);
         for step in 2..8 {
             let taken = ahead.take(step, |step| {
                 asked.push(step);
                 Ok::<_, TrainError>(step)
             });
             assert_eq!(taken.unwrap(), step);
-            assert!(asked.len() <= step - 2 + 1 + AHEAD);
+            assert!(asked.len() <= step - 2 + 1 + STEPS_AHEAD);
         }
         assert_eq!(asked, [2, 3, 4, 5, 6, 7]);
     }

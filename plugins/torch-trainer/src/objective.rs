@@ -3,12 +3,12 @@
 use std::{
     cell::RefCell,
     collections::{BTreeMap, btree_map::Entry},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use spacewright_core::{
     data::{Draw, Transform},
-    train::{Guidance, TrainContext, TrainError},
+    train::{Guidance, Monitor, TrainContext, TrainError},
 };
 use tch::Tensor;
 
@@ -16,7 +16,7 @@ use crate::{
     batches::{Batch, Views},
     checkpoint,
     classify::EVALUATION_BATCH,
-    loader::{Ahead, Pending},
+    loader::{Ahead, BATCHES_AHEAD, Pending},
     losses,
     teacher::OpenTeacher,
 };
@@ -31,14 +31,23 @@ pub struct Objective<'a> {
     context: &'a TrainContext,
 }
 
+/// Where what is kept of a teacher goes, and who hears of the work.
+#[derive(Clone, Copy)]
+pub struct Keeping<'a> {
+    /// A folder that the training keeps until it has ended.
+    pub scratch: &'a Path,
+    /// Hears of it, and may stop it.
+    pub monitor: &'a dyn Monitor,
+}
+
 impl<'a> Objective<'a> {
-    /// Reads the teacher where it counts; `scratch` takes what is kept of it.
+    /// Reads the teacher where it counts.
     pub fn new(
         context: &'a TrainContext,
         guidance: Option<&Guidance>,
         label_smoothing: f64,
         augment: &'a [Transform],
-        scratch: &Path,
+        keeping: Keeping<'a>,
     ) -> Result<Self, TrainError> {
         let counts = |guidance: &&Guidance| guidance.teacher_share > 0.0;
         let open = |guidance: &Guidance| {
@@ -47,7 +56,7 @@ impl<'a> Objective<'a> {
             let kept = (guidance.views > 0).then(|| KeptLogits {
                 context,
                 views: Views::new(context, augment, guidance.views, ""),
-                folder: scratch.to_owned(),
+                keeping,
                 row: rows(context),
                 logits: RefCell::default(),
             });
@@ -105,10 +114,10 @@ impl Opinion<'_> {
 struct KeptLogits<'a> {
     context: &'a TrainContext,
     views: Views,
-    folder: PathBuf,
+    keeping: Keeping<'a>,
     /// By position of an image, its row.
     row: Vec<i64>,
-    /// By view, `training images × classes`.
+    /// Those of the views of the last batch, `training images × classes`; the others lie in the folder.
     logits: RefCell<BTreeMap<usize, Tensor>>,
 }
 
@@ -122,9 +131,11 @@ fn rows(context: &TrainContext) -> Vec<i64> {
 impl KeptLogits<'_> {
     fn of(&self, batch: &Batch, teacher: &OpenTeacher) -> Result<Tensor, TrainError> {
         let mut logits = self.logits.borrow_mut();
+        let views: Vec<usize> =
+            batch.sampled.iter().map(|at| self.views.of_epoch(at.epoch)).collect();
+        logits.retain(|view, _| views.contains(view));
         let mut parts = Vec::new();
-        for at in &batch.sampled {
-            let view = self.views.of_epoch(at.epoch);
+        for (at, view) in batch.sampled.iter().zip(views) {
             let of_view = match logits.entry(view) {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(new) => new.insert(self.view(view, teacher)?),
@@ -135,15 +146,20 @@ impl KeptLogits<'_> {
     }
 
     fn view(&self, view: usize, teacher: &OpenTeacher) -> Result<Tensor, TrainError> {
-        let path = self.folder.join(format!("teacher-view-{view}.safetensors"));
+        let Keeping { scratch, monitor } = self.keeping;
+        let path = scratch.join(format!("teacher-view-{view}.safetensors"));
         if let Some(mut file) = checkpoint::load(&path)? {
             return file.take("logits");
         }
         let images = &self.context.images;
         let parts: Vec<&[usize]> = images.train.chunks(EVALUATION_BATCH).collect();
-        let mut ahead = Ahead::new(parts.len());
+        let mut ahead = Ahead::new(parts.len(), BATCHES_AHEAD);
         let mut logits = Vec::new();
         for index in 0..parts.len() {
+            monitor.progress(index, parts.len(), &format!("the teacher's opinion of view {view}"));
+            if monitor.cancelled() {
+                return Err(TrainError::Cancelled);
+            }
             let load = |index: usize| {
                 let draw = |&image: &usize| self.views.draw(self.context, image, view);
                 let draws: Vec<Draw> = parts[index].iter().map(draw).collect();

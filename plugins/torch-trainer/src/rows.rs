@@ -9,7 +9,7 @@ use std::{
 use spacewright_core::{graph::Shape, train::TrainError};
 use tch::{Kind, Tensor};
 
-/// Most bytes of a file: what is read of one that is damaged is computed anew, and no more.
+/// Most bytes of a file: whoever keeps it checks it as a whole.
 const LARGEST_FILE: u64 = 512 << 20;
 
 fn bytes(shape: Shape) -> usize {

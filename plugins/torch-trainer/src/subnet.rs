@@ -12,7 +12,7 @@ use crate::{
     batches::Batch,
     interpret::Run,
     layout::Layout,
-    objective::Objective,
+    objective::{Keeping, Objective},
     params::Params,
     plan::{PlannedSubnet, subnet_graph},
     two_phases::{TwoPhaseTraining, TwoPhases},
@@ -73,7 +73,7 @@ pub fn train(
             job.guidance.as_ref(),
             job.label_smoothing,
             &job.augment,
-            &files.scratch,
+            Keeping { scratch: &files.scratch, monitor },
         )?,
     };
     let mut layout = Layout::default();

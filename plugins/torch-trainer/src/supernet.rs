@@ -4,7 +4,7 @@
 //! two random ones (sandwich rule): with the logits of the largest (in-place distillation, AlphaNet,
 //! arXiv 2102.07954), or as the largest, on images of their own.
 
-use std::{collections::BTreeMap, path::Path, rc::Rc};
+use std::{collections::BTreeMap, rc::Rc};
 
 use rand::Rng;
 use rand_pcg::Pcg64Mcg;
@@ -23,7 +23,7 @@ use crate::{
     interpret::Run,
     layout::Layout,
     losses,
-    objective::Objective,
+    objective::{Keeping, Objective},
     params::Params,
     plan::PlannedSubnet,
     start,
@@ -44,7 +44,7 @@ impl<'a> Supernet<'a> {
     fn new(
         context: &'a TrainContext,
         job: &'a SupernetJob,
-        scratch: &Path,
+        keeping: Keeping<'a>,
     ) -> Result<Self, TrainError> {
         let (stages, resolutions) = (&job.stages, &context.hyperspace.resolutions);
         let planned = |subnet: &Subnet| {
@@ -59,7 +59,7 @@ impl<'a> Supernet<'a> {
                 guidance,
                 job.label_smoothing,
                 &job.augment,
-                scratch,
+                keeping,
             )?,
             largest: planned(&Subnet::largest(stages, resolutions))?,
             smallest: planned(&Subnet::smallest(stages, resolutions))?,
@@ -133,7 +133,8 @@ pub fn train(
     files: &TwoPhaseFiles,
     monitor: &dyn Monitor,
 ) -> Result<BTreeMap<String, TrainReport>, TrainError> {
-    let supernet = Supernet::new(context, job, &files.scratch)?;
+    let keeping = Keeping { scratch: &files.scratch, monitor };
+    let supernet = Supernet::new(context, job, keeping)?;
     let high = context.hyperspace.resolutions.iter().max().copied().unwrap_or(1);
     let layout = Layout::of_supernet(
         &context.operators,

@@ -10,7 +10,7 @@ use crate::{
     fit::{Fit, Fitted},
     interpret::{Norm, Run},
     layout::Layout,
-    loader::{Ahead, Waiting},
+    loader::{Ahead, STEPS_AHEAD, Waiting},
     losses,
     optim::Rule,
     params::Params,
@@ -34,7 +34,7 @@ fn fit(
 ) -> Result<Fitted, TrainError> {
     let mut sampler = Sampler::new(context.images.train.to_vec(), context.seed, "teach");
     let views = Views::new(context, &job.augment, 0, "teach");
-    let (side, mut ahead) = (job.subnet.resolution, Ahead::new(job.phase.steps));
+    let (side, mut ahead) = (job.subnet.resolution, Ahead::new(job.phase.steps, STEPS_AHEAD));
     let fit = Fit {
         what: "teacher",
         name: "fp32",

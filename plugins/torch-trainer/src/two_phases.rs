@@ -19,7 +19,7 @@ use crate::{
     fit::Fit,
     interpret::{Norm, Observations, Run},
     layout::Layout,
-    loader::{Ahead, Waiting},
+    loader::{Ahead, STEPS_AHEAD, Waiting},
     objective::Objective,
     optim::Rule,
     params::Params,
@@ -99,7 +99,8 @@ impl TwoPhases<'_> {
                 self.start_quantizers(network, &mut params)?;
             }
             let mut sampler = Sampler::new(context.images.train.to_vec(), context.seed, name);
-            let (views, mut ahead) = (network.objective().views(name), Ahead::new(phase.steps));
+            let (views, mut ahead) =
+                (network.objective().views(name), Ahead::new(phase.steps, STEPS_AHEAD));
             let fit = Fit {
                 what: &format!("{}, {name}", self.name),
                 name,

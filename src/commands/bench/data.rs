@@ -1,14 +1,22 @@
 //! How fast the images of a study become network inputs.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
 
+use rand::seq::SliceRandom;
 use serde::Serialize;
-use spacewright_core::data::{Draw, StudyImages, Transform};
+use spacewright_core::{
+    data::{Draw, StudyImages, Transform},
+    random,
+};
 use spacewright_data::Catalog;
 
 use crate::{
     cli::{Global, StudyArgs},
     commands::run::open,
+    process, progress,
     render::{Failure, Output, Table, grouped},
 };
 
@@ -36,7 +44,14 @@ struct DataReport {
 
 pub fn run(args: &StudyArgs, global: &Global) -> Result<Output, Failure> {
     let engine = open(args, Vec::new(), global)?;
-    let images = engine.train_context(|_, _| true)?.images;
+    let (cancel, bar) = (process::cancelled_by_signal(), progress::bar(0, global.quiet));
+    let context = engine.train_context(|done, total| {
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+        !cancel.load(Ordering::Relaxed)
+    });
+    bar.finish_and_clear();
+    let images = context?.images;
     let side = engine.context().hyperspace.resolutions.iter().max().copied().unwrap_or(1);
     let (catalog, kept_bytes) = (engine.data().catalog()?, engine.data().kept_bytes()?);
     let training = images.training_with(&[]);
@@ -69,18 +84,15 @@ fn inputs(
     images.all.inputs(draws, transforms, side).map(drop).map_err(Failure::input)
 }
 
-/// Images per second, in the order in which training sees them; what is read for the first time does not
-/// count.
+/// Images per second, in random order, as training sees them; what is read for the first time does not count.
 fn per_second(
     images: &StudyImages,
     mut work: impl FnMut(&[Draw]) -> Result<(), Failure>,
 ) -> Result<f64, Failure> {
-    // As far apart as those of a shuffled epoch.
-    let stride = (images.train.len() * 5 / 8).max(1) | 1;
-    let draws: Vec<Draw> = (0..images.train.len())
-        .map(|index| images.train[index * stride % images.train.len()])
-        .map(|image| Draw::of_view(image, 0, 0, "bench"))
-        .collect();
+    let mut order = images.train.to_vec();
+    order.shuffle(&mut random::generator(0, &["bench", "order"]));
+    let draws: Vec<Draw> =
+        order.into_iter().map(|image| Draw::of_view(image, 0, 0, "bench")).collect();
     let (mut done, mut start, mut warm) = (0, Instant::now(), false);
     for chunk in draws.chunks(AT_ONCE).cycle() {
         work(chunk)?;

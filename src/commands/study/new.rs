@@ -26,9 +26,18 @@ use crate::{
 const TEMPLATE: &str = include_str!("new.toml.in");
 
 pub fn run(args: &NewArgs, global: &Global) -> Result<Output, Failure> {
+    let wrong = |reason: &str, hint: &str| {
+        Err(Failure::input(format!("{}: {reason}", args.file.display())).hint(hint))
+    };
+    if args.file.is_dir() {
+        return wrong("is a folder", "give the name of a file in it");
+    }
     if args.file.exists() {
-        let message = format!("{}: there is such a file already", args.file.display());
-        return Err(Failure::input(message).hint("give another name, or move it away"));
+        return wrong("there is such a file already", "give another name, or move it away");
+    }
+    let folder = args.file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if folder.is_some_and(|folder| !folder.is_dir()) {
+        return wrong("there is no folder for it", "make the folder first");
     }
     let registry = catalog::registry()?;
     let data = match &args.data {
@@ -47,9 +56,10 @@ pub fn run(args: &NewArgs, global: &Global) -> Result<Output, Failure> {
         [] => ask_budgets()?,
         given => given.to_vec(),
     };
-    let schema = write_schema()?;
+    // Without it editors do not complete fields; the study is the same.
+    let schema = write_schema().map_err(|failure| tracing::warn!("{}", failure.in_one_line())).ok();
     let images = Images::of(&data, &args.file, global)?;
-    let text = text(&args.file, &schema, &images, &target, &budgets);
+    let text = text(&args.file, schema.as_deref(), &images, &target, &budgets);
     check(&args.file, &text, &registry)?;
     fs::write(&args.file, &text)
         .map_err(|error| Failure::failed(format!("{}: {error}", args.file.display())))?;
@@ -113,7 +123,13 @@ fn write_schema() -> Result<PathBuf, Failure> {
     Ok(std::path::absolute(&path).unwrap_or(path))
 }
 
-fn text(file: &Path, schema: &Path, images: &Images, target: &str, budgets: &[Budget]) -> String {
+fn text(
+    file: &Path,
+    schema: Option<&Path>,
+    images: &Images,
+    target: &str,
+    budgets: &[Budget],
+) -> String {
     let name = file.file_stem().unwrap_or_default().to_string_lossy();
     let budget = |budget: &Budget| match budget {
         Budget::Quantile(share) => format!("{{ quantile = {share} }}"),
@@ -121,8 +137,11 @@ fn text(file: &Path, schema: &Path, images: &Images, target: &str, budgets: &[Bu
     };
     let budgets: Vec<String> = budgets.iter().map(budget).collect();
     let words = [
-        ("{{schema}}", schema.display().to_string()),
-        ("{{name}}", name.into_owned()),
+        (
+            "{{schema}}",
+            schema.map(|path| format!("#:schema {}\n", path.display())).unwrap_or_default(),
+        ),
+        ("{{name}}", quoted(&name)),
         ("{{hyperspace}}", images.kind.hyperspace().to_owned()),
         ("{{target}}", target.to_owned()),
         ("{{images}}", images.lines.join("\n")),
@@ -131,6 +150,11 @@ fn text(file: &Path, schema: &Path, images: &Images, target: &str, budgets: &[Bu
         ("{{recipe}}", images.kind.recipe().to_owned()),
     ];
     words.iter().fold(TEMPLATE.to_owned(), |text, (word, value)| text.replace(word, value))
+}
+
+/// A text as TOML writes it.
+fn quoted(text: &str) -> String {
+    toml::Value::from(text).to_string()
 }
 
 /// That the study can be opened as it is.

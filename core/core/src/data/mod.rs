@@ -29,7 +29,7 @@ impl Draw {
         Self { image, seed: 0 }
     }
 
-    /// An image as it is seen for the time `view`, by training for one purpose.
+    /// The augmented view number `view` of an image, of those that belong to one purpose.
     pub fn of_view(image: usize, view: usize, study: u64, purpose: &str) -> Self {
         let names = ["view", purpose, &view.to_string(), &image.to_string()];
         Self { image, seed: random::seed(study, &names) }
@@ -83,13 +83,14 @@ pub struct StudyImages {
     pub all: Arc<dyn Images>,
     /// Positions of those that are trained on.
     pub train: Arc<[usize]>,
-    /// Positions of those that networks are chosen by.
+    /// Positions of those that networks are chosen by: the validation set, in random order.
     pub held_out: Arc<[usize]>,
-    /// Positions of those that networks are judged on at the end of a study, by no choice.
+    /// Positions of those that networks are judged on at the end of a study, by no choice, in random
+    /// order.
     pub test: Arc<[usize]>,
-    /// How images are judged; nothing of it is random.
+    /// How images are judged (evaluation transforms); nothing of it is random.
     pub judging: Arc<[Transform]>,
-    /// How they are trained on, by steps that say nothing else of it.
+    /// How they are trained on (augmentation), by steps that say nothing else of it.
     pub training: Arc<[Transform]>,
 }
 

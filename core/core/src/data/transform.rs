@@ -289,7 +289,9 @@ impl Transform {
             Self::Normalize(Normalize { mean, std }) => {
                 let known = mean.iter().chain(std).all(|value| value.is_finite());
                 let bad = !known || std.iter().any(|std| *std <= 0.0);
-                bad.then(|| "`mean` must be numbers, `std` numbers above 0".to_owned())
+                let uneven = !mean.is_empty() && !std.is_empty() && mean.len() != std.len();
+                bad.then(|| "`mean` must be numbers, `std` numbers above 0".to_owned()).or(uneven
+                    .then(|| format!("has {} means and {} deviations", mean.len(), std.len())))
             }
             Self::Pad(Pad { to }) => count("to", *to, 1, LARGEST_SIDE),
             Self::RandomCrop(RandomCrop { padding }) => count("padding", *padding, 0, MOST_PADDING),

@@ -51,6 +51,10 @@ impl Layout for ImageFolder {
         } else {
             let is_part = |path: &PathBuf| parts.values().any(|part| part == path);
             for path in entries(root)?.into_iter().filter(|path| !is_part(path)) {
+                if is_dangling(&path) {
+                    found.refuse_link(&path);
+                    continue;
+                }
                 found.skip(if path.is_dir() && !is_hidden(&path) {
                     "folder that is no part".into()
                 } else {
@@ -122,6 +126,13 @@ impl Found {
         *self.catalog.skipped.entry(what.into()).or_default() += 1;
     }
 
+    /// A link to nothing may have been a class, or a part: what lies there is missed.
+    fn refuse_link(&mut self, path: &Path) {
+        let file = path.strip_prefix(&self.catalog.root).unwrap_or(path).display().to_string();
+        let problem = ImageProblem::DanglingLink;
+        self.catalog.refused.push(BadImage { file, class: None, problem });
+    }
+
     /// Lists the classes of a part.
     fn part(&mut self, part: Part, folder: &Path) -> Result<(), DataError> {
         for path in entries(folder)? {
@@ -137,6 +148,8 @@ impl Found {
                         .notices
                         .push(format!("class {class} has no images in the {part} part"));
                 }
+            } else if is_dangling(&path) {
+                self.refuse_link(&path);
             } else if is_image(path.extension()) && !is_hidden(&path) {
                 self.skip("in no class");
             } else {
@@ -214,6 +227,11 @@ impl Found {
         catalog.notices.extend(alike(&catalog.classes));
         Ok(catalog)
     }
+}
+
+/// Whether a path is a link whose end is not there.
+fn is_dangling(path: &Path) -> bool {
+    path.is_symlink() && !path.exists() && !is_hidden(path)
 }
 
 /// The way through the folders of a class, by their real paths.

@@ -66,6 +66,15 @@ fn named_shards(places: &[PathBuf]) -> Result<Vec<PathBuf>, DataError> {
         let names = expand(place)?;
         let missing: Vec<String> =
             names.iter().filter(|name| !name.is_file()).map(|name| name_of(name)).collect();
+        let is_shard = |name: &PathBuf| {
+            [".tar", ".tar.gz", ".tgz"].iter().any(|end| name_of(name).ends_with(end))
+        };
+        if missing.is_empty()
+            && let Some(other) = names.iter().find(|name| !is_shard(name))
+        {
+            let hint = "give a folder, or shards (.tar, .tar.gz, .tgz)";
+            return Err(DataError::layout(other, "is neither a folder nor a shard", hint));
+        }
         if let Some(first) = missing.first() {
             let reason = match is_pattern(place) {
                 true => {

@@ -1,6 +1,7 @@
 //! Parts of images, and images with borders.
 
 use rand::Rng;
+use spacewright_core::data::{Pad, RandomCrop, Resize, Transform};
 
 use crate::{
     decode::{LARGEST_PIXELS, Pixels},
@@ -68,19 +69,55 @@ pub fn mirrored(mut image: Pixels) -> Pixels {
     image
 }
 
-/// Width and height of the image, resized so that its shorter side has so many pixels.
+/// Width and height of an image, resized so that its shorter side has so many pixels.
 ///
 /// # Errors
 ///
 /// An image that is so narrow that it would have more pixels than are decoded.
-pub fn with_shorter_side(image: &Pixels, side: f64) -> Result<[usize; 2], ImageProblem> {
-    let ratio = side / image.height.min(image.width) as f64;
-    let size = [image.width, image.height].map(|size| (size as f64 * ratio).round().max(1.0));
+pub fn with_shorter_side(size: [usize; 2], side: f64) -> Result<[usize; 2], ImageProblem> {
+    let ratio = side / size[0].min(size[1]) as f64;
+    let size = size.map(|size| (size as f64 * ratio).round().max(1.0));
     if size[0] * size[1] > LARGEST_PIXELS as f64 {
         let reason = format!("it would have {}x{} pixels: cut it first", size[0], size[1]);
         return Err(ImageProblem::Resizing { reason });
     }
     Ok(size.map(|size| size as usize))
+}
+
+/// Width and height of an image after a transform.
+///
+/// # Errors
+///
+/// What the transform refuses.
+pub fn size_after(
+    transform: &Transform,
+    [width, height]: [usize; 2],
+    side: usize,
+) -> Result<[usize; 2], ImageProblem> {
+    let cut = |width: usize, height: usize| match width < side || height < side {
+        true => Err(ImageProblem::SmallerThanCrop { width, height, side }),
+        false => Ok([side; 2]),
+    };
+    match transform {
+        Transform::Pad(Pad { to }) if width > *to || height > *to => {
+            Err(ImageProblem::LargerThanPad { width, height, to: *to })
+        }
+        Transform::Pad(Pad { to }) => Ok([*to; 2]),
+        Transform::RandomCrop(RandomCrop { padding }) => {
+            cut(width + 2 * padding, height + 2 * padding)
+        }
+        Transform::CenterCrop(_) => cut(width, height),
+        Transform::RandomResizedCrop(_) => Ok([side; 2]),
+        Transform::Resize(Resize { crop_share, .. }) => {
+            with_shorter_side([width, height], side as f64 / crop_share)
+        }
+        Transform::Flip(_)
+        | Transform::AutoAugment(_)
+        | Transform::RandAugment(_)
+        | Transform::ColorJitter(_)
+        | Transform::RandomErasing(_)
+        | Transform::Normalize(_) => Ok([width, height]),
+    }
 }
 
 /// Tries before the middle of the image is taken.

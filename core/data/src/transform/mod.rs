@@ -68,6 +68,23 @@ impl Pipeline {
         Ok(image)
     }
 
+    /// That an image of so many columns and rows becomes `side × side` pixels, without making it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pipeline::image`].
+    pub fn check_size(&self, size: [usize; 2], side: usize) -> Result<(), ImageProblem> {
+        let mut size = size;
+        for transform in &self.transforms {
+            size = crop::size_after(transform, size, side)?;
+        }
+        let [width, height] = size;
+        match size == [side; 2] {
+            true => Ok(()),
+            false => Err(ImageProblem::AnotherSize { width, height, side }),
+        }
+    }
+
     fn one(
         &self,
         transform: &Transform,
@@ -88,7 +105,8 @@ impl Pipeline {
                 resize::resize(&image, area, [side, side], settings.interpolation)
             }
             Transform::Resize(settings) => {
-                let size = crop::with_shorter_side(&image, side as f64 / settings.crop_share)?;
+                let size = [image.width, image.height];
+                let size = crop::with_shorter_side(size, side as f64 / settings.crop_share)?;
                 if size == [image.width, image.height] {
                     return Ok(image);
                 }

@@ -2,12 +2,14 @@
 
 use std::fs;
 
-use spacewright_data::{ImageProblem, LARGEST_PIXELS, Pixels, check, decode_image};
+use spacewright_data::{ImageProblem, LARGEST_PIXELS, Pixels, Wanted, check, decode_image};
 
 use super::{
-    Folder, divided,
+    Folder,
     files::{Format, Picture, png},
 };
+
+const WANTED: Wanted = Wanted { held_out: 1, train: 0, test: 0, seed: 0 };
 
 const BLUE: [u8; 3] = [20, 90, 220];
 const RED: [u8; 3] = [200, 60, 30];
@@ -272,7 +274,7 @@ fn a_check_lists_all_that_is_wrong() {
         .write("val/cat/grey.png", Picture::of(16, 8, |x, _| [x as u8]).encoded(Format::Png))
         .write("notes.txt", "");
     let catalog = folder.open().unwrap();
-    let checked = check(&catalog, &divided(&catalog, 1, 0), |_, _| true).unwrap();
+    let checked = check(&catalog, &WANTED, |_, _| true).unwrap();
     let found = serde_json::to_value(&checked).unwrap();
     let expected = serde_json::json!({
         "layout": "image-folder",
@@ -306,5 +308,5 @@ fn a_check_lists_all_that_is_wrong() {
         "study": { "train": 2, "held_out": 1, "test": 2 },
     });
     assert_eq!(found, expected);
-    assert!(check(&catalog, &divided(&catalog, 1, 0), |done, _| done < 3).is_none());
+    assert!(check(&catalog, &WANTED, |done, _| done < 3).is_none());
 }

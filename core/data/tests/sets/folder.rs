@@ -1,4 +1,4 @@
-use spacewright_data::Part;
+use spacewright_data::{Division, Part, Wanted, divide};
 
 use super::{Folder, divided, listed, png, reds, refused};
 
@@ -206,4 +206,59 @@ mod unix {
         assert_eq!(catalog.classes, ["a", "b\u{fffd}"]);
         assert_eq!(reds(&catalog), [4, 3]);
     }
+}
+
+#[test]
+fn the_first_images_to_judge_on_are_of_all_classes() {
+    let folder = Folder::new();
+    for (class, index) in
+        ["a", "b", "c", "d"].into_iter().flat_map(|class| (0..30).map(move |i| (class, i)))
+    {
+        folder.write(format!("{class}/{index}.png"), png(index));
+    }
+    let catalog = folder.open().unwrap();
+    let Division { held_out, test, .. } = divided(&catalog, 40, 0);
+    for images in [held_out, test] {
+        let first = images[..20].iter().map(|image| catalog.samples[*image].class);
+        let classes: std::collections::HashSet<u32> = first.collect();
+        assert_eq!((images.len(), classes.len()), (40, 4));
+    }
+}
+
+#[test]
+fn what_no_study_can_use_is_told() {
+    let told = |classes: &[&str], images: u8, held_out: usize| {
+        let folder = Folder::new();
+        for (class, index) in classes.iter().flat_map(|class| (0..images).map(move |i| (class, i)))
+        {
+            folder.write(format!("{class}/{index}.png"), png(index));
+        }
+        let catalog = folder.open().unwrap();
+        let wanted = Wanted { held_out, ..Wanted::default() };
+        let division = divide(&catalog, |_| true, &wanted);
+        division.check(&catalog, &wanted).map_err(|error| error.to_string())
+    };
+    assert_eq!(told(&["a", "b"], 6, 2), Ok(()));
+    assert_eq!(told(&["a"], 6, 1), Err("all training images are of class a".into()));
+    let expected = "`held_out` = 6 of [data] leaves none of 12 images, of which as many are held out to \
+                    test on";
+    assert_eq!(told(&["a", "b"], 6, 6), Err(expected.into()));
+    let error = told(&["a", "b", "c"], 1, 1).unwrap_err();
+    assert!(
+        error.starts_with("there are no images to choose by: of 3 in the training part"),
+        "{error}"
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn links_to_nothing_in_place_of_classes_and_parts_are_refused() {
+    let folder = Folder::new();
+    folder.write("train/a/1.png", png(1)).write("train/b/2.png", png(2));
+    for link in ["train/c", "test"] {
+        std::os::unix::fs::symlink("/nowhere/at/all", folder.path().join(link)).unwrap();
+    }
+    let catalog = folder.open().unwrap();
+    let refused: Vec<String> = catalog.refused.iter().map(ToString::to_string).collect();
+    assert_eq!(refused, ["test: is a link to nothing", "train/c: is a link to nothing"]);
 }

@@ -2,9 +2,7 @@
 
 use std::{env, path::PathBuf, process::Command};
 
-use spacewright_data::{Part, check, open};
-
-use super::divided;
+use spacewright_data::{Part, Wanted, check, open};
 
 fn images() -> PathBuf {
     PathBuf::from(env::var_os("SPACEWRIGHT_IMAGES").unwrap())
@@ -23,7 +21,8 @@ fn cifar_10_as_packed_shards() {
     .unwrap();
     assert_eq!((catalog.classes.len(), &catalog.classes[3][..]), (10, "cat"));
     assert_eq!((catalog.count(Part::Train), catalog.count(Part::Test)), (50_000, 10_000));
-    let checked = check(&catalog, &divided(&catalog, 5000, 0), |_, _| true).unwrap();
+    let checked =
+        check(&catalog, &Wanted { held_out: 5000, ..Wanted::default() }, |_, _| true).unwrap();
     assert_eq!((&checked.bad[..], checked.study.held_out), (&[][..], 5000));
     let train = &checked.parts["train"];
     assert!(train.classes.values().all(|count| *count == 5000), "{:?}", train.classes);
@@ -39,7 +38,8 @@ fn clothing_photographs_as_folders() {
         Command::new("tar").arg("-xzf").arg(archive).arg("-C").arg(folder.path()).status();
     assert!(unpacked.unwrap().success());
     let catalog = open(&[folder.path().join("clothing")], None).unwrap();
-    let checked = check(&catalog, &divided(&catalog, 300, 0), |_, _| true).unwrap();
+    let checked =
+        check(&catalog, &Wanted { held_out: 300, ..Wanted::default() }, |_, _| true).unwrap();
     let count = |part: &str| checked.parts[part].images;
     assert_eq!([count("train"), count("validation"), count("test")], [3068, 341, 372]);
     assert_eq!((checked.parts["train"].classes.len(), checked.bad.len()), (10, 0));

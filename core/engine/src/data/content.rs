@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::UNIX_EPOCH,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use blake3::Hasher;
@@ -26,17 +26,26 @@ pub fn hash(catalog: &Catalog, folder: &Path) -> Result<String> {
         hasher.update(&[sample.part as u8]).update(&sample.class.to_le_bytes());
     }
     let files = catalog.files();
-    let signature = signature(&files)?;
-    hasher.update(of_files(&files, &folder.join(format!("{signature}.content")))?.as_bytes());
+    let known = signature(&files)?.map(|name| folder.join(format!("{name}.content")));
+    hasher.update(of_files(&files, known.as_deref())?.as_bytes());
     Ok(hex(hasher.finalize().as_bytes()))
 }
 
-/// Names, lengths and times of files.
-fn signature(files: &[PathBuf]) -> Result<String> {
-    let mut hasher = Hasher::new();
+/// Files that were changed less long ago may be changed again without another time.
+const SETTLED: Duration = Duration::from_secs(2);
+
+/// Names, lengths and times of files; `None` where one was changed just now.
+fn signature(files: &[PathBuf]) -> Result<Option<String>> {
+    let (mut hasher, now) = (Hasher::new(), SystemTime::now());
+    let mut is_settled = true;
     for file in files {
         let found = fs::metadata(file).at(file)?;
-        let time = found.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let modified = found.modified().unwrap_or(now);
+        is_settled &= now.duration_since(modified).is_ok_and(|age| age > SETTLED);
+        let time = modified.duration_since(UNIX_EPOCH).ok();
+        // Whatever sets times back sets this one.
+        #[cfg(unix)]
+        hasher.update(&std::os::unix::fs::MetadataExt::ctime_nsec(&found).to_le_bytes());
         let path = std::path::absolute(file).at(file)?;
         hasher
             .update(path.as_os_str().as_encoded_bytes())
@@ -44,11 +53,12 @@ fn signature(files: &[PathBuf]) -> Result<String> {
             .update(&found.len().to_le_bytes())
             .update(&time.unwrap_or_default().as_nanos().to_le_bytes());
     }
-    Ok(hex(hasher.finalize().as_bytes()))
+    Ok(is_settled.then(|| hex(hasher.finalize().as_bytes())))
 }
 
-fn of_files(files: &[PathBuf], known: &Path) -> Result<String> {
-    if let Some(hash) = fs::read_to_string(known).ok().as_deref().and_then(unseal_line) {
+fn of_files(files: &[PathBuf], known: Option<&Path>) -> Result<String> {
+    let line = known.and_then(|known| fs::read_to_string(known).ok());
+    if let Some(hash) = line.as_deref().and_then(unseal_line) {
         return Ok(hash.to_owned());
     }
     let mut all = Hasher::new();
@@ -58,8 +68,10 @@ fn of_files(files: &[PathBuf], known: &Path) -> Result<String> {
         all.update(hasher.finalize().as_bytes());
     }
     let hash = hex(all.finalize().as_bytes());
-    // Where it cannot be kept, files are read again.
-    let folder = known.parent().unwrap_or(known);
-    let _ = fs::create_dir_all(folder).and_then(|()| fs::write(known, seal_line(&hash)));
+    if let Some(known) = known {
+        let folder = known.parent().unwrap_or(known);
+        // Where it cannot be kept, files are read again.
+        let _ = fs::create_dir_all(folder).and_then(|()| fs::write(known, seal_line(&hash)));
+    }
     Ok(hash)
 }

@@ -117,18 +117,21 @@ impl Section for DataSettings {
             let reason = format!("is none that is known: `{}`", self.layout);
             return refused("layout", &reason, &format!("known are {}", known.join(", ")));
         }
+        if self.path.is_empty() && self.channels != 0 {
+            return refused("channels", "is said, but no `path`", "a known set has its own");
+        }
         if self.channels == 2 {
             return refused("channels", "must be 0, 1 or 3", "1 is grey, 3 is colours");
         }
         if !self.path.is_empty() && self.transforms.is_empty() {
             let hint = "say how images become a network's square input, such as \
                         `transforms = [{ resize = {} }, { center-crop = {} }, { normalize = {} }]`";
-            return refused("transforms", "is missing", hint);
+            return refused("transforms", "is missing or empty", hint);
         }
         if !self.path.is_empty() && self.augment.is_empty() {
             let hint = "say how images are trained on, such as \
                         `augment = [{ random-resized-crop = {} }, { flip = {} }]`";
-            return refused("augment", "is missing", hint);
+            return refused("augment", "is missing or empty", hint);
         }
         let checks = [
             ("transforms", check_judging(&self.transforms)),

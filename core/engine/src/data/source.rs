@@ -2,15 +2,18 @@
 //! needs them.
 
 use std::{
+    collections::HashMap,
     env, fs,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
+use rayon::ThreadPoolBuilder;
 use spacewright_core::data::{StudyImages, Transform};
 use spacewright_data::{
-    Catalog, CatalogImages, Division, Kept, Part, SURVEY_VERSION, Survey, SurveyFiles, Values,
-    Wanted, divide, idx, open,
+    Catalog, CatalogImages, DataError, Division, DivisionError, Kept, Pipeline, SURVEY_VERSION,
+    Survey, SurveyFiles, Values, Wanted, divide, idx, open,
 };
 
 use super::{
@@ -20,8 +23,9 @@ use super::{
 };
 use crate::{
     engine::Once,
-    error::{EngineError, Result},
+    error::{AtPath as _, EngineError, Result},
     home,
+    lock::Lock,
 };
 
 /// What a network needs to know of images.
@@ -43,6 +47,8 @@ pub struct StudyData {
     /// What is kept of sets, in the home.
     cache: PathBuf,
     seed: u64,
+    /// How many threads look images through.
+    threads: usize,
     catalog: Once<Arc<Catalog>>,
     content: Once<String>,
     images: Once<StudyImages>,
@@ -63,11 +69,16 @@ const CLOTHES: [&str; 10] = [
 ];
 
 impl StudyData {
-    /// The images of a study in a folder; `home` takes what is kept of them.
+    /// The images of a study in a folder, looked through by one thread; `home` takes what is kept of them.
     pub fn new(settings: DataSettings, folder: PathBuf, home: &Path, seed: u64) -> Self {
         let (home, cache) = (home.to_owned(), home.join("cache/images"));
         let (catalog, content, images) = Default::default();
-        Self { settings, folder, home, cache, seed, catalog, content, images }
+        Self { settings, folder, home, cache, seed, threads: 1, catalog, content, images }
+    }
+
+    /// The same, looked through by so many threads.
+    pub fn with_threads(self, threads: usize) -> Self {
+        Self { threads, ..self }
     }
 
     /// Channels and classes. Of a set that is known by its name nothing is read.
@@ -150,9 +161,13 @@ impl StudyData {
         Ok(self.survey_files()?.read(samples).map_or(0, |(survey, _)| survey.kept_bytes()))
     }
 
-    /// The images, once each was looked at; `progress` is told how many of how many were, and says whether
-    /// to go on.
-    pub fn images(&self, progress: impl Fn(usize, usize) -> bool + Sync) -> Result<StudyImages> {
+    /// The images, once each was looked at, for networks whose inputs have these sides, in pixels; `progress`
+    /// is told how many of how many were, and says whether to go on.
+    pub fn images(
+        &self,
+        sides: &[usize],
+        progress: impl Fn(usize, usize) -> bool + Sync,
+    ) -> Result<StudyImages> {
         self.images.get(|| {
             let catalog = self.catalog()?;
             let (survey, kept) = match catalog.is_encoded() {
@@ -161,33 +176,64 @@ impl StudyData {
                 }
                 false => (None, None),
             };
-            self.check_bad(&catalog, survey.as_ref())?;
-            let Division { train, held_out, test } = self.division(&catalog, survey.as_ref())?;
+            let survey = survey.as_ref();
             let channels = self.channels(&catalog);
-            let judging = self.judging(&catalog, survey.as_ref(), channels);
+            let judging = self.judging(&catalog, survey, channels);
+            let training = self.settings.training();
+            let mut bad: Vec<String> = catalog.refused.iter().map(ToString::to_string).collect();
+            bad.extend(survey.iter().flat_map(|survey| survey.bad(&catalog)));
+            let lists = [("transforms", &judging[..]), ("augment", &training[..])];
+            let (usable, of_other_sizes) = usable(&catalog, survey, (channels, lists), sides)?;
+            bad.extend(of_other_sizes);
+            self.check_bad(&bad)?;
+            let Division { train, held_out, test } = self.division(&catalog, &usable)?;
             Ok(StudyImages {
                 all: Arc::new(CatalogImages::new(catalog, kept, channels)),
                 train: train.into(),
                 held_out: held_out.into(),
                 test: test.into(),
                 judging: judging.into(),
-                training: self.settings.training().into(),
+                training: training.into(),
             })
         })
     }
 
-    /// What is known of each image; they are looked through where that is not known yet.
+    /// What is known of each image; they are looked through where that is not known yet, or where more of
+    /// their pixels may be kept than are. One process does it, others wait.
     fn survey(
         &self,
         catalog: &Catalog,
         progress: &(impl Fn(usize, usize) -> bool + Sync),
     ) -> Result<(Survey, Option<Kept>)> {
-        let files = self.survey_files()?;
-        if let Some(known) = files.read(catalog.samples.len()) {
+        let (files, most) = (self.survey_files()?, self.most_kept_bytes());
+        let known = || {
+            let (survey, kept) = files.read(catalog.samples.len())?;
+            (kept.is_some() || survey.decoded_bytes() > most).then_some((survey, kept))
+        };
+        let _lock = loop {
+            if let Some(known) = known() {
+                return Ok(known);
+            }
+            fs::create_dir_all(&self.cache).at(&self.cache)?;
+            match Lock::try_take(&self.cache.join(format!("{}.lock", self.content()?)))? {
+                Some(lock) => break lock,
+                None if !progress(0, catalog.samples.len()) => {
+                    return Err(EngineError::cancelled());
+                }
+                None => std::thread::sleep(Duration::from_millis(200)),
+            }
+        };
+        // Another process may have ended it since.
+        if let Some(known) = known() {
             return Ok(known);
         }
-        let most = self.most_kept_bytes();
-        let survey = files.make(catalog, most, progress)?.ok_or_else(EngineError::cancelled)?;
+        let make = || files.make(catalog, most, progress);
+        // Where there can be no threads of its own, those that there are do it.
+        let made = match ThreadPoolBuilder::new().num_threads(self.threads).build() {
+            Ok(pool) => pool.install(make),
+            Err(_) => make(),
+        };
+        let survey = made?.ok_or_else(EngineError::cancelled)?;
         let kept = files.read(catalog.samples.len()).and_then(|(_, kept)| kept);
         Ok((survey, kept))
     }
@@ -208,17 +254,16 @@ impl StudyData {
     }
 
     /// Stops at images that cannot be used, or says how many there are.
-    fn check_bad(&self, catalog: &Catalog, survey: Option<&Survey>) -> Result<()> {
-        let mut bad: Vec<String> = catalog.refused.iter().map(ToString::to_string).collect();
-        bad.extend(survey.iter().flat_map(|survey| survey.bad.iter().cloned()));
-        let Some(first) = bad.first() else { return Ok(()) };
-        let count = bad.len();
+    fn check_bad(&self, bad: &[String]) -> Result<()> {
+        let (Some(first), count) = (bad.first(), bad.len()) else { return Ok(()) };
         if self.settings.on_bad_image == OnBadImage::Skip {
-            tracing::warn!("{count} images cannot be used and are left out, {first} first");
+            tracing::warn!(
+                "left out, since they cannot be used: {count}, of which the first: {first}"
+            );
             return Ok(());
         }
         const SHOWN: usize = 20;
-        let mut shown: Vec<String> = bad.into_iter().take(SHOWN).collect();
+        let mut shown: Vec<String> = bad.iter().take(SHOWN).cloned().collect();
         if count > SHOWN {
             shown.push(format!("and {} more", count - SHOWN));
         }
@@ -227,41 +272,22 @@ impl StudyData {
             _ => format!("{count} images cannot be used:\n  {}", shown.join("\n  ")),
         };
         let hint = "mend or remove them, or set `on_bad_image = \"skip\"` in [data]; \
-                    `spacewright data check` lists all";
+                    `spacewright data check` lists all that cannot be decoded";
         Err(EngineError::study(message).with_hint(hint))
     }
 
-    fn division(&self, catalog: &Catalog, survey: Option<&Survey>) -> Result<Division> {
+    fn division(&self, catalog: &Catalog, usable: &[bool]) -> Result<Division> {
         let DataSettings { held_out, train_images, test_images, .. } = self.settings;
         let wanted = Wanted { held_out, train: train_images, test: test_images, seed: self.seed };
-        let usable = |image: usize| survey.is_none_or(|survey| survey.is_usable(image));
-        let division = divide(catalog, usable, &wanted);
-        let refused = |message: String, hint: &str| {
-            Err(EngineError::study(message).with_hint(hint.to_owned()))
-        };
-        let parts = [
-            ("train", &division.train),
-            ("hold out", &division.held_out),
-            ("test", &division.test),
-        ];
-        let taken = division.train.len() + division.held_out.len();
-        let has_part = catalog.count(Part::Validation) > 0;
-        if held_out >= taken && !has_part {
-            let message =
-                format!("`held_out` = {held_out} of [data] leaves none of {taken} images");
-            return refused(message, "hold out fewer, or raise `train_images`");
-        }
-        if let Some((what, _)) = parts.iter().find(|(_, images)| images.is_empty()) {
-            let hint = "of every class one image stays to train on: more images are needed";
-            return refused(format!("there are no images to {what}"), hint);
-        }
-        let class = |image: &usize| catalog.samples[*image].class;
-        let first = class(&division.train[0]);
-        if division.train.iter().all(|image| class(image) == first) {
-            let name = &catalog.classes[first as usize];
-            let message = format!("all training images are of class {name}");
-            return refused(message, "at least two classes are needed to tell apart");
-        }
+        let division = divide(catalog, |image| usable[image], &wanted);
+        division.check(catalog, &wanted).map_err(|error| {
+            let hint = match &error {
+                DivisionError::TooManyHeldOut { .. } => "set `held_out` in [data] to fewer",
+                DivisionError::OneClass { .. } => "at least two classes are needed to tell apart",
+                DivisionError::Nothing { .. } => "more images of each class are needed",
+            };
+            EngineError::study(error.to_string()).with_source(error).with_hint(hint)
+        })?;
         Ok(division)
     }
 
@@ -290,6 +316,37 @@ impl StudyData {
         }
         judging
     }
+}
+
+/// Which images can be used, and of those that decode, which the transforms refuse at one of the sides,
+/// by their sizes.
+fn usable(
+    catalog: &Catalog,
+    survey: Option<&Survey>,
+    (channels, transforms): (usize, [(&str, &[Transform]); 2]),
+    sides: &[usize],
+) -> Result<(Vec<bool>, Vec<String>)> {
+    let mut pipelines = Vec::new();
+    for (field, transforms) in transforms {
+        let pipeline = Pipeline::new(transforms, channels).map_err(DataError::from)?;
+        pipelines.push((field, pipeline));
+    }
+    let refused = |size: [usize; 2]| {
+        let mut all = sides.iter().flat_map(|side| pipelines.iter().map(move |one| (side, one)));
+        all.find_map(|(side, (field, pipeline))| {
+            let problem = pipeline.check_size(size, *side).err()?;
+            Some(format!("{problem} (`{field}` of [data])"))
+        })
+    };
+    let (mut by_size, mut usable, mut bad) = (HashMap::new(), Vec::new(), Vec::new());
+    for (position, sample) in catalog.samples.iter().enumerate() {
+        let size = survey.map_or_else(|| catalog.size(sample), |survey| survey.size(position));
+        let problem =
+            size.and_then(|size| by_size.entry(size).or_insert_with(|| refused(size)).clone());
+        usable.push(size.is_some() && problem.is_none());
+        bad.extend(problem.map(|problem| format!("{}: {problem}", catalog.named(sample))));
+    }
+    Ok((usable, bad))
 }
 
 fn fashion_mnist_folder() -> Option<PathBuf> {

@@ -6,9 +6,10 @@ use std::{
 };
 
 use serde_json::json;
-use spacewright_data::{Checked, CheckedPart, Part, Wanted, check, divide, open};
+use spacewright_data::{Checked, CheckedPart, Part, Wanted, check, open};
 use spacewright_engine::{DataKind, DataSettings, EngineError};
 
+use super::quoted;
 use crate::{cli::Global, commands::data::held_out_of, process, progress, render::Failure};
 
 /// A kind of images that has a hyperspace of its own.
@@ -112,15 +113,19 @@ impl Images {
             Failure::input(error).hint(hint)
         })?;
         let held_out = held_out_of(&catalog, None)?.max(1);
-        let division = divide(&catalog, |_| true, &Wanted { held_out, ..Wanted::default() });
+        let wanted = Wanted { held_out, ..Wanted::default() };
         let cancel = process::cancelled_by_signal();
         let bar = progress::bar(catalog.samples.len(), global.quiet);
-        let checked = check(&catalog, &division, |_, _| {
+        let checked = check(&catalog, &wanted, |_, _| {
             bar.inc(1);
             !cancel.load(Ordering::Relaxed)
         });
         bar.finish_and_clear();
         let checked = checked.ok_or_else(EngineError::cancelled)?;
+        if let Some(reason) = &checked.study.refused {
+            let hint = format!("`spacewright data check {data}` says what the set holds");
+            return Err(Failure::input(format!("{data}: {reason}")).hint(hint));
+        }
         Self::checked(data, file, &checked, held_out)
     }
 
@@ -137,7 +142,7 @@ impl Images {
         };
         let kind = Kind::of(part);
         let mut lines = vec![
-            format!("path = {:?}", path_from(file, data)),
+            format!("path = {}", quoted(&path_from(file, data))),
             format!("layout = {:?}", checked.layout),
         ];
         if part.grey == part.images {
