@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use rand::Rng;
 use spacewright_core::{
-    data::{Flip, Resize, StudyImages, Transform},
+    data::{Flip, Interpolation, Resize, StudyImages, Transform},
     operators::Operators,
     random,
     target::Target,
@@ -32,7 +32,8 @@ pub fn context() -> TrainContext {
     let parts = vec![part(Part::Train, images(80)), part(Part::Test, images(20))];
     let classes = (0..10).map(|class: usize| class.to_string()).collect();
     let catalog = Catalog::in_memory("stripes", classes, [1, 16, 16], parts);
-    let resize = Transform::Resize(Resize { crop_share: 1.0, ..Resize::default() });
+    let interpolation = Interpolation::Bilinear;
+    let resize = Transform::Resize(Resize { crop_share: 1.0, interpolation });
     let positions = |from: usize, to: usize| (from..to).collect::<Vec<_>>().into();
     let images = StudyImages {
         all: Arc::new(CatalogImages::new(Arc::new(catalog), None, 1)),
