@@ -95,8 +95,8 @@ impl Seen {
     }
 }
 
-/// Decodes all images on all threads; a study would ask for `wanted`. `progress` is told how many of how many are done, and says whether
-/// to go on; `None` where it says no.
+/// Decodes all images on all threads; a study would ask for `wanted`. `progress` is told how many of how
+/// many are done, and says whether to go on; `None` where it says no.
 pub fn check(
     catalog: &Catalog,
     wanted: &Wanted,

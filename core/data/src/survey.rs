@@ -175,7 +175,8 @@ impl SurveyFiles {
     }
 
     /// Decodes all images, on the threads of the pool that it is called in, and writes what was found; of
-    /// pixels no more than `most` bytes. `progress` is told how many of how many are done, and says whether to go on; `None` where it says no.
+    /// pixels no more than `most` bytes. `progress` is told how many of how many are done, and says whether
+    /// to go on; `None` where it says no.
     ///
     /// # Errors
     ///

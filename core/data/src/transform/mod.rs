@@ -45,8 +45,8 @@ impl Pipeline {
         Ok(Self { transforms: transforms.to_vec(), values })
     }
 
-    /// The image, as grey or in colours, after all transforms but normalization: `side × side` pixels. Draws from `rng` depend on
-    /// neither `side` nor what was drawn for other images.
+    /// The image, as grey or in colours, after all transforms but normalization: `side × side` pixels.
+    /// Draws from `rng` depend on neither `side` nor what was drawn for other images.
     ///
     /// # Errors
     ///
