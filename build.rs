@@ -1,4 +1,4 @@
-//! Tells the linker where libtorch is, and the tests whether those that take long are wanted
+//! Tells the linker where the program that trains finds libtorch, and the tests whether those that take long are wanted
 //! (`SPACEWRIGHT_TEST_LONG`), whether the runtimes of this machine are unpacked, whether there is a C
 //! compiler for WebAssembly, and whether published measurements are at hand: `SPACEWRIGHT_TABLES` names
 //! the folder that holds the quality tables, `spaceevo-block-lut`, and beside them
@@ -17,7 +17,7 @@ fn main() {
     println!("cargo::rustc-check-cfg=cfg(spacewright_tables, spacewright_vnni_latencies)");
     // Set by the trainer's build script, where the feature `torch` is on.
     if let Ok(folder) = env::var("DEP_SPACEWRIGHT_TORCH_LIB") {
-        println!("cargo::rustc-link-arg=-Wl,-rpath,{folder}");
+        println!("cargo::rustc-link-arg-bin=spacewright-torch=-Wl,-rpath,{folder}");
     }
     println!("cargo::rerun-if-env-changed=SPACEWRIGHT_TEST_LONG");
     println!("cargo::rustc-check-cfg=cfg(spacewright_long)");

@@ -412,6 +412,29 @@ pub enum BenchCommand {
     Score(BenchScoreArgs),
     /// How many images of a study one thread reads, judges and augments per second.
     Data(StudyArgs),
+    /// How many images per second a space's supernet is trained on, without and with quantizers.
+    Train(BenchTrainArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct BenchTrainArgs {
+    /// The space, as studies and `space show` write it.
+    pub space: String,
+    /// Built-in name of its hyperspace, or path of a TOML file; by default the one that its name begins with.
+    #[arg(long)]
+    pub hyperspace: Option<String>,
+    /// Whose quantization scheme.
+    #[arg(long, default_value = "host-ort")]
+    pub target: String,
+    /// Images of each of the four subnets of a step.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(2..))]
+    pub batch: u16,
+    /// Steps that are measured.
+    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u16).range(1..))]
+    pub steps: u16,
+    /// Writes the subnets of all steps as JSON, so that another program can train the same.
+    #[arg(long, value_name = "FILE")]
+    pub plan: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

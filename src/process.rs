@@ -1,5 +1,4 @@
-//! What has to be set up before anything runs: threads that sleep while they wait, logs, and the
-//! built-in plugins.
+//! What has to be set up before anything runs: logs, the built-in plugins, the trainer.
 
 use std::{
     env,
@@ -10,28 +9,11 @@ use std::{
     },
 };
 
+#[cfg(unix)]
+use spacewright_core::train::Trainer;
+#[cfg(unix)]
+use spacewright_worker::{WorkerProgram, WorkerTrainer};
 use tracing_subscriber::EnvFilter;
-
-/// OpenMP reads this when it is loaded, which is before `main`: the program starts itself again.
-#[cfg(all(unix, feature = "torch"))]
-fn wait_passively() {
-    use std::os::unix::process::CommandExt;
-    const POLICY: &str = "OMP_WAIT_POLICY";
-    if env::var_os(POLICY).is_some() {
-        return;
-    }
-    let Ok(program) = env::current_exe() else { return };
-    // Spinning threads slow training down several times where cores are few.
-    let error = std::process::Command::new(program)
-        .args(env::args_os().skip(1))
-        .env(POLICY, "passive")
-        .env("KMP_BLOCKTIME", "0")
-        .exec();
-    tracing::debug!("cannot restart with passive waiting: {error}");
-}
-
-#[cfg(not(all(unix, feature = "torch")))]
-fn wait_passively() {}
 
 /// Prepares the process.
 pub fn prepare(verbose: bool) {
@@ -44,7 +26,6 @@ pub fn prepare(verbose: bool) {
         .without_time()
         .with_target(false)
         .init();
-    wait_passively();
 }
 
 /// Whether colours are wanted (no-color.org).
@@ -67,10 +48,19 @@ pub fn link_plugins() {
         spacewright_spaceevo::methods as fn() -> _,
         spacewright_host_litert::targets as fn() -> _,
         spacewright_host_ort::targets as fn() -> _,
-        #[cfg(feature = "torch")]
-        (spacewright_torch_trainer::trainers as fn(usize) -> _),
     ));
 }
+
+/// The trainer of the second program, which lies beside this one: computing needs a library that would slow
+/// every command down, and may end its process.
+#[cfg(unix)]
+fn trainers(threads: usize) -> Vec<Arc<dyn Trainer>> {
+    let program = WorkerProgram::beside("spacewright-torch");
+    vec![Arc::new(WorkerTrainer::new("torch-trainer", program, threads))]
+}
+
+#[cfg(unix)]
+spacewright_sdk::register!("torch-trainer", Trainers, trainers);
 
 /// The flag that Ctrl-C sets, the same one for all that ask; a second Ctrl-C ends the process at
 /// once.

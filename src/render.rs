@@ -12,7 +12,7 @@ use std::{
 
 use serde::Serialize;
 use serde_json::Value;
-use spacewright_core::foreign::is_hidden;
+use spacewright_core::{foreign::is_hidden, train::TrainError};
 use spacewright_data::DataError;
 use spacewright_engine::{EngineError, ErrorKind};
 
@@ -91,6 +91,17 @@ impl fmt::Display for Failure {
 }
 
 impl Error for Failure {}
+
+impl From<TrainError> for Failure {
+    fn from(error: TrainError) -> Self {
+        let hint = match &error {
+            TrainError::Cancelled => return EngineError::cancelled().into(),
+            TrainError::Worker { hint, .. } => Some((*hint).to_owned()),
+            _ => None,
+        };
+        Self { hint, ..Self::failed(error) }
+    }
+}
 
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {

@@ -5,6 +5,7 @@ mod bench;
 mod compare;
 mod faults;
 mod photographs;
+mod workers;
 
 use std::{
     collections::BTreeMap,

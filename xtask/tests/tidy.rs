@@ -207,7 +207,7 @@ fn only_the_torch_trainer_names_tch() {
 /// depends on crates of lower layers only, its tests included.
 const LAYERS: [&[&str]; 5] = [
     &["core/core", "core/data", "core/plot", "core/plugin"],
-    &["core/engine", "sdk"],
+    &["core/engine", "core/worker", "sdk"],
     &["hardware-targets/libraries"],
     &["plugins", "hardware-targets", "examples/plugins"],
     &["", "fuzz", "xtask"],

@@ -1,5 +1,6 @@
 //! What a study asks of a trainer. Paths are those of artifacts that the engine manages.
 
+mod benchmark;
 mod error;
 
 use std::{
@@ -11,6 +12,7 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use benchmark::{BenchmarkJob, BenchmarkPlan, BenchmarkReport, TrainingPhases, TrainingSpeed};
 pub use error::{AnyError, TrainError};
 
 use crate::{
@@ -94,7 +96,7 @@ pub struct Phase {
 }
 
 /// Files of a training without quantizers, then with them.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct TwoPhaseFiles {
     /// Weights after the phase without quantizers.
     pub fp32: PathBuf,
@@ -384,6 +386,11 @@ pub trait Trainer: Send + Sync {
     /// Name and version, for reports and keys of artifacts.
     fn fingerprint(&self) -> String;
 
+    /// Processor time, in seconds over all cores, that other processes have used for this trainer.
+    fn core_seconds(&self) -> f64 {
+        0.0
+    }
+
     /// Trains a teacher and writes its weights to the file `output`.
     fn teach(
         &self,
@@ -447,4 +454,12 @@ pub trait Trainer: Send + Sync {
         context: &TrainContext,
         job: &EvaluateJob,
     ) -> Result<Box<dyn Evaluator>, TrainError>;
+
+    /// Measures how fast a supernet is trained; nothing is kept.
+    fn benchmark(
+        &self,
+        context: &TrainContext,
+        job: &BenchmarkJob,
+        monitor: &dyn Monitor,
+    ) -> Result<BenchmarkReport, TrainError>;
 }

@@ -9,6 +9,8 @@ use std::{
     sync::Arc,
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     decode::{Pixels, decode_image},
     division::Part,
@@ -98,7 +100,7 @@ pub(crate) enum Source {
 }
 
 /// Records of one length, each an image without compression.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Records {
     /// Where the pixels of the first record start, in bytes.
     pub first: u64,

@@ -1,14 +1,14 @@
 //! The parts of a set, and what is held out of training where a set has no part for it.
 
 use rand::seq::SliceRandom;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use spacewright_core::random;
 use thiserror::Error;
 
 use crate::catalog::Catalog;
 
 /// A part of a set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Part {
     /// Images to train on.

@@ -1,15 +1,17 @@
 //! The images of a catalog as studies read them.
 
-use std::sync::Arc;
+use std::{fs::File, sync::Arc};
 
 use rand_pcg::Pcg64Mcg;
 use spacewright_core::{
-    data::{Draw, Images, Transform},
+    data::{Draw, Images, SharedImages, Transform},
     random,
     train::AnyError,
 };
 
-use crate::{catalog::Catalog, decode::Pixels, error::BadImage, kept::Kept, transform::Pipeline};
+use crate::{
+    catalog::Catalog, decode::Pixels, error::BadImage, kept::Kept, share, transform::Pipeline,
+};
 
 /// Images of a catalog, in its order, that are decoded when they are asked for, or read from where their
 /// pixels are kept.
@@ -26,6 +28,16 @@ impl CatalogImages {
     pub fn new(catalog: Arc<Catalog>, kept: Option<Kept>, channels: usize) -> Self {
         let labels = catalog.samples.iter().map(|sample| sample.class).collect();
         Self { catalog, labels, channels, kept }
+    }
+
+    /// Images that another process [shares](Images::share); `files` are those that it names.
+    ///
+    /// # Errors
+    ///
+    /// A description that no process of this version wrote, or that is about other files.
+    pub fn shared(description: &[u8], files: Vec<File>) -> Result<Self, AnyError> {
+        let (catalog, kept, channels) = share::read(description, files)?;
+        Ok(Self::new(Arc::new(catalog), kept, channels))
     }
 
     fn pixels(&self, image: usize) -> Result<Pixels, BadImage> {
@@ -70,5 +82,9 @@ impl Images for CatalogImages {
             self.one(*draw, &pipeline, side, input)?;
         }
         Ok(inputs)
+    }
+
+    fn share(&self) -> Result<SharedImages, AnyError> {
+        Ok(share::write(&self.catalog, self.kept.as_ref(), self.channels)?)
     }
 }

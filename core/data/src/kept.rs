@@ -2,9 +2,14 @@
 //! read by position, not mapped: a file that is cut short is then an error, not a signal.
 
 use std::{
+    borrow::Cow,
+    ffi::OsStr,
     fs::{self, File},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU8, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
 };
 
 use serde::{Deserialize, Serialize};
@@ -109,11 +114,19 @@ const DAMAGED: u8 = 2;
 /// The file of pixels, of which every chunk is verified when a process first reads it.
 #[derive(Debug)]
 pub struct Kept {
-    file: File,
+    file: Arc<File>,
     index: PathBuf,
     chunks: Chunks,
     states: Vec<AtomicU8>,
     entries: Vec<Option<Entry>>,
+}
+
+/// What another process needs to know of kept pixels, beside their file.
+#[derive(Serialize, Deserialize)]
+pub struct SharedKept<'a> {
+    index: Cow<'a, OsStr>,
+    chunks: Cow<'a, Chunks>,
+    entries: Cow<'a, [Option<Entry>]>,
 }
 
 impl Kept {
@@ -125,7 +138,15 @@ impl Kept {
         chunks: Chunks,
         entries: Vec<Option<Entry>>,
     ) -> Option<Self> {
-        let file = File::open(path).ok()?;
+        Self::of(Arc::new(File::open(path).ok()?), index.to_owned(), chunks, entries)
+    }
+
+    fn of(
+        file: Arc<File>,
+        index: PathBuf,
+        chunks: Chunks,
+        entries: Vec<Option<Entry>>,
+    ) -> Option<Self> {
         let is_whole = file.metadata().ok()?.len() == chunks.length
             && chunks.sums.len() as u64 == chunks.length.div_ceil(KEPT_CHUNK as u64)
             && entries
@@ -133,7 +154,22 @@ impl Kept {
                 .flatten()
                 .all(|entry| entry.offset.saturating_add(entry.length() as u64) <= chunks.length);
         let states = chunks.sums.iter().map(|_| AtomicU8::new(UNKNOWN)).collect();
-        is_whole.then(|| Self { file, index: index.to_owned(), chunks, states, entries })
+        is_whole.then(|| Self { file, index, chunks, states, entries })
+    }
+
+    /// What another process needs to read the same pixels, and their file.
+    pub(crate) fn share(&self) -> (SharedKept<'_>, Arc<File>) {
+        let Self { file, index, chunks, entries, .. } = self;
+        let index = index.as_os_str().into();
+        let (chunks, entries) = (Cow::Borrowed(chunks), Cow::Borrowed(&entries[..]));
+        (SharedKept { index, chunks, entries }, file.clone())
+    }
+
+    /// Pixels that another process shares.
+    pub(crate) fn shared(shared: SharedKept<'_>, file: Arc<File>) -> Option<Self> {
+        let SharedKept { index, chunks, entries } = shared;
+        let index = Path::new(&*index).to_owned();
+        Self::of(file, index, chunks.into_owned(), entries.into_owned())
     }
 
     /// The pixels of an image; `None` where they are damaged or cannot be read.

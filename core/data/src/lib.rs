@@ -22,6 +22,7 @@ mod images;
 mod kept;
 mod layout;
 mod pattern;
+mod share;
 mod sheet;
 mod survey;
 mod transform;

@@ -7,7 +7,10 @@ use std::{
     sync::Arc,
 };
 
-use spacewright_core::study::{ArtifactName, FieldError, StepError};
+use spacewright_core::{
+    study::{ArtifactName, FieldError, StepError},
+    train::TrainError,
+};
 use spacewright_data::DataError;
 
 /// What an error is about; decides exit codes, never wording.
@@ -171,6 +174,9 @@ fn advice(error: &StepError) -> (ErrorKind, Option<String>) {
             None => (ErrorKind::Step, None),
         },
         StepError::File(_) => (ErrorKind::Storage, None),
+        StepError::Train(TrainError::Worker { hint, .. }) => {
+            (ErrorKind::Step, Some((*hint).to_owned()))
+        }
         _ => (ErrorKind::Step, None),
     }
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use rustix::time::{ClockId, clock_gettime};
+use spacewright_core::train::Trainer;
 
 use crate::{
     error::{EngineError, Result},
@@ -23,7 +24,9 @@ pub(crate) struct Recorder {
     store: Arc<Store>,
     key: String,
     attempt: i64,
-    /// Processor time of the process when the attempt began, in seconds.
+    /// Its processes use processor time, too.
+    trainer: Option<Arc<dyn Trainer>>,
+    /// Processor time that was used when the attempt began, in seconds.
     cpu_before: f64,
     /// When progress was last kept, by task.
     kept: Mutex<HashMap<String, Instant>>,
@@ -32,12 +35,18 @@ pub(crate) struct Recorder {
 
 impl Recorder {
     /// Opens an attempt at the step of this key.
-    pub fn new(store: &Arc<Store>, key: &str, observer: &Arc<dyn Observer>) -> Result<Self> {
+    pub fn new(
+        store: &Arc<Store>,
+        key: &str,
+        observer: &Arc<dyn Observer>,
+        trainer: Option<Arc<dyn Trainer>>,
+    ) -> Result<Self> {
         Ok(Self {
             store: store.clone(),
             key: key.to_owned(),
             attempt: store.attempt(key)?,
-            cpu_before: cpu_seconds(),
+            cpu_before: cpu_seconds(trainer.as_deref()),
+            trainer,
             kept: Mutex::default(),
             observer: observer.clone(),
         })
@@ -52,7 +61,8 @@ impl Recorder {
 
     /// Records how the attempt stands.
     fn attempted(&self, outcome: AttemptOutcome) -> Result<()> {
-        self.store.attempted(self.attempt, cpu_seconds() - self.cpu_before, outcome)
+        let used = cpu_seconds(self.trainer.as_deref()) - self.cpu_before;
+        self.store.attempted(self.attempt, used, outcome)
     }
 
     fn keep(&self, event: &Event<'_>) -> Result<()> {
@@ -91,8 +101,9 @@ fn not_kept(error: &EngineError) {
     tracing::warn!("what happens cannot be kept: {error}");
 }
 
-/// Processor time that this process has used, over all cores, in seconds.
-fn cpu_seconds() -> f64 {
+/// Processor time that this process and those of its trainer have used, over all cores, in seconds.
+fn cpu_seconds(trainer: Option<&dyn Trainer>) -> f64 {
     let time = clock_gettime(ClockId::ProcessCPUTime);
-    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+    let own = time.tv_sec as f64 + time.tv_nsec as f64 / 1e9;
+    own + trainer.map_or(0.0, Trainer::core_seconds)
 }

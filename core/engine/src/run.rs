@@ -296,7 +296,8 @@ impl Engine {
         let changes = self.changes(store, step)?;
         store.set_damage_aside(&key)?;
         let earlier = store.begin(name, &key, &self.ingredients(step)?)?;
-        let recorder = Arc::new(Recorder::new(store, &key, &self.options().observer)?);
+        let trainer = self.context().trainer.clone();
+        let recorder = Arc::new(Recorder::new(store, &key, &self.options().observer, trainer)?);
         let tell = |event: Event<'_>| {
             crate::events::Observer::event(recorder.as_ref(), &event);
         };

@@ -21,6 +21,7 @@ use crate::{
     layout::Layout,
     optim::Rule,
     params::Params,
+    stopwatch::Stopwatch,
     student::{PlannedVariant, Student, Variant},
 };
 
@@ -143,6 +144,7 @@ fn train(
             start_quantizers(student, &layout, &mut params, job.calibration_images)?;
         }
         let mut sampler = Sampler::new((0..student.train_images).collect(), seed, name);
+        let watch = Stopwatch::new();
         let fit = Fit {
             what: &format!("{what}, {name}"),
             name,
@@ -155,6 +157,7 @@ fn train(
             layout: &layout,
             offset,
             total,
+            watch: &watch,
         };
         fit.run(&mut params, monitor, |params, step, rng| {
             let sampled = sampler.batch(step, phase.batch);

@@ -16,6 +16,7 @@ use crate::{
     optim::{Optimizer, Rule, rate},
     params::{NamedTensors, Params},
     scale_bounds::ScaleBounds,
+    stopwatch::{Part, Stopwatch},
 };
 
 /// One phase of training.
@@ -42,6 +43,8 @@ pub struct Fit<'a> {
     pub offset: usize,
     /// Units of work of the whole job, which progress counts up to.
     pub total: usize,
+    /// What the time goes to.
+    pub watch: &'a Stopwatch,
 }
 
 /// The end of a phase of training.
@@ -119,8 +122,10 @@ impl Fit<'_> {
                 return Err(TrainError::Diverged { what, step: self.offset + index });
             }
             let rate = rate(learning_rate, warmup, index, steps) * self.slower;
-            optimizer.step(params, rate, index);
-            bounds.keep(params);
+            self.watch.time(Part::Optimizer, || {
+                optimizer.step(params, rate, index);
+                bounds.keep(params);
+            });
             progress.add(loss);
             let done = progress.steps;
             let note = format!("loss {:.4}", progress.mean_loss);
@@ -237,6 +242,7 @@ mod tests {
             layout: &Layout::default(),
             offset: 0,
             total: STEPS,
+            watch: &Stopwatch::new(),
         };
         fit.run(&mut params, watch, |params, step, rng| {
             let noise = Tensor::from_slice(&[rng.random::<f32>(), rng.random()]);

@@ -4,6 +4,7 @@
 //! weights; there is no definition of any block here.
 
 mod batches;
+mod benchmark;
 mod calibrate;
 mod checkpoint;
 mod classify;
@@ -25,6 +26,7 @@ mod recalibrate;
 mod rows;
 mod scale_bounds;
 mod start;
+mod stopwatch;
 mod student;
 mod subnet;
 mod supernet;
@@ -34,12 +36,12 @@ mod teacher;
 mod testing;
 mod two_phases;
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path};
 
 use spacewright_core::train::{
-    DistilJob, DistilReport, EvaluateJob, Evaluator, FeaturesJob, JudgeJob, Monitor, SubnetJob,
-    SupernetJob, TeachJob, TeachReport, TrainContext, TrainError, TrainReport, Trainer,
-    TwoPhaseFiles,
+    BenchmarkJob, BenchmarkReport, DistilJob, DistilReport, EvaluateJob, Evaluator, FeaturesJob,
+    JudgeJob, Monitor, SubnetJob, SupernetJob, TeachJob, TeachReport, TrainContext, TrainError,
+    TrainReport, Trainer, TwoPhaseFiles,
 };
 
 /// The trainer; computes on the CPU.
@@ -149,11 +151,14 @@ impl Trainer for TorchTrainer {
         use_one_thread();
         Ok(Box::new(evaluate::OpenedSupernet::new(context, job)?))
     }
-}
 
-/// The trainers of this crate for a number of threads.
-pub fn trainers(threads: usize) -> Vec<Arc<dyn Trainer>> {
-    vec![Arc::new(TorchTrainer::new(threads))]
+    fn benchmark(
+        &self,
+        context: &TrainContext,
+        job: &BenchmarkJob,
+        monitor: &dyn Monitor,
+    ) -> Result<BenchmarkReport, TrainError> {
+        self.use_all_threads();
+        benchmark::benchmark(context, job, monitor)
+    }
 }
-
-spacewright_sdk::register!("torch-trainer", Trainers, trainers);

@@ -8,7 +8,6 @@ use std::{
         Arc, OnceLock,
         mpsc::{Receiver, sync_channel},
     },
-    time::{Duration, Instant},
 };
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -114,34 +113,6 @@ impl<T> Ahead<T> {
         }
         self.next = Some(next);
         self.asked.pop_front().map_or_else(|| ask(step), Ok)
-    }
-}
-
-/// How long a training waits for images.
-pub struct Waiting {
-    start: Instant,
-    waited: Duration,
-}
-
-impl Waiting {
-    /// From now on.
-    pub fn new() -> Self {
-        Self { start: Instant::now(), waited: Duration::ZERO }
-    }
-
-    /// Does what waits.
-    pub fn on<T>(&mut self, wait: impl FnOnce() -> T) -> T {
-        let start = Instant::now();
-        let awaited = wait();
-        self.waited += start.elapsed();
-        awaited
-    }
-
-    /// Tells whoever looks at debug messages.
-    pub fn tell(&self, what: &str) {
-        let all = self.start.elapsed().as_secs_f64().max(f64::MIN_POSITIVE);
-        let share = 100.0 * self.waited.as_secs_f64() / all;
-        tracing::debug!("{what}: {share:.2} % of {all:.0} s went by waiting for images");
     }
 }
 

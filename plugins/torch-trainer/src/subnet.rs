@@ -9,13 +9,13 @@ use spacewright_core::{
 };
 
 use crate::{
-    batches::Batch,
     interpret::Run,
     layout::Layout,
     objective::{Keeping, Objective},
     params::Params,
     plan::{PlannedSubnet, subnet_graph},
-    two_phases::{TwoPhaseTraining, TwoPhases},
+    stopwatch::{Part, Stopwatch},
+    two_phases::{LoadedStep, TwoPhaseTraining, TwoPhases},
 };
 
 struct SingleNetwork<'a> {
@@ -41,14 +41,16 @@ impl TwoPhaseTraining for SingleNetwork<'_> {
         &self,
         params: &Params,
         quantized: bool,
-        step: &[(Rc<PlannedSubnet>, &Batch)],
+        step: &LoadedStep,
+        watch: &Stopwatch,
     ) -> Result<f64, TrainError> {
         let run = Run { params, quantized, dropout: false };
         let mut sum = 0.0;
-        for (subnet, batch) in step {
-            let logits = subnet.forward(&run, batch)?;
-            let loss = self.objective.loss(&logits, batch)?;
-            loss.backward();
+        for (subnet, batch) in step.pairs() {
+            let loss = watch.time(Part::Forward, || {
+                self.objective.loss(&subnet.forward(&run, batch)?, batch)
+            })?;
+            watch.time(Part::Backward, || loss.backward());
             sum += loss.double_value(&[]);
         }
         Ok(sum)

@@ -19,7 +19,6 @@ use spacewright_core::{
 use tch::Tensor;
 
 use crate::{
-    batches::Batch,
     interpret::Run,
     layout::Layout,
     losses,
@@ -27,13 +26,17 @@ use crate::{
     params::Params,
     plan::PlannedSubnet,
     start,
-    two_phases::{TwoPhaseTraining, TwoPhases},
+    stopwatch::{Part, Stopwatch},
+    two_phases::{LoadedStep, TwoPhaseTraining, TwoPhases},
 };
 
-struct Supernet<'a> {
+/// A supernet that is trained.
+pub struct Supernet<'a> {
     context: &'a TrainContext,
     job: &'a SupernetJob,
     objective: Objective<'a>,
+    /// The one that is judged.
+    pub largest_subnet: Subnet,
     /// Every step trains it.
     largest: Rc<PlannedSubnet>,
     /// Every step trains it.
@@ -51,6 +54,7 @@ impl<'a> Supernet<'a> {
             Ok::<_, TrainError>(Rc::new(PlannedSubnet::new(context, stages, subnet)?))
         };
         let guidance = job.guidance.as_ref();
+        let largest_subnet = Subnet::largest(stages, resolutions);
         Ok(Self {
             context,
             job,
@@ -61,8 +65,9 @@ impl<'a> Supernet<'a> {
                 &job.augment,
                 keeping,
             )?,
-            largest: planned(&Subnet::largest(stages, resolutions))?,
+            largest: planned(&largest_subnet)?,
             smallest: planned(&Subnet::smallest(stages, resolutions))?,
+            largest_subnet,
         })
     }
 
@@ -99,22 +104,25 @@ impl TwoPhaseTraining for Supernet<'_> {
         &self,
         params: &Params,
         quantized: bool,
-        step: &[(Rc<PlannedSubnet>, &Batch)],
+        step: &LoadedStep,
+        watch: &Stopwatch,
     ) -> Result<f64, TrainError> {
         let mut largest: Option<(Tensor, f64)> = None;
-        for (subnet, batch) in step {
+        for (subnet, batch) in step.pairs() {
             let run = Run { params, quantized, dropout: largest.is_none() };
-            let logits = subnet.forward(&run, batch)?;
-            match (&largest, self.job.guide) {
-                (None, _) => {
-                    let loss = self.objective.loss(&logits, batch)?;
-                    loss.backward();
-                    largest = Some((logits.detach(), loss.double_value(&[])));
-                }
-                (Some((largest, _)), Guide::Largest) => {
-                    losses::adaptive_alpha_divergence(&logits, largest).backward();
-                }
-                (Some(_), Guide::Teacher) => self.objective.loss(&logits, batch)?.backward(),
+            let (logits, loss) = watch.time(Part::Forward, || {
+                let logits = subnet.forward(&run, batch)?;
+                let loss = match (&largest, self.job.guide) {
+                    (Some((largest, _)), Guide::Largest) => {
+                        losses::adaptive_alpha_divergence(&logits, largest)
+                    }
+                    (None, _) | (Some(_), Guide::Teacher) => self.objective.loss(&logits, batch)?,
+                };
+                Ok::<_, TrainError>((logits, loss))
+            })?;
+            watch.time(Part::Backward, || loss.backward());
+            if largest.is_none() {
+                largest = Some((logits.detach(), loss.double_value(&[])));
             }
         }
         Ok(largest.map_or(f64::NAN, |(_, loss)| loss))
@@ -126,14 +134,12 @@ impl TwoPhaseTraining for Supernet<'_> {
     }
 }
 
-/// Trains the supernet of a space: FP32 phase, then INT8 phase.
-pub fn train(
-    context: &TrainContext,
-    job: &SupernetJob,
-    files: &TwoPhaseFiles,
-    monitor: &dyn Monitor,
-) -> Result<BTreeMap<String, TrainReport>, TrainError> {
-    let keeping = Keeping { scratch: &files.scratch, monitor };
+/// A supernet before its training, the shapes of its tensors, and the tensors.
+pub fn prepare<'a>(
+    context: &'a TrainContext,
+    job: &'a SupernetJob,
+    keeping: Keeping<'a>,
+) -> Result<(Supernet<'a>, Layout, Params), TrainError> {
     let supernet = Supernet::new(context, job, keeping)?;
     let high = context.hyperspace.resolutions.iter().max().copied().unwrap_or(1);
     let layout = Layout::of_supernet(
@@ -145,17 +151,40 @@ pub fn train(
     )?;
     let mut params = Params::init(&layout, random::seed(context.seed, &["supernet"]));
     start::start(&mut params, context, job)?;
+    Ok((supernet, layout, params))
+}
+
+/// Trains the supernet of a space: FP32 phase, then INT8 phase.
+pub fn train(
+    context: &TrainContext,
+    job: &SupernetJob,
+    files: &TwoPhaseFiles,
+    monitor: &dyn Monitor,
+) -> Result<BTreeMap<String, TrainReport>, TrainError> {
+    let keeping = Keeping { scratch: &files.scratch, monitor };
+    let (supernet, layout, params) = prepare(context, job, keeping)?;
+    two_phases(context, job, &layout, &supernet.largest_subnet, files)
+        .run(&supernet, params, monitor)
+}
+
+/// How it is trained; judged is the largest subnet.
+pub fn two_phases<'a>(
+    context: &'a TrainContext,
+    job: &'a SupernetJob,
+    layout: &'a Layout,
+    judged: &'a Subnet,
+    files: &'a TwoPhaseFiles,
+) -> TwoPhases<'a> {
     TwoPhases {
         context,
         name: "supernet",
-        layout: &layout,
+        layout,
         stages: &job.stages,
-        judged: &Subnet::largest(&job.stages, &context.hyperspace.resolutions),
+        judged,
         fp32: &job.fp32,
         int8: &job.int8,
         files,
     }
-    .run(&supernet, params, monitor)
 }
 
 #[cfg(test)]

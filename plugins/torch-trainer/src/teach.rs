@@ -10,12 +10,13 @@ use crate::{
     fit::{Fit, Fitted},
     interpret::{Norm, Run},
     layout::Layout,
-    loader::{Ahead, STEPS_AHEAD, Waiting},
+    loader::{Ahead, STEPS_AHEAD},
     losses,
     optim::Rule,
     params::Params,
     plan::Plan,
     recalibrate::recalibrate,
+    stopwatch::{Part, Stopwatch},
     teacher::teacher_graph,
 };
 
@@ -35,6 +36,7 @@ fn fit(
     let mut sampler = Sampler::new(context.images.train.to_vec(), context.seed, "teach");
     let views = Views::new(context, &job.augment, 0, "teach");
     let (side, mut ahead) = (job.subnet.resolution, Ahead::new(job.phase.steps, STEPS_AHEAD));
+    let watch = Stopwatch::new();
     let fit = Fit {
         what: "teacher",
         name: "fp32",
@@ -47,21 +49,23 @@ fn fit(
         layout,
         offset: 0,
         total: job.phase.steps,
+        watch: &watch,
     };
-    let mut waiting = Waiting::new();
     let fitted = fit.run(params, monitor, |params, step, _| {
         let pending = ahead.take(step, |step| {
             let sampled = sampler.batch(step, job.phase.batch);
             Ok::<_, TrainError>(PendingBatch::new(context, &views, sampled, [side]))
         })?;
-        let batch = waiting.on(|| pending.wait())?;
+        let batch = watch.time(Part::Data, || pending.wait())?;
         let run = Run { params, quantized: false, dropout: true };
-        let logits = run.forward(plan, batch.inputs(side)?, &mut Norm::Batch)?;
-        let loss = losses::cross_entropy(&logits, &batch.labels, job.label_smoothing);
-        loss.backward();
+        let loss = watch.time(Part::Forward, || {
+            let logits = run.forward(plan, batch.inputs(side)?, &mut Norm::Batch)?;
+            Ok::<_, TrainError>(losses::cross_entropy(&logits, &batch.labels, job.label_smoothing))
+        })?;
+        watch.time(Part::Backward, || loss.backward());
         Ok(loss.double_value(&[]))
     })?;
-    waiting.tell("teacher");
+    watch.tell("teacher");
     Ok(fitted)
 }
 

@@ -19,11 +19,12 @@ use crate::{
     fit::Fit,
     interpret::{Norm, Observations, Run},
     layout::Layout,
-    loader::{Ahead, STEPS_AHEAD, Waiting},
+    loader::{Ahead, STEPS_AHEAD},
     objective::Objective,
     optim::Rule,
     params::Params,
     plan::PlannedSubnet,
+    stopwatch::{Part, Stopwatch},
 };
 
 /// Images for recalibration before the network is judged after a phase. Of supernets the figure is
@@ -46,7 +47,8 @@ pub trait TwoPhaseTraining {
         &self,
         params: &Params,
         quantized: bool,
-        step: &[(Rc<PlannedSubnet>, &Batch)],
+        step: &LoadedStep,
+        watch: &Stopwatch,
     ) -> Result<f64, TrainError>;
 
     /// A network whose values are observed before quantizers start; asked for again, no longer for
@@ -58,6 +60,60 @@ pub trait TwoPhaseTraining {
 struct PendingStep {
     networks: Vec<Rc<PlannedSubnet>>,
     batches: Vec<PendingBatch>,
+}
+
+/// Networks and images of a step.
+pub struct LoadedStep {
+    networks: Vec<Rc<PlannedSubnet>>,
+    /// One for all networks, or one for each.
+    batches: Vec<Batch>,
+}
+
+impl LoadedStep {
+    /// Each network with its batch.
+    pub fn pairs(&self) -> impl Iterator<Item = (&PlannedSubnet, &Batch)> {
+        let last = self.batches.len() - 1;
+        let batch = move |index: usize| &self.batches[index.min(last)];
+        self.networks.iter().enumerate().map(move |(index, network)| (&**network, batch(index)))
+    }
+}
+
+/// The steps of a phase, whose images are loaded ahead.
+pub struct Steps<'a> {
+    phases: &'a TwoPhases<'a>,
+    network: &'a dyn TwoPhaseTraining,
+    name: &'a str,
+    phase: &'a Phase,
+    sampler: Sampler,
+    views: Views,
+    ahead: Ahead<PendingStep>,
+}
+
+impl<'a> Steps<'a> {
+    /// Those of the phase of this name.
+    pub fn new(
+        phases: &'a TwoPhases<'a>,
+        network: &'a dyn TwoPhaseTraining,
+        (name, phase): (&'a str, &'a Phase),
+    ) -> Self {
+        let images = &phases.context.images;
+        let sampler = Sampler::new(images.train.to_vec(), phases.context.seed, name);
+        let views = network.objective().views(name);
+        let ahead = Ahead::new(phase.steps, STEPS_AHEAD);
+        Self { phases, network, name, phase, sampler, views, ahead }
+    }
+
+    /// Waits for a step; they are taken in order, from any first one on.
+    pub fn take(&mut self, step: usize, watch: &Stopwatch) -> Result<LoadedStep, TrainError> {
+        let Self { phases, network, name, phase, sampler, views, ahead } = self;
+        let PendingStep { networks, batches } = ahead.take(step, |step| {
+            let sampled = sampler.batch(step, network.batches() * phase.batch);
+            phases.pending(*network, views, (*name, step), sampled.chunks(phase.batch))
+        })?;
+        let batches = batches.into_iter().map(PendingBatch::wait);
+        let batches = watch.time(Part::Data, || batches.collect::<Result<Vec<_>, _>>())?;
+        Ok(LoadedStep { networks, batches })
+    }
 }
 
 /// How a network is trained.
@@ -98,9 +154,7 @@ impl TwoPhases<'_> {
             if quantized {
                 self.start_quantizers(network, &mut params)?;
             }
-            let mut sampler = Sampler::new(context.images.train.to_vec(), context.seed, name);
-            let (views, mut ahead) =
-                (network.objective().views(name), Ahead::new(phase.steps, STEPS_AHEAD));
+            let (watch, mut steps) = (Stopwatch::new(), Steps::new(self, network, (name, phase)));
             let fit = Fit {
                 what: &format!("{}, {name}", self.name),
                 name,
@@ -113,22 +167,12 @@ impl TwoPhases<'_> {
                 layout,
                 offset,
                 total,
+                watch: &watch,
             };
-            let mut waiting = Waiting::new();
             let fitted = fit.run(&mut params, monitor, |params, step, _| {
-                let PendingStep { networks, batches } = ahead.take(step, |step| {
-                    let sampled = sampler.batch(step, network.batches() * phase.batch);
-                    self.pending(network, &views, (name, step), sampled.chunks(phase.batch))
-                })?;
-                let batches = batches.into_iter().map(PendingBatch::wait);
-                let batches = waiting.on(|| batches.collect::<Result<Vec<_>, _>>())?;
-                let batch = |index: usize| &batches[index.min(batches.len() - 1)];
-                let networks = networks.into_iter().enumerate();
-                let step: Vec<_> =
-                    networks.map(|(index, network)| (network, batch(index))).collect();
-                network.gradients(params, quantized, &step)
+                network.gradients(params, quantized, &steps.take(step, &watch)?, &watch)
             })?;
-            waiting.tell(fit.what);
+            watch.tell(fit.what);
             offset += phase.steps;
             params.save(file)?;
             let held_out_accuracy = self.held_out_accuracy(&params, quantized)?;
@@ -161,7 +205,8 @@ impl TwoPhases<'_> {
         Ok(PendingStep { networks, batches })
     }
 
-    fn start_quantizers(
+    /// Adds scales and offsets, from what is observed of the network without quantizers.
+    pub fn start_quantizers(
         &self,
         network: &dyn TwoPhaseTraining,
         params: &mut Params,

@@ -5,6 +5,7 @@ mod plain;
 mod proxy;
 mod score;
 mod spaces;
+mod train;
 
 use serde_json::{Map, Value, json};
 use spacewright_core::study::Step;
@@ -24,6 +25,7 @@ pub fn run(command: &BenchCommand, global: &Global) -> Result<Output, Failure> {
     match command {
         BenchCommand::Score(args) => score::score(args, global.seed.unwrap_or_default()),
         BenchCommand::Data(args) => data::run(args, global),
+        BenchCommand::Train(args) => train::run(args, global),
     }
 }
 

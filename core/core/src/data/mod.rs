@@ -2,7 +2,7 @@
 
 mod transform;
 
-use std::sync::Arc;
+use std::{fs::File, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +55,24 @@ pub trait Images: Send + Sync {
         transforms: &[Transform],
         side: usize,
     ) -> Result<Vec<f32>, AnyError>;
+
+    /// The same images for another process.
+    ///
+    /// # Errors
+    ///
+    /// Images that only this process has.
+    fn share(&self) -> Result<SharedImages, AnyError> {
+        Err("these images cannot be read by another process".into())
+    }
+}
+
+/// Images in a form that another process on this machine can read.
+#[derive(Debug)]
+pub struct SharedImages {
+    /// What there is, as the crate that reads images writes it.
+    pub description: Vec<u8>,
+    /// The open files that the description is about, by position: what was unpacked has no name.
+    pub files: Vec<Arc<File>>,
 }
 
 /// How an image becomes the input of a model; models carry it as JSON.

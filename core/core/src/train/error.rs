@@ -102,6 +102,17 @@ pub enum TrainError {
         /// What went wrong.
         source: AnyError,
     },
+    /// The process that trains is of no use any more.
+    #[error("{source}")]
+    Worker {
+        /// What happened to it.
+        source: AnyError,
+        /// What to do about it.
+        hint: &'static str,
+    },
+    /// What a trainer in another process says.
+    #[error("{0}")]
+    Said(String),
 }
 
 impl TrainError {

@@ -1,0 +1,121 @@
+//! Why a worker is of no use.
+
+use std::{fmt, io, os::unix::process::ExitStatusExt as _, path::PathBuf, process::ExitStatus};
+
+use spacewright_core::train::TrainError;
+use thiserror::Error;
+
+/// Why a worker is of no use.
+#[derive(Debug, Error)]
+pub enum WorkerError {
+    /// The program is not there, or the system starts no more processes.
+    #[error("cannot start the trainer, {}: {source}", program.display())]
+    Start {
+        /// The program.
+        program: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The program is not of this version.
+    #[error(
+        "the trainer, {}, is of version {found}, this program of {}",
+        program.display(),
+        env!("CARGO_PKG_VERSION")
+    )]
+    Version {
+        /// The program.
+        program: PathBuf,
+        /// Its version.
+        found: String,
+    },
+    /// It ended.
+    #[error("the trainer's process {end} while {doing}{said}")]
+    Ended {
+        /// What it was doing, such as `training a supernet`.
+        doing: &'static str,
+        /// How it ended.
+        end: End,
+        /// The last line that it wrote, after a colon.
+        said: String,
+    },
+    /// It said what cannot be understood.
+    #[error("the trainer's process sent what is no message: {reason}")]
+    Protocol {
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct End(pub Option<ExitStatus>);
+
+const SIGKILL: i32 = 9;
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(status) = self.0 else { return f.write_str("closed its connection") };
+        match (status.signal(), status.code()) {
+            (Some(signal), _) => {
+                let known = [(4, "SIGILL"), (6, "SIGABRT"), (7, "SIGBUS"), (8, "SIGFPE")];
+                let others = [(SIGKILL, "SIGKILL"), (11, "SIGSEGV"), (15, "SIGTERM")];
+                let mut names = known.iter().chain(&others);
+                let name = names.find(|(number, _)| *number == signal);
+                write!(f, "was ended by signal {signal}")?;
+                name.map_or(Ok(()), |(_, name)| write!(f, " ({name})"))
+            }
+            (None, Some(code)) => write!(f, "ended with code {code}"),
+            (None, None) => f.write_str("ended"),
+        }
+    }
+}
+
+impl WorkerError {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Start { .. } | Self::Version { .. } => {
+                "build both programs: `cargo build --release`; SPACEWRIGHT_TRAINER can name the second one"
+            }
+            Self::Ended { said, .. } if said.contains("shared librar") => {
+                "run `cargo xtask setup`, or let SPACEWRIGHT_TORCH name the folder of libtorch"
+            }
+            Self::Ended { end: End(Some(status)), .. } if status.signal() == Some(SIGKILL) => {
+                "the system ends processes so when memory runs out: use fewer --threads or smaller batches; \
+                 the same command goes on from the last checkpoint"
+            }
+            Self::Ended { .. } => {
+                "the same command goes on from the last checkpoint; --verbose shows what the process said"
+            }
+            Self::Protocol { .. } => "the same command goes on from the last checkpoint",
+        }
+    }
+}
+
+impl From<WorkerError> for TrainError {
+    fn from(error: WorkerError) -> Self {
+        Self::Worker { hint: error.hint(), source: error.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_is_named_with_what_to_do() {
+        let ended = |status| WorkerError::Ended {
+            doing: "training a supernet",
+            end: End(Some(ExitStatus::from_raw(status))),
+            said: ": the last line".into(),
+        };
+        let killed = ended(9);
+        assert_eq!(
+            killed.to_string(),
+            "the trainer's process was ended by signal 9 (SIGKILL) while training a supernet: the last line"
+        );
+        assert!(killed.hint().contains("memory"));
+        assert!(ended(101 << 8).to_string().contains("ended with code 101"));
+        assert!(!ended(11).hint().contains("memory"));
+    }
+}

@@ -1,0 +1,186 @@
+//! The side that people call: a trainer that has other processes compute.
+
+mod error;
+mod evaluator;
+mod pool;
+mod process;
+mod program;
+
+use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
+
+use spacewright_core::train::{
+    BenchmarkJob, BenchmarkReport, DistilJob, DistilReport, EvaluateJob, Evaluator, FeaturesJob,
+    JudgeJob, Monitor, SubnetJob, SupernetJob, TeachJob, TeachReport, TrainContext, TrainError,
+    TrainReport, Trainer, TwoPhaseFiles,
+};
+
+pub use error::WorkerError;
+pub use program::WorkerProgram;
+
+use crate::message::{Answer, Job};
+use pool::{Lease, Pool};
+use process::Asked;
+
+/// A trainer whose work is done by other processes: as many as there are jobs at a time, started when
+/// they are first needed, ended with it.
+pub struct WorkerTrainer {
+    name: String,
+    pool: Arc<Pool>,
+}
+
+impl fmt::Debug for WorkerTrainer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WorkerTrainer").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl WorkerTrainer {
+    /// Workers are processes of this program, which may use so many threads each. Its `name` is that of the
+    /// trainer that the program serves; both programs are of one version.
+    pub fn new(name: &str, program: WorkerProgram, threads: usize) -> Self {
+        let name = format!("{name} {}, {threads} threads", env!("CARGO_PKG_VERSION"));
+        Self { name, pool: Arc::new(Pool::new(program, threads)) }
+    }
+
+    fn begin(
+        &self,
+        context: &TrainContext,
+        job: Job,
+        monitor: Option<&dyn Monitor>,
+    ) -> Result<(Lease, Answer), TrainError> {
+        let mut lease = self.pool.lease()?;
+        let asked =
+            Asked { operators: &context.operators, quantizer: &*context.quantizer, monitor };
+        let answer = lease.work(context, job, &asked)?;
+        Ok((lease, answer))
+    }
+
+    fn work(
+        &self,
+        context: &TrainContext,
+        job: Job,
+        monitor: &dyn Monitor,
+    ) -> Result<Answer, TrainError> {
+        self.begin(context, job, Some(monitor)).map(|(_, answer)| answer)
+    }
+}
+
+/// An answer to something else.
+fn other_answer() -> TrainError {
+    WorkerError::Protocol { reason: "an answer to another question".into() }.into()
+}
+
+impl Trainer for WorkerTrainer {
+    fn fingerprint(&self) -> String {
+        self.name.clone()
+    }
+
+    fn core_seconds(&self) -> f64 {
+        self.pool.core_seconds()
+    }
+
+    fn teach(
+        &self,
+        context: &TrainContext,
+        job: &TeachJob,
+        output: &Path,
+        scratch: &Path,
+        monitor: &dyn Monitor,
+    ) -> Result<TeachReport, TrainError> {
+        let (job, output, scratch) = (job.clone(), output.to_owned(), scratch.to_owned());
+        match self.work(context, Job::Teach { job, output, scratch }, monitor)? {
+            Answer::Taught(report) => Ok(report),
+            _ => Err(other_answer()),
+        }
+    }
+
+    fn features(
+        &self,
+        context: &TrainContext,
+        job: &FeaturesJob,
+        output: &Path,
+        monitor: &dyn Monitor,
+    ) -> Result<(), TrainError> {
+        let (job, output) = (job.clone(), output.to_owned());
+        match self.work(context, Job::Features { job, output }, monitor)? {
+            Answer::Nothing => Ok(()),
+            _ => Err(other_answer()),
+        }
+    }
+
+    fn distil(
+        &self,
+        context: &TrainContext,
+        job: &DistilJob,
+        output: &Path,
+        scratch: &Path,
+        monitor: &dyn Monitor,
+    ) -> Result<DistilReport, TrainError> {
+        let (job, output, scratch) = (job.clone(), output.to_owned(), scratch.to_owned());
+        match self.work(context, Job::Distil { job, output, scratch }, monitor)? {
+            Answer::Distilled(report) => Ok(report),
+            _ => Err(other_answer()),
+        }
+    }
+
+    fn judge(
+        &self,
+        context: &TrainContext,
+        job: &JudgeJob,
+        monitor: &dyn Monitor,
+    ) -> Result<Vec<f64>, TrainError> {
+        match self.work(context, Job::Judge { job: job.clone() }, monitor)? {
+            Answer::Judged(losses) => Ok(losses),
+            _ => Err(other_answer()),
+        }
+    }
+
+    fn train(
+        &self,
+        context: &TrainContext,
+        job: &SupernetJob,
+        files: &TwoPhaseFiles,
+        monitor: &dyn Monitor,
+    ) -> Result<BTreeMap<String, TrainReport>, TrainError> {
+        let (job, files) = (job.clone(), files.clone());
+        match self.work(context, Job::Train { job, files }, monitor)? {
+            Answer::Trained(reports) => Ok(reports),
+            _ => Err(other_answer()),
+        }
+    }
+
+    fn train_subnet(
+        &self,
+        context: &TrainContext,
+        job: &SubnetJob,
+        files: &TwoPhaseFiles,
+        monitor: &dyn Monitor,
+    ) -> Result<BTreeMap<String, TrainReport>, TrainError> {
+        let (job, files) = (job.clone(), files.clone());
+        match self.work(context, Job::TrainSubnet { job, files }, monitor)? {
+            Answer::Trained(reports) => Ok(reports),
+            _ => Err(other_answer()),
+        }
+    }
+
+    fn evaluator(
+        &self,
+        context: &TrainContext,
+        job: &EvaluateJob,
+    ) -> Result<Box<dyn Evaluator>, TrainError> {
+        let (lease, _) = self.begin(context, Job::Evaluate { job: job.clone() }, None)?;
+        Ok(Box::new(evaluator::Opened::new(lease, context)))
+    }
+
+    fn benchmark(
+        &self,
+        context: &TrainContext,
+        job: &BenchmarkJob,
+        monitor: &dyn Monitor,
+    ) -> Result<BenchmarkReport, TrainError> {
+        match self.work(context, Job::Benchmark { job: job.clone() }, monitor)? {
+            Answer::Benchmark(report) => Ok(report),
+            _ => Err(other_answer()),
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Workers that wait for work, and images that they know.
+
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
+
+use spacewright_core::{
+    data::StudyImages,
+    train::{TrainContext, TrainError},
+};
+
+use super::{
+    process::{Asked, Process},
+    program::WorkerProgram,
+};
+use crate::message::{Answer, Context, Job, NamedQuantizer, Question, ToWorker};
+
+/// All workers of a trainer.
+pub struct Pool {
+    program: WorkerProgram,
+    threads: usize,
+    idle: Mutex<Vec<Process>>,
+    images: Mutex<Vec<StudyImages>>,
+    /// Microseconds.
+    spent: AtomicU64,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Pool {
+    /// Nothing is started yet.
+    pub fn new(program: WorkerProgram, threads: usize) -> Self {
+        let (idle, images, spent) = Default::default();
+        Self { program, threads, idle, images, spent }
+    }
+
+    /// A worker that nobody else has.
+    pub fn lease(self: &Arc<Self>) -> Result<Lease, TrainError> {
+        let idle = lock(&self.idle).pop();
+        let process = match idle {
+            Some(process) => process,
+            None => Process::start(&self.program, self.threads)?,
+        };
+        Ok(Lease { pool: self.clone(), process: Some(process) })
+    }
+
+    /// Processor time of all workers so far, in seconds.
+    pub fn core_seconds(&self) -> f64 {
+        self.spent.load(Ordering::Relaxed) as f64 / 1e6
+    }
+
+    /// The number by which workers know these images.
+    fn number(&self, images: &StudyImages) -> usize {
+        let mut known = lock(&self.images);
+        let number = known.iter().position(|other| is_same(other, images));
+        number.unwrap_or_else(|| {
+            known.push(images.clone());
+            known.len() - 1
+        })
+    }
+}
+
+fn is_same(a: &StudyImages, b: &StudyImages) -> bool {
+    let lists = |images: &StudyImages| {
+        [&images.train, &images.held_out, &images.test]
+            .map(|list| Arc::as_ptr(list).cast::<usize>())
+    };
+    Arc::ptr_eq(&a.all, &b.all)
+        && lists(a) == lists(b)
+        && a.judging == b.judging
+        && a.training == b.training
+}
+
+/// A worker that is given back when this is dropped, unless it is of no use any more.
+pub struct Lease {
+    pool: Arc<Pool>,
+    /// None where it was ended.
+    process: Option<Process>,
+}
+
+impl Lease {
+    /// Has the worker do something.
+    pub fn work(
+        &mut self,
+        context: &TrainContext,
+        job: Job,
+        asked: &Asked<'_>,
+    ) -> Result<Answer, TrainError> {
+        let images = self.pool.number(&context.images);
+        let TrainContext { operators, hyperspace, scheme, quantizer, seed, .. } = context;
+        let told = Context {
+            images: images as u64,
+            blocks: operators.block_types().into_iter().cloned().collect(),
+            hyperspace: hyperspace.clone(),
+            scheme: scheme.clone(),
+            quantizer: NamedQuantizer {
+                name: quantizer.name().to_owned(),
+                learnable: quantizer.learnable(),
+            },
+            seed: *seed,
+        };
+        let doing = job.doing();
+        self.with(|process| {
+            process.tell_images(images, &context.images)?;
+            let work = ToWorker::Work { context: Box::new(told), job: Box::new(job) };
+            process.ask(doing, &work, asked)
+        })
+    }
+
+    /// Asks about what it has opened.
+    pub fn ask(&mut self, question: Question, asked: &Asked<'_>) -> Result<Answer, TrainError> {
+        let doing = Job::EVALUATING;
+        self.with(|process| process.ask(doing, &ToWorker::Ask(question), asked))
+    }
+
+    /// Ends what it has opened.
+    pub fn close(&mut self) {
+        if let Some(process) = &mut self.process
+            && process.tell(&ToWorker::Ask(Question::Close)).is_err()
+        {
+            self.process = None;
+        }
+    }
+
+    fn with(
+        &mut self,
+        work: impl FnOnce(&mut Process) -> Result<Answer, TrainError>,
+    ) -> Result<Answer, TrainError> {
+        let Some(process) = &mut self.process else { return Err(super::other_answer()) };
+        let before = process.core_seconds;
+        let outcome = work(process);
+        let spent = (process.core_seconds - before).max(0.0);
+        self.pool.spent.fetch_add((1e6 * spent) as u64, Ordering::Relaxed);
+        if matches!(outcome, Err(TrainError::Worker { .. })) {
+            self.process = None;
+        }
+        outcome
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(process) = self.process.take() {
+            lock(&self.pool.idle).push(process);
+        }
+    }
+}

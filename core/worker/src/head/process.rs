@@ -1,0 +1,293 @@
+//! One worker: its process, what it is told, what it asks.
+
+use std::{
+    collections::HashSet,
+    io::{self, BufRead as _, BufReader, Read},
+    os::{fd::OwnedFd, unix::net::UnixStream},
+    path::PathBuf,
+    process::{Child, Stdio},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{Receiver, RecvTimeoutError, channel},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use spacewright_core::{
+    data::{SharedImages, StudyImages},
+    operators::Operators,
+    quant::Quantizer,
+    train::{Monitor, TrainError},
+};
+
+use super::{
+    error::{End, WorkerError},
+    program::WorkerProgram,
+};
+use crate::{
+    message::{
+        Answer, FromWorker, LogLevel, NeedScales, PROTOCOL, Problem, Scales, SharedStudyImages,
+        ToWorker,
+    },
+    wire,
+};
+
+/// How often it is asked whether to stop.
+const LOOK: Duration = Duration::from_millis(100);
+/// For a process that has closed its connection to end.
+const LAST_WAIT: Duration = Duration::from_secs(2);
+/// Longest line of what it writes that is read.
+const LONGEST_LINE: u64 = 1 << 14;
+
+/// Who answers while a worker works.
+pub struct Asked<'a> {
+    pub operators: &'a Operators,
+    pub quantizer: &'a dyn Quantizer,
+    pub monitor: Option<&'a dyn Monitor>,
+}
+
+/// A worker; it is ended when this is dropped.
+pub struct Process {
+    child: Child,
+    program: PathBuf,
+    socket: UnixStream,
+    messages: Receiver<io::Result<FromWorker>>,
+    last_line: Arc<Mutex<String>>,
+    /// Numbers of the images that it knows.
+    images: HashSet<usize>,
+    /// Processor time that it has used, as far as it has said.
+    pub core_seconds: f64,
+}
+
+impl Process {
+    /// Starts a process and waits for its greeting.
+    pub fn start(program: &WorkerProgram, threads: usize) -> Result<Self, WorkerError> {
+        let start = |source| WorkerError::Start { program: program.path().to_owned(), source };
+        let (socket, theirs) = UnixStream::pair().map_err(start)?;
+        let mut command = program.command();
+        command.stdin(Stdio::from(OwnedFd::from(theirs)));
+        let spawned = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        // The command holds the other end of the socket, whose closing tells that the process has ended.
+        drop(command);
+        let mut child = spawned.map_err(start)?;
+        let last_line = Arc::<Mutex<String>>::default();
+        if let Some(output) = child.stdout.take() {
+            listen(output, &last_line);
+        }
+        if let Some(errors) = child.stderr.take() {
+            listen(errors, &last_line);
+        }
+        let (sender, messages) = channel();
+        let incoming = socket.try_clone().map_err(start)?;
+        thread::spawn(move || {
+            while let Some(message) = wire::receive(&incoming).transpose() {
+                let is_last = message.is_err();
+                if sender.send(message).is_err() || is_last {
+                    break;
+                }
+            }
+        });
+        let program = program.path().to_owned();
+        let (images, core_seconds) = (HashSet::new(), 0.0);
+        let mut process =
+            Self { child, program, socket, messages, last_line, images, core_seconds };
+        process.greet(threads)?;
+        Ok(process)
+    }
+
+    fn greet(&mut self, threads: usize) -> Result<(), WorkerError> {
+        const DOING: &str = "starting";
+        match self.messages.recv() {
+            Ok(Ok(FromWorker::Greeting { protocol, version })) => {
+                if (protocol, version.as_str()) != (PROTOCOL, env!("CARGO_PKG_VERSION")) {
+                    let found = format!("{version}, protocol {protocol}");
+                    return Err(WorkerError::Version { program: self.program.clone(), found });
+                }
+            }
+            Ok(Ok(_)) => return Err(WorkerError::Protocol { reason: "no greeting".into() }),
+            Ok(Err(error)) => return Err(self.unreadable(&error, DOING)),
+            Err(_) => return Err(self.ended(DOING)),
+        }
+        let verbose = tracing::enabled!(tracing::Level::DEBUG);
+        self.tell(&ToWorker::Start { threads, verbose }).map_err(|_| self.ended(DOING))
+    }
+
+    /// Sends a message.
+    pub fn tell(&mut self, message: &ToWorker) -> io::Result<()> {
+        wire::send(&self.socket, message)
+    }
+
+    /// Sees to it that it knows images by their number.
+    pub fn tell_images(&mut self, number: usize, images: &StudyImages) -> Result<(), TrainError> {
+        if !self.images.insert(number) {
+            return Ok(());
+        }
+        let SharedImages { description, files } = images.all.share().map_err(TrainError::Image)?;
+        let shared = SharedStudyImages {
+            description,
+            train: images.train.to_vec(),
+            held_out: images.held_out.to_vec(),
+            test: images.test.to_vec(),
+            judging: images.judging.to_vec(),
+            training: images.training.to_vec(),
+        };
+        let message = ToWorker::Images { id: number as u64, images: shared, files: files.len() };
+        let told = self.tell(&message).and_then(|()| wire::send_files(&self.socket, &files));
+        told.map_err(|_| self.ended("reading images").into())
+    }
+
+    /// Sends a message and waits for the answer.
+    pub fn ask(
+        &mut self,
+        doing: &'static str,
+        message: &ToWorker,
+        asked: &Asked<'_>,
+    ) -> Result<Answer, TrainError> {
+        let mut cancelled = false;
+        let mut unanswered = None;
+        self.send(message, doing)?;
+        loop {
+            let heard = match self.messages.recv_timeout(LOOK) {
+                Ok(Ok(heard)) => heard,
+                Ok(Err(error)) => return Err(self.unreadable(&error, doing).into()),
+                Err(RecvTimeoutError::Disconnected) => return Err(self.ended(doing).into()),
+                Err(RecvTimeoutError::Timeout) => {
+                    if !cancelled && asked.monitor.is_some_and(Monitor::cancelled) {
+                        cancelled = true;
+                        self.send(&ToWorker::Cancel, doing)?;
+                    }
+                    continue;
+                }
+            };
+            match heard {
+                FromWorker::Progress { done, total, note } => {
+                    if let Some(monitor) = asked.monitor {
+                        monitor.progress(done, total, &note);
+                    }
+                }
+                FromWorker::Curve(point) => {
+                    if let Some(monitor) = asked.monitor {
+                        monitor.curve(&point);
+                    }
+                }
+                FromWorker::Log { level, text } => log(level, &text),
+                FromWorker::NeedGraphs(requests) => {
+                    let graphs = asked.operators.graphs(&requests);
+                    let graphs = graphs.map_err(|error| unanswered = Some(error.into())).ok();
+                    self.send(&ToWorker::Graphs(graphs), doing)?;
+                }
+                FromWorker::NeedScales(need) => {
+                    let scales = scales(asked.quantizer, &need);
+                    let scales = scales.map_err(|error| unanswered = Some(error)).ok();
+                    self.send(&ToWorker::Scales(scales), doing)?;
+                }
+                FromWorker::Done { answer, core_seconds } => {
+                    self.core_seconds = core_seconds;
+                    return Ok(*answer);
+                }
+                FromWorker::Failed { problem, core_seconds } => {
+                    self.core_seconds = core_seconds;
+                    return Err(failure(problem, unanswered));
+                }
+                FromWorker::Greeting { .. } => {
+                    let reason = "a second greeting".into();
+                    return Err(WorkerError::Protocol { reason }.into());
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, message: &ToWorker, doing: &'static str) -> Result<(), TrainError> {
+        match self.tell(message) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                Err(self.ended(doing).into())
+            }
+            told => told.map_err(|error| self.unreadable(&error, doing).into()),
+        }
+    }
+
+    /// That the connection is closed: how the process ended, or what it goes on with.
+    fn ended(&mut self, doing: &'static str) -> WorkerError {
+        let start = Instant::now();
+        let mut status = self.child.try_wait().ok().flatten();
+        while status.is_none() && start.elapsed() < LAST_WAIT {
+            thread::sleep(Duration::from_millis(5));
+            status = self.child.try_wait().ok().flatten();
+        }
+        // What it wrote last may not have been read yet.
+        thread::sleep(Duration::from_millis(20));
+        let last = self.last_line.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let said = if last.is_empty() { String::new() } else { format!(": {last}") };
+        WorkerError::Ended { doing, end: End(status), said }
+    }
+
+    /// What was heard is no message: often since the process ended in the middle of one.
+    fn unreadable(&mut self, error: &io::Error, doing: &'static str) -> WorkerError {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::BrokenPipe => self.ended(doing),
+            _ => WorkerError::Protocol { reason: error.to_string() },
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended; what it had to keep, it has kept.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn scales(quantizer: &dyn Quantizer, need: &NeedScales) -> Result<Scales, TrainError> {
+    Ok(match need {
+        NeedScales::Activations(items) => Scales::Activations(quantizer.activations(items)?),
+        NeedScales::Weights(channels, range) => {
+            Scales::Weights(quantizer.weights(channels, *range)?)
+        }
+    })
+}
+
+fn failure(problem: Problem, unanswered: Option<TrainError>) -> TrainError {
+    match problem {
+        Problem::Cancelled => TrainError::Cancelled,
+        Problem::Diverged { what, step } => TrainError::Diverged { what, step },
+        Problem::Said(text) => TrainError::Said(text),
+        Problem::Unanswered => {
+            unanswered.unwrap_or_else(|| TrainError::Said("was not answered".into()))
+        }
+    }
+}
+
+fn log(level: LogLevel, text: &str) {
+    match level {
+        LogLevel::Error => tracing::error!("{text}"),
+        LogLevel::Warn => tracing::warn!("{text}"),
+        LogLevel::Info => tracing::info!("{text}"),
+        LogLevel::Debug => tracing::debug!("{text}"),
+    }
+}
+
+/// Passes on what libraries write to who looks for mistakes, and keeps the last line.
+fn listen(output: impl Read + Send + 'static, last_line: &Arc<Mutex<String>>) {
+    let last_line = last_line.clone();
+    thread::spawn(move || {
+        let mut output = BufReader::new(output);
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            match output.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line) {
+                Ok(0) | Err(_) => break,
+                Ok(_) => {
+                    let text = String::from_utf8_lossy(&line).trim().to_owned();
+                    if !text.is_empty() {
+                        tracing::debug!("trainer: {text}");
+                        *last_line.lock().unwrap_or_else(PoisonError::into_inner) = text;
+                    }
+                }
+            }
+        }
+    });
+}

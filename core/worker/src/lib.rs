@@ -1,0 +1,26 @@
+//! Trainers in processes of their own.
+//!
+//! A program that trains has a large library in it, which takes time to start, memory, and may fail in ways
+//! that end a process. So the program that people call has none of it: [`WorkerTrainer`] is a trainer that
+//! starts another program, which [`serve`]s the trainer that computes.
+//!
+//! ```text
+//!   head                                   worker
+//!   WorkerTrainer ── jobs, cancel ───────► serve ──► a Trainer
+//!        │        ◄── progress, answers ──   │
+//!   operator sets ◄── which graphs? ───────  │
+//!   quantizers    ◄── which scales? ───────  │
+//! ```
+//!
+//! Both sides talk over one socket, the worker's standard input: what libraries print goes elsewhere. Plugins
+//! stay with the head, which answers for them. Files stay what they are: jobs name paths. A worker ends when
+//! the socket does.
+#![cfg(unix)]
+
+mod head;
+mod message;
+mod wire;
+mod worker;
+
+pub use head::{WorkerError, WorkerProgram, WorkerTrainer};
+pub use worker::serve;

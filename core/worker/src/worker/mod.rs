@@ -1,0 +1,178 @@
+//! The side that computes: does what it is told, one job after the other.
+
+mod line;
+mod log;
+mod session;
+
+use std::{
+    collections::HashMap,
+    fs::File,
+    io,
+    os::{fd::AsFd as _, unix::net::UnixStream},
+    sync::{Arc, atomic::Ordering},
+};
+
+use spacewright_core::{
+    data::StudyImages,
+    operators::Operators,
+    train::{CurvePoint, Monitor, TrainContext, TrainError, Trainer},
+};
+use spacewright_data::CatalogImages;
+
+use crate::{
+    message::{Answer, Context, FromWorker, Job, PROTOCOL, Problem, SharedStudyImages, ToWorker},
+    wire,
+};
+use line::{FromHead, Incoming, Line, RemoteOperators, RemoteQuantizer};
+
+/// Serves the trainer that `make` gives for a number of threads, over the socket that is the standard input
+/// of this process, until the other side closes it; then the process ends at once.
+///
+/// # Errors
+///
+/// A standard input that is no socket, or another side that says what cannot be understood.
+pub fn serve<T: Trainer>(make: impl FnOnce(usize) -> T) -> io::Result<()> {
+    let socket = take_socket()?;
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    wire::send(&socket, &FromWorker::Greeting { protocol: PROTOCOL, version })?;
+    let Some(ToWorker::Start { threads, verbose }) = wire::receive(&socket)? else {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "was not told how to start"));
+    };
+    let line = Arc::new(Line::new(socket)?);
+    log::send_to(&line, verbose);
+    let mut worker = Worker { trainer: make(threads), line, images: HashMap::new() };
+    while let Some(incoming) = worker.line.next() {
+        worker.handle(incoming);
+    }
+    Ok(())
+}
+
+/// The standard input, which libraries find empty from now on.
+fn take_socket() -> io::Result<UnixStream> {
+    let socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    socket.peer_addr()?;
+    rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
+    Ok(socket)
+}
+
+struct Worker<T> {
+    trainer: T,
+    line: Arc<Line>,
+    images: HashMap<u64, Result<StudyImages, String>>,
+}
+
+impl<T: Trainer> Worker<T> {
+    fn handle(&mut self, incoming: Incoming) {
+        match incoming {
+            Incoming::Images { id, images, files } => {
+                let images = own_images(images, files).map_err(|error| error.to_string());
+                self.images.insert(id, images);
+            }
+            Incoming::Told(FromHead::Work { context, job }) => {
+                let context = self.context(*context);
+                let outcome = context.and_then(|context| self.work(&context, *job));
+                match outcome {
+                    Ok(Some(answer)) => self.line.done(answer),
+                    Ok(None) => {}
+                    Err(error) => self.line.failed(&error),
+                }
+            }
+            // What came too late for what it was about.
+            Incoming::Told(_) => {}
+        }
+    }
+
+    fn context(&self, told: Context) -> Result<TrainContext, TrainError> {
+        let images = match self.images.get(&told.images) {
+            Some(Ok(images)) => images.clone(),
+            Some(Err(reason)) => return Err(TrainError::Said(reason.clone())),
+            None => return Err(TrainError::Said("these images were not told before".into())),
+        };
+        let set = RemoteOperators { line: self.line.clone(), blocks: told.blocks };
+        let quantizer = RemoteQuantizer { line: self.line.clone(), named: told.quantizer };
+        Ok(TrainContext {
+            operators: Operators::new([Arc::new(set) as _])?,
+            images,
+            hyperspace: told.hyperspace,
+            scheme: told.scheme,
+            quantizer: Arc::new(quantizer),
+            seed: told.seed,
+        })
+    }
+
+    /// The answer; none where all was answered already.
+    fn work(&self, context: &TrainContext, job: Job) -> Result<Option<Answer>, TrainError> {
+        let monitor = LineMonitor(&self.line);
+        let answer = match job {
+            Job::Teach { job, output, scratch } => {
+                Answer::Taught(self.trainer.teach(context, &job, &output, &scratch, &monitor)?)
+            }
+            Job::Features { job, output } => {
+                self.trainer.features(context, &job, &output, &monitor)?;
+                Answer::Nothing
+            }
+            Job::Distil { job, output, scratch } => {
+                Answer::Distilled(self.trainer.distil(context, &job, &output, &scratch, &monitor)?)
+            }
+            Job::Judge { job } => Answer::Judged(self.trainer.judge(context, &job, &monitor)?),
+            Job::Train { job, files } => {
+                Answer::Trained(self.trainer.train(context, &job, &files, &monitor)?)
+            }
+            Job::TrainSubnet { job, files } => {
+                Answer::Trained(self.trainer.train_subnet(context, &job, &files, &monitor)?)
+            }
+            Job::Benchmark { job } => {
+                Answer::Benchmark(self.trainer.benchmark(context, &job, &monitor)?)
+            }
+            Job::Evaluate { job } => {
+                let evaluator = self.trainer.evaluator(context, &job)?;
+                session::answer_all(evaluator, &self.line);
+                return Ok(None);
+            }
+        };
+        Ok(Some(answer))
+    }
+}
+
+fn own_images(
+    shared: SharedStudyImages,
+    files: Vec<File>,
+) -> Result<StudyImages, spacewright_core::train::AnyError> {
+    let SharedStudyImages { description, train, held_out, test, judging, training } = shared;
+    Ok(StudyImages {
+        all: Arc::new(CatalogImages::shared(&description, files)?),
+        train: train.into(),
+        held_out: held_out.into(),
+        test: test.into(),
+        judging: judging.into(),
+        training: training.into(),
+    })
+}
+
+/// Tells the head how far the work is, and asks whether to go on.
+struct LineMonitor<'a>(&'a Line);
+
+impl Monitor for LineMonitor<'_> {
+    fn progress(&self, done: usize, total: usize, note: &str) {
+        self.0.progress(done, total, note);
+    }
+
+    fn curve(&self, point: &CurvePoint) {
+        self.0.tell(&FromWorker::Curve(point.clone()));
+    }
+
+    fn cancelled(&self) -> bool {
+        self.0.cancelled.load(Ordering::Relaxed)
+    }
+}
+
+/// An error as it crosses.
+fn problem(error: &TrainError) -> Problem {
+    match error {
+        TrainError::Cancelled => Problem::Cancelled,
+        TrainError::Diverged { what, step } => {
+            Problem::Diverged { what: what.clone(), step: *step }
+        }
+        other => Problem::Said(other.to_string()),
+    }
+}

@@ -1,0 +1,146 @@
+//! The processes that train: what happens when they, or who started them, are killed.
+
+use super::*;
+
+/// Processes that this one has started, by their numbers.
+fn children(parent: u32) -> Vec<u32> {
+    let started_by_parent = |entry: &fs::DirEntry| {
+        // Number, name in parentheses, state, parent.
+        let text = fs::read_to_string(entry.path().join("stat")).ok()?;
+        let after_name = text.rsplit_once(')')?.1;
+        let found = after_name.split_whitespace().nth(1)?.parse::<u32>().ok()?;
+        (found == parent).then(|| entry.file_name().to_str()?.parse().ok())?
+    };
+    fs::read_dir("/proc").unwrap().filter_map(|entry| started_by_parent(&entry.ok()?)).collect()
+}
+
+fn is_running(process: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    // A zombie has ended.
+    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
+}
+
+fn soon(mut is_so: impl FnMut() -> bool) -> bool {
+    (0..1000).any(|_| {
+        let so = is_so();
+        if !so {
+            thread::sleep(Duration::from_millis(10));
+        }
+        so
+    })
+}
+
+fn send_signal(process: u32, signal: &str) {
+    let sent = Command::new("kill").args([signal, &process.to_string()]).status().unwrap();
+    assert!(sent.success());
+}
+
+/// A run that is in a step, and its processes that train; none where the step is over already.
+fn run_until(place: &Place, step: &str) -> Option<(Child, ChildStderr, Vec<u32>)> {
+    let mut child = place.command(&["run"], &tiny()).stderr(Stdio::piped()).spawn().unwrap();
+    let stderr = child.stderr.take().unwrap();
+    let mut lines = BufReader::new(stderr);
+    let mut line = String::new();
+    while lines.read_line(&mut line).unwrap() > 0 {
+        let begins = line.starts_with(&format!("{step}: ")) && !line.contains(": unchanged");
+        if begins && !line.contains(": finished") {
+            let id = child.id();
+            let mut workers = Vec::new();
+            soon(|| {
+                workers = children(id);
+                !workers.is_empty() || !is_running(id)
+            });
+            return Some((child, lines.into_inner(), workers));
+        }
+        line.clear();
+    }
+    child.wait().unwrap();
+    None
+}
+
+#[test]
+fn a_worker_that_is_killed_is_named_and_the_next_run_goes_on() {
+    let whole = Place::new();
+    whole.finish(&["run"]);
+    let place = Place::with_latencies_of(&whole);
+    for step in ["teach", "distil", "train", "finetune"] {
+        let Some((child, mut stderr, workers)) = run_until(&place, step) else { continue };
+        for worker in &workers {
+            // It may have ended by itself.
+            let _ = Command::new("kill").args(["-9", &worker.to_string()]).status();
+        }
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut stderr, &mut text).unwrap();
+        let status = child.wait_with_output().unwrap().status;
+        if workers.is_empty() || status.success() {
+            continue;
+        }
+        assert_eq!(status.code(), Some(1), "{text}");
+        assert!(text.contains("was ended by signal 9 (SIGKILL) while"), "{step}: {text}");
+        assert!(text.contains(&format!("error: {step}: ")) || text.contains("task `"), "{text}");
+        assert!(text.contains("hint: ") && text.contains("memory"), "{text}");
+    }
+    place.finish(&["run"]);
+    assert_eq!(place.results(), whole.results());
+}
+
+#[test]
+fn no_worker_outlives_its_head() {
+    let place = Place::new();
+    let (mut child, stderr, workers) = run_until(&place, "teach").unwrap();
+    assert!(!workers.is_empty());
+    drop(stderr);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(soon(|| !workers.iter().any(|worker| is_running(*worker))));
+}
+
+#[test]
+fn a_request_to_stop_leaves_nothing_behind() {
+    let place = Place::new();
+    let (child, mut stderr, workers) = run_until(&place, "teach").unwrap();
+    send_signal(child.id(), "-INT");
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut stderr, &mut text).unwrap();
+    let status = child.wait_with_output().unwrap().status;
+    assert_eq!(status.code(), Some(130), "{text}");
+    assert!(soon(|| !workers.iter().any(|worker| is_running(*worker))));
+}
+
+#[test]
+fn a_trainer_that_is_none_is_refused_with_what_to_do() {
+    let place = Place::new();
+    place.finish(&["measure", "--with-inputs"]);
+    let refused = |program: &str| {
+        let mut command = place.command(&["teach"], &tiny());
+        let output = command.env("SPACEWRIGHT_TRAINER", program).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let missing = refused("/no/such/program");
+    assert!(missing.contains("cannot start the trainer, /no/such/program"), "{missing}");
+    assert!(missing.contains("hint: build both programs"), "{missing}");
+    let silent = refused("/bin/true");
+    assert!(silent.contains("ended with code 0 while starting"), "{silent}");
+}
+
+#[test]
+fn the_trainer_says_who_starts_it() {
+    let output = Command::new(env!("CARGO_BIN_EXE_spacewright-torch"))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("hint: `spacewright run STUDY`"));
+}
+
+#[test]
+fn the_command_needs_no_library_that_trains() {
+    let program = fs::read(env!("CARGO_BIN_EXE_spacewright")).unwrap();
+    for library in ["libtorch_cpu.so", "libc10.so"] {
+        assert!(
+            !program.windows(library.len()).any(|part| part == library.as_bytes()),
+            "{library}"
+        );
+    }
+}
