@@ -1,9 +1,9 @@
-//! Compiles the fake-quantization kernels against libtorch and tells the linker where it is.
+//! Compiles the kernels against libtorch and tells the linker where it is.
 
 use std::{env, path::PathBuf};
 
 fn main() {
-    println!("cargo::rerun-if-changed=cpp/fake_quant.cpp");
+    println!("cargo::rerun-if-changed=cpp");
     println!("cargo::rerun-if-env-changed=LIBTORCH");
     let Some(root) = env::var_os("LIBTORCH").map(PathBuf::from) else {
         panic!("LIBTORCH is not set\nhint: run `cargo xtask setup`");
@@ -25,8 +25,8 @@ fn main() {
         .define("_GLIBCXX_USE_CXX11_ABI", "1")
         .include(include.join("torch/csrc/api/include"))
         .include(&include)
-        .file("cpp/fake_quant.cpp")
-        .compile("spacewright_fake_quant");
+        .files(["cpp/fake_quant.cpp", "cpp/normalize.cpp"])
+        .compile("spacewright_kernels");
     println!("cargo::metadata=lib={}", root.join("lib").display());
     println!("cargo::rustc-link-search=native={}", root.join("lib").display());
     println!("cargo::rustc-link-arg=-Wl,-rpath,{}", root.join("lib").display());

@@ -1,29 +1,15 @@
 // Fake quantization with learned step sizes (LSQ+, arXiv 2004.09576), forward and backward, one
 // pass over memory each. Sums are taken over chunks of fixed size and added in their order, so
 // results do not depend on the number of threads.
-#include <ATen/Parallel.h>
-#include <torch/torch.h>
+#include "kernels.hpp"
 
-#include <algorithm>
-#include <cmath>
-#include <cstring>
-#include <vector>
-
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define MULTIVERSION __attribute__((target_clones("avx2", "default")))
-#else
-#define MULTIVERSION
-#endif
+using namespace spacewright;
 
 namespace {
 
-using torch::Tensor;
-using torch::autograd::AutogradContext;
-using torch::autograd::Function;
-using torch::autograd::variable_list;
-
 constexpr int64_t CHUNK = 1 << 15;
-constexpr float SMALLEST_SCALE = 1e-7f;
+// Sums of so many neighbours are added side by side, as vector units do.
+constexpr int64_t LANES = 32;
 
 MULTIVERSION
 void activation_forward(const float* x, float* y, int64_t n, float scale, float zero) {
@@ -34,32 +20,31 @@ void activation_forward(const float* x, float* y, int64_t n, float scale, float 
   }
 }
 
-// `low` and `high` are the gradients of the scale outside the range.
 MULTIVERSION
-void activation_backward(const float* x, const float* gy, float* gx, int64_t n, float scale,
-                         float zero, float low, float high, float* scale_sum, float* offset_sum) {
-  float scale_grad = 0.0f, offset_grad = 0.0f;
-  for (int64_t i = 0; i < n; ++i) {
-    const float v = x[i] / scale;
-    const float r = std::nearbyint(v);
-    const float q = r + zero;
-    const bool below = q < 0.0f, above = q > 255.0f;
-    const float inside = (below || above) ? 0.0f : 1.0f;
-    gx[i] = gy[i] * inside;
-    const float ds = below ? low : (above ? high : r - v);
-    scale_grad += gy[i] * ds;
-    offset_grad += gy[i] * (1.0f - inside);
+void activation_backward(const float* __restrict x, const float* __restrict gy, float* __restrict gx,
+                         int64_t n, const Grid& grid, float* scale_sum, float* offset_sum) {
+  const float scale = grid.scale, zero = grid.zero, low = grid.low, high = grid.high;
+  float scale_sums[LANES] = {}, offset_sums[LANES] = {};
+  for (int64_t first = 0; first < n; first += LANES) {
+    const int64_t count = std::min(LANES, n - first);
+    for (int64_t lane = 0; lane < count; ++lane) {
+      const int64_t i = first + lane;
+      const float v = x[i] / scale;
+      const float r = std::nearbyint(v);
+      const float q = r + zero;
+      const bool below = q < 0.0f, above = q > 255.0f;
+      const float inside = (below | above) ? 0.0f : 1.0f;
+      gx[i] = gy[i] * inside;
+      const float ds = below ? low : (above ? high : r - v);
+      scale_sums[lane] += gy[i] * ds;
+      offset_sums[lane] += gy[i] * (1.0f - inside);
+    }
   }
-  *scale_sum = scale_grad;
-  *offset_sum = offset_grad;
-}
-
-Tensor dense(const Tensor& x) {
-  return x.is_non_overlapping_and_dense() ? x : x.contiguous();
-}
-
-Tensor like(const Tensor& x, const Tensor& model) {
-  return x.strides() == model.strides() ? x : torch::empty_like(model).copy_(x);
+  *scale_sum = *offset_sum = 0.0f;
+  for (int64_t lane = 0; lane < LANES; ++lane) {
+    *scale_sum += scale_sums[lane];
+    *offset_sum += offset_sums[lane];
+  }
 }
 
 struct ActivationQuant : Function<ActivationQuant> {
@@ -67,40 +52,27 @@ struct ActivationQuant : Function<ActivationQuant> {
                         const Tensor& offset_param, bool non_negative, double max_scale,
                         double factor) {
     const Tensor x = dense(input);
-    float scale = std::max(std::fabs(scale_param.item<float>()), SMALLEST_SCALE);
-    if (max_scale > 0) scale = std::min(scale, static_cast<float>(max_scale));
-    float zero = 0.0f;
-    bool free_zero = false;
-    if (!non_negative) {
-      const float wanted = std::nearbyint(-offset_param.item<float>() / scale);
-      zero = std::min(std::max(wanted, 0.0f), 255.0f);
-      free_zero = wanted >= 0.0f && wanted <= 255.0f;
-    }
+    const Grid grid(scale_param, offset_param, non_negative, max_scale);
     Tensor y = torch::empty_like(x);
     const float* src = x.data_ptr<float>();
     float* dst = y.data_ptr<float>();
     at::parallel_for(0, x.numel(), CHUNK, [&](int64_t begin, int64_t end) {
-      activation_forward(src + begin, dst + begin, end - begin, scale, zero);
+      activation_forward(src + begin, dst + begin, end - begin, grid.scale, grid.zero);
     });
-    ctx->save_for_backward({x});
-    ctx->saved_data["scale"] = static_cast<double>(scale);
-    ctx->saved_data["zero"] = static_cast<double>(zero);
-    ctx->saved_data["free_zero"] = free_zero;
+    ctx->save_for_backward({x, scale_param, offset_param});
+    ctx->saved_data["non_negative"] = non_negative;
+    ctx->saved_data["max_scale"] = max_scale;
     ctx->saved_data["factor"] = factor;
-    ctx->saved_data["offset_defined"] = !non_negative;
     return y;
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
-    const Tensor x = ctx->get_saved_variables()[0];
+    const auto saved = ctx->get_saved_variables();
+    const Tensor& x = saved[0];
     const Tensor gy = like(grads[0], x);
-    const float scale = static_cast<float>(ctx->saved_data["scale"].toDouble());
-    const float zero = static_cast<float>(ctx->saved_data["zero"].toDouble());
-    const bool free_zero = ctx->saved_data["free_zero"].toBool();
+    const bool non_negative = ctx->saved_data["non_negative"].toBool();
+    const Grid grid(saved[1], saved[2], non_negative, ctx->saved_data["max_scale"].toDouble());
     const double factor = ctx->saved_data["factor"].toDouble();
-    // With a learned offset the lower end of the range is the offset itself, whatever the scale.
-    const float low = free_zero ? 0.0f : -zero;
-    const float high = free_zero ? 255.0f : 255.0f - zero;
     Tensor gx = torch::empty_like(x);
     const int64_t n = x.numel(), chunks = (n + CHUNK - 1) / CHUNK;
     std::vector<float> scale_sums(chunks), offset_sums(chunks);
@@ -110,8 +82,8 @@ struct ActivationQuant : Function<ActivationQuant> {
     at::parallel_for(0, chunks, 1, [&](int64_t first, int64_t last) {
       for (int64_t c = first; c < last; ++c) {
         const int64_t begin = c * CHUNK, length = std::min(CHUNK, n - begin);
-        activation_backward(src + begin, up + begin, down + begin, length, scale, zero, low, high,
-                            &scale_sums[c], &offset_sums[c]);
+        activation_backward(src + begin, up + begin, down + begin, length, grid, &scale_sums[c],
+                            &offset_sums[c]);
       }
     });
     double scale_grad = 0, offset_grad = 0;
@@ -120,8 +92,8 @@ struct ActivationQuant : Function<ActivationQuant> {
       offset_grad += offset_sums[c];
     }
     Tensor offset;
-    if (ctx->saved_data["offset_defined"].toBool()) {
-      offset = torch::full({1}, free_zero ? offset_grad * factor : 0.0, x.options());
+    if (!non_negative) {
+      offset = torch::full({1}, grid.free_zero ? offset_grad * factor : 0.0, x.options());
     }
     return {gx, torch::full({1}, scale_grad * factor, x.options()), offset, Tensor(), Tensor(),
             Tensor()};
@@ -157,7 +129,7 @@ float weight_backward(const float* w, const float* gy, float* gw, int64_t n, flo
     const float v = w[i] / scale;
     const float r = std::nearbyint(v);
     const bool below = r < -max, above = r > max;
-    gw[i] = (below || above) ? 0.0f : gy[i];
+    gw[i] = (below | above) ? 0.0f : gy[i];
     sum += gy[i] * (below ? -max : (above ? max : r - v));
   }
   return sum;
@@ -207,23 +179,16 @@ struct WeightQuant : Function<WeightQuant> {
   }
 };
 
-thread_local char last_error[512];
-
-template <typename F>
-Tensor* guarded(F&& f) {
-  try {
-    return new Tensor(f());
-  } catch (const std::exception& e) {
-    std::strncpy(last_error, e.what(), sizeof(last_error) - 1);
-    return nullptr;
-  }
-}
-
 }  // namespace
+
+char* spacewright::last_error() {
+  thread_local char text[LONGEST_ERROR];
+  return text;
+}
 
 extern "C" {
 
-const char* spacewright_last_error() { return last_error; }
+const char* spacewright_last_error() { return last_error(); }
 
 Tensor* spacewright_quant_activation(Tensor* x, Tensor* scale, Tensor* offset, int non_negative,
                                      double max_scale, double factor) {

@@ -32,8 +32,9 @@ unsafe extern "C" {
     fn spacewright_channels_last(x: *const C_tensor) -> *mut C_tensor;
 }
 
+/// What a kernel made, or the error of the library; `doing` says what was computed.
 #[allow(unsafe_code, reason = "takes over a tensor that the kernel has just made")]
-fn take(doing: &'static str, pointer: *mut C_tensor) -> Result<Tensor, TrainError> {
+pub fn take(doing: &'static str, pointer: *mut C_tensor) -> Result<Tensor, TrainError> {
     if pointer.is_null() {
         // SAFETY: the error is a static, zero-terminated buffer of this thread.
         let message = unsafe { CStr::from_ptr(spacewright_last_error()) };
@@ -53,8 +54,7 @@ pub fn activation(
     offset: &Tensor,
     range: ActivationRange,
 ) -> Result<Tensor, TrainError> {
-    let per_image = x.numel() as f64 / x.size()[0].max(1) as f64;
-    let factor = 1.0 / (per_image * 255.0).sqrt();
+    let factor = gradient_factor(x);
     let max_scale = range.max_scale().map_or(0.0, f64::from);
     // SAFETY: all three tensors outlive the call, which does not keep the pointers.
     take("fake quantization of an activation", unsafe {
@@ -67,6 +67,12 @@ pub fn activation(
             factor,
         )
     })
+}
+
+/// The factor on gradients of the scale and offset of an activation: 1/√(elements per image · 255).
+pub fn gradient_factor(x: &Tensor) -> f64 {
+    let per_image = x.numel() as f64 / x.size()[0].max(1) as f64;
+    1.0 / (per_image * 255.0).sqrt()
 }
 
 /// The same with parameters that are not trained.

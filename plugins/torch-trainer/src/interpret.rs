@@ -11,6 +11,7 @@ use tch::{Kind, Tensor};
 
 use crate::{
     fake_quant,
+    normalize::{Normalization, Rectifier, Rounding},
     params::{OFFSET, Params, SCALE, WEIGHT_SCALE},
     plan::Plan,
 };
@@ -25,6 +26,12 @@ pub struct Statistics {
 }
 
 impl Statistics {
+    /// Mean and variance of a normalization, by the name of its node.
+    fn of(&self, node: &str) -> Result<&(Tensor, Tensor), TrainError> {
+        let missing = || TrainError::MissingTensor { name: format!("{node}.mean") };
+        self.values.get(node).ok_or_else(missing)
+    }
+
     fn record(&mut self, node: &str, images: i64, mean: Tensor, var: Tensor) {
         let count = self.images.entry(node.to_owned()).or_insert(0.0);
         *count += images as f64;
@@ -50,6 +57,21 @@ pub enum Norm<'a> {
 
 /// Smallest, largest and mean absolute element of each quantized value.
 pub type Observations = BTreeMap<String, TensorStats>;
+
+/// What a node computes, sometimes together with nodes that follow it.
+struct Computed {
+    /// The value of the last of them.
+    value: ValueId,
+    output: Tensor,
+    /// Whether it is rounded already, where it is to be.
+    is_rounded: bool,
+}
+
+impl Computed {
+    fn by_itself(node: usize, output: Tensor) -> Self {
+        Self { value: ValueId::of_node(node), output, is_rounded: false }
+    }
+}
 
 /// How a graph is run.
 #[derive(Clone, Copy)]
@@ -100,14 +122,26 @@ impl Run<'_> {
         let input = self.quantize(plan, ValueId::INPUT, x.shallow_clone(), &mut observations)?;
         values[0] = Some(input);
         for (index, node) in graph.nodes.iter().enumerate() {
+            // Computed with the normalization that it follows.
+            if values[ValueId::of_node(index).index()].is_some() {
+                continue;
+            }
             let inputs = node
                 .inputs
                 .iter()
                 .map(|&value| read(graph, &values, value))
                 .collect::<Result<Vec<Tensor>, _>>()?;
-            let output = self.apply(plan, index, &inputs, norm)?;
-            let value = ValueId::of_node(index);
-            values[value.index()] = Some(self.quantize(plan, value, output, &mut observations)?);
+            let Computed { value, output, is_rounded } = match (&node.op, inputs[0].dim()) {
+                (Op::BatchNorm { .. }, 4) => {
+                    self.normalize(plan, index, &inputs[0], norm, observations.is_none(), taps)?
+                }
+                _ => Computed::by_itself(index, self.apply(plan, index, &inputs, norm)?),
+            };
+            let output = match is_rounded {
+                true => output,
+                false => self.quantize(plan, value, output, &mut observations)?,
+            };
+            values[value.index()] = Some(output);
             for input in &node.inputs {
                 if plan.last_use[input.index()] == index && !taps.contains(input) {
                     values[input.index()] = None;
@@ -116,6 +150,71 @@ impl Run<'_> {
         }
         let results = std::iter::once(&graph.output).chain(taps);
         results.map(|&value| read(graph, &values, value)).collect()
+    }
+
+    /// Normalizes, together with the rectifier that follows where nobody else reads what is between, and
+    /// with the rounding of the result where it `may_round`.
+    fn normalize(
+        &self,
+        plan: &Plan,
+        index: usize,
+        x: &Tensor,
+        norm: &mut Norm<'_>,
+        may_round: bool,
+        taps: &[ValueId],
+    ) -> Result<Computed, TrainError> {
+        let node = &plan.placed.graph.nodes[index];
+        let Op::BatchNorm { eps } = node.op else {
+            return Err(TrainError::MissingValue { name: node.name.clone() });
+        };
+        if let Norm::Record(_) = norm {
+            return Ok(Computed::by_itself(
+                index,
+                self.apply(plan, index, &[x.shallow_clone()], norm)?,
+            ));
+        }
+        let rectifier = plan.rectified_by[index];
+        let rectifier = rectifier.filter(|_| !taps.contains(&ValueId::of_node(index)));
+        let value = ValueId::of_node(rectifier.unwrap_or(index));
+        let kind = rectifier.map(|node| &plan.placed.graph.nodes[node].op);
+        let rounding = if may_round { self.rounding(plan, value)? } else { None };
+        let is_rounded = rounding.is_some();
+        let weight = |role| self.weight(plan, index, role);
+        let normalization = Normalization {
+            gamma: &weight(WeightRole::Gamma)?,
+            beta: &weight(WeightRole::Beta)?,
+            eps,
+            rectifier: match kind {
+                Some(Op::Activation { kind }) => Rectifier::of(*kind).unwrap_or(Rectifier::NONE),
+                _ => Rectifier::NONE,
+            },
+            rounding,
+        };
+        let output = match norm {
+            Norm::Batch | Norm::Record(_) => normalization.by_batch(x)?,
+            Norm::Fixed(statistics) => {
+                let (mean, variance) = statistics.of(&node.name)?;
+                normalization.by(x, mean, variance)?
+            }
+        };
+        Ok(Computed { value, output, is_rounded })
+    }
+
+    /// How a value is rounded by a quantizer of its own, where quantizers are active.
+    fn rounding(&self, plan: &Plan, value: ValueId) -> Result<Option<Rounding>, TrainError> {
+        if !self.quantized {
+            return Ok(None);
+        }
+        Ok(match plan.placed.values[value.index()] {
+            ValueQuant::Own(range) => {
+                let name = plan.placed.graph.value_name(value);
+                let scale = self.params.get(&format!("{name}.{SCALE}"))?;
+                let offset = self.params.get(&format!("{name}.{OFFSET}"))?;
+                Some(Rounding::learned(scale, offset, range))
+            }
+            ValueQuant::Fixed(params) => Some(Rounding::fixed(params)),
+            ValueQuant::Fused | ValueQuant::SameAs(_) => None,
+        })
     }
 
     fn quantize(
@@ -174,6 +273,14 @@ impl Run<'_> {
         }
     }
 
+    /// The same of a role that the node has to have.
+    fn weight(&self, plan: &Plan, index: usize, role: WeightRole) -> Result<Tensor, TrainError> {
+        let missing = || TrainError::MissingTensor {
+            name: format!("{}.{}", plan.placed.graph.nodes[index].name, role.name()),
+        };
+        self.optional_weight(plan, index, role)?.ok_or_else(missing)
+    }
+
     fn apply(
         &self,
         plan: &Plan,
@@ -184,10 +291,7 @@ impl Run<'_> {
         let node = &plan.placed.graph.nodes[index];
         let x = &inputs[0];
         let optional = |role| self.optional_weight(plan, index, role);
-        let weight = |role: WeightRole| {
-            let name = || format!("{}.{}", node.name, role.name());
-            optional(role)?.ok_or_else(|| TrainError::MissingTensor { name: name() })
-        };
+        let weight = |role| self.weight(plan, index, role);
         Ok(match &node.op {
             Op::Conv2d(conv) => {
                 let kernel = weight(WeightRole::Weight)?;
@@ -268,8 +372,7 @@ fn batch_norm(
             y
         }
         Norm::Fixed(statistics) => {
-            let missing = || TrainError::MissingTensor { name: format!("{node}.mean") };
-            let (mean, var) = statistics.values.get(node).ok_or_else(missing)?;
+            let (mean, var) = statistics.of(node)?;
             x.batch_norm(gamma, beta, Some(mean), Some(var), false, UNUSED_MOMENTUM, eps, false)
         }
     })

@@ -18,6 +18,7 @@ mod interpret;
 mod layout;
 mod loader;
 mod losses;
+mod normalize;
 mod objective;
 mod optim;
 mod params;

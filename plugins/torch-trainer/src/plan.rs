@@ -1,8 +1,8 @@
 //! Graphs that are ready to be run.
 
 use spacewright_core::{
-    graph::{Graph, ValueId, WeightRole},
-    quant::{PlacedGraph, Scheme, place},
+    graph::{Graph, Op, ValueId, WeightRole},
+    quant::{PlacedGraph, Scheme, ValueQuant, place},
     space::{ElasticStage, Subnet, network, subnet_segments},
     train::{TrainContext, TrainError},
 };
@@ -11,6 +11,7 @@ use tch::Tensor;
 use crate::{
     batches::Batch,
     interpret::{Norm, Run},
+    normalize::Rectifier,
 };
 
 /// A graph with its quantizers, and what running it needs to know of each node and value.
@@ -22,6 +23,8 @@ pub struct Plan {
     pub weights: Vec<Vec<(WeightRole, Vec<usize>)>>,
     /// Per value the index of the last node that reads it; `usize::MAX` for the graph's output.
     pub last_use: Vec<usize>,
+    /// Per node that normalizes, the rectifier that alone reads what it gives, and is computed with it.
+    pub rectified_by: Vec<Option<usize>>,
 }
 
 impl Plan {
@@ -39,7 +42,8 @@ impl Plan {
             }
         }
         last_use[placed.graph.output.index()] = usize::MAX;
-        Ok(Self { placed, weights, last_use })
+        let rectified_by = rectified_by(&placed);
+        Ok(Self { placed, weights, last_use, rectified_by })
     }
 
     /// The value that the node of this name computes.
@@ -48,6 +52,25 @@ impl Plan {
         let missing = || TrainError::MissingValue { name: name.to_owned() };
         position.map(ValueId::of_node).ok_or_else(missing)
     }
+}
+
+fn rectified_by(placed: &PlacedGraph) -> Vec<Option<usize>> {
+    let nodes = &placed.graph.nodes;
+    let mut found = vec![None; nodes.len()];
+    for (index, node) in nodes.iter().enumerate() {
+        let value = ValueId::of_node(index);
+        let is_between = matches!(placed.values[value.index()], ValueQuant::Fused);
+        if !matches!(node.op, Op::BatchNorm { .. }) || !is_between || placed.graph.output == value {
+            continue;
+        }
+        let mut readers = nodes.iter().enumerate().filter(|(_, node)| node.inputs.contains(&value));
+        if let (Some((reader, node)), None) = (readers.next(), readers.next())
+            && let Op::Activation { kind } = node.op
+        {
+            found[index] = Rectifier::of(kind).map(|_| reader);
+        }
+    }
+    found
 }
 
 /// A whole network: a subnet of the space that has these elastic stages.
