@@ -1,14 +1,16 @@
 //! The `spacewright-torch` program: trains for `spacewright`, which starts it.
 
-use std::process::ExitCode;
+use std::{
+    io::{Write as _, stderr},
+    process::ExitCode,
+};
 
 fn main() -> ExitCode {
     match spacewright_worker::serve(spacewright_torch_trainer::TorchTrainer::new) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!(
-                "error: {error}\nhint: `spacewright run STUDY` starts this program by itself"
-            );
+            let hint = "`spacewright run STUDY` starts this program by itself";
+            let _ = writeln!(stderr(), "error: {error}\nhint: {hint}");
             ExitCode::from(2)
         }
     }

@@ -25,7 +25,9 @@ fn main() {
         .define("_GLIBCXX_USE_CXX11_ABI", "1")
         .include(include.join("torch/csrc/api/include"))
         .include(&include)
-        .files(["cpp/fake_quant.cpp", "cpp/normalize.cpp"])
+        .files(
+            ["descend", "fake_quant", "kernels", "normalize"].map(|name| format!("cpp/{name}.cpp")),
+        )
         .compile("spacewright_kernels");
     println!("cargo::metadata=lib={}", root.join("lib").display());
     println!("cargo::rustc-link-search=native={}", root.join("lib").display());

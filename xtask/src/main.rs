@@ -3,6 +3,7 @@
 //! Few dependencies on purpose: this crate is compiled before anything else can be fetched or
 //! built. Archives and checksums are left to the Python that fetches the wheels anyway.
 
+mod bench_train;
 mod faults;
 mod fuzz;
 mod light;
@@ -28,6 +29,7 @@ commands:
   test --fix    the same, but repair formatting and lints instead of checking them
   test --long   the same as test, with the tests that take long
   faults        kills, failing system calls and damaged files, all of them (hours)
+  bench-train   compare training steps with PyTorch's (python3 needs torch 2.11)
   fuzz MINUTES  look for bytes that a reader does not come back from, so long for each reader
   help          show this text
 ";
@@ -42,6 +44,9 @@ fn main() -> ExitCode {
         ["test"] => test::run(test::Mode::Check, false).map(|()| ExitCode::SUCCESS),
         ["test", "--fix"] => test::run(test::Mode::Fix, false).map(|()| ExitCode::SUCCESS),
         ["test", "--long"] => test::run(test::Mode::Check, true).map(|()| ExitCode::SUCCESS),
+        ["bench-train", ref arguments @ ..] => {
+            bench_train::run(arguments).map(|()| ExitCode::SUCCESS)
+        }
         ["faults"] => faults::run().map(|()| ExitCode::SUCCESS),
         ["fuzz", minutes] => fuzz::run(minutes).map(|()| ExitCode::SUCCESS),
         ["help" | "--help" | "-h"] => {

@@ -123,15 +123,22 @@ void weight_forward(const float* w, float* y, int64_t n, float scale, float max)
 }
 
 MULTIVERSION
-float weight_backward(const float* w, const float* gy, float* gw, int64_t n, float scale, float max) {
-  float sum = 0.0f;
-  for (int64_t i = 0; i < n; ++i) {
-    const float v = w[i] / scale;
-    const float r = std::nearbyint(v);
-    const bool below = r < -max, above = r > max;
-    gw[i] = (below | above) ? 0.0f : gy[i];
-    sum += gy[i] * (below ? -max : (above ? max : r - v));
+float weight_backward(const float* __restrict w, const float* __restrict gy, float* __restrict gw,
+                      int64_t n, float scale, float max) {
+  float sums[LANES] = {};
+  for (int64_t first = 0; first < n; first += LANES) {
+    const int64_t count = std::min(LANES, n - first);
+    for (int64_t lane = 0; lane < count; ++lane) {
+      const int64_t i = first + lane;
+      const float v = w[i] / scale;
+      const float r = std::nearbyint(v);
+      const bool below = r < -max, above = r > max;
+      gw[i] = (below | above) ? 0.0f : gy[i];
+      sums[lane] += gy[i] * (below ? -max : (above ? max : r - v));
+    }
   }
+  float sum = 0.0f;
+  for (float lane : sums) sum += lane;
   return sum;
 }
 
@@ -181,14 +188,7 @@ struct WeightQuant : Function<WeightQuant> {
 
 }  // namespace
 
-char* spacewright::last_error() {
-  thread_local char text[LONGEST_ERROR];
-  return text;
-}
-
 extern "C" {
-
-const char* spacewright_last_error() { return last_error(); }
 
 Tensor* spacewright_quant_activation(Tensor* x, Tensor* scale, Tensor* offset, int non_negative,
                                      double max_scale, double factor) {

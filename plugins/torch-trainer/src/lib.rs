@@ -24,6 +24,7 @@ mod optim;
 mod params;
 mod plan;
 mod recalibrate;
+mod replicas;
 mod rows;
 mod scale_bounds;
 mod start;

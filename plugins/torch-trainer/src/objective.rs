@@ -81,14 +81,39 @@ impl<'a> Objective<'a> {
 
     /// The loss of a batch, from its logits, `images × classes`.
     pub fn loss(&self, logits: &Tensor, batch: &Batch) -> Result<Tensor, TrainError> {
-        let hard = losses::cross_entropy(logits, &batch.labels, self.label_smoothing);
-        Ok(match &self.teacher {
-            Some(teacher) => {
-                let soft = losses::distillation(logits, &teacher.of(batch)?);
-                hard * (1.0 - teacher.share) + soft * teacher.share
+        Ok(self.targets(batch)?.loss(logits))
+    }
+
+    /// What a batch's logits are compared with.
+    pub fn targets(&self, batch: &Batch) -> Result<Targets, TrainError> {
+        let opinion =
+            |teacher: &Opinion<'_>| Ok::<_, TrainError>((teacher.of(batch)?, teacher.share));
+        Ok(Targets {
+            labels: batch.labels.shallow_clone(),
+            label_smoothing: self.label_smoothing,
+            teacher: self.teacher.as_ref().map(opinion).transpose()?,
+        })
+    }
+}
+
+/// What the logits of a batch are compared with.
+pub struct Targets {
+    labels: Tensor,
+    label_smoothing: f64,
+    /// The teacher's logits, and their share in the loss.
+    teacher: Option<(Tensor, f64)>,
+}
+
+impl Targets {
+    /// The loss of logits, `images × classes`.
+    pub fn loss(&self, logits: &Tensor) -> Tensor {
+        let hard = losses::cross_entropy(logits, &self.labels, self.label_smoothing);
+        match &self.teacher {
+            Some((teacher, share)) => {
+                hard * (1.0 - share) + losses::distillation(logits, teacher) * *share
             }
             None => hard,
-        })
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use tch::Tensor;
+use torch_sys::C_tensor;
 
 use crate::params::{OFFSET, Params, SCALE, is_decayed, is_quantizer, is_scale};
 
@@ -52,61 +53,96 @@ impl Optimizer {
     }
 
     /// One step over all parameters that have or had a gradient; gradients are clipped by value and
-    /// cleared. `step` counts from 0.
+    /// cleared. A parameter that this step did not use goes on by its momentum. `step` counts from 0.
     pub fn step(&mut self, params: &mut Params, rate: f64, step: usize) {
-        let sizes = quantizer_sizes(params);
-        tch::no_grad(|| {
-            for (name, param) in &mut params.0 {
-                if is_quantizer(name) && !self.learns_quantizers {
-                    continue;
-                }
-                let gradient = param.grad();
-                // A parameter that this step did not use goes on by its momentum, whether or not
-                // its gradient exists: after a restart it does not.
-                let mut gradient = if gradient.defined() {
-                    let clipped = gradient.clamp(-LARGEST_GRADIENT, LARGEST_GRADIENT);
-                    param.zero_grad();
-                    clipped
-                } else if self.buffers.contains_key(&format!("m.{name}")) {
-                    param.zeros_like().detach()
-                } else {
-                    continue;
-                };
-                if self.weight_decay > 0.0 && is_decayed(name) {
-                    // The tail of an elastic weight that no subnet used has no gradient.
-                    let used = gradient.ne(0.0);
-                    gradient += &*param * self.weight_decay * used;
-                }
-                match self.rule {
-                    Rule::Sgd => {
-                        if is_scale(name) {
-                            // Momentum repeats a gradient until it counts 1 / (1 - momentum) times.
-                            let share = LARGEST_SCALE_STEP * (1.0 - MOMENTUM) / rate;
-                            let most = param.abs() * share.min(f64::from(f32::MAX));
-                            gradient = gradient.clamp_tensor(Some(&-&most), Some(&most));
-                        }
-                        let momentum = buffer(&mut self.buffers, format!("m.{name}"), param);
-                        let _ = momentum.g_mul_scalar_(MOMENTUM);
-                        *momentum += &gradient;
-                        let update = (gradient + &*momentum * MOMENTUM) * rate;
-                        *param -= update;
-                    }
-                    Rule::Adam => {
-                        let first = buffer(&mut self.buffers, format!("m.{name}"), param);
-                        *first = &*first * BETAS.0 + &gradient * (1.0 - BETAS.0);
-                        let mean = &*first / (1.0 - BETAS.0.powi(step as i32 + 1));
-                        let second = buffer(&mut self.buffers, format!("v.{name}"), param);
-                        *second = &*second * BETAS.1 + &gradient * &gradient * (1.0 - BETAS.1);
-                        let square = &*second / (1.0 - BETAS.1.powi(step as i32 + 1));
-                        let mut update = mean / (square.sqrt() + EPSILON) * rate;
-                        if let Some(size) = sizes.get(name) {
-                            update *= size;
-                        }
-                        *param -= update;
-                    }
-                }
-            }
+        tch::no_grad(|| match self.rule {
+            Rule::Sgd => self.descend(params, rate),
+            Rule::Adam => self.adapt(params, rate, step),
         });
+    }
+
+    fn decay(&self, name: &str) -> f64 {
+        if is_decayed(name) { self.weight_decay } else { 0.0 }
+    }
+
+    fn descend(&mut self, params: &Params, rate: f64) {
+        for (name, param) in &params.0 {
+            let key = format!("m.{name}");
+            let is_used = param.grad().defined() || self.buffers.contains_key(&key);
+            if !is_used || is_quantizer(name) && !self.learns_quantizers {
+                continue;
+            }
+            let decay = self.decay(name);
+            // Momentum repeats a gradient until it counts 1 / (1 - momentum) times.
+            let share =
+                if is_scale(name) { LARGEST_SCALE_STEP * (1.0 - MOMENTUM) / rate } else { 0.0 };
+            let momentum = buffer(&mut self.buffers, key, param);
+            descend(param, momentum, rate, decay, share.min(f64::from(f32::MAX)));
+        }
+    }
+
+    fn adapt(&mut self, params: &mut Params, rate: f64, step: usize) {
+        let sizes = quantizer_sizes(params);
+        for (name, param) in &mut params.0 {
+            if is_quantizer(name) && !self.learns_quantizers {
+                continue;
+            }
+            let gradient = param.grad();
+            // Whether or not its gradient exists: after a restart it does not.
+            let mut gradient = if gradient.defined() {
+                let clipped = gradient.clamp(-LARGEST_GRADIENT, LARGEST_GRADIENT);
+                param.zero_grad();
+                clipped
+            } else if self.buffers.contains_key(&format!("m.{name}")) {
+                param.zeros_like().detach()
+            } else {
+                continue;
+            };
+            let decay = self.decay(name);
+            if decay > 0.0 {
+                // The tail of an elastic weight that no subnet used has no gradient.
+                let used = gradient.ne(0.0);
+                gradient += &*param * decay * used;
+            }
+            let first = buffer(&mut self.buffers, format!("m.{name}"), param);
+            *first = &*first * BETAS.0 + &gradient * (1.0 - BETAS.0);
+            let mean = &*first / (1.0 - BETAS.0.powi(step as i32 + 1));
+            let second = buffer(&mut self.buffers, format!("v.{name}"), param);
+            *second = &*second * BETAS.1 + &gradient * &gradient * (1.0 - BETAS.1);
+            let square = &*second / (1.0 - BETAS.1.powi(step as i32 + 1));
+            let mut update = mean / (square.sqrt() + EPSILON) * rate;
+            if let Some(size) = sizes.get(name) {
+                update *= size;
+            }
+            *param -= update;
+        }
+    }
+}
+
+#[allow(unsafe_code, reason = "calls the kernel of cpp/descend.cpp with live tensors")]
+fn descend(param: &Tensor, momentum: &Tensor, rate: f64, decay: f64, largest_share: f64) {
+    unsafe extern "C" {
+        fn spacewright_descend(
+            param: *const C_tensor,
+            buffer: *const C_tensor,
+            rate: f64,
+            momentum: f64,
+            decay: f64,
+            largest_gradient: f64,
+            largest_share: f64,
+        );
+    }
+    // SAFETY: both are dense tensors of floats of one shape, which outlive the call.
+    unsafe {
+        spacewright_descend(
+            param.as_ptr(),
+            momentum.as_ptr(),
+            rate,
+            MOMENTUM,
+            decay,
+            LARGEST_GRADIENT,
+            largest_share,
+        );
     }
 }
 

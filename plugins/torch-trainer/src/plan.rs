@@ -99,6 +99,8 @@ pub struct PlannedSubnet {
     pub resolution: usize,
     /// How it is run.
     pub plan: Plan,
+    /// Of one image.
+    pub multiply_adds: u64,
 }
 
 impl PlannedSubnet {
@@ -109,7 +111,8 @@ impl PlannedSubnet {
         subnet: &Subnet,
     ) -> Result<Self, TrainError> {
         let plan = subnet_plan(context, stages, subnet)?;
-        Ok(Self { resolution: subnet.resolution, plan })
+        let multiply_adds = plan.placed.graph.macs()?;
+        Ok(Self { resolution: subnet.resolution, plan, multiply_adds })
     }
 
     /// Logits of a training batch, `images × classes`, by the batch's own statistics.

@@ -48,6 +48,17 @@ impl Stopwatch {
         result
     }
 
+    /// Adds the time of work that was done on several threads, of which each gives the seconds of its parts;
+    /// they share the time that went by.
+    pub fn add(&self, elapsed: Duration, parts: &[(Part, Duration)]) {
+        let all: f64 = parts.iter().map(|(_, spent)| spent.as_secs_f64()).sum();
+        for (part, time) in parts {
+            let share = time.as_secs_f64() / all.max(f64::MIN_POSITIVE);
+            let spent = &self.spent[*part as usize];
+            spent.set(spent.get() + elapsed.mul_f64(share));
+        }
+    }
+
     /// Seconds since the start, and the shares of the parts.
     pub fn read(&self) -> (f64, TrainingPhases) {
         let all = self.start.get().elapsed().as_secs_f64().max(f64::MIN_POSITIVE);

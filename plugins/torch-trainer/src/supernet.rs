@@ -4,7 +4,12 @@
 //! two random ones (sandwich rule): with the logits of the largest (in-place distillation, AlphaNet,
 //! arXiv 2102.07954), or as the largest, on images of their own.
 
-use std::{collections::BTreeMap, rc::Rc};
+use std::{
+    cmp::Reverse,
+    collections::BTreeMap,
+    rc::Rc,
+    time::{Duration, Instant},
+};
 
 use rand::Rng;
 use rand_pcg::Pcg64Mcg;
@@ -19,12 +24,13 @@ use spacewright_core::{
 use tch::Tensor;
 
 use crate::{
-    interpret::Run,
+    interpret::{Norm, Run},
     layout::Layout,
     losses,
     objective::{Keeping, Objective},
     params::Params,
     plan::PlannedSubnet,
+    replicas::{self, SideBySide, Work},
     start,
     stopwatch::{Part, Stopwatch},
     two_phases::{LoadedStep, TwoPhaseTraining, TwoPhases},
@@ -35,12 +41,24 @@ pub struct Supernet<'a> {
     context: &'a TrainContext,
     job: &'a SupernetJob,
     objective: Objective<'a>,
+    threads: SideBySide,
     /// The one that is judged.
     pub largest_subnet: Subnet,
     /// Every step trains it.
     largest: Rc<PlannedSubnet>,
     /// Every step trains it.
     smallest: Rc<PlannedSubnet>,
+}
+
+/// What one of the subnets of a step gave.
+struct Computed {
+    /// Among the subnets of the step.
+    position: usize,
+    /// With their gradients.
+    params: Params,
+    loss: f64,
+    forward: Duration,
+    backward: Duration,
 }
 
 impl<'a> Supernet<'a> {
@@ -65,10 +83,78 @@ impl<'a> Supernet<'a> {
                 &job.augment,
                 keeping,
             )?,
+            threads: SideBySide::new(SUBNETS_PER_STEP, tch::get_num_threads() as usize),
             largest: planned(&largest_subnet)?,
             smallest: planned(&Subnet::smallest(stages, resolutions))?,
             largest_subnet,
         })
+    }
+
+    /// The smaller subnets learn from the largest.
+    fn one_after_the_other(
+        &self,
+        params: &Params,
+        quantized: bool,
+        step: &LoadedStep,
+        watch: &Stopwatch,
+    ) -> Result<f64, TrainError> {
+        let mut largest: Option<(Tensor, f64)> = None;
+        for (subnet, batch) in step.pairs() {
+            let run = Run { params, quantized, dropout: largest.is_none() };
+            let (logits, loss) = watch.time(Part::Forward, || {
+                let logits = subnet.forward(&run, batch)?;
+                let loss = match &largest {
+                    Some((largest, _)) => losses::adaptive_alpha_divergence(&logits, largest),
+                    None => self.objective.loss(&logits, batch)?,
+                };
+                Ok::<_, TrainError>((logits, loss))
+            })?;
+            watch.time(Part::Backward, || loss.backward());
+            if largest.is_none() {
+                largest = Some((logits.detach(), loss.double_value(&[])));
+            }
+        }
+        Ok(largest.map_or(f64::NAN, |(_, loss)| loss))
+    }
+
+    /// No subnet waits for another one.
+    fn side_by_side(
+        &self,
+        params: &Params,
+        quantized: bool,
+        step: &LoadedStep,
+        watch: &Stopwatch,
+    ) -> Result<f64, TrainError> {
+        let mut subnets: Vec<_> = step.pairs().enumerate().collect();
+        // The longest first, so that threads end together.
+        subnets.sort_by_key(|(_, (subnet, _))| Reverse(subnet.multiply_adds));
+        let mut work: Vec<Work<'_, Computed>> = Vec::new();
+        for (position, (subnet, batch)) in subnets {
+            let (params, targets) = (replicas::replica(params), self.objective.targets(batch)?);
+            let inputs = batch.inputs(subnet.resolution)?.shallow_clone();
+            work.push(Box::new(move || {
+                let start = Instant::now();
+                let run = Run { params: &params, quantized, dropout: position == 0 };
+                let logits = run.forward(&subnet.plan, &inputs, &mut Norm::Batch)?;
+                let loss = targets.loss(&logits);
+                let forward = start.elapsed();
+                loss.backward();
+                let backward = start.elapsed() - forward;
+                let loss = loss.double_value(&[]);
+                Ok(Computed { position, params, loss, forward, backward })
+            }));
+        }
+        let start = Instant::now();
+        let mut computed = self.threads.each(work)?;
+        computed.sort_by_key(|computed| computed.position);
+        let parts = computed.iter().flat_map(|computed| {
+            [(Part::Forward, computed.forward), (Part::Backward, computed.backward)]
+        });
+        watch.add(start.elapsed(), &parts.collect::<Vec<_>>());
+        let loss = computed.first().map_or(f64::NAN, |largest| largest.loss);
+        let computed: Vec<Params> = computed.into_iter().map(|one| one.params).collect();
+        watch.time(Part::Backward, || replicas::gather(params, &computed));
+        Ok(loss)
     }
 
     fn random(&self, rng: &mut impl Rng) -> Result<Rc<PlannedSubnet>, TrainError> {
@@ -107,25 +193,10 @@ impl TwoPhaseTraining for Supernet<'_> {
         step: &LoadedStep,
         watch: &Stopwatch,
     ) -> Result<f64, TrainError> {
-        let mut largest: Option<(Tensor, f64)> = None;
-        for (subnet, batch) in step.pairs() {
-            let run = Run { params, quantized, dropout: largest.is_none() };
-            let (logits, loss) = watch.time(Part::Forward, || {
-                let logits = subnet.forward(&run, batch)?;
-                let loss = match (&largest, self.job.guide) {
-                    (Some((largest, _)), Guide::Largest) => {
-                        losses::adaptive_alpha_divergence(&logits, largest)
-                    }
-                    (None, _) | (Some(_), Guide::Teacher) => self.objective.loss(&logits, batch)?,
-                };
-                Ok::<_, TrainError>((logits, loss))
-            })?;
-            watch.time(Part::Backward, || loss.backward());
-            if largest.is_none() {
-                largest = Some((logits.detach(), loss.double_value(&[])));
-            }
+        match self.job.guide {
+            Guide::Largest => self.one_after_the_other(params, quantized, step, watch),
+            Guide::Teacher => self.side_by_side(params, quantized, step, watch),
         }
-        Ok(largest.map_or(f64::NAN, |(_, loss)| loss))
     }
 
     /// The largest subnet first, then random ones.

@@ -21,9 +21,11 @@ const LIBRARY: &str = "SPACEWRIGHT_TORCH";
 /// Where Linux and macOS look for libraries first.
 const SEARCHED: [&str; 2] = ["LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"];
 
-/// Threads that spin while they wait slow training down several times where cores are few; OpenMP reads
-/// these when it is loaded.
-const PASSIVE: [(&str, &str); 2] = [("OMP_WAIT_POLICY", "passive"), ("KMP_BLOCKTIME", "0")];
+/// How threads wait for each other; OpenMP reads these when it is loaded. Ones that spin as long as they
+/// like slow training down several times where cores are few; ones that do not spin at all sleep in each of
+/// thousands of short loops. So they spin for some hundred microseconds.
+const WAITING: [(&str, &str); 3] =
+    [("OMP_WAIT_POLICY", "passive"), ("GOMP_SPINCOUNT", "10000"), ("KMP_BLOCKTIME", "0")];
 
 impl WorkerProgram {
     /// The program of this name beside the one that runs, or the one that `SPACEWRIGHT_TRAINER` names.
@@ -52,7 +54,7 @@ impl WorkerProgram {
         command.process_group(0);
         // Lines after the one that says what went wrong are no use.
         command.env("RUST_BACKTRACE", "0");
-        for (variable, value) in PASSIVE {
+        for (variable, value) in WAITING {
             if env::var_os(variable).is_none() {
                 command.env(variable, value);
             }
