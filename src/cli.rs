@@ -429,6 +429,9 @@ pub struct BenchTrainArgs {
     /// Images of each of the four subnets of a step.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(2..))]
     pub batch: u16,
+    /// Images that are computed together; by default all of a subnet's.
+    #[arg(long, default_value_t = 0)]
+    pub micro_batch: u16,
     /// Steps that are measured.
     #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u16).range(1..))]
     pub steps: u16,

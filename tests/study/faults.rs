@@ -6,7 +6,7 @@ use std::{env, os::unix::fs::PermissionsExt};
 use rand::{Rng, SeedableRng, seq::IndexedRandom};
 use rand_pcg::Pcg64Mcg;
 
-use super::*;
+use super::{workers::children, *};
 
 /// How many, by an environment variable.
 fn count(variable: &str, default: usize) -> usize {
@@ -29,13 +29,28 @@ fn a_study_that_is_killed_at_random_ends_the_same() {
             let mut command = place.command(&["run", "--quiet"], &tiny());
             let child = command.stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
             thread::sleep(longest.mul_f64(0.2 * rng.random::<f64>()));
-            if !kill(child) {
+            let is_over = match children(child.id()).choose(&mut rng) {
+                Some(&worker) if rng.random() => kill_worker(child, worker),
+                _ => !kill(child),
+            };
+            if is_over {
                 break;
             }
             killed += 1;
         }
         place.finish(&["run"]);
         assert_eq!(place.results(), whole.results(), "after {killed} kills");
+    }
+}
+
+/// Kills a process that trains. Whether the run came to its end nevertheless.
+fn kill_worker(mut head: Child, worker: u32) -> bool {
+    // It may have ended by itself.
+    let _ = Command::new("kill").args(["-9", &worker.to_string()]).stderr(Stdio::null()).status();
+    match head.wait().unwrap().code() {
+        Some(0) => true,
+        Some(1) => false,
+        other => panic!("the head ended with {other:?}"),
     }
 }
 

@@ -232,6 +232,8 @@ fn how_a_step_went_is_kept() {
     let step = &history["steps"][0];
     assert_eq!(step["attempts"][0]["outcome"], "finished");
     assert!(step["attempts"][0]["core_seconds"].as_f64().unwrap() > 0.0);
+    // The library that trains has some hundred megabytes.
+    assert!(step["attempts"][0]["peak_bytes"].as_u64().unwrap() > 50_000_000);
     let curve = &step["curves"][0];
     assert_eq!(curve["task"], "teacher");
     let last = curve["points"].as_array().unwrap().last().unwrap();

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Processes that this one has started, by their numbers.
-fn children(parent: u32) -> Vec<u32> {
+pub fn children(parent: u32) -> Vec<u32> {
     let started_by_parent = |entry: &fs::DirEntry| {
         // Number, name in parentheses, state, parent.
         let text = fs::read_to_string(entry.path().join("stat")).ok()?;
@@ -142,5 +142,37 @@ fn the_command_needs_no_library_that_trains() {
             !program.windows(library.len()).any(|part| part == library.as_bytes()),
             "{library}"
         );
+    }
+}
+
+#[test]
+fn how_fast_a_supernet_is_trained_is_measured() {
+    let place = Place::new();
+    let plan = place.folder.path().join("plan.json");
+    let output = Command::new(env!("CARGO_BIN_EXE_spacewright"))
+        .args(["bench", "train", "mini-1111-1111", "--batch", "2", "--steps", "2", "--json"])
+        .args(["--threads", "1", "--plan"])
+        .arg(&plan)
+        .env("SPACEWRIGHT_HOME", place.home())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    for precision in ["fp32", "int8"] {
+        assert!(report[format!("{precision}_images_per_second")].as_f64().unwrap() > 0.0);
+        let phases = report["phases"][precision].as_object().unwrap();
+        let shares = phases.values().map(|share| share.as_f64().unwrap());
+        assert!((shares.sum::<f64>() - 1.0).abs() < 1e-6, "{report}");
+        assert!(phases["backward"].as_f64().unwrap() > 0.0);
+    }
+    let plan: Value = serde_json::from_slice(&fs::read(plan).unwrap()).unwrap();
+    let graphs = plan["graphs"].as_array().unwrap().len();
+    let steps = plan["steps"].as_array().unwrap();
+    // Three come before those that are measured.
+    assert_eq!(steps.len(), 3 + 2);
+    for step in steps {
+        let subnets = step.as_array().unwrap();
+        assert_eq!(subnets.len(), 4);
+        assert!(subnets.iter().all(|subnet| (subnet.as_u64().unwrap() as usize) < graphs));
     }
 }

@@ -12,7 +12,6 @@ pub fn run() -> Result<ExitCode> {
     let status = Command::new(&program)
         .args(["run", "examples/quickstart.toml"])
         .current_dir(repo::root())
-        .envs(process::PASSIVE_THREADS)
         .envs(setup::fetched())
         .status()
         .with_context(|| format!("cannot start {}", program.display()))?;

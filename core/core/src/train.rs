@@ -263,6 +263,9 @@ pub struct SupernetJob {
     pub guide: Guide,
     /// Transforms of the images, without normalization; none: those of the study.
     pub augment: Vec<Transform>,
+    /// Images of a subnet that are computed together; 0: all of a batch. Gradients of parts add up, but each
+    /// part is normalized by itself.
+    pub micro_batch: usize,
 }
 
 /// The teacher's opinion in the loss of a network.
@@ -377,6 +380,25 @@ pub trait RecalibratedSubnet {
     fn post_training(&self, quantizer: &dyn Quantizer) -> Result<TrainedNetwork, TrainError>;
 }
 
+/// What processes that train have used for jobs that ended.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Usage {
+    /// Processor time, over all cores.
+    pub core_seconds: f64,
+    /// The most memory that one of them had at a time, in bytes.
+    pub peak_bytes: u64,
+}
+
+impl Usage {
+    /// Of both.
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            core_seconds: self.core_seconds + other.core_seconds,
+            peak_bytes: self.peak_bytes.max(other.peak_bytes),
+        }
+    }
+}
+
 /// Trains networks given as graphs. Knows no block: every network is interpreted.
 ///
 /// Each method writes its result below `output` and keeps what it needs to continue after a kill
@@ -386,9 +408,9 @@ pub trait Trainer: Send + Sync {
     /// Name and version, for reports and keys of artifacts.
     fn fingerprint(&self) -> String;
 
-    /// Processor time, in seconds over all cores, that other processes have used for this trainer.
-    fn core_seconds(&self) -> f64 {
-        0.0
+    /// What other processes have used for this trainer since this was asked last.
+    fn take_usage(&self) -> Usage {
+        Usage::default()
     }
 
     /// Trains a teacher and writes its weights to the file `output`.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use rustix::time::{ClockId, clock_gettime};
-use spacewright_core::train::Trainer;
+use spacewright_core::train::{Trainer, Usage};
 
 use crate::{
     error::{EngineError, Result},
@@ -26,7 +26,9 @@ pub(crate) struct Recorder {
     attempt: i64,
     /// Its processes use processor time, too.
     trainer: Option<Arc<dyn Trainer>>,
-    /// Processor time that was used when the attempt began, in seconds.
+    /// What they have used so far.
+    used: Mutex<Usage>,
+    /// Processor time that this process had used when the attempt began, in seconds.
     cpu_before: f64,
     /// When progress was last kept, by task.
     kept: Mutex<HashMap<String, Instant>>,
@@ -41,11 +43,16 @@ impl Recorder {
         observer: &Arc<dyn Observer>,
         trainer: Option<Arc<dyn Trainer>>,
     ) -> Result<Self> {
+        // What earlier steps have used is not this one's.
+        if let Some(trainer) = &trainer {
+            let _ = trainer.take_usage();
+        }
         Ok(Self {
             store: store.clone(),
             key: key.to_owned(),
             attempt: store.attempt(key)?,
-            cpu_before: cpu_seconds(trainer.as_deref()),
+            cpu_before: cpu_seconds(),
+            used: Mutex::default(),
             trainer,
             kept: Mutex::default(),
             observer: observer.clone(),
@@ -61,8 +68,12 @@ impl Recorder {
 
     /// Records how the attempt stands.
     fn attempted(&self, outcome: AttemptOutcome) -> Result<()> {
-        let used = cpu_seconds(self.trainer.as_deref()) - self.cpu_before;
-        self.store.attempted(self.attempt, used, outcome)
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(trainer) = &self.trainer {
+            *used = used.and(trainer.take_usage());
+        }
+        let core_seconds = cpu_seconds() - self.cpu_before + used.core_seconds;
+        self.store.attempted(self.attempt, Usage { core_seconds, ..*used }, outcome)
     }
 
     fn keep(&self, event: &Event<'_>) -> Result<()> {
@@ -101,9 +112,8 @@ fn not_kept(error: &EngineError) {
     tracing::warn!("what happens cannot be kept: {error}");
 }
 
-/// Processor time that this process and those of its trainer have used, over all cores, in seconds.
-fn cpu_seconds(trainer: Option<&dyn Trainer>) -> f64 {
+/// Processor time that this process has used, over all cores, in seconds.
+fn cpu_seconds() -> f64 {
     let time = clock_gettime(ClockId::ProcessCPUTime);
-    let own = time.tv_sec as f64 + time.tv_nsec as f64 / 1e9;
-    own + trainer.map_or(0.0, Trainer::core_seconds)
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }

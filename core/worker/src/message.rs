@@ -12,7 +12,7 @@ use spacewright_core::{
     train::{
         BenchmarkJob, BenchmarkReport, CurvePoint, DistilJob, DistilReport, EvaluateJob,
         FeaturesJob, JudgeJob, Predictions, SubnetJob, SupernetJob, TeachJob, TeachReport,
-        TrainReport, TwoPhaseFiles,
+        TrainReport, TwoPhaseFiles, Usage,
     },
 };
 
@@ -145,15 +145,15 @@ pub enum FromWorker {
     NeedGraphs(Vec<BlockRequest>),
     /// The scales of these tensors are needed.
     NeedScales(NeedScales),
-    /// The job is done, or the question answered; processor time that the worker has used so far.
+    /// The job is done, or the question answered, and what that has used.
     Done {
         answer: Box<Answer>,
-        core_seconds: f64,
+        usage: Usage,
     },
     /// It is not.
     Failed {
         problem: Problem,
-        core_seconds: f64,
+        usage: Usage,
     },
 }
 

@@ -41,25 +41,35 @@ struct Walk {
   int64_t floats() const { return rows * channels; }
 
   // A value of each channel, repeated for each row of a period.
+  void repeat(const float* values, float* all) const {
+    for (int64_t first = 0; first < period; first += channels) {
+      std::copy(values, values + channels, all + first);
+    }
+  }
+
   std::vector<float> repeated(const std::vector<float>& values) const {
     std::vector<float> all(period);
-    for (int64_t i = 0; i < period; ++i) all[i] = values[i % channels];
+    repeat(values.data(), all.data());
     return all;
   }
 
   // Sums of the rows of a period, by channel.
   void fold(const float* sums, float* folded) const {
-    for (int64_t c = 0; c < channels; ++c) folded[c] = 0.0f;
-    for (int64_t i = 0; i < period; ++i) folded[i % channels] += sums[i];
+    std::fill(folded, folded + channels, 0.0f);
+    for (int64_t first = 0; first < period; first += channels) {
+      for (int64_t c = 0; c < channels; ++c) folded[c] += sums[first + c];
+    }
   }
 
-  // Calls `work(chunk, first float, floats)` for each chunk, on several threads.
+  // Calls `work(chunk, first float, floats, scratch)` for each chunk, on several threads; there is room
+  // for `periods` periods in `scratch`.
   template <typename Work>
-  void each(const Work& work) const {
+  void each(int64_t periods, const Work& work) const {
     at::parallel_for(0, chunks, 1, [&](int64_t first, int64_t last) {
+      std::vector<float> scratch(periods * period);
       for (int64_t c = first; c < last; ++c) {
         const int64_t begin = c * chunk;
-        work(c, begin, std::min(chunk, floats() - begin));
+        work(c, begin, std::min(chunk, floats() - begin), scratch.data());
       }
     });
   }
@@ -85,7 +95,8 @@ void add_squares(const float* __restrict x, int64_t n, int64_t period, const flo
   }
 }
 
-// Conditions are joined by `&`, which has both sides computed: loops with branches are not vectorized.
+// Forward divides by the scale, as runtimes do; backward, where a tie may fall to either side, multiplies
+// by its inverse. Conditions are joined by `&`, which has both sides computed: loops with branches are not vectorized.
 
 // A value within limits; what is not a number stays so.
 inline float limited(float u, float least, float most) {
@@ -146,12 +157,12 @@ void backward_sums_quantized(const float* __restrict x, const float* __restrict 
                              float most, const Grid& grid, float* __restrict gradients,
                              float* __restrict moments, float* __restrict scales,
                              float* __restrict offsets) {
-  const float scale = grid.scale, zero = grid.zero, low = grid.low, high = grid.high;
+  const float inverse = 1.0f / grid.scale, zero = grid.zero, low = grid.low, high = grid.high;
   for (int64_t first = 0; first < n; first += period) {
     const int64_t count = std::min(period, n - first);
     for (int64_t i = 0; i < count; ++i) {
       const float value = x[first + i], up = gy[first + i], u = value * a[i] + b[i];
-      const float v = limited(u, least, most) / scale;
+      const float v = limited(u, least, most) * inverse;
       const float r = std::nearbyint(v), q = r + zero;
       const bool below = q < 0.0f, above = q > 255.0f, outside = below | above;
       const float g = ((u > least) & (u < most) & !outside) ? up : 0.0f;
@@ -184,11 +195,12 @@ void backward_values_quantized(const float* __restrict x, const float* __restric
                                const float* __restrict a, const float* __restrict b,
                                const float* __restrict slope, const float* __restrict constant,
                                float least, float most, float scale, float zero) {
+  const float inverse = 1.0f / scale;
   for (int64_t first = 0; first < n; first += period) {
     const int64_t count = std::min(period, n - first);
     for (int64_t i = 0; i < count; ++i) {
       const float value = x[first + i], up = gy[first + i], u = value * a[i] + b[i];
-      const float q = std::nearbyint(limited(u, least, most) / scale) + zero;
+      const float q = std::nearbyint(limited(u, least, most) * inverse) + zero;
       const bool inside = (u > least) & (u < most) & (q >= 0.0f) & (q <= 255.0f);
       gx[first + i] = a[i] * (inside ? up : 0.0f) - (slope[i] * value + constant[i]);
     }
@@ -202,16 +214,18 @@ void statistics(const Tensor& x, const Walk& walk, double eps, std::vector<float
   const int64_t channels = walk.channels;
   std::vector<float> means(walk.chunks * channels), squares(walk.chunks * channels);
   const float* src = x.data_ptr<float>();
-  walk.each([&](int64_t c, int64_t begin, int64_t n) {
-    std::vector<float> sums(walk.period), own(channels);
-    add_all(src + begin, n, walk.period, sums.data());
-    walk.fold(sums.data(), own.data());
-    for (float& value : own) value /= static_cast<float>(n / channels);
-    const std::vector<float> repeated = walk.repeated(own);
-    std::fill(sums.begin(), sums.end(), 0.0f);
-    add_squares(src + begin, n, walk.period, repeated.data(), sums.data());
-    walk.fold(sums.data(), squares.data() + c * channels);
-    std::copy(own.begin(), own.end(), means.begin() + c * channels);
+  walk.each(2, [&](int64_t c, int64_t begin, int64_t n, float* sums) {
+    float *repeated = sums + walk.period, *own = means.data() + c * channels;
+    std::fill(sums, sums + walk.period, 0.0f);
+    add_all(src + begin, n, walk.period, sums);
+    walk.fold(sums, own);
+    for (int64_t channel = 0; channel < channels; ++channel) {
+      own[channel] /= static_cast<float>(n / channels);
+    }
+    walk.repeat(own, repeated);
+    std::fill(sums, sums + walk.period, 0.0f);
+    add_squares(src + begin, n, walk.period, repeated, sums);
+    walk.fold(sums, squares.data() + c * channels);
   });
   mean.resize(channels);
   inverse.resize(channels);
@@ -258,14 +272,14 @@ void forward(const Tensor& x, Tensor& y, const Walk& walk, const Affine& by, con
   const float* src = x.data_ptr<float>();
   float* dst = y.data_ptr<float>();
   if (!after.scale.defined()) {
-    walk.each([&](int64_t, int64_t begin, int64_t n) {
+    walk.each(0, [&](int64_t, int64_t begin, int64_t n, float*) {
       forward_plain(src + begin, dst + begin, n, walk.period, by.a.data(), by.b.data(), after.least,
                     after.most);
     });
     return;
   }
   const Grid grid = after.grid();
-  walk.each([&](int64_t, int64_t begin, int64_t n) {
+  walk.each(0, [&](int64_t, int64_t begin, int64_t n, float*) {
     forward_quantized(src + begin, dst + begin, n, walk.period, by.a.data(), by.b.data(), after.least,
                       after.most, grid.scale, grid.zero);
   });
@@ -319,11 +333,10 @@ struct Normalize : Function<Normalize> {
 
     std::vector<float> gradients(chunks * channels), moments(chunks * channels);
     std::vector<double> scales(chunks), offsets(chunks);
-    walk.each([&](int64_t c, int64_t begin, int64_t n) {
+    walk.each(4, [&](int64_t c, int64_t begin, int64_t n, float* gradient) {
       const int64_t period = walk.period;
-      std::vector<float> sums(4 * period);
-      float *gradient = sums.data(), *moment = gradient + period, *scale = moment + period,
-            *offset = scale + period;
+      float *moment = gradient + period, *scale = moment + period, *offset = scale + period;
+      std::fill(gradient, offset + period, 0.0f);
       if (quantized) {
         backward_sums_quantized(src + begin, up + begin, n, period, by.a.data(), by.b.data(),
                                 by.h.data(), by.m.data(), after.least, after.most, grid, gradient,
@@ -359,7 +372,7 @@ struct Normalize : Function<Normalize> {
     const std::vector<float> slopes = walk.repeated(slope), constants = walk.repeated(constant);
     Tensor gx = torch::empty_like(x);
     float* down = gx.data_ptr<float>();
-    walk.each([&](int64_t, int64_t begin, int64_t n) {
+    walk.each(0, [&](int64_t, int64_t begin, int64_t n, float*) {
       if (quantized) {
         backward_values_quantized(src + begin, up + begin, down + begin, n, walk.period, by.a.data(),
                                   by.b.data(), slopes.data(), constants.data(), after.least,

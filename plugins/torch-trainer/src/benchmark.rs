@@ -41,6 +41,7 @@ pub fn benchmark(
         label_smoothing: 0.0,
         guide: Guide::Teacher,
         augment: Vec::new(),
+        micro_batch: asked.micro_batch,
     };
     // No network is kept.
     let files = TwoPhaseFiles::default();

@@ -16,6 +16,7 @@ mod features;
 mod fit;
 mod interpret;
 mod layout;
+mod learn;
 mod loader;
 mod losses;
 mod normalize;

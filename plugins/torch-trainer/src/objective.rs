@@ -79,11 +79,6 @@ impl<'a> Objective<'a> {
         teacher.kept.is_none().then_some(teacher.network.side)
     }
 
-    /// The loss of a batch, from its logits, `images × classes`.
-    pub fn loss(&self, logits: &Tensor, batch: &Batch) -> Result<Tensor, TrainError> {
-        Ok(self.targets(batch)?.loss(logits))
-    }
-
     /// What a batch's logits are compared with.
     pub fn targets(&self, batch: &Batch) -> Result<Targets, TrainError> {
         let opinion =
@@ -105,6 +100,16 @@ pub struct Targets {
 }
 
 impl Targets {
+    /// The same for some of the images.
+    pub fn part(&self, from: i64, count: i64) -> Self {
+        let part = |tensor: &Tensor| tensor.narrow(0, from, count);
+        Self {
+            labels: part(&self.labels),
+            label_smoothing: self.label_smoothing,
+            teacher: self.teacher.as_ref().map(|(logits, share)| (part(logits), *share)),
+        }
+    }
+
     /// The loss of logits, `images × classes`.
     pub fn loss(&self, logits: &Tensor) -> Tensor {
         let hard = losses::cross_entropy(logits, &self.labels, self.label_smoothing);

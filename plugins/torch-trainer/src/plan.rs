@@ -6,13 +6,8 @@ use spacewright_core::{
     space::{ElasticStage, Subnet, network, subnet_segments},
     train::{TrainContext, TrainError},
 };
-use tch::Tensor;
 
-use crate::{
-    batches::Batch,
-    interpret::{Norm, Run},
-    normalize::Rectifier,
-};
+use crate::normalize::Rectifier;
 
 /// A graph with its quantizers, and what running it needs to know of each node and value.
 #[derive(Debug, Clone)]
@@ -113,10 +108,5 @@ impl PlannedSubnet {
         let plan = subnet_plan(context, stages, subnet)?;
         let multiply_adds = plan.placed.graph.macs()?;
         Ok(Self { resolution: subnet.resolution, plan, multiply_adds })
-    }
-
-    /// Logits of a training batch, `images × classes`, by the batch's own statistics.
-    pub fn forward(&self, run: &Run<'_>, batch: &Batch) -> Result<Tensor, TrainError> {
-        run.forward(&self.plan, batch.inputs(self.resolution)?, &mut Norm::Batch)
     }
 }

@@ -1,6 +1,6 @@
 //! One network trained alone: a subnet that shares its weights with no other.
 
-use std::{collections::BTreeMap, rc::Rc};
+use std::{collections::BTreeMap, rc::Rc, time::Instant};
 
 use rand_pcg::Pcg64Mcg;
 use spacewright_core::{
@@ -11,10 +11,11 @@ use spacewright_core::{
 use crate::{
     interpret::Run,
     layout::Layout,
+    learn::{Compared, learn},
     objective::{Keeping, Objective},
     params::Params,
     plan::{PlannedSubnet, subnet_graph},
-    stopwatch::{Part, Stopwatch},
+    stopwatch::Stopwatch,
     two_phases::{LoadedStep, TwoPhaseTraining, TwoPhases},
 };
 
@@ -47,11 +48,12 @@ impl TwoPhaseTraining for SingleNetwork<'_> {
         let run = Run { params, quantized, dropout: false };
         let mut sum = 0.0;
         for (subnet, batch) in step.pairs() {
-            let loss = watch.time(Part::Forward, || {
-                self.objective.loss(&subnet.forward(&run, batch)?, batch)
-            })?;
-            watch.time(Part::Backward, || loss.backward());
-            sum += loss.double_value(&[]);
+            let compared = Compared::Targets(self.objective.targets(batch)?);
+            let inputs = batch.inputs(subnet.resolution)?;
+            let start = Instant::now();
+            let learned = learn(&run, &subnet.plan, inputs, &compared, 0)?;
+            watch.add(start.elapsed(), &learned.parts());
+            sum += learned.loss;
         }
         Ok(sum)
     }

@@ -4,12 +4,7 @@
 //! two random ones (sandwich rule): with the logits of the largest (in-place distillation, AlphaNet,
 //! arXiv 2102.07954), or as the largest, on images of their own.
 
-use std::{
-    cmp::Reverse,
-    collections::BTreeMap,
-    rc::Rc,
-    time::{Duration, Instant},
-};
+use std::{cmp::Reverse, collections::BTreeMap, rc::Rc, time::Instant};
 
 use rand::Rng;
 use rand_pcg::Pcg64Mcg;
@@ -21,12 +16,11 @@ use spacewright_core::{
         TwoPhaseFiles,
     },
 };
-use tch::Tensor;
 
 use crate::{
-    interpret::{Norm, Run},
+    interpret::Run,
     layout::Layout,
-    losses,
+    learn::{Compared, Learned, learn},
     objective::{Keeping, Objective},
     params::Params,
     plan::PlannedSubnet,
@@ -48,17 +42,6 @@ pub struct Supernet<'a> {
     largest: Rc<PlannedSubnet>,
     /// Every step trains it.
     smallest: Rc<PlannedSubnet>,
-}
-
-/// What one of the subnets of a step gave.
-struct Computed {
-    /// Among the subnets of the step.
-    position: usize,
-    /// With their gradients.
-    params: Params,
-    loss: f64,
-    forward: Duration,
-    backward: Duration,
 }
 
 impl<'a> Supernet<'a> {
@@ -98,23 +81,20 @@ impl<'a> Supernet<'a> {
         step: &LoadedStep,
         watch: &Stopwatch,
     ) -> Result<f64, TrainError> {
-        let mut largest: Option<(Tensor, f64)> = None;
+        let mut largest: Option<Learned> = None;
         for (subnet, batch) in step.pairs() {
             let run = Run { params, quantized, dropout: largest.is_none() };
-            let (logits, loss) = watch.time(Part::Forward, || {
-                let logits = subnet.forward(&run, batch)?;
-                let loss = match &largest {
-                    Some((largest, _)) => losses::adaptive_alpha_divergence(&logits, largest),
-                    None => self.objective.loss(&logits, batch)?,
-                };
-                Ok::<_, TrainError>((logits, loss))
-            })?;
-            watch.time(Part::Backward, || loss.backward());
-            if largest.is_none() {
-                largest = Some((logits.detach(), loss.double_value(&[])));
-            }
+            let compared = match &largest {
+                Some(largest) => Compared::Larger(largest.logits.shallow_clone()),
+                None => Compared::Targets(self.objective.targets(batch)?),
+            };
+            let inputs = batch.inputs(subnet.resolution)?;
+            let start = Instant::now();
+            let learned = learn(&run, &subnet.plan, inputs, &compared, self.job.micro_batch)?;
+            watch.add(start.elapsed(), &learned.parts());
+            largest.get_or_insert(learned);
         }
-        Ok(largest.map_or(f64::NAN, |(_, loss)| loss))
+        Ok(largest.map_or(f64::NAN, |largest| largest.loss))
     }
 
     /// No subnet waits for another one.
@@ -128,32 +108,26 @@ impl<'a> Supernet<'a> {
         let mut subnets: Vec<_> = step.pairs().enumerate().collect();
         // The longest first, so that threads end together.
         subnets.sort_by_key(|(_, (subnet, _))| Reverse(subnet.multiply_adds));
-        let mut work: Vec<Work<'_, Computed>> = Vec::new();
+        let at_once = self.job.micro_batch;
+        let mut work: Vec<Work<'_, (usize, Params, Learned)>> = Vec::new();
         for (position, (subnet, batch)) in subnets {
-            let (params, targets) = (replicas::replica(params), self.objective.targets(batch)?);
+            let compared = Compared::Targets(self.objective.targets(batch)?);
             let inputs = batch.inputs(subnet.resolution)?.shallow_clone();
+            let params = replicas::replica(params);
             work.push(Box::new(move || {
-                let start = Instant::now();
                 let run = Run { params: &params, quantized, dropout: position == 0 };
-                let logits = run.forward(&subnet.plan, &inputs, &mut Norm::Batch)?;
-                let loss = targets.loss(&logits);
-                let forward = start.elapsed();
-                loss.backward();
-                let backward = start.elapsed() - forward;
-                let loss = loss.double_value(&[]);
-                Ok(Computed { position, params, loss, forward, backward })
+                let learned = learn(&run, &subnet.plan, &inputs, &compared, at_once)?;
+                Ok((position, params, learned))
             }));
         }
         let start = Instant::now();
-        let mut computed = self.threads.each(work)?;
-        computed.sort_by_key(|computed| computed.position);
-        let parts = computed.iter().flat_map(|computed| {
-            [(Part::Forward, computed.forward), (Part::Backward, computed.backward)]
-        });
-        watch.add(start.elapsed(), &parts.collect::<Vec<_>>());
-        let loss = computed.first().map_or(f64::NAN, |largest| largest.loss);
-        let computed: Vec<Params> = computed.into_iter().map(|one| one.params).collect();
-        watch.time(Part::Backward, || replicas::gather(params, &computed));
+        let mut learned = self.threads.each(work)?;
+        learned.sort_by_key(|(position, ..)| *position);
+        let parts: Vec<_> = learned.iter().flat_map(|(_, _, learned)| learned.parts()).collect();
+        watch.add(start.elapsed(), &parts);
+        let loss = learned.first().map_or(f64::NAN, |(_, _, largest)| largest.loss);
+        let replicas: Vec<Params> = learned.into_iter().map(|(_, params, _)| params).collect();
+        watch.time(Part::Backward, || replicas::gather(params, &replicas));
         Ok(loss)
     }
 
@@ -335,6 +309,7 @@ mod tests {
                 int8: testing::phase(3),
                 label_smoothing: 0.1,
                 guide,
+                micro_batch: views,
                 augment: Vec::new(),
             };
             let curves = Curves::default();

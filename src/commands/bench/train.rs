@@ -60,6 +60,7 @@ pub fn run(args: &BenchTrainArgs, global: &Global) -> Result<Output, Failure> {
     let job = BenchmarkJob {
         stages: space.elastic_stages(&hyperspace),
         batch: args.batch.into(),
+        micro_batch: args.micro_batch.into(),
         steps: args.steps.into(),
         plan: args.plan.clone(),
     };

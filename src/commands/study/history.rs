@@ -35,7 +35,7 @@ pub fn run(args: &HistoryArgs, global: &Global) -> Result<Output, Failure> {
 }
 
 fn attempts(histories: &[StepHistory]) -> String {
-    let mut table = Table::new(&["step", "attempt", "outcome", "time", "core time"]);
+    let mut table = Table::new(&["step", "attempt", "outcome", "time", "core time", "memory"]);
     for StepHistory { step, attempts, .. } in histories {
         for (index, attempt) in attempts.iter().enumerate() {
             table.row([
@@ -44,6 +44,7 @@ fn attempts(histories: &[StepHistory]) -> String {
                 attempt.outcome.name().to_owned(),
                 duration(attempt.seconds),
                 duration(attempt.core_seconds),
+                or_dash(attempt.peak_bytes, |bytes| format!("{:.2} GB", bytes as f64 / 1e9)),
             ]);
         }
     }

@@ -13,6 +13,8 @@ pub struct BenchmarkJob {
     pub stages: Vec<ElasticStage>,
     /// Images of each of the [`SUBNETS_PER_STEP`](super::SUBNETS_PER_STEP) subnets of a step.
     pub batch: usize,
+    /// Images of a subnet that are computed together; 0: all of its batch.
+    pub micro_batch: usize,
     /// Steps that are measured, without and with quantizers.
     pub steps: usize,
     /// Where the subnets of all steps go as JSON, a [`BenchmarkPlan`], so that another program can train

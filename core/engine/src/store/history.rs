@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{OptionalExtension, params};
 use serde::{Deserialize, Serialize};
-use spacewright_core::train::CurvePoint;
+use spacewright_core::train::{CurvePoint, Usage};
 
 use super::{FILE, Store, now};
 use crate::{
@@ -53,6 +53,8 @@ pub struct Attempt {
     pub seconds: f64,
     /// Seconds of processor time, over all cores.
     pub core_seconds: f64,
+    /// The most memory that a process that trained had at a time, in bytes; none where none did.
+    pub peak_bytes: Option<u64>,
     /// How it ended.
     pub outcome: AttemptOutcome,
 }
@@ -108,12 +110,15 @@ impl Store {
         })
     }
 
-    /// Records how far an attempt has come, or how it ended.
-    pub fn attempted(&self, id: i64, core_seconds: f64, outcome: AttemptOutcome) -> Result<()> {
+    /// Records how far an attempt has come, or how it ended; 0 bytes are none.
+    pub fn attempted(&self, id: i64, used: Usage, outcome: AttemptOutcome) -> Result<()> {
+        let Usage { core_seconds, peak_bytes } = used;
+        let peak_bytes = (peak_bytes > 0).then_some(peak_bytes as i64);
         self.write(|connection| {
             connection.execute(
-                "UPDATE attempts SET ended = ?2, core_seconds = ?3, outcome = ?4 WHERE id = ?1",
-                params![id, now(), core_seconds, outcome.name()],
+                "UPDATE attempts SET ended = ?2, core_seconds = ?3, outcome = ?4, peak_bytes = ?5
+                 WHERE id = ?1",
+                params![id, now(), core_seconds, outcome.name(), peak_bytes],
             )
         })?;
         Ok(())
@@ -174,7 +179,7 @@ impl Store {
 
     fn attempts(&self, key: &str) -> Result<Vec<Attempt>> {
         self.read(|connection| {
-            let query = "SELECT started, ended, core_seconds, outcome FROM attempts
+            let query = "SELECT started, ended, core_seconds, outcome, peak_bytes FROM attempts
                 WHERE step_key = ?1 ORDER BY id";
             let attempt = |row: &rusqlite::Row<'_>| {
                 let (started, ended): (f64, f64) = (row.get(0)?, row.get(1)?);
@@ -184,6 +189,7 @@ impl Store {
                     started,
                     seconds: ended - started,
                     core_seconds: row.get(2)?,
+                    peak_bytes: row.get(4)?,
                     outcome: known.unwrap_or(AttemptOutcome::Killed),
                 })
             };

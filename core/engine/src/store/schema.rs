@@ -4,7 +4,7 @@ use crate::database::{Schema, Table};
 
 /// A step's row is `superseded` once another key of the step has run; times are seconds since 1970.
 pub(super) const SCHEMA: Schema = Schema {
-    version: 3,
+    version: 4,
     tables: &[
         Table {
             name: "steps",
@@ -52,6 +52,8 @@ pub(super) const SCHEMA: Schema = Schema {
                 ("ended", "REAL NOT NULL"),
                 ("core_seconds", "REAL NOT NULL"),
                 ("outcome", "TEXT NOT NULL"),
+                // None where nothing was trained, or where version 3 has.
+                ("peak_bytes", "INTEGER"),
             ],
             constraint: None,
         },

@@ -1,4 +1,5 @@
 use serde_json::json;
+use spacewright_core::train::Usage;
 
 use super::*;
 use crate::{
@@ -234,10 +235,11 @@ fn what_steps_were_made_with_comes_back() {
 #[test]
 fn attempts_and_curves_are_kept() {
     let (_folder, store) = store();
+    let used = |core_seconds: f64, peak_bytes: u64| Usage { core_seconds, peak_bytes };
     let first = store.attempt("key").unwrap();
-    store.attempted(first, 1.5, AttemptOutcome::Running).unwrap();
+    store.attempted(first, used(1.5, 0), AttemptOutcome::Running).unwrap();
     let second = store.attempt("key").unwrap();
-    store.attempted(second, 2.5, AttemptOutcome::Finished).unwrap();
+    store.attempted(second, used(2.5, 4096), AttemptOutcome::Finished).unwrap();
     let point = |step: usize, loss: f64| spacewright_core::train::CurvePoint {
         phase: "fp32".into(),
         step,
@@ -250,8 +252,11 @@ fn attempts_and_curves_are_kept() {
     }
     store.event("key", &Event::Said { step: "step".into(), line: "a \"line\"".into() }).unwrap();
     let history = store.history("step", "key", true).unwrap();
-    let outcomes: Vec<_> = history.attempts.iter().map(|a| (a.outcome, a.core_seconds)).collect();
-    assert_eq!(outcomes, [(AttemptOutcome::Killed, 1.5), (AttemptOutcome::Finished, 2.5)]);
+    let outcomes: Vec<_> =
+        history.attempts.iter().map(|a| (a.outcome, a.core_seconds, a.peak_bytes)).collect();
+    let expected =
+        [(AttemptOutcome::Killed, 1.5, None), (AttemptOutcome::Finished, 2.5, Some(4096))];
+    assert_eq!(outcomes, expected);
     assert_eq!(history.curves[0].points, [point(5, 2.0), point(10, 0.5)]);
     let Event::Said { line, .. } = &history.events[0].event else { panic!("another event") };
     assert_eq!(line, "a \"line\"");

@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, path::Path};
 
 use spacewright_core::train::{
-    DistilJob, DistilReport, EvaluateJob, Evaluator, FeaturesJob, JudgeJob, Monitor, SubnetJob,
-    SupernetJob, TeachJob, TeachReport, TrainContext, TrainError, TrainReport, Trainer,
-    TwoPhaseFiles,
+    BenchmarkJob, BenchmarkReport, DistilJob, DistilReport, EvaluateJob, Evaluator, FeaturesJob,
+    JudgeJob, Monitor, SubnetJob, SupernetJob, TeachJob, TeachReport, TrainContext, TrainError,
+    TrainReport, Trainer, TwoPhaseFiles,
 };
 
 pub struct FakeTrainer;
@@ -85,6 +85,15 @@ impl Trainer for FakeTrainer {
         _: &TrainContext,
         _: &EvaluateJob,
     ) -> Result<Box<dyn Evaluator>, TrainError> {
+        nothing()
+    }
+
+    fn benchmark(
+        &self,
+        _: &TrainContext,
+        _: &BenchmarkJob,
+        _: &dyn Monitor,
+    ) -> Result<BenchmarkReport, TrainError> {
         nothing()
     }
 }

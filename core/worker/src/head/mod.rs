@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
 use spacewright_core::train::{
     BenchmarkJob, BenchmarkReport, DistilJob, DistilReport, EvaluateJob, Evaluator, FeaturesJob,
     JudgeJob, Monitor, SubnetJob, SupernetJob, TeachJob, TeachReport, TrainContext, TrainError,
-    TrainReport, Trainer, TwoPhaseFiles,
+    TrainReport, Trainer, TwoPhaseFiles, Usage,
 };
 
 pub use error::WorkerError;
@@ -75,8 +75,8 @@ impl Trainer for WorkerTrainer {
         self.name.clone()
     }
 
-    fn core_seconds(&self) -> f64 {
-        self.pool.core_seconds()
+    fn take_usage(&self) -> Usage {
+        self.pool.take_usage()
     }
 
     fn teach(

@@ -1,13 +1,10 @@
 //! Workers that wait for work, and images that they know.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use spacewright_core::{
     data::StudyImages,
-    train::{TrainContext, TrainError},
+    train::{TrainContext, TrainError, Usage},
 };
 
 use super::{
@@ -22,8 +19,7 @@ pub struct Pool {
     threads: usize,
     idle: Mutex<Vec<Process>>,
     images: Mutex<Vec<StudyImages>>,
-    /// Microseconds.
-    spent: AtomicU64,
+    used: Mutex<Usage>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -33,8 +29,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Pool {
     /// Nothing is started yet.
     pub fn new(program: WorkerProgram, threads: usize) -> Self {
-        let (idle, images, spent) = Default::default();
-        Self { program, threads, idle, images, spent }
+        let (idle, images, used) = Default::default();
+        Self { program, threads, idle, images, used }
     }
 
     /// A worker that nobody else has.
@@ -47,9 +43,9 @@ impl Pool {
         Ok(Lease { pool: self.clone(), process: Some(process) })
     }
 
-    /// Processor time of all workers so far, in seconds.
-    pub fn core_seconds(&self) -> f64 {
-        self.spent.load(Ordering::Relaxed) as f64 / 1e6
+    /// What all workers have used since this was asked last.
+    pub fn take_usage(&self) -> Usage {
+        std::mem::take(&mut *lock(&self.used))
     }
 
     /// The number by which workers know these images.
@@ -130,10 +126,10 @@ impl Lease {
         work: impl FnOnce(&mut Process) -> Result<Answer, TrainError>,
     ) -> Result<Answer, TrainError> {
         let Some(process) = &mut self.process else { return Err(super::other_answer()) };
-        let before = process.core_seconds;
         let outcome = work(process);
-        let spent = (process.core_seconds - before).max(0.0);
-        self.pool.spent.fetch_add((1e6 * spent) as u64, Ordering::Relaxed);
+        let mut used = lock(&self.pool.used);
+        *used = used.and(std::mem::take(&mut process.usage));
+        drop(used);
         if matches!(outcome, Err(TrainError::Worker { .. })) {
             self.process = None;
         }

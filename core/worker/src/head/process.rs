@@ -18,7 +18,7 @@ use spacewright_core::{
     data::{SharedImages, StudyImages},
     operators::Operators,
     quant::Quantizer,
-    train::{Monitor, TrainError},
+    train::{Monitor, TrainError, Usage},
 };
 
 use super::{
@@ -56,8 +56,8 @@ pub struct Process {
     last_line: Arc<Mutex<String>>,
     /// Numbers of the images that it knows.
     images: HashSet<usize>,
-    /// Processor time that it has used, as far as it has said.
-    pub core_seconds: f64,
+    /// What it has used since this was taken last, as far as it has said.
+    pub usage: Usage,
 }
 
 impl Process {
@@ -89,9 +89,8 @@ impl Process {
             }
         });
         let program = program.path().to_owned();
-        let (images, core_seconds) = (HashSet::new(), 0.0);
-        let mut process =
-            Self { child, program, socket, messages, last_line, images, core_seconds };
+        let (images, usage) = (HashSet::new(), Usage::default());
+        let mut process = Self { child, program, socket, messages, last_line, images, usage };
         process.greet(threads)?;
         Ok(process)
     }
@@ -182,12 +181,12 @@ impl Process {
                     let scales = scales.map_err(|error| unanswered = Some(error)).ok();
                     self.send(&ToWorker::Scales(scales), doing)?;
                 }
-                FromWorker::Done { answer, core_seconds } => {
-                    self.core_seconds = core_seconds;
+                FromWorker::Done { answer, usage } => {
+                    self.usage = self.usage.and(usage);
                     return Ok(*answer);
                 }
-                FromWorker::Failed { problem, core_seconds } => {
-                    self.core_seconds = core_seconds;
+                FromWorker::Failed { problem, usage } => {
+                    self.usage = self.usage.and(usage);
                     return Err(failure(problem, unanswered));
                 }
                 FromWorker::Greeting { .. } => {

@@ -13,7 +13,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::time::{ClockId, clock_gettime};
 use spacewright_core::{
     graph::Graph,
     operators::{BlockRequest, BlockType, OperatorError, OperatorSet},
@@ -21,7 +20,7 @@ use spacewright_core::{
     train::TrainError,
 };
 
-use super::problem;
+use super::{problem, usage::UsageMeter};
 use crate::{
     message::{
         Answer, FromWorker, NamedQuantizer, NeedScales, Problem, Scales, SharedStudyImages,
@@ -50,6 +49,7 @@ pub struct Line {
     pub cancelled: Arc<AtomicBool>,
     /// Whether the head did not answer a question of the present job.
     unanswered: AtomicBool,
+    usage: UsageMeter,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -73,6 +73,7 @@ impl Line {
             last_progress: Mutex::new(None),
             cancelled,
             unanswered: AtomicBool::new(false),
+            usage: UsageMeter::default(),
         })
     }
 
@@ -101,7 +102,7 @@ impl Line {
     pub fn done(&self, answer: Answer) {
         self.unanswered.store(false, Ordering::Relaxed);
         let answer = Box::new(answer);
-        self.tell(&FromWorker::Done { answer, core_seconds: core_seconds() });
+        self.tell(&FromWorker::Done { answer, usage: self.usage.take() });
     }
 
     /// Says why there is no answer.
@@ -112,7 +113,7 @@ impl Line {
             _ if unanswered => Problem::Unanswered,
             other => problem(other),
         };
-        self.tell(&FromWorker::Failed { problem, core_seconds: core_seconds() });
+        self.tell(&FromWorker::Failed { problem, usage: self.usage.take() });
     }
 
     /// Asks the head something; `None` where it has no answer.
@@ -168,12 +169,6 @@ fn listen(
 fn end() -> ! {
     let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
     std::process::exit(1)
-}
-
-/// Processor time that this process has used, over all cores.
-fn core_seconds() -> f64 {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
 /// All operator sets of the head.

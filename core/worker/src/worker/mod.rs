@@ -3,6 +3,7 @@
 mod line;
 mod log;
 mod session;
+mod usage;
 
 use std::{
     collections::HashMap,

@@ -37,6 +37,15 @@ pub struct TrainSettings {
     pub teacher_views: usize,
     /// Transforms of its images; none: `augment` of `[data]`.
     pub augment: Vec<Transform>,
+    /// Images of a subnet that are computed together, where memory is short; 0: all of a batch. Each part is
+    /// normalized by itself (gradient accumulation).
+    #[serde(skip_serializing_if = "is_zero")]
+    pub micro_batch: usize,
+}
+
+/// Of older runs nothing changes where it is not used.
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 impl Section for TrainSettings {

@@ -136,5 +136,6 @@ fn job(
         label_smoothing: settings.label_smoothing,
         guide: settings.guide,
         augment: settings.augment.clone(),
+        micro_batch: settings.micro_batch,
     })
 }
