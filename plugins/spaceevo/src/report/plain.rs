@@ -26,7 +26,8 @@ pub struct PlainReport {
 /// Images that the trainings of a study saw; an image counts once for each network that sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SeenImages {
-    /// Different networks that the study offers, among which the images are shared.
+    /// Different networks that the search has found, among which the images are shared; where one that is
+    /// trained alone is best for several budgets, fewer are offered.
     pub networks: usize,
     /// The teacher.
     pub teach: usize,

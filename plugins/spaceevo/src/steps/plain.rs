@@ -127,12 +127,13 @@ impl Step for Plain {
     ) -> Result<PlainReport, StepError> {
         let study = context.study();
         let networks = distinct(context.get(&Export::OUTPUT)?);
+        let subnets = found_subnets(&context.get(&Search::OUTPUT)?);
         let seen = SeenImages {
-            networks: networks.len(),
+            networks: subnets,
             teach: teach.images(),
             distil: context.get(&Tables::OUTPUT)?.len() * distil.images(),
             train: train.images(),
-            finetune: trained_subnets(&context.get(&Search::OUTPUT)?) * finetune.images(),
+            finetune: subnets * finetune.images(),
         };
         let evolved = context.get(&Evolve::OUTPUT)?;
         let rivals =
@@ -181,7 +182,7 @@ fn distinct(networks: Vec<ExportedNetwork>) -> Vec<ExportedNetwork> {
 }
 
 /// How many different subnets were found.
-fn trained_subnets(outcomes: &[BudgetOutcome]) -> usize {
+fn found_subnets(outcomes: &[BudgetOutcome]) -> usize {
     let subnets = found(outcomes).map(|(_, chosen)| chosen.subnet.to_string());
     subnets.collect::<HashSet<String>>().len()
 }
