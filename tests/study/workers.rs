@@ -150,8 +150,10 @@ fn how_fast_a_supernet_is_trained_is_measured() {
     let place = Place::new();
     let plan = place.folder.path().join("plan.json");
     let output = Command::new(env!("CARGO_BIN_EXE_spacewright"))
-        .args(["bench", "train", "mini-1111-1111", "--batch", "2", "--steps", "2", "--json"])
-        .args(["--threads", "1", "--plan"])
+        .args(["bench", "train", "tiny-00-00", "--batch", "4", "--steps", "2", "--json"])
+        .args(["--micro-batch", "2", "--threads", "1", "--hyperspace"])
+        .arg(tiny().with_file_name("tiny-space.toml"))
+        .arg("--plan")
         .arg(&plan)
         .env("SPACEWRIGHT_HOME", place.home())
         .output()

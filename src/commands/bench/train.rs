@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::Ordering};
 use rand::Rng;
 use serde::Serialize;
 use spacewright_core::{
-    data::{Flip, StudyImages, Transform},
+    data::{Flip, Interpolation, Resize, StudyImages, Transform},
     random,
     space::Hyperspace,
     train::{
@@ -99,14 +99,17 @@ fn noise(hyperspace: &Hyperspace, side: usize) -> StudyImages {
     let labels = (0..IMAGES).map(|image| (image % classes) as u32).collect();
     let names = (0..classes).map(|class| class.to_string()).collect();
     let parts = vec![(Part::Train, pixels, labels)];
+    // Subnets may have smaller inputs.
+    let resize =
+        Transform::Resize(Resize { crop_share: 1.0, interpolation: Interpolation::Bilinear });
     let catalog = Catalog::in_memory("noise", names, [channels, side, side], parts);
     StudyImages {
         all: Arc::new(CatalogImages::new(Arc::new(catalog), None, channels)),
         train: (0..IMAGES).collect(),
         held_out: [0].into(),
         test: [0].into(),
-        judging: [].into(),
-        training: [Transform::Flip(Flip::default())].into(),
+        judging: [resize.clone()].into(),
+        training: [resize, Transform::Flip(Flip::default())].into(),
     }
 }
 

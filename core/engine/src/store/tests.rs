@@ -197,7 +197,7 @@ fn another_format_is_refused() {
     store.lock().connection.execute_batch(later).unwrap();
     drop(store);
     let error = Store::create(folder.path()).err().unwrap();
-    let expected = "run.sqlite: written in format 7, this program knows format 3";
+    let expected = "run.sqlite: written in format 7, this program knows format 4";
     assert!(error.to_string().ends_with(expected), "{error}");
 }
 
