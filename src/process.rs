@@ -56,7 +56,8 @@ pub fn link_plugins() {
 #[cfg(unix)]
 fn trainers(threads: usize) -> Vec<Arc<dyn Trainer>> {
     let program = WorkerProgram::beside("spacewright-torch");
-    vec![Arc::new(WorkerTrainer::new("torch-trainer", program, threads))]
+    // The name that the second program's trainer has for keys.
+    vec![Arc::new(WorkerTrainer::new("torch-trainer/2", program, threads))]
 }
 
 #[cfg(unix)]

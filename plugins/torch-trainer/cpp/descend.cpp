@@ -43,7 +43,8 @@ void descend(float* __restrict p, const float* __restrict g, float* __restrict m
 
 // Follows the gradient of a parameter, which has none afterwards; `buffer` is its momentum.
 extern "C" void spacewright_descend(Tensor* param, Tensor* buffer, double rate, double momentum,
-                                    double decay, double largest_gradient, double largest_share) {
+                                    double decay, double largest_gradient,
+                                    double largest_share) noexcept {
   torch::NoGradGuard no_gradients;
   const Step step{static_cast<float>(rate), static_cast<float>(momentum), static_cast<float>(decay),
                   static_cast<float>(largest_gradient), static_cast<float>(largest_share)};

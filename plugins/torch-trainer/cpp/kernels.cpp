@@ -11,7 +11,7 @@ extern "C" {
 const char* spacewright_last_error() { return spacewright::last_error(); }
 
 // Gives a parameter a gradient that was computed elsewhere.
-void spacewright_set_gradient(torch::Tensor* param, torch::Tensor* gradient) {
+void spacewright_set_gradient(torch::Tensor* param, torch::Tensor* gradient) noexcept {
   param->mutable_grad() = *gradient;
 }
 }

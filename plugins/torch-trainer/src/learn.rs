@@ -76,10 +76,11 @@ pub fn learn(
     Ok(Learned { logits: Tensor::cat(&all, 0), loss: sum, forward, backward })
 }
 
-/// First image and number of images of parts that are as large as each other can be.
+/// First image and number of images of parts that are as large as each other can be. None has one image alone,
+/// which a normalization of 1×1 pixels makes nothing of.
 fn parts(images: i64, at_once: usize) -> impl Iterator<Item = (i64, i64)> {
     let most = if at_once == 0 { images } else { at_once as i64 };
-    let count = (images + most - 1) / most.max(1);
+    let count = ((images + most - 1) / most.max(1)).min((images / 2).max(1));
     let border = move |part: i64| part * images / count.max(1);
     (0..count).map(move |part| (border(part), border(part + 1) - border(part)))
 }
@@ -95,5 +96,8 @@ mod tests {
         assert_eq!(parts(64, 100), [(0, 64)]);
         assert_eq!(parts(64, 32), [(0, 32), (32, 32)]);
         assert_eq!(parts(10, 4), [(0, 3), (3, 3), (6, 4)]);
+        assert_eq!(parts(3, 2), [(0, 3)]);
+        assert_eq!(parts(5, 1), [(0, 2), (2, 3)]);
+        assert_eq!(parts(1, 1), [(0, 1)]);
     }
 }

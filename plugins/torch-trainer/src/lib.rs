@@ -47,9 +47,14 @@ use spacewright_core::train::{
     TrainReport, Trainer, TwoPhaseFiles,
 };
 
+/// Name in keys and reports. The number changes with whatever changes a result in its last bits, such as the
+/// order of a sum; `src/process.rs` of the program has the same.
+pub const NAME: &str = "torch-trainer/2";
+
 /// The trainer; computes on the CPU.
 ///
-/// Teachers and supernets use all threads for one network. Stages are distilled, and subnets
+/// Teachers use all threads for one network, supernets for the subnets of a step, side by side where these have
+/// images of their own. Stages are distilled, and subnets
 /// evaluated, on one thread each, so that several run side by side, and their results do not depend on
 /// the number of threads. Subnets that are trained alone use as many as their job says.
 #[derive(Debug)]
@@ -76,7 +81,7 @@ fn use_one_thread() {
 
 impl Trainer for TorchTrainer {
     fn fingerprint(&self) -> String {
-        format!("torch-trainer {}, {} threads", env!("CARGO_PKG_VERSION"), self.threads)
+        format!("{NAME} {}, {} threads", env!("CARGO_PKG_VERSION"), self.threads)
     }
 
     fn teach(

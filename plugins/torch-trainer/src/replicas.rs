@@ -12,24 +12,33 @@ pub type Work<'a, T> = Box<dyn FnOnce() -> Result<T, TrainError> + Send + 'a>;
 /// Computes what networks ask for side by side, each on a share of the threads: small networks leave threads
 /// waiting for each other where all work on one.
 pub struct SideBySide {
+    /// `None` where the system gives no more threads.
     pool: Option<ThreadPool>,
+    /// Threads of each network.
+    of_each: usize,
 }
 
 impl SideBySide {
     /// For so many networks at a time on so many threads. Results depend on the number of threads that each
-    /// has, `threads / networks` but at least one.
+    /// has, `threads / networks` rounded down, but at least one.
     pub fn new(networks: usize, threads: usize) -> Self {
         let workers = networks.min(threads).max(1);
         let of_each = (threads / workers).max(1);
         let builder = ThreadPoolBuilder::new().num_threads(workers);
         let builder = builder.start_handler(move |_| tch::set_num_threads(of_each as i32));
-        // Where there can be no threads, all is done on the one that there is.
-        Self { pool: builder.build().ok() }
+        Self { pool: builder.build().ok(), of_each }
     }
 
     /// Does all of `work`, given by descending effort, and gives the results in its order.
     pub fn each<T: Send>(&self, work: Vec<Work<'_, T>>) -> Result<Vec<T>, TrainError> {
-        let Some(pool) = &self.pool else { return work.into_iter().map(|work| work()).collect() };
+        let Some(pool) = &self.pool else {
+            // With as many threads each, so that the results are the same.
+            let threads = tch::get_num_threads();
+            tch::set_num_threads(self.of_each as i32);
+            let results = work.into_iter().map(|work| work()).collect();
+            tch::set_num_threads(threads);
+            return results;
+        };
         let mut results: Vec<Option<Result<T, TrainError>>> = work.iter().map(|_| None).collect();
         pool.in_place_scope_fifo(|scope| {
             for (work, result) in work.into_iter().zip(&mut results) {

@@ -36,7 +36,8 @@ impl fmt::Debug for WorkerTrainer {
 
 impl WorkerTrainer {
     /// Workers are processes of this program, which may use so many threads each. Its `name` is that of the
-    /// trainer that the program serves; both programs are of one version.
+    /// trainer that the program serves, with what distinguishes versions of it that compute otherwise; both
+    /// programs are of one version.
     pub fn new(name: &str, program: WorkerProgram, threads: usize) -> Self {
         let name = format!("{name} {}, {threads} threads", env!("CARGO_PKG_VERSION"));
         Self { name, pool: Arc::new(Pool::new(program, threads)) }
@@ -65,9 +66,9 @@ impl WorkerTrainer {
     }
 }
 
-/// An answer to something else.
+/// An answer to something else, or none from a process that is of no use any more.
 fn other_answer() -> TrainError {
-    WorkerError::Protocol { reason: "an answer to another question".into() }.into()
+    WorkerError::Protocol { reason: "no answer to this question".into() }.into()
 }
 
 impl Trainer for WorkerTrainer {

@@ -125,13 +125,14 @@ impl Lease {
         &mut self,
         work: impl FnOnce(&mut Process) -> Result<Answer, TrainError>,
     ) -> Result<Answer, TrainError> {
-        let Some(process) = &mut self.process else { return Err(super::other_answer()) };
-        let outcome = work(process);
+        // Whoever panics meanwhile leaves nothing that could be given back in the middle of its work.
+        let Some(mut process) = self.process.take() else { return Err(super::other_answer()) };
+        let outcome = work(&mut process);
         let mut used = lock(&self.pool.used);
         *used = used.and(std::mem::take(&mut process.usage));
         drop(used);
-        if matches!(outcome, Err(TrainError::Worker { .. })) {
-            self.process = None;
+        if !matches!(outcome, Err(TrainError::Worker { .. })) {
+            self.process = Some(process);
         }
         outcome
     }

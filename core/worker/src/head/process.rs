@@ -35,6 +35,8 @@ use crate::{
 
 /// How often it is asked whether to stop.
 const LOOK: Duration = Duration::from_millis(100);
+/// For a library to be loaded, from however slow a disk.
+const GREETING: Duration = Duration::from_secs(60);
 /// For a process that has closed its connection to end.
 const LAST_WAIT: Duration = Duration::from_secs(2);
 /// Longest line of what it writes that is read.
@@ -97,7 +99,7 @@ impl Process {
 
     fn greet(&mut self, threads: usize) -> Result<(), WorkerError> {
         const DOING: &str = "starting";
-        match self.messages.recv() {
+        match self.messages.recv_timeout(GREETING) {
             Ok(Ok(FromWorker::Greeting { protocol, version })) => {
                 if (protocol, version.as_str()) != (PROTOCOL, env!("CARGO_PKG_VERSION")) {
                     let found = format!("{version}, protocol {protocol}");
@@ -106,7 +108,10 @@ impl Process {
             }
             Ok(Ok(_)) => return Err(WorkerError::Protocol { reason: "no greeting".into() }),
             Ok(Err(error)) => return Err(self.unreadable(&error, DOING)),
-            Err(_) => return Err(self.ended(DOING)),
+            Err(RecvTimeoutError::Disconnected) => return Err(self.ended(DOING)),
+            Err(RecvTimeoutError::Timeout) => {
+                return Err(WorkerError::Protocol { reason: "no greeting for a minute".into() });
+            }
         }
         let verbose = tracing::enabled!(tracing::Level::DEBUG);
         self.tell(&ToWorker::Start { threads, verbose }).map_err(|_| self.ended(DOING))
@@ -119,7 +124,7 @@ impl Process {
 
     /// Sees to it that it knows images by their number.
     pub fn tell_images(&mut self, number: usize, images: &StudyImages) -> Result<(), TrainError> {
-        if !self.images.insert(number) {
+        if self.images.contains(&number) {
             return Ok(());
         }
         let SharedImages { description, files } = images.all.share().map_err(TrainError::Image)?;
@@ -132,8 +137,12 @@ impl Process {
             training: images.training.to_vec(),
         };
         let message = ToWorker::Images { id: number as u64, images: shared, files: files.len() };
-        let told = self.tell(&message).and_then(|()| wire::send_files(&self.socket, &files));
-        told.map_err(|_| self.ended("reading images").into())
+        const DOING: &str = "reading images";
+        self.send(&message, DOING)?;
+        let handed_over = wire::send_files(&self.socket, &files);
+        handed_over.map_err(|error| self.unreadable(&error, DOING))?;
+        self.images.insert(number);
+        Ok(())
     }
 
     /// Sends a message and waits for the answer.
@@ -147,17 +156,17 @@ impl Process {
         let mut unanswered = None;
         self.send(message, doing)?;
         loop {
-            let heard = match self.messages.recv_timeout(LOOK) {
+            let heard = self.messages.recv_timeout(LOOK);
+            // Whether or not something was heard: it may tell how far it is all the time.
+            if !cancelled && asked.monitor.is_some_and(Monitor::cancelled) {
+                cancelled = true;
+                self.send(&ToWorker::Cancel, doing)?;
+            }
+            let heard = match heard {
                 Ok(Ok(heard)) => heard,
                 Ok(Err(error)) => return Err(self.unreadable(&error, doing).into()),
                 Err(RecvTimeoutError::Disconnected) => return Err(self.ended(doing).into()),
-                Err(RecvTimeoutError::Timeout) => {
-                    if !cancelled && asked.monitor.is_some_and(Monitor::cancelled) {
-                        cancelled = true;
-                        self.send(&ToWorker::Cancel, doing)?;
-                    }
-                    continue;
-                }
+                Err(RecvTimeoutError::Timeout) => continue,
             };
             match heard {
                 FromWorker::Progress { done, total, note } => {

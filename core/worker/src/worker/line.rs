@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io,
+    io::{self, Write as _},
     os::unix::net::UnixStream,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -30,6 +30,9 @@ use crate::{
 };
 
 pub use crate::message::ToWorker as FromHead;
+
+/// Exit code where the head says what cannot be understood.
+const UNREADABLE: i32 = 3;
 
 /// How often it is told how far the work is.
 const OFTEN: Duration = Duration::from_millis(50);
@@ -64,8 +67,13 @@ impl Line {
         let (reader, flag) = (socket.try_clone()?, cancelled.clone());
         thread::spawn(move || {
             // Whatever this process does, nobody waits for it any more.
-            let _ = listen(&reader, &sender, &flag);
-            end();
+            match listen(&reader, &sender, &flag) {
+                Ok(()) => end(),
+                Err(error) => {
+                    let _ = writeln!(io::stderr(), "what the head says cannot be read: {error}");
+                    std::process::exit(UNREADABLE);
+                }
+            }
         });
         Ok(Self {
             socket: Mutex::new(socket),

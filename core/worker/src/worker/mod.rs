@@ -8,7 +8,7 @@ mod usage;
 use std::{
     collections::HashMap,
     fs::File,
-    io,
+    io::{self, Write as _},
     os::{fd::AsFd as _, unix::net::UnixStream},
     sync::{Arc, atomic::Ordering},
 };
@@ -34,6 +34,7 @@ use line::{FromHead, Incoming, Line, RemoteOperators, RemoteQuantizer};
 /// A standard input that is no socket, or another side that says what cannot be understood.
 pub fn serve<T: Trainer>(make: impl FnOnce(usize) -> T) -> io::Result<()> {
     let socket = take_socket()?;
+    tell_panics_in_one_line();
     let version = env!("CARGO_PKG_VERSION").to_owned();
     wire::send(&socket, &FromWorker::Greeting { protocol: PROTOCOL, version })?;
     let Some(ToWorker::Start { threads, verbose }) = wire::receive(&socket)? else {
@@ -46,6 +47,14 @@ pub fn serve<T: Trainer>(make: impl FnOnce(usize) -> T) -> io::Result<()> {
         worker.handle(incoming);
     }
     Ok(())
+}
+
+/// The last line that this process writes is what the head tells of its end.
+fn tell_panics_in_one_line() {
+    std::panic::set_hook(Box::new(|panic| {
+        let text = panic.to_string().replace('\n', " ");
+        let _ = writeln!(io::stderr(), "{text}");
+    }));
 }
 
 /// The standard input, which libraries find empty from now on.
