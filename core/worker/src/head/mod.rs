@@ -22,7 +22,7 @@ use pool::{Lease, Pool};
 use process::Asked;
 
 /// A trainer whose work is done by other processes: as many as there are jobs at a time, started when
-/// they are first needed, ended with it.
+/// they are first needed, ended with it, all but one also when a job comes that uses all threads.
 pub struct WorkerTrainer {
     name: String,
     pool: Arc<Pool>,
@@ -88,6 +88,7 @@ impl Trainer for WorkerTrainer {
         scratch: &Path,
         monitor: &dyn Monitor,
     ) -> Result<TeachReport, TrainError> {
+        self.pool.end_others();
         let (job, output, scratch) = (job.clone(), output.to_owned(), scratch.to_owned());
         match self.work(context, Job::Teach { job, output, scratch }, monitor)? {
             Answer::Taught(report) => Ok(report),
@@ -143,6 +144,7 @@ impl Trainer for WorkerTrainer {
         files: &TwoPhaseFiles,
         monitor: &dyn Monitor,
     ) -> Result<BTreeMap<String, TrainReport>, TrainError> {
+        self.pool.end_others();
         let (job, files) = (job.clone(), files.clone());
         match self.work(context, Job::Train { job, files }, monitor)? {
             Answer::Trained(reports) => Ok(reports),

@@ -43,6 +43,11 @@ impl Pool {
         Ok(Lease { pool: self.clone(), process: Some(process) })
     }
 
+    /// Ends all workers that wait for work, but one: whoever uses all threads needs the memory, too.
+    pub fn end_others(&self) {
+        lock(&self.idle).truncate(1);
+    }
+
     /// What all workers have used since this was asked last.
     pub fn take_usage(&self) -> Usage {
         std::mem::take(&mut *lock(&self.used))
