@@ -5,8 +5,12 @@ use std::{env, os::unix::fs::PermissionsExt};
 
 use rand::{Rng, SeedableRng, seq::IndexedRandom};
 use rand_pcg::Pcg64Mcg;
+use rustix::process::Signal;
 
-use super::{workers::children, *};
+use super::{
+    workers::{children, send_signal},
+    *,
+};
 
 /// How many, by an environment variable.
 fn count(variable: &str, default: usize) -> usize {
@@ -45,8 +49,7 @@ fn a_study_that_is_killed_at_random_ends_the_same() {
 
 /// Kills a process that trains. Whether the run came to its end nevertheless.
 fn kill_worker(mut head: Child, worker: u32) -> bool {
-    // It may have ended by itself.
-    let _ = Command::new("kill").args(["-9", &worker.to_string()]).stderr(Stdio::null()).status();
+    send_signal(worker, Signal::KILL);
     match head.wait().unwrap().code() {
         Some(0) => true,
         Some(1) => false,

@@ -1,5 +1,7 @@
 //! The processes that train: what happens when they, or who started them, are killed.
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use super::*;
 
 /// Processes that this one has started, by their numbers.
@@ -30,9 +32,10 @@ fn soon(mut is_so: impl FnMut() -> bool) -> bool {
     })
 }
 
-fn send_signal(process: u32, signal: &str) {
-    let sent = Command::new("kill").args([signal, &process.to_string()]).status().unwrap();
-    assert!(sent.success());
+/// Sends a signal to a process, which may have ended by itself.
+pub fn send_signal(process: u32, signal: Signal) {
+    let process = Pid::from_raw(process.try_into().unwrap()).unwrap();
+    let _ = kill_process(process, signal);
 }
 
 /// A run that is in a step, and its processes that train; none where the step is over already.
@@ -66,8 +69,7 @@ fn a_worker_that_is_killed_is_named_and_the_next_run_goes_on() {
     for step in ["teach", "distil", "train", "finetune"] {
         let Some((child, mut stderr, workers)) = run_until(&place, step) else { continue };
         for worker in &workers {
-            // It may have ended by itself.
-            let _ = Command::new("kill").args(["-9", &worker.to_string()]).status();
+            send_signal(*worker, Signal::KILL);
         }
         let mut text = String::new();
         std::io::Read::read_to_string(&mut stderr, &mut text).unwrap();
@@ -99,7 +101,7 @@ fn no_worker_outlives_its_head() {
 fn a_request_to_stop_leaves_nothing_behind() {
     let place = Place::new();
     let (child, mut stderr, workers) = run_until(&place, "teach").unwrap();
-    send_signal(child.id(), "-INT");
+    send_signal(child.id(), Signal::INT);
     let mut text = String::new();
     std::io::Read::read_to_string(&mut stderr, &mut text).unwrap();
     let status = child.wait_with_output().unwrap().status;
