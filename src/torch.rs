@@ -5,8 +5,10 @@ use std::{
     process::ExitCode,
 };
 
+use spacewright_torch_trainer::{NAME, TorchTrainer};
+
 fn main() -> ExitCode {
-    match spacewright_worker::serve(spacewright_torch_trainer::TorchTrainer::new) {
+    match spacewright_worker::serve(NAME, TorchTrainer::new) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let hint = "`spacewright run STUDY` starts this program by itself";

@@ -66,6 +66,7 @@ fn a_worker_that_is_killed_is_named_and_the_next_run_goes_on() {
     let whole = Place::new();
     whole.finish(&["run"]);
     let place = Place::with_latencies_of(&whole);
+    let mut killed = 0;
     for step in ["teach", "distil", "train", "finetune"] {
         let Some((child, mut stderr, workers)) = run_until(&place, step) else { continue };
         for worker in &workers {
@@ -79,9 +80,12 @@ fn a_worker_that_is_killed_is_named_and_the_next_run_goes_on() {
         }
         assert_eq!(status.code(), Some(1), "{text}");
         assert!(text.contains("was ended by signal 9 (SIGKILL) while"), "{step}: {text}");
-        assert!(text.contains(&format!("error: {step}: ")) || text.contains("task `"), "{text}");
+        assert!(text.contains(&format!("error: step `{step}`: task `")), "{text}");
         assert!(text.contains("hint: ") && text.contains("memory"), "{text}");
+        killed += 1;
     }
+    // A step may be over before the signal arrives, but not all of them.
+    assert!(killed > 0);
     place.finish(&["run"]);
     assert_eq!(place.results(), whole.results());
 }

@@ -129,6 +129,8 @@ pub enum FromWorker {
         protocol: u32,
         /// Of the program.
         version: String,
+        /// The trainer's name in keys.
+        trainer: String,
     },
     /// A message for people, or for who looks for mistakes.
     Log {

@@ -408,29 +408,23 @@ std::optional<Tensor> given(const Tensor* tensor) {
 
 extern "C" {
 
-// By the statistics of the batch. `least` and `most` are the rectifier's limits; no quantization where
-// `scale` is null.
-Tensor* spacewright_normalize(Tensor* x, Tensor* gamma, Tensor* beta, Tensor* scale, Tensor* offset,
-                              double eps, double least, double most, int non_negative,
-                              double max_scale, double factor) {
+// By the statistics of the batch, or by a mean and a variance that are given, without gradients then.
+// `least` and `most` are the rectifier's limits; no quantization where `scale` is null.
+Tensor* spacewright_normalize(Tensor* x, Tensor* mean, Tensor* variance, Tensor* gamma, Tensor* beta,
+                              Tensor* scale, Tensor* offset, double eps, double least, double most,
+                              int non_negative, double max_scale, double factor) {
   return guarded([&] {
-    return Normalize::apply(*x, *gamma, *beta, given(scale), given(offset), eps, least, most,
-                            non_negative != 0, max_scale, factor);
-  });
-}
-
-// By given statistics, without gradients.
-Tensor* spacewright_normalize_by(Tensor* x, Tensor* mean, Tensor* variance, Tensor* gamma,
-                                 Tensor* beta, Tensor* scale, Tensor* offset, double eps, double least,
-                                 double most, int non_negative, double max_scale) {
-  return guarded([&] {
+    if (mean == nullptr) {
+      return Normalize::apply(*x, *gamma, *beta, given(scale), given(offset), eps, least, most,
+                              non_negative != 0, max_scale, factor);
+    }
     torch::NoGradGuard no_gradients;
     const Tensor input = x->contiguous(at::MemoryFormat::ChannelsLast);
     const Walk walk(input);
     const Tensor average = mean->contiguous(), inverse = (*variance + eps).rsqrt().contiguous();
     const After after{static_cast<float>(least), static_cast<float>(most),
                       given(scale).value_or(Tensor()), given(offset).value_or(Tensor()),
-                      non_negative != 0, max_scale, 0.0};
+                      non_negative != 0, max_scale, factor};
     const Affine by =
         affine(walk, average.data_ptr<float>(), inverse.data_ptr<float>(), *gamma, *beta);
     Tensor y = torch::empty_like(input);

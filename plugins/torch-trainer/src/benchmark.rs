@@ -12,7 +12,7 @@ use crate::{
     optim::{Optimizer, Rule},
     stopwatch::{Part, Stopwatch},
     supernet,
-    two_phases::{LoadedStep, Steps, TwoPhaseTraining as _},
+    two_phases::{LoadedStep, Step, Steps, TwoPhaseTraining as _},
 };
 
 /// Steps that do not count: memory is not there yet, threads are not started.
@@ -71,7 +71,12 @@ pub fn benchmark(
             if asked.plan.is_some() && !quantized {
                 add(&mut plan, &loaded);
             }
-            network.gradients(&params, quantized, &loaded, &watch)?;
+            network.gradients(&Step {
+                params: &params,
+                quantized,
+                loaded: &loaded,
+                watch: &watch,
+            })?;
             let rate = job.fp32.learning_rate;
             watch.time(Part::Optimizer, || optimizer.step(&mut params, rate, step));
             let (done, note) = if quantized { (all + step, "INT8") } else { (step, "FP32") };

@@ -48,7 +48,7 @@ use spacewright_core::train::{
 };
 
 /// Name in keys and reports. The number changes with whatever changes a result in its last bits, such as the
-/// order of a sum; `src/process.rs` of the program has the same.
+/// order of a sum; who starts it has the same, or is refused.
 pub const NAME: &str = "torch-trainer/2";
 
 /// The trainer; computes on the CPU.

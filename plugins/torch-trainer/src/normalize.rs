@@ -17,19 +17,6 @@ use crate::fake_quant::{gradient_factor, take};
 unsafe extern "C" {
     fn spacewright_normalize(
         x: *const C_tensor,
-        gamma: *const C_tensor,
-        beta: *const C_tensor,
-        scale: *const C_tensor,
-        offset: *const C_tensor,
-        eps: c_double,
-        least: c_double,
-        most: c_double,
-        non_negative: c_int,
-        max_scale: c_double,
-        factor: c_double,
-    ) -> *mut C_tensor;
-    fn spacewright_normalize_by(
-        x: *const C_tensor,
         mean: *const C_tensor,
         variance: *const C_tensor,
         gamma: *const C_tensor,
@@ -41,6 +28,7 @@ unsafe extern "C" {
         most: c_double,
         non_negative: c_int,
         max_scale: c_double,
+        factor: c_double,
     ) -> *mut C_tensor;
 }
 
@@ -104,39 +92,30 @@ pub struct Normalization<'a> {
 
 impl Normalization<'_> {
     /// By the mean and variance of the batch.
-    #[allow(unsafe_code, reason = "calls a kernel with live tensors")]
     pub fn by_batch(&self, x: &Tensor) -> Result<Tensor, TrainError> {
-        let (scale, offset, non_negative, max_scale) = self.rounding();
-        let Self { gamma, beta, eps, rectifier, .. } = *self;
-        // SAFETY: all tensors outlive the call, which does not keep the pointers.
-        take("batch normalization", unsafe {
-            spacewright_normalize(
-                x.as_ptr(),
-                gamma.as_ptr(),
-                beta.as_ptr(),
-                scale,
-                offset,
-                eps,
-                rectifier.least,
-                rectifier.most,
-                non_negative,
-                max_scale,
-                gradient_factor(x),
-            )
-        })
+        self.compute(x, None)
     }
 
     /// By a mean and a variance of each channel; without gradients.
-    #[allow(unsafe_code, reason = "calls a kernel with live tensors")]
     pub fn by(&self, x: &Tensor, mean: &Tensor, variance: &Tensor) -> Result<Tensor, TrainError> {
-        let (scale, offset, non_negative, max_scale) = self.rounding();
+        self.compute(x, Some([mean, variance]))
+    }
+
+    #[allow(unsafe_code, reason = "calls a kernel with live tensors")]
+    fn compute(&self, x: &Tensor, statistics: Option<[&Tensor; 2]>) -> Result<Tensor, TrainError> {
+        let [mean, variance] =
+            statistics.map_or([std::ptr::null(); 2], |given| given.map(Tensor::as_ptr));
+        let (scale, offset, range) = match &self.rounding {
+            Some(Rounding { scale, offset, range }) => (scale.as_ptr(), offset.as_ptr(), *range),
+            None => (std::ptr::null(), std::ptr::null(), ActivationRange::default()),
+        };
         let Self { gamma, beta, eps, rectifier, .. } = *self;
-        // SAFETY: all tensors outlive the call, which does not keep the pointers.
+        // SAFETY: all tensors outlive the call, which does not keep the pointers; null stands for none.
         take("batch normalization", unsafe {
-            spacewright_normalize_by(
+            spacewright_normalize(
                 x.as_ptr(),
-                mean.as_ptr(),
-                variance.as_ptr(),
+                mean,
+                variance,
                 gamma.as_ptr(),
                 beta.as_ptr(),
                 scale,
@@ -144,22 +123,11 @@ impl Normalization<'_> {
                 eps,
                 rectifier.least,
                 rectifier.most,
-                non_negative,
-                max_scale,
-            )
-        })
-    }
-
-    fn rounding(&self) -> (*const C_tensor, *const C_tensor, c_int, c_double) {
-        match &self.rounding {
-            Some(Rounding { scale, offset, range }) => (
-                scale.as_ptr(),
-                offset.as_ptr(),
                 c_int::from(range.non_negative),
                 range.max_scale().map_or(0.0, f64::from),
-            ),
-            None => (std::ptr::null(), std::ptr::null(), 0, 0.0),
-        }
+                gradient_factor(x),
+            )
+        })
     }
 }
 

@@ -15,8 +15,7 @@ use crate::{
     objective::{Keeping, Objective},
     params::Params,
     plan::{PlannedSubnet, subnet_graph},
-    stopwatch::Stopwatch,
-    two_phases::{LoadedStep, TwoPhaseTraining, TwoPhases},
+    two_phases::{Step, TwoPhaseTraining, TwoPhases},
 };
 
 struct SingleNetwork<'a> {
@@ -38,16 +37,11 @@ impl TwoPhaseTraining for SingleNetwork<'_> {
     }
 
     /// Without dropout: small networks that see each image a few times do not overfit.
-    fn gradients(
-        &self,
-        params: &Params,
-        quantized: bool,
-        step: &LoadedStep,
-        watch: &Stopwatch,
-    ) -> Result<f64, TrainError> {
+    fn gradients(&self, step: &Step<'_>) -> Result<f64, TrainError> {
+        let Step { params, quantized, loaded, watch } = *step;
         let run = Run { params, quantized, dropout: false };
         let mut sum = 0.0;
-        for (subnet, batch) in step.pairs() {
+        for (subnet, batch) in loaded.pairs() {
             let compared = Compared::Targets(self.objective.targets(batch)?);
             let inputs = batch.inputs(subnet.resolution)?;
             let start = Instant::now();

@@ -26,8 +26,8 @@ use crate::{
     plan::PlannedSubnet,
     replicas::{self, SideBySide, Work},
     start,
-    stopwatch::{Part, Stopwatch},
-    two_phases::{LoadedStep, TwoPhaseTraining, TwoPhases},
+    stopwatch::Part,
+    two_phases::{Step, TwoPhaseTraining, TwoPhases},
 };
 
 /// A supernet that is trained.
@@ -74,15 +74,10 @@ impl<'a> Supernet<'a> {
     }
 
     /// The smaller subnets learn from the largest.
-    fn one_after_the_other(
-        &self,
-        params: &Params,
-        quantized: bool,
-        step: &LoadedStep,
-        watch: &Stopwatch,
-    ) -> Result<f64, TrainError> {
+    fn one_after_the_other(&self, step: &Step<'_>) -> Result<f64, TrainError> {
+        let Step { params, quantized, loaded, watch } = *step;
         let mut largest: Option<Learned> = None;
-        for (subnet, batch) in step.pairs() {
+        for (subnet, batch) in loaded.pairs() {
             let run = Run { params, quantized, dropout: largest.is_none() };
             let compared = match &largest {
                 Some(largest) => Compared::Larger(largest.logits.shallow_clone()),
@@ -98,14 +93,9 @@ impl<'a> Supernet<'a> {
     }
 
     /// No subnet waits for another one.
-    fn side_by_side(
-        &self,
-        params: &Params,
-        quantized: bool,
-        step: &LoadedStep,
-        watch: &Stopwatch,
-    ) -> Result<f64, TrainError> {
-        let mut subnets: Vec<_> = step.pairs().enumerate().collect();
+    fn side_by_side(&self, step: &Step<'_>) -> Result<f64, TrainError> {
+        let Step { params, quantized, loaded, watch } = *step;
+        let mut subnets: Vec<_> = loaded.pairs().enumerate().collect();
         // The longest first, so that threads end together.
         subnets.sort_by_key(|(_, (subnet, _))| Reverse(subnet.multiply_adds));
         let at_once = self.job.micro_batch;
@@ -160,16 +150,10 @@ impl TwoPhaseTraining for Supernet<'_> {
     }
 
     /// The loss is that of the largest subnet.
-    fn gradients(
-        &self,
-        params: &Params,
-        quantized: bool,
-        step: &LoadedStep,
-        watch: &Stopwatch,
-    ) -> Result<f64, TrainError> {
+    fn gradients(&self, step: &Step<'_>) -> Result<f64, TrainError> {
         match self.job.guide {
-            Guide::Largest => self.one_after_the_other(params, quantized, step, watch),
-            Guide::Teacher => self.side_by_side(params, quantized, step, watch),
+            Guide::Largest => self.one_after_the_other(step),
+            Guide::Teacher => self.side_by_side(step),
         }
     }
 

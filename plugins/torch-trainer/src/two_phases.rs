@@ -43,13 +43,7 @@ pub trait TwoPhaseTraining {
     fn objective(&self) -> &Objective<'_>;
 
     /// Accumulates the gradients of one step: of each network with its batch. Gives the loss that is told.
-    fn gradients(
-        &self,
-        params: &Params,
-        quantized: bool,
-        step: &LoadedStep,
-        watch: &Stopwatch,
-    ) -> Result<f64, TrainError>;
+    fn gradients(&self, step: &Step<'_>) -> Result<f64, TrainError>;
 
     /// A network whose values are observed before quantizers start; asked for again, no longer for
     /// the `first` time, where quantized values are left that none before had.
@@ -76,6 +70,18 @@ impl LoadedStep {
         let batch = move |index: usize| &self.batches[index.min(last)];
         self.networks.iter().enumerate().map(move |(index, network)| (&**network, batch(index)))
     }
+}
+
+/// What the gradients of a step are computed from.
+pub struct Step<'a> {
+    /// What has gradients then.
+    pub params: &'a Params,
+    /// Whether quantizers are active.
+    pub quantized: bool,
+    /// Networks and images.
+    pub loaded: &'a LoadedStep,
+    /// What the time goes to.
+    pub watch: &'a Stopwatch,
 }
 
 /// The steps of a phase, whose images are loaded ahead.
@@ -170,7 +176,8 @@ impl TwoPhases<'_> {
                 watch: &watch,
             };
             let fitted = fit.run(&mut params, monitor, |params, step, _| {
-                network.gradients(params, quantized, &steps.take(step, &watch)?, &watch)
+                let loaded = &steps.take(step, &watch)?;
+                network.gradients(&Step { params, quantized, loaded, watch: &watch })
             })?;
             watch.tell(fit.what);
             offset += phase.steps;

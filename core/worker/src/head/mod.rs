@@ -36,11 +36,12 @@ impl fmt::Debug for WorkerTrainer {
 
 impl WorkerTrainer {
     /// Workers are processes of this program, which may use so many threads each. Its `name` is that of the
-    /// trainer that the program serves, with what distinguishes versions of it that compute otherwise; both
-    /// programs are of one version.
+    /// trainer that the program serves, with what distinguishes versions of it that compute otherwise; a
+    /// program with another one is refused.
     pub fn new(name: &str, program: WorkerProgram, threads: usize) -> Self {
+        let pool = Arc::new(Pool::new(program, name, threads));
         let name = format!("{name} {}, {threads} threads", env!("CARGO_PKG_VERSION"));
-        Self { name, pool: Arc::new(Pool::new(program, threads)) }
+        Self { name, pool }
     }
 
     fn begin(

@@ -16,6 +16,8 @@ use crate::message::{Answer, Context, Job, NamedQuantizer, Question, ToWorker};
 /// All workers of a trainer.
 pub struct Pool {
     program: WorkerProgram,
+    /// Name of the trainer.
+    name: String,
     threads: usize,
     idle: Mutex<Vec<Process>>,
     images: Mutex<Vec<StudyImages>>,
@@ -28,9 +30,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Pool {
     /// Nothing is started yet.
-    pub fn new(program: WorkerProgram, threads: usize) -> Self {
+    pub fn new(program: WorkerProgram, name: &str, threads: usize) -> Self {
+        let name = name.to_owned();
         let (idle, images, used) = Default::default();
-        Self { program, threads, idle, images, used }
+        Self { program, name, threads, idle, images, used }
     }
 
     /// A worker that nobody else has.
@@ -38,7 +41,7 @@ impl Pool {
         let idle = lock(&self.idle).pop();
         let process = match idle {
             Some(process) => process,
-            None => Process::start(&self.program, self.threads)?,
+            None => Process::start(&self.program, &self.name, self.threads)?,
         };
         Ok(Lease { pool: self.clone(), process: Some(process) })
     }

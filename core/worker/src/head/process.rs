@@ -63,8 +63,8 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a process and waits for its greeting.
-    pub fn start(program: &WorkerProgram, threads: usize) -> Result<Self, WorkerError> {
+    /// Starts a process that serves the trainer of this name, and waits for its greeting.
+    pub fn start(program: &WorkerProgram, name: &str, threads: usize) -> Result<Self, WorkerError> {
         let start = |source| WorkerError::Start { program: program.path().to_owned(), source };
         let (socket, theirs) = UnixStream::pair().map_err(start)?;
         let mut command = program.command();
@@ -93,16 +93,17 @@ impl Process {
         let program = program.path().to_owned();
         let (images, usage) = (HashSet::new(), Usage::default());
         let mut process = Self { child, program, socket, messages, last_line, images, usage };
-        process.greet(threads)?;
+        process.greet(name, threads)?;
         Ok(process)
     }
 
-    fn greet(&mut self, threads: usize) -> Result<(), WorkerError> {
+    fn greet(&mut self, name: &str, threads: usize) -> Result<(), WorkerError> {
         const DOING: &str = "starting";
         match self.messages.recv_timeout(GREETING) {
-            Ok(Ok(FromWorker::Greeting { protocol, version })) => {
-                if (protocol, version.as_str()) != (PROTOCOL, env!("CARGO_PKG_VERSION")) {
-                    let found = format!("{version}, protocol {protocol}");
+            Ok(Ok(FromWorker::Greeting { protocol, version, trainer })) => {
+                let expected = (PROTOCOL, env!("CARGO_PKG_VERSION"), name);
+                if (protocol, version.as_str(), trainer.as_str()) != expected {
+                    let found = format!("{version}, protocol {protocol}, `{trainer}`");
                     return Err(WorkerError::Version { program: self.program.clone(), found });
                 }
             }

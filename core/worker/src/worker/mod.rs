@@ -26,17 +26,18 @@ use crate::{
 };
 use line::{FromHead, Incoming, Line, RemoteOperators, RemoteQuantizer};
 
-/// Serves the trainer that `make` gives for a number of threads, over the socket that is the standard input
+/// Serves the trainer of this name, which `make` gives for a number of threads, over the socket that is the standard input
 /// of this process, until the other side closes it; then the process ends at once.
 ///
 /// # Errors
 ///
 /// A standard input that is no socket, or another side that says what cannot be understood.
-pub fn serve<T: Trainer>(make: impl FnOnce(usize) -> T) -> io::Result<()> {
+pub fn serve<T: Trainer>(name: &str, make: impl FnOnce(usize) -> T) -> io::Result<()> {
     let socket = take_socket()?;
     tell_panics_in_one_line();
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    wire::send(&socket, &FromWorker::Greeting { protocol: PROTOCOL, version })?;
+    let trainer = name.to_owned();
+    wire::send(&socket, &FromWorker::Greeting { protocol: PROTOCOL, version, trainer })?;
     let Some(ToWorker::Start { threads, verbose }) = wire::receive(&socket)? else {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "was not told how to start"));
     };
