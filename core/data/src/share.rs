@@ -31,6 +31,7 @@ pub enum ShareError {
     Missing(&'static str),
 }
 
+/// Paths are texts of the system's: those that are no UTF-8 cross, too.
 #[derive(Serialize, Deserialize)]
 struct Description<'a> {
     channels: usize,
