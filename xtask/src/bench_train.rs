@@ -4,7 +4,8 @@ use crate::{process, repo, setup};
 use anyhow::Result;
 use std::process::Command;
 
-/// Builds for speed and compares; `arguments` are those of `benches/pytorch/compare.py` after the program.
+/// Builds for speed and compares; `arguments` are those of `benches/pytorch/compare.py` after the program,
+/// `--device cuda --precision tf32` among them. On a GPU both sides need a libtorch that is built for it.
 pub fn run(arguments: &[&str]) -> Result<()> {
     setup::run()?;
     process::run(process::cargo().args(["build", "--release", "--package", "spacewright"]))?;
