@@ -88,6 +88,8 @@ pub fn space(encoding: &str, given: Option<&str>) -> Result<(Hyperspace, Space),
 
 #[cfg(test)]
 mod tests {
+    use spacewright_core::train::Compute;
+
     use super::*;
 
     #[test]
@@ -100,6 +102,6 @@ mod tests {
         registry.strategy("random").unwrap();
         registry.target("host-ort").unwrap();
         registry.method("spaceevo").unwrap();
-        assert_eq!(registry.trainer(1).is_some(), cfg!(unix));
+        assert_eq!(registry.trainer(&Compute::on_processor(1)).is_some(), cfg!(unix));
     }
 }

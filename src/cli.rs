@@ -1,5 +1,6 @@
 //! What can be typed.
 
+mod compute;
 mod data;
 mod model;
 mod space;
@@ -15,6 +16,7 @@ use spacewright_core::quality::Composition;
 use spacewright_engine::FieldOverride;
 use spacewright_sdk::Kind;
 
+pub use compute::ComputeArgs;
 pub use data::{DataCheckArgs, DataCommand};
 pub use model::{InspectArgs, ModelCommand, ModelFileArgs, ModelRunArgs};
 pub use space::{FrontArg, OtherDevice, SpaceExplainArgs};
@@ -394,6 +396,8 @@ pub struct StudyArgs {
     /// Another target than the study's.
     #[arg(long)]
     pub target: Option<String>,
+    #[command(flatten)]
+    pub compute: ComputeArgs,
 }
 
 /// One step of a study.
@@ -435,6 +439,8 @@ pub struct BenchTrainArgs {
     /// Steps that are measured.
     #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u16).range(1..))]
     pub steps: u16,
+    #[command(flatten)]
+    pub compute: ComputeArgs,
     /// Writes the subnets of all steps as JSON, so that another program can train the same.
     #[arg(long, value_name = "FILE")]
     pub plan: Option<PathBuf>,

@@ -10,7 +10,7 @@ use std::{
 };
 
 #[cfg(unix)]
-use spacewright_core::train::Trainer;
+use spacewright_core::train::{Compute, Trainer};
 #[cfg(unix)]
 use spacewright_worker::{WorkerProgram, WorkerTrainer};
 use tracing_subscriber::EnvFilter;
@@ -54,10 +54,10 @@ pub fn link_plugins() {
 /// The trainer of the second program, which lies beside this one: computing needs a library that would slow
 /// every command down, and may end its process.
 #[cfg(unix)]
-fn trainers(threads: usize) -> Vec<Arc<dyn Trainer>> {
+fn trainers(compute: &Compute) -> Vec<Arc<dyn Trainer>> {
     let program = WorkerProgram::beside("spacewright-torch");
     // The name that the second program's trainer has for keys.
-    vec![Arc::new(WorkerTrainer::new("torch-trainer/2", program, threads))]
+    vec![Arc::new(WorkerTrainer::new("torch-trainer/2", program, *compute))]
 }
 
 #[cfg(unix)]

@@ -94,12 +94,7 @@ impl Error for Failure {}
 
 impl From<TrainError> for Failure {
     fn from(error: TrainError) -> Self {
-        let hint = match &error {
-            TrainError::Cancelled => return EngineError::cancelled().into(),
-            TrainError::Worker { hint, .. } => Some((*hint).to_owned()),
-            _ => None,
-        };
-        Self { hint, ..Self::failed(error) }
+        EngineError::from(error).into()
     }
 }
 

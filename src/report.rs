@@ -35,6 +35,9 @@ pub fn text(report: &StudyReport, folder: &Path) -> String {
     });
     let _ = writeln!(text, "search   {} spaces scored{gap}", report.evaluations);
     let _ = writeln!(text, "teacher  {} of test images", percent(report.teacher_accuracy));
+    if let Some(trained_with) = &report.trained_with {
+        let _ = writeln!(text, "trained  on {trained_with}");
+    }
     let _ = writeln!(text, "\nnetworks, on {}:\n", report.latency_source);
     text += &networks(&report.budgets, folder);
     for outcome in &report.infeasible_budgets {

@@ -5,10 +5,16 @@ use std::{
     process::ExitCode,
 };
 
+use spacewright_core::train::Compute;
 use spacewright_torch_trainer::{NAME, TorchTrainer};
 
 fn main() -> ExitCode {
-    match spacewright_worker::serve(NAME, TorchTrainer::new) {
+    let make = |compute: &Compute| {
+        let trainer = TorchTrainer::new(compute)?;
+        let card = trainer.card().map(str::to_owned);
+        Ok((trainer, card))
+    };
+    match spacewright_worker::serve(NAME, make) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let hint = "`spacewright run STUDY` starts this program by itself";

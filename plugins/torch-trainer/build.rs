@@ -2,6 +2,21 @@
 
 use std::{env, path::PathBuf};
 
+const SOURCES: [&str; 12] = [
+    "composed",
+    "cuda/depthwise",
+    "cuda/driver",
+    "cuda/kernels",
+    "descend",
+    "fake_quant",
+    "kernels",
+    "normalize",
+    "part",
+    "processor/descend",
+    "processor/fake_quant",
+    "processor/normalize",
+];
+
 fn main() {
     println!("cargo::rerun-if-changed=cpp");
     println!("cargo::rerun-if-env-changed=LIBTORCH");
@@ -25,10 +40,10 @@ fn main() {
         .define("_GLIBCXX_USE_CXX11_ABI", "1")
         .include(include.join("torch/csrc/api/include"))
         .include(&include)
-        .files(
-            ["descend", "fake_quant", "kernels", "normalize"].map(|name| format!("cpp/{name}.cpp")),
-        )
+        .files(SOURCES.map(|name| format!("cpp/{name}.cpp")))
         .compile("spacewright_kernels");
+    // Of the functions that load libraries.
+    println!("cargo::rustc-link-lib=dl");
     println!("cargo::metadata=lib={}", root.join("lib").display());
     println!("cargo::rustc-link-search=native={}", root.join("lib").display());
     println!("cargo::rustc-link-arg=-Wl,-rpath,{}", root.join("lib").display());

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use spacewright_spaceevo::settings::Budget;
 
-use super::StudyArgs;
+use super::{ComputeArgs, StudyArgs};
 
 #[derive(Debug, Subcommand)]
 pub enum StudyCommand {
@@ -46,6 +46,8 @@ pub struct CompareArgs {
     /// Folder of all runs.
     #[arg(long, default_value = "runs", value_name = "DIR")]
     pub runs: PathBuf,
+    #[command(flatten)]
+    pub compute: ComputeArgs,
 }
 
 #[derive(Debug, Args)]

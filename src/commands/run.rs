@@ -17,10 +17,11 @@ use crate::{
 /// Puts a study together, with other values for fields of its sections.
 pub fn open(
     args: &StudyArgs,
-    fields: Vec<FieldOverride>,
+    mut fields: Vec<FieldOverride>,
     global: &Global,
 ) -> Result<Engine, Failure> {
     let registry = catalog::registry()?;
+    fields.extend(args.compute.fields());
     let overrides = Overrides { seed: global.seed, target: args.target.clone(), fields };
     let study = Study::read(&args.study, &registry, &overrides)?;
     let mut options = EngineOptions {

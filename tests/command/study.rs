@@ -86,6 +86,16 @@ fn mistakes_in_a_study_are_refused_before_anything_runs() {
         "[rivals] manual: no block type",
     );
     check("held_out = 200", "held_out = 0", "[data] held_out: must be at least 1, not 0");
+    check(
+        "[search]",
+        "[compute]\ndevice = \"gpu\"\n[search]",
+        "[compute] device: `gpu` is no device",
+    );
+    check(
+        "[search]",
+        "[compute]\ndevice = \"cpu\"\nprecision = \"tf32\"\n[search]",
+        "[compute] precision: `tf32` is a format of GPUs",
+    );
     check("[search]", "[search]\nslack = 2", "[search] slack: 2 is not between 0 and 1");
     check(
         "[train]",
@@ -133,12 +143,15 @@ fn the_schema_accepts_every_example_and_refuses_misspelt_fields() {
         assert!(accepted(&fs::read_to_string(&example).unwrap()), "{example}");
     }
     let smoke = include_str!("../../examples/smoke.toml");
+    let elsewhere = "[compute]\ndevice = \"cuda:1\"\nprecision = \"bf16\"\n[search]";
+    assert!(accepted(&smoke.replacen("[search]", elsewhere, 1)));
     for (right, wrong) in [
         ("population = 6", "poplation = 6"),
         ("[teach]", "[taech]"),
         ("steps = 40", "stepps = 40"),
         ("steps = 40", "steps = 0"),
         ("seed = 0", "sead = 0"),
+        ("[search]", "[compute]\ndevice = \"gpu\"\n[search]"),
         ("hyperspace = \"mini\"", ""),
     ] {
         assert!(smoke.contains(right));

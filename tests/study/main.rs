@@ -3,6 +3,7 @@
 
 mod bench;
 mod compare;
+mod devices;
 mod faults;
 mod photographs;
 mod workers;

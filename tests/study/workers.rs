@@ -157,7 +157,7 @@ fn how_fast_a_supernet_is_trained_is_measured() {
     let plan = place.folder.path().join("plan.json");
     let output = Command::new(env!("CARGO_BIN_EXE_spacewright"))
         .args(["bench", "train", "tiny-00-00", "--batch", "4", "--steps", "2", "--json"])
-        .args(["--micro-batch", "2", "--threads", "1", "--hyperspace"])
+        .args(["--micro-batch", "2", "--threads", "1", "--device", "cpu", "--hyperspace"])
         .arg(tiny().with_file_name("tiny-space.toml"))
         .arg("--plan")
         .arg(&plan)
@@ -166,6 +166,7 @@ fn how_fast_a_supernet_is_trained_is_measured() {
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["device"], &report["precision"]), (&"cpu".into(), &"fp32".into()));
     for precision in ["fp32", "int8"] {
         assert!(report[format!("{precision}_images_per_second")].as_f64().unwrap() > 0.0);
         let phases = report["phases"][precision].as_object().unwrap();

@@ -1,6 +1,7 @@
 //! What a study asks of a trainer. Paths are those of artifacts that the engine manages.
 
 mod benchmark;
+mod compute;
 mod error;
 
 use std::{
@@ -13,6 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use benchmark::{BenchmarkJob, BenchmarkPlan, BenchmarkReport, TrainingPhases, TrainingSpeed};
+pub use compute::{Compute, Device, Precision, TrainedWith, UnknownDevice, UnknownPrecision};
 pub use error::{AnyError, TrainError};
 
 use crate::{
@@ -402,10 +404,16 @@ impl Usage {
 /// Trains networks given as graphs. Knows no block: every network is interpreted.
 ///
 /// Each method writes its result below `output` and keeps what it needs to continue after a kill
-/// in `scratch`; with the same context, job and number of threads the result is the same bit for
-/// bit, interrupted or not.
+/// in `scratch`; with the same context, job and [`Compute`] the result is the same bit for bit,
+/// interrupted or not.
 pub trait Trainer: Send + Sync {
-    /// Name and version, for reports and keys of artifacts.
+    /// Makes sure that it can compute where it should, which may take seconds at the first call.
+    fn prepare(&self) -> Result<(), TrainError> {
+        Ok(())
+    }
+
+    /// Name, version and what else results depend on, for reports and keys of artifacts. Known once it is
+    /// [prepared](Self::prepare).
     fn fingerprint(&self) -> String;
 
     /// What other processes have used for this trainer since this was asked last.

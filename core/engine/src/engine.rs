@@ -15,10 +15,11 @@ use spacewright_core::{
     space::Hyperspace,
     study::{AnyStep, Artifact, ArtifactName, Method, Step, StudyContext},
     target::Target,
-    train::{Monitor, TrainContext},
+    train::{Compute, Monitor, TrainContext},
 };
 
 use crate::{
+    compute::Chosen,
     context::{file_of, missing},
     data::{Described, StudyData},
     error::{EngineError, ErrorKind, Result},
@@ -102,6 +103,14 @@ impl Engine {
                 .with_threads(options.threads);
         let Described { channels, classes } = data.described()?;
         study.hyperspace = for_images(study.hyperspace, channels, classes.len())?;
+        let Chosen { compute, trainer } = match &base {
+            // Its workers serve both.
+            Some(base) if base.study.compute == study.compute => base.chosen(),
+            _ => {
+                let chosen = study.compute.choose(registry, options.threads);
+                chosen.map_err(|error| study.refuse(error))?
+            }
+        };
         let context = StudyContext {
             name: study.name.clone(),
             folder: study.folder.clone(),
@@ -110,12 +119,14 @@ impl Engine {
             hyperspace: study.hyperspace.clone(),
             target: target.clone(),
             targets: registry.targets.clone(),
-            trainer: registry.trainer(options.threads),
+            trainer,
             quantizers: registry.quantizers.clone(),
             scorers: registry.scorers.clone(),
             strategies: registry.strategies.clone(),
             seed: study.seed,
             threads: options.threads,
+            device: compute.device,
+            precision: compute.precision,
         };
         let others = checks::check_study(&study, &context, &steps)?;
         supported::check(&study.hyperspace, &context, &others)?;
@@ -135,6 +146,12 @@ impl Engine {
             cache: Once::default(),
             store: Mutex::default(),
         })
+    }
+
+    fn chosen(&self) -> Chosen {
+        let StudyContext { threads, device, precision, trainer, .. } = &self.context;
+        let compute = Compute { threads: *threads, device: *device, precision: *precision };
+        Chosen { compute, trainer: trainer.clone() }
     }
 
     /// The study.

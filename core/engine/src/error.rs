@@ -174,9 +174,7 @@ fn advice(error: &StepError) -> (ErrorKind, Option<String>) {
             None => (ErrorKind::Step, None),
         },
         StepError::File(_) => (ErrorKind::Storage, None),
-        StepError::Train(TrainError::Worker { hint, .. }) => {
-            (ErrorKind::Step, Some((*hint).to_owned()))
-        }
+        StepError::Train(error) => (ErrorKind::Step, error.hint().map(str::to_owned)),
         _ => (ErrorKind::Step, None),
     }
 }
@@ -187,6 +185,16 @@ impl From<EngineError> for StepError {
             ErrorKind::Cancelled => Self::Cancelled,
             _ => Self::Engine(Box::new(error)),
         }
+    }
+}
+
+impl From<TrainError> for EngineError {
+    fn from(error: TrainError) -> Self {
+        if matches!(error, TrainError::Cancelled) {
+            return Self::cancelled();
+        }
+        let (text, hint) = (error.to_string(), error.hint().map(str::to_owned));
+        Self { hint, ..Self::new(ErrorKind::Step, text).with_source(error) }
     }
 }
 

@@ -21,6 +21,7 @@
 //! ```
 
 mod checked;
+mod compute;
 mod context;
 mod data;
 mod database;
@@ -49,6 +50,7 @@ mod suggest;
 mod supported;
 mod tasks;
 
+pub use compute::{Chosen, ComputeSettings, DeviceChoice, UnknownChoice};
 pub use data::{DataKind, DataSettings, Described, OnBadImage, StudyData};
 pub use engine::{Engine, EngineOptions};
 pub use error::{EngineError, ErrorKind, Result, Subject};

@@ -12,7 +12,7 @@ use spacewright_core::{
     space::{Hyperspace, HyperspaceError},
     study::{Method, sections_of},
     target::Target,
-    train::Trainer,
+    train::{Compute, Trainer},
 };
 use spacewright_plugin::{BuiltInItem, Kind, Plugin, Registration, registrations, text::shown};
 
@@ -27,8 +27,8 @@ use crate::{
     suggest::unknown,
 };
 
-/// Makes trainers for a number of threads.
-pub type TrainerFactory = Arc<dyn Fn(usize) -> Vec<Arc<dyn Trainer>> + Send + Sync>;
+/// Makes trainers that compute so.
+pub type TrainerFactory = Arc<dyn Fn(&Compute) -> Vec<Arc<dyn Trainer>> + Send + Sync>;
 
 /// What the program can do. No two plugins have something of the same kind and name.
 #[derive(Clone, Default)]
@@ -419,8 +419,8 @@ impl Registry {
     }
 
     /// The trainer, where the program has one.
-    pub fn trainer(&self, threads: usize) -> Option<Arc<dyn Trainer>> {
-        self.trainers.iter().flat_map(|make| make(threads)).next()
+    pub fn trainer(&self, compute: &Compute) -> Option<Arc<dyn Trainer>> {
+        self.trainers.iter().flat_map(|make| make(compute)).next()
     }
 }
 

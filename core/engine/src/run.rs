@@ -211,17 +211,18 @@ impl Engine {
         Ok(())
     }
 
+    /// That the steps among these that train can.
     fn require_trainer(&self, steps: &[Arc<dyn AnyStep>]) -> Result<()> {
-        let without = self.context().trainer.is_none();
-        match steps.iter().find(|step| step.needs().training && without) {
-            None => Ok(()),
-            Some(step) => {
+        for step in steps.iter().filter(|step| step.needs().training) {
+            let Some(trainer) = &self.owner(step.as_ref()).context().trainer else {
                 let message =
                     format!("step `{}` trains, and this program has no trainer", step.name());
-                Err(EngineError::new(ErrorKind::Missing, message)
-                    .with_hint("use a program that was built with the feature `torch`"))
-            }
+                return Err(EngineError::new(ErrorKind::Missing, message)
+                    .with_hint("use a program that was built with the feature `torch`"));
+            };
+            trainer.prepare()?;
         }
+        Ok(())
     }
 
     fn run(&self, steps: &[Arc<dyn AnyStep>]) -> Result<Vec<StepOutcome>> {

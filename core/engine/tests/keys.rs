@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use common::{Bench, FakeSource, STUDY};
+use common::{Bench, FakeSource, STUDY, trainer::FakeTrainer};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
@@ -19,8 +19,9 @@ use spacewright_core::{
     target::{
         LoadedModel, ModelInfo, ModelOutputs, Runtime, Target, TargetDescription, TargetError,
     },
+    train::{Compute, Device, Trainer},
 };
-use spacewright_engine::{Change, StepState};
+use spacewright_engine::{Change, Inputs, StepState};
 
 /// A runtime that only has a version.
 struct VersionedRuntime(String);
@@ -210,6 +211,73 @@ fn why_a_step_runs_again_is_said() {
     assert_eq!(said(&format!("seed = 1\n{STUDY}"), 2), ["the seed was 0, is 1"]);
     let images = STUDY.replace("test_images = 20", "test_images = 30");
     assert_eq!(said(&images, 2), ["the images have changed"]);
+}
+
+/// A bench whose trainers compute as they are told, on a card of this name; none where it has none.
+fn with_card(card: Option<&'static str>) -> Bench {
+    let mut bench = Bench::new();
+    bench.registry.trainers = vec![Arc::new(move |compute: &Compute| {
+        let missing =
+            (compute.device != Device::Cpu && card.is_none()).then(|| "no card".to_owned());
+        let name = format!("fake trainer 1, {}", compute.in_keys(card));
+        vec![Arc::new(FakeTrainer { name, refusal: missing }) as Arc<dyn Trainer>]
+    })];
+    bench
+}
+
+/// `STUDY`, computed so.
+fn computed(device: &str, precision: &str) -> String {
+    format!("{STUDY}[compute]\ndevice = \"{device}\"\nprecision = \"{precision}\"")
+}
+
+#[test]
+fn another_device_or_precision_makes_trainings_stale() {
+    let bench = with_card(Some("Card 1"));
+    bench.engine(&computed("cpu", "fp32")).run_all().unwrap();
+    let said = |device: &str, precision: &str, threads: usize| {
+        let status = bench.engine_on(&computed(device, precision), threads).status().unwrap();
+        let states: Vec<StepState> = status.iter().map(|step| step.state).collect();
+        assert_eq!(states[0], StepState::Current, "measure trains nothing");
+        status[1].changes.iter().map(Change::to_string).collect::<Vec<String>>()
+    };
+    assert!(said("cpu", "fp32", 2).is_empty());
+    let device = "made on cpu, now cuda; `--device cpu` goes on from it";
+    assert_eq!(said("cuda", "fp32", 2), [device]);
+    assert_eq!(said("cuda", "fp32", 1), [device]);
+    let precision = "made with fp32, now bf16; `--precision fp32` goes on from it";
+    assert_eq!(said("cpu", "bf16", 2), [precision]);
+
+    bench.engine(&computed("cuda", "tf32")).run_all().unwrap();
+    assert!(said("cuda:1", "tf32", 1).is_empty(), "neither its number nor threads matter");
+    let back = [
+        "made on cuda, now cpu; `--device cuda` goes on from it",
+        "made with tf32, now fp32; `--precision tf32` goes on from it",
+    ];
+    assert_eq!(said("cpu", "fp32", 2), back);
+    let registry = with_card(Some("Card 2")).registry;
+    let other = Bench { registry, ..bench };
+    let status = other.engine(&computed("cuda", "tf32")).status().unwrap();
+    assert_eq!(
+        status[1].changes.iter().map(Change::to_string).collect::<Vec<String>>(),
+        ["the trainer was `fake trainer 1, cuda, Card 1, tf32`, \
+             is `fake trainer 1, cuda, Card 2, tf32`"]
+    );
+}
+
+#[test]
+fn a_device_that_is_not_there_is_refused_before_anything_runs() {
+    let bench = with_card(None);
+    let study = computed("cuda", "fp32");
+    let error = bench.engine(&study).run_all().unwrap_err();
+    assert_eq!(error.to_string(), "cannot compute on `cuda:0`: no card");
+    assert_eq!(error.hint.as_deref(), Some("buy one"));
+    assert!(bench.controls.take_ran().is_empty());
+    // What trains nothing needs no card, and a run can be looked at without one.
+    bench.engine(&study).run_step("measure", Inputs::Run).unwrap();
+    let states = bench.engine(&study).status().unwrap();
+    let states: Vec<StepState> = states.iter().map(|step| step.state).collect();
+    assert_eq!(states, [StepState::Current, StepState::Missing, StepState::Missing]);
+    bench.engine(&computed("auto", "fp32")).run_all().unwrap();
 }
 
 #[test]

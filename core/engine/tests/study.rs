@@ -4,7 +4,9 @@ mod common;
 
 use common::{Bench, HYPERSPACE, STUDY};
 use serde_json::json;
-use spacewright_engine::{Overrides, Study, engine_sections, study_schema};
+use spacewright_engine::{
+    ComputeSettings, FieldOverride, Overrides, Study, engine_sections, study_schema,
+};
 
 /// Checks the message and the hint that a study gets.
 fn check(text: &str, message: &str, hint: Option<&str>) {
@@ -21,16 +23,18 @@ fn fields_that_are_left_out_have_the_described_defaults() {
     let bench = Bench::new();
     let text = "name = \"x\"\nmethod = \"fake\"\nhyperspace = \"tiny\"\ntarget = \"fake-target\"";
     let study = bench.study(text).unwrap();
-    let [top, data] = engine_sections();
+    let [top, data, compute] = engine_sections();
     assert_eq!(top.defaults()["seed"], study.seed);
     assert_eq!(top.defaults()["quantizer"], study.quantizer);
     assert_eq!(data.defaults(), serde_json::to_value(&study.data).unwrap());
+    assert_eq!(compute.defaults(), json!({ "device": "auto", "precision": "fp32" }));
+    assert_eq!(study.compute, ComputeSettings::default());
     assert_eq!(top.describe().fields[0].default, None, "a study must have a name");
 }
 
 #[test]
 fn the_method_and_the_target_have_defaults() {
-    let [top, _] = engine_sections();
+    let [top, ..] = engine_sections();
     let default = |field: &str| top.defaults()[field].as_str().unwrap().to_owned();
     let message = format!("study.toml: no method `{}`; known are fake", default("method"));
     check("name = \"x\"\nhyperspace = \"tiny\"", &message, None);
@@ -61,6 +65,33 @@ fn overrides_win() {
     assert_eq!(error.to_string(), "no target `fake-tarket`; known are fake-target");
     assert_eq!(error.hint.as_deref(), Some("did you mean `fake-target`?"));
     assert_eq!(parse(&Overrides { target: None, ..overrides }).unwrap().seed, 7);
+}
+
+#[test]
+fn the_device_is_the_studys_or_that_of_the_command_line() {
+    let text = format!("{STUDY}[compute]\ndevice = \"cuda:1\"\nprecision = \"tf32\"");
+    let bench = Bench::new();
+    let device = |study: &Study| study.compute.device.to_string();
+    assert_eq!(device(&bench.study(&text).unwrap()), "cuda:1");
+    let other = |field: &str, value: &str| {
+        let (section, field) = ("compute".to_owned(), field.to_owned());
+        let fields = vec![FieldOverride { section, field, value: json!(value) }];
+        let overrides = Overrides { fields, ..Overrides::default() };
+        Study::parse("study.toml", &text, bench.folder.path(), &bench.registry, &overrides)
+    };
+    assert_eq!(device(&other("device", "auto").unwrap()), "auto");
+    let error = other("device", "cpu").unwrap_err();
+    let message =
+        "study.toml:14: [compute] precision: `tf32` is a format of GPUs, and the CPU computes";
+    assert_eq!(error.to_string(), message);
+    let hint = error.hint.unwrap();
+    assert!(hint.starts_with("take `fp32` or `bf16`, or a GPU"), "{hint}");
+    check(
+        &text.replace("cuda:1", "gpu"),
+        "study.toml:13: [compute] device: `gpu` is no device; allowed are `auto`, `cpu`, `cuda`, and \
+         `cuda:1` for the second NVIDIA GPU",
+        Some("`spacewright study explain compute` lists the fields and their defaults"),
+    );
 }
 
 #[test]
@@ -98,7 +129,7 @@ fn unknown_fields_and_sections_are_named_with_their_line() {
     check(
         &format!("{STUDY}\n[taech]\nrate = 1.0"),
         "study.toml:13: no section [taech]",
-        Some("did you mean `teach`? allowed are data, measure, teach"),
+        Some("did you mean `teach`? allowed are data, compute, measure, teach"),
     );
     check(
         &format!("{STUDY}augmnet = []"),

@@ -4,8 +4,14 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
-    latency::LatencySource, operators::OperatorSet, quant::Quantizer, score::Scorer,
-    search::Strategy, study::Method, target::Target, train::Trainer,
+    latency::LatencySource,
+    operators::OperatorSet,
+    quant::Quantizer,
+    score::Scorer,
+    search::Strategy,
+    study::Method,
+    target::Target,
+    train::{Compute, Trainer},
 };
 use thiserror::Error;
 
@@ -151,8 +157,8 @@ macro_rules! kinds {
             Strategies(fn() -> Vec<Arc<dyn Strategy>>),
             /// Methods.
             Methods(fn() -> Vec<Arc<dyn Method>>),
-            /// Trainers for a number of threads.
-            Trainers(fn(usize) -> Vec<Arc<dyn Trainer>>),
+            /// Trainers that compute so.
+            Trainers(fn(&Compute) -> Vec<Arc<dyn Trainer>>),
         }
     };
 }

@@ -5,11 +5,13 @@
 //! starts another program, which [`serve`]s the trainer that computes.
 //!
 //! ```text
-//!   head                                   worker
-//!   WorkerTrainer ── jobs, cancel ───────► serve ──► a Trainer
-//!        │        ◄── progress, answers ──   │
-//!   operator sets ◄── which graphs? ───────  │
-//!   quantizers    ◄── which scales? ───────  │
+//!   head                                     worker
+//!   WorkerTrainer ── compute so ───────────► serve ──► a Trainer
+//!        │        ◄── on which card, or why not │
+//!        │        ── jobs, cancel ───────────►  │
+//!        │        ◄── progress, answers ──────  │
+//!   operator sets ◄── which graphs? ──────────  │
+//!   quantizers    ◄── which scales? ──────────  │
 //! ```
 //!
 //! Both sides talk over one socket, the worker's standard input: what libraries print goes elsewhere. Plugins

@@ -10,22 +10,22 @@ use spacewright_core::{
     quant::{ActivationRange, Scheme, TensorStats, TrainedNetwork, WeightRange},
     space::{Hyperspace, Subnet},
     train::{
-        BenchmarkJob, BenchmarkReport, CurvePoint, DistilJob, DistilReport, EvaluateJob,
+        BenchmarkJob, BenchmarkReport, Compute, CurvePoint, DistilJob, DistilReport, EvaluateJob,
         FeaturesJob, JudgeJob, Predictions, SubnetJob, SupernetJob, TeachJob, TeachReport,
         TrainReport, TwoPhaseFiles, Usage,
     },
 };
 
 /// Changes with everything below; both sides have to be of one version.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// What the head tells.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum ToWorker {
     /// First of all.
     Start {
-        /// How many threads it may use.
-        threads: usize,
+        /// What it computes with.
+        compute: Compute,
         /// Whether messages for who looks for mistakes are wanted.
         verbose: bool,
     },
@@ -131,6 +131,17 @@ pub enum FromWorker {
         version: String,
         /// The trainer's name in keys.
         trainer: String,
+    },
+    /// The trainer can compute as it was told to.
+    Started {
+        /// The card's name; none for the processor.
+        card: Option<String>,
+    },
+    /// It cannot; nothing follows.
+    Refused {
+        reason: String,
+        /// What to do about it.
+        hint: Option<String>,
     },
     /// A message for people, or for who looks for mistakes.
     Log {

@@ -1,56 +1,30 @@
-// A step of stochastic gradient descent with Nesterov momentum, in one pass over each parameter.
-#include "kernels.hpp"
+// Steps of descent for many parameters at once.
+#include <c10/core/GradMode.h>
+
+#include "implementation.hpp"
 
 using namespace spacewright;
 
-namespace {
-
-// A value within ± most; what is not a number stays so.
-inline float within(float value, float most) {
-  const float above = value < -most ? -most : value;
-  return above > most ? most : above;
-}
-
-struct Step {
-  float rate, momentum, decay, largest_gradient, largest_share;
-};
-
-// `g` is null where there is no gradient. Without a decay or a largest share these are 0.
-MULTIVERSION
-void descend(float* __restrict p, const float* __restrict g, float* __restrict m, int64_t n,
-             const Step& step) {
-  const float rate = step.rate, momentum = step.momentum, decay = step.decay;
-  const float largest = step.largest_gradient, share = step.largest_share;
-  if (g == nullptr) {
-    for (int64_t i = 0; i < n; ++i) {
-      m[i] *= momentum;
-      p[i] -= m[i] * momentum * rate;
+// Follows the gradients of `count` parameters of one device, which have none afterwards; `buffers` are their
+// momenta. False where it fails.
+extern "C" bool spacewright_descend(Tensor* const* params, Tensor* const* buffers, const double* decays,
+                                    const double* largest_shares, int64_t count, double rate,
+                                    double momentum, double largest_gradient) noexcept {
+  if (count == 0) return true;
+  try {
+    c10::NoGradGuard no_gradients;
+    std::vector<Descent> descents;
+    for (int64_t i = 0; i < count; ++i) {
+      descents.push_back({*params[i], *buffers[i], static_cast<float>(decays[i]),
+                          static_cast<float>(largest_shares[i])});
     }
-    return;
+    const Rates rates{static_cast<float>(rate), static_cast<float>(momentum),
+                      static_cast<float>(largest_gradient)};
+    implementation_for(*params[0]).descend(descents, rates);
+    for (Descent& descent : descents) descent.param.mutable_grad().reset();
+    return true;
+  } catch (const std::exception& e) {
+    keep_error(e.what());
+    return false;
   }
-  for (int64_t i = 0; i < n; ++i) {
-    float gradient = within(g[i], largest);
-    // What no network used has no gradient, and does not decay.
-    gradient += gradient != 0.0f ? p[i] * decay : 0.0f;
-    const float most = std::fabs(p[i]) * share;
-    gradient = share > 0.0f ? within(gradient, most) : gradient;
-    m[i] = m[i] * momentum + gradient;
-    p[i] -= (gradient + m[i] * momentum) * rate;
-  }
-}
-
-}  // namespace
-
-// Follows the gradient of a parameter, which has none afterwards; `buffer` is its momentum.
-extern "C" void spacewright_descend(Tensor* param, Tensor* buffer, double rate, double momentum,
-                                    double decay, double largest_gradient,
-                                    double largest_share) noexcept {
-  torch::NoGradGuard no_gradients;
-  const Step step{static_cast<float>(rate), static_cast<float>(momentum), static_cast<float>(decay),
-                  static_cast<float>(largest_gradient), static_cast<float>(largest_share)};
-  Tensor gradient = param->grad();
-  if (gradient.defined()) gradient = like(gradient, *param);
-  descend(param->data_ptr<float>(), gradient.defined() ? gradient.data_ptr<float>() : nullptr,
-          buffer->data_ptr<float>(), param->numel(), step);
-  param->mutable_grad().reset();
 }

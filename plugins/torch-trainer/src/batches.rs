@@ -6,14 +6,17 @@ use rand::seq::SliceRandom;
 use spacewright_core::{
     data::{Draw, Transform},
     random,
-    train::{TrainContext, TrainError},
+    train::TrainError,
 };
-use tch::Tensor;
+use tch::{Device, Tensor};
 
-use crate::loader::{Ahead, BATCHES_AHEAD, Pending};
+use crate::{
+    context::Context,
+    loader::{Ahead, BATCHES_AHEAD, Pending},
+};
 
 /// A fixed sample of the images that are trained on, for calibration and distillation.
-pub fn fixed_sample(context: &TrainContext, purpose: &str, count: usize) -> Vec<usize> {
+pub fn fixed_sample(context: &Context, purpose: &str, count: usize) -> Vec<usize> {
     let mut images = context.images.train.to_vec();
     images.shuffle(&mut random::generator(context.seed, &["sample", purpose]));
     images.truncate(count);
@@ -23,7 +26,7 @@ pub fn fixed_sample(context: &TrainContext, purpose: &str, count: usize) -> Vec<
 /// Images as they are judged, `batch` at a time, each `n × c × side × side`; the next ones are loaded
 /// meanwhile.
 pub fn judged<'a>(
-    context: &'a TrainContext,
+    context: &'a Context,
     images: &'a [usize],
     batch: usize,
     side: usize,
@@ -34,7 +37,7 @@ pub fn judged<'a>(
         let load = |index: usize| {
             let draws: Vec<Draw> = parts[index].iter().copied().map(Draw::fixed).collect();
             let set = &context.images;
-            Ok::<_, TrainError>(Pending::new(&set.all, &draws, &set.judging, side))
+            Ok::<_, TrainError>(Pending::new(&set.all, &draws, &set.judging, side, context.device))
         };
         ahead.take(index, load)?.wait()
     })
@@ -99,7 +102,7 @@ const KEPT: &str = "kept";
 impl Views {
     /// The views of a training for one purpose, with `kept` views of each image that all trainings share,
     /// or with views of its own.
-    pub fn new(context: &TrainContext, own: &[Transform], kept: usize, purpose: &str) -> Self {
+    pub fn new(context: &Context, own: &[Transform], kept: usize, purpose: &str) -> Self {
         let purpose = if kept > 0 { KEPT } else { purpose };
         let transforms = context.images.training_with(own);
         Self { transforms, kept, purpose: purpose.to_owned() }
@@ -111,13 +114,14 @@ impl Views {
     }
 
     /// An image in a view.
-    pub fn draw(&self, context: &TrainContext, image: usize, view: usize) -> Draw {
+    pub fn draw(&self, context: &Context, image: usize, view: usize) -> Draw {
         Draw::of_view(image, view, context.seed, &self.purpose)
     }
 }
 
 /// A training batch that is being loaded.
 pub struct PendingBatch {
+    device: Device,
     sampled: Vec<Sampled>,
     labels: Vec<i64>,
     inputs: BTreeMap<usize, Pending>,
@@ -126,7 +130,7 @@ pub struct PendingBatch {
 impl PendingBatch {
     /// Starts to load a batch at these sides, in pixels: the same view at each.
     pub fn new(
-        context: &TrainContext,
+        context: &Context,
         views: &Views,
         sampled: Vec<Sampled>,
         sides: impl IntoIterator<Item = usize>,
@@ -136,10 +140,14 @@ impl PendingBatch {
             .map(|at| views.draw(context, at.image, views.of_epoch(at.epoch)))
             .collect();
         let images = &context.images.all;
-        let load = |side: usize| (side, Pending::new(images, &draws, &views.transforms, side));
+        let load = |side: usize| {
+            let pending = Pending::new(images, &draws, &views.transforms, side, context.device);
+            (side, pending)
+        };
         let sides: std::collections::BTreeSet<usize> = sides.into_iter().collect();
         let labels = images.labels();
         Self {
+            device: context.device,
             labels: sampled.iter().map(|at| i64::from(labels[at.image])).collect(),
             inputs: sides.into_iter().map(load).collect(),
             sampled,
@@ -152,7 +160,7 @@ impl PendingBatch {
         for (side, pending) in self.inputs {
             inputs.insert(side, pending.wait()?);
         }
-        let labels = Tensor::from_slice(&self.labels);
+        let labels = Tensor::from_slice(&self.labels).to_device(self.device);
         Ok(Batch { sampled: self.sampled, labels, inputs })
     }
 }

@@ -4,10 +4,12 @@ use std::fs;
 
 use spacewright_core::train::{
     BenchmarkJob, BenchmarkPlan, BenchmarkReport, Guide, Monitor, Phase, SUBNETS_PER_STEP,
-    SupernetJob, TrainContext, TrainError, TrainingSpeed, TwoPhaseFiles,
+    SupernetJob, TrainError, TrainingSpeed, TwoPhaseFiles,
 };
+use tch::Device;
 
 use crate::{
+    context::Context,
     objective::Keeping,
     optim::{Optimizer, Rule},
     stopwatch::{Part, Stopwatch},
@@ -20,7 +22,7 @@ const WARM_UP: usize = 3;
 
 /// Measures steps as [`supernet::train`] makes them, each subnet on images of its own, without a teacher.
 pub fn benchmark(
-    context: &TrainContext,
+    context: &Context,
     asked: &BenchmarkJob,
     monitor: &dyn Monitor,
 ) -> Result<BenchmarkReport, TrainError> {
@@ -50,6 +52,9 @@ pub fn benchmark(
     let judged = network.largest_subnet.clone();
     let phases = supernet::two_phases(context, &job, &layout, &judged, &files);
     let all = job.fp32.steps;
+    let images = ((all - WARM_UP) * SUBNETS_PER_STEP * job.fp32.batch) as f64;
+    // Libraries for GPUs look for a way to compute a layer of new sizes, which takes longer than the layer.
+    let passes = if context.device == Device::Cpu { 1 } else { 2 };
     let classes = context.hyperspace.classes;
     let mut plan = BenchmarkPlan { batch: asked.batch, classes, ..BenchmarkPlan::default() };
     let mut speed = |quantized: bool| {
@@ -57,18 +62,25 @@ pub fn benchmark(
             phases.start_quantizers(&network, &mut params)?;
         }
         let mut optimizer = Optimizer::new(Rule::Sgd, job.fp32.weight_decay, true);
-        // The same subnets both times.
-        let (watch, mut steps) =
-            (Stopwatch::new(), Steps::new(&phases, &network, ("fp32", &job.fp32)));
-        for step in 0..all {
+        let watch = Stopwatch::new();
+        // The same subnets each time.
+        let new_steps = || Steps::new(&phases, &network, ("fp32", &job.fp32));
+        let mut steps = new_steps();
+        let mut of_new_sizes = None;
+        for index in 0..passes * all {
+            let (pass, step) = (index / all, index % all);
             if monitor.cancelled() {
                 return Err(TrainError::Cancelled);
+            }
+            if pass > 0 && step == 0 {
+                of_new_sizes = Some(images / watch.read().0);
+                steps = new_steps();
             }
             if step == WARM_UP {
                 watch.restart();
             }
             let loaded = steps.take(step, &watch)?;
-            if asked.plan.is_some() && !quantized {
+            if asked.plan.is_some() && !quantized && pass == 0 {
                 add(&mut plan, &loaded);
             }
             network.gradients(&Step {
@@ -78,16 +90,18 @@ pub fn benchmark(
                 watch: &watch,
             })?;
             let rate = job.fp32.learning_rate;
-            watch.time(Part::Optimizer, || optimizer.step(&mut params, rate, step));
-            let (done, note) = if quantized { (all + step, "INT8") } else { (step, "FP32") };
-            monitor.progress(done + 1, 2 * all, note);
+            watch.time(Part::Optimizer, || optimizer.step(&mut params, rate, index))?;
+            let note = if quantized { "INT8" } else { "FP32" };
+            let done = usize::from(quantized) * passes * all + index + 1;
+            monitor.progress(done, 2 * passes * all, note);
         }
+        synchronize(context.device);
         let (seconds, phases) = watch.read();
-        let steps = (all - WARM_UP) as f64;
-        let images = steps * (SUBNETS_PER_STEP * job.fp32.batch) as f64;
         Ok(TrainingSpeed {
             images_per_second: images / seconds,
-            seconds_per_step: seconds / steps,
+            // With quantizers the sizes are those of before.
+            images_per_second_of_new_sizes: of_new_sizes.filter(|_| !quantized),
+            seconds_per_step: seconds / (all - WARM_UP) as f64,
             phases,
         })
     };
@@ -97,6 +111,13 @@ pub fn benchmark(
         fs::write(path, text).map_err(|error| TrainError::file(path, error))?;
     }
     Ok(report)
+}
+
+/// Waits until all is computed.
+fn synchronize(device: Device) {
+    if let Device::Cuda(number) = device {
+        tch::Cuda::synchronize(number as i64);
+    }
 }
 
 fn add(plan: &mut BenchmarkPlan, step: &LoadedStep) {

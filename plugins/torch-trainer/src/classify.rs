@@ -1,9 +1,10 @@
 //! Classes that a network with fixed statistics gives to images.
 
-use spacewright_core::train::{Predictions, TrainContext, TrainError};
+use spacewright_core::train::{Predictions, TrainError};
 
 use crate::{
     batches,
+    context::Context,
     interpret::{Norm, Run, Statistics},
     params,
     plan::Plan,
@@ -15,7 +16,7 @@ pub const EVALUATION_BATCH: usize = 256;
 
 /// The classes of the images at these positions, as inputs of `resolution` pixels.
 pub fn classify(
-    context: &TrainContext,
+    context: &Context,
     run: &Run<'_>,
     plan: &Plan,
     statistics: &Statistics,

@@ -10,12 +10,13 @@ use spacewright_core::{
     quality::TableRow,
     random,
     sealed::{seal_line, unseal_line},
-    train::{DistilJob, DistilReport, JudgeJob, Monitor, TrainContext, TrainError},
+    train::{DistilJob, DistilReport, JudgeJob, Monitor, TrainError},
 };
 
 use crate::{
     batches::Sampler,
     calibrate,
+    context::Context,
     fit::Fit,
     interpret::Run,
     layout::Layout,
@@ -34,7 +35,7 @@ const SLOWER: f64 = 0.3;
 
 /// Trains one (stage, block) and judges its rows.
 pub fn distil(
-    context: &TrainContext,
+    context: &Context,
     job: &DistilJob,
     output: &Path,
     scratch: &Path,
@@ -83,12 +84,12 @@ fn remember(marker: &Path, step: usize) -> io::Result<()> {
 
 /// INT8 losses of sub-stages of a (stage, block) that was distilled.
 pub fn judge(
-    context: &TrainContext,
+    context: &Context,
     job: &JudgeJob,
     monitor: &dyn Monitor,
 ) -> Result<Vec<f64>, TrainError> {
     let student = Student::new(context, (job.stage, job.block), &job.teacher, &job.features)?;
-    let params = Params::load(&job.weights)?;
+    let params = Params::load(&job.weights)?.on(context.device);
     judge_rows(&student, &params, (&job.rows, job.calibration_images), 0, monitor)
 }
 
@@ -125,7 +126,7 @@ fn train(
     let what = student.what();
     let layout = student.layout()?;
     let seed = random::seed(context.seed, &["distil", &what]);
-    let mut params = Params::init(&layout, seed);
+    let mut params = Params::init(&layout, seed).on(context.device);
     let steps = job.fp32.steps + job.int8.steps;
     let total = steps + job.rows.len();
     let largest = student.plan(&student.largest())?;
@@ -162,7 +163,7 @@ fn train(
         fit.run(&mut params, monitor, |params, step, rng| {
             let sampled = sampler.batch(step, phase.batch);
             let images: Vec<usize> = sampled.into_iter().map(|sampled| sampled.image).collect();
-            let run = Run { params, quantized, dropout: false };
+            let run = Run { params, quantized, dropout: false, factors: context.factors() };
             sandwich(student, &run, [&largest, &smallest], &images, rng)
         })?;
         offset += phase.steps;

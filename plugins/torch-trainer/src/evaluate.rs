@@ -9,13 +9,14 @@ use spacewright_core::{
         TrainedNetwork, WeightRange, activation_params, smallest_scales,
     },
     space::{ElasticStage, Subnet},
-    train::{EvaluateJob, Evaluator, Predictions, RecalibratedSubnet, TrainContext, TrainError},
+    train::{EvaluateJob, Evaluator, Predictions, RecalibratedSubnet, TrainError},
 };
 use tch::Tensor;
 
 use crate::{
     batches, calibrate,
     classify::{EVALUATION_BATCH, classify},
+    context::Context,
     interpret::{Norm, Observations, Run, Statistics},
     params::{self, OFFSET, Params, SCALE, WEIGHT_SCALE},
     plan::{Plan, subnet_graph},
@@ -24,7 +25,7 @@ use crate::{
 
 /// A trained supernet, or a network trained alone, that was read from a file.
 pub struct OpenedSupernet {
-    context: TrainContext,
+    context: Context,
     job: EvaluateJob,
     params: Params,
     calibration: Vec<usize>,
@@ -32,8 +33,8 @@ pub struct OpenedSupernet {
 
 impl OpenedSupernet {
     /// Reads the weights.
-    pub fn new(context: &TrainContext, job: &EvaluateJob) -> Result<Self, TrainError> {
-        let params = Params::load(&job.weights)?;
+    pub fn new(context: &Context, job: &EvaluateJob) -> Result<Self, TrainError> {
+        let params = Params::load(&job.weights)?.on(context.device);
         let calibration = calibration_images(context, job.calibration_images);
         Ok(Self { context: context.clone(), job: job.clone(), params, calibration })
     }
@@ -58,7 +59,7 @@ impl Evaluator for OpenedSupernet {
 }
 
 /// Positions of the images on which a supernet's subnets are recalibrated.
-pub fn calibration_images(context: &TrainContext, count: usize) -> Vec<usize> {
+pub fn calibration_images(context: &Context, count: usize) -> Vec<usize> {
     batches::fixed_sample(context, "calibration", count)
 }
 
@@ -66,7 +67,7 @@ pub fn calibration_images(context: &TrainContext, count: usize) -> Vec<usize> {
 #[derive(Clone, Copy)]
 pub struct SharedWeights<'a> {
     /// Data, operators, scheme.
-    pub context: &'a TrainContext,
+    pub context: &'a Context,
     /// The space's elastic stages.
     pub stages: &'a [ElasticStage],
     /// The weights.
@@ -84,7 +85,8 @@ impl<'a> SharedWeights<'a> {
     pub fn recalibrate(self, subnet: &Subnet) -> Result<Recalibrated<'a>, TrainError> {
         let graph = subnet_graph(self.context, self.stages, subnet)?;
         let plan = Plan::new(&graph, &self.context.scheme)?;
-        let run = Run { params: self.params, quantized: self.quantized, dropout: false };
+        let Self { context, params, quantized, .. } = self;
+        let run = Run { params, quantized, dropout: false, factors: context.factors() };
         let resolution = subnet.resolution;
         let statistics = recalibrate(&run, &plan, self.calibration_inputs(resolution))?;
         Ok(Recalibrated { weights: self, run, resolution, graph, plan, statistics })
@@ -262,12 +264,12 @@ mod tests {
     use super::*;
     use crate::{layout::Layout, plan::subnet_plan, testing};
 
-    fn input(context: &TrainContext, images: &[usize], resolution: usize) -> Tensor {
+    fn input(context: &Context, images: &[usize], resolution: usize) -> Tensor {
         batches::judged(context, images, images.len(), resolution).next().unwrap().unwrap()
     }
 
     /// Random weights of a space with quantizers that have seen some images.
-    fn params(context: &TrainContext, stages: &[ElasticStage]) -> Params {
+    fn params(context: &Context, stages: &[ElasticStage]) -> Params {
         let space = &context.hyperspace;
         let size = space.resolutions.iter().max().copied().unwrap();
         let layout =
@@ -276,7 +278,7 @@ mod tests {
         calibrate::start(&mut params, &layout, context, |params, rng| {
             let subnet = Subnet::random(stages, &space.resolutions, rng);
             let x = input(context, &[0, 1, 2, 3], subnet.resolution);
-            let run = Run { params, quantized: false, dropout: false };
+            let run = Run { params, quantized: false, dropout: false, factors: None };
             run.observe(&subnet_plan(context, stages, &subnet)?, &x, &mut Norm::Batch)
         })
         .unwrap();

@@ -1,20 +1,21 @@
 //! Fake quantization with learned step sizes (LSQ+, arXiv 2004.09576).
 //!
-//! The kernels are C++ (`cpp/fake_quant.cpp`), as composing them from tensor operators takes
-//! nearly twice the memory traffic. This module is the only place that calls them.
+//! Computed by hand (`cpp/implementation.hpp`), as composing it from tensor operators takes nearly twice the
+//! memory traffic.
 
-use std::ffi::{CStr, c_char, c_double, c_int};
+use std::ffi::{c_double, c_int};
 
 use spacewright_core::{
     quant::{ActivationRange, QParams, WeightRange},
     train::TrainError,
 };
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
 use torch_sys::C_tensor;
+
+use crate::kernels::take;
 
 #[allow(unsafe_code, reason = "declares the kernels of cpp/fake_quant.cpp")]
 unsafe extern "C" {
-    fn spacewright_last_error() -> *const c_char;
     fn spacewright_quant_activation(
         x: *const C_tensor,
         scale: *const C_tensor,
@@ -29,20 +30,6 @@ unsafe extern "C" {
         max: i64,
         pairs: c_int,
     ) -> *mut C_tensor;
-    fn spacewright_channels_last(x: *const C_tensor) -> *mut C_tensor;
-}
-
-/// What a kernel made, or the error of the library; `doing` says what was computed.
-#[allow(unsafe_code, reason = "takes over a tensor that the kernel has just made")]
-pub fn take(doing: &'static str, pointer: *mut C_tensor) -> Result<Tensor, TrainError> {
-    if pointer.is_null() {
-        // SAFETY: the error is a static, zero-terminated buffer of this thread.
-        let message = unsafe { CStr::from_ptr(spacewright_last_error()) };
-        let source = message.to_string_lossy().into_owned().into();
-        return Err(TrainError::Computation { doing, source });
-    }
-    // SAFETY: the pointer is fresh and owned by nobody else.
-    Ok(unsafe { Tensor::from_ptr(pointer) })
 }
 
 /// Rounds an activation `x` (`batch × …`) to 8-bit unsigned integers and back. `scale` and
@@ -75,10 +62,15 @@ pub fn gradient_factor(x: &Tensor) -> f64 {
     1.0 / (per_image * 255.0).sqrt()
 }
 
+/// A tensor of one element on a device, which is not waited for.
+pub fn constant(number: f32, device: Device) -> Tensor {
+    Tensor::full([1], f64::from(number), (Kind::Float, device))
+}
+
 /// The same with parameters that are not trained.
 pub fn fixed(x: &Tensor, params: QParams) -> Result<Tensor, TrainError> {
     let offset = -f32::from(params.zero_point) * params.scale;
-    let [scale, offset] = [params.scale, offset].map(|number| Tensor::from_slice(&[number]));
+    let [scale, offset] = [params.scale, offset].map(|number| constant(number, x.device()));
     activation(x, &scale, &offset, ActivationRange::default())
 }
 
@@ -93,19 +85,10 @@ pub fn weight(w: &Tensor, scales: &Tensor, range: WeightRange) -> Result<Tensor,
     })
 }
 
-/// The same values with channels innermost in memory; `x` has four dimensions.
-#[allow(unsafe_code, reason = "calls a kernel with a live tensor")]
-pub fn channels_last(x: &Tensor) -> Result<Tensor, TrainError> {
-    // SAFETY: the tensor outlives the call, which does not keep the pointer.
-    take("ordering channels last", unsafe { spacewright_channels_last(x.as_ptr()) })
-}
-
 #[cfg(test)]
 mod tests {
-    use spacewright_core::quant::{TensorData, activation_params, smallest_scales};
-    use tch::{Kind, Tensor};
-
     use super::*;
+    use spacewright_core::quant::{TensorData, activation_params, smallest_scales};
 
     fn values(t: &Tensor) -> Vec<f32> {
         Vec::try_from(t.flatten(0, -1)).unwrap()

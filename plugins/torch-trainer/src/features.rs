@@ -9,13 +9,14 @@ use std::{
 
 use spacewright_core::{
     graph::Shape,
-    train::{FeaturesJob, Monitor, Teacher, TrainContext, TrainError},
+    train::{FeaturesJob, Monitor, Teacher, TrainError},
 };
 use tch::{Kind, Tensor};
 
 use crate::{
     batches,
     classify::EVALUATION_BATCH,
+    context::Context,
     params::{self, NamedTensors},
     rows::{self, Rows, RowsWriter},
     teacher::OpenTeacher,
@@ -58,7 +59,7 @@ pub struct StageFeatures {
 impl StageFeatures {
     /// Opens what [`compute`] wrote.
     pub fn open(
-        context: &TrainContext,
+        context: &Context,
         teacher: &Teacher,
         folder: &Path,
         (resolution, stage): (usize, usize),
@@ -83,7 +84,7 @@ impl StageFeatures {
         Ok(Self {
             stage,
             train_images: index.take("train_images")?.int64_value(&[0]) as usize,
-            variance: index.take(&format!("variance{}", stage + 1))?,
+            variance: index.take(&format!("variance{}", stage + 1))?.to_device(context.device),
             images: images.into_iter().map(|image| image as usize).collect(),
             input_shape,
             target_shape,
@@ -99,25 +100,19 @@ impl StageFeatures {
     }
 
     /// Inputs of the images at these positions, `positions × channels × height × width`.
-    pub fn inputs(
-        &self,
-        context: &TrainContext,
-        positions: &[usize],
-    ) -> Result<Tensor, TrainError> {
+    pub fn inputs(&self, context: &Context, positions: &[usize]) -> Result<Tensor, TrainError> {
         match &self.kept[0] {
-            Some(rows) => rows.read(positions),
+            Some(rows) => Ok(rows.read(positions)?.to_device(context.device)),
             None => Ok(self.computed(context, positions)?.swap_remove(self.stage)),
         }
     }
 
     /// Inputs and outputs for the images at these positions.
-    pub fn pairs(
-        &self,
-        context: &TrainContext,
-        positions: &[usize],
-    ) -> Result<[Tensor; 2], TrainError> {
+    pub fn pairs(&self, context: &Context, positions: &[usize]) -> Result<[Tensor; 2], TrainError> {
         if let [Some(inputs), Some(targets)] = &self.kept {
-            return Ok([inputs.read(positions)?, targets.read(positions)?]);
+            let read =
+                |rows: &Rows| Ok::<_, TrainError>(rows.read(positions)?.to_device(context.device));
+            return Ok([read(inputs)?, read(targets)?]);
         }
         let mut stages = self.computed(context, positions)?;
         let target = stages.swap_remove(self.stage + 1);
@@ -125,11 +120,7 @@ impl StageFeatures {
     }
 
     /// What the teacher's stages give, rounded as what is kept.
-    fn computed(
-        &self,
-        context: &TrainContext,
-        positions: &[usize],
-    ) -> Result<Vec<Tensor>, TrainError> {
+    fn computed(&self, context: &Context, positions: &[usize]) -> Result<Vec<Tensor>, TrainError> {
         if let Some((known, stages)) = &*self.last.borrow()
             && known == positions
         {
@@ -189,7 +180,7 @@ struct End {
 
 /// Computes all features into a folder; keeps no more than the job's bytes of them.
 pub fn compute(
-    context: &TrainContext,
+    context: &Context,
     job: &FeaturesJob,
     output: &Path,
     monitor: &dyn Monitor,
@@ -270,7 +261,7 @@ fn write_index(
         let kept = i64::from(writer.is_some());
         writer.map_or(Ok(()), RowsWriter::finish)?;
         tensors.push((format!("shape{index}"), Tensor::from_slice(&size)));
-        tensors.push((format!("variance{index}"), moments.variance()));
+        tensors.push((format!("variance{index}"), params::in_file(&moments.variance())));
         tensors.push((format!("kept{index}"), Tensor::from_slice(&[kept])));
     }
     params::save(path, &tensors)

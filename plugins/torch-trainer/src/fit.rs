@@ -14,7 +14,7 @@ use crate::{
     curve::Curve,
     layout::Layout,
     optim::{Optimizer, Rule, rate},
-    params::{NamedTensors, Params},
+    params::{NamedTensors, Params, in_file},
     scale_bounds::ScaleBounds,
     stopwatch::{Part, Stopwatch},
 };
@@ -123,9 +123,10 @@ impl Fit<'_> {
             }
             let rate = rate(learning_rate, warmup, index, steps) * self.slower;
             self.watch.time(Part::Optimizer, || {
-                optimizer.step(params, rate, index);
+                optimizer.step(params, rate, index)?;
                 bounds.keep(params);
-            });
+                Ok::<_, TrainError>(())
+            })?;
             progress.add(loss);
             let done = progress.steps;
             let note = format!("loss {:.4}", progress.mean_loss);
@@ -151,10 +152,10 @@ impl Fit<'_> {
     ) -> Result<(), TrainError> {
         let mut tensors: Vec<(String, Tensor)> = Vec::new();
         for (name, tensor) in &params.0 {
-            tensors.push((format!("p.{name}"), tensor.detach().contiguous()));
+            tensors.push((format!("p.{name}"), in_file(tensor)));
         }
         for (name, tensor) in &optimizer.buffers {
-            tensors.push((name.clone(), tensor.contiguous()));
+            tensors.push((name.clone(), in_file(tensor)));
         }
         tensors.push(("step".into(), Tensor::from_slice(&[progress.steps as i64])));
         tensors.push(("loss".into(), Tensor::from_slice(&[progress.mean_loss])));
@@ -178,7 +179,7 @@ fn restore(
         match name.strip_prefix("p.") {
             Some(name) => params.insert(name.to_owned(), tensor),
             None => {
-                optimizer.buffers.insert(name, tensor);
+                optimizer.buffers.insert(name, tensor.to_device(params.device()));
             }
         }
     }

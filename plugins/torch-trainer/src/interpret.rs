@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use spacewright_core::{
-    graph::{ActivationKind, Conv2d, Graph, Op, OpKind, ValueId, WeightRole},
+    graph::{ActivationKind, Graph, Op, OpKind, ValueId, WeightRole},
     quant::{PlacedGraph, TensorStats, ValueQuant},
     train::TrainError,
 };
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::{
+    convolve::convolve,
     fake_quant,
     normalize::{Normalization, Rectifier, Rounding},
     params::{OFFSET, Params, SCALE, WEIGHT_SCALE},
@@ -82,6 +83,8 @@ pub struct Run<'a> {
     pub quantized: bool,
     /// Whether dropout drops.
     pub dropout: bool,
+    /// What factors of convolutions and linear layers are rounded to.
+    pub factors: Option<Kind>,
 }
 
 impl Run<'_> {
@@ -212,7 +215,7 @@ impl Run<'_> {
                 let offset = self.params.get(&format!("{name}.{OFFSET}"))?;
                 Some(Rounding::learned(scale, offset, range))
             }
-            ValueQuant::Fixed(params) => Some(Rounding::fixed(params)),
+            ValueQuant::Fixed(params) => Some(Rounding::fixed(params, self.params.device())),
             ValueQuant::Fused | ValueQuant::SameAs(_) => None,
         })
     }
@@ -281,6 +284,21 @@ impl Run<'_> {
         self.optional_weight(plan, index, role)?.ok_or_else(missing)
     }
 
+    /// Multiplies with rounded factors, where they are. On a GPU what comes out stays as short, as most time goes
+    /// by reading and writing it.
+    fn multiply(
+        &self,
+        x: &Tensor,
+        kernel: &Tensor,
+        bias: Option<&Tensor>,
+        by: impl Fn(&Tensor, &Tensor, Option<&Tensor>) -> Result<Tensor, TrainError>,
+    ) -> Result<Tensor, TrainError> {
+        let Some(kind) = self.factors else { return by(x, kernel, bias) };
+        let bias = bias.map(|bias| bias.to_kind(kind));
+        let y = by(&x.to_kind(kind), &kernel.to_kind(kind), bias.as_ref())?;
+        Ok(if y.device() == Device::Cpu { y.to_kind(Kind::Float) } else { y })
+    }
+
     fn apply(
         &self,
         plan: &Plan,
@@ -295,11 +313,18 @@ impl Run<'_> {
         Ok(match &node.op {
             Op::Conv2d(conv) => {
                 let kernel = weight(WeightRole::Weight)?;
-                convolve(x, conv, &kernel, optional(WeightRole::Bias)?.as_ref())?
+                let bias = optional(WeightRole::Bias)?;
+                self.multiply(x, &kernel, bias.as_ref(), |x, kernel, bias| {
+                    convolve(x, conv, kernel, bias)
+                })?
             }
             Op::Linear { .. } => {
                 let kernel = weight(WeightRole::Weight)?;
-                x.flatten(1, -1).linear(&kernel, optional(WeightRole::Bias)?.as_ref())
+                let bias = optional(WeightRole::Bias)?;
+                let linear = |x: &Tensor, kernel: &Tensor, bias: Option<&Tensor>| {
+                    Ok(x.flatten(1, -1).linear(kernel, bias))
+                };
+                self.multiply(x, &kernel, bias.as_ref(), linear)?.to_kind(Kind::Float)
             }
             Op::BatchNorm { eps } => {
                 let (gamma, beta) = (weight(WeightRole::Gamma)?, weight(WeightRole::Beta)?);
@@ -332,24 +357,6 @@ impl Run<'_> {
 fn read(graph: &Graph, values: &[Option<Tensor>], value: ValueId) -> Result<Tensor, TrainError> {
     let missing = || TrainError::MissingValue { name: graph.value_name(value).to_owned() };
     values[value.index()].as_ref().map(Tensor::shallow_clone).ok_or_else(missing)
-}
-
-fn convolve(
-    x: &Tensor,
-    conv: &Conv2d,
-    kernel: &Tensor,
-    bias: Option<&Tensor>,
-) -> Result<Tensor, TrainError> {
-    let pad = conv.padding;
-    let x = fake_quant::channels_last(x)?;
-    let (padded, sides) = if pad.is_symmetric() {
-        (x, pad.top as i64)
-    } else {
-        let sides = [pad.left, pad.right, pad.top, pad.bottom].map(|side| side as i64);
-        (x.constant_pad_nd(sides), 0)
-    };
-    let stride = conv.stride as i64;
-    Ok(padded.conv2d(kernel, bias, [stride, stride], [sides, sides], [1, 1], conv.groups as i64))
 }
 
 fn batch_norm(

@@ -36,13 +36,18 @@ impl Compared {
 pub struct Learned {
     /// Without gradients, `images × classes`.
     pub logits: Tensor,
-    /// Mean over the images.
-    pub loss: f64,
+    /// Of each part, its share in the mean over the images.
+    losses: Vec<Tensor>,
     forward: Duration,
     backward: Duration,
 }
 
 impl Learned {
+    /// The mean over the images; waits until it is known.
+    pub fn loss(&self) -> f64 {
+        self.losses.iter().map(|loss| loss.double_value(&[])).sum()
+    }
+
     /// What the time went to.
     pub fn parts(&self) -> [(Part, Duration); 2] {
         [(Part::Forward, self.forward), (Part::Backward, self.backward)]
@@ -61,7 +66,7 @@ pub fn learn(
 ) -> Result<Learned, TrainError> {
     let images = inputs.size()[0];
     let (mut forward, mut backward) = (Duration::ZERO, Duration::ZERO);
-    let (mut all, mut sum) = (Vec::new(), 0.0);
+    let (mut all, mut losses) = (Vec::new(), Vec::new());
     for (from, count) in parts(images, at_once) {
         let start = Instant::now();
         let logits = run.forward(plan, &inputs.narrow(0, from, count), &mut Norm::Batch)?;
@@ -70,10 +75,10 @@ pub fn learn(
         let start = Instant::now();
         loss.backward();
         backward += start.elapsed();
-        sum += loss.double_value(&[]);
+        losses.push(loss.detach());
         all.push(logits.detach());
     }
-    Ok(Learned { logits: Tensor::cat(&all, 0), loss: sum, forward, backward })
+    Ok(Learned { logits: Tensor::cat(&all, 0), losses, forward, backward })
 }
 
 /// First image and number of images of parts that are as large as each other can be. None has one image alone,

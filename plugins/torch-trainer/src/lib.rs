@@ -8,13 +8,19 @@ mod benchmark;
 mod calibrate;
 mod checkpoint;
 mod classify;
+mod context;
+mod convolve;
 mod curve;
+mod device;
 mod distil;
 mod evaluate;
 mod fake_quant;
 mod features;
 mod fit;
+#[cfg(test)]
+mod implementations;
 mod interpret;
+mod kernels;
 mod layout;
 mod learn;
 mod loader;
@@ -41,37 +47,57 @@ mod two_phases;
 
 use std::{collections::BTreeMap, path::Path};
 
+use context::Context;
 use spacewright_core::train::{
-    BenchmarkJob, BenchmarkReport, DistilJob, DistilReport, EvaluateJob, Evaluator, FeaturesJob,
-    JudgeJob, Monitor, SubnetJob, SupernetJob, TeachJob, TeachReport, TrainContext, TrainError,
-    TrainReport, Trainer, TwoPhaseFiles,
+    BenchmarkJob, BenchmarkReport, Compute, DistilJob, DistilReport, EvaluateJob, Evaluator,
+    FeaturesJob, JudgeJob, Monitor, SubnetJob, SupernetJob, TeachJob, TeachReport, TrainContext,
+    TrainError, TrainReport, Trainer, TwoPhaseFiles,
 };
 
 /// Name in keys and reports. The number changes with whatever changes a result in its last bits, such as the
 /// order of a sum; who starts it has the same, or is refused.
 pub const NAME: &str = "torch-trainer/2";
 
-/// The trainer; computes on the CPU.
+/// The trainer.
 ///
-/// Teachers use all threads for one network, supernets for the subnets of a step, side by side where these have
-/// images of their own. Stages are distilled, and subnets
+/// On the processor, teachers use all threads for one network, supernets for the subnets of a step, side by side
+/// where these have images of their own. Stages are distilled, and subnets
 /// evaluated, on one thread each, so that several run side by side, and their results do not depend on
 /// the number of threads. Subnets that are trained alone use as many as their job says.
 #[derive(Debug)]
 pub struct TorchTrainer {
-    threads: usize,
+    compute: Compute,
+    device: tch::Device,
+    card: Option<String>,
 }
 
 impl TorchTrainer {
-    /// A trainer that uses so many threads.
-    pub fn new(threads: usize) -> Self {
-        let threads = threads.max(1);
-        loader::use_threads(threads);
-        Self { threads }
+    /// A trainer that computes so.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::Device`] where the device cannot be used.
+    pub fn new(compute: &Compute) -> Result<Self, TrainError> {
+        let compute = Compute { threads: compute.threads.max(1), ..*compute };
+        let (device, card) = device::open(&compute)?;
+        loader::use_threads(compute.threads);
+        Ok(Self { compute, device, card })
     }
 
+    /// The card that it computes on; none for the processor.
+    pub fn card(&self) -> Option<&str> {
+        self.card.as_deref()
+    }
+
+    /// On a GPU the few things that the processor computes do not depend on the threads, as keys do not.
     fn use_all_threads(&self) {
-        tch::set_num_threads(self.threads as i32);
+        let on_processor = self.device == tch::Device::Cpu;
+        tch::set_num_threads(if on_processor { self.compute.threads as i32 } else { 1 });
+    }
+
+    fn context(&self, job: &TrainContext) -> Context {
+        let Self { device, compute: Compute { precision, .. }, .. } = *self;
+        Context { job: job.clone(), device, precision }
     }
 }
 
@@ -81,7 +107,8 @@ fn use_one_thread() {
 
 impl Trainer for TorchTrainer {
     fn fingerprint(&self) -> String {
-        format!("{NAME} {}, {} threads", env!("CARGO_PKG_VERSION"), self.threads)
+        let Self { compute, card, .. } = self;
+        format!("{NAME} {}, {}", env!("CARGO_PKG_VERSION"), compute.in_keys(card.as_deref()))
     }
 
     fn teach(
@@ -93,7 +120,7 @@ impl Trainer for TorchTrainer {
         monitor: &dyn Monitor,
     ) -> Result<TeachReport, TrainError> {
         self.use_all_threads();
-        teach::teach(context, job, output, scratch, monitor)
+        teach::teach(&self.context(context), job, output, scratch, monitor)
     }
 
     fn features(
@@ -104,7 +131,7 @@ impl Trainer for TorchTrainer {
         monitor: &dyn Monitor,
     ) -> Result<(), TrainError> {
         self.use_all_threads();
-        features::compute(context, job, output, monitor)
+        features::compute(&self.context(context), job, output, monitor)
     }
 
     fn distil(
@@ -116,7 +143,7 @@ impl Trainer for TorchTrainer {
         monitor: &dyn Monitor,
     ) -> Result<DistilReport, TrainError> {
         use_one_thread();
-        distil::distil(context, job, output, scratch, monitor)
+        distil::distil(&self.context(context), job, output, scratch, monitor)
     }
 
     fn judge(
@@ -126,7 +153,7 @@ impl Trainer for TorchTrainer {
         monitor: &dyn Monitor,
     ) -> Result<Vec<f64>, TrainError> {
         use_one_thread();
-        distil::judge(context, job, monitor)
+        distil::judge(&self.context(context), job, monitor)
     }
 
     fn train(
@@ -137,7 +164,7 @@ impl Trainer for TorchTrainer {
         monitor: &dyn Monitor,
     ) -> Result<BTreeMap<String, TrainReport>, TrainError> {
         self.use_all_threads();
-        supernet::train(context, job, files, monitor)
+        supernet::train(&self.context(context), job, files, monitor)
     }
 
     fn train_subnet(
@@ -148,7 +175,7 @@ impl Trainer for TorchTrainer {
         monitor: &dyn Monitor,
     ) -> Result<BTreeMap<String, TrainReport>, TrainError> {
         tch::set_num_threads(job.threads.max(1) as i32);
-        subnet::train(context, job, files, monitor)
+        subnet::train(&self.context(context), job, files, monitor)
     }
 
     fn evaluator(
@@ -157,7 +184,7 @@ impl Trainer for TorchTrainer {
         job: &EvaluateJob,
     ) -> Result<Box<dyn Evaluator>, TrainError> {
         use_one_thread();
-        Ok(Box::new(evaluate::OpenedSupernet::new(context, job)?))
+        Ok(Box::new(evaluate::OpenedSupernet::new(&self.context(context), job)?))
     }
 
     fn benchmark(
@@ -167,6 +194,6 @@ impl Trainer for TorchTrainer {
         monitor: &dyn Monitor,
     ) -> Result<BenchmarkReport, TrainError> {
         self.use_all_threads();
-        benchmark::benchmark(context, job, monitor)
+        benchmark::benchmark(&self.context(context), job, monitor)
     }
 }

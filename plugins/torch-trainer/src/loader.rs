@@ -15,7 +15,9 @@ use spacewright_core::{
     data::{Draw, Images, Transform},
     train::{AnyError, TrainError},
 };
-use tch::Tensor;
+use tch::{Device, Tensor};
+
+use crate::device::upload;
 
 /// Images that one thread loads at once: few, so that all threads have some of a batch.
 const AT_ONCE: usize = 16;
@@ -40,26 +42,29 @@ pub fn use_threads(threads: usize) {
 
 /// Inputs that are being loaded.
 pub struct Pending {
-    parts: Vec<Receiver<Result<Vec<f32>, AnyError>>>,
-    images: usize,
-    channels: usize,
-    side: usize,
+    parts: Vec<Receiver<Result<Tensor, AnyError>>>,
 }
 
 impl Pending {
-    /// Starts to load images as inputs of this side, in pixels.
+    /// Starts to load images as inputs of this side, in pixels, onto a device.
     pub fn new(
         images: &Arc<dyn Images>,
         draws: &[Draw],
         transforms: &Arc<[Transform]>,
         side: usize,
+        device: Device,
     ) -> Self {
+        let channels = images.channels();
         let load = |draws: &[Draw]| {
             let (sender, receiver) = sync_channel(1);
             let (images, transforms, draws) = (images.clone(), transforms.clone(), draws.to_vec());
             let work = move || {
+                let inputs = images.inputs(&draws, &transforms, side).and_then(|inputs| {
+                    let size = [-1, channels as i64, side as i64, side as i64];
+                    Ok(upload(Tensor::from_slice(&inputs).view(size), device)?)
+                });
                 // Nobody waits for it where the training was stopped.
-                let _ = sender.send(images.inputs(&draws, &transforms, side));
+                let _ = sender.send(inputs);
             };
             match POOL.get() {
                 Some(Some(pool)) => pool.spawn_fifo(work),
@@ -68,18 +73,17 @@ impl Pending {
             receiver
         };
         let parts = draws.chunks(AT_ONCE).map(load).collect();
-        Self { parts, images: draws.len(), channels: images.channels(), side }
+        Self { parts }
     }
 
     /// Waits for them: `images × channels × side × side`.
     pub fn wait(self) -> Result<Tensor, TrainError> {
-        let mut inputs = Vec::with_capacity(self.images * self.channels * self.side * self.side);
+        let mut inputs = Vec::with_capacity(self.parts.len());
         for part in self.parts {
             let loaded = part.recv().map_err(|error| TrainError::Image(error.into()))?;
-            inputs.extend(loaded.map_err(TrainError::Image)?);
+            inputs.push(loaded.map_err(TrainError::Image)?);
         }
-        let side = self.side as i64;
-        Ok(Tensor::from_slice(&inputs).view([-1, self.channels as i64, side, side]))
+        Ok(Tensor::cat(&inputs, 0))
     }
 }
 
@@ -138,7 +142,10 @@ mod tests {
     #[test]
     fn a_bad_image_is_told() {
         let context = crate::testing::context();
-        let pending = |side| Pending::new(&context.images.all, &[Draw::fixed(0)], &[].into(), side);
+        let pending = |side| {
+            let images = &context.images.all;
+            Pending::new(images, &[Draw::fixed(0)], &[].into(), side, Device::Cpu)
+        };
         assert_eq!(pending(16).wait().unwrap().size(), [1, 1, 16, 16]);
         let error = pending(20).wait().unwrap_err().to_string();
         assert!(error.contains("has 16x16 pixels"), "{error}");

@@ -8,10 +8,13 @@ use spacewright_core::{
     quant::{ActivationRange, QParams},
     train::TrainError,
 };
-use tch::Tensor;
+use tch::{Device, Tensor};
 use torch_sys::C_tensor;
 
-use crate::fake_quant::{gradient_factor, take};
+use crate::{
+    fake_quant::{constant, gradient_factor},
+    kernels::take,
+};
 
 #[allow(unsafe_code, reason = "declares the kernels of cpp/normalize.cpp")]
 unsafe extern "C" {
@@ -68,9 +71,9 @@ impl Rounding {
     }
 
     /// With parameters that are not trained.
-    pub fn fixed(params: QParams) -> Self {
+    pub fn fixed(params: QParams, device: Device) -> Self {
         let offset = -f32::from(params.zero_point) * params.scale;
-        let [scale, offset] = [params.scale, offset].map(|number| Tensor::from_slice(&[number]));
+        let [scale, offset] = [params.scale, offset].map(|number| constant(number, device));
         Self { scale, offset, range: ActivationRange::default() }
     }
 }
@@ -133,10 +136,10 @@ impl Normalization<'_> {
 
 #[cfg(test)]
 mod tests {
-    use tch::{Device, Kind, Tensor, manual_seed};
+    use tch::Kind;
 
     use super::*;
-    use crate::fake_quant;
+    use crate::{fake_quant, testing::randn};
 
     struct Case {
         x: Tensor,
@@ -148,17 +151,15 @@ mod tests {
     }
 
     fn case(shape: [i64; 4]) -> Case {
-        manual_seed(7);
-        let floats = (Kind::Float, Device::Cpu);
         let leaf = |tensor: Tensor| tensor.set_requires_grad(true);
         let channels = shape[1];
         Case {
-            x: leaf(Tensor::randn(shape, floats) * 2.0 + 0.5),
-            gamma: leaf(Tensor::rand([channels], floats) + 0.5),
-            beta: leaf(Tensor::randn([channels], floats)),
+            x: leaf(randn("x", &shape) * 2.0 + 0.5),
+            gamma: leaf(randn("gamma", &[channels]).abs() + 0.5),
+            beta: leaf(randn("beta", &[channels])),
             scale: leaf(Tensor::from_slice(&[0.011f32])),
             offset: leaf(Tensor::from_slice(&[-1.1f32])),
-            upstream: Tensor::randn(shape, floats),
+            upstream: randn("upstream", &shape),
         }
     }
 
@@ -266,7 +267,7 @@ mod tests {
     #[test]
     fn given_statistics_are_used_as_they_are() {
         let case = case([4, 20, 7, 5]);
-        let mean = Tensor::randn([20], (Kind::Float, Device::Cpu));
+        let mean = randn("mean", &[20]);
         let variance = &case.gamma.detach() * 2.0;
         let Case { x, gamma, beta, .. } = &case;
         let rectifier = Rectifier::of(ActivationKind::Relu).unwrap();

@@ -8,14 +8,15 @@ use std::{
 
 use spacewright_core::{
     data::{Draw, Transform},
-    train::{Guidance, Monitor, TrainContext, TrainError},
+    train::{Guidance, Monitor, TrainError},
 };
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 use crate::{
     batches::{Batch, Views},
     checkpoint,
     classify::EVALUATION_BATCH,
+    context::Context,
     loader::{Ahead, BATCHES_AHEAD, Pending},
     losses,
     teacher::OpenTeacher,
@@ -28,7 +29,7 @@ pub struct Objective<'a> {
     label_smoothing: f64,
     /// Transforms that the training names.
     augment: &'a [Transform],
-    context: &'a TrainContext,
+    context: &'a Context,
 }
 
 /// Where what is kept of a teacher goes, and who hears of the work.
@@ -43,7 +44,7 @@ pub struct Keeping<'a> {
 impl<'a> Objective<'a> {
     /// Reads the teacher where it counts.
     pub fn new(
-        context: &'a TrainContext,
+        context: &'a Context,
         guidance: Option<&Guidance>,
         label_smoothing: f64,
         augment: &'a [Transform],
@@ -142,7 +143,7 @@ impl Opinion<'_> {
 
 /// A teacher's logits of all training images in some views, computed view by view when first needed.
 struct KeptLogits<'a> {
-    context: &'a TrainContext,
+    context: &'a Context,
     views: Views,
     keeping: Keeping<'a>,
     /// By position of an image, its row.
@@ -152,7 +153,7 @@ struct KeptLogits<'a> {
 }
 
 /// The row of each image that is trained on; 0 for others.
-fn rows(context: &TrainContext) -> Vec<i64> {
+fn rows(context: &Context) -> Vec<i64> {
     let mut rows = vec![0; context.images.all.labels().len()];
     context.images.train.iter().enumerate().for_each(|(row, &image)| rows[image] = row as i64);
     rows
@@ -172,7 +173,7 @@ impl KeptLogits<'_> {
             };
             parts.push(of_view.get(self.row[at.image]));
         }
-        Ok(Tensor::stack(&parts, 0))
+        Ok(Tensor::stack(&parts, 0).to_device(self.context.device))
     }
 
     fn view(&self, view: usize, teacher: &OpenTeacher) -> Result<Tensor, TrainError> {
@@ -181,7 +182,8 @@ impl KeptLogits<'_> {
         if let Some(mut file) = checkpoint::load(&path)? {
             return file.take("logits");
         }
-        let images = &self.context.images;
+        let Context { device, job, .. } = self.context;
+        let (images, device) = (&job.images, *device);
         let parts: Vec<&[usize]> = images.train.chunks(EVALUATION_BATCH).collect();
         let mut ahead = Ahead::new(parts.len(), BATCHES_AHEAD);
         let mut logits = Vec::new();
@@ -194,9 +196,16 @@ impl KeptLogits<'_> {
                 let draw = |&image: &usize| self.views.draw(self.context, image, view);
                 let draws: Vec<Draw> = parts[index].iter().map(draw).collect();
                 let transforms = &self.views.transforms;
-                Ok::<_, TrainError>(Pending::new(&images.all, &draws, transforms, teacher.side))
+                Ok::<_, TrainError>(Pending::new(
+                    &images.all,
+                    &draws,
+                    transforms,
+                    teacher.side,
+                    device,
+                ))
             };
-            logits.push(teacher.logits(&ahead.take(index, load)?.wait()?)?);
+            let inputs = ahead.take(index, load)?.wait()?;
+            logits.push(teacher.logits(&inputs)?.to_device(Device::Cpu));
         }
         let logits = Tensor::cat(&logits, 0);
         checkpoint::save(&path, &[("logits", logits.shallow_clone())])?;

@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use spacewright_core::train::TrainError;
 use tch::Tensor;
 use torch_sys::C_tensor;
 
-use crate::params::{OFFSET, Params, SCALE, is_decayed, is_quantizer, is_scale};
+use crate::{
+    kernels::last_error,
+    params::{OFFSET, Params, SCALE, is_decayed, is_quantizer, is_scale},
+};
 
 /// Which rule updates the parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,18 +58,22 @@ impl Optimizer {
 
     /// One step over all parameters that have or had a gradient; gradients are clipped by value and
     /// cleared. A parameter that this step did not use goes on by its momentum. `step` counts from 0.
-    pub fn step(&mut self, params: &mut Params, rate: f64, step: usize) {
+    pub fn step(&mut self, params: &mut Params, rate: f64, step: usize) -> Result<(), TrainError> {
         tch::no_grad(|| match self.rule {
             Rule::Sgd => self.descend(params, rate),
-            Rule::Adam => self.adapt(params, rate, step),
-        });
+            Rule::Adam => {
+                self.adapt(params, rate, step);
+                Ok(())
+            }
+        })
     }
 
     fn decay(&self, name: &str) -> f64 {
         if is_decayed(name) { self.weight_decay } else { 0.0 }
     }
 
-    fn descend(&mut self, params: &Params, rate: f64) {
+    fn descend(&mut self, params: &Params, rate: f64) -> Result<(), TrainError> {
+        let mut descents = Vec::new();
         for (name, param) in &params.0 {
             let key = format!("m.{name}");
             let is_used = param.grad().defined() || self.buffers.contains_key(&key);
@@ -76,9 +84,11 @@ impl Optimizer {
             // Momentum repeats a gradient until it counts 1 / (1 - momentum) times.
             let share =
                 if is_scale(name) { LARGEST_SCALE_STEP * (1.0 - MOMENTUM) / rate } else { 0.0 };
-            let momentum = buffer(&mut self.buffers, key, param);
-            descend(param, momentum, rate, decay, share.min(f64::from(f32::MAX)));
+            let momentum = buffer(&mut self.buffers, key, param).shallow_clone();
+            let largest_share = share.min(f64::from(f32::MAX));
+            descents.push(Descent { param, momentum, decay, largest_share });
         }
+        descend(&descents, rate)
     }
 
     fn adapt(&mut self, params: &mut Params, rate: f64, step: usize) {
@@ -119,31 +129,48 @@ impl Optimizer {
     }
 }
 
+/// A parameter that follows its gradient.
+struct Descent<'a> {
+    param: &'a Tensor,
+    momentum: Tensor,
+    decay: f64,
+    /// Of itself, by which it may change.
+    largest_share: f64,
+}
+
 #[allow(unsafe_code, reason = "calls the kernel of cpp/descend.cpp with live tensors")]
-fn descend(param: &Tensor, momentum: &Tensor, rate: f64, decay: f64, largest_share: f64) {
+fn descend(descents: &[Descent<'_>], rate: f64) -> Result<(), TrainError> {
     unsafe extern "C" {
         fn spacewright_descend(
-            param: *const C_tensor,
-            buffer: *const C_tensor,
+            params: *const *const C_tensor,
+            buffers: *const *const C_tensor,
+            decays: *const f64,
+            largest_shares: *const f64,
+            count: i64,
             rate: f64,
             momentum: f64,
-            decay: f64,
             largest_gradient: f64,
-            largest_share: f64,
-        );
+        ) -> bool;
     }
-    // SAFETY: both are dense tensors of floats of one shape, which outlive the call.
-    unsafe {
+    let params: Vec<_> = descents.iter().map(|descent| descent.param.as_ptr()).collect();
+    let buffers: Vec<_> = descents.iter().map(|descent| descent.momentum.as_ptr()).collect();
+    let decays: Vec<f64> = descents.iter().map(|descent| descent.decay).collect();
+    let shares: Vec<f64> = descents.iter().map(|descent| descent.largest_share).collect();
+    // SAFETY: all are dense tensors of floats, in pairs of one shape, which outlive the call.
+    let done = unsafe {
         spacewright_descend(
-            param.as_ptr(),
-            momentum.as_ptr(),
+            params.as_ptr(),
+            buffers.as_ptr(),
+            decays.as_ptr(),
+            shares.as_ptr(),
+            descents.len() as i64,
             rate,
             MOMENTUM,
-            decay,
             LARGEST_GRADIENT,
-            largest_share,
-        );
-    }
+        )
+    };
+    let failed = || TrainError::Computation { doing: "descending", source: last_error().into() };
+    if done { Ok(()) } else { Err(failed()) }
 }
 
 /// What Adam's steps of scales and offsets are relative to. An offset may be zero, so its scale
@@ -191,7 +218,7 @@ mod tests {
         for step in 0..200 {
             let loss = params.0["a.weight"].square().sum(tch::Kind::Float);
             loss.backward();
-            optimizer.step(&mut params, rate(peak, 0.1, step, 200), step);
+            optimizer.step(&mut params, rate(peak, 0.1, step, 200), step).unwrap();
         }
         params.0["a.weight"].norm().double_value(&[])
     }
@@ -212,7 +239,7 @@ mod tests {
             let loss = (&params.0["a.weight_scale"] + &params.0["a.weight"]) * gradient;
             loss.sum(tch::Kind::Float).backward();
             for step in 0..60 {
-                optimizer.step(&mut params, 0.01, step);
+                optimizer.step(&mut params, 0.01, step).unwrap();
             }
             let change = |name: &str| (params.0[name].double_value(&[0]) / 0.001 - 1.0).abs();
             assert!((0.01..0.021).contains(&change("a.weight_scale")));
@@ -226,7 +253,7 @@ mod tests {
         params.insert("a.weight".into(), Tensor::from_slice(&[1.0f32, 1.0]));
         let mut optimizer = Optimizer::new(Rule::Sgd, 0.5, true);
         params.0["a.weight"].narrow(0, 0, 1).sum(tch::Kind::Float).backward();
-        optimizer.step(&mut params, 0.1, 0);
+        optimizer.step(&mut params, 0.1, 0).unwrap();
         assert_eq!(params.0["a.weight"].double_value(&[1]), 1.0);
         assert!(params.0["a.weight"].double_value(&[0]) < 0.8);
     }

@@ -11,7 +11,9 @@ use rand_distr::StandardNormal;
 use spacewright_core::{graph::WeightRole, random, train::TrainError};
 use tch::{Device, Kind, Tensor};
 
-use crate::layout::Layout;
+use torch_sys::C_tensor;
+
+use crate::{kernels::take, layout::Layout};
 
 /// Trained tensors by name: `<node>.<role>`, `<node>.weight_scale`, `<value>.scale`,
 /// `<value>.offset`.
@@ -87,12 +89,31 @@ impl Params {
     /// centre of the kernel.
     pub fn slice(&self, name: &str, shape: &[usize]) -> Result<Tensor, TrainError> {
         let full = self.get(name)?;
-        slice(full, shape).ok_or_else(|| wrong_shape(name, full, shape.to_vec()))
+        let sizes = sizes(shape);
+        if full.size() == sizes {
+            return Ok(full.shallow_clone());
+        }
+        let fits = full.dim() == sizes.len() && full.size().iter().zip(&sizes).all(|(a, b)| a >= b);
+        if fits { part(full, &sizes) } else { Err(wrong_shape(name, full, shape.to_vec())) }
     }
 
-    /// Adds a tensor that is trained.
+    /// The same on a device.
+    pub fn on(self, device: Device) -> Self {
+        let moved = |(name, tensor): (String, Tensor)| {
+            (name, tensor.detach().to_device(device).set_requires_grad(true))
+        };
+        Self(self.0.into_iter().map(moved).collect())
+    }
+
+    /// Where the tensors are.
+    pub fn device(&self) -> Device {
+        self.0.values().next().map_or(Device::Cpu, Tensor::device)
+    }
+
+    /// Adds a tensor that is trained, where the others are.
     pub fn insert(&mut self, name: String, value: Tensor) {
-        self.0.insert(name, value.detach().contiguous().set_requires_grad(true));
+        let value = value.detach().to_device(self.device()).contiguous();
+        self.0.insert(name, value.set_requires_grad(true));
     }
 
     /// Copies what `from` has of the same name in these segments: first channels and centre of
@@ -131,7 +152,7 @@ impl Params {
                 let error = wrong_shape(name, found, shape(target));
                 return Err(TrainError::file(path, error));
             }
-            *target = found.detach().copy().set_requires_grad(true);
+            *target = found.detach().copy().to_device(target.device()).set_requires_grad(true);
         }
         Ok(())
     }
@@ -143,16 +164,16 @@ impl Params {
         for (name, target) in &mut self.0 {
             let part = given.slice(name, &shape(target));
             let part = part.map_err(|error| TrainError::file(path, error))?;
-            *target = part.detach().copy().set_requires_grad(true);
+            *target = part.detach().copy().to_device(target.device()).set_requires_grad(true);
         }
         Ok(())
     }
 
     /// Writes all tensors: temporary file, sync, rename.
     pub fn save(&self, path: &Path) -> Result<(), TrainError> {
-        let contiguous: Vec<(&str, Tensor)> =
-            self.0.iter().map(|(name, t)| (name.as_str(), t.detach().contiguous())).collect();
-        save(path, &contiguous)
+        let kept: Vec<(&str, Tensor)> =
+            self.0.iter().map(|(name, tensor)| (name.as_str(), in_file(tensor))).collect();
+        save(path, &kept)
     }
 
     /// Reads what [`save`](Self::save) wrote.
@@ -170,6 +191,11 @@ pub fn beside(path: &Path) -> Result<PathBuf, TrainError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".tmp");
     Ok(name.into())
+}
+
+/// A tensor as files hold it.
+pub fn in_file(tensor: &Tensor) -> Tensor {
+    tensor.detach().to_device(Device::Cpu).contiguous()
 }
 
 /// Writes tensors to a safetensors file, atomically.
@@ -213,7 +239,7 @@ impl NamedTensors {
 
 /// The elements of a tensor, row-major; `doing` says what for, should it fail.
 pub fn floats(doing: &'static str, tensor: &Tensor) -> Result<Vec<f32>, TrainError> {
-    let flat = tensor.detach().contiguous().flatten(0, -1);
+    let flat = in_file(tensor).flatten(0, -1);
     Vec::try_from(flat).map_err(|error| TrainError::Computation { doing, source: Box::new(error) })
 }
 
@@ -223,6 +249,17 @@ fn shape(tensor: &Tensor) -> Vec<usize> {
 
 fn wrong_shape(name: &str, found: &Tensor, needed: Vec<usize>) -> TrainError {
     TrainError::TensorShape { name: name.to_owned(), found: shape(found), needed }
+}
+
+/// A part of a parameter, whose gradients go to the parameter's own; `sizes` has one for each dimension, none larger
+/// than the parameter's.
+#[allow(unsafe_code, reason = "calls a function of cpp/part.cpp with a live tensor")]
+fn part(full: &Tensor, sizes: &[i64]) -> Result<Tensor, TrainError> {
+    unsafe extern "C" {
+        fn spacewright_part(full: *const C_tensor, sizes: *const i64) -> *mut C_tensor;
+    }
+    // SAFETY: tensor and sizes outlive the call, which does not keep the pointers.
+    take("a part of a parameter", unsafe { spacewright_part(full.as_ptr(), sizes.as_ptr()) })
 }
 
 fn slice(full: &Tensor, shape: &[usize]) -> Option<Tensor> {
@@ -246,6 +283,7 @@ fn slice(full: &Tensor, shape: &[usize]) -> Option<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::randn;
 
     #[test]
     fn slices_take_first_channels_and_the_centre() {
@@ -254,6 +292,24 @@ mod tests {
         assert_eq!(part.size(), [1, 2, 3, 3]);
         assert_eq!(part.double_value(&[0, 1, 0, 0]), 25.0 + 6.0);
         assert!(slice(&full, &[3, 3, 5, 5]).is_none());
+    }
+
+    /// As the library's own, which makes a gradient as large as the parameter for each part.
+    #[test]
+    fn gradients_of_parts_add_up_in_the_parameter() {
+        let shapes: [&[usize]; 4] = [&[6, 4, 5, 5], &[2, 3, 3, 3], &[6, 4, 1, 1], &[5, 4, 3, 3]];
+        let gradient = |part: &dyn Fn(&Params, &[usize]) -> Tensor| {
+            let mut params = Params::default();
+            params.insert("w".into(), randn("w", &[6, 4, 5, 5]));
+            for shape in shapes {
+                let part = part(&params, shape);
+                (&part * part.square()).sum(Kind::Float).backward();
+            }
+            params.0["w"].grad()
+        };
+        let own = gradient(&|params, shape| params.slice("w", shape).unwrap());
+        let library = gradient(&|params, shape| slice(&params.0["w"], shape).unwrap());
+        assert!(own.equal(&library));
     }
 
     #[test]

@@ -9,6 +9,8 @@ use std::{
 use spacewright_core::{graph::Shape, train::TrainError};
 use tch::{Kind, Tensor};
 
+use crate::params::in_file;
+
 /// Most bytes of a file: whoever keeps it checks it as a whole.
 const LARGEST_FILE: u64 = 512 << 20;
 
@@ -47,7 +49,7 @@ impl RowsWriter {
 
     /// Appends rows, `rows × channels × height × width`.
     pub fn append(&mut self, rows: &Tensor) -> Result<(), TrainError> {
-        let rows = rows.detach().to_kind(Kind::Half).contiguous();
+        let rows = in_file(&rows.to_kind(Kind::Half));
         let mut content = vec![0; bytes(self.shape) * rows.size()[0] as usize];
         rows.f_copy_data_u8(&mut content, rows.numel()).map_err(|error| {
             TrainError::Computation { doing: "keeping features", source: Box::new(error) }

@@ -8,12 +8,13 @@ use spacewright_core::{
     graph::{ConvSpec, Graph, GraphBuilder, Shape},
     quality::TableRow,
     space::{ElasticStage, SubStage, stage_graph},
-    train::{Teacher, TrainContext, TrainError},
+    train::{Teacher, TrainError},
 };
 use tch::Tensor;
 
 use crate::{
     classify::EVALUATION_BATCH,
+    context::Context,
     features::StageFeatures,
     interpret::{Norm, Observations, Run},
     layout::Layout,
@@ -27,7 +28,7 @@ use crate::{
 /// A choice stage with one candidate block, and the teacher's features around it.
 pub struct Student<'a> {
     /// Operators, scheme, hyperspace.
-    pub context: &'a TrainContext,
+    pub context: &'a Context,
     stage: ElasticStage,
     /// Widths that the stage before can give.
     input_widths: Vec<usize>,
@@ -64,7 +65,7 @@ pub struct PlannedVariant {
 impl<'a> Student<'a> {
     /// Choice stage `stage` with candidate `block`; `folder` holds the teacher's features.
     pub fn new(
-        context: &'a TrainContext,
+        context: &'a Context,
         (stage, block): (usize, usize),
         teacher: &Teacher,
         folder: &Path,
@@ -178,7 +179,7 @@ impl<'a> Student<'a> {
         variant: &Variant,
         images: usize,
     ) -> Result<Observations, TrainError> {
-        let run = Run { params, quantized: false, dropout: false };
+        let run = Run { params, quantized: false, dropout: false, factors: self.context.factors() };
         let PlannedVariant { resolution, plan } = self.plan(variant)?;
         let images = images.min(self.train_images).min(EVALUATION_BATCH);
         let images: Vec<usize> = (0..images).collect();
@@ -196,7 +197,7 @@ impl<'a> Student<'a> {
         calibration: usize,
     ) -> Result<f64, TrainError> {
         let features = self.features(*resolution)?;
-        let run = Run { params, quantized, dropout: false };
+        let run = Run { params, quantized, dropout: false, factors: self.context.factors() };
         let calibration = batches(0, calibration.min(self.train_images));
         let inputs = calibration.map(|images| features.inputs(self.context, &images));
         let statistics = recalibrate(&run, plan, inputs)?;

@@ -5,10 +5,12 @@ use std::{collections::BTreeMap, rc::Rc, time::Instant};
 use rand_pcg::Pcg64Mcg;
 use spacewright_core::{
     random,
-    train::{Monitor, SubnetJob, TrainContext, TrainError, TrainReport, TwoPhaseFiles},
+    train::{Monitor, SubnetJob, TrainError, TrainReport, TwoPhaseFiles},
 };
+use tch::Kind;
 
 use crate::{
+    context::Context,
     interpret::Run,
     layout::Layout,
     learn::{Compared, learn},
@@ -21,6 +23,7 @@ use crate::{
 struct SingleNetwork<'a> {
     subnet: Rc<PlannedSubnet>,
     objective: Objective<'a>,
+    factors: Option<Kind>,
 }
 
 impl TwoPhaseTraining for SingleNetwork<'_> {
@@ -39,7 +42,7 @@ impl TwoPhaseTraining for SingleNetwork<'_> {
     /// Without dropout: small networks that see each image a few times do not overfit.
     fn gradients(&self, step: &Step<'_>) -> Result<f64, TrainError> {
         let Step { params, quantized, loaded, watch } = *step;
-        let run = Run { params, quantized, dropout: false };
+        let run = Run { params, quantized, dropout: false, factors: self.factors };
         let mut sum = 0.0;
         for (subnet, batch) in loaded.pairs() {
             let compared = Compared::Targets(self.objective.targets(batch)?);
@@ -47,7 +50,7 @@ impl TwoPhaseTraining for SingleNetwork<'_> {
             let start = Instant::now();
             let learned = learn(&run, &subnet.plan, inputs, &compared, 0)?;
             watch.add(start.elapsed(), &learned.parts());
-            sum += learned.loss;
+            sum += learned.loss();
         }
         Ok(sum)
     }
@@ -59,7 +62,7 @@ impl TwoPhaseTraining for SingleNetwork<'_> {
 
 /// Trains the network: FP32 phase, then INT8 phase.
 pub fn train(
-    context: &TrainContext,
+    context: &Context,
     job: &SubnetJob,
     files: &TwoPhaseFiles,
     monitor: &dyn Monitor,
@@ -73,6 +76,7 @@ pub fn train(
             &job.augment,
             Keeping { scratch: &files.scratch, monitor },
         )?,
+        factors: context.factors(),
     };
     let mut layout = Layout::default();
     layout.include(&subnet_graph(context, &job.stages, &job.subnet)?, &context.scheme)?;
@@ -90,7 +94,7 @@ pub fn train(
         int8: &job.int8,
         files,
     }
-    .run(&network, params, monitor)
+    .run(&network, params.on(context.device), monitor)
 }
 
 #[cfg(test)]
@@ -99,13 +103,13 @@ mod tests {
 
     use spacewright_core::{
         space::{ElasticStage, Subnet},
-        train::Phase,
+        train::{Phase, Precision},
     };
 
     use super::*;
     use crate::testing::{self, Curves};
 
-    fn stages(context: &TrainContext) -> Vec<ElasticStage> {
+    fn stages(context: &Context) -> Vec<ElasticStage> {
         let space = &context.hyperspace.uniform_spaces()[1];
         space.elastic_stages(&context.hyperspace)
     }
@@ -113,7 +117,7 @@ mod tests {
     /// Trains a random subnet; the subnet and the phase, step and accuracy of the points that have
     /// one.
     fn trained(
-        context: &TrainContext,
+        context: &Context,
         folder: &Path,
         start: Option<&Path>,
         fp32: Phase,
@@ -144,6 +148,26 @@ mod tests {
             }
         }
         (subnet, judged)
+    }
+
+    #[test]
+    fn a_network_learns_by_short_factors() {
+        let exact = testing::context();
+        let short = Context { precision: Precision::Bf16, ..exact.clone() };
+        let weights = |context: &Context| {
+            let folder = tempfile::tempdir().unwrap();
+            trained(context, folder.path(), None, testing::phase(2));
+            Params::load(&folder.path().join("int8")).unwrap()
+        };
+        let (exact, short) = (weights(&exact), weights(&short));
+        for (name, short) in &short.0 {
+            let exact = &exact.0[name];
+            let distance = (exact - short).abs().max().double_value(&[]);
+            let size = exact.abs().max().double_value(&[]);
+            assert!(distance <= 0.1 * size.max(0.1), "{name}: {distance} of {size}");
+        }
+        let differs = |(name, short): (&String, &tch::Tensor)| !short.equal(&exact.0[name]);
+        assert!(short.0.iter().any(differs));
     }
 
     #[test]

@@ -12,12 +12,13 @@ use spacewright_core::{
     random,
     space::Subnet,
     train::{
-        Guide, Monitor, SUBNETS_PER_STEP, SupernetJob, TrainContext, TrainError, TrainReport,
-        TwoPhaseFiles,
+        Guide, Monitor, SUBNETS_PER_STEP, SupernetJob, TrainError, TrainReport, TwoPhaseFiles,
     },
 };
+use tch::Device;
 
 use crate::{
+    context::Context,
     interpret::Run,
     layout::Layout,
     learn::{Compared, Learned, learn},
@@ -32,10 +33,12 @@ use crate::{
 
 /// A supernet that is trained.
 pub struct Supernet<'a> {
-    context: &'a TrainContext,
+    context: &'a Context,
     job: &'a SupernetJob,
     objective: Objective<'a>,
     threads: SideBySide,
+    /// Whether the subnets of a step are computed one after the other.
+    waits: bool,
     /// The one that is judged.
     pub largest_subnet: Subnet,
     /// Every step trains it.
@@ -46,7 +49,7 @@ pub struct Supernet<'a> {
 
 impl<'a> Supernet<'a> {
     fn new(
-        context: &'a TrainContext,
+        context: &'a Context,
         job: &'a SupernetJob,
         keeping: Keeping<'a>,
     ) -> Result<Self, TrainError> {
@@ -55,6 +58,9 @@ impl<'a> Supernet<'a> {
             Ok::<_, TrainError>(Rc::new(PlannedSubnet::new(context, stages, subnet)?))
         };
         let guidance = job.guidance.as_ref();
+        // A GPU has one queue of work, whoever asks.
+        let waits = job.guide == Guide::Largest || context.device != Device::Cpu;
+        let side_by_side = if waits { 1 } else { SUBNETS_PER_STEP };
         let largest_subnet = Subnet::largest(stages, resolutions);
         Ok(Self {
             context,
@@ -66,22 +72,24 @@ impl<'a> Supernet<'a> {
                 &job.augment,
                 keeping,
             )?,
-            threads: SideBySide::new(SUBNETS_PER_STEP, tch::get_num_threads() as usize),
+            threads: SideBySide::new(side_by_side, tch::get_num_threads() as usize),
             largest: planned(&largest_subnet)?,
             smallest: planned(&Subnet::smallest(stages, resolutions))?,
             largest_subnet,
+            waits,
         })
     }
 
-    /// The smaller subnets learn from the largest.
+    /// Smaller subnets may learn from the largest.
     fn one_after_the_other(&self, step: &Step<'_>) -> Result<f64, TrainError> {
         let Step { params, quantized, loaded, watch } = *step;
+        let factors = self.context.factors();
         let mut largest: Option<Learned> = None;
         for (subnet, batch) in loaded.pairs() {
-            let run = Run { params, quantized, dropout: largest.is_none() };
-            let compared = match &largest {
-                Some(largest) => Compared::Larger(largest.logits.shallow_clone()),
-                None => Compared::Targets(self.objective.targets(batch)?),
+            let run = Run { params, quantized, dropout: largest.is_none(), factors };
+            let compared = match (&largest, self.job.guide) {
+                (Some(largest), Guide::Largest) => Compared::Larger(largest.logits.shallow_clone()),
+                _ => Compared::Targets(self.objective.targets(batch)?),
             };
             let inputs = batch.inputs(subnet.resolution)?;
             let start = Instant::now();
@@ -89,7 +97,7 @@ impl<'a> Supernet<'a> {
             watch.add(start.elapsed(), &learned.parts());
             largest.get_or_insert(learned);
         }
-        Ok(largest.map_or(f64::NAN, |largest| largest.loss))
+        Ok(largest.map_or(f64::NAN, |largest| largest.loss()))
     }
 
     /// No subnet waits for another one.
@@ -98,14 +106,14 @@ impl<'a> Supernet<'a> {
         let mut subnets: Vec<_> = loaded.pairs().enumerate().collect();
         // The longest first, so that threads end together.
         subnets.sort_by_key(|(_, (subnet, _))| Reverse(subnet.multiply_adds));
-        let at_once = self.job.micro_batch;
+        let (at_once, factors) = (self.job.micro_batch, self.context.factors());
         let mut work: Vec<Work<'_, (usize, Params, Learned)>> = Vec::new();
         for (position, (subnet, batch)) in subnets {
             let compared = Compared::Targets(self.objective.targets(batch)?);
             let inputs = batch.inputs(subnet.resolution)?.shallow_clone();
             let params = replicas::replica(params);
             work.push(Box::new(move || {
-                let run = Run { params: &params, quantized, dropout: position == 0 };
+                let run = Run { params: &params, quantized, dropout: position == 0, factors };
                 let learned = learn(&run, &subnet.plan, &inputs, &compared, at_once)?;
                 Ok((position, params, learned))
             }));
@@ -115,7 +123,7 @@ impl<'a> Supernet<'a> {
         learned.sort_by_key(|(position, ..)| *position);
         let parts: Vec<_> = learned.iter().flat_map(|(_, _, learned)| learned.parts()).collect();
         watch.add(start.elapsed(), &parts);
-        let loss = learned.first().map_or(f64::NAN, |(_, _, largest)| largest.loss);
+        let loss = learned.first().map_or(f64::NAN, |(_, _, largest)| largest.loss());
         let replicas: Vec<Params> = learned.into_iter().map(|(_, params, _)| params).collect();
         watch.time(Part::Backward, || replicas::gather(params, &replicas));
         Ok(loss)
@@ -151,10 +159,7 @@ impl TwoPhaseTraining for Supernet<'_> {
 
     /// The loss is that of the largest subnet.
     fn gradients(&self, step: &Step<'_>) -> Result<f64, TrainError> {
-        match self.job.guide {
-            Guide::Largest => self.one_after_the_other(step),
-            Guide::Teacher => self.side_by_side(step),
-        }
+        if self.waits { self.one_after_the_other(step) } else { self.side_by_side(step) }
     }
 
     /// The largest subnet first, then random ones.
@@ -165,7 +170,7 @@ impl TwoPhaseTraining for Supernet<'_> {
 
 /// A supernet before its training, the shapes of its tensors, and the tensors.
 pub fn prepare<'a>(
-    context: &'a TrainContext,
+    context: &'a Context,
     job: &'a SupernetJob,
     keeping: Keeping<'a>,
 ) -> Result<(Supernet<'a>, Layout, Params), TrainError> {
@@ -180,12 +185,13 @@ pub fn prepare<'a>(
     )?;
     let mut params = Params::init(&layout, random::seed(context.seed, &["supernet"]));
     start::start(&mut params, context, job)?;
+    let params = params.on(context.device);
     Ok((supernet, layout, params))
 }
 
 /// Trains the supernet of a space: FP32 phase, then INT8 phase.
 pub fn train(
-    context: &TrainContext,
+    context: &Context,
     job: &SupernetJob,
     files: &TwoPhaseFiles,
     monitor: &dyn Monitor,
@@ -198,7 +204,7 @@ pub fn train(
 
 /// How it is trained; judged is the largest subnet.
 pub fn two_phases<'a>(
-    context: &'a TrainContext,
+    context: &'a Context,
     job: &'a SupernetJob,
     layout: &'a Layout,
     judged: &'a Subnet,

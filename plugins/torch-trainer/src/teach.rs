@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use spacewright_core::train::{Monitor, TeachJob, TeachReport, TrainContext, TrainError};
+use spacewright_core::train::{Monitor, TeachJob, TeachReport, TrainError};
 
 use crate::{
     batches::{self, PendingBatch, Sampler, Views},
     classify::{EVALUATION_BATCH, classify},
+    context::Context,
     fit::{Fit, Fitted},
     interpret::{Norm, Run},
     layout::Layout,
@@ -26,7 +27,7 @@ const STATISTICS_IMAGES: usize = 2048;
 
 /// Trains the weights from their initial values.
 fn fit(
-    context: &TrainContext,
+    context: &Context,
     job: &TeachJob,
     (layout, plan): (&Layout, &Plan),
     params: &mut Params,
@@ -57,7 +58,7 @@ fn fit(
             Ok::<_, TrainError>(PendingBatch::new(context, &views, sampled, [side]))
         })?;
         let batch = watch.time(Part::Data, || pending.wait())?;
-        let run = Run { params, quantized: false, dropout: true };
+        let run = Run { params, quantized: false, dropout: true, factors: context.factors() };
         let loss = watch.time(Part::Forward, || {
             let logits = run.forward(plan, batch.inputs(side)?, &mut Norm::Batch)?;
             Ok::<_, TrainError>(losses::cross_entropy(&logits, &batch.labels, job.label_smoothing))
@@ -71,7 +72,7 @@ fn fit(
 
 /// Trains a teacher, or takes over its weights; adds the statistics of its batch normalization.
 pub fn teach(
-    context: &TrainContext,
+    context: &Context,
     job: &TeachJob,
     output: &Path,
     scratch: &Path,
@@ -82,7 +83,7 @@ pub fn teach(
     let mut layout = Layout::default();
     layout.include(&graph, &context.scheme)?;
     let plan = Plan::new(&graph, &context.scheme)?;
-    let mut params = Params::init(&layout, context.seed);
+    let mut params = Params::init(&layout, context.seed).on(context.device);
     let fitted = match &job.weights {
         Some(file) => {
             params.replace_from(file)?;
@@ -93,7 +94,7 @@ pub fn teach(
 
     let calibration = batches::fixed_sample(context, "teacher", STATISTICS_IMAGES);
     let inputs = batches::judged(context, &calibration, EVALUATION_BATCH, side);
-    let run = Run { params: &params, quantized: false, dropout: false };
+    let run = Run { params: &params, quantized: false, dropout: false, factors: context.factors() };
     let statistics = recalibrate(&run, &plan, inputs)?;
     let accuracy = |images: &[usize]| {
         let predictions = classify(context, &run, &plan, &statistics, images, side)?;

@@ -3,11 +3,12 @@
 use spacewright_core::{
     graph::{Graph, ValueId},
     space::{ElasticStage, Segment, Subnet, network, subnet_segments},
-    train::{Teacher, TrainContext, TrainError},
+    train::{Teacher, TrainError},
 };
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use crate::{
+    context::Context,
     interpret::{Norm, Run, Statistics},
     params::Params,
     plan::Plan,
@@ -15,7 +16,7 @@ use crate::{
 
 /// A teacher's graph at a resolution, and the names of the values that leave its stages.
 pub fn teacher_graph(
-    context: &TrainContext,
+    context: &Context,
     (stages, subnet): (&[ElasticStage], &Subnet),
     resolution: usize,
 ) -> Result<(Graph, Vec<String>), TrainError> {
@@ -35,23 +36,24 @@ pub struct OpenTeacher {
     plan: Plan,
     /// What the first choice stage reads, then what each choice stage gives.
     ends: Vec<ValueId>,
+    factors: Option<Kind>,
 }
 
 impl OpenTeacher {
     /// Reads the weights.
-    pub fn new(context: &TrainContext, teacher: &Teacher, side: usize) -> Result<Self, TrainError> {
+    pub fn new(context: &Context, teacher: &Teacher, side: usize) -> Result<Self, TrainError> {
         let (graph, ends) = teacher_graph(context, (&teacher.stages, &teacher.subnet), side)?;
         let plan = Plan::new(&graph, &context.scheme)?;
         // What leaves the stem is what the first choice stage reads.
         let choices = ends.iter().skip(context.hyperspace.stem.len() - 1);
         let ends = choices.map(|name| plan.value(name)).collect::<Result<_, _>>()?;
-        let mut params = Params::load(&teacher.weights)?;
+        let mut params = Params::load(&teacher.weights)?.on(context.device);
         let statistics = statistics(&mut params);
-        Ok(Self { side, params, statistics, plan, ends })
+        Ok(Self { side, params, statistics, plan, ends, factors: context.factors() })
     }
 
     fn run(&self) -> Run<'_> {
-        Run { params: &self.params, quantized: false, dropout: false }
+        Run { params: &self.params, quantized: false, dropout: false, factors: self.factors }
     }
 
     /// Its logits, `images × classes`.

@@ -3,18 +3,30 @@
 use std::sync::{Arc, Mutex};
 
 use rand::Rng;
+use rand_distr::StandardNormal;
 use spacewright_core::{
     data::{Flip, Interpolation, Resize, StudyImages, Transform},
     operators::Operators,
     random,
     target::Target,
-    train::{CurvePoint, Monitor, Phase, TrainContext},
+    train::{CurvePoint, Monitor, Phase, Precision, TrainContext},
 };
 use spacewright_data::{Catalog, CatalogImages, Part};
 use spacewright_host_ort::HostOrt;
 use spacewright_quantizers::LsqPlus;
 
+use tch::Tensor;
+
+use crate::context::Context;
+
 const HYPERSPACE: &str = include_str!("../tests/space.toml");
+
+/// Normally distributed numbers, the same for the same name; torch's generator is shared by all tests.
+pub fn randn(name: &str, shape: &[i64]) -> Tensor {
+    let normal = random::generator(7, &[name]).sample_iter(StandardNormal);
+    let values: Vec<f32> = normal.take(shape.iter().product::<i64>() as usize).collect();
+    Tensor::from_slice(&values).view(shape)
+}
 
 fn images(count: usize) -> (Vec<u8>, Vec<u32>) {
     let mut rng = random::generator(5, &["images"]);
@@ -27,7 +39,7 @@ fn images(count: usize) -> (Vec<u8>, Vec<u32>) {
 }
 
 /// A hyperspace with every kind of block on small images in ten classes.
-pub fn context() -> TrainContext {
+pub fn context() -> Context {
     let part = |part: Part, (pixels, labels)| (part, pixels, labels);
     let parts = vec![part(Part::Train, images(80)), part(Part::Test, images(20))];
     let classes = (0..10).map(|class: usize| class.to_string()).collect();
@@ -43,14 +55,15 @@ pub fn context() -> TrainContext {
         judging: [resize.clone()].into(),
         training: [Transform::Flip(Flip::default()), resize].into(),
     };
-    TrainContext {
+    let job = TrainContext {
         operators: Operators::new(spacewright_operators_cnn::operator_sets()).unwrap(),
         images,
         hyperspace: toml::from_str(HYPERSPACE).unwrap(),
         scheme: HostOrt::new().description().scheme,
         quantizer: Arc::new(LsqPlus),
         seed: 1,
-    }
+    };
+    Context { job, device: tch::Device::Cpu, precision: Precision::Fp32 }
 }
 
 /// A phase of so many steps at eight images each.

@@ -6,15 +6,14 @@ use rand_pcg::Pcg64Mcg;
 use spacewright_core::{
     random,
     space::{ElasticStage, Subnet},
-    train::{
-        Monitor, Phase, RecalibratedSubnet, TrainContext, TrainError, TrainReport, TwoPhaseFiles,
-    },
+    train::{Monitor, Phase, RecalibratedSubnet, TrainError, TrainReport, TwoPhaseFiles},
 };
 
 use crate::{
     batches::{self, Batch, PendingBatch, Sampled, Sampler, Views},
     calibrate,
     classify::EVALUATION_BATCH,
+    context::Context,
     evaluate::{SharedWeights, calibration_images},
     fit::Fit,
     interpret::{Norm, Observations, Run},
@@ -125,7 +124,7 @@ impl<'a> Steps<'a> {
 /// How a network is trained.
 pub struct TwoPhases<'a> {
     /// Data, operators, scheme, seed.
-    pub context: &'a TrainContext,
+    pub context: &'a Context,
     /// What is trained, for messages and seeds.
     pub name: &'a str,
     /// Shapes of all tensors.
@@ -225,7 +224,7 @@ impl TwoPhases<'_> {
             let subnet = network.observed(std::mem::replace(&mut first, false), rng)?;
             let side = subnet.resolution;
             let mut observations = Observations::new();
-            let run = Run { params, quantized: false, dropout: false };
+            let run = Run { params, quantized: false, dropout: false, factors: context.factors() };
             for x in batches::judged(context, &images, EVALUATION_BATCH, side) {
                 observations.extend(run.observe(&subnet.plan, &x?, &mut Norm::Batch)?);
             }

@@ -9,10 +9,12 @@ use spacewright_core::{
     random,
     space::Hyperspace,
     train::{
-        BenchmarkJob, BenchmarkReport, Monitor, SUBNETS_PER_STEP, TrainContext, TrainingPhases,
+        BenchmarkJob, BenchmarkReport, Device, Monitor, Precision, SUBNETS_PER_STEP, TrainContext,
+        TrainingPhases,
     },
 };
 use spacewright_data::{Catalog, CatalogImages, Part};
+use spacewright_engine::{Chosen, EngineError};
 
 use crate::{
     catalog,
@@ -33,14 +35,20 @@ struct TrainingReport {
     batch: usize,
     steps: usize,
     threads: usize,
+    device: Device,
+    /// How exactly convolutions and linear layers multiply.
+    precision: Precision,
     /// Who trains.
     trainer: String,
     /// An image counts once for each subnet that sees it.
     fp32_images_per_second: f64,
     int8_images_per_second: f64,
+    /// Without quantizers, while sizes of layers come for the first time: on GPUs, where that matters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fp32_images_per_second_of_new_sizes: Option<f64>,
     /// The time of a step with quantizers over that of one without.
     int8_over_fp32: f64,
-    /// Shares of the time.
+    /// Shares of the time; on a GPU, of the time to tell it what to compute, and waiting for it is overhead.
     phases: Phases,
 }
 
@@ -54,8 +62,10 @@ pub fn run(args: &BenchTrainArgs, global: &Global) -> Result<Output, Failure> {
     let registry = catalog::registry()?;
     let (hyperspace, space) = catalog::space(&args.space, args.hyperspace.as_deref())?;
     let threads = global.threads.map_or_else(rayon::current_num_threads, Into::into);
-    let trainer =
-        registry.trainer(threads).ok_or_else(|| Failure::failed("this program has no trainer"))?;
+    let chosen = args.compute.settings().choose(&registry, threads);
+    let Chosen { compute, trainer } = chosen.map_err(EngineError::from)?;
+    let trainer = trainer.ok_or_else(|| Failure::failed("this program has no trainer"))?;
+    trainer.prepare()?;
     let side = hyperspace.resolutions.iter().max().copied().unwrap_or(1);
     let job = BenchmarkJob {
         stages: space.elastic_stages(&hyperspace),
@@ -82,9 +92,12 @@ pub fn run(args: &BenchTrainArgs, global: &Global) -> Result<Output, Failure> {
         batch: job.batch,
         steps: job.steps,
         threads,
+        device: compute.device,
+        precision: compute.precision,
         trainer: trainer.fingerprint(),
         fp32_images_per_second: fp32.images_per_second,
         int8_images_per_second: int8.images_per_second,
+        fp32_images_per_second_of_new_sizes: fp32.images_per_second_of_new_sizes,
         int8_over_fp32: int8.seconds_per_step / fp32.seconds_per_step,
         phases: Phases { fp32: fp32.phases, int8: int8.phases },
     };
@@ -140,15 +153,22 @@ fn text(report: &TrainingReport) -> String {
         let cells = [name.to_owned(), format!("{rate:.0}")].into_iter().chain(shares);
         table.cells(cells.collect());
     }
+    let new_sizes = report.fp32_images_per_second_of_new_sizes.map(|rate| {
+        format!(
+            "; {rate:.0} images/s while sizes come for the first time\n\
+             shares are of the time to tell the GPU what to compute; all else is waiting for it"
+        )
+    });
     format!(
         "{}: {SUBNETS_PER_STEP} subnets a step, {} images each of {}x{} pixels; {}\n\n{}\n\n\
-         a step with quantizers takes {:.2} times as long",
+         a step with quantizers takes {:.2} times as long{}",
         report.space,
         report.batch,
         report.side,
         report.side,
         report.trainer,
         table.render(),
-        report.int8_over_fp32
+        report.int8_over_fp32,
+        new_sizes.unwrap_or_default()
     )
 }

@@ -22,7 +22,8 @@ pub fn run(args: &CompareArgs, global: &Global) -> Result<Output, Failure> {
             .hint("name another study file"));
     }
     let open_one = |study: &std::path::PathBuf| {
-        let args = StudyArgs { study: study.clone(), runs: args.runs.clone(), target: None };
+        let (study, runs, compute) = (study.clone(), args.runs.clone(), args.compute);
+        let args = StudyArgs { study, runs, target: None, compute };
         open(&args, Vec::new(), global)
     };
     let engines: Vec<Engine> = args.studies.iter().map(open_one).collect::<Result<_, _>>()?;

@@ -59,8 +59,20 @@ fn show(args: &StudyArgs, global: &Global) -> Result<Output, Failure> {
         table.row([step.step.clone(), state, step.tasks.to_string(), time]);
     }
     let reasons: String = steps.iter().flat_map(reasons).collect();
-    let value = json!({ "study": engine.study().name, "folder": engine.folder(), "steps": steps });
-    Output::new(format!("{}{reasons}", table.render()), &value)
+    let (training, trained_with) = match engine.context().trained_with() {
+        Ok(None) => (String::new(), None),
+        Ok(Some(with)) => (format!("\ntrains on {with}"), Some(with)),
+        Err(error) => {
+            (format!("\ntrains nothing here: {}", Failure::from(error).in_one_line()), None)
+        }
+    };
+    let value = json!({
+        "study": engine.study().name,
+        "folder": engine.folder(),
+        "trained_with": trained_with,
+        "steps": steps,
+    });
+    Output::new(format!("{}{training}{reasons}", table.render()), &value)
 }
 
 /// Why a step runs again, a line for each reason.

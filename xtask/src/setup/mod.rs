@@ -3,6 +3,7 @@
 //! Every part is built in a folder beside its place and renamed when it is complete, so whatever
 //! is found in its place is whole, and an interrupted set-up is repaired by the next.
 
+mod cuda;
 mod fashion_mnist;
 pub mod litert_python;
 mod runtimes;
@@ -28,16 +29,26 @@ const PARTS: [Part; 4] = [
 
 /// Fetches what is missing; tries every part before it reports failure.
 pub fn run() -> Result<()> {
+    fetch(&PARTS, "cargo xtask setup")
+}
+
+/// The same with what NVIDIA's GPUs need.
+pub fn run_with_cuda() -> Result<()> {
+    let parts = [&PARTS[..], &[("libtorch with CUDA", cuda::ensure)]].concat();
+    fetch(&parts, "cargo xtask setup --cuda")
+}
+
+fn fetch(parts: &[Part], command: &str) -> Result<()> {
     let mut missing = Vec::new();
-    for (name, ensure) in PARTS {
+    for (name, ensure) in parts {
         if let Err(error) = ensure() {
             eprintln!("{}", message::describe(&error));
-            missing.push(name);
+            missing.push(*name);
         }
     }
     if !missing.is_empty() {
         bail!(
-            "the set-up is incomplete: no {}\nhint: see the errors above, then run `cargo xtask setup` again",
+            "the set-up is incomplete: no {}\nhint: see the errors above, then run `{command}` again",
             missing.join(", no ")
         );
     }

@@ -7,15 +7,15 @@ use std::{env, fs, path::Path, path::PathBuf};
 use wheels::{Take, Wheel};
 
 /// The version that the `tch` crate in Cargo.toml is made for.
-const VERSION: &str = "2.11.0";
+pub(super) const VERSION: &str = "2.11.0";
 
-const WHEELS: [Wheel; 3] = [
+/// PyTorch, and the two of NVIDIA's that `libtorch_cpu.so` is linked to even where there is no GPU.
+pub(super) const WHEELS: [Wheel; 3] = [
     Wheel {
         name: "torch",
         version: VERSION,
         sha256: "0f68f4ac6d95d12e896c3b7a912b5871619542ec54d3649cf48cc1edd4dd2756",
     },
-    // `libtorch_cpu.so` is linked to these two even where there is no GPU.
     Wheel {
         name: "nvidia-cuda-runtime",
         version: "13.0.96",
@@ -88,7 +88,7 @@ fn check_users_choice(folder: &Path) -> Result<()> {
 }
 
 /// Loads the library, which fails when one that it is linked to is missing.
-fn check_loads(library: &Path) -> Result<()> {
+pub(super) fn check_loads(library: &Path) -> Result<()> {
     process::read(process::python("import ctypes, sys\nctypes.CDLL(sys.argv[1])").arg(library))
         .map(drop)
         .with_context(|| {
@@ -100,6 +100,6 @@ fn check_loads(library: &Path) -> Result<()> {
         })
 }
 
-fn write(path: &Path, text: &str) -> Result<()> {
+pub(super) fn write(path: &Path, text: &str) -> Result<()> {
     fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }

@@ -5,6 +5,7 @@ use anyhow::{Context, Result};
 use std::{fs, io, path::Path, process::Command};
 
 /// A wheel, pinned by version and content.
+#[derive(Clone, Copy)]
 pub struct Wheel {
     /// The package's name.
     pub name: &'static str,

@@ -15,7 +15,7 @@ use crate::{
     search::Strategy,
     space::Hyperspace,
     target::Target,
-    train::{TrainContext, Trainer},
+    train::{Device, Precision, TrainContext, TrainError, TrainedWith, Trainer},
 };
 
 /// Stands for every format that something here writes and runs.
@@ -50,6 +50,10 @@ pub struct StudyContext {
     pub seed: u64,
     /// Threads that a step may use.
     pub threads: usize,
+    /// Where the trainer computes.
+    pub device: Device,
+    /// How exactly it does.
+    pub precision: Precision,
 }
 
 /// A format of model files, and who writes and runs it.
@@ -62,6 +66,14 @@ pub struct OtherFormat {
 }
 
 impl StudyContext {
+    /// Who trains, and with what; nothing where this program has no trainer.
+    pub fn trained_with(&self) -> Result<Option<TrainedWith>, TrainError> {
+        let Some(trainer) = &self.trainer else { return Ok(None) };
+        trainer.prepare()?;
+        let (trainer, device, precision) = (trainer.fingerprint(), self.device, self.precision);
+        Ok(Some(TrainedWith { trainer, device, precision }))
+    }
+
     /// Every format with the first target that writes and runs it.
     pub fn formats(&self) -> Vec<OtherFormat> {
         let mut known: Vec<OtherFormat> = Vec::new();

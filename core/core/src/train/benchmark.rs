@@ -49,6 +49,9 @@ pub struct BenchmarkReport {
 pub struct TrainingSpeed {
     /// An image counts once for each subnet that sees it.
     pub images_per_second: f64,
+    /// The same while sizes of layers come for the first time, where that matters: on GPUs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images_per_second_of_new_sizes: Option<f64>,
     /// Seconds of a step.
     pub seconds_per_step: f64,
     /// Shares of the time.

@@ -1,6 +1,7 @@
 //! Why training fails.
 
 use std::{
+    borrow::Cow,
     error::Error,
     path::{Path, PathBuf},
 };
@@ -102,13 +103,23 @@ pub enum TrainError {
         /// What went wrong.
         source: AnyError,
     },
+    /// The trainer cannot compute where it should.
+    #[error("cannot compute on `{device}`: {reason}")]
+    Device {
+        /// As [`Device`](super::Device) is written.
+        device: String,
+        /// Such as `there is no NVIDIA driver`.
+        reason: String,
+        /// What to do about it.
+        hint: &'static str,
+    },
     /// The process that trains is of no use any more.
     #[error("{source}")]
     Worker {
         /// What happened to it.
         source: AnyError,
         /// What to do about it.
-        hint: &'static str,
+        hint: Cow<'static, str>,
     },
     /// What a trainer in another process says.
     #[error("{0}")]
@@ -119,5 +130,14 @@ impl TrainError {
     /// A file that cannot be read or written, or does not hold what it should.
     pub fn file(path: &Path, source: impl Into<AnyError>) -> Self {
         Self::File { path: path.to_owned(), source: source.into() }
+    }
+
+    /// What to do about it, where that is known.
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            Self::Device { hint, .. } => Some(hint),
+            Self::Worker { hint, .. } => Some(hint),
+            _ => None,
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use spacewright_core::train::Precision;
 
 use super::{Ingredients, Training};
 
@@ -35,6 +36,20 @@ pub enum Change {
         was: usize,
         /// How many they are.
         now: usize,
+    },
+    /// The device that trains.
+    Device {
+        /// What it was: `cpu` or `cuda`.
+        was: String,
+        /// What it is.
+        now: String,
+    },
+    /// How exactly it trains.
+    Precision {
+        /// How it was.
+        was: Precision,
+        /// How it is.
+        now: Precision,
     },
     /// The images.
     Images,
@@ -125,6 +140,13 @@ impl fmt::Display for Change {
             Self::Threads { was, now } => {
                 let s = if *was == 1 { "" } else { "s" };
                 write!(f, "made with {was} thread{s}, now {now}; `--threads {was}` goes on from it")
+            }
+            Self::Device { was, now } => {
+                write!(f, "made on {was}, now {now}; `--device {was}` goes on from it")
+            }
+            Self::Precision { was, now } => {
+                let (was, now) = (was.name(), now.name());
+                write!(f, "made with {was}, now {now}; `--precision {was}` goes on from it")
             }
             Self::Images => f.write_str("the images have changed"),
             Self::Hyperspace => f.write_str("the hyperspace has changed"),
@@ -240,15 +262,28 @@ fn name(field: &str, was: &str, now: &str) -> Option<Change> {
 }
 
 fn training(was: &Training, now: &Training, changes: &mut Vec<Change>) {
-    if was.threads != now.threads {
-        changes.push(Change::Threads { was: was.threads, now: now.threads });
+    // What a trainer's fingerprint names, too.
+    let mut named = Vec::new();
+    let device = |training: &Training| training.device.clone().unwrap_or_else(|| "cpu".into());
+    if was.device != now.device {
+        named.push(Change::Device { was: device(was), now: device(now) });
     }
+    if was.precision != now.precision {
+        let [was, now] = [was, now].map(|training| training.precision.unwrap_or_default());
+        named.push(Change::Precision { was, now });
+    }
+    if let (Some(was), Some(now)) = (was.threads, now.threads)
+        && was != now
+    {
+        named.push(Change::Threads { was, now });
+    }
+    let is_named = !named.is_empty();
+    changes.extend(named);
     if was.images != now.images {
         changes.push(Change::Images);
     }
     changes.extend(name("quantizer", &was.quantizer, &now.quantizer));
-    // A trainer's fingerprint may name its threads.
-    if was.trainer != now.trainer && was.threads == now.threads {
+    if was.trainer != now.trainer && !is_named {
         let (was, now) = (was.trainer.clone(), now.trainer.clone());
         changes.push(Change::Trainer { was, now });
     }

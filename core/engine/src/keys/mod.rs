@@ -11,6 +11,7 @@ use serde_json::Value;
 use spacewright_core::{
     study::{AnyStep, Reference, Referred, StudyContext},
     target::Target,
+    train::{Device, Precision},
 };
 use spacewright_plugin::Kind;
 
@@ -68,7 +69,15 @@ pub(crate) struct Ingredients {
 pub(crate) struct Training {
     /// Name and version of the trainer.
     pub trainer: Option<String>,
-    pub threads: usize,
+    /// None where the processor does not compute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threads: Option<usize>,
+    /// What computes, where it is not the processor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// How exactly, where that is not in single precision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub precision: Option<Precision>,
     pub quantizer: String,
     /// Identifies the images.
     pub images: String,
@@ -130,9 +139,15 @@ impl Sources<'_> {
         let needs = step.needs();
         if needs.training {
             self.plugin(&mut ingredients, Kind::Quantizer, &study.quantizer);
+            let trainer = context.trainer.as_ref();
+            trainer.map_or(Ok(()), |trainer| trainer.prepare())?;
+            let on_processor = context.device == Device::Cpu;
+            let exact = context.precision == Precision::default();
             ingredients.training = Some(Training {
-                trainer: context.trainer.as_ref().map(|trainer| trainer.fingerprint()),
-                threads: context.threads,
+                trainer: trainer.map(|trainer| trainer.fingerprint()),
+                threads: on_processor.then_some(context.threads),
+                device: (!on_processor).then(|| context.device.kind().to_owned()),
+                precision: (!exact).then_some(context.precision),
                 quantizer: study.quantizer.clone(),
                 images: (self.images)()?,
             });
@@ -223,4 +238,33 @@ fn text(value: &impl Serialize) -> Result<String> {
 
 fn unwritable(error: serde_json::Error) -> EngineError {
     EngineError::study(error.to_string()).with_source(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_the_processor_trains_in_single_precision_has_the_key_that_it_always_had() {
+        let mut training = Training {
+            trainer: Some("trainer 1, 2 threads".into()),
+            threads: Some(2),
+            device: None,
+            precision: None,
+            quantizer: "lsq-plus".into(),
+            images: "some".into(),
+        };
+        let key = json!({
+            "trainer": "trainer 1, 2 threads",
+            "threads": 2,
+            "quantizer": "lsq-plus",
+            "images": "some",
+        });
+        assert_eq!(serde_json::to_value(&training).unwrap(), key);
+        assert_eq!(serde_json::from_value::<Training>(key).unwrap(), training);
+        training.precision = Some(Precision::Bf16);
+        assert_eq!(serde_json::to_value(&training).unwrap()["precision"], "bf16");
+    }
 }

@@ -1,9 +1,12 @@
 //! Studies that take the teacher and the quality tables of another: `from`.
 
-use spacewright_core::study::Method;
+use spacewright_core::study::{Method, Section as _};
 
-use super::{Overrides, Source, Study, document::Document, fields::StudyFields, read_text};
+use super::{
+    FieldOverride, Overrides, Source, Study, document::Document, fields::StudyFields, read_text,
+};
 use crate::{
+    compute::ComputeSettings,
     error::{EngineError, Result},
     registry::Registry,
 };
@@ -33,7 +36,9 @@ pub(super) fn read(
     let (text, folder) = read_text(&path).map_err(at_from)?;
     let origin = path.display().to_string();
     let base = Source { origin: &origin, text: &text, folder, is_base: true };
-    let overrides = Overrides { seed: overrides.seed, ..Overrides::default() };
+    let is_common = |other: &&FieldOverride| other.section == ComputeSettings::NAME;
+    let common = overrides.fields.iter().filter(is_common).cloned().collect();
+    let overrides = Overrides { seed: overrides.seed, target: None, fields: common };
     let base = Study::parse_source(&base, registry, &overrides).map_err(at_from)?;
     if base.method != method.name() {
         let message = format!("`{}` is another method than `{}`", base.method, method.name());

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use smart_default::SmartDefault;
 use spacewright_core::study::{FieldError, Section, SectionKind};
 
-use crate::data::DataSettings;
+use crate::{compute::ComputeSettings, data::DataSettings};
 
 /// What is looked for, and for which hardware.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, SmartDefault)]
@@ -57,16 +57,20 @@ impl Section for StudyFields {
     }
 }
 
-/// Fields at the top of a study file, in a section without a name, and the table `data`.
-pub fn engine_sections() -> [SectionKind; 2] {
-    [SectionKind::of::<StudyFields>(), SectionKind::of::<DataSettings>()]
+/// Fields at the top of a study file, in a section without a name, and the tables `data` and `compute`.
+pub fn engine_sections() -> [SectionKind; 3] {
+    [
+        SectionKind::of::<StudyFields>(),
+        SectionKind::of::<DataSettings>(),
+        SectionKind::of::<ComputeSettings>(),
+    ]
 }
 
 /// JSON Schema (draft 7) of study files with these sections of methods.
 pub fn study_schema(sections: &[SectionKind]) -> Value {
-    let [top, data] = engine_sections();
+    let [top, tables @ ..] = engine_sections();
     let mut schema = top.schema();
-    for section in std::iter::once(&data).chain(sections) {
+    for section in tables.iter().chain(sections) {
         schema["properties"][section.name] = section.schema();
     }
     schema["$schema"] = json!("http://json-schema.org/draft-07/schema#");

@@ -19,6 +19,7 @@ use spacewright_core::{
 
 use self::{document::Document, fields::StudyFields};
 use crate::{
+    compute::ComputeSettings,
     data::DataSettings,
     error::{EngineError, Result},
     hyperspace,
@@ -51,6 +52,9 @@ pub struct Study {
     pub from: Option<Box<Study>>,
     /// Images.
     pub data: DataSettings,
+    /// Where trainings are computed.
+    #[serde(default)]
+    pub compute: ComputeSettings,
     /// The method's sections, defaults filled in.
     pub sections: IndexMap<String, Value>,
     /// The file's name in errors.
@@ -135,13 +139,15 @@ impl Study {
     ) -> Result<Self> {
         let Source { text, folder, .. } = *source;
         let document = Document::parse(source.origin, text)?;
-        let given = document.json()?;
+        let mut given = document.json()?;
+        override_fields(&mut given, &overrides.fields);
         let method = method(&document, &given, registry)?;
         let sections = sections_of(&method.steps());
         check_names(&document, &sections)?;
         let fields = top_fields(&document, &given)?;
         check_plugins(&document, &fields, registry, overrides)?;
         let data: DataSettings = section(&document, &given)?;
+        let compute: ComputeSettings = section(&document, &given)?;
         let from = base::read(&document, source, method.as_ref(), &fields, registry, overrides)?;
         let hyperspace = match &from {
             Some(base) => base.hyperspace.clone(),
@@ -162,7 +168,8 @@ impl Study {
             quantizer: fields.quantizer,
             from: None,
             data,
-            sections: method_sections(&document, given, &sections, &overrides.fields)?,
+            compute,
+            sections: method_sections(&document, given, &sections)?,
             origin: source.origin.to_owned(),
             text: text.to_owned(),
             folder: std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned()),
@@ -210,11 +217,10 @@ fn method(
 
 /// That there are no other names than those of fields and sections.
 fn check_names(document: &Document<'_>, sections: &[SectionKind]) -> Result<()> {
-    let [top, data] = engine_sections();
+    let [top, tables @ ..] = engine_sections();
     let fields: Vec<String> = top.fields().into_iter().map(|field| field.name).collect();
     let top: Vec<&str> = fields.iter().map(String::as_str).collect();
-    let tables: Vec<&str> =
-        std::iter::once(&data).chain(sections).map(|section| section.name).collect();
+    let tables: Vec<&str> = tables.iter().chain(sections).map(|section| section.name).collect();
     for name in document.names() {
         if top.contains(&name) || tables.contains(&name) {
             continue;
@@ -234,7 +240,7 @@ fn check_names(document: &Document<'_>, sections: &[SectionKind]) -> Result<()> 
 }
 
 fn top_fields(document: &Document<'_>, given: &Map<String, Value>) -> Result<StudyFields> {
-    let [top, _] = engine_sections();
+    let [top, ..] = engine_sections();
     let names: Vec<String> = top.fields().into_iter().map(|field| field.name).collect();
     let given: Map<String, Value> = given
         .iter()
@@ -302,18 +308,21 @@ fn read_hyperspace(
     hyperspace::read(&folder.join(&name))
 }
 
-fn method_sections(
-    document: &Document<'_>,
-    mut given: Map<String, Value>,
-    sections: &[SectionKind],
-    overrides: &[FieldOverride],
-) -> Result<IndexMap<String, Value>> {
+/// Puts what the command line says in the place of what the file says.
+fn override_fields(given: &mut Map<String, Value>, overrides: &[FieldOverride]) {
     for FieldOverride { section, field, value } in overrides {
         let section = given.entry(section).or_insert_with(|| Value::Object(Map::new()));
         if let Some(section) = section.as_object_mut() {
             section.insert(field.clone(), value.clone());
         }
     }
+}
+
+fn method_sections(
+    document: &Document<'_>,
+    mut given: Map<String, Value>,
+    sections: &[SectionKind],
+) -> Result<IndexMap<String, Value>> {
     let mut settings = IndexMap::new();
     for section in sections {
         let value = given.remove(section.name).unwrap_or_else(|| Value::Object(Map::new()));

@@ -2,7 +2,7 @@
 #![allow(dead_code, missing_docs)]
 
 mod stand_ins;
-mod trainer;
+pub mod trainer;
 
 use std::{
     path::PathBuf,
@@ -27,14 +27,14 @@ use spacewright_core::{
         StepError, StepNeeds, Task, TaskFiles,
     },
     target::{Target, TargetDescription, TargetError},
-    train::{CurvePoint, Monitor, Trainer},
+    train::{CurvePoint, Monitor},
 };
 use spacewright_engine::{
     Engine, EngineError, EngineOptions, Event, Observer, Overrides, Registry, Study,
 };
 use tempfile::TempDir;
 
-use trainer::FakeTrainer;
+use trainer::trainers;
 
 pub const HYPERSPACE: &str = r#"
 name = "tiny"
@@ -396,7 +396,7 @@ impl Bench {
         registry.add_hyperspace("tiny", hyperspace);
         registry.add_target("fake-target", Arc::new(FakeTarget(controls.clone())));
         registry.add_method("fake", Arc::new(Fake(controls.clone())));
-        registry.trainers.push(Arc::new(|_| vec![Arc::new(FakeTrainer) as Arc<dyn Trainer>]));
+        registry.trainers.push(Arc::new(trainers));
         Self { folder: tempfile::tempdir().unwrap(), controls, registry }
     }
 

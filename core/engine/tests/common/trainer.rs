@@ -1,14 +1,26 @@
 //! A trainer that trains nothing.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use spacewright_core::train::{
-    BenchmarkJob, BenchmarkReport, DistilJob, DistilReport, EvaluateJob, Evaluator, FeaturesJob,
-    JudgeJob, Monitor, SubnetJob, SupernetJob, TeachJob, TeachReport, TrainContext, TrainError,
-    TrainReport, Trainer, TwoPhaseFiles,
+    BenchmarkJob, BenchmarkReport, Compute, Device, DistilJob, DistilReport, EvaluateJob,
+    Evaluator, FeaturesJob, JudgeJob, Monitor, SubnetJob, SupernetJob, TeachJob, TeachReport,
+    TrainContext, TrainError, TrainReport, Trainer, TwoPhaseFiles,
 };
 
-pub struct FakeTrainer;
+/// Trainers of a program that has none for GPUs.
+pub fn trainers(compute: &Compute) -> Vec<Arc<dyn Trainer>> {
+    match compute.device {
+        Device::Cpu => vec![Arc::new(FakeTrainer { name: "fake trainer 1".into(), refusal: None })],
+        Device::Cuda(_) => Vec::new(),
+    }
+}
+
+pub struct FakeTrainer {
+    pub name: String,
+    /// Why it cannot compute where it should.
+    pub refusal: Option<String>,
+}
 
 fn nothing<T>() -> Result<T, TrainError> {
     Err(TrainError::Computation { doing: "training", source: "trains nothing".into() })
@@ -16,7 +28,13 @@ fn nothing<T>() -> Result<T, TrainError> {
 
 impl Trainer for FakeTrainer {
     fn fingerprint(&self) -> String {
-        "fake trainer 1".into()
+        self.name.clone()
+    }
+
+    fn prepare(&self) -> Result<(), TrainError> {
+        self.refusal.clone().map_or(Ok(()), |reason| {
+            Err(TrainError::Device { device: "cuda:0".into(), reason, hint: "buy one" })
+        })
     }
 
     fn teach(

@@ -1,6 +1,8 @@
 //! Why a worker is of no use.
 
-use std::{fmt, io, os::unix::process::ExitStatusExt as _, path::PathBuf, process::ExitStatus};
+use std::{
+    borrow::Cow, fmt, io, os::unix::process::ExitStatusExt as _, path::PathBuf, process::ExitStatus,
+};
 
 use spacewright_core::train::TrainError;
 use thiserror::Error;
@@ -27,6 +29,14 @@ pub enum WorkerError {
         program: PathBuf,
         /// Its version.
         found: String,
+    },
+    /// It cannot compute where it should.
+    #[error("{reason}")]
+    Refused {
+        /// What the trainer says.
+        reason: String,
+        /// What it says about what to do.
+        hint: Option<String>,
     },
     /// It ended.
     #[error("the trainer's process {end} while {doing}{said}")]
@@ -72,13 +82,19 @@ impl fmt::Display for End {
 
 impl WorkerError {
     /// What to do about it.
-    pub fn hint(&self) -> &'static str {
-        match self {
+    pub fn hint(&self) -> Cow<'static, str> {
+        let known = match self {
+            Self::Refused { hint: Some(hint), .. } => return hint.clone().into(),
+            Self::Refused { hint: None, .. } => "compute on the processor: `--device cpu`",
             Self::Start { .. } | Self::Version { .. } => {
                 "build both programs: `cargo build --release`; SPACEWRIGHT_TRAINER can name the second one"
             }
             Self::Ended { said, .. } if said.contains("shared librar") => {
                 "run `cargo xtask setup`, or let SPACEWRIGHT_TORCH name the folder of libtorch"
+            }
+            Self::Ended { said, .. } if said.contains("CUDA out of memory") => {
+                "use smaller batches or a smaller `micro_batch`, or fewer --threads, as many processes share the GPU; \
+                 the same command goes on from the last checkpoint"
             }
             Self::Ended { end: End(Some(status)), .. } if status.signal() == Some(SIGKILL) => {
                 "the system ends processes so when memory runs out: use fewer --threads or smaller batches; \
@@ -88,7 +104,8 @@ impl WorkerError {
                 "the same command goes on from the last checkpoint; --verbose shows what the process said"
             }
             Self::Protocol { .. } => "the same command goes on from the last checkpoint",
-        }
+        };
+        known.into()
     }
 }
 
@@ -101,6 +118,17 @@ impl From<WorkerError> for TrainError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_trainer_that_refuses_says_what_to_do() {
+        let refused = |hint: Option<&str>| {
+            let (reason, hint) = ("no driver".to_owned(), hint.map(str::to_owned));
+            TrainError::from(WorkerError::Refused { reason, hint })
+        };
+        assert_eq!(refused(None).to_string(), "no driver");
+        assert!(refused(None).hint().unwrap().contains("--device cpu"));
+        assert_eq!(refused(Some("install one")).hint(), Some("install one"));
+    }
 
     #[test]
     fn a_signal_is_named_with_what_to_do() {

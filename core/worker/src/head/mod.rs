@@ -6,12 +6,17 @@ mod pool;
 mod process;
 mod program;
 
-use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::Path,
+    sync::{Arc, OnceLock},
+};
 
 use spacewright_core::train::{
-    BenchmarkJob, BenchmarkReport, DistilJob, DistilReport, EvaluateJob, Evaluator, FeaturesJob,
-    JudgeJob, Monitor, SubnetJob, SupernetJob, TeachJob, TeachReport, TrainContext, TrainError,
-    TrainReport, Trainer, TwoPhaseFiles, Usage,
+    BenchmarkJob, BenchmarkReport, Compute, Device, DistilJob, DistilReport, EvaluateJob,
+    Evaluator, FeaturesJob, JudgeJob, Monitor, SubnetJob, SupernetJob, TeachJob, TeachReport,
+    TrainContext, TrainError, TrainReport, Trainer, TwoPhaseFiles, Usage,
 };
 
 pub use error::WorkerError;
@@ -24,7 +29,11 @@ use process::Asked;
 /// A trainer whose work is done by other processes: as many as there are jobs at a time, started when
 /// they are first needed, ended with it, all but one also when a job comes that uses all threads.
 pub struct WorkerTrainer {
+    /// Name and version.
     name: String,
+    compute: Compute,
+    /// The card that its workers compute on, once one was started, or why there is none, with a hint.
+    card: OnceLock<Result<String, (String, Option<String>)>>,
     pool: Arc<Pool>,
 }
 
@@ -35,13 +44,13 @@ impl fmt::Debug for WorkerTrainer {
 }
 
 impl WorkerTrainer {
-    /// Workers are processes of this program, which may use so many threads each. Its `name` is that of the
+    /// Workers are processes of this program, each of which computes so. Its `name` is that of the
     /// trainer that the program serves, with what distinguishes versions of it that compute otherwise; a
     /// program with another one is refused.
-    pub fn new(name: &str, program: WorkerProgram, threads: usize) -> Self {
-        let pool = Arc::new(Pool::new(program, name, threads));
-        let name = format!("{name} {}, {threads} threads", env!("CARGO_PKG_VERSION"));
-        Self { name, pool }
+    pub fn new(name: &str, program: WorkerProgram, compute: Compute) -> Self {
+        let pool = Arc::new(Pool::new(program, name, compute));
+        let name = format!("{name} {}", env!("CARGO_PKG_VERSION"));
+        Self { name, compute, card: OnceLock::new(), pool }
     }
 
     fn begin(
@@ -73,8 +82,34 @@ fn other_answer() -> TrainError {
 }
 
 impl Trainer for WorkerTrainer {
+    fn prepare(&self) -> Result<(), TrainError> {
+        // Only a worker knows its card; the processor is known without one.
+        if self.compute.device == Device::Cpu {
+            return Ok(());
+        }
+        let card = match self.card.get() {
+            Some(card) => card,
+            None => {
+                let card = match self.pool.lease() {
+                    Ok(lease) => Ok(lease.card().unwrap_or_default().to_owned()),
+                    Err(WorkerError::Refused { reason, hint }) => Err((reason, hint)),
+                    Err(other) => return Err(other.into()),
+                };
+                self.card.get_or_init(|| card)
+            }
+        };
+        match card {
+            Ok(_) => Ok(()),
+            Err((reason, hint)) => {
+                let (reason, hint) = (reason.clone(), hint.clone());
+                Err(WorkerError::Refused { reason, hint }.into())
+            }
+        }
+    }
+
     fn fingerprint(&self) -> String {
-        self.name.clone()
+        let card = self.card.get().and_then(|card| card.as_deref().ok());
+        format!("{}, {}", self.name, self.compute.in_keys(card))
     }
 
     fn take_usage(&self) -> Usage {
@@ -186,5 +221,31 @@ impl Trainer for WorkerTrainer {
             Answer::Benchmark(report) => Ok(report),
             _ => Err(other_answer()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use spacewright_core::train::Precision;
+
+    use super::*;
+
+    fn trainer(device: Device) -> WorkerTrainer {
+        let compute = Compute { threads: 3, device, precision: Precision::Bf16 };
+        WorkerTrainer::new("some/1", WorkerProgram::beside("no-such-program"), compute)
+    }
+
+    #[test]
+    fn the_processor_needs_no_worker_to_be_named() {
+        let trainer = trainer(Device::Cpu);
+        trainer.prepare().unwrap();
+        let version = env!("CARGO_PKG_VERSION");
+        assert_eq!(trainer.fingerprint(), format!("some/1 {version}, 3 threads, bf16"));
+    }
+
+    #[test]
+    fn a_card_is_named_by_a_worker() {
+        let error = trainer(Device::Cuda(0)).prepare().unwrap_err();
+        assert!(error.to_string().starts_with("cannot start the trainer, "), "{error}");
     }
 }

@@ -4,10 +4,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use spacewright_core::{
     data::StudyImages,
-    train::{TrainContext, TrainError, Usage},
+    train::{Compute, TrainContext, TrainError, Usage},
 };
 
 use super::{
+    error::WorkerError,
     process::{Asked, Process},
     program::WorkerProgram,
 };
@@ -18,7 +19,7 @@ pub struct Pool {
     program: WorkerProgram,
     /// Name of the trainer.
     name: String,
-    threads: usize,
+    compute: Compute,
     idle: Mutex<Vec<Process>>,
     images: Mutex<Vec<StudyImages>>,
     used: Mutex<Usage>,
@@ -30,18 +31,18 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Pool {
     /// Nothing is started yet.
-    pub fn new(program: WorkerProgram, name: &str, threads: usize) -> Self {
+    pub fn new(program: WorkerProgram, name: &str, compute: Compute) -> Self {
         let name = name.to_owned();
         let (idle, images, used) = Default::default();
-        Self { program, name, threads, idle, images, used }
+        Self { program, name, compute, idle, images, used }
     }
 
     /// A worker that nobody else has.
-    pub fn lease(self: &Arc<Self>) -> Result<Lease, TrainError> {
+    pub fn lease(self: &Arc<Self>) -> Result<Lease, WorkerError> {
         let idle = lock(&self.idle).pop();
         let process = match idle {
             Some(process) => process,
-            None => Process::start(&self.program, &self.name, self.threads)?,
+            None => Process::start(&self.program, &self.name, &self.compute)?,
         };
         Ok(Lease { pool: self.clone(), process: Some(process) })
     }
@@ -86,6 +87,11 @@ pub struct Lease {
 }
 
 impl Lease {
+    /// The card that the worker computes on; none for the processor.
+    pub fn card(&self) -> Option<&str> {
+        self.process.as_ref()?.card.as_deref()
+    }
+
     /// Has the worker do something.
     pub fn work(
         &mut self,

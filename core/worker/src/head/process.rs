@@ -18,7 +18,7 @@ use spacewright_core::{
     data::{SharedImages, StudyImages},
     operators::Operators,
     quant::Quantizer,
-    train::{Monitor, TrainError, Usage},
+    train::{Compute, Monitor, TrainError, Usage},
 };
 
 use super::{
@@ -37,8 +37,12 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(100);
 /// For a library to be loaded, from however slow a disk.
 const GREETING: Duration = Duration::from_secs(60);
+/// For a trainer to be ready: libraries of gigabytes are read.
+const READY: Duration = Duration::from_secs(300);
 /// For a process that has closed its connection to end.
 const LAST_WAIT: Duration = Duration::from_secs(2);
+/// What it does at first, for errors.
+const STARTING: &str = "starting";
 /// Longest line of what it writes that is read.
 const LONGEST_LINE: u64 = 1 << 14;
 
@@ -58,16 +62,22 @@ pub struct Process {
     last_line: Arc<Mutex<String>>,
     /// Numbers of the images that it knows.
     images: HashSet<usize>,
+    /// The card that it computes on; none for the processor.
+    pub card: Option<String>,
     /// What it has used since this was taken last, as far as it has said.
     pub usage: Usage,
 }
 
 impl Process {
-    /// Starts a process that serves the trainer of this name, and waits for its greeting.
-    pub fn start(program: &WorkerProgram, name: &str, threads: usize) -> Result<Self, WorkerError> {
+    /// Starts a process that serves the trainer of this name, and waits until it can compute.
+    pub fn start(
+        program: &WorkerProgram,
+        name: &str,
+        compute: &Compute,
+    ) -> Result<Self, WorkerError> {
         let start = |source| WorkerError::Start { program: program.path().to_owned(), source };
         let (socket, theirs) = UnixStream::pair().map_err(start)?;
-        let mut command = program.command();
+        let mut command = program.command(compute.device);
         command.stdin(Stdio::from(OwnedFd::from(theirs)));
         let spawned = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         // The command holds the other end of the socket, whose closing tells that the process has ended.
@@ -91,31 +101,54 @@ impl Process {
             }
         });
         let program = program.path().to_owned();
-        let (images, usage) = (HashSet::new(), Usage::default());
-        let mut process = Self { child, program, socket, messages, last_line, images, usage };
-        process.greet(name, threads)?;
+        let (images, usage, card) = (HashSet::new(), Usage::default(), None);
+        let mut process = Self { child, program, socket, messages, last_line, images, card, usage };
+        process.greet(name)?;
+        process.card = process.get_ready(compute)?;
         Ok(process)
     }
 
-    fn greet(&mut self, name: &str, threads: usize) -> Result<(), WorkerError> {
-        const DOING: &str = "starting";
-        match self.messages.recv_timeout(GREETING) {
-            Ok(Ok(FromWorker::Greeting { protocol, version, trainer })) => {
+    fn greet(&mut self, name: &str) -> Result<(), WorkerError> {
+        match self.hear(GREETING, "no greeting for a minute")? {
+            FromWorker::Greeting { protocol, version, trainer } => {
                 let expected = (PROTOCOL, env!("CARGO_PKG_VERSION"), name);
-                if (protocol, version.as_str(), trainer.as_str()) != expected {
-                    let found = format!("{version}, protocol {protocol}, `{trainer}`");
-                    return Err(WorkerError::Version { program: self.program.clone(), found });
+                if (protocol, version.as_str(), trainer.as_str()) == expected {
+                    return Ok(());
                 }
+                let found = format!("{version}, protocol {protocol}, `{trainer}`");
+                Err(WorkerError::Version { program: self.program.clone(), found })
             }
-            Ok(Ok(_)) => return Err(WorkerError::Protocol { reason: "no greeting".into() }),
-            Ok(Err(error)) => return Err(self.unreadable(&error, DOING)),
-            Err(RecvTimeoutError::Disconnected) => return Err(self.ended(DOING)),
-            Err(RecvTimeoutError::Timeout) => {
-                return Err(WorkerError::Protocol { reason: "no greeting for a minute".into() });
+            _ => Err(WorkerError::Protocol { reason: "no greeting".into() }),
+        }
+    }
+
+    /// Has the trainer made; the name of its card.
+    fn get_ready(&mut self, compute: &Compute) -> Result<Option<String>, WorkerError> {
+        let verbose = tracing::enabled!(tracing::Level::DEBUG);
+        let start = ToWorker::Start { compute: *compute, verbose };
+        self.tell(&start).map_err(|_| self.ended(STARTING))?;
+        loop {
+            match self.hear(READY, "not ready for five minutes")? {
+                FromWorker::Started { card } => return Ok(card),
+                FromWorker::Refused { reason, hint } => {
+                    return Err(WorkerError::Refused { reason, hint });
+                }
+                FromWorker::Log { level, text } => log(level, &text),
+                _ => return Err(WorkerError::Protocol { reason: "not asked for".into() }),
             }
         }
-        let verbose = tracing::enabled!(tracing::Level::DEBUG);
-        self.tell(&ToWorker::Start { threads, verbose }).map_err(|_| self.ended(DOING))
+    }
+
+    /// What it tells next while it starts; `late` says that it tells nothing.
+    fn hear(&mut self, patience: Duration, late: &str) -> Result<FromWorker, WorkerError> {
+        match self.messages.recv_timeout(patience) {
+            Ok(Ok(heard)) => Ok(heard),
+            Ok(Err(error)) => Err(self.unreadable(&error, STARTING)),
+            Err(RecvTimeoutError::Disconnected) => Err(self.ended(STARTING)),
+            Err(RecvTimeoutError::Timeout) => {
+                Err(WorkerError::Protocol { reason: late.to_owned() })
+            }
+        }
     }
 
     /// Sends a message.
@@ -199,8 +232,10 @@ impl Process {
                     self.usage = self.usage.and(usage);
                     return Err(failure(problem, unanswered));
                 }
-                FromWorker::Greeting { .. } => {
-                    let reason = "a second greeting".into();
+                FromWorker::Greeting { .. }
+                | FromWorker::Started { .. }
+                | FromWorker::Refused { .. } => {
+                    let reason = "started a second time".into();
                     return Err(WorkerError::Protocol { reason }.into());
                 }
             }

@@ -8,6 +8,8 @@ use std::{
     process::Command,
 };
 
+use spacewright_core::train::Device;
+
 /// The program that trains.
 #[derive(Debug, Clone)]
 pub struct WorkerProgram {
@@ -18,6 +20,8 @@ pub struct WorkerProgram {
 const PROGRAM: &str = "SPACEWRIGHT_TRAINER";
 /// Names the folder of the library that it computes with.
 const LIBRARY: &str = "SPACEWRIGHT_TORCH";
+/// Where `cargo xtask setup --cuda` puts a library that computes on GPUs, too, below the project's folder.
+const WITH_CUDA: &str = ".deps/cuda/torch";
 /// Where Linux and macOS look for libraries first.
 const SEARCHED: [&str; 2] = ["LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"];
 
@@ -48,8 +52,8 @@ impl WorkerProgram {
         &self.path
     }
 
-    /// How it is started.
-    pub fn command(&self) -> Command {
+    /// How it is started to compute on this device.
+    pub fn command(&self, device: Device) -> Command {
         let mut command = Command::new(&self.path);
         // Ctrl-C is for the head, which asks workers to stop at a safe point.
         command.process_group(0);
@@ -60,12 +64,22 @@ impl WorkerProgram {
                 command.env(variable, value);
             }
         }
-        if let Some(library) = env::var_os(LIBRARY) {
+        if let Some(library) = self.library(device) {
             for variable in SEARCHED {
-                command.env(variable, first_of(&PathBuf::from(&library).join("lib"), variable));
+                command.env(variable, first_of(&library.join("lib"), variable));
             }
         }
         command
+    }
+
+    /// The folder of the library that it is to find, where that is another one than it was built with.
+    fn library(&self, device: Device) -> Option<PathBuf> {
+        if let Some(named) = env::var_os(LIBRARY) {
+            return Some(named.into());
+        }
+        let Device::Cuda(_) = device else { return None };
+        let mut places = self.path.ancestors().skip(1).map(|folder| folder.join(WITH_CUDA));
+        places.find(|folder| folder.is_dir())
     }
 }
 
@@ -74,4 +88,25 @@ fn first_of(folder: &Path, variable: &str) -> OsString {
     let others = env::var_os(variable).unwrap_or_default();
     let all = std::iter::once(folder.to_owned()).chain(env::split_paths(&others));
     env::join_paths(all).unwrap_or_else(|_| folder.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn only_gpus_need_what_was_fetched_for_them() {
+        if env::var_os(LIBRARY).is_some() {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let program = WorkerProgram { path: folder.path().join("target/release/trainer") };
+        assert_eq!(program.library(Device::Cuda(0)), None);
+        let fetched = folder.path().join(WITH_CUDA);
+        fs::create_dir_all(&fetched).unwrap();
+        assert_eq!(program.library(Device::Cuda(0)), Some(fetched));
+        assert_eq!(program.library(Device::Cpu), None);
+    }
 }

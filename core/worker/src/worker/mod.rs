@@ -16,7 +16,7 @@ use std::{
 use spacewright_core::{
     data::StudyImages,
     operators::Operators,
-    train::{CurvePoint, Monitor, TrainContext, TrainError, Trainer},
+    train::{Compute, CurvePoint, Monitor, TrainContext, TrainError, Trainer},
 };
 use spacewright_data::CatalogImages;
 
@@ -26,24 +26,39 @@ use crate::{
 };
 use line::{FromHead, Incoming, Line, RemoteOperators, RemoteQuantizer};
 
-/// Serves the trainer of this name, which `make` gives for a number of threads, over the socket that is the standard input
-/// of this process, until the other side closes it; then the process ends at once.
+/// Serves the trainer of this name over the socket that is the standard input of this process, until the other
+/// side closes it; then the process ends at once. `make` gives the trainer, and the name of the card that it
+/// computes on, if it is one.
 ///
 /// # Errors
 ///
 /// A standard input that is no socket, or another side that says what cannot be understood.
-pub fn serve<T: Trainer>(name: &str, make: impl FnOnce(usize) -> T) -> io::Result<()> {
+pub fn serve<T: Trainer>(
+    name: &str,
+    make: impl FnOnce(&Compute) -> Result<(T, Option<String>), TrainError>,
+) -> io::Result<()> {
     let socket = take_socket()?;
     tell_panics_in_one_line();
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let trainer = name.to_owned();
     wire::send(&socket, &FromWorker::Greeting { protocol: PROTOCOL, version, trainer })?;
-    let Some(ToWorker::Start { threads, verbose }) = wire::receive(&socket)? else {
+    let Some(ToWorker::Start { compute, verbose }) = wire::receive(&socket)? else {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "was not told how to start"));
     };
     let line = Arc::new(Line::new(socket)?);
     log::send_to(&line, verbose);
-    let mut worker = Worker { trainer: make(threads), line, images: HashMap::new() };
+    let trainer = match make(&compute) {
+        Ok((trainer, card)) => {
+            line.tell(&FromWorker::Started { card });
+            trainer
+        }
+        Err(error) => {
+            let hint = error.hint().map(str::to_owned);
+            line.tell(&FromWorker::Refused { reason: error.to_string(), hint });
+            return Ok(());
+        }
+    };
+    let mut worker = Worker { trainer, line, images: HashMap::new() };
     while let Some(incoming) = worker.line.next() {
         worker.handle(incoming);
     }

@@ -2,7 +2,10 @@
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
-use spacewright_core::space::{Hyperspace, Stage};
+use spacewright_core::{
+    space::{Hyperspace, Stage},
+    train::TrainedWith,
+};
 
 use super::SpaceSummary;
 use crate::{
@@ -27,6 +30,9 @@ pub struct StudyReport {
     pub latency_source: String,
     /// Seed of everything random.
     pub seed: u64,
+    /// Who trained, and with what; reports of earlier versions do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trained_with: Option<TrainedWith>,
     /// Of test images that the teacher classifies correctly.
     pub teacher_accuracy: f64,
     /// Of held-out images that the teacher classifies correctly.

@@ -79,6 +79,7 @@ impl Step for Report {
             target: study.target.description().name,
             latency_source: study.target.latency_source()?.fingerprint(),
             seed: study.seed,
+            trained_with: study.trained_with()?,
             teacher_accuracy: teacher.test_accuracy,
             teacher_held_out_accuracy: teacher.held_out_accuracy,
             space: SpaceSummary::new(&settings.strategy, &evolved.best[0], hyperspace),

@@ -1,0 +1,167 @@
+// Fake quantization on the processor, one pass over memory each way. Sums are taken over chunks of fixed size
+// and added in their order, so results do not depend on the number of threads.
+#include "processor.hpp"
+
+using namespace spacewright;
+
+namespace {
+
+constexpr int64_t CHUNK = 1 << 15;
+// Sums of so many neighbours are added side by side, as vector units do.
+constexpr int64_t LANES = 32;
+
+MULTIVERSION
+void activation_forward(const float* x, float* y, int64_t n, float scale, float zero) {
+  for (int64_t i = 0; i < n; ++i) {
+    float q = std::nearbyint(x[i] / scale) + zero;
+    q = std::min(std::max(q, 0.0f), 255.0f);
+    y[i] = (q - zero) * scale;
+  }
+}
+
+MULTIVERSION
+void activation_backward(const float* __restrict x, const float* __restrict gy, float* __restrict gx,
+                         int64_t n, const Grid& grid, float* scale_sum, float* offset_sum) {
+  const float scale = grid.scale, zero = grid.zero, low = grid.low, high = grid.high;
+  float scale_sums[LANES] = {}, offset_sums[LANES] = {};
+  for (int64_t first = 0; first < n; first += LANES) {
+    const int64_t count = std::min(LANES, n - first);
+    for (int64_t lane = 0; lane < count; ++lane) {
+      const int64_t i = first + lane;
+      const float v = x[i] / scale;
+      const float r = std::nearbyint(v);
+      const float q = r + zero;
+      const bool below = q < 0.0f, above = q > 255.0f;
+      const float inside = (below | above) ? 0.0f : 1.0f;
+      gx[i] = gy[i] * inside;
+      const float ds = below ? low : (above ? high : r - v);
+      scale_sums[lane] += gy[i] * ds;
+      offset_sums[lane] += gy[i] * (1.0f - inside);
+    }
+  }
+  *scale_sum = *offset_sum = 0.0f;
+  for (int64_t lane = 0; lane < LANES; ++lane) {
+    *scale_sum += scale_sums[lane];
+    *offset_sum += offset_sums[lane];
+  }
+}
+
+// The smallest scale at which neighbouring pairs of integers, in the order (row, column, input
+// channel), keep to the limit of 16-bit accumulation.
+float pair_floor(const float* w, int64_t inputs, int64_t area) {
+  const int64_t length = inputs * area;
+  float bound = 0.0f;
+  for (int64_t p = 0; p < length; p += 2) {
+    const float a = w[(p % inputs) * area + p / inputs];
+    const float b = p + 1 < length ? w[((p + 1) % inputs) * area + (p + 1) / inputs] : 0.0f;
+    bound = std::max(bound, std::max(a, 0.0f) + std::max(b, 0.0f));
+    bound = std::max(bound, std::max(-a, 0.0f) + std::max(-b, 0.0f));
+  }
+  return bound / 127.0f;
+}
+
+MULTIVERSION
+void weight_forward(const float* w, float* y, int64_t n, float scale, float max) {
+  for (int64_t i = 0; i < n; ++i) {
+    const float q = std::min(std::max(std::nearbyint(w[i] / scale), -max), max);
+    y[i] = q * scale;
+  }
+}
+
+MULTIVERSION
+float weight_backward(const float* __restrict w, const float* __restrict gy, float* __restrict gw,
+                      int64_t n, float scale, float max) {
+  float sums[LANES] = {};
+  for (int64_t first = 0; first < n; first += LANES) {
+    const int64_t count = std::min(LANES, n - first);
+    for (int64_t lane = 0; lane < count; ++lane) {
+      const int64_t i = first + lane;
+      const float v = w[i] / scale;
+      const float r = std::nearbyint(v);
+      const bool below = r < -max, above = r > max;
+      gw[i] = (below | above) ? 0.0f : gy[i];
+      sums[lane] += gy[i] * (below ? -max : (above ? max : r - v));
+    }
+  }
+  float sum = 0.0f;
+  for (float lane : sums) sum += lane;
+  return sum;
+}
+
+}  // namespace
+
+Tensor processor::round(const Tensor& input, const Rounding& rounding) {
+  const Tensor x = dense(input);
+  const Grid grid(rounding);
+  Tensor y = at::empty_like(x);
+  const float* src = x.data_ptr<float>();
+  float* dst = y.data_ptr<float>();
+  at::parallel_for(0, x.numel(), CHUNK, [&](int64_t begin, int64_t end) {
+    activation_forward(src + begin, dst + begin, end - begin, grid.scale, grid.zero);
+  });
+  return y;
+}
+
+RoundingGradients processor::round_backward(const Tensor& input, const Tensor& upstream,
+                                            const Rounding& rounding) {
+  const Tensor x = dense(input), gy = like(upstream, x);
+  const Grid grid(rounding);
+  Tensor gx = at::empty_like(x);
+  const int64_t n = x.numel(), chunks = (n + CHUNK - 1) / CHUNK;
+  std::vector<float> scale_sums(chunks), offset_sums(chunks);
+  const float* src = x.data_ptr<float>();
+  const float* up = gy.data_ptr<float>();
+  float* down = gx.data_ptr<float>();
+  at::parallel_for(0, chunks, 1, [&](int64_t first, int64_t last) {
+    for (int64_t c = first; c < last; ++c) {
+      const int64_t begin = c * CHUNK, length = std::min(CHUNK, n - begin);
+      activation_backward(src + begin, up + begin, down + begin, length, grid, &scale_sums[c],
+                          &offset_sums[c]);
+    }
+  });
+  double scale_grad = 0, offset_grad = 0;
+  for (int64_t c = 0; c < chunks; ++c) {
+    scale_grad += scale_sums[c];
+    offset_grad += offset_sums[c];
+  }
+  return grid.gradients(gx, scale_grad, offset_grad, rounding);
+}
+
+RoundedWeights processor::round_weights(const Tensor& weight, const Tensor& scales, int64_t max,
+                                        bool pairs) {
+  const Tensor w = weight.contiguous();
+  const int64_t outputs = w.size(0), n = w.numel() / outputs, inputs = w.size(1);
+  Tensor used = at::empty({outputs}, w.options());
+  Tensor free = at::ones({outputs}, w.options());
+  Tensor y = at::empty_like(w);
+  const Tensor learned = scales.contiguous();
+  const float* src = w.data_ptr<float>();
+  for (int64_t c = 0; c < outputs; ++c) {
+    float scale = std::max(std::fabs(learned.data_ptr<float>()[c]), SMALLEST_SCALE);
+    if (pairs) {
+      const float floor = pair_floor(src + c * n, inputs, n / inputs);
+      // The learned scale has no effect below the floor, so it gets no gradient there.
+      if (floor > scale) free.data_ptr<float>()[c] = 0.0f;
+      scale = std::max(scale, floor);
+    }
+    used.data_ptr<float>()[c] = scale;
+    weight_forward(src + c * n, y.data_ptr<float>() + c * n, n, scale, static_cast<float>(max));
+  }
+  return {y, used, free, w};
+}
+
+WeightGradients processor::round_weights_backward(const Tensor& upstream,
+                                                  const RoundedWeights& rounded, int64_t most) {
+  const Tensor &w = rounded.w, gy = upstream.contiguous();
+  const float max = static_cast<float>(most);
+  const int64_t outputs = w.size(0), n = w.numel() / outputs;
+  Tensor gw = at::empty_like(w), gs = at::empty({outputs}, w.options());
+  const float factor = 1.0f / std::sqrt(static_cast<float>(n) * max);
+  for (int64_t c = 0; c < outputs; ++c) {
+    gs.data_ptr<float>()[c] =
+        factor * rounded.free.data_ptr<float>()[c] *
+        weight_backward(w.data_ptr<float>() + c * n, gy.data_ptr<float>() + c * n,
+                        gw.data_ptr<float>() + c * n, n, rounded.used.data_ptr<float>()[c], max);
+  }
+  return {gw, gs};
+}

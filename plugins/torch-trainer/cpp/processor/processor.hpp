@@ -1,0 +1,64 @@
+// Loops on the processor, for tensors of floats.
+#pragma once
+
+#include <ATen/Parallel.h>
+
+#include "../implementation.hpp"
+
+// One version for each generation of vector units, chosen when the program is loaded.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define MULTIVERSION __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define MULTIVERSION
+#endif
+
+namespace spacewright {
+
+// The grid of a quantized activation: integers 0 to 255 with a step and an integer of real zero, and
+// the gradients of the step outside of it.
+struct Grid {
+  float scale = 1.0f, zero = 0.0f;
+  // Gradients of the scale below and above the range.
+  float low = 0.0f, high = 255.0f;
+  bool free_zero = false;
+
+  explicit Grid(const Rounding& rounding) {
+    if (!rounding.scale.defined()) return;
+    scale = std::max(std::fabs(rounding.scale.item<float>()), SMALLEST_SCALE);
+    if (rounding.max_scale > 0) scale = std::min(scale, static_cast<float>(rounding.max_scale));
+    if (!rounding.non_negative) {
+      const float wanted = std::nearbyint(-rounding.offset.item<float>() / scale);
+      zero = std::min(std::max(wanted, 0.0f), 255.0f);
+      free_zero = wanted >= 0.0f && wanted <= 255.0f;
+    }
+    // With a learned offset the lower end of the range is the offset itself, whatever the scale.
+    low = free_zero ? 0.0f : -zero;
+    high = free_zero ? 255.0f : 255.0f - zero;
+  }
+
+  // From the sums over all elements.
+  RoundingGradients gradients(const Tensor& x, double scale_sum, double offset_sum,
+                              const Rounding& rounding) const {
+    const auto options = rounding.scale.options();
+    RoundingGradients gradients{x, at::full({1}, scale_sum * rounding.factor, options), {}};
+    if (!rounding.non_negative) {
+      gradients.offset = at::full({1}, free_zero ? offset_sum * rounding.factor : 0.0, options);
+    }
+    return gradients;
+  }
+};
+
+namespace processor {
+
+Tensor round(const Tensor& x, const Rounding&);
+RoundingGradients round_backward(const Tensor& x, const Tensor& gy, const Rounding&);
+RoundedWeights round_weights(const Tensor& w, const Tensor& scales, int64_t max, bool pairs);
+WeightGradients round_weights_backward(const Tensor& gy, const RoundedWeights&, int64_t max);
+Statistics statistics(const Tensor& x, double eps);
+Tensor normalize(const Tensor& x, const Normalization&);
+NormalizationGradients normalize_backward(const Tensor& x, const Tensor& gy, const Normalization&);
+void descend(const std::vector<Descent>&, const Rates&);
+
+}  // namespace processor
+
+}  // namespace spacewright
