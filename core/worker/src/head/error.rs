@@ -130,13 +130,25 @@ mod tests {
         assert_eq!(refused(Some("install one")).hint(), Some("install one"));
     }
 
-    #[test]
-    fn a_signal_is_named_with_what_to_do() {
-        let ended = |status| WorkerError::Ended {
+    fn ended(status: i32, said: &str) -> WorkerError {
+        WorkerError::Ended {
             doing: "training a supernet",
             end: End(Some(ExitStatus::from_raw(status))),
-            said: ": the last line".into(),
-        };
+            said: format!(": {said}"),
+        }
+    }
+
+    #[test]
+    fn memory_of_a_gpu_that_runs_out_has_a_remedy() {
+        let said =
+            "called `Result::unwrap()` on an `Err` value: Torch(\"CUDA out of memory. Tried to …";
+        let hint = ended(101 << 8, said).hint();
+        assert!(hint.contains("micro_batch") && hint.contains("--threads"), "{hint}");
+    }
+
+    #[test]
+    fn a_signal_is_named_with_what_to_do() {
+        let ended = |status| ended(status, "the last line");
         let killed = ended(9);
         assert_eq!(
             killed.to_string(),
