@@ -5,6 +5,7 @@ mod cli;
 mod commands;
 mod compiler;
 mod foreign;
+mod launch;
 mod measuring;
 mod process;
 mod progress;

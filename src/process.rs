@@ -9,11 +9,14 @@ use std::{
     },
 };
 
+use spacewright_core::train::Device;
 #[cfg(unix)]
 use spacewright_core::train::{Compute, Trainer};
 #[cfg(unix)]
-use spacewright_worker::{WorkerProgram, WorkerTrainer};
+use spacewright_worker::{Launched, WorkerProgram, WorkerTrainer};
 use tracing_subscriber::EnvFilter;
+
+use crate::{launch::Launch, render::Failure};
 
 /// Prepares the process.
 pub fn prepare(verbose: bool) {
@@ -55,9 +58,35 @@ pub fn link_plugins() {
 /// every command down, and may end its process.
 #[cfg(unix)]
 fn trainers(compute: &Compute) -> Vec<Arc<dyn Trainer>> {
-    let program = WorkerProgram::beside("spacewright-torch");
+    // What is wrong about it was said by who has asked before.
+    let launch = Launch::of_this_process().ok().flatten();
+    let launched = |launch: Launch| {
+        let Launch { processes, host, port, listens, .. } = launch;
+        Launched { processes, host, port, listens }
+    };
+    let launched = launch.map(launched).filter(|launched| launched.processes == compute.processes);
     // The name that the second program's trainer has for keys.
-    vec![Arc::new(WorkerTrainer::new("torch-trainer/2", program, *compute))]
+    vec![Arc::new(WorkerTrainer::new("torch-trainer/2", trainer(), *compute, launched))]
+}
+
+#[cfg(unix)]
+fn trainer() -> WorkerProgram {
+    WorkerProgram::beside("spacewright-torch")
+}
+
+/// Becomes the program that trains, for the first of the processes that were started together; why it cannot.
+#[cfg(unix)]
+pub fn train_for_the_first(launch: &Launch, device: Device) -> Failure {
+    let mut command = trainer().command(device);
+    let (port, rank) = (launch.port.to_string(), launch.rank.to_string());
+    command.args(["join", &launch.host, &port, &rank]);
+    let error = std::os::unix::process::CommandExt::exec(&mut command);
+    Failure::failed(format!("cannot start {}: {error}", trainer().path().display()))
+}
+
+#[cfg(not(unix))]
+pub fn train_for_the_first(_: &Launch, _: Device) -> Failure {
+    Failure::failed("several processes can train together on Unix only")
 }
 
 #[cfg(unix)]

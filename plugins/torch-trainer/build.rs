@@ -2,16 +2,18 @@
 
 use std::{env, path::PathBuf};
 
-const SOURCES: [&str; 12] = [
+const SOURCES: [&str; 14] = [
     "composed",
     "cuda/depthwise",
     "cuda/driver",
     "cuda/kernels",
+    "cuda/nccl",
     "descend",
     "fake_quant",
     "kernels",
     "normalize",
     "part",
+    "processes/group",
     "processor/descend",
     "processor/fake_quant",
     "processor/normalize",
@@ -40,6 +42,8 @@ fn main() {
         .define("_GLIBCXX_USE_CXX11_ABI", "1")
         .include(include.join("torch/csrc/api/include"))
         .include(&include)
+        // Headers of Gloo, which libtorch does not bring.
+        .include("cpp/processes")
         .files(SOURCES.map(|name| format!("cpp/{name}.cpp")))
         .compile("spacewright_kernels");
     // Of the functions that load libraries.

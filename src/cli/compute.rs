@@ -14,6 +14,9 @@ pub struct ComputeArgs {
     /// How exactly to train: `fp32`, `tf32` or `bf16`; the study's own, or `fp32`, where not given.
     #[arg(long)]
     pub precision: Option<Precision>,
+    /// Processes that train a teacher or a supernet together; the study's own number, or 1, where not given.
+    #[arg(long, value_name = "N")]
+    pub processes: Option<usize>,
 }
 
 impl ComputeArgs {
@@ -22,6 +25,7 @@ impl ComputeArgs {
         let given = [
             ("device", self.device.map(|device| json!(device))),
             ("precision", self.precision.map(|precision| json!(precision))),
+            ("processes", self.processes.map(|processes| json!(processes))),
         ];
         given.into_iter().filter_map(|(field, value)| {
             let (section, field) = (ComputeSettings::NAME.to_owned(), field.to_owned());
@@ -34,6 +38,7 @@ impl ComputeArgs {
         ComputeSettings {
             device: self.device.unwrap_or_default(),
             precision: self.precision.unwrap_or_default(),
+            processes: self.processes.unwrap_or(ComputeSettings::default().processes),
         }
     }
 }

@@ -2,13 +2,15 @@
 
 use serde_json::json;
 use spacewright_engine::{
-    Engine, EngineOptions, FieldOverride, Inputs, Overrides, Study, default_home,
+    ComputeSettings, Engine, EngineOptions, FieldOverride, Inputs, Overrides, Registry, Study,
+    Threads, available_threads, default_home,
 };
 use spacewright_spaceevo::{SpaceEvo, steps::report::Report};
 
 use crate::{
     catalog,
     cli::{Global, StepArgs, StudyArgs},
+    launch::Launch,
     process, progress,
     render::{Failure, Output},
     report,
@@ -17,28 +19,72 @@ use crate::{
 /// Puts a study together, with other values for fields of its sections.
 pub fn open(
     args: &StudyArgs,
-    mut fields: Vec<FieldOverride>,
+    fields: Vec<FieldOverride>,
     global: &Global,
 ) -> Result<Engine, Failure> {
     let registry = catalog::registry()?;
+    let study = read(args, fields, global, &registry)?;
+    let threads = global.threads.map_or_else(available_threads, usize::from);
+    opened(args, study, Threads::InAll(threads), global, &registry)
+}
+
+/// The same to train. A process that was started together with others, and is not the first of them, trains for
+/// that one instead, and does not come back.
+pub fn open_to_train(
+    args: &StudyArgs,
+    mut fields: Vec<FieldOverride>,
+    global: &Global,
+) -> Result<Engine, Failure> {
+    let Some(launch) = Launch::of_this_process()? else { return open(args, fields, global) };
+    let (section, field) = (ComputeSettings::NAME.to_owned(), "processes".to_owned());
+    let value = json!(launch.processes);
+    fields.push(FieldOverride { section, field, value });
+    let registry = catalog::registry()?;
+    let study = read(args, fields, global, &registry)?;
+    if study.compute.processes != launch.processes {
+        let (asked, started) = (study.compute.processes, launch.processes);
+        let error = format!("{asked} processes are asked for, but {started} were started");
+        return Err(Failure::input(error).hint("leave --processes out"));
+    }
+    if launch.rank > 0 {
+        return Err(process::train_for_the_first(&launch, study.compute.first_device()));
+    }
+    let shared = || (available_threads() / launch.on_this_machine).max(1);
+    let threads = global.threads.map_or_else(shared, usize::from);
+    opened(args, study, Threads::OfEach(threads), global, &registry)
+}
+
+fn read(
+    args: &StudyArgs,
+    mut fields: Vec<FieldOverride>,
+    global: &Global,
+    registry: &Registry,
+) -> Result<Study, Failure> {
     fields.extend(args.compute.fields());
     let overrides = Overrides { seed: global.seed, target: args.target.clone(), fields };
-    let study = Study::read(&args.study, &registry, &overrides)?;
-    let mut options = EngineOptions {
+    Ok(Study::read(&args.study, registry, &overrides)?)
+}
+
+fn opened(
+    args: &StudyArgs,
+    study: Study,
+    threads: Threads,
+    global: &Global,
+    registry: &Registry,
+) -> Result<Engine, Failure> {
+    let options = EngineOptions {
         runs: args.runs.clone(),
+        threads,
         observer: progress::observer(global.quiet),
         cancel: process::cancelled_by_signal(),
         ..EngineOptions::new(default_home()?)
     };
-    if let Some(threads) = global.threads {
-        options.threads = threads.into();
-    }
-    Ok(Engine::open(study, &registry, options)?)
+    Ok(Engine::open(study, registry, options)?)
 }
 
 /// Runs a whole study and shows its report.
 pub fn run(args: &StudyArgs, global: &Global) -> Result<Output, Failure> {
-    let engine = open(args, Vec::new(), global)?;
+    let engine = open_to_train(args, Vec::new(), global)?;
     let outcomes = engine.run_all()?;
     if engine.method().name() == SpaceEvo::NAME {
         let report = engine.output::<Report>()?;
@@ -55,7 +101,7 @@ pub fn step(
     fields: Vec<FieldOverride>,
     global: &Global,
 ) -> Result<Output, Failure> {
-    let engine = open(&args.study, fields, global)?;
+    let engine = open_to_train(&args.study, fields, global)?;
     let inputs = if args.with_inputs { Inputs::Run } else { Inputs::Require };
     let outcome = engine.run_step(name, inputs)?;
     let state = if outcome.skipped { "unchanged, skipped" } else { "finished" };

@@ -6,6 +6,7 @@ mod compare;
 mod devices;
 mod faults;
 mod photographs;
+mod processes;
 mod workers;
 
 use std::{

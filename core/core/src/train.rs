@@ -3,6 +3,7 @@
 mod benchmark;
 mod compute;
 mod error;
+mod place;
 
 use std::{
     collections::BTreeMap,
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use benchmark::{BenchmarkJob, BenchmarkPlan, BenchmarkReport, TrainingPhases, TrainingSpeed};
 pub use compute::{Compute, Device, Precision, TrainedWith, UnknownDevice, UnknownPrecision};
 pub use error::{AnyError, TrainError};
+pub use place::{Meeting, Place};
 
 use crate::{
     data::{StudyImages, Transform},
@@ -152,7 +154,8 @@ pub struct Teacher {
     pub stages: Vec<ElasticStage>,
     /// See [`TeachJob::subnet`].
     pub subnet: Subnet,
-    /// Weights written by [`Trainer::teach`].
+    /// Weights written by [`Trainer::teach`]; or by [`Trainer::train_subnet`], for one that is asked for logits
+    /// alone.
     pub weights: PathBuf,
 }
 
@@ -232,13 +235,13 @@ pub struct Start {
     pub segments: Vec<String>,
 }
 
-/// Whose logits the smaller subnets of a supernet learn from.
+/// Whose logits the smaller subnets of a supernet, or smaller networks, learn from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Guide {
-    /// The largest subnet's, on the same images: in-place distillation.
+    /// Those of the largest one, on the same images: in-place distillation where all are parts of a supernet.
     Largest,
-    /// The teacher's, as the largest subnet does; every subnet gets images of its own, so that a
+    /// The teacher's, as the largest one does; every subnet of a supernet gets images of its own, so that a
     /// step sees four times as many.
     Teacher,
 }

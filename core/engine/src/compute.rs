@@ -4,6 +4,7 @@ use std::{fmt, path::Path, str::FromStr, sync::Arc};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+use smart_default::SmartDefault;
 use spacewright_core::{
     study::{FieldError, Section},
     train::{Compute, Device, Precision, Trainer},
@@ -65,7 +66,7 @@ impl fmt::Display for DeviceChoice {
 }
 
 /// Where networks are trained and judged, and how exactly.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, SmartDefault)]
 #[serde(default, deny_unknown_fields)]
 pub struct ComputeSettings {
     /// `cpu`; `cuda`, an NVIDIA GPU, `cuda:1` the second one; `auto`: the first GPU where one can be used,
@@ -76,7 +77,15 @@ pub struct ComputeSettings {
     /// faster where the hardware is made for them.
     #[schemars(schema_with = "precision")]
     pub precision: Precision,
+    /// Processes that train a teacher or a supernet together, each with a share of the images of a step, of the
+    /// threads, and a GPU of its own where there are several.
+    #[default = 1]
+    #[schemars(range(min = 1, max = MOST_PROCESSES))]
+    pub processes: usize,
 }
+
+/// More than anybody has.
+const MOST_PROCESSES: usize = 4096;
 
 fn device(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "pattern": "^(auto|cpu|cuda(:[0-9]+)?)$" })
@@ -90,6 +99,10 @@ impl Section for ComputeSettings {
     const NAME: &'static str = "compute";
 
     fn check(&self) -> Result<(), FieldError> {
+        if !(1..=MOST_PROCESSES).contains(&self.processes) {
+            let reason = format!("is {}, not a number from 1 to {MOST_PROCESSES}", self.processes);
+            return Err(FieldError::refused(Self::NAME, "processes", reason, "one for each GPU"));
+        }
         match (self.device, self.precision) {
             (DeviceChoice::On(Device::Cpu), Precision::Tf32) => Err(only_on_gpus("")),
             _ => Ok(()),
@@ -103,7 +116,26 @@ fn only_on_gpus(why: &str) -> FieldError {
     FieldError::refused(ComputeSettings::NAME, "precision", reason, hint)
 }
 
+/// Threads of the processes that train together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Threads {
+    /// Of all of them, which share them.
+    InAll(usize),
+    /// Of each, as they were started by somebody else, perhaps on several machines.
+    OfEach(usize),
+}
+
+impl Threads {
+    /// Those that this process may use.
+    pub fn here(self) -> usize {
+        match self {
+            Self::InAll(threads) | Self::OfEach(threads) => threads,
+        }
+    }
+}
+
 /// What settings come to on a machine.
+#[derive(Clone)]
 pub struct Chosen {
     /// What is computed with.
     pub compute: Compute,
@@ -112,20 +144,35 @@ pub struct Chosen {
 }
 
 impl ComputeSettings {
-    /// What is computed with on this machine. A GPU that was chosen by name is not tried before it is needed.
-    pub fn choose(&self, registry: &Registry, threads: usize) -> Result<Chosen, FieldError> {
+    /// What is computed with on this machine by processes with so many `threads` in all. A GPU that was chosen by
+    /// name is not tried before it is needed.
+    pub fn choose(&self, registry: &Registry, threads: Threads) -> Result<Chosen, FieldError> {
         self.choose_with(registry, threads, has_nvidia_driver)
+    }
+
+    /// The device to look for first.
+    pub fn first_device(&self) -> Device {
+        match self.device {
+            DeviceChoice::On(device) => device,
+            DeviceChoice::Auto if has_nvidia_driver() => Device::Cuda(0),
+            DeviceChoice::Auto => Device::Cpu,
+        }
     }
 
     fn choose_with(
         &self,
         registry: &Registry,
-        threads: usize,
+        threads: Threads,
         has_driver: impl FnOnce() -> bool,
     ) -> Result<Chosen, FieldError> {
         self.check()?;
+        let Self { precision, processes, .. } = *self;
+        let threads = match threads {
+            Threads::InAll(threads) => (threads / processes).max(1),
+            Threads::OfEach(threads) => threads,
+        };
         let on = |device| {
-            let compute = Compute { threads, device, precision: self.precision };
+            let compute = Compute { threads, processes, device, precision };
             Chosen { trainer: registry.trainer(&compute), compute }
         };
         let device = match self.device {

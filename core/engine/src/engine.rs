@@ -39,7 +39,7 @@ pub struct EngineOptions {
     /// Folder of all runs.
     pub runs: PathBuf,
     /// Threads that a step may use.
-    pub threads: usize,
+    pub threads: Threads,
     /// Folder of what all studies share, such as the latency cache.
     pub home: PathBuf,
     /// Hears what happens.
@@ -53,7 +53,7 @@ impl EngineOptions {
     pub fn new(home: PathBuf) -> Self {
         Self {
             runs: "runs".into(),
-            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            threads: Threads::InAll(available_threads()),
             home,
             observer: Arc::new(Silent),
             cancel: Arc::default(),
@@ -61,11 +61,18 @@ impl EngineOptions {
     }
 }
 
+/// Threads that this process may use by the system's leave.
+pub fn available_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// Runs one study and gives access to what it has made.
 pub struct Engine {
     study: Study,
     /// Runs the study whose shared steps this one takes.
     base: Option<Box<Engine>>,
+    /// What trainings are computed with.
+    chosen: Chosen,
     context: StudyContext,
     method: Arc<dyn Method>,
     steps: Vec<Arc<dyn AnyStep>>,
@@ -100,12 +107,12 @@ impl Engine {
         }
         let data =
             StudyData::new(study.data.clone(), study.folder.clone(), &options.home, study.seed)
-                .with_threads(options.threads);
+                .with_threads(options.threads.here());
         let Described { channels, classes } = data.described()?;
         study.hyperspace = for_images(study.hyperspace, channels, classes.len())?;
-        let Chosen { compute, trainer } = match &base {
+        let chosen = match &base {
             // Its workers serve both.
-            Some(base) if base.study.compute == study.compute => base.chosen(),
+            Some(base) if base.study.compute == study.compute => base.chosen.clone(),
             _ => {
                 let chosen = study.compute.choose(registry, options.threads);
                 chosen.map_err(|error| study.refuse(error))?
@@ -119,20 +126,22 @@ impl Engine {
             hyperspace: study.hyperspace.clone(),
             target: target.clone(),
             targets: registry.targets.clone(),
-            trainer,
+            trainer: chosen.trainer.clone(),
             quantizers: registry.quantizers.clone(),
             scorers: registry.scorers.clone(),
             strategies: registry.strategies.clone(),
             seed: study.seed,
-            threads: options.threads,
-            device: compute.device,
-            precision: compute.precision,
+            threads: options.threads.here(),
+            processes: chosen.compute.processes,
+            device: chosen.compute.device,
+            precision: chosen.compute.precision,
         };
         let others = checks::check_study(&study, &context, &steps)?;
         supported::check(&study.hyperspace, &context, &others)?;
         Ok(Self {
             study,
             base: base.map(Box::new),
+            chosen,
             context,
             method,
             steps,
@@ -146,12 +155,6 @@ impl Engine {
             cache: Once::default(),
             store: Mutex::default(),
         })
-    }
-
-    fn chosen(&self) -> Chosen {
-        let StudyContext { threads, device, precision, trainer, .. } = &self.context;
-        let compute = Compute { threads: *threads, device: *device, precision: *precision };
-        Chosen { compute, trainer: trainer.clone() }
     }
 
     /// The study.

@@ -50,9 +50,9 @@ mod suggest;
 mod supported;
 mod tasks;
 
-pub use compute::{Chosen, ComputeSettings, DeviceChoice, UnknownChoice};
+pub use compute::{Chosen, ComputeSettings, DeviceChoice, Threads, UnknownChoice};
 pub use data::{DataKind, DataSettings, Described, OnBadImage, StudyData};
-pub use engine::{Engine, EngineOptions};
+pub use engine::{Engine, EngineOptions, available_threads};
 pub use error::{EngineError, ErrorKind, Result, Subject};
 pub use events::{Event, Observer, Silent};
 pub use home::default_home;

@@ -12,7 +12,7 @@ use std::{
 
 use common::{Bench, STUDY, Taught, Teach};
 use spacewright_core::study::{Artifact, Step};
-use spacewright_engine::{Engine, EngineOptions, StepState};
+use spacewright_engine::{Engine, EngineOptions, StepState, Threads};
 
 const FOLDER: &str = "SPACEWRIGHT_TEST_KILL_FOLDER";
 
@@ -20,7 +20,7 @@ fn engine(bench: &Bench, folder: &Path) -> Engine {
     let study = bench.study(&format!("{STUDY}[teach]\ntasks = 8")).unwrap();
     let options = EngineOptions {
         runs: folder.join("runs"),
-        threads: 2,
+        threads: Threads::InAll(2),
         ..EngineOptions::new(folder.join("home"))
     };
     Engine::open(study, &bench.registry, options).unwrap()

@@ -17,12 +17,17 @@
 //! Both sides talk over one socket, the worker's standard input: what libraries print goes elsewhere. Plugins
 //! stay with the head, which answers for them. Files stay what they are: jobs name paths. A worker ends when
 //! the socket does.
+//!
+//! Several workers may train one network together: a team, each of which is told the same job, and its place
+//! among them. Workers of a team that were started on other machines ([`join`]) connect to the head.
 #![cfg(unix)]
 
 mod head;
+mod invitation;
 mod message;
+mod socket;
 mod wire;
 mod worker;
 
-pub use head::{WorkerError, WorkerProgram, WorkerTrainer};
-pub use worker::serve;
+pub use head::{Launched, WorkerError, WorkerProgram, WorkerTrainer};
+pub use worker::{join, serve};

@@ -11,13 +11,13 @@ use spacewright_core::{
     space::{Hyperspace, Subnet},
     train::{
         BenchmarkJob, BenchmarkReport, Compute, CurvePoint, DistilJob, DistilReport, EvaluateJob,
-        FeaturesJob, JudgeJob, Predictions, SubnetJob, SupernetJob, TeachJob, TeachReport,
+        FeaturesJob, JudgeJob, Place, Predictions, SubnetJob, SupernetJob, TeachJob, TeachReport,
         TrainReport, TwoPhaseFiles, Usage,
     },
 };
 
 /// Changes with everything below; both sides have to be of one version.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// What the head tells.
 #[derive(Debug, Serialize, Deserialize)]
@@ -26,6 +26,8 @@ pub enum ToWorker {
     Start {
         /// What it computes with.
         compute: Compute,
+        /// Its place among processes that train together, if it has one; it waits for the others.
+        place: Option<Place>,
         /// Whether messages for who looks for mistakes are wanted.
         verbose: bool,
     },
@@ -76,7 +78,7 @@ pub struct NamedQuantizer {
 }
 
 /// A call of [`Trainer`](spacewright_core::train::Trainer).
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Job {
     Teach { job: TeachJob, output: PathBuf, scratch: PathBuf },
     Features { job: FeaturesJob, output: PathBuf },

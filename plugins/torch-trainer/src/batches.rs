@@ -128,13 +128,14 @@ pub struct PendingBatch {
 }
 
 impl PendingBatch {
-    /// Starts to load a batch at these sides, in pixels: the same view at each.
+    /// Starts to load what this process computes of a batch, at these sides, in pixels: the same view at each.
     pub fn new(
         context: &Context,
         views: &Views,
         sampled: Vec<Sampled>,
         sides: impl IntoIterator<Item = usize>,
     ) -> Self {
+        let sampled = context.share(sampled);
         let draws: Vec<Draw> = sampled
             .iter()
             .map(|at| views.draw(context, at.image, views.of_epoch(at.epoch)))

@@ -20,7 +20,8 @@ use crate::{
 /// Steps that do not count: memory is not there yet, threads are not started.
 const WARM_UP: usize = 3;
 
-/// Measures steps as [`supernet::train`] makes them, each subnet on images of its own, without a teacher.
+/// Measures steps as [`supernet::train`] makes them, each subnet on images of its own, without a teacher; the images
+/// of all processes, if there are several.
 pub fn benchmark(
     context: &Context,
     asked: &BenchmarkJob,
@@ -83,12 +84,16 @@ pub fn benchmark(
             if asked.plan.is_some() && !quantized && pass == 0 {
                 add(&mut plan, &loaded);
             }
-            network.gradients(&Step {
+            let loss = network.gradients(&Step {
                 params: &params,
                 quantized,
                 loaded: &loaded,
                 watch: &watch,
             })?;
+            if let Some(group) = &context.group {
+                let weight = group.share(asked.batch).len() as f64 / asked.batch as f64;
+                watch.time(Part::Backward, || group.add_up(&params, [loss], weight))?;
+            }
             let rate = job.fp32.learning_rate;
             watch.time(Part::Optimizer, || optimizer.step(&mut params, rate, index))?;
             let note = if quantized { "INT8" } else { "FP32" };

@@ -32,7 +32,13 @@ unsafe extern "C" {
 }
 
 /// Makes a device ready; the name of the card, if it is one. To be called before anything else of PyTorch is.
-pub fn open(compute: &Compute) -> Result<(tch::Device, Option<String>), TrainError> {
+///
+/// The processes of one machine take its GPUs in turn, from the one that is named on: `local_rank` is the number
+/// of this process among them.
+pub fn open(
+    compute: &Compute,
+    local_rank: usize,
+) -> Result<(tch::Device, Option<String>), TrainError> {
     let refused = |reason: String, hint: &'static str| TrainError::Device {
         device: compute.device.to_string(),
         reason,
@@ -45,7 +51,7 @@ pub fn open(compute: &Compute) -> Result<(tch::Device, Option<String>), TrainErr
         }
         Device::Cpu => Ok((tch::Device::Cpu, None)),
         Device::Cuda(number) => {
-            let name = open_cuda(number, compute.precision)
+            let (number, name) = open_cuda(number, local_rank, compute.precision)
                 .map_err(|(reason, hint)| refused(reason, hint))?;
             Ok((tch::Device::Cuda(number), Some(name)))
         }
@@ -53,7 +59,11 @@ pub fn open(compute: &Compute) -> Result<(tch::Device, Option<String>), TrainErr
 }
 
 #[allow(unsafe_code, reason = "calls functions that ask for nothing but live arguments")]
-fn open_cuda(number: usize, precision: Precision) -> Result<String, (String, &'static str)> {
+fn open_cuda(
+    number: usize,
+    local_rank: usize,
+    precision: Precision,
+) -> Result<(usize, String), (String, &'static str)> {
     // SAFETY: takes nothing.
     if !unsafe { spacewright_cuda_has_driver() } {
         return Err(("there is no NVIDIA driver".to_owned(), ON_THE_PROCESSOR));
@@ -74,6 +84,7 @@ fn open_cuda(number: usize, precision: Precision) -> Result<String, (String, &'s
         };
         return Err((reason, "name one that there is"));
     }
+    let number = (number + local_rank) % count as usize;
     let failed = |doing: &str| (format!("{doing}: {}", kernels::last_error()), ON_THE_PROCESSOR);
     // SAFETY: takes a number.
     let name = text(unsafe { spacewright_cuda_name(number as c_int) });
@@ -89,7 +100,7 @@ fn open_cuda(number: usize, precision: Precision) -> Result<String, (String, &'s
         // Part of keys: sums are taken in another order.
         name.push_str(", composed");
     }
-    Ok(name)
+    Ok((number, name))
 }
 
 /// A tensor of the processor on a device; work that goes on there is not waited for.
@@ -119,8 +130,8 @@ mod tests {
     #[test]
     fn what_cannot_be_computed_is_refused() {
         let refused = |device, precision| {
-            let compute = Compute { threads: 1, device, precision };
-            open(&compute).err().map(|error| error.to_string())
+            let compute = Compute { device, precision, ..Compute::on_processor(1) };
+            open(&compute, 0).err().map(|error| error.to_string())
         };
         assert_eq!(refused(Device::Cpu, Precision::Bf16), None);
         let reason = refused(Device::Cpu, Precision::Tf32).unwrap();

@@ -153,6 +153,7 @@ fn train(
             rule: Rule::Adam,
             slower,
             seed,
+            group: None,
             checkpoint: &folder.join(format!("{name}.safetensors")),
             learns_quantizers: context.quantizer.learnable(),
             layout: &layout,

@@ -12,6 +12,7 @@ use tch::Tensor;
 use crate::{
     checkpoint,
     curve::Curve,
+    group::Group,
     layout::Layout,
     optim::{Optimizer, Rule, rate},
     params::{NamedTensors, Params, in_file},
@@ -33,6 +34,8 @@ pub struct Fit<'a> {
     pub slower: f64,
     /// Study's seed.
     pub seed: u64,
+    /// The processes that train together, if there are several.
+    pub group: Option<&'a Group>,
     /// Where the checkpoint of this phase is.
     pub checkpoint: &'a Path,
     /// Whether scales and offsets are trained.
@@ -108,15 +111,30 @@ impl Fit<'_> {
         if let Some(file) = checkpoint::load(self.checkpoint)? {
             progress = restore(file, params, &mut optimizer)?;
         }
+        if let Some(group) = self.group {
+            group.check_batch(self.phase.batch)?;
+            group.start_equal(params, &optimizer, progress.steps)?;
+        }
+        let mut cancelled = false;
         for index in progress.steps..steps {
-            if monitor.cancelled() {
+            // All processes of a group stop after the same step.
+            if cancelled || self.group.is_none() && monitor.cancelled() {
                 self.store(params, &optimizer, &progress)?;
                 return Err(TrainError::Cancelled);
             }
             let number = index.to_string();
-            tch::manual_seed(random::seed(self.seed, &[self.what, "torch", &number]) as i64);
+            tch::manual_seed(self.torch_seed(&number) as i64);
             let mut rng = random::generator(self.seed, &[self.what, "step", &number]);
-            let loss = step(params, index, &mut rng)?;
+            let mut loss = step(params, index, &mut rng)?;
+            if let Some(group) = self.group {
+                let asked = f64::from(u8::from(monitor.cancelled()));
+                let batch = self.phase.batch;
+                let weight = group.share(batch).len() as f64 / batch as f64;
+                let [mean, stops] = self
+                    .watch
+                    .time(Part::Backward, || group.add_up(params, [loss, asked], weight))?;
+                (loss, cancelled) = (mean, stops > 0.0);
+            }
             if !loss.is_finite() {
                 let what = self.what.to_owned();
                 return Err(TrainError::Diverged { what, step: self.offset + index });
@@ -144,12 +162,23 @@ impl Fit<'_> {
         Ok(Fitted { loss: progress.mean_loss, last })
     }
 
+    /// The seed of the library's generator, which draws what is dropped out of other images in each process.
+    fn torch_seed(&self, step: &str) -> u64 {
+        match self.group.map(Group::rank) {
+            None | Some(0) => random::seed(self.seed, &[self.what, "torch", step]),
+            Some(rank) => random::seed(self.seed, &[self.what, "torch", step, &rank.to_string()]),
+        }
+    }
+
     fn store(
         &self,
         params: &Params,
         optimizer: &Optimizer,
         progress: &Progress,
     ) -> Result<(), TrainError> {
+        if self.group.is_some_and(|group| group.rank() > 0) {
+            return Ok(());
+        }
         let mut tensors: Vec<(String, Tensor)> = Vec::new();
         for (name, tensor) in &params.0 {
             tensors.push((format!("p.{name}"), in_file(tensor)));
@@ -238,6 +267,7 @@ mod tests {
             rule,
             slower: 1.0,
             seed: 3,
+            group: None,
             checkpoint: &folder.join("c.safetensors"),
             learns_quantizers: true,
             layout: &Layout::default(),

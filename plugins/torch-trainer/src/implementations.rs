@@ -3,7 +3,7 @@
 use spacewright_core::{
     graph::ActivationKind,
     quant::{ActivationRange, WeightRange},
-    train::{Compute, Precision},
+    train::Compute,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -240,8 +240,8 @@ fn compare_convolutions(place: Place) {
 #[ignore = "needs an NVIDIA GPU, and a process of its own"]
 fn kernels_on_a_gpu_give_what_the_loops_give() {
     let device = spacewright_core::train::Device::Cuda(0);
-    let compute = Compute { threads: 1, device, precision: Precision::Fp32 };
-    let (device, card) = device::open(&compute).unwrap();
+    let compute = Compute { device, ..Compute::on_processor(1) };
+    let (device, card) = device::open(&compute, 0).unwrap();
     assert!(!card.unwrap().ends_with("composed"), "there are no kernels to compare");
     for composed in [true, false] {
         for kind in [Kind::Float, Kind::BFloat16] {

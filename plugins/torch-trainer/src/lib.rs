@@ -17,6 +17,7 @@ mod evaluate;
 mod fake_quant;
 mod features;
 mod fit;
+mod group;
 #[cfg(test)]
 mod implementations;
 mod interpret;
@@ -45,13 +46,15 @@ mod teacher;
 mod testing;
 mod two_phases;
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use context::Context;
+use group::Group;
+pub use group::announced;
 use spacewright_core::train::{
     BenchmarkJob, BenchmarkReport, Compute, DistilJob, DistilReport, EvaluateJob, Evaluator,
-    FeaturesJob, JudgeJob, Monitor, SubnetJob, SupernetJob, TeachJob, TeachReport, TrainContext,
-    TrainError, TrainReport, Trainer, TwoPhaseFiles,
+    FeaturesJob, JudgeJob, Monitor, Place, SubnetJob, SupernetJob, TeachJob, TeachReport,
+    TrainContext, TrainError, TrainReport, Trainer, TwoPhaseFiles,
 };
 
 /// Name in keys and reports. The number changes with whatever changes a result in its last bits, such as the
@@ -64,24 +67,30 @@ pub const NAME: &str = "torch-trainer/2";
 /// where these have images of their own. Stages are distilled, and subnets
 /// evaluated, on one thread each, so that several run side by side, and their results do not depend on
 /// the number of threads. Subnets that are trained alone use as many as their job says.
+///
+/// Several processes train a teacher or a supernet together, where they were told their places.
 #[derive(Debug)]
 pub struct TorchTrainer {
     compute: Compute,
     device: tch::Device,
     card: Option<String>,
+    /// The processes that train together, if there are several.
+    group: Option<Arc<Group>>,
 }
 
 impl TorchTrainer {
-    /// A trainer that computes so.
+    /// A trainer that computes so; waits for the other processes where it has a `place` among several.
     ///
     /// # Errors
     ///
-    /// [`TrainError::Device`] where the device cannot be used.
-    pub fn new(compute: &Compute) -> Result<Self, TrainError> {
+    /// [`TrainError::Device`] where the device cannot be used; processes that do not find each other.
+    pub fn new(compute: &Compute, place: Option<&Place>) -> Result<Self, TrainError> {
         let compute = Compute { threads: compute.threads.max(1), ..*compute };
-        let (device, card) = device::open(&compute)?;
+        let local_rank = place.map_or(0, |place| place.local_rank);
+        let (device, card) = device::open(&compute, local_rank)?;
         loader::use_threads(compute.threads);
-        Ok(Self { compute, device, card })
+        let group = place.map(|place| Group::open(place, device).map(Arc::new)).transpose()?;
+        Ok(Self { compute, device, card, group })
     }
 
     /// The card that it computes on; none for the processor.
@@ -95,9 +104,15 @@ impl TorchTrainer {
         tch::set_num_threads(if on_processor { self.compute.threads as i32 } else { 1 });
     }
 
+    /// What a job is done with that this process does alone.
     fn context(&self, job: &TrainContext) -> Context {
         let Self { device, compute: Compute { precision, .. }, .. } = *self;
-        Context { job: job.clone(), device, precision }
+        Context { job: job.clone(), device, precision, group: None }
+    }
+
+    /// What a job is done with that all processes of the group do.
+    fn shared_context(&self, job: &TrainContext) -> Context {
+        Context { group: self.group.clone(), ..self.context(job) }
     }
 }
 
@@ -120,7 +135,7 @@ impl Trainer for TorchTrainer {
         monitor: &dyn Monitor,
     ) -> Result<TeachReport, TrainError> {
         self.use_all_threads();
-        teach::teach(&self.context(context), job, output, scratch, monitor)
+        teach::teach(&self.shared_context(context), job, output, scratch, monitor)
     }
 
     fn features(
@@ -164,7 +179,7 @@ impl Trainer for TorchTrainer {
         monitor: &dyn Monitor,
     ) -> Result<BTreeMap<String, TrainReport>, TrainError> {
         self.use_all_threads();
-        supernet::train(&self.context(context), job, files, monitor)
+        supernet::train(&self.shared_context(context), job, files, monitor)
     }
 
     fn train_subnet(
@@ -194,6 +209,6 @@ impl Trainer for TorchTrainer {
         monitor: &dyn Monitor,
     ) -> Result<BenchmarkReport, TrainError> {
         self.use_all_threads();
-        benchmark::benchmark(&self.context(context), job, monitor)
+        benchmark::benchmark(&self.shared_context(context), job, monitor)
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     cell::RefCell,
     collections::{BTreeMap, btree_map::Entry},
+    fs,
     path::Path,
 };
 
@@ -178,7 +179,9 @@ impl KeptLogits<'_> {
 
     fn view(&self, view: usize, teacher: &OpenTeacher) -> Result<Tensor, TrainError> {
         let Keeping { scratch, monitor } = self.keeping;
-        let path = scratch.join(format!("teacher-view-{view}.safetensors"));
+        let folder = self.context.scratch(scratch);
+        fs::create_dir_all(&folder).map_err(|error| TrainError::file(&folder, error))?;
+        let path = folder.join(format!("teacher-view-{view}.safetensors"));
         if let Some(mut file) = checkpoint::load(&path)? {
             return file.take("logits");
         }

@@ -36,9 +36,8 @@ pub struct Supernet<'a> {
     context: &'a Context,
     job: &'a SupernetJob,
     objective: Objective<'a>,
-    threads: SideBySide,
-    /// Whether the subnets of a step are computed one after the other.
-    waits: bool,
+    /// Who computes the subnets of a step side by side; `None`: one after the other.
+    threads: Option<SideBySide>,
     /// The one that is judged.
     pub largest_subnet: Subnet,
     /// Every step trains it.
@@ -59,8 +58,8 @@ impl<'a> Supernet<'a> {
         };
         let guidance = job.guidance.as_ref();
         // A GPU has one queue of work, whoever asks.
-        let waits = job.guide == Guide::Largest || context.device != Device::Cpu;
-        let side_by_side = if waits { 1 } else { SUBNETS_PER_STEP };
+        let is_side_by_side = job.guide == Guide::Teacher && context.device == Device::Cpu;
+        let threads = || SideBySide::new(SUBNETS_PER_STEP, tch::get_num_threads() as usize);
         let largest_subnet = Subnet::largest(stages, resolutions);
         Ok(Self {
             context,
@@ -72,11 +71,10 @@ impl<'a> Supernet<'a> {
                 &job.augment,
                 keeping,
             )?,
-            threads: SideBySide::new(side_by_side, tch::get_num_threads() as usize),
+            threads: is_side_by_side.then(threads),
             largest: planned(&largest_subnet)?,
             smallest: planned(&Subnet::smallest(stages, resolutions))?,
             largest_subnet,
-            waits,
         })
     }
 
@@ -101,7 +99,7 @@ impl<'a> Supernet<'a> {
     }
 
     /// No subnet waits for another one.
-    fn side_by_side(&self, step: &Step<'_>) -> Result<f64, TrainError> {
+    fn side_by_side(&self, threads: &SideBySide, step: &Step<'_>) -> Result<f64, TrainError> {
         let Step { params, quantized, loaded, watch } = *step;
         let mut subnets: Vec<_> = loaded.pairs().enumerate().collect();
         // The longest first, so that threads end together.
@@ -119,7 +117,7 @@ impl<'a> Supernet<'a> {
             }));
         }
         let start = Instant::now();
-        let mut learned = self.threads.each(work)?;
+        let mut learned = threads.each(work)?;
         learned.sort_by_key(|(position, ..)| *position);
         let parts: Vec<_> = learned.iter().flat_map(|(_, _, learned)| learned.parts()).collect();
         watch.add(start.elapsed(), &parts);
@@ -159,7 +157,10 @@ impl TwoPhaseTraining for Supernet<'_> {
 
     /// The loss is that of the largest subnet.
     fn gradients(&self, step: &Step<'_>) -> Result<f64, TrainError> {
-        if self.waits { self.one_after_the_other(step) } else { self.side_by_side(step) }
+        match &self.threads {
+            Some(threads) => self.side_by_side(threads, step),
+            None => self.one_after_the_other(step),
+        }
     }
 
     /// The largest subnet first, then random ones.

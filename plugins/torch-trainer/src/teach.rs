@@ -45,6 +45,7 @@ fn fit(
         rule: Rule::Sgd,
         slower: 1.0,
         seed: context.seed,
+        group: context.group.as_deref(),
         checkpoint: &scratch.join("teacher.safetensors"),
         learns_quantizers: false,
         layout,
@@ -70,7 +71,8 @@ fn fit(
     Ok(fitted)
 }
 
-/// Trains a teacher, or takes over its weights; adds the statistics of its batch normalization.
+/// Trains a teacher, or takes over its weights; adds the statistics of its batch normalization. Of several
+/// processes the first one judges it, and writes it.
 pub fn teach(
     context: &Context,
     job: &TeachJob,
@@ -91,6 +93,10 @@ pub fn teach(
         }
         None => Some(fit(context, job, (&layout, &plan), &mut params, scratch, monitor)?),
     };
+    let loss = fitted.as_ref().map(|fitted| fitted.loss);
+    if !context.is_first() {
+        return Ok(TeachReport { held_out_accuracy: f64::NAN, test_accuracy: f64::NAN, loss });
+    }
 
     let calibration = batches::fixed_sample(context, "teacher", STATISTICS_IMAGES);
     let inputs = batches::judged(context, &calibration, EVALUATION_BATCH, side);
@@ -110,6 +116,5 @@ pub fn teach(
         params.insert(format!("{node}.var"), var);
     }
     params.save(output)?;
-    let loss = fitted.map(|fitted| fitted.loss);
     Ok(TeachReport { held_out_accuracy, test_accuracy, loss })
 }

@@ -63,7 +63,7 @@ pub fn context() -> Context {
         quantizer: Arc::new(LsqPlus),
         seed: 1,
     };
-    Context { job, device: tch::Device::Cpu, precision: Precision::Fp32 }
+    Context { job, device: tch::Device::Cpu, precision: Precision::Fp32, group: None }
 }
 
 /// A phase of so many steps at eight images each.

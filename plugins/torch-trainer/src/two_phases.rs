@@ -142,7 +142,8 @@ pub struct TwoPhases<'a> {
 }
 
 impl TwoPhases<'_> {
-    /// Trains `params`; reports of the phases, `fp32` and `int8`.
+    /// Trains `params`; reports of the phases, `fp32` and `int8`. Of several processes the first one judges the
+    /// network, and writes it.
     pub fn run(
         &self,
         network: &dyn TwoPhaseTraining,
@@ -167,6 +168,7 @@ impl TwoPhases<'_> {
                 rule: Rule::Sgd,
                 slower: 1.0,
                 seed: context.seed,
+                group: context.group.as_deref(),
                 checkpoint: &files.scratch.join(format!("{name}.safetensors")),
                 learns_quantizers: context.quantizer.learnable(),
                 layout,
@@ -180,10 +182,15 @@ impl TwoPhases<'_> {
             })?;
             watch.tell(fit.what);
             offset += phase.steps;
+            let loss = Some(fitted.loss);
+            if !context.is_first() {
+                let held_out_accuracy = f64::NAN;
+                reports.insert(name.to_owned(), TrainReport { held_out_accuracy, loss });
+                continue;
+            }
             params.save(file)?;
             let held_out_accuracy = self.held_out_accuracy(&params, quantized)?;
             fitted.judged(monitor, held_out_accuracy);
-            let loss = Some(fitted.loss);
             reports.insert(name.to_owned(), TrainReport { held_out_accuracy, loss });
         }
         Ok(reports)

@@ -17,7 +17,7 @@ use spacewright_spaceevo::{
 
 use crate::{
     cli::{BenchCommand, Global, StudyArgs},
-    commands::run::open,
+    commands::run::open_to_train,
     render::{Failure, Output},
 };
 
@@ -36,7 +36,7 @@ pub fn step(
     fields: Vec<FieldOverride>,
     global: &Global,
 ) -> Result<Output, Failure> {
-    let engine = open(args, fields, global)?;
+    let engine = open_to_train(args, fields, global)?;
     engine.run_step(name, Inputs::Run)?;
     let (mut text, mut report) = report(name, &engine)?;
     let written: Vec<String> =

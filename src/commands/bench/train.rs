@@ -14,7 +14,7 @@ use spacewright_core::{
     },
 };
 use spacewright_data::{Catalog, CatalogImages, Part};
-use spacewright_engine::{Chosen, EngineError};
+use spacewright_engine::{Chosen, EngineError, Threads};
 
 use crate::{
     catalog,
@@ -35,6 +35,7 @@ struct TrainingReport {
     batch: usize,
     steps: usize,
     threads: usize,
+    processes: usize,
     device: Device,
     /// How exactly convolutions and linear layers multiply.
     precision: Precision,
@@ -62,7 +63,7 @@ pub fn run(args: &BenchTrainArgs, global: &Global) -> Result<Output, Failure> {
     let registry = catalog::registry()?;
     let (hyperspace, space) = catalog::space(&args.space, args.hyperspace.as_deref())?;
     let threads = global.threads.map_or_else(rayon::current_num_threads, Into::into);
-    let chosen = args.compute.settings().choose(&registry, threads);
+    let chosen = args.compute.settings().choose(&registry, Threads::InAll(threads));
     let Chosen { compute, trainer } = chosen.map_err(EngineError::from)?;
     let trainer = trainer.ok_or_else(|| Failure::failed("this program has no trainer"))?;
     trainer.prepare()?;
@@ -92,6 +93,7 @@ pub fn run(args: &BenchTrainArgs, global: &Global) -> Result<Output, Failure> {
         batch: job.batch,
         steps: job.steps,
         threads,
+        processes: compute.processes,
         device: compute.device,
         precision: compute.precision,
         trainer: trainer.fingerprint(),

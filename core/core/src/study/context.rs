@@ -50,6 +50,8 @@ pub struct StudyContext {
     pub seed: u64,
     /// Threads that a step may use.
     pub threads: usize,
+    /// Processes that train a teacher or a supernet together.
+    pub processes: usize,
     /// Where the trainer computes.
     pub device: Device,
     /// How exactly it does.

@@ -9,8 +9,10 @@ use thiserror::Error;
 /// What a trainer computes with. All of it changes results in their last bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Compute {
-    /// Threads of the processor that it may use.
+    /// Threads of the processor that each process may use.
     pub threads: usize,
+    /// Processes that train a teacher or a supernet together.
+    pub processes: usize,
     /// Where networks are computed.
     pub device: Device,
     /// How exactly convolutions and linear layers multiply.
@@ -18,22 +20,25 @@ pub struct Compute {
 }
 
 impl Compute {
-    /// So many threads of the processor, in single precision.
+    /// So many threads of the processor, in single precision, in one process.
     pub fn on_processor(threads: usize) -> Self {
-        Self { threads, device: Device::Cpu, precision: Precision::Fp32 }
+        Self { threads, processes: 1, device: Device::Cpu, precision: Precision::Fp32 }
     }
 
     /// What of it results depend on, as it stands in keys behind a trainer's name: threads of the processor,
-    /// or the card, whose number does not matter; a precision other than single.
+    /// or the card, whose number does not matter; a precision other than single; processes, if there are several.
     pub fn in_keys(&self, card: Option<&str>) -> String {
-        let device = match self.device {
+        let mut text = match self.device {
             Device::Cpu => format!("{} threads", self.threads),
             Device::Cuda(_) => format!("cuda, {}", card.unwrap_or_default()),
         };
-        match self.precision {
-            Precision::Fp32 => device,
-            other => format!("{device}, {}", other.name()),
+        if self.precision != Precision::Fp32 {
+            text = format!("{text}, {}", self.precision.name());
         }
+        if self.processes > 1 {
+            text = format!("{text}, {} processes", self.processes);
+        }
+        text
     }
 }
 
@@ -173,6 +178,8 @@ mod tests {
         assert_eq!(precise.in_keys(None), "2 threads, bf16");
         let card = Compute { device: Device::Cuda(1), precision: Precision::Tf32, ..compute };
         assert_eq!(card.in_keys(Some("NVIDIA A100")), "cuda, NVIDIA A100, tf32");
+        let together = Compute { processes: 4, ..precise };
+        assert_eq!(together.in_keys(None), "2 threads, bf16, 4 processes");
     }
 
     #[test]

@@ -4,7 +4,8 @@ use spacewright_core::study::SectionKind;
 use super::*;
 
 fn settings(device: &str, precision: &str) -> ComputeSettings {
-    ComputeSettings { device: device.parse().unwrap(), precision: precision.parse().unwrap() }
+    let (device, precision) = (device.parse().unwrap(), precision.parse().unwrap());
+    ComputeSettings { device, precision, ..ComputeSettings::default() }
 }
 
 #[test]
@@ -39,10 +40,30 @@ fn what_does_not_go_together_is_refused() {
 }
 
 #[test]
+fn processes_share_the_threads_of_a_machine() {
+    let registry = Registry::default();
+    let threads = |processes, threads| {
+        let settings = ComputeSettings { processes, ..settings("cpu", "fp32") };
+        let Compute { threads, processes, .. } =
+            settings.choose(&registry, threads).unwrap().compute;
+        (threads, processes)
+    };
+    assert_eq!(threads(1, Threads::InAll(8)), (8, 1));
+    assert_eq!(threads(4, Threads::InAll(8)), (2, 4));
+    assert_eq!(threads(4, Threads::InAll(2)), (1, 4));
+    assert_eq!(threads(4, Threads::OfEach(8)), (8, 4));
+    let none = SectionKind::of::<ComputeSettings>().complete(&json!({ "processes": 0 }));
+    assert_eq!(
+        none.unwrap_err().to_string(),
+        "[compute] processes: is 0, not a number from 1 to 4096"
+    );
+}
+
+#[test]
 fn what_computes_by_itself_is_a_gpu_only_where_there_is_a_driver() {
     let registry = Registry::default();
     let choose = |device, precision, has_driver| {
-        settings(device, precision).choose_with(&registry, 2, || has_driver)
+        settings(device, precision).choose_with(&registry, Threads::InAll(2), || has_driver)
     };
     let device = |chosen: Result<Chosen, FieldError>| chosen.unwrap().compute.device;
     assert_eq!(device(choose("auto", "bf16", false)), Device::Cpu);
@@ -50,6 +71,7 @@ fn what_computes_by_itself_is_a_gpu_only_where_there_is_a_driver() {
     assert_eq!(device(choose("cuda:1", "tf32", false)), Device::Cuda(1));
     let error = choose("auto", "tf32", false).err().unwrap();
     assert!(error.to_string().ends_with("and the CPU computes, as no GPU can be used here"));
-    let unasked = settings("cpu", "fp32").choose_with(&registry, 2, || panic!("was asked"));
+    let unasked =
+        settings("cpu", "fp32").choose_with(&registry, Threads::InAll(2), || panic!("was asked"));
     assert_eq!(device(unasked), Device::Cpu);
 }

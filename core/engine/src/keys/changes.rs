@@ -37,6 +37,13 @@ pub enum Change {
         /// How many they are.
         now: usize,
     },
+    /// The number of processes that train together.
+    Processes {
+        /// How many they were.
+        was: usize,
+        /// How many they are.
+        now: usize,
+    },
     /// The device that trains.
     Device {
         /// What it was: `cpu` or `cuda`.
@@ -140,6 +147,13 @@ impl fmt::Display for Change {
             Self::Threads { was, now } => {
                 let s = if *was == 1 { "" } else { "s" };
                 write!(f, "made with {was} thread{s}, now {now}; `--threads {was}` goes on from it")
+            }
+            Self::Processes { was, now } => {
+                let es = if *was == 1 { "" } else { "es" };
+                write!(
+                    f,
+                    "made by {was} process{es}, now {now}; `--processes {was}` goes on from it"
+                )
             }
             Self::Device { was, now } => {
                 write!(f, "made on {was}, now {now}; `--device {was}` goes on from it")
@@ -276,6 +290,10 @@ fn training(was: &Training, now: &Training, changes: &mut Vec<Change>) {
         && was != now
     {
         named.push(Change::Threads { was, now });
+    }
+    if was.processes != now.processes {
+        let [was, now] = [was, now].map(|training| training.processes.unwrap_or(1));
+        named.push(Change::Processes { was, now });
     }
     let is_named = !named.is_empty();
     changes.extend(named);

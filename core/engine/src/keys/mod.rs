@@ -72,6 +72,9 @@ pub(crate) struct Training {
     /// None where the processor does not compute.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,
+    /// How many compute together, where that is more than one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processes: Option<usize>,
     /// What computes, where it is not the processor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
@@ -146,6 +149,7 @@ impl Sources<'_> {
             ingredients.training = Some(Training {
                 trainer: trainer.map(|trainer| trainer.fingerprint()),
                 threads: on_processor.then_some(context.threads),
+                processes: (context.processes > 1).then_some(context.processes),
                 device: (!on_processor).then(|| context.device.kind().to_owned()),
                 precision: (!exact).then_some(context.precision),
                 quantizer: study.quantizer.clone(),

@@ -30,7 +30,7 @@ use spacewright_core::{
     train::{CurvePoint, Monitor},
 };
 use spacewright_engine::{
-    Engine, EngineError, EngineOptions, Event, Observer, Overrides, Registry, Study,
+    Engine, EngineError, EngineOptions, Event, Observer, Overrides, Registry, Study, Threads,
 };
 use tempfile::TempDir;
 
@@ -416,7 +416,7 @@ impl Bench {
         self.controls.cancel.store(false, Ordering::Relaxed);
         let options = EngineOptions {
             runs: self.runs(),
-            threads,
+            threads: Threads::InAll(threads),
             home: self.folder.path().join("home"),
             observer: self.controls.clone(),
             cancel: self.controls.cancel.clone(),

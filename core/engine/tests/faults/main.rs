@@ -18,7 +18,7 @@ use common::{Bench, Measure, STUDY, Taught, Teach};
 use rand::{Rng, SeedableRng, seq::IndexedRandom};
 use rand_pcg::Pcg64Mcg;
 use spacewright_core::study::{Artifact, Step};
-use spacewright_engine::{Engine, EngineOptions, StepState};
+use spacewright_engine::{Engine, EngineOptions, StepState, Threads};
 use tempfile::TempDir;
 
 const FOLDER: &str = "SPACEWRIGHT_TEST_FAULTS_FOLDER";
@@ -33,7 +33,7 @@ fn engine(bench: &Bench, folder: &Path) -> Engine {
     let study = bench.study(&format!("{STUDY}[teach]\ntasks = 3")).unwrap();
     let options = EngineOptions {
         runs: folder.join("runs"),
-        threads: 1,
+        threads: Threads::InAll(1),
         ..EngineOptions::new(folder.join("home"))
     };
     Engine::open(study, &bench.registry, options).unwrap()

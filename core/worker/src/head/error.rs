@@ -48,6 +48,31 @@ pub enum WorkerError {
         /// The last line that it wrote, after a colon.
         said: String,
     },
+    /// One of a team's processes.
+    #[error("process {rank} of {processes}{on}: {source}")]
+    InTeam {
+        /// Its number, from 0.
+        rank: usize,
+        /// How many there are.
+        processes: usize,
+        /// On which machine, after ` on `, where that is another one.
+        on: String,
+        /// What happened to it.
+        source: Box<WorkerError>,
+    },
+    /// Processes that were started with this one have not come.
+    #[error("{} of {processes} processes have not come within {minutes} minutes: {}", missing.len(), listed(missing))]
+    Missing {
+        /// Their numbers.
+        missing: Vec<usize>,
+        /// How many there should be.
+        processes: usize,
+        /// How long they were waited for.
+        minutes: u64,
+    },
+    /// It could not be waited for any more, as another one of its team has failed.
+    #[error("the work was given up, as another process has failed")]
+    GivenUp,
     /// It said what cannot be understood.
     #[error("the trainer's process sent what is no message: {reason}")]
     Protocol {
@@ -61,6 +86,10 @@ pub enum WorkerError {
 pub struct End(pub Option<ExitStatus>);
 
 const SIGKILL: i32 = 9;
+
+fn listed(numbers: &[usize]) -> String {
+    numbers.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
+}
 
 impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -103,7 +132,13 @@ impl WorkerError {
             Self::Ended { .. } => {
                 "the same command goes on from the last checkpoint; --verbose shows what the process said"
             }
-            Self::Protocol { .. } => "the same command goes on from the last checkpoint",
+            Self::InTeam { source, .. } => return source.hint(),
+            Self::Missing { .. } => {
+                "every process has to be started with the same command, and to reach the first one's machine by its name"
+            }
+            Self::Protocol { .. } | Self::GivenUp => {
+                "the same command goes on from the last checkpoint"
+            }
         };
         known.into()
     }

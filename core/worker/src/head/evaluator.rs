@@ -27,7 +27,7 @@ impl Opened {
     }
 
     fn ask(&self, question: Question, quantizer: &dyn Quantizer) -> Result<Answer, TrainError> {
-        let asked = Asked { operators: &self.operators, quantizer, monitor: None };
+        let asked = Asked { operators: &self.operators, quantizer, monitor: None, given_up: None };
         self.lease.borrow_mut().ask(question, &asked)
     }
 }

@@ -5,6 +5,7 @@ mod evaluator;
 mod pool;
 mod process;
 mod program;
+mod team;
 
 use std::{
     collections::BTreeMap,
@@ -21,13 +22,15 @@ use spacewright_core::train::{
 
 pub use error::WorkerError;
 pub use program::WorkerProgram;
+pub use team::Launched;
 
 use crate::message::{Answer, Job};
 use pool::{Lease, Pool};
 use process::Asked;
 
 /// A trainer whose work is done by other processes: as many as there are jobs at a time, started when
-/// they are first needed, ended with it, all but one also when a job comes that uses all threads.
+/// they are first needed, ended with it, all but one also when a job comes that uses all threads. Where
+/// several processes compute together, such a job is done by a team of them.
 pub struct WorkerTrainer {
     /// Name and version.
     name: String,
@@ -46,9 +49,15 @@ impl fmt::Debug for WorkerTrainer {
 impl WorkerTrainer {
     /// Workers are processes of this program, each of which computes so. Its `name` is that of the
     /// trainer that the program serves, with what distinguishes versions of it that compute otherwise; a
-    /// program with another one is refused.
-    pub fn new(name: &str, program: WorkerProgram, compute: Compute) -> Self {
-        let pool = Arc::new(Pool::new(program, name, compute));
+    /// program with another one is refused. Several processes compute together, if there are, on this machine;
+    /// or it is those that were `launched` with this one.
+    pub fn new(
+        name: &str,
+        program: WorkerProgram,
+        compute: Compute,
+        launched: Option<Launched>,
+    ) -> Self {
+        let pool = Arc::new(Pool::new(program, name, compute, launched));
         let name = format!("{name} {}", env!("CARGO_PKG_VERSION"));
         Self { name, compute, card: OnceLock::new(), pool }
     }
@@ -60,8 +69,8 @@ impl WorkerTrainer {
         monitor: Option<&dyn Monitor>,
     ) -> Result<(Lease, Answer), TrainError> {
         let mut lease = self.pool.lease()?;
-        let asked =
-            Asked { operators: &context.operators, quantizer: &*context.quantizer, monitor };
+        let (operators, quantizer) = (&context.operators, &*context.quantizer);
+        let asked = Asked { operators, quantizer, monitor, given_up: None };
         let answer = lease.work(context, job, &asked)?;
         Ok((lease, answer))
     }
@@ -73,6 +82,20 @@ impl WorkerTrainer {
         monitor: &dyn Monitor,
     ) -> Result<Answer, TrainError> {
         self.begin(context, job, Some(monitor)).map(|(_, answer)| answer)
+    }
+
+    /// Does what uses all threads, of all processes where several compute together.
+    fn work_with_all(
+        &self,
+        context: &TrainContext,
+        job: Job,
+        monitor: &dyn Monitor,
+    ) -> Result<Answer, TrainError> {
+        if self.compute.processes > 1 {
+            return team::work(self.pool.team()?, context, &job, monitor);
+        }
+        self.pool.end_others();
+        self.work(context, job, monitor)
     }
 }
 
@@ -124,9 +147,8 @@ impl Trainer for WorkerTrainer {
         scratch: &Path,
         monitor: &dyn Monitor,
     ) -> Result<TeachReport, TrainError> {
-        self.pool.end_others();
         let (job, output, scratch) = (job.clone(), output.to_owned(), scratch.to_owned());
-        match self.work(context, Job::Teach { job, output, scratch }, monitor)? {
+        match self.work_with_all(context, Job::Teach { job, output, scratch }, monitor)? {
             Answer::Taught(report) => Ok(report),
             _ => Err(other_answer()),
         }
@@ -180,9 +202,8 @@ impl Trainer for WorkerTrainer {
         files: &TwoPhaseFiles,
         monitor: &dyn Monitor,
     ) -> Result<BTreeMap<String, TrainReport>, TrainError> {
-        self.pool.end_others();
         let (job, files) = (job.clone(), files.clone());
-        match self.work(context, Job::Train { job, files }, monitor)? {
+        match self.work_with_all(context, Job::Train { job, files }, monitor)? {
             Answer::Trained(reports) => Ok(reports),
             _ => Err(other_answer()),
         }
@@ -217,7 +238,7 @@ impl Trainer for WorkerTrainer {
         job: &BenchmarkJob,
         monitor: &dyn Monitor,
     ) -> Result<BenchmarkReport, TrainError> {
-        match self.work(context, Job::Benchmark { job: job.clone() }, monitor)? {
+        match self.work_with_all(context, Job::Benchmark { job: job.clone() }, monitor)? {
             Answer::Benchmark(report) => Ok(report),
             _ => Err(other_answer()),
         }
@@ -231,8 +252,9 @@ mod tests {
     use super::*;
 
     fn trainer(device: Device) -> WorkerTrainer {
-        let compute = Compute { threads: 3, device, precision: Precision::Bf16 };
-        WorkerTrainer::new("some/1", WorkerProgram::beside("no-such-program"), compute)
+        let precision = Precision::Bf16;
+        let compute = Compute { device, precision, ..Compute::on_processor(3) };
+        WorkerTrainer::new("some/1", WorkerProgram::beside("no-such-program"), compute, None)
     }
 
     #[test]

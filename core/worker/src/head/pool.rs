@@ -6,11 +6,13 @@ use spacewright_core::{
     data::StudyImages,
     train::{Compute, TrainContext, TrainError, Usage},
 };
+use tempfile::TempDir;
 
 use super::{
     error::WorkerError,
     process::{Asked, Process},
     program::WorkerProgram,
+    team::{Kind, Launched, Team},
 };
 use crate::message::{Answer, Context, Job, NamedQuantizer, Question, ToWorker};
 
@@ -20,7 +22,11 @@ pub struct Pool {
     /// Name of the trainer.
     name: String,
     compute: Compute,
+    /// Processes that were started together with this one; at most one team is made of them.
+    launched: Option<Launched>,
     idle: Mutex<Vec<Process>>,
+    /// Where the team has met; its workers are among the idle ones.
+    meeting: Mutex<Option<TempDir>>,
     images: Mutex<Vec<StudyImages>>,
     used: Mutex<Usage>,
 }
@@ -31,10 +37,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Pool {
     /// Nothing is started yet.
-    pub fn new(program: WorkerProgram, name: &str, compute: Compute) -> Self {
+    pub fn new(
+        program: WorkerProgram,
+        name: &str,
+        compute: Compute,
+        launched: Option<Launched>,
+    ) -> Self {
         let name = name.to_owned();
-        let (idle, images, used) = Default::default();
-        Self { program, name, compute, idle, images, used }
+        let (idle, meeting, images, used) = Default::default();
+        Self { program, name, compute, launched, idle, meeting, images, used }
     }
 
     /// A worker that nobody else has.
@@ -50,6 +61,27 @@ impl Pool {
     /// Ends all workers that wait for work, but one: whoever uses all threads needs the memory, too.
     pub fn end_others(&self) {
         lock(&self.idle).truncate(1);
+    }
+
+    /// All workers of the team, by rank, started where one of them is not there; ends all others that wait
+    /// for work.
+    pub fn team(self: &Arc<Self>) -> Result<Vec<Lease>, WorkerError> {
+        let mut members: Vec<Process> = std::mem::take(&mut *lock(&self.idle));
+        members.retain(|process| process.rank.is_some());
+        members.sort_by_key(|process| process.rank);
+        if members.len() != self.compute.processes {
+            drop(members);
+            let mut meeting = lock(&self.meeting);
+            let kind = Kind { program: &self.program, name: &self.name, compute: &self.compute };
+            let team = match &self.launched {
+                Some(launched) => kind.gather(launched),
+                None => kind.start(),
+            };
+            let Team { members: started, folder } = team?;
+            (members, *meeting) = (started, folder);
+        }
+        let lease = |process| Lease { pool: self.clone(), process: Some(process) };
+        Ok(members.into_iter().map(lease).collect())
     }
 
     /// What all workers have used since this was asked last.
@@ -90,6 +122,11 @@ impl Lease {
     /// The card that the worker computes on; none for the processor.
     pub fn card(&self) -> Option<&str> {
         self.process.as_ref()?.card.as_deref()
+    }
+
+    /// The name of its machine, where that is another one.
+    pub fn machine(&self) -> Option<&str> {
+        self.process.as_ref()?.machine.as_deref()
     }
 
     /// Has the worker do something.

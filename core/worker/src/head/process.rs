@@ -5,7 +5,7 @@ use std::{
     io::{self, BufRead as _, BufReader, Read},
     os::{fd::OwnedFd, unix::net::UnixStream},
     path::PathBuf,
-    process::{Child, Stdio},
+    process::{Child, ExitStatus, Stdio},
     sync::{
         Arc, Mutex, PoisonError,
         mpsc::{Receiver, RecvTimeoutError, channel},
@@ -18,7 +18,7 @@ use spacewright_core::{
     data::{SharedImages, StudyImages},
     operators::Operators,
     quant::Quantizer,
-    train::{Compute, Monitor, TrainError, Usage},
+    train::{Compute, Monitor, Place, TrainError, Usage},
 };
 
 use super::{
@@ -26,10 +26,12 @@ use super::{
     program::WorkerProgram,
 };
 use crate::{
+    invitation::Guest,
     message::{
         Answer, FromWorker, LogLevel, NeedScales, PROTOCOL, Problem, Scales, SharedStudyImages,
         ToWorker,
     },
+    socket::Socket,
     wire,
 };
 
@@ -47,23 +49,31 @@ const STARTING: &str = "starting";
 const LONGEST_LINE: u64 = 1 << 14;
 
 /// Who answers while a worker works.
+#[derive(Clone, Copy)]
 pub struct Asked<'a> {
     pub operators: &'a Operators,
     pub quantizer: &'a dyn Quantizer,
     pub monitor: Option<&'a dyn Monitor>,
+    /// Whether nobody waits for the answer any more.
+    pub given_up: Option<&'a (dyn Fn() -> bool + Sync)>,
 }
 
 /// A worker; it is ended when this is dropped.
 pub struct Process {
-    child: Child,
+    /// `None` on another machine.
+    child: Option<Child>,
     program: PathBuf,
-    socket: UnixStream,
+    socket: Socket,
     messages: Receiver<io::Result<FromWorker>>,
     last_line: Arc<Mutex<String>>,
     /// Numbers of the images that it knows.
     images: HashSet<usize>,
     /// The card that it computes on; none for the processor.
     pub card: Option<String>,
+    /// Its number in a team, if it belongs to one.
+    pub rank: Option<usize>,
+    /// The name of its machine, where that is another one.
+    pub machine: Option<String>,
     /// What it has used since this was taken last, as far as it has said.
     pub usage: Usage,
 }
@@ -75,6 +85,14 @@ impl Process {
         name: &str,
         compute: &Compute,
     ) -> Result<Self, WorkerError> {
+        let mut process = Self::launch(program, compute)?;
+        process.begin(name, compute, None)?;
+        process.get_ready()?;
+        Ok(process)
+    }
+
+    /// Starts a process, which is to [begin](Self::begin) next.
+    pub fn launch(program: &WorkerProgram, compute: &Compute) -> Result<Self, WorkerError> {
         let start = |source| WorkerError::Start { program: program.path().to_owned(), source };
         let (socket, theirs) = UnixStream::pair().map_err(start)?;
         let mut command = program.command(compute.device);
@@ -90,8 +108,28 @@ impl Process {
         if let Some(errors) = child.stderr.take() {
             listen(errors, &last_line);
         }
+        let socket = Socket::Local(socket);
+        Self::connected(program, Some(child), socket, last_line).map_err(start)
+    }
+
+    /// A process that was started on another machine, which is to [begin](Self::begin) next.
+    pub fn of_guest(program: &WorkerProgram, guest: Guest) -> Result<Self, WorkerError> {
+        let Guest { socket, rank, machine } = guest;
+        let start = |source| WorkerError::Start { program: program.path().to_owned(), source };
+        let mut process = Self::connected(program, None, socket, Arc::default()).map_err(start)?;
+        process.rank = Some(rank);
+        process.machine = Some(machine);
+        Ok(process)
+    }
+
+    fn connected(
+        program: &WorkerProgram,
+        child: Option<Child>,
+        socket: Socket,
+        last_line: Arc<Mutex<String>>,
+    ) -> io::Result<Self> {
         let (sender, messages) = channel();
-        let incoming = socket.try_clone().map_err(start)?;
+        let incoming = socket.try_clone()?;
         thread::spawn(move || {
             while let Some(message) = wire::receive(&incoming).transpose() {
                 let is_last = message.is_err();
@@ -100,12 +138,32 @@ impl Process {
                 }
             }
         });
-        let program = program.path().to_owned();
-        let (images, usage, card) = (HashSet::new(), Usage::default(), None);
-        let mut process = Self { child, program, socket, messages, last_line, images, card, usage };
-        process.greet(name)?;
-        process.card = process.get_ready(compute)?;
-        Ok(process)
+        Ok(Self {
+            child,
+            program: program.path().to_owned(),
+            socket,
+            messages,
+            last_line,
+            images: HashSet::new(),
+            card: None,
+            rank: None,
+            machine: None,
+            usage: Usage::default(),
+        })
+    }
+
+    /// Hears who it is, and tells it what to compute with, and its place in a team, if it has one.
+    pub fn begin(
+        &mut self,
+        name: &str,
+        compute: &Compute,
+        place: Option<Place>,
+    ) -> Result<(), WorkerError> {
+        self.greet(name)?;
+        self.rank = place.as_ref().map(|place| place.rank);
+        let verbose = tracing::enabled!(tracing::Level::DEBUG);
+        let start = ToWorker::Start { compute: *compute, place, verbose };
+        self.tell(&start).map_err(|_| self.ended(STARTING))
     }
 
     fn greet(&mut self, name: &str) -> Result<(), WorkerError> {
@@ -122,20 +180,28 @@ impl Process {
         }
     }
 
-    /// Has the trainer made; the name of its card.
-    fn get_ready(&mut self, compute: &Compute) -> Result<Option<String>, WorkerError> {
-        let verbose = tracing::enabled!(tracing::Level::DEBUG);
-        let start = ToWorker::Start { compute: *compute, verbose };
-        self.tell(&start).map_err(|_| self.ended(STARTING))?;
+    /// Waits until it can compute.
+    pub fn get_ready(&mut self) -> Result<(), WorkerError> {
         loop {
             match self.hear(READY, "not ready for five minutes")? {
-                FromWorker::Started { card } => return Ok(card),
+                FromWorker::Started { card } => {
+                    self.card = card;
+                    return Ok(());
+                }
                 FromWorker::Refused { reason, hint } => {
                     return Err(WorkerError::Refused { reason, hint });
                 }
                 FromWorker::Log { level, text } => log(level, &text),
                 _ => return Err(WorkerError::Protocol { reason: "not asked for".into() }),
             }
+        }
+    }
+
+    /// That it lives, while it is not spoken with.
+    pub fn check(&mut self) -> Result<(), WorkerError> {
+        match self.child.as_mut().map(|child| child.try_wait()) {
+            Some(Ok(Some(_))) => Err(self.ended(STARTING)),
+            _ => Ok(()),
         }
     }
 
@@ -200,7 +266,12 @@ impl Process {
                 Ok(Ok(heard)) => heard,
                 Ok(Err(error)) => return Err(self.unreadable(&error, doing).into()),
                 Err(RecvTimeoutError::Disconnected) => return Err(self.ended(doing).into()),
-                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Timeout) => {
+                    if asked.given_up.is_some_and(|given_up| given_up()) {
+                        return Err(WorkerError::GivenUp.into());
+                    }
+                    continue;
+                }
             };
             match heard {
                 FromWorker::Progress { done, total, note } => {
@@ -253,12 +324,7 @@ impl Process {
 
     /// That the connection is closed: how the process ended, or what it goes on with.
     fn ended(&mut self, doing: &'static str) -> WorkerError {
-        let start = Instant::now();
-        let mut status = self.child.try_wait().ok().flatten();
-        while status.is_none() && start.elapsed() < LAST_WAIT {
-            thread::sleep(Duration::from_millis(5));
-            status = self.child.try_wait().ok().flatten();
-        }
+        let status = self.child.as_mut().and_then(status);
         // What it wrote last may not have been read yet.
         thread::sleep(Duration::from_millis(20));
         let last = self.last_line.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -279,10 +345,24 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended; what it had to keep, it has kept.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        // It may have ended; what it had to keep, it has kept. One of another machine ends with its connection.
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        self.socket.close();
     }
+}
+
+/// How a process has ended that does not speak any more.
+fn status(child: &mut Child) -> Option<ExitStatus> {
+    let start = Instant::now();
+    let mut status = child.try_wait().ok().flatten();
+    while status.is_none() && start.elapsed() < LAST_WAIT {
+        thread::sleep(Duration::from_millis(5));
+        status = child.try_wait().ok().flatten();
+    }
+    status
 }
 
 fn scales(quantizer: &dyn Quantizer, need: &NeedScales) -> Result<Scales, TrainError> {

@@ -3,7 +3,6 @@
 use std::{
     fs::File,
     io::{self, Write as _},
-    os::unix::net::UnixStream,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -26,6 +25,7 @@ use crate::{
         Answer, FromWorker, NamedQuantizer, NeedScales, Problem, Scales, SharedStudyImages,
         ToWorker,
     },
+    socket::Socket,
     wire,
 };
 
@@ -33,6 +33,9 @@ pub use crate::message::ToWorker as FromHead;
 
 /// Exit code where the head says what cannot be understood.
 const UNREADABLE: i32 = 3;
+
+/// For a process without work to end by itself.
+const LAST_WAIT: Duration = Duration::from_secs(5);
 
 /// How often it is told how far the work is.
 const OFTEN: Duration = Duration::from_millis(50);
@@ -45,7 +48,7 @@ pub enum Incoming {
 
 /// The connection.
 pub struct Line {
-    socket: Mutex<UnixStream>,
+    socket: Mutex<Socket>,
     incoming: Mutex<Receiver<Incoming>>,
     last_progress: Mutex<Option<Instant>>,
     /// Whether the head wants the present job to stop.
@@ -61,14 +64,23 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Line {
     /// Starts to listen.
-    pub fn new(socket: UnixStream) -> io::Result<Self> {
+    pub fn new(socket: Socket) -> io::Result<Self> {
         let (sender, incoming) = channel();
         let cancelled = Arc::<AtomicBool>::default();
         let (reader, flag) = (socket.try_clone()?, cancelled.clone());
         thread::spawn(move || {
-            // Whatever this process does, nobody waits for it any more.
-            match listen(&reader, &sender, &flag) {
-                Ok(()) => end(),
+            let heard = listen(&reader, &sender, &flag);
+            // The process ends by itself where it waits for work.
+            drop(sender);
+            match heard {
+                Ok(()) => {
+                    // Who has started it on another machine looks at how it ends.
+                    if matches!(reader, Socket::Remote(_)) {
+                        thread::sleep(LAST_WAIT);
+                    }
+                    // Whatever this process does, nobody waits for it any more.
+                    end()
+                }
                 Err(error) => {
                     let _ = writeln!(io::stderr(), "what the head says cannot be read: {error}");
                     std::process::exit(UNREADABLE);
@@ -144,11 +156,7 @@ impl Line {
     }
 }
 
-fn listen(
-    socket: &UnixStream,
-    sender: &Sender<Incoming>,
-    cancelled: &AtomicBool,
-) -> io::Result<()> {
+fn listen(socket: &Socket, sender: &Sender<Incoming>, cancelled: &AtomicBool) -> io::Result<()> {
     while let Some(told) = wire::receive::<ToWorker>(socket)? {
         let incoming = match told {
             ToWorker::Cancel => {

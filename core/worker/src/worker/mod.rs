@@ -16,12 +16,14 @@ use std::{
 use spacewright_core::{
     data::StudyImages,
     operators::Operators,
-    train::{Compute, CurvePoint, Monitor, TrainContext, TrainError, Trainer},
+    train::{Compute, CurvePoint, Monitor, Place, TrainContext, TrainError, Trainer},
 };
 use spacewright_data::CatalogImages;
 
 use crate::{
+    invitation,
     message::{Answer, Context, FromWorker, Job, PROTOCOL, Problem, SharedStudyImages, ToWorker},
+    socket::Socket,
     wire,
 };
 use line::{FromHead, Incoming, Line, RemoteOperators, RemoteQuantizer};
@@ -35,19 +37,41 @@ use line::{FromHead, Incoming, Line, RemoteOperators, RemoteQuantizer};
 /// A standard input that is no socket, or another side that says what cannot be understood.
 pub fn serve<T: Trainer>(
     name: &str,
-    make: impl FnOnce(&Compute) -> Result<(T, Option<String>), TrainError>,
+    make: impl FnOnce(&Compute, Option<&Place>) -> Result<(T, Option<String>), TrainError>,
 ) -> io::Result<()> {
-    let socket = take_socket()?;
+    serve_on(take_socket()?, name, make)
+}
+
+/// Serves the trainer of this name to a head that has `announced` where it is, perhaps on another machine, as
+/// the process of this rank.
+///
+/// # Errors
+///
+/// A head that cannot be reached, or that says what cannot be understood.
+pub fn join<T: Trainer>(
+    announced: &str,
+    rank: usize,
+    name: &str,
+    make: impl FnOnce(&Compute, Option<&Place>) -> Result<(T, Option<String>), TrainError>,
+) -> io::Result<()> {
+    serve_on(invitation::accept(announced, rank)?, name, make)
+}
+
+fn serve_on<T: Trainer>(
+    socket: Socket,
+    name: &str,
+    make: impl FnOnce(&Compute, Option<&Place>) -> Result<(T, Option<String>), TrainError>,
+) -> io::Result<()> {
     tell_panics_in_one_line();
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let trainer = name.to_owned();
     wire::send(&socket, &FromWorker::Greeting { protocol: PROTOCOL, version, trainer })?;
-    let Some(ToWorker::Start { compute, verbose }) = wire::receive(&socket)? else {
+    let Some(ToWorker::Start { compute, place, verbose }) = wire::receive(&socket)? else {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "was not told how to start"));
     };
     let line = Arc::new(Line::new(socket)?);
     log::send_to(&line, verbose);
-    let trainer = match make(&compute) {
+    let trainer = match make(&compute, place.as_ref()) {
         Ok((trainer, card)) => {
             line.tell(&FromWorker::Started { card });
             trainer
@@ -74,11 +98,11 @@ fn tell_panics_in_one_line() {
 }
 
 /// The standard input, which libraries find empty from now on.
-fn take_socket() -> io::Result<UnixStream> {
+fn take_socket() -> io::Result<Socket> {
     let socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     socket.peer_addr()?;
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
-    Ok(socket)
+    Ok(Socket::Local(socket))
 }
 
 struct Worker<T> {

@@ -1,0 +1,104 @@
+//! Several processes that train one network.
+
+use std::{
+    net::TcpListener,
+    process::{Output, Stdio},
+};
+
+use rustix::process::Signal;
+
+use super::{workers::send_signal, *};
+
+const TOGETHER: [&str; 3] = ["run", "--processes", "2"];
+
+/// Two processes that were started together, as `torchrun` does; what became of them.
+fn launched(place: &Place) -> [Output; 2] {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let start = |rank: &str| {
+        let mut command = place.command(&["run"], &tiny());
+        command.env("RANK", rank).env("WORLD_SIZE", "2").env("LOCAL_WORLD_SIZE", "2");
+        command.env("MASTER_ADDR", "127.0.0.1").env("MASTER_PORT", &port);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    ["0", "1"].map(start).map(|child| child.wait_with_output().unwrap())
+}
+
+/// The processes that train for this one, by what they are called.
+fn workers_of(head: u32) -> Vec<u32> {
+    let is_trainer = |process: &u32| {
+        let name = fs::read_to_string(format!("/proc/{process}/cmdline")).unwrap_or_default();
+        name.contains("spacewright-torch")
+    };
+    let mut workers = workers::children(head);
+    workers.retain(is_trainer);
+    workers.sort_unstable();
+    workers
+}
+
+#[test]
+fn processes_train_the_same_network_however_they_were_started_and_killed() {
+    let whole = Place::new();
+    whole.finish(&TOGETHER);
+    let report = whole.report();
+    let trainer = report["trained_with"]["trainer"].as_str().unwrap();
+    assert!(trainer.ends_with(", 1 threads, 2 processes"), "{trainer}");
+
+    let place = Place::with_latencies_of(&whole);
+    let [first, second] = launched(&place);
+    let text = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(first.status.success(), "{}\n{}", text(&first), text(&second));
+    assert!(second.status.success(), "{}", text(&second));
+    assert_eq!(place.results(), whole.results());
+    // One process alone is something else.
+    let shown = place.command(&["study", "show"], &tiny()).output().unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    let said = "teach: made by 2 processes, now 1; `--processes 2` goes on from it";
+    assert!(shown.contains(said), "{shown}");
+
+    let place = Place::with_latencies_of(&whole);
+    let mut killed = 0;
+    for step in ["teach", "train"] {
+        let command = &mut place.command(&TOGETHER, &tiny());
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = child.stderr.take().unwrap();
+        let (lines, text) =
+            (BufReader::new(stderr).lines().map_while(Result::ok), &mut String::new());
+        for line in lines {
+            *text += &format!("{line}\n");
+            let begins = line.starts_with(&format!("{step}: "));
+            if begins && !line.contains("unchanged") && !line.contains("finished") {
+                // Both are there when the first one says how far it is.
+                for worker in workers_of(child.id()).into_iter().skip(1) {
+                    send_signal(worker, Signal::KILL);
+                }
+            }
+        }
+        if child.wait().unwrap().success() {
+            continue;
+        }
+        killed += usize::from(text.contains("process 1 of 2: the trainer's process was ended by"));
+        assert!(text.contains("of 2: the trainer's process was ended by signal 9"), "{text}");
+    }
+    assert!(killed > 0);
+    place.finish(&TOGETHER);
+    assert_eq!(place.results(), whole.results());
+}
+
+#[test]
+fn what_processes_were_told_wrong_is_said() {
+    let place = Place::new();
+    let refused = |variables: &[(&str, &str)], arguments: &[&str]| {
+        let mut command = place.command(arguments, &tiny());
+        let output = command.envs(variables.iter().copied()).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let text = refused(&[("RANK", "0"), ("WORLD_SIZE", "2")], &["run"]);
+    assert!(text.contains("error: MASTER_ADDR is not set"), "{text}");
+    assert!(text.contains("hint: `torchrun --no-python`"), "{text}");
+    let known = [("RANK", "1"), ("WORLD_SIZE", "2"), ("MASTER_ADDR", "x"), ("MASTER_PORT", "1")];
+    let text = refused(&known, &["run", "--processes", "3"]);
+    assert!(text.contains("3 processes are asked for, but 2 were started"), "{text}");
+    let text = refused(&[], &["run", "--processes", "0"]);
+    assert!(text.contains("[compute] processes: is 0"), "{text}");
+}
