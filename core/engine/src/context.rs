@@ -13,11 +13,12 @@ use indexmap::IndexMap;
 use serde_json::Value;
 use spacewright_core::{
     latency::{Latency, LatencyQuery},
-    study::{AnyStep, ArtifactName, ErasedTask, StepContext, StepError, StudyContext},
+    study::{AnyStep, ArtifactName, ErasedTask, Place, StepContext, StepError, StudyContext},
     train::{Monitor as _, TrainContext},
 };
 
 use crate::{
+    cluster,
     engine::Engine,
     error::{AtPath, EngineError, ErrorKind, Result},
     events::{Event, Observer, StepMonitor},
@@ -29,7 +30,7 @@ use crate::{
 };
 
 /// Names in a run's folder that are not for results.
-const RESERVED: [&str; 5] = ["objects", "scratch", "lock", "study.toml", "study.json"];
+const RESERVED: [&str; 6] = ["cluster", "objects", "scratch", "lock", "study.toml", "study.json"];
 
 /// One attempt at one step.
 pub(crate) struct Context<'e> {
@@ -124,27 +125,35 @@ pub(crate) fn file_of(artifact: &ArtifactName, finished: Finished) -> Result<Pat
     })
 }
 
+/// What the trainer needs for a step that declares that it trains.
+pub(crate) fn train_context(
+    engine: &Engine,
+    step: &dyn AnyStep,
+    monitor: &StepMonitor,
+) -> Result<TrainContext, StepError> {
+    if !engine.knows_images(step) {
+        let message = "it asks for images, but neither it nor a step that it reads trains";
+        return Err(EngineError::study(message)
+            .with_hint("the step must say in its `NEEDS` that it trains")
+            .into());
+    }
+    let looked_through = |done: usize, total: usize| {
+        // A line for each image would be more than anybody, or any log, reads.
+        if done.is_multiple_of(1000) || done == total {
+            monitor.progress(done, total, "images looked through");
+        }
+        !monitor.cancelled()
+    };
+    Ok(engine.train_context(looked_through)?)
+}
+
 impl StepContext for Context<'_> {
     fn study(&self) -> &StudyContext {
         self.engine.context()
     }
 
     fn train_context(&self) -> Result<TrainContext, StepError> {
-        if !self.engine.knows_images(self.step) {
-            let message = "it asks for images, but neither it nor a step that it reads trains";
-            return Err(EngineError::study(message)
-                .with_hint("the step must say in its `NEEDS` that it trains")
-                .into());
-        }
-        let monitor = self.own_monitor();
-        let looked_through = |done: usize, total: usize| {
-            // A line for each image would be more than anybody, or any log, reads.
-            if done.is_multiple_of(1000) || done == total {
-                monitor.progress(done, total, "images looked through");
-            }
-            !monitor.cancelled()
-        };
-        Ok(self.engine.train_context(looked_through)?)
+        train_context(self.engine, self.step, &self.own_monitor())
     }
 
     fn stored_result(&self, artifact: &ArtifactName) -> Result<Value, StepError> {
@@ -159,6 +168,7 @@ impl StepContext for Context<'_> {
         &self,
         tasks: Vec<ErasedTask<'_>>,
         workers: usize,
+        place: Place,
     ) -> Result<Vec<Value>, StepError> {
         let failed = Arc::new(AtomicBool::new(false));
         let runner = TaskRunner {
@@ -170,7 +180,16 @@ impl StepContext for Context<'_> {
             monitor: &|task: &str| self.monitor(task, &failed),
             spent: &|| self.spent(),
         };
-        runner.run(&tasks, workers)
+        match self.engine.cluster() {
+            // A task without neighbours gains nothing from being elsewhere.
+            Some(cluster) if place == Place::Anywhere && tasks.len() > 1 => {
+                let Self { engine, store, step, key, recorder, .. } = self;
+                runner.run_elsewhere(&tasks, recorder, || {
+                    cluster::prepare(engine, cluster, store, *step, key, recorder.as_ref())
+                })
+            }
+            _ => runner.run(&tasks, workers),
+        }
     }
 
     fn latencies(&self, queries: &[LatencyQuery]) -> Result<Vec<Latency>, StepError> {

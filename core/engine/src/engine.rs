@@ -19,7 +19,8 @@ use spacewright_core::{
 };
 
 use crate::{
-    compute::Chosen,
+    cluster::ClusterEngine,
+    compute::{Chosen, ComputeSettings, DeviceChoice},
     context::{file_of, missing},
     data::{Described, StudyData},
     error::{EngineError, ErrorKind, Result},
@@ -46,6 +47,10 @@ pub struct EngineOptions {
     pub observer: Arc<dyn Observer>,
     /// Set it to stop at the next safe point.
     pub cancel: Arc<AtomicBool>,
+    /// The command with which a machine of a cluster runs a task, before the folder of the step's
+    /// description and the name of the task; see [`NodeTask`](crate::NodeTask). Without it there are no other
+    /// machines.
+    pub task_command: Option<Vec<String>>,
 }
 
 impl EngineOptions {
@@ -57,6 +62,7 @@ impl EngineOptions {
             home,
             observer: Arc::new(Silent),
             cancel: Arc::default(),
+            task_command: None,
         }
     }
 }
@@ -85,6 +91,7 @@ pub struct Engine {
     loaded: Identities,
     lender: Option<String>,
     cache: Once<Arc<LatencyCache>>,
+    cluster: Option<Arc<dyn ClusterEngine>>,
     store: Mutex<Option<Arc<Store>>>,
 }
 
@@ -138,7 +145,9 @@ impl Engine {
         };
         let others = checks::check_study(&study, &context, &steps)?;
         supported::check(&study.hyperspace, &context, &others)?;
+        let cluster = options.task_command.as_ref().and_then(|_| study.cluster.open());
         Ok(Self {
+            cluster,
             study,
             base: base.map(Box::new),
             chosen,
@@ -155,6 +164,25 @@ impl Engine {
             cache: Once::default(),
             store: Mutex::default(),
         })
+    }
+
+    /// The same engine with another cluster than the study names, for all of its steps.
+    pub fn with_cluster(mut self, cluster: Arc<dyn ClusterEngine>) -> Self {
+        self.base = self.base.map(|base| Box::new(base.with_cluster(cluster.clone())));
+        Self { cluster: Some(cluster), ..self }
+    }
+
+    /// Who hands tasks to other machines, where there are some.
+    pub(crate) fn cluster(&self) -> Option<&dyn ClusterEngine> {
+        self.cluster.as_deref()
+    }
+
+    /// The study with the device that it has come to on this machine.
+    pub(crate) fn study_as_run(&self) -> Study {
+        let device = DeviceChoice::On(self.context.device);
+        let base = self.base.as_ref().map(|base| Box::new(base.study_as_run()));
+        let compute = ComputeSettings { device, ..self.study.compute };
+        Study { compute, from: base, ..self.study.clone() }
     }
 
     /// The study.

@@ -13,6 +13,8 @@ use spacewright_core::{
 };
 use spacewright_data::DataError;
 
+use crate::cluster::ClusterError;
+
 /// What an error is about; decides exit codes, never wording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
@@ -164,7 +166,7 @@ impl EngineError {
 }
 
 /// What kind of error stopped a step, and what to do.
-fn advice(error: &StepError) -> (ErrorKind, Option<String>) {
+pub(crate) fn advice(error: &StepError) -> (ErrorKind, Option<String>) {
     match error {
         StepError::Cancelled => (ErrorKind::Cancelled, None),
         StepError::Field(error) => (ErrorKind::Study, Some(error.hint())),
@@ -195,6 +197,13 @@ impl From<TrainError> for EngineError {
         }
         let (text, hint) = (error.to_string(), error.hint().map(str::to_owned));
         Self { hint, ..Self::new(ErrorKind::Step, text).with_source(error) }
+    }
+}
+
+impl From<ClusterError> for EngineError {
+    fn from(error: ClusterError) -> Self {
+        let (text, hint) = (error.to_string(), error.hint());
+        Self::new(ErrorKind::Step, text).with_hint(hint).with_source(error)
     }
 }
 

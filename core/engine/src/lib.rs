@@ -21,6 +21,7 @@
 //! ```
 
 mod checked;
+mod cluster;
 mod compute;
 mod context;
 mod data;
@@ -42,6 +43,7 @@ mod registry;
 pub mod room;
 mod run;
 mod runs;
+mod scratch;
 mod seal;
 mod store;
 mod study;
@@ -50,6 +52,10 @@ mod suggest;
 mod supported;
 mod tasks;
 
+pub use cluster::{
+    Batch, ClusterEngine, ClusterError, ClusterKind, ClusterSettings, Job, JobState, NodeTask,
+    Submission, TaskOnCluster,
+};
 pub use compute::{Chosen, ComputeSettings, DeviceChoice, Threads, UnknownChoice};
 pub use data::{DataKind, DataSettings, Described, OnBadImage, StudyData};
 pub use engine::{Engine, EngineOptions, available_threads};

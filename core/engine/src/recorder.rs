@@ -59,6 +59,12 @@ impl Recorder {
         })
     }
 
+    /// Counts what processes of another machine have used.
+    pub fn add(&self, usage: Usage) {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        *used = used.and(usage);
+    }
+
     /// Records how the attempt ended.
     pub fn ended(&self, outcome: AttemptOutcome) {
         if let Err(error) = self.attempted(outcome) {
@@ -113,7 +119,7 @@ fn not_kept(error: &EngineError) {
 }
 
 /// Processor time that this process has used, over all cores, in seconds.
-fn cpu_seconds() -> f64 {
+pub(crate) fn cpu_seconds() -> f64 {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }

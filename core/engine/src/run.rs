@@ -290,6 +290,10 @@ impl Engine {
     /// Runs a step that is not current.
     fn attempt(&self, store: &Arc<Store>, step: &dyn AnyStep, key: String) -> Result<StepOutcome> {
         let name = step.name();
+        if let Some(cluster) = self.cluster() {
+            // Before hours are spent on what comes first.
+            cluster.check()?;
+        }
         room::check(store.folder())?;
         if let Some(earlier) = self.left_by_earlier_version(store, step)? {
             store.adopt(name, &earlier, &key)?;

@@ -1,10 +1,10 @@
-//! Runs the tasks of a step on threads and keeps what they make.
+//! Runs the tasks of a step, on threads or on a cluster, and keeps what they make.
 
 use std::{
     any::Any,
     collections::HashSet,
-    fs,
     panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -15,14 +15,17 @@ use std::{
 
 use serde_json::Value;
 use spacewright_core::{
-    study::{ArtifactName, ErasedTask, StepError, TaskFiles},
+    study::{ArtifactName, ErasedTask, StepError},
     train::Monitor,
 };
 
 use crate::{
-    error::{AtPath, EngineError, Result},
+    cluster::{Dispatch, Taken},
+    error::{EngineError, Result},
     events::{Event, Observer, StepMonitor},
     files::remove,
+    recorder::Recorder,
+    scratch::Scratch,
     store::Store,
 };
 
@@ -44,24 +47,9 @@ type Slot = Mutex<Option<Result<Value, StepError>>>;
 impl TaskRunner<'_> {
     /// Runs what is not finished yet, `workers` at a time; results in the order of the tasks.
     pub fn run(&self, tasks: &[ErasedTask<'_>], workers: usize) -> Result<Vec<Value>, StepError> {
-        check_names(tasks)?;
-        let mut slots: Vec<Slot> = Vec::with_capacity(tasks.len());
-        for task in tasks {
-            let kept = self.store.task(self.key, &task.name)?;
-            if kept.is_none() && self.store.knows_task(self.key, &task.name)? {
-                let line = format!(
-                    "task `{}` is done anew: what it had written is damaged or gone",
-                    task.name
-                );
-                self.observer.event(&Event::Said { step: self.step.into(), line: line.into() });
-            }
-            slots.push(Mutex::new(kept.map(|kept| Ok(kept.result))));
-        }
-        let filled = |slot: &Slot| lock(slot).is_some();
-        let pending: Vec<usize> = (0..tasks.len()).filter(|&i| !filled(&slots[i])).collect();
+        let slots = self.kept(tasks)?;
+        let pending = pending(&slots);
         let done = AtomicUsize::new(tasks.len() - pending.len());
-        self.tell_tasks(done.load(Ordering::Relaxed), tasks.len());
-
         let next = AtomicUsize::new(0);
         thread::scope(|scope| {
             for _ in 0..workers.clamp(1, pending.len().max(1)) {
@@ -80,6 +68,58 @@ impl TaskRunner<'_> {
             }
         });
         collect(slots)
+    }
+
+    /// Has other machines run what is not finished yet; results in the order of the tasks. `prepare` is
+    /// asked only where something is to be run.
+    pub fn run_elsewhere<'d>(
+        &self,
+        tasks: &[ErasedTask<'_>],
+        recorder: &Recorder,
+        prepare: impl FnOnce() -> Result<Dispatch<'d>>,
+    ) -> Result<Vec<Value>, StepError> {
+        let slots = self.kept(tasks)?;
+        let pending = pending(&slots);
+        if pending.is_empty() {
+            return collect(slots);
+        }
+        let mut done = tasks.len() - pending.len();
+        let names: Vec<&str> = pending.iter().map(|&index| tasks[index].name.as_str()).collect();
+        prepare()?.run(self.key, &names, &mut |taken| {
+            let Taken { task, result, output, seconds, usage, curve } = taken;
+            for point in curve {
+                let (step, task) = (self.step.into(), task.as_str().into());
+                self.observer.event(&Event::Curve { step, task, point });
+            }
+            recorder.add(usage);
+            self.keep(&task, &result, &output, seconds)?;
+            if let Some(index) = tasks.iter().position(|known| known.name == task) {
+                *lock(&slots[index]) = Some(Ok(result));
+            }
+            done += 1;
+            self.tell_tasks(done, tasks.len());
+            Ok(())
+        })?;
+        collect(slots)
+    }
+
+    /// A place for the result of each task, filled where the task has finished before.
+    fn kept(&self, tasks: &[ErasedTask<'_>]) -> Result<Vec<Slot>> {
+        check_names(tasks)?;
+        let mut slots: Vec<Slot> = Vec::with_capacity(tasks.len());
+        for task in tasks {
+            let kept = self.store.task(self.key, &task.name)?;
+            if kept.is_none() && self.store.knows_task(self.key, &task.name)? {
+                let line = format!(
+                    "task `{}` is done anew: what it had written is damaged or gone",
+                    task.name
+                );
+                self.observer.event(&Event::Said { step: self.step.into(), line: line.into() });
+            }
+            slots.push(Mutex::new(kept.map(|kept| Ok(kept.result))));
+        }
+        self.tell_tasks(slots.len() - pending(&slots).len(), slots.len());
+        Ok(slots)
     }
 
     /// Runs one task from its scratch folder to the record of its result.
@@ -105,21 +145,27 @@ impl TaskRunner<'_> {
         monitor: &StepMonitor,
         started: Instant,
     ) -> Result<Value, StepError> {
-        let folder = self.store.scratch(self.step, self.key, &task.name);
-        let files = TaskFiles { output: folder.join("output"), scratch: folder.join("work") };
-        remove(&files.output)?;
-        fs::create_dir_all(&files.scratch).at(&files.scratch)?;
+        let files = Scratch::here(&self.store.scratch(self.step, self.key, &task.name))?.files();
         let result = unless_panicked(|| (task.work)(&files, monitor))?;
-        let seconds = started.elapsed().as_secs_f64();
-        self.store.keep(self.key, &task.name, &result, &files.output, seconds)?;
-        self.store.spent(self.key, (self.spent)(), false)?;
-        remove(&folder)?;
+        self.keep(&task.name, &result, &files.output, started.elapsed().as_secs_f64())?;
         Ok(result)
+    }
+
+    /// Keeps what a task has left; its scratch folder is not needed any more.
+    fn keep(&self, task: &str, result: &Value, output: &Path, seconds: f64) -> Result<()> {
+        self.store.keep(self.key, task, result, output, seconds)?;
+        self.store.spent(self.key, (self.spent)(), false)?;
+        remove(&self.store.scratch(self.step, self.key, task))
     }
 
     fn tell_tasks(&self, done: usize, total: usize) {
         self.observer.event(&Event::Tasks { step: self.step.into(), done, total });
     }
+}
+
+/// Positions of the tasks without a result.
+fn pending(slots: &[Slot]) -> Vec<usize> {
+    (0..slots.len()).filter(|&index| lock(&slots[index]).is_none()).collect()
 }
 
 /// All results, or the first failure; a request to stop only where nothing has failed.
@@ -136,17 +182,21 @@ fn collect(slots: Vec<Slot>) -> Result<Vec<Value>, StepError> {
     if stopped { Err(StepError::Cancelled) } else { Ok(results) }
 }
 
-fn check_names(tasks: &[ErasedTask<'_>]) -> Result<()> {
+/// That a text can be the name of a task, which becomes that of folders.
+pub(crate) fn check_name(name: &str) -> Result<()> {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let taken = name == ArtifactName::OUTPUT;
+    if taken || name.is_empty() || name.starts_with('.') || !name.chars().all(legal) {
+        let message = format!("`{name}` cannot be the name of a task");
+        return Err(EngineError::study(message).with_hint("use letters, digits, `-`, `_` and `.`"));
+    }
+    Ok(())
+}
+
+fn check_names(tasks: &[ErasedTask<'_>]) -> Result<()> {
     let mut seen = HashSet::new();
     for ErasedTask { name, .. } in tasks {
-        let taken = name == ArtifactName::OUTPUT;
-        if taken || name.is_empty() || name.starts_with('.') || !name.chars().all(legal) {
-            let message = format!("`{name}` cannot be the name of a task");
-            return Err(
-                EngineError::study(message).with_hint("use letters, digits, `-`, `_` and `.`")
-            );
-        }
+        check_name(name)?;
         if !seen.insert(name) {
             return Err(EngineError::study(format!("two tasks have the name `{name}`")));
         }

@@ -23,12 +23,14 @@ fn fields_that_are_left_out_have_the_described_defaults() {
     let bench = Bench::new();
     let text = "name = \"x\"\nmethod = \"fake\"\nhyperspace = \"tiny\"\ntarget = \"fake-target\"";
     let study = bench.study(text).unwrap();
-    let [top, data, compute] = engine_sections();
+    let [top, data, compute, cluster] = engine_sections();
     assert_eq!(top.defaults()["seed"], study.seed);
     assert_eq!(top.defaults()["quantizer"], study.quantizer);
     assert_eq!(data.defaults(), serde_json::to_value(&study.data).unwrap());
     assert_eq!(compute.defaults(), json!({ "device": "auto", "precision": "fp32" }));
     assert_eq!(study.compute, ComputeSettings::default());
+    assert_eq!(cluster.defaults(), serde_json::to_value(&study.cluster).unwrap());
+    assert_eq!(cluster.defaults()["engine"], "none");
     assert_eq!(top.describe().fields[0].default, None, "a study must have a name");
 }
 
@@ -129,7 +131,7 @@ fn unknown_fields_and_sections_are_named_with_their_line() {
     check(
         &format!("{STUDY}\n[taech]\nrate = 1.0"),
         "study.toml:13: no section [taech]",
-        Some("did you mean `teach`? allowed are data, compute, measure, teach"),
+        Some("did you mean `teach`? allowed are data, compute, cluster, measure, teach"),
     );
     check(
         &format!("{STUDY}augmnet = []"),

@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::{Artifact, ArtifactName, ErasedTask, StepError, Task};
+use super::{Artifact, ArtifactName, ErasedTask, Place, StepError, Task};
 use crate::{
     latency::{Latency, LatencyQuery},
     operators::Operators,
@@ -129,13 +129,14 @@ pub trait StepContext: Sync {
     /// The file or folder that a task of this step, or of one that it reads, wrote.
     fn stored_file(&self, artifact: &ArtifactName) -> Result<PathBuf, StepError>;
 
-    /// Runs tasks of this step, `workers` at a time, and gives their results in order. The output
-    /// of a task that succeeds is kept, content-addressed; a task that an interrupted run of the
-    /// step has finished is not repeated.
+    /// Runs tasks of this step and gives their results in order: `workers` at a time, or, where they may
+    /// run anywhere, as many as the study's cluster takes. The output of a task that succeeds is kept,
+    /// content-addressed; a task that an interrupted run of the step has finished is not repeated.
     fn run_tasks(
         &self,
         tasks: Vec<ErasedTask<'_>>,
         workers: usize,
+        place: Place,
     ) -> Result<Vec<Value>, StepError>;
 
     /// Latencies from the target's source: measurements through the cache on disk.
@@ -169,15 +170,34 @@ impl dyn StepContext + '_ {
         self.stored_file(artifact.name())
     }
 
-    /// Runs tasks, `workers` at a time; see [`StepContext::run_tasks`].
+    /// Runs tasks on this machine, `workers` at a time; see [`StepContext::run_tasks`].
     pub fn tasks<'t, T: Serialize + DeserializeOwned + 't>(
         &self,
         tasks: Vec<Task<'t, T>>,
         workers: usize,
     ) -> Result<Vec<T>, StepError> {
+        self.typed_tasks(tasks, workers, Place::Here)
+    }
+
+    /// Runs tasks on the machines of the study's cluster; where it has none, on this one, `workers` at a
+    /// time. See [`Place::Anywhere`] for which tasks can.
+    pub fn tasks_anywhere<'t, T: Serialize + DeserializeOwned + 't>(
+        &self,
+        tasks: Vec<Task<'t, T>>,
+        workers: usize,
+    ) -> Result<Vec<T>, StepError> {
+        self.typed_tasks(tasks, workers, Place::Anywhere)
+    }
+
+    fn typed_tasks<'t, T: Serialize + DeserializeOwned + 't>(
+        &self,
+        tasks: Vec<Task<'t, T>>,
+        workers: usize,
+        place: Place,
+    ) -> Result<Vec<T>, StepError> {
         let tasks: Vec<ErasedTask<'_>> = tasks.into_iter().map(Task::erased).collect();
         let names: Vec<String> = tasks.iter().map(|task| task.name.clone()).collect();
-        let results = self.run_tasks(tasks, workers)?;
+        let results = self.run_tasks(tasks, workers, place)?;
         let typed = |(name, result): (String, Value)| {
             serde_json::from_value(result).map_err(|error| StepError::Json(error).in_task(&name))
         };

@@ -24,7 +24,7 @@ pub use field::{FieldError, FieldProblem};
 pub use reference::{Reference, Referred};
 pub use section::{FieldDescription, Section, SectionDescription, SectionKind};
 pub use step::{AnyStep, FlagValue, SettingsOfStep, Step, StepFlag, StepNeeds};
-pub use task::{ErasedTask, Task, TaskFiles};
+pub use task::{ErasedTask, Place, Task, TaskFiles};
 
 /// A sequence of steps that turns a study's settings into networks.
 pub trait Method: Send + Sync {

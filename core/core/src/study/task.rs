@@ -17,6 +17,17 @@ pub struct TaskFiles {
     pub scratch: PathBuf,
 }
 
+/// Where the tasks of a list may run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// On this machine: they measure it, or use all of it.
+    Here,
+    /// On any machine that has the same program, plugins and images: they read nothing but these, settings
+    /// and artifacts, and what the step does before it comes to them changes nothing and takes moments.
+    /// Another machine runs the step up to the list, in which it then runs one of the tasks.
+    Anywhere,
+}
+
 type Work<'a, T> = Box<dyn Fn(&TaskFiles, &dyn Monitor) -> Result<T, StepError> + Send + Sync + 'a>;
 
 /// A piece of a step. It gets its files and where its progress goes, and gives a small result that

@@ -42,10 +42,20 @@ impl Engine {
         for input in step.reads() {
             inputs.insert((*input).to_owned(), self.key(input)?);
         }
-        let ingredients = self.with_sources(|sources| sources.ingredients(step, inputs))?;
+        let ingredients = self.ingredients_with(step, inputs)?;
         let key = ingredients.key()?;
         lock().insert(step.name().to_owned(), (ingredients.clone(), key.clone()));
         Ok((ingredients, key))
+    }
+
+    /// All that a step depends on where those that it reads have these keys, by name.
+    pub(crate) fn ingredients_with(
+        &self,
+        step: &dyn AnyStep,
+        inputs: IndexMap<String, String>,
+    ) -> Result<Ingredients> {
+        let owner = self.owner(step);
+        owner.with_sources(|sources| sources.ingredients(step, inputs))
     }
 
     /// The key that the first format of runs gave to a step of these settings; `None` where it had

@@ -26,6 +26,7 @@ use objects::Objects;
 use schema::SCHEMA;
 
 use crate::{
+    cluster::Exchange,
     database::{Database, open, open_for_reading, sqlite_error},
     error::{AtPath, EngineError, Result},
     files::remove,
@@ -322,13 +323,33 @@ impl Store {
         self.scratch_of(step, key).join(task)
     }
 
-    fn scratch_of(&self, step: &str, key: &str) -> PathBuf {
+    /// The folder for the unfinished work of all tasks of a step under a key.
+    pub fn scratch_of(&self, step: &str, key: &str) -> PathBuf {
         self.folder.join("scratch").join(step).join(&key[..16.min(key.len())])
     }
 
-    /// Removes the unfinished work of a step, under whatever key.
+    /// Removes the unfinished work of a step, under whatever key, and what it has exchanged with other
+    /// machines.
     pub fn clean(&self, step: &str) -> Result<()> {
-        remove(&self.folder.join("scratch").join(step))
+        remove(&self.folder.join("scratch").join(step))?;
+        remove(&Exchange::of_step(&self.folder, step))
+    }
+
+    /// What the finished tasks of a step have left under a key, with the paths of their files, which are not
+    /// looked at.
+    pub fn left(&self, key: &str) -> Result<Vec<(String, Finished)>> {
+        let rows: Vec<(String, String, Option<String>)> = self.read(|connection| {
+            let query = "SELECT task, result, object FROM tasks WHERE step_key = ?1 ORDER BY task";
+            let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+            connection.prepare(query)?.query_map([key], row)?.collect()
+        })?;
+        let finished = |(task, result, object): (String, String, Option<String>)| {
+            let result = serde_json::from_str(&result)
+                .map_err(|error| self.unreadable(&format!("task `{task}`"), error))?;
+            let object = object.map(|name| self.objects.path(&name));
+            Ok((task, Finished { result, object }))
+        };
+        rows.into_iter().map(finished).collect()
     }
 
     fn unreadable(&self, what: &str, error: serde_json::Error) -> EngineError {

@@ -6,6 +6,7 @@ use super::{
     FieldOverride, Overrides, Source, Study, document::Document, fields::StudyFields, read_text,
 };
 use crate::{
+    cluster::ClusterSettings,
     compute::ComputeSettings,
     error::{EngineError, Result},
     registry::Registry,
@@ -36,7 +37,8 @@ pub(super) fn read(
     let (text, folder) = read_text(&path).map_err(at_from)?;
     let origin = path.display().to_string();
     let base = Source { origin: &origin, text: &text, folder, is_base: true };
-    let is_common = |other: &&FieldOverride| other.section == ComputeSettings::NAME;
+    let common = [ComputeSettings::NAME, ClusterSettings::NAME];
+    let is_common = |other: &&FieldOverride| common.contains(&other.section.as_str());
     let common = overrides.fields.iter().filter(is_common).cloned().collect();
     let overrides = Overrides { seed: overrides.seed, target: None, fields: common };
     let base = Study::parse_source(&base, registry, &overrides).map_err(at_from)?;

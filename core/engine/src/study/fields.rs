@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use smart_default::SmartDefault;
 use spacewright_core::study::{FieldError, Section, SectionKind};
 
-use crate::{compute::ComputeSettings, data::DataSettings};
+use crate::{cluster::ClusterSettings, compute::ComputeSettings, data::DataSettings};
 
 /// What is looked for, and for which hardware.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, SmartDefault)]
@@ -57,12 +57,14 @@ impl Section for StudyFields {
     }
 }
 
-/// Fields at the top of a study file, in a section without a name, and the tables `data` and `compute`.
-pub fn engine_sections() -> [SectionKind; 3] {
+/// Fields at the top of a study file, in a section without a name, and the tables `data`, `compute` and
+/// `cluster`.
+pub fn engine_sections() -> [SectionKind; 4] {
     [
         SectionKind::of::<StudyFields>(),
         SectionKind::of::<DataSettings>(),
         SectionKind::of::<ComputeSettings>(),
+        SectionKind::of::<ClusterSettings>(),
     ]
 }
 

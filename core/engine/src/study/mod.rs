@@ -19,6 +19,7 @@ use spacewright_core::{
 
 use self::{document::Document, fields::StudyFields};
 use crate::{
+    cluster::ClusterSettings,
     compute::ComputeSettings,
     data::DataSettings,
     error::{EngineError, Result},
@@ -55,6 +56,9 @@ pub struct Study {
     /// Where trainings are computed.
     #[serde(default)]
     pub compute: ComputeSettings,
+    /// Which other machines run tasks.
+    #[serde(default)]
+    pub cluster: ClusterSettings,
     /// The method's sections, defaults filled in.
     pub sections: IndexMap<String, Value>,
     /// The file's name in errors.
@@ -148,6 +152,7 @@ impl Study {
         check_plugins(&document, &fields, registry, overrides)?;
         let data: DataSettings = section(&document, &given)?;
         let compute: ComputeSettings = section(&document, &given)?;
+        let cluster: ClusterSettings = section(&document, &given)?;
         let from = base::read(&document, source, method.as_ref(), &fields, registry, overrides)?;
         let hyperspace = match &from {
             Some(base) => base.hyperspace.clone(),
@@ -169,6 +174,7 @@ impl Study {
             from: None,
             data,
             compute,
+            cluster,
             sections: method_sections(&document, given, &sections)?,
             origin: source.origin.to_owned(),
             text: text.to_owned(),

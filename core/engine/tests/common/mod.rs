@@ -292,7 +292,7 @@ impl Step for Teach {
                 self.work(index, last, files, monitor)
             })
         };
-        let results = context.tasks((0..settings.tasks).map(task).collect(), 2)?;
+        let results = context.tasks_anywhere((0..settings.tasks).map(task).collect(), 2)?;
         let order: Vec<usize> = results.iter().map(|taught| taught.index).collect();
         assert_eq!(order, (0..settings.tasks).collect::<Vec<_>>());
         Ok(results)
@@ -420,6 +420,7 @@ impl Bench {
             home: self.folder.path().join("home"),
             observer: self.controls.clone(),
             cancel: self.controls.cancel.clone(),
+            task_command: None,
         };
         Engine::open(self.study(text)?, &self.registry, options)
     }

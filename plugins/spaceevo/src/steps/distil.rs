@@ -103,7 +103,7 @@ impl Step for Distil {
                 }
             }));
         }
-        let distilled = context.tasks(tasks, study.threads)?;
+        let distilled = context.tasks_anywhere(tasks, study.threads)?;
         for distilled in &distilled {
             if let Distilled::Diverged(reason) = distilled {
                 context.say(&format!("warning: {reason}; its loss counts as 1"));

@@ -161,7 +161,7 @@ fn train(
     let last = left.split_off(side_by_side);
     for (positions, threads) in [(left, 1), (last, threads_of_last)] {
         let tasks = positions.into_iter().map(|position| task(position, guide.as_ref(), threads));
-        reports.extend(context.tasks(tasks.collect(), all)?);
+        reports.extend(context.tasks_anywhere(tasks.collect(), all)?);
     }
     let mut trained = Vec::new();
     for ((task, phases), (_, chosen)) in names.into_iter().zip(reports).zip(subnets) {

@@ -155,7 +155,7 @@ impl Step for Plain {
                 }
             }
         }
-        let trained = context.tasks(tasks, study.threads)?;
+        let trained = context.tasks_anywhere(tasks, study.threads)?;
         let latencies = context.task(Task::new("latency", |_, _| latencies(context, &rivals)))?;
         let by_seed = trained.chunks_exact((rivals.len() * shares.len()).max(1));
         let outcome = |(index, (rival, int8_ms)): (usize, (Rival, f64))| {

@@ -173,6 +173,6 @@ fn judge(
         let name = format!("loss-{}", task_name(&study.hyperspace, stage, block));
         tasks.push(Task::new(name, move |_, monitor| Ok(trainer.judge(train, &job, monitor)?)));
     }
-    losses.extend(blocks.into_iter().zip(context.tasks(tasks, study.threads)?));
+    losses.extend(blocks.into_iter().zip(context.tasks_anywhere(tasks, study.threads)?));
     Ok(losses)
 }
