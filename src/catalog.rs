@@ -9,7 +9,7 @@ use spacewright_core::{
     target::Target,
 };
 use spacewright_engine::{
-    Registry, default_home, hyperspace,
+    Registry, default_home, home, hyperspace,
     plugins::{Limits, PluginStore},
 };
 
@@ -36,6 +36,12 @@ pub fn plugins() -> Result<PluginStore, Failure> {
 /// The same, where what is loaded may use no more than this.
 pub fn plugins_within(limits: Limits) -> Result<PluginStore, Failure> {
     Ok(PluginStore::new(&default_home()?, limits, compiler::command()))
+}
+
+/// The plugins that are installed in another home than this user's usual one.
+pub fn plugins_of(folder: &Path) -> Result<PluginStore, Failure> {
+    home::make(folder)?;
+    Ok(PluginStore::new(folder, Limits::default(), compiler::command()))
 }
 
 /// Targets of the project that are plugins: installed by a command of its own.

@@ -1,5 +1,6 @@
 //! What can be typed.
 
+mod cluster;
 mod compute;
 mod data;
 mod model;
@@ -16,6 +17,7 @@ use spacewright_core::quality::Composition;
 use spacewright_engine::FieldOverride;
 use spacewright_sdk::Kind;
 
+pub use cluster::{ClusterArgs, TaskArgs};
 pub use compute::ComputeArgs;
 pub use data::{DataCheckArgs, DataCommand};
 pub use model::{InspectArgs, ModelCommand, ModelFileArgs, ModelRunArgs};
@@ -111,6 +113,9 @@ pub enum Command {
     /// What the program keeps on the disk.
     #[command(subcommand)]
     Cache(CacheCommand),
+    /// Run one task of a study for the head that has submitted it (docs/clusters.md).
+    #[command(hide = true)]
+    Task(TaskArgs),
     /// Open a model file for the process that says on standard input which.
     #[command(hide = true)]
     ForeignFile,
@@ -398,6 +403,8 @@ pub struct StudyArgs {
     pub target: Option<String>,
     #[command(flatten)]
     pub compute: ComputeArgs,
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
 }
 
 /// One step of a study.

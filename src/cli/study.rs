@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use spacewright_spaceevo::settings::Budget;
 
-use super::{ComputeArgs, StudyArgs};
+use super::{ClusterArgs, ComputeArgs, StudyArgs};
 
 #[derive(Debug, Subcommand)]
 pub enum StudyCommand {
@@ -48,6 +48,8 @@ pub struct CompareArgs {
     pub runs: PathBuf,
     #[command(flatten)]
     pub compute: ComputeArgs,
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
 }
 
 #[derive(Debug, Args)]

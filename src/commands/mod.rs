@@ -13,6 +13,7 @@ mod study;
 mod subnet;
 mod table;
 mod target;
+mod task;
 
 pub use model::predict;
 
@@ -54,6 +55,7 @@ pub fn run(typed: &Typed) -> Result<Output, Failure> {
         Command::Data(command) => data::run(command, &cli.global),
         Command::Model(command) => model::run(command, &cli.global),
         Command::Cache(command) => cache::run(command),
+        Command::Task(args) => task::run(args, &cli.global),
         Command::ForeignFile => foreign::serve(),
     }
 }

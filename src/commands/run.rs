@@ -10,6 +10,7 @@ use spacewright_spaceevo::{SpaceEvo, steps::report::Report};
 use crate::{
     catalog,
     cli::{Global, StepArgs, StudyArgs},
+    commands::task,
     launch::Launch,
     process, progress,
     render::{Failure, Output},
@@ -61,6 +62,7 @@ fn read(
     registry: &Registry,
 ) -> Result<Study, Failure> {
     fields.extend(args.compute.fields());
+    fields.extend(args.cluster.fields());
     let overrides = Overrides { seed: global.seed, target: args.target.clone(), fields };
     Ok(Study::read(&args.study, registry, &overrides)?)
 }
@@ -77,6 +79,7 @@ fn opened(
         threads,
         observer: progress::observer(global.quiet),
         cancel: process::cancelled_by_signal(),
+        task_command: task::command(),
         ..EngineOptions::new(default_home()?)
     };
     Ok(Engine::open(study, registry, options)?)

@@ -96,6 +96,12 @@ fn mistakes_in_a_study_are_refused_before_anything_runs() {
         "[compute]\ndevice = \"cpu\"\nprecision = \"tf32\"\n[search]",
         "[compute] precision: `tf32` is a format of GPUs",
     );
+    let cluster = |lines: &str, part: &str| {
+        check("[search]", &format!("[cluster]\n{lines}\n[search]"), part);
+    };
+    cluster("engine = \"slurn\"", "[cluster] engine: unknown variant `slurn`");
+    cluster("jobs = 0", "[cluster] jobs: must be at least 1, not 0");
+    cluster("options = [\"--wrap=id\"]", "[cluster] options: `--wrap=id` would change what is run");
     check("[search]", "[search]\nslack = 2", "[search] slack: 2 is not between 0 and 1");
     check(
         "[train]",
@@ -145,6 +151,8 @@ fn the_schema_accepts_every_example_and_refuses_misspelt_fields() {
     let smoke = include_str!("../../examples/smoke.toml");
     let elsewhere = "[compute]\ndevice = \"cuda:1\"\nprecision = \"bf16\"\n[search]";
     assert!(accepted(&smoke.replacen("[search]", elsewhere, 1)));
+    let cluster = "[cluster]\nengine = \"slurm\"\noptions = [\"--time=5\"]\n[search]";
+    assert!(accepted(&smoke.replacen("[search]", cluster, 1)));
     for (right, wrong) in [
         ("population = 6", "poplation = 6"),
         ("[teach]", "[taech]"),
@@ -152,6 +160,7 @@ fn the_schema_accepts_every_example_and_refuses_misspelt_fields() {
         ("steps = 40", "steps = 0"),
         ("seed = 0", "sead = 0"),
         ("[search]", "[compute]\ndevice = \"gpu\"\n[search]"),
+        ("[search]", "[cluster]\nengine = \"slurn\"\n[search]"),
         ("hyperspace = \"mini\"", ""),
     ] {
         assert!(smoke.contains(right));

@@ -22,8 +22,9 @@ pub fn run(args: &CompareArgs, global: &Global) -> Result<Output, Failure> {
             .hint("name another study file"));
     }
     let open_one = |study: &std::path::PathBuf| {
-        let (study, runs, compute) = (study.clone(), args.runs.clone(), args.compute);
-        let args = StudyArgs { study, runs, target: None, compute };
+        let (study, runs) = (study.clone(), args.runs.clone());
+        let args =
+            StudyArgs { study, runs, target: None, compute: args.compute, cluster: args.cluster };
         open(&args, Vec::new(), global)
     };
     let engines: Vec<Engine> = args.studies.iter().map(open_one).collect::<Result<_, _>>()?;

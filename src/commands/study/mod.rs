@@ -6,7 +6,7 @@ mod new;
 mod schema;
 
 use serde_json::json;
-use spacewright_engine::{StepState, StepStatus, list_runs};
+use spacewright_engine::{JobState, StepState, StepStatus, TaskOnCluster, list_runs};
 
 use crate::{
     cli::{Global, StudyArgs, StudyCommand},
@@ -66,13 +66,39 @@ fn show(args: &StudyArgs, global: &Global) -> Result<Output, Failure> {
             (format!("\ntrains nothing here: {}", Failure::from(error).in_one_line()), None)
         }
     };
+    let (on_cluster, submitted) = match engine.tasks_on_cluster() {
+        Ok(tasks) => (on_cluster(&tasks), tasks),
+        Err(error) => {
+            let reason = Failure::from(error).in_one_line();
+            (format!("\nwhat runs on the cluster is not known: {reason}"), Vec::new())
+        }
+    };
     let value = json!({
         "study": engine.study().name,
         "folder": engine.folder(),
         "trained_with": trained_with,
         "steps": steps,
+        "cluster": submitted,
     });
-    Output::new(format!("{}{training}{reasons}", table.render()), &value)
+    Output::new(format!("{}{training}{reasons}{on_cluster}", table.render()), &value)
+}
+
+/// What runs where, a line for each task.
+fn on_cluster(tasks: &[TaskOnCluster]) -> String {
+    if tasks.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new(&["step", "task", "job", "state", "node"]);
+    for TaskOnCluster { step, task, job, state } in tasks {
+        let (state, node) = match state {
+            JobState::Waiting { reason } if reason.is_empty() => ("waits".into(), String::new()),
+            JobState::Waiting { reason } => (format!("waits: {reason}"), String::new()),
+            JobState::Running { node } => ("runs".into(), node.clone()),
+            JobState::Ended { reason } => (format!("has ended: {reason}"), String::new()),
+        };
+        table.row([step.clone(), task.clone(), job.clone(), state, node]);
+    }
+    format!("\n\n{}", table.render())
 }
 
 /// Why a step runs again, a line for each reason.
