@@ -1,8 +1,8 @@
-//! Tells the linker where the program that trains finds libtorch, and the tests whether those that take long are wanted
-//! (`SPACEWRIGHT_TEST_LONG`), whether the runtimes of this machine are unpacked, whether there is a C
-//! compiler for WebAssembly, and whether published measurements are at hand: `SPACEWRIGHT_TABLES` names
-//! the folder that holds the quality tables, `spaceevo-block-lut`, and beside them
-//! `vnni-block-latency.csv`.
+//! Tells the linker where the program that trains finds libtorch, and the tests whether those that take long
+//! are wanted (`SPACEWRIGHT_TEST_LONG`), and then whether there is a Slurm and a Ray for them
+//! (`SPACEWRIGHT_RAY` names Ray's program), whether the runtimes of this machine are unpacked, whether there is
+//! a C compiler for WebAssembly, and whether published measurements are at hand: `SPACEWRIGHT_TABLES` names the
+//! folder that holds the quality tables, `spaceevo-block-lut`, and beside them `vnni-block-latency.csv`.
 
 use std::{
     env,
@@ -20,9 +20,18 @@ fn main() {
         println!("cargo::rustc-link-arg-bin=spacewright-torch=-Wl,-rpath,{folder}");
     }
     println!("cargo::rerun-if-env-changed=SPACEWRIGHT_TEST_LONG");
-    println!("cargo::rustc-check-cfg=cfg(spacewright_long)");
+    println!("cargo::rerun-if-env-changed=SPACEWRIGHT_RAY");
+    println!("cargo::rustc-check-cfg=cfg(spacewright_long, spacewright_slurm, spacewright_ray)");
     if env::var_os("SPACEWRIGHT_TEST_LONG").is_some() {
         println!("cargo::rustc-cfg=spacewright_long");
+        if ["slurmctld", "slurmd", "munged"].iter().all(|program| is_program(program)) {
+            println!("cargo::rustc-cfg=spacewright_slurm");
+        }
+        let ray = env::var("SPACEWRIGHT_RAY").unwrap_or_else(|_| "ray".into());
+        if works(&ray, &["--version"]) {
+            println!("cargo::rustc-cfg=spacewright_ray");
+            println!("cargo::rustc-env=SPACEWRIGHT_RAY={ray}");
+        }
     }
     println!("cargo::rustc-check-cfg=cfg(have_runtimes)");
     let unpacked = |runtime: &str| {
@@ -52,11 +61,18 @@ fn main() {
 
 /// Whether `plugin build` finds one of the compilers that it knows.
 fn compiles_c_to_wasm() -> bool {
-    let works = |program: &str, arguments: &[&str]| {
-        let mut command = Command::new(program);
-        let silent = command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
-        silent.status().is_ok_and(|status| status.success())
-    };
     works("clang", &["--version"]) && works("wasm-ld", &["--version"])
         || works("python3", &["-m", "ziglang", "version"])
+}
+
+fn works(program: &str, arguments: &[&str]) -> bool {
+    let mut command = Command::new(program);
+    let silent = command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
+    silent.status().is_ok_and(|status| status.success())
+}
+
+/// Whether a program of this name is found, without starting it.
+fn is_program(name: &str) -> bool {
+    let folders = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&folders).any(|folder| folder.join(name).is_file())
 }

@@ -2,6 +2,7 @@
 #![cfg(all(unix, feature = "torch"))]
 
 mod bench;
+mod clusters;
 mod compare;
 mod devices;
 mod faults;

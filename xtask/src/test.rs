@@ -41,6 +41,10 @@ pub fn run(mode: Mode, long: bool) -> Result<()> {
     steps.add("standard library for WebAssembly", wasm_std);
     steps.add("C compiler for WebAssembly", setup::ziglang::ensure);
     steps.add("TFLite's interpreter for Python", setup::litert_python::ensure);
+    if long {
+        steps.add("Slurm", setup::clusters::slurm);
+        steps.add("Ray", setup::clusters::ray);
+    }
     steps.add("documentation", || {
         process::run(
             process::cargo()
@@ -82,7 +86,8 @@ fn tests(long: bool) -> Result<()> {
     }
     command.env("PYTHONPATH", setup::ziglang::python_path());
     if long {
-        command.env(LONG, "1");
+        let (ray, program) = setup::clusters::variable();
+        command.env(LONG, "1").env(ray, program);
     }
     process::run(one_thread(&mut command))
 }
