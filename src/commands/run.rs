@@ -1,6 +1,7 @@
 //! `run` and its single steps.
 
 use serde_json::json;
+use spacewright_core::study::Section as _;
 use spacewright_engine::{
     ComputeSettings, Engine, EngineOptions, FieldOverride, Inputs, Overrides, Registry, Study,
     Threads, available_threads, default_home,

@@ -22,7 +22,8 @@ fn is_running(process: u32) -> bool {
     stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
 }
 
-fn soon(mut is_so: impl FnMut() -> bool) -> bool {
+/// Whether something becomes so within some seconds.
+pub fn soon(mut is_so: impl FnMut() -> bool) -> bool {
     (0..1000).any(|_| {
         let so = is_so();
         if !so {

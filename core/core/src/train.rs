@@ -154,8 +154,7 @@ pub struct Teacher {
     pub stages: Vec<ElasticStage>,
     /// See [`TeachJob::subnet`].
     pub subnet: Subnet,
-    /// Weights written by [`Trainer::teach`]; or by [`Trainer::train_subnet`], for one that is asked for logits
-    /// alone.
+    /// Weights written by [`Trainer::teach`].
     pub weights: PathBuf,
 }
 
@@ -235,13 +234,13 @@ pub struct Start {
     pub segments: Vec<String>,
 }
 
-/// Whose logits the smaller subnets of a supernet, or smaller networks, learn from.
+/// Whose logits the smaller subnets of a supernet learn from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Guide {
-    /// Those of the largest one, on the same images: in-place distillation where all are parts of a supernet.
+    /// The largest subnet's, on the same images: in-place distillation.
     Largest,
-    /// The teacher's, as the largest one does; every subnet of a supernet gets images of its own, so that a
+    /// The teacher's, as the largest subnet does; every subnet gets images of its own, so that a
     /// step sees four times as many.
     Teacher,
 }

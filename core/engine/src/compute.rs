@@ -99,10 +99,6 @@ impl Section for ComputeSettings {
     const NAME: &'static str = "compute";
 
     fn check(&self) -> Result<(), FieldError> {
-        if !(1..=MOST_PROCESSES).contains(&self.processes) {
-            let reason = format!("is {}, not a number from 1 to {MOST_PROCESSES}", self.processes);
-            return Err(FieldError::refused(Self::NAME, "processes", reason, "one for each GPU"));
-        }
         match (self.device, self.precision) {
             (DeviceChoice::On(Device::Cpu), Precision::Tf32) => Err(only_on_gpus("")),
             _ => Ok(()),
@@ -117,7 +113,8 @@ fn only_on_gpus(why: &str) -> FieldError {
 }
 
 /// Threads of the processes that train together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Threads {
     /// Of all of them, which share them.
     InAll(usize),

@@ -15,12 +15,12 @@ use spacewright_core::{
     space::Hyperspace,
     study::{AnyStep, Artifact, ArtifactName, Method, Step, StudyContext},
     target::Target,
-    train::{Compute, Monitor, TrainContext},
+    train::{Monitor, TrainContext},
 };
 
 use crate::{
     cluster::ClusterEngine,
-    compute::{Chosen, ComputeSettings, DeviceChoice},
+    compute::{Chosen, ComputeSettings, DeviceChoice, Threads},
     context::{file_of, missing},
     data::{Described, StudyData},
     error::{EngineError, ErrorKind, Result},

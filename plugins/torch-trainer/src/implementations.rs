@@ -137,7 +137,7 @@ fn compare(place: Place) {
         }
     }
     let leaves = [
-        randn("x", &[5, 1, 15, 15]),
+        randn("x", &[5, 1, 15, 15]).to_kind(place.kind).to_kind(Kind::Float),
         Tensor::from_slice(&[0.021f32]),
         Tensor::from_slice(&[-1.1f32]),
     ];

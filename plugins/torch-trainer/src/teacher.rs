@@ -32,7 +32,6 @@ pub struct OpenTeacher {
     /// Side of its input image, in pixels.
     pub side: usize,
     params: Params,
-    /// Empty for a network whose weights have none: it normalizes by the batch that it sees.
     statistics: Statistics,
     plan: Plan,
     /// What the first choice stage reads, then what each choice stage gives.
@@ -59,11 +58,8 @@ impl OpenTeacher {
 
     /// Its logits, `images × classes`.
     pub fn logits(&self, x: &Tensor) -> Result<Tensor, TrainError> {
-        let mut norm = match self.statistics.values.is_empty() {
-            true => Norm::Batch,
-            false => Norm::Fixed(&self.statistics),
-        };
-        tch::no_grad(|| self.run().forward(&self.plan, x, &mut norm))
+        let norm = &mut Norm::Fixed(&self.statistics);
+        tch::no_grad(|| self.run().forward(&self.plan, x, norm))
     }
 
     /// What the first choice stage reads, then what each choice stage gives:

@@ -28,6 +28,7 @@ use spacewright_core::{
 
 use super::Batch;
 use crate::{
+    compute::Threads,
     error::{AtPath, EngineError, Result},
     files::{remove, sync_folder, write_atomically},
     keys::Ingredients,
@@ -49,7 +50,7 @@ pub(crate) struct Description {
     /// The study, with the device that it came to on the head.
     pub study: Study,
     /// Threads that the step may use.
-    pub threads: usize,
+    pub threads: Threads,
     /// The home of the head.
     pub home: PathBuf,
     /// Folder of all runs.

@@ -33,7 +33,7 @@ pub(crate) fn prepare<'a>(
     exchange.describe(&description(engine, store, step, key)?)?;
     let EngineOptions { threads, task_command, cancel, .. } = engine.options();
     let mut command = task_command.clone().unwrap_or_default();
-    command.extend(["--threads".into(), threads.to_string()]);
+    command.extend(["--threads".into(), threads.here().to_string()]);
     command.push(exchange.folder().display().to_string());
     Ok(Dispatch {
         cluster,

@@ -255,6 +255,7 @@ mod tests {
         let mut training = Training {
             trainer: Some("trainer 1, 2 threads".into()),
             threads: Some(2),
+            processes: None,
             device: None,
             precision: None,
             quantizer: "lsq-plus".into(),

@@ -70,6 +70,9 @@ pub enum WorkerError {
         /// How long they were waited for.
         minutes: u64,
     },
+    /// Some of the processes that were started with this one have ended.
+    #[error("processes that were started with this one have ended")]
+    Gone,
     /// It could not be waited for any more, as another one of its team has failed.
     #[error("the work was given up, as another process has failed")]
     GivenUp,
@@ -134,7 +137,10 @@ impl WorkerError {
             }
             Self::InTeam { source, .. } => return source.hint(),
             Self::Missing { .. } => {
-                "every process has to be started with the same command, and to reach the first one's machine by its name"
+                "start every process with the same command; each has to reach the first one's machine by its name"
+            }
+            Self::Gone => {
+                "start all of them again; the same command goes on from the last checkpoint"
             }
             Self::Protocol { .. } | Self::GivenUp => {
                 "the same command goes on from the last checkpoint"

@@ -106,6 +106,7 @@ fn other_answer() -> TrainError {
 
 impl Trainer for WorkerTrainer {
     fn prepare(&self) -> Result<(), TrainError> {
+        self.pool.gather()?;
         // Only a worker knows its card; the processor is known without one.
         if self.compute.device == Device::Cpu {
             return Ok(());

@@ -27,6 +27,8 @@ pub struct Pool {
     idle: Mutex<Vec<Process>>,
     /// Where the team has met; its workers are among the idle ones.
     meeting: Mutex<Option<TempDir>>,
+    /// Whether those that were started together with this one have come.
+    gathered: Mutex<bool>,
     images: Mutex<Vec<StudyImages>>,
     used: Mutex<Usage>,
 }
@@ -44,8 +46,8 @@ impl Pool {
         launched: Option<Launched>,
     ) -> Self {
         let name = name.to_owned();
-        let (idle, meeting, images, used) = Default::default();
-        Self { program, name, compute, launched, idle, meeting, images, used }
+        let (idle, meeting, gathered, images, used) = Default::default();
+        Self { program, name, compute, launched, idle, meeting, gathered, images, used }
     }
 
     /// A worker that nobody else has.
@@ -63,6 +65,15 @@ impl Pool {
         lock(&self.idle).truncate(1);
     }
 
+    /// Waits for those that were started together with this one, if there are some: they have to hear of it,
+    /// be it that there is nothing to do.
+    pub fn gather(self: &Arc<Self>) -> Result<(), WorkerError> {
+        if self.launched.is_some() && !*lock(&self.gathered) {
+            self.team()?;
+        }
+        Ok(())
+    }
+
     /// All workers of the team, by rank, started where one of them is not there; ends all others that wait
     /// for work.
     pub fn team(self: &Arc<Self>) -> Result<Vec<Lease>, WorkerError> {
@@ -74,10 +85,12 @@ impl Pool {
             let mut meeting = lock(&self.meeting);
             let kind = Kind { program: &self.program, name: &self.name, compute: &self.compute };
             let team = match &self.launched {
-                Some(launched) => kind.gather(launched),
-                None => kind.start(),
+                Some(_) if *lock(&self.gathered) => return Err(WorkerError::Gone),
+                Some(launched) => kind.gather(launched)?,
+                None => kind.start()?,
             };
-            let Team { members: started, folder } = team?;
+            *lock(&self.gathered) = self.launched.is_some();
+            let Team { members: started, folder } = team;
             (members, *meeting) = (started, folder);
         }
         let lease = |process| Lease { pool: self.clone(), process: Some(process) };

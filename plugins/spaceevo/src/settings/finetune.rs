@@ -6,7 +6,7 @@ use smart_default::SmartDefault;
 use spacewright_core::{
     data::Transform,
     study::{FieldError, Section},
-    train::{Guide, Phase},
+    train::Phase,
 };
 
 use super::phase;
@@ -25,19 +25,15 @@ pub struct FinetuneSettings {
     /// Training with quantizers, after that.
     #[default(phase(150, 128, 0.01, 5e-4))]
     pub int8: Phase,
-    /// Who guides the networks: `teacher`, or `largest`: the slowest of them, which is trained first, without a
-    /// guide.
-    #[default(Guide::Teacher)]
-    pub guide: Guide,
-    /// Share of the guide, from 0 to 1, in the loss against guide and labels.
+    /// Share of the teacher, from 0 to 1, in the loss against teacher and labels.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub teacher_share: f64,
     /// Share of the label that is spread over all classes.
     #[default = 0.05]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub label_smoothing: f64,
-    /// Where the guide has a share: every image is seen in so many views, one an epoch, for which
-    /// its logits are kept; 0: each epoch has views of its own, and the guide computes in each step.
+    /// Where the teacher has a share: every image is seen in so many views, one an epoch, for which
+    /// its logits are kept; 0: each epoch has views of its own, and the teacher computes in each step.
     pub teacher_views: usize,
     /// Transforms of its images; none: `augment` of `[data]`.
     pub augment: Vec<Transform>,

@@ -5,7 +5,7 @@ use spacewright_core::{
     latency::milliseconds,
     space::ElasticStage,
     study::{Artifact, Step, StepContext, StepError, StepNeeds, Task},
-    train::{Guidance, Guide, SubnetJob, Teacher, TrainError},
+    train::{Guidance, SubnetJob, TrainError},
 };
 
 use super::{
@@ -109,60 +109,39 @@ fn train(
 ) -> Result<Vec<Trained>, StepError> {
     let (trainer, images) = (super::trainer(context)?, context.train_context()?);
     let start = context.file(&Train::SUPERNET)?.join(train::FP32);
+    let guidance = Guidance {
+        teacher: Teach::teacher(context)?,
+        teacher_share: settings.teacher_share,
+        views: settings.teacher_views,
+    };
     let subnets = distinct(found);
     let names: Vec<String> = subnets.iter().map(|(index, _)| format!("network-{index}")).collect();
-    let all = context.study().threads;
-    let task = |position: usize, guide: Option<&Teacher>, threads: usize| {
-        let (_, chosen) = subnets[position];
-        let guided_by = |teacher: &Teacher| Guidance {
-            teacher: teacher.clone(),
-            teacher_share: settings.teacher_share,
-            views: settings.teacher_views,
-        };
+    let (all, mut tasks) = (context.study().threads, Vec::new());
+    let (side_by_side, threads_of_last) = shares(subnets.len(), all);
+    for (position, (name, (_, chosen))) in names.iter().zip(&subnets).enumerate() {
         let job = SubnetJob {
             stages: stages.to_vec(),
             subnet: chosen.subnet.clone(),
             start: Some(start.clone()),
-            guidance: guide.map(guided_by),
+            guidance: Some(guidance.clone()),
             fp32: settings.fp32.clone(),
             int8: settings.int8.clone(),
             augment: settings.augment.clone(),
             label_smoothing: settings.label_smoothing,
-            threads,
+            threads: if position < side_by_side { 1 } else { threads_of_last },
         };
         let (trainer, images) = (trainer.as_ref(), &images);
-        Task::new(&names[position], move |files, monitor| {
+        tasks.push(Task::new(name, move |files, monitor| {
             match trainer.train_subnet(images, &job, &train::two_phase_files(files)?, monitor) {
                 Ok(phases) => Ok(Some(phases)),
                 Err(TrainError::Diverged { .. }) => Ok(None),
                 Err(error) => Err(error.into()),
             }
-        })
-    };
-    let mut reports: Vec<Option<PhaseReports>> = Vec::new();
-    let guide = match settings.guide {
-        Guide::Teacher => Some(Teach::teacher(context)?),
-        Guide::Largest if subnets.is_empty() => None,
-        Guide::Largest => {
-            reports.push(context.task(task(0, None, all))?);
-            let weights =
-                Artifact::<Option<PhaseReports>>::of_task(Finetune::NAME, names[0].clone());
-            // One that has diverged guides nobody.
-            let folder = reports[0].as_ref().map(|_| context.file(&weights)).transpose()?;
-            folder.map(|folder| Teacher {
-                stages: stages.to_vec(),
-                subnet: subnets[0].1.subnet.clone(),
-                weights: folder.join(train::FP32),
-            })
-        }
-    };
-    let mut left: Vec<usize> = (reports.len()..subnets.len()).collect();
-    let (side_by_side, threads_of_last) = shares(left.len(), all);
-    let last = left.split_off(side_by_side);
-    for (positions, threads) in [(left, 1), (last, threads_of_last)] {
-        let tasks = positions.into_iter().map(|position| task(position, guide.as_ref(), threads));
-        reports.extend(context.tasks_anywhere(tasks.collect(), all)?);
+        }));
     }
+    let last = tasks.split_off(side_by_side);
+    let mut reports = context.tasks_anywhere(tasks, all)?;
+    reports.extend(context.tasks_anywhere(last, all)?);
     let mut trained = Vec::new();
     for ((task, phases), (_, chosen)) in names.into_iter().zip(reports).zip(subnets) {
         match &phases {
