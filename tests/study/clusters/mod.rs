@@ -141,6 +141,7 @@ impl OnCluster {
 
     /// Distils in spite of what `disturb` does while two tasks run, and compares with what a run without a
     /// cluster gives.
+    #[allow(clippy::print_stderr, reason = "docs/clusters.md says how long both took")]
     fn gives_the_same_tables(&self, disturb: impl FnOnce(&[Value])) {
         let alone = OnCluster::new("engine = \"none\"", Vec::new());
         let started = Instant::now();
