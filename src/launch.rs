@@ -14,6 +14,8 @@ pub struct Launch {
     pub processes: usize,
     /// How many there are on this machine.
     pub on_this_machine: usize,
+    /// The number of this process among these.
+    pub local_rank: usize,
     /// The machine of the first one.
     pub host: String,
     /// A port of it where all meet.
@@ -49,13 +51,12 @@ impl Launch {
     fn by_torchrun(variable: Variable<'_>) -> Result<Self, Failure> {
         let processes = number(variable, "WORLD_SIZE")?;
         let agent = variable("TORCHELASTIC_USE_AGENT_STORE");
+        let rank = number(variable, "RANK")?;
         Ok(Self {
-            rank: number(variable, "RANK")?,
+            rank,
             processes,
-            on_this_machine: match variable("LOCAL_WORLD_SIZE") {
-                Some(_) => number(variable, "LOCAL_WORLD_SIZE")?,
-                None => processes,
-            },
+            on_this_machine: number_or(variable, "LOCAL_WORLD_SIZE", processes)?,
+            local_rank: number_or(variable, "LOCAL_RANK", rank)?,
             host: text(variable, "MASTER_ADDR")?,
             port: number(variable, "MASTER_PORT")?,
             listens: agent.is_none_or(|agent| agent != "True"),
@@ -71,14 +72,13 @@ impl Launch {
             Ok::<_, Failure>((FIRST_PORT + (job * 31 + step) % PORTS) as u16)
         };
         let processes = number(variable, "SLURM_STEP_NUM_TASKS")?;
-        let nodes: usize = match variable("SLURM_STEP_NUM_NODES") {
-            Some(_) => number(variable, "SLURM_STEP_NUM_NODES")?,
-            None => 1,
-        };
+        let nodes: usize = number_or(variable, "SLURM_STEP_NUM_NODES", 1)?;
+        let rank = number(variable, "SLURM_PROCID")?;
         Ok(Self {
-            rank: number(variable, "SLURM_PROCID")?,
+            rank,
             processes,
             on_this_machine: processes.div_ceil(nodes.max(1)),
+            local_rank: number_or(variable, "SLURM_LOCALID", rank)?,
             host: match variable("MASTER_ADDR") {
                 Some(host) => host,
                 None => first_of(&text(variable, "SLURM_STEP_NODELIST")?),
@@ -102,6 +102,11 @@ fn text(variable: Variable<'_>, name: &str) -> Result<String, Failure> {
 fn number<T: std::str::FromStr>(variable: Variable<'_>, name: &str) -> Result<T, Failure> {
     let value = text(variable, name)?;
     value.parse().map_err(|_| Failure::input(format!("{name} is `{value}`, which is no number")))
+}
+
+/// The number, or another one where it is not set.
+fn number_or(variable: Variable<'_>, name: &str, otherwise: usize) -> Result<usize, Failure> {
+    variable(name).map_or(Ok(otherwise), |_| number(variable, name))
 }
 
 /// The first machine of a list of Slurm's, such as `gpu[07-09,12],login`.
@@ -137,6 +142,7 @@ mod tests {
             ("RANK", "3"),
             ("WORLD_SIZE", "8"),
             ("LOCAL_WORLD_SIZE", "4"),
+            ("LOCAL_RANK", "1"),
             ("MASTER_ADDR", "node1"),
             ("MASTER_PORT", "29500"),
         ];
@@ -145,6 +151,7 @@ mod tests {
             rank: 3,
             processes: 8,
             on_this_machine: 4,
+            local_rank: 1,
             host: "node1".into(),
             port: 29500,
             listens: true,
@@ -161,6 +168,7 @@ mod tests {
     fn srun_is_understood() {
         let variables = [
             ("SLURM_PROCID", "1"),
+            ("SLURM_LOCALID", "0"),
             ("SLURM_STEP_NUM_TASKS", "3"),
             ("SLURM_STEP_NUM_NODES", "2"),
             ("SLURM_STEP_NODELIST", "gpu[07-08]"),
@@ -172,6 +180,7 @@ mod tests {
             rank: 1,
             processes: 3,
             on_this_machine: 2,
+            local_rank: 0,
             host: "gpu07".into(),
             port: 15_000 + 31_002 % 15_000,
             listens: true,

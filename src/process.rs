@@ -61,8 +61,8 @@ fn trainers(compute: &Compute) -> Vec<Arc<dyn Trainer>> {
     // What is wrong about it was said by who has asked before.
     let launch = Launch::of_this_process().ok().flatten();
     let launched = |launch: Launch| {
-        let Launch { processes, host, port, listens, .. } = launch;
-        Launched { processes, host, port, listens }
+        let Launch { processes, local_rank, host, port, listens, .. } = launch;
+        Launched { processes, local_rank, host, port, listens }
     };
     let launched = launch.map(launched).filter(|launched| launched.processes == compute.processes);
     // The name that the second program's trainer has for keys.
@@ -78,8 +78,8 @@ fn trainer() -> WorkerProgram {
 #[cfg(unix)]
 pub fn train_for_the_first(launch: &Launch, device: Device) -> Failure {
     let mut command = trainer().command(device);
-    let (port, rank) = (launch.port.to_string(), launch.rank.to_string());
-    command.args(["join", &launch.host, &port, &rank]);
+    let numbers = [launch.port.into(), launch.rank, launch.local_rank];
+    command.args(["join", &launch.host]).args(numbers.map(|number: usize| number.to_string()));
     let error = std::os::unix::process::CommandExt::exec(&mut command);
     Failure::failed(format!("cannot start {}: {error}", trainer().path().display()))
 }

@@ -6,11 +6,11 @@ use std::{
     process::ExitCode,
 };
 
-use spacewright_core::train::{Compute, Place};
+use spacewright_core::train::{Compute, TeamPlace};
 use spacewright_torch_trainer::{NAME, TorchTrainer, announced};
 
 fn main() -> ExitCode {
-    let make = |compute: &Compute, place: Option<&Place>| {
+    let make = |compute: &Compute, place: Option<&TeamPlace>| {
         let trainer = TorchTrainer::new(compute, place)?;
         let card = trainer.card().map(str::to_owned);
         Ok((trainer, card))
@@ -19,8 +19,8 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let served = match words[..] {
         // As `spacewright run` does in processes that were started together.
-        ["join", host, port, rank] => meet(host, port, rank)
-            .and_then(|(announced, rank)| spacewright_worker::join(&announced, rank, NAME, make)),
+        ["join", host, port, rank, local_rank] => meet(host, port, [rank, local_rank])
+            .and_then(|(announced, ranks)| spacewright_worker::join(&announced, ranks, NAME, make)),
         _ => spacewright_worker::serve(NAME, make),
     };
     match served {
@@ -33,9 +33,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// What the head has announced, and the number of this process.
-fn meet(host: &str, port: &str, rank: &str) -> io::Result<(String, usize)> {
+/// What the head has announced, and the numbers of this process: of all, and of its machine's.
+fn meet(host: &str, port: &str, ranks: [&str; 2]) -> io::Result<(String, (usize, usize))> {
     let port = port.parse().map_err(io::Error::other)?;
-    let rank = rank.parse().map_err(io::Error::other)?;
-    Ok((announced(host, port).map_err(io::Error::other)?, rank))
+    let [rank, local_rank] = ranks.map(|rank| rank.parse().map_err(io::Error::other));
+    Ok((announced(host, port).map_err(io::Error::other)?, (rank?, local_rank?)))
 }

@@ -3,7 +3,7 @@
 mod benchmark;
 mod compute;
 mod error;
-mod place;
+mod team;
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use benchmark::{BenchmarkJob, BenchmarkPlan, BenchmarkReport, TrainingPhases, TrainingSpeed};
 pub use compute::{Compute, Device, Precision, TrainedWith, UnknownDevice, UnknownPrecision};
 pub use error::{AnyError, TrainError};
-pub use place::{Meeting, Place};
+pub use team::{Meeting, TeamPlace};
 
 use crate::{
     data::{StudyImages, Transform},

@@ -29,6 +29,8 @@ pub struct Invitation {
 pub struct Guest {
     pub socket: Socket,
     pub rank: usize,
+    /// Its number among those of its machine.
+    pub local_rank: usize,
     /// The name of its machine.
     pub machine: String,
 }
@@ -77,14 +79,16 @@ impl Invitation {
         stream.set_read_timeout(Some(GREETING))?;
         let line = read_line(&stream)?;
         stream.set_read_timeout(None)?;
-        let mut words = line.splitn(3, ' ');
+        let mut words = line.splitn(4, ' ');
         let mut word = || words.next().unwrap_or_default();
-        let (secret, rank, machine) = (word(), word().parse(), word().to_owned());
-        let Ok(rank) = rank else { return Ok(None) };
-        if secret != self.secret {
-            return Ok(None);
+        let (secret, rank, local_rank) = (word(), word().parse(), word().parse());
+        let machine = word().to_owned();
+        match (rank, local_rank) {
+            (Ok(rank), Ok(local_rank)) if secret == self.secret => {
+                Ok(Some(Guest { socket: Socket::remote(stream)?, rank, local_rank, machine }))
+            }
+            _ => Ok(None),
         }
-        Ok(Some(Guest { socket: Socket::remote(stream)?, rank, machine }))
     }
 }
 
@@ -94,19 +98,20 @@ impl fmt::Debug for Invitation {
     }
 }
 
-/// Connects, as the process of this rank, with a head by what it has announced.
+/// Connects, as the process of this rank, and of this number on its machine, with a head by what it has
+/// announced.
 ///
 /// # Errors
 ///
 /// What is no announcement; a head that cannot be reached.
-pub fn accept(announced: &str, rank: usize) -> io::Result<Socket> {
+pub fn accept(announced: &str, rank: usize, local_rank: usize) -> io::Result<Socket> {
     let wrong = || io::Error::new(io::ErrorKind::InvalidData, "that is no announcement of a head");
     let mut words = announced.splitn(3, ' ');
     let mut word = || words.next().ok_or_else(wrong);
     let (secret, port, host) = (word()?, word()?.parse::<u16>(), word()?);
     let mut stream = TcpStream::connect((host, port.map_err(|_| wrong())?))?;
     let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    stream.write_all(format!("{secret} {rank} {machine}\n").as_bytes())?;
+    stream.write_all(format!("{secret} {rank} {local_rank} {machine}\n").as_bytes())?;
     Socket::remote(stream)
 }
 
@@ -136,12 +141,12 @@ mod tests {
         let (_, place) = announced.split_once(' ').unwrap();
         let guesses = format!("{} {place}", "0".repeat(2 * SECRET));
         let came = thread::spawn(move || {
-            let stranger = accept(&guesses, 1).unwrap();
-            (accept(&announced, 3).unwrap(), stranger)
+            let stranger = accept(&guesses, 1, 1).unwrap();
+            (accept(&announced, 3, 1).unwrap(), stranger)
         });
         let until = Instant::now() + Duration::from_secs(30);
         let guest = invitation.wait(until).unwrap().unwrap();
-        assert_eq!(guest.rank, 3);
+        assert_eq!((guest.rank, guest.local_rank), (3, 1));
         assert!(!guest.machine.is_empty());
         let (own, stranger) = came.join().unwrap();
         (&own).write_all(b"x").unwrap();
@@ -156,7 +161,7 @@ mod tests {
         let invitation = Invitation::new().unwrap();
         assert!(invitation.wait(Instant::now() + LOOK).unwrap().is_none());
         for announced in ["", "a 1", "a x host"] {
-            assert!(accept(announced, 0).is_err(), "{announced}");
+            assert!(accept(announced, 0, 0).is_err(), "{announced}");
         }
     }
 }

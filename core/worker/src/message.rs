@@ -11,8 +11,8 @@ use spacewright_core::{
     space::{Hyperspace, Subnet},
     train::{
         BenchmarkJob, BenchmarkReport, Compute, CurvePoint, DistilJob, DistilReport, EvaluateJob,
-        FeaturesJob, JudgeJob, Place, Predictions, SubnetJob, SupernetJob, TeachJob, TeachReport,
-        TrainReport, TwoPhaseFiles, Usage,
+        FeaturesJob, JudgeJob, Predictions, SubnetJob, SupernetJob, TeachJob, TeachReport,
+        TeamPlace, TrainReport, TwoPhaseFiles, Usage,
     },
 };
 
@@ -27,7 +27,7 @@ pub enum ToWorker {
         /// What it computes with.
         compute: Compute,
         /// Its place among processes that train together, if it has one; it waits for the others.
-        place: Option<Place>,
+        place: Option<TeamPlace>,
         /// Whether messages for who looks for mistakes are wanted.
         verbose: bool,
     },

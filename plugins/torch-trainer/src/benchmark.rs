@@ -46,6 +46,9 @@ pub fn benchmark(
         augment: Vec::new(),
         micro_batch: asked.micro_batch,
     };
+    if let Some(group) = &context.group {
+        group.check_batch(asked.batch)?;
+    }
     // No network is kept.
     let files = TwoPhaseFiles::default();
     let keeping = Keeping { scratch: &files.scratch, monitor };
@@ -91,8 +94,7 @@ pub fn benchmark(
                 watch: &watch,
             })?;
             if let Some(group) = &context.group {
-                let weight = group.share(asked.batch).len() as f64 / asked.batch as f64;
-                watch.time(Part::Backward, || group.add_up(&params, [loss], weight))?;
+                watch.time(Part::Backward, || group.add_up(&params, [loss], asked.batch))?;
             }
             let rate = job.fp32.learning_rate;
             watch.time(Part::Optimizer, || optimizer.step(&mut params, rate, index))?;
@@ -111,7 +113,7 @@ pub fn benchmark(
         })
     };
     let report = BenchmarkReport { fp32: speed(false)?, int8: speed(true)? };
-    if let Some(path) = &asked.plan {
+    if let Some(path) = asked.plan.as_ref().filter(|_| context.is_first()) {
         let text = serde_json::to_vec(&plan).map_err(|error| TrainError::file(path, error))?;
         fs::write(path, text).map_err(|error| TrainError::file(path, error))?;
     }

@@ -129,10 +129,9 @@ impl Fit<'_> {
             if let Some(group) = self.group {
                 let asked = f64::from(u8::from(monitor.cancelled()));
                 let batch = self.phase.batch;
-                let weight = group.share(batch).len() as f64 / batch as f64;
                 let [mean, stops] = self
                     .watch
-                    .time(Part::Backward, || group.add_up(params, [loss, asked], weight))?;
+                    .time(Part::Backward, || group.add_up(params, [loss, asked], batch))?;
                 (loss, cancelled) = (mean, stops > 0.0);
             }
             if !loss.is_finite() {

@@ -8,7 +8,7 @@ use std::{
     ptr::NonNull,
 };
 
-use spacewright_core::train::{Meeting, Place, TrainError};
+use spacewright_core::train::{Meeting, TeamPlace, TrainError};
 use tch::{Device, Kind, Tensor};
 use torch_sys::C_tensor;
 
@@ -149,8 +149,8 @@ impl Group {
     ///
     /// Processes that do not find each other.
     #[allow(unsafe_code, reason = "calls a function with texts and a store that lives")]
-    pub fn open(place: &Place, device: Device) -> Result<Self, TrainError> {
-        let Place { rank, processes, local_rank: _, meeting, announces } = place;
+    pub fn open(place: &TeamPlace, device: Device) -> Result<Self, TrainError> {
+        let TeamPlace { rank, processes, local_rank: _, meeting, announces } = place;
         let store = Store::open(meeting, *processes)?;
         if let Some(announced) = announces {
             store.set(Meeting::HEAD, announced)?;
@@ -232,8 +232,8 @@ impl Group {
         })
     }
 
-    /// Makes the gradients of all parameters, and the numbers `told`, sums over all processes; those of this one
-    /// count as `weight` says.
+    /// Makes the gradients of all parameters, and the numbers `told`, means over the images of a whole batch of so
+    /// many, of which each process has computed its share.
     ///
     /// # Errors
     ///
@@ -242,8 +242,9 @@ impl Group {
         &self,
         params: &Params,
         told: [f64; N],
-        weight: f64,
+        batch: usize,
     ) -> Result<[f64; N], TrainError> {
+        let weight = self.share(batch).len() as f64 / batch as f64;
         let gradients: Vec<Tensor> =
             params.0.values().map(Tensor::grad).filter(Tensor::defined).collect();
         let device = params.device();

@@ -53,7 +53,7 @@ use group::Group;
 pub use group::announced;
 use spacewright_core::train::{
     BenchmarkJob, BenchmarkReport, Compute, DistilJob, DistilReport, EvaluateJob, Evaluator,
-    FeaturesJob, JudgeJob, Monitor, Place, SubnetJob, SupernetJob, TeachJob, TeachReport,
+    FeaturesJob, JudgeJob, Monitor, SubnetJob, SupernetJob, TeachJob, TeachReport, TeamPlace,
     TrainContext, TrainError, TrainReport, Trainer, TwoPhaseFiles,
 };
 
@@ -84,7 +84,7 @@ impl TorchTrainer {
     /// # Errors
     ///
     /// [`TrainError::Device`] where the device cannot be used; processes that do not find each other.
-    pub fn new(compute: &Compute, place: Option<&Place>) -> Result<Self, TrainError> {
+    pub fn new(compute: &Compute, place: Option<&TeamPlace>) -> Result<Self, TrainError> {
         let compute = Compute { threads: compute.threads.max(1), ..*compute };
         let local_rank = place.map_or(0, |place| place.local_rank);
         let (device, card) = device::open(&compute, local_rank)?;

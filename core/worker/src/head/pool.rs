@@ -12,7 +12,7 @@ use super::{
     error::WorkerError,
     process::{Asked, Process},
     program::WorkerProgram,
-    team::{Kind, Launched, Team},
+    team::{Launched, Team, TeamStarter},
 };
 use crate::message::{Answer, Context, Job, NamedQuantizer, Question, ToWorker};
 
@@ -83,11 +83,12 @@ impl Pool {
         if members.len() != self.compute.processes {
             drop(members);
             let mut meeting = lock(&self.meeting);
-            let kind = Kind { program: &self.program, name: &self.name, compute: &self.compute };
+            let starter =
+                TeamStarter { program: &self.program, name: &self.name, compute: &self.compute };
             let team = match &self.launched {
                 Some(_) if *lock(&self.gathered) => return Err(WorkerError::Gone),
-                Some(launched) => kind.gather(launched)?,
-                None => kind.start()?,
+                Some(launched) => starter.gather(launched)?,
+                None => starter.start()?,
             };
             *lock(&self.gathered) = self.launched.is_some();
             let Team { members: started, folder } = team;

@@ -18,7 +18,7 @@ use spacewright_core::{
     data::{SharedImages, StudyImages},
     operators::Operators,
     quant::Quantizer,
-    train::{Compute, Monitor, Place, TrainError, Usage},
+    train::{Compute, Monitor, TeamPlace, TrainError, Usage},
 };
 
 use super::{
@@ -114,7 +114,7 @@ impl Process {
 
     /// A process that was started on another machine, which is to [begin](Self::begin) next.
     pub fn of_guest(program: &WorkerProgram, guest: Guest) -> Result<Self, WorkerError> {
-        let Guest { socket, rank, machine } = guest;
+        let Guest { socket, rank, machine, .. } = guest;
         let start = |source| WorkerError::Start { program: program.path().to_owned(), source };
         let mut process = Self::connected(program, None, socket, Arc::default()).map_err(start)?;
         process.rank = Some(rank);
@@ -157,7 +157,7 @@ impl Process {
         &mut self,
         name: &str,
         compute: &Compute,
-        place: Option<Place>,
+        place: Option<TeamPlace>,
     ) -> Result<(), WorkerError> {
         self.greet(name)?;
         self.rank = place.as_ref().map(|place| place.rank);

@@ -8,7 +8,7 @@ use std::{
 };
 
 use spacewright_core::train::{
-    Compute, CurvePoint, Meeting, Monitor, Place, TrainContext, TrainError,
+    Compute, CurvePoint, Meeting, Monitor, TeamPlace, TrainContext, TrainError,
 };
 use tempfile::TempDir;
 
@@ -34,6 +34,8 @@ const GRACE: Duration = Duration::from_secs(5);
 pub struct Launched {
     /// How many there are, the head's included.
     pub processes: usize,
+    /// The head's number among those of its machine.
+    pub local_rank: usize,
     /// The head's machine, by which the others know it.
     pub host: String,
     /// A port of it where all meet.
@@ -49,14 +51,14 @@ pub struct Team {
     pub folder: Option<TempDir>,
 }
 
-/// What all workers of a team are.
-pub struct Kind<'a> {
+/// What it takes to start a team.
+pub struct TeamStarter<'a> {
     pub program: &'a WorkerProgram,
     pub name: &'a str,
     pub compute: &'a Compute,
 }
 
-impl Kind<'_> {
+impl TeamStarter<'_> {
     /// Starts so many workers as compute together, and waits until all of them can.
     pub fn start(&self) -> Result<Team, WorkerError> {
         let Self { program, name, compute } = self;
@@ -68,7 +70,7 @@ impl Kind<'_> {
         }
         for (rank, process) in members.iter_mut().enumerate() {
             let meeting = Meeting::File(folder.path().join("meeting"));
-            let place = Place { rank, processes, local_rank: rank, meeting, announces: None };
+            let place = TeamPlace { rank, processes, local_rank: rank, meeting, announces: None };
             let begun = process.begin(name, compute, Some(place));
             begun.map_err(|error| in_team(error, rank, processes, None))?;
         }
@@ -78,18 +80,18 @@ impl Kind<'_> {
     /// Starts the first worker, and waits for those that were launched.
     pub fn gather(&self, launched: &Launched) -> Result<Team, WorkerError> {
         let Self { program, name, compute } = self;
-        let Launched { processes, host, port, listens } = launched;
+        let Launched { processes, local_rank, host, port, listens } = launched;
         let invitation = Invitation::new().map_err(|error| self.failed(error))?;
         let announced = invitation.announced(host).map_err(|error| self.failed(error))?;
-        let place = |rank: usize| {
+        let place = |rank: usize, local_rank: usize| {
             let is_first = rank == 0;
             let (host, port, listens) = (host.clone(), *port, is_first && *listens);
             let meeting = Meeting::Port { host, port, listens };
             let announces = is_first.then(|| announced.clone());
-            Place { rank, processes: *processes, local_rank: 0, meeting, announces }
+            TeamPlace { rank, processes: *processes, local_rank, meeting, announces }
         };
         let mut first = Process::launch(program, compute)?;
-        first.begin(name, compute, Some(place(0)))?;
+        first.begin(name, compute, Some(place(0, *local_rank)))?;
         let mut members: Vec<Option<Process>> = (0..*processes).map(|_| None).collect();
         members[0] = Some(first);
         tracing::info!("waiting for the other {} processes", processes - 1);
@@ -113,9 +115,9 @@ impl Kind<'_> {
                 let reason = format!("a process came as number {rank}, which there is already");
                 return Err(WorkerError::Protocol { reason });
             }
-            let machine = guest.machine.clone();
+            let (machine, local_rank) = (guest.machine.clone(), guest.local_rank);
             let mut process = Process::of_guest(program, guest)?;
-            let begun = process.begin(name, compute, Some(place(rank)));
+            let begun = process.begin(name, compute, Some(place(rank, local_rank)));
             begun.map_err(|error| in_team(error, rank, *processes, Some(&machine)))?;
             members[rank] = Some(process);
         }

@@ -16,7 +16,7 @@ use std::{
 use spacewright_core::{
     data::StudyImages,
     operators::Operators,
-    train::{Compute, CurvePoint, Monitor, Place, TrainContext, TrainError, Trainer},
+    train::{Compute, CurvePoint, Monitor, TeamPlace, TrainContext, TrainError, Trainer},
 };
 use spacewright_data::CatalogImages;
 
@@ -37,30 +37,30 @@ use line::{FromHead, Incoming, Line, RemoteOperators, RemoteQuantizer};
 /// A standard input that is no socket, or another side that says what cannot be understood.
 pub fn serve<T: Trainer>(
     name: &str,
-    make: impl FnOnce(&Compute, Option<&Place>) -> Result<(T, Option<String>), TrainError>,
+    make: impl FnOnce(&Compute, Option<&TeamPlace>) -> Result<(T, Option<String>), TrainError>,
 ) -> io::Result<()> {
     serve_on(take_socket()?, name, make)
 }
 
 /// Serves the trainer of this name to a head that has `announced` where it is, perhaps on another machine, as
-/// the process of this rank.
+/// the process of this rank, and of this number on its machine.
 ///
 /// # Errors
 ///
 /// A head that cannot be reached, or that says what cannot be understood.
 pub fn join<T: Trainer>(
     announced: &str,
-    rank: usize,
+    (rank, local_rank): (usize, usize),
     name: &str,
-    make: impl FnOnce(&Compute, Option<&Place>) -> Result<(T, Option<String>), TrainError>,
+    make: impl FnOnce(&Compute, Option<&TeamPlace>) -> Result<(T, Option<String>), TrainError>,
 ) -> io::Result<()> {
-    serve_on(invitation::accept(announced, rank)?, name, make)
+    serve_on(invitation::accept(announced, rank, local_rank)?, name, make)
 }
 
 fn serve_on<T: Trainer>(
     socket: Socket,
     name: &str,
-    make: impl FnOnce(&Compute, Option<&Place>) -> Result<(T, Option<String>), TrainError>,
+    make: impl FnOnce(&Compute, Option<&TeamPlace>) -> Result<(T, Option<String>), TrainError>,
 ) -> io::Result<()> {
     tell_panics_in_one_line();
     let version = env!("CARGO_PKG_VERSION").to_owned();

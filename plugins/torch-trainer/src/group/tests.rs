@@ -18,7 +18,7 @@ use crate::{
 fn groups(folder: &Path, processes: usize) -> Vec<Arc<Group>> {
     let open = |rank: usize| {
         let meeting = Meeting::File(folder.join("meeting"));
-        let place = Place { rank, processes, local_rank: rank, meeting, announces: None };
+        let place = TeamPlace { rank, processes, local_rank: rank, meeting, announces: None };
         thread::spawn(move || Arc::new(Group::open(&place, Device::Cpu).unwrap()))
     };
     let opened: Vec<_> = (0..processes).map(open).collect();
@@ -45,7 +45,7 @@ fn gradients_and_numbers_add_up() {
         params.insert("b".into(), Tensor::from_slice(&[5.0f32]));
         let factor = group.rank() as f64 + 1.0;
         (&params.0["a"] * factor).sum(Kind::Float).backward();
-        let told = group.add_up(&params, [factor, 0.0], 0.5).unwrap();
+        let told = group.add_up(&params, [factor, 0.0], 8).unwrap();
         assert!(!params.0["b"].grad().defined());
         (told, Vec::<f32>::try_from(params.0["a"].grad().view(-1)).unwrap())
     };
@@ -90,7 +90,7 @@ fn a_gpu_adds_up() {
     let (device, _) = crate::device::open(&compute, 0).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let meeting = Meeting::File(folder.path().join("meeting"));
-    let place = Place { rank: 0, processes: 1, local_rank: 0, meeting, announces: None };
+    let place = TeamPlace { rank: 0, processes: 1, local_rank: 0, meeting, announces: None };
     let group = Group::open(&place, device).unwrap();
     // SAFETY: the group lives.
     #[allow(unsafe_code, reason = "asks a group that lives")]
@@ -100,9 +100,9 @@ fn a_gpu_adds_up() {
     params.insert("a".into(), Tensor::from_slice(&[1.0f32, 2.0]));
     let params = params.on(device);
     (&params.0["a"] * 3.0).sum(Kind::Float).backward();
-    assert_eq!(group.add_up(&params, [4.0], 0.5).unwrap(), [2.0]);
+    assert_eq!(group.add_up(&params, [4.0], 8).unwrap(), [4.0]);
     let gradient = params.0["a"].grad().to_device(Device::Cpu);
-    assert_eq!(Vec::<f32>::try_from(gradient).unwrap(), [1.5, 1.5]);
+    assert_eq!(Vec::<f32>::try_from(gradient).unwrap(), [3.0, 3.0]);
 }
 
 fn stages(context: &Context) -> Vec<ElasticStage> {

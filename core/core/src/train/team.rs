@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// The place of a process among those that train together: each has a share of the images of a step, and all
 /// change their parameters by the sum of what they have found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
+pub struct TeamPlace {
     /// Its number, from 0. The first one writes files, and tells how far the work is.
     pub rank: usize,
     /// How many processes there are.
@@ -20,7 +20,7 @@ pub struct Place {
     pub announces: Option<String>,
 }
 
-impl Place {
+impl TeamPlace {
     /// Whether this is the one that writes files.
     pub fn is_first(&self) -> bool {
         self.rank == 0
