@@ -27,7 +27,10 @@ fn fields_that_are_left_out_have_the_described_defaults() {
     assert_eq!(top.defaults()["seed"], study.seed);
     assert_eq!(top.defaults()["quantizer"], study.quantizer);
     assert_eq!(data.defaults(), serde_json::to_value(&study.data).unwrap());
-    assert_eq!(compute.defaults(), json!({ "device": "auto", "precision": "fp32" }));
+    assert_eq!(
+        compute.defaults(),
+        json!({ "device": "auto", "precision": "fp32", "processes": 1 })
+    );
     assert_eq!(study.compute, ComputeSettings::default());
     assert_eq!(cluster.defaults(), serde_json::to_value(&study.cluster).unwrap());
     assert_eq!(cluster.defaults()["engine"], "none");
