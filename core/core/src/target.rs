@@ -98,6 +98,11 @@ impl TargetError {
     pub fn new(target: impl Into<String>, reason: impl Into<Reason>) -> Self {
         Self { target: target.into(), reason: reason.into() }
     }
+
+    /// The error of [`Target::runtime`] where the target brings none.
+    pub fn no_runtime(target: impl Into<String>) -> Self {
+        Self::new(target, "it has no runtime of its own")
+    }
 }
 
 impl ContractError for TargetError {
@@ -118,7 +123,7 @@ pub trait Target: Send + Sync {
     /// files, borrows that of a target with the same model format; the files are then verified
     /// there.
     fn runtime(&self) -> Result<Arc<dyn Runtime>, TargetError> {
-        Err(TargetError::new(self.description().name, "it has no runtime of its own"))
+        Err(TargetError::no_runtime(self.description().name))
     }
 
     /// Whether [`runtime`](Self::runtime) is more than an error.

@@ -3,7 +3,7 @@
 use spacewright_core::{
     graph::{ActivationKind, OpKind},
     quant::Scheme,
-    target::{Target, TargetDescription},
+    target::{Target, TargetDescription, TargetError},
 };
 
 use super::{
@@ -24,11 +24,15 @@ pub(super) fn check(report: &mut ConformanceReport, target: &dyn Target) {
     let Some(description) = asked else { return };
     check_description(&mut item, &description);
     item.check("runtime: it is there if the target says so", || {
-        match (target.has_runtime(), target.runtime().map(drop)) {
-            (false, Ok(())) => Err("the target says that it has none".to_owned()).into(),
-            // It may need hardware or a library that others have.
-            (true, Err(error)) => Outcome::advice(Err(format!("not here: {}", error.reason))),
-            (true, Ok(())) | (false, Err(_)) => Outcome::Good,
+        let says_so = target.has_runtime();
+        match target.runtime() {
+            Ok(_) if !says_so => Err("the target says that it has none".to_owned()).into(),
+            Err(error) if says_so && error == TargetError::no_runtime(&description.name) => {
+                Err(error.reason).into()
+            }
+            // Its hardware, or a library, may be missing on this machine alone.
+            Err(error) if says_so => Outcome::advice(Err(format!("not here: {}", error.reason))),
+            _ => Outcome::Good,
         }
     });
     if let Some(source) = item.ask("latencies: the source is there", || target.latency_source()) {

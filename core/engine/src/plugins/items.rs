@@ -232,7 +232,7 @@ impl<C: TargetCalls> Target for LoadedTarget<C> {
         let name = &self.description.name;
         match self.has_runtime {
             true => self.calls.runtime(name).map_err(|error| TargetError::new(name, error)),
-            false => Err(TargetError::new(name, "it has no runtime of its own")),
+            false => Err(TargetError::no_runtime(name)),
         }
     }
 

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use spacewright_core::{
     graph::{ActivationKind, OpKind},
     latency::{Latency, LatencyError, LatencyQuery, LatencySource},
-    target::{Target, TargetDescription, TargetError},
+    target::{Runtime, Target, TargetDescription, TargetError},
 };
 
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
 struct Npu {
     spoil: fn(&mut TargetDescription),
     source: fn() -> Result<Arc<dyn LatencySource>, TargetError>,
+    runtime: fn() -> Result<Arc<dyn Runtime>, TargetError>,
     has_runtime: bool,
 }
 
@@ -48,12 +49,20 @@ impl Target for Npu {
     fn latency_source(&self) -> Result<Arc<dyn LatencySource>, TargetError> {
         (self.source)()
     }
+    fn runtime(&self) -> Result<Arc<dyn Runtime>, TargetError> {
+        (self.runtime)()
+    }
     fn has_runtime(&self) -> bool {
         self.has_runtime
     }
 }
 
-const GOOD: Npu = Npu { spoil: |_| (), source: || Ok(Arc::new(Nanoseconds)), has_runtime: false };
+const GOOD: Npu = Npu {
+    spoil: |_| (),
+    source: || Ok(Arc::new(Nanoseconds)),
+    runtime: || Err(TargetError::no_runtime("npu")),
+    has_runtime: false,
+};
 
 #[test]
 fn a_good_target_is_good() {
@@ -73,6 +82,11 @@ fn faults_of_targets_are_named() {
         spoilt(|d| d.scheme.fused.push((OpKind::Conv2d, OpKind::HSwish))),
         "scheme: fused pairs can be computed",
         "conv2d with h_swish: only relu and relu6",
+    );
+    offer(
+        Npu { has_runtime: true, ..GOOD },
+        "runtime: it is there if the target says so",
+        "it has no runtime of its own",
     );
     let broken = || Err(TargetError::new("npu", "no driver"));
     offer(
@@ -97,7 +111,7 @@ fn faults_of_targets_are_named() {
 }
 
 #[test]
-fn what_is_doubtful_is_noted() {
+fn doubtful_descriptions_are_noted() {
     let offer = |spoil, check, reason| {
         let plugin = Plugin::new(about()).target(Npu { spoil, ..GOOD });
         expect(plugin, &[], &[(check, reason)]);
@@ -118,9 +132,14 @@ fn what_is_doubtful_is_noted() {
         "scheme: decomposed activations can be decomposed",
         "h_swish stays whole",
     );
+}
+
+#[test]
+fn a_runtime_that_is_missing_on_this_machine_alone_is_noted() {
+    let missing = || Err(TargetError::new("npu", "no such device"));
     expect(
-        Plugin::new(about()).target(Npu { has_runtime: true, ..GOOD }),
+        Plugin::new(about()).target(Npu { runtime: missing, has_runtime: true, ..GOOD }),
         &[],
-        &[("runtime: it is there if the target says so", "not here: it has no runtime of its own")],
+        &[("runtime: it is there if the target says so", "not here: no such device")],
     );
 }
