@@ -38,6 +38,7 @@ pub fn run(mode: Mode, long: bool) -> Result<()> {
         }
     }
     steps.add("light crates", light::check);
+    steps.add("the program alone", || cargo(&["check", "--package", "spacewright"]));
     steps.add("standard library for WebAssembly", wasm_std);
     steps.add("C compiler for WebAssembly", setup::ziglang::ensure);
     steps.add("TFLite's interpreter for Python", setup::litert_python::ensure);
@@ -130,7 +131,8 @@ fn wasm_std() -> Result<()> {
 
 /// One whole run of the program on the smallest example, away from the user's own runs.
 fn smoke() -> Result<()> {
-    cargo(&["build", "--package", "spacewright"])?;
+    // The program that the tests ran: built alone, it would have other features, and take its time again.
+    process::run(one_thread(process::cargo().args(["test", "--workspace", "--no-run"])))?;
     let program = repo::spacewright("debug")?;
     let folder = env::temp_dir().join(format!("spacewright-smoke-{}", std::process::id()));
     fs::create_dir(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
