@@ -6,7 +6,7 @@ using namespace spacewright;
 
 namespace {
 
-constexpr int64_t CHUNK = 1 << 15;
+constexpr int64_t ELEMENTS = 1 << 15;
 // Sums of so many neighbours are added side by side, as vector units do.
 constexpr int64_t LANES = 32;
 
@@ -96,7 +96,7 @@ Tensor processor::round(const Tensor& input, const Rounding& rounding) {
   Tensor y = at::empty_like(x);
   const float* src = x.data_ptr<float>();
   float* dst = y.data_ptr<float>();
-  at::parallel_for(0, x.numel(), CHUNK, [&](int64_t begin, int64_t end) {
+  at::parallel_for(0, x.numel(), ELEMENTS, [&](int64_t begin, int64_t end) {
     activation_forward(src + begin, dst + begin, end - begin, grid.scale, grid.zero);
   });
   return y;
@@ -107,14 +107,14 @@ RoundingGradients processor::round_backward(const Tensor& input, const Tensor& u
   const Tensor x = dense(input), gy = like(upstream, x);
   const Grid grid(rounding);
   Tensor gx = at::empty_like(x);
-  const int64_t n = x.numel(), chunks = (n + CHUNK - 1) / CHUNK;
+  const int64_t n = x.numel(), chunks = (n + ELEMENTS - 1) / ELEMENTS;
   std::vector<float> scale_sums(chunks), offset_sums(chunks);
   const float* src = x.data_ptr<float>();
   const float* up = gy.data_ptr<float>();
   float* down = gx.data_ptr<float>();
   at::parallel_for(0, chunks, 1, [&](int64_t first, int64_t last) {
     for (int64_t c = first; c < last; ++c) {
-      const int64_t begin = c * CHUNK, length = std::min(CHUNK, n - begin);
+      const int64_t begin = c * ELEMENTS, length = std::min(ELEMENTS, n - begin);
       activation_backward(src + begin, up + begin, down + begin, length, grid, &scale_sums[c],
                           &offset_sums[c]);
     }
