@@ -1,8 +1,9 @@
 //! Tells the linker where the program that trains finds libtorch, and the tests whether those that take long
-//! are wanted (`SPACEWRIGHT_TEST_LONG`), and then whether there is a Slurm and a Ray for them
-//! (`SPACEWRIGHT_RAY` names Ray's program), whether the runtimes of this machine are unpacked, whether there is
-//! a C compiler for WebAssembly, and whether published measurements are at hand: `SPACEWRIGHT_TABLES` names the
-//! folder that holds the quality tables, `spaceevo-block-lut`, and beside them `vnni-block-latency.csv`.
+//! are wanted (`SPACEWRIGHT_TEST_LONG`), and then whether there is a Slurm, a Ray (`SPACEWRIGHT_RAY` names its
+//! program) and PyTorch's `torchrun` (`SPACEWRIGHT_TORCHRUN` names it) for them, whether the runtimes of this
+//! machine are unpacked, whether there is a C compiler for WebAssembly, and whether published measurements are
+//! at hand: `SPACEWRIGHT_TABLES` names the folder that holds the quality tables, `spaceevo-block-lut`, and
+//! beside them `vnni-block-latency.csv`.
 
 use std::{
     env,
@@ -21,16 +22,21 @@ fn main() {
     }
     println!("cargo::rerun-if-env-changed=SPACEWRIGHT_TEST_LONG");
     println!("cargo::rerun-if-env-changed=SPACEWRIGHT_RAY");
-    println!("cargo::rustc-check-cfg=cfg(spacewright_long, spacewright_slurm, spacewright_ray)");
+    println!("cargo::rerun-if-env-changed=SPACEWRIGHT_TORCHRUN");
+    println!("cargo::rustc-check-cfg=cfg(spacewright_long, spacewright_slurm)");
+    println!("cargo::rustc-check-cfg=cfg(spacewright_ray, spacewright_torchrun)");
     if env::var_os("SPACEWRIGHT_TEST_LONG").is_some() {
         println!("cargo::rustc-cfg=spacewright_long");
         if ["slurmctld", "slurmd", "munged"].iter().all(|program| is_program(program)) {
             println!("cargo::rustc-cfg=spacewright_slurm");
         }
-        let ray = env::var("SPACEWRIGHT_RAY").unwrap_or_else(|_| "ray".into());
-        if works(&ray, &["--version"]) {
-            println!("cargo::rustc-cfg=spacewright_ray");
-            println!("cargo::rustc-env=SPACEWRIGHT_RAY={ray}");
+        for (name, argument) in [("ray", "--version"), ("torchrun", "--help")] {
+            let variable = format!("SPACEWRIGHT_{}", name.to_uppercase());
+            let program = env::var(&variable).unwrap_or_else(|_| name.into());
+            if works(&program, &[argument]) {
+                println!("cargo::rustc-cfg=spacewright_{name}");
+                println!("cargo::rustc-env={variable}={program}");
+            }
         }
     }
     println!("cargo::rustc-check-cfg=cfg(have_runtimes)");

@@ -2,7 +2,7 @@
 
 use std::{
     net::TcpListener,
-    process::{Output, Stdio},
+    process::{Command, Output, Stdio},
 };
 
 use rustix::process::Signal;
@@ -12,7 +12,13 @@ use super::{
     *,
 };
 
-const TOGETHER: [&str; 3] = ["run", "--processes", "2"];
+pub const TOGETHER: [&str; 3] = ["run", "--processes", "2"];
+
+/// Lets a program that starts several processes start this command in each of them.
+pub fn started_by(launcher: &mut Command, command: &Command) {
+    launcher.arg(command.get_program()).args(command.get_args());
+    launcher.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+}
 
 /// Two processes that were started together, as `torchrun` does; what became of them.
 fn launched(place: &Place) -> [Output; 2] {
@@ -93,6 +99,23 @@ fn processes_train_the_same_network_however_they_were_started_and_killed() {
     }
     assert!(killed > 0);
     place.finish(&TOGETHER);
+    assert_eq!(place.results(), whole.results());
+}
+
+#[test]
+#[cfg_attr(
+    not(spacewright_torchrun),
+    ignore = "needs `torchrun`: `cargo xtask test --long` runs it where PyTorch or SPACEWRIGHT_TORCHRUN is"
+)]
+fn torchrun_starts_processes_that_train_the_same_network() {
+    let whole = Place::new();
+    whole.finish(&TOGETHER);
+    let place = Place::with_latencies_of(&whole);
+    let mut torchrun = Command::new(option_env!("SPACEWRIGHT_TORCHRUN").unwrap_or("torchrun"));
+    torchrun.args(["--standalone", "--nproc-per-node", "2", "--no-python"]);
+    started_by(&mut torchrun, &place.command(&["run"], &tiny()));
+    let output = torchrun.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(place.results(), whole.results());
 }
 
