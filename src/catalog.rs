@@ -108,6 +108,8 @@ mod tests {
         registry.strategy("random").unwrap();
         registry.target("host-ort").unwrap();
         registry.method("spaceevo").unwrap();
+        let formats: Vec<&str> = registry.network_readers.iter().map(|r| r.format()).collect();
+        assert_eq!(formats, ["ONNX", "safetensors", "PyTorch"]);
         assert_eq!(registry.trainer(&Compute::on_processor(1)).is_some(), cfg!(unix));
     }
 }

@@ -20,7 +20,7 @@ use spacewright_sdk::Kind;
 pub use cluster::{ClusterArgs, TaskArgs};
 pub use compute::ComputeArgs;
 pub use data::{DataCheckArgs, DataCommand};
-pub use model::{InspectArgs, ModelCommand, ModelFileArgs, ModelRunArgs};
+pub use model::{ImportArgs, InspectArgs, ModelCommand, ModelFileArgs, ModelRunArgs, OpeningArgs};
 pub use space::{FrontArg, OtherDevice, SpaceExplainArgs};
 pub use steps::parse;
 pub use study::{CompareArgs, HistoryArgs, NewArgs, StudyCommand, budget};

@@ -51,6 +51,7 @@ pub fn link_plugins() {
         spacewright_spaceevo::methods as fn() -> _,
         spacewright_host_litert::targets as fn() -> _,
         spacewright_host_ort::targets as fn() -> _,
+        spacewright_published_networks::readers as fn() -> _,
     ));
 }
 

@@ -8,8 +8,9 @@
 use std::{fs, path::Path, sync::LazyLock};
 
 use spacewright_core::{
-    foreign::ModelFile,
+    foreign::{ModelFile, OpenSizes},
     graph::Graph,
+    import::NetworkReader,
     latency::GraphColumns,
     operators::Operators,
     sealed::{seal, unseal, unseal_line},
@@ -22,6 +23,7 @@ use spacewright_engine::{
     LatencyCache, Overrides, Registry, Study, hyperspace as document,
     plugins::{Limits, Loader},
 };
+use spacewright_host_ort::OnnxReader;
 use spacewright_latency_model::read_blocks;
 use spacewright_plugin::native::protocol::{Answer, Request, decode, encode};
 use spacewright_sdk::conformance;
@@ -30,7 +32,7 @@ use spacewright_sdk::conformance;
 pub type Target = fn(&[u8]);
 
 /// All of them, by the names of their corpora.
-pub const TARGETS: [(&str, Target); 15] = [
+pub const TARGETS: [(&str, Target); 16] = [
     ("answer", answer),
     ("blocks", blocks),
     ("cifar", cifar),
@@ -41,6 +43,7 @@ pub const TARGETS: [(&str, Target); 15] = [
     ("idx", idx),
     ("image", image),
     ("latencies", latencies),
+    ("networks", networks),
     ("onnx", onnx),
     ("sealed", sealed),
     ("shard", shard),
@@ -112,14 +115,32 @@ pub fn columns(bytes: &[u8]) {
     }
 }
 
-/// Reads an ONNX file as `model inspect` does; what it says can be written.
+/// Reads an ONNX file as `model inspect` and `model import` do; what the first says can be written, and what
+/// the second gives is a network.
 pub fn onnx(bytes: &[u8]) {
-    if let Ok(summary) = spacewright_host_ort::read(&ModelFile::in_memory(bytes)) {
+    let file = ModelFile::in_memory(bytes);
+    if let Ok(summary) = spacewright_host_ort::read(&file) {
         assert!(serde_json::to_string(&summary).is_ok());
+    }
+    if let Ok(network) = OnnxReader.read(&file, &OpenSizes::new()) {
+        assert_eq!(network.graph.check_network_bounds(), Ok(()));
+        assert!(network.graph.weights().is_ok());
     }
 }
 
-/// The same of a TFLite file.
+/// Reads weights as `model import` does; what they give is a network.
+pub fn networks(bytes: &[u8]) {
+    let file = ModelFile::in_memory(bytes);
+    for reader in spacewright_published_networks::readers() {
+        if reader.recognizes(&file)
+            && let Ok(network) = reader.read(&file, &OpenSizes::new())
+        {
+            assert_eq!(network.graph.check_network_bounds(), Ok(()));
+        }
+    }
+}
+
+/// Reads a TFLite file as `model inspect` does.
 pub fn tflite(bytes: &[u8]) {
     if let Ok(summary) = spacewright_tflite::read(bytes) {
         assert!(serde_json::to_string(&summary).is_ok());

@@ -11,6 +11,20 @@ pub enum ModelCommand {
     Inspect(InspectArgs),
     /// Say which class images have: they are prepared as the model file says.
     Run(ModelRunArgs),
+    /// Read a trained network of another program into a folder: its graph, its weights, and a page about it.
+    Import(ImportArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// The file of a trained image classifier: ONNX, whose weights may lie beside it, safetensors by timm's names,
+    /// or an old file of PyTorch with EfficientNet-Lite.
+    pub model: PathBuf,
+    /// The folder that is made: `graph.json`, `weights.safetensors` and `README.md`.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    #[command(flatten)]
+    pub opening: OpeningArgs,
 }
 
 #[derive(Debug, Args)]
@@ -31,7 +45,7 @@ pub struct InspectArgs {
     pub no_measuring: bool,
 }
 
-/// A model file, and the limits of the process that opens it.
+/// A model file, and how it is opened.
 #[derive(Debug, Args)]
 pub struct ModelFileArgs {
     /// The file: ONNX or TFLite; it need not be one of Spacewright's.
@@ -40,6 +54,13 @@ pub struct ModelFileArgs {
     /// with this format.
     #[arg(long)]
     pub target: Option<String>,
+    #[command(flatten)]
+    pub opening: OpeningArgs,
+}
+
+/// Limits of the process that opens a file, and what the file leaves open.
+#[derive(Debug, Args)]
+pub struct OpeningArgs {
     /// A size that the file leaves open; may be given several times. Dimensions without a name are
     /// called INPUT:DIMENSION, counted from 0.
     #[arg(long = "size", value_name = "NAME=N", value_parser = size)]
@@ -52,7 +73,7 @@ pub struct ModelFileArgs {
     pub memory: u64,
 }
 
-impl ModelFileArgs {
+impl OpeningArgs {
     /// The sizes by name; of a name that is given twice the last.
     pub fn open_sizes(&self) -> OpenSizes {
         self.sizes.iter().cloned().collect()

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use spacewright_core::latency::Precision;
 
-use super::ModelFileArgs;
+use super::{ModelFileArgs, OpeningArgs};
 
 #[derive(Debug, Subcommand)]
 pub enum TargetCommand {
@@ -41,16 +41,19 @@ pub struct PredictorArgs {
 pub struct PredictArgs {
     /// Name of a target.
     pub target: String,
-    /// Encoding of the network, such as `d1#…_k3#…_w16#…_e0#…_r160`.
-    pub subnet: String,
-    /// Built-in name, or path of a TOML file.
-    #[arg(long, required_unless_present = "space")]
+    /// The network: a file of a trained network, a folder that `model import` made, or the encoding of a
+    /// subnet, such as `d1#…_k3#…_w16#…_e0#…_r160`.
+    pub network: String,
+    /// Where it is a subnet: built-in name, or path of a TOML file.
+    #[arg(long)]
     pub hyperspace: Option<String>,
     /// Space of the network: says the block type of each stage, where the encoding does not.
     #[arg(long)]
     pub space: Option<String>,
     #[command(flatten)]
     pub predictor: PredictorArgs,
+    #[command(flatten)]
+    pub opening: OpeningArgs,
 }
 
 #[derive(Debug, Args)]

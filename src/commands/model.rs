@@ -1,8 +1,9 @@
 //! `spacewright model …`
 
 mod classify;
+pub mod import;
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::{collections::BTreeMap, fmt::Write as _, path::Path};
 
 use serde::Serialize;
 use spacewright_core::{
@@ -16,7 +17,7 @@ use spacewright_measure::cpu;
 
 use crate::{
     catalog,
-    cli::{Global, InspectArgs, ModelCommand, ModelFileArgs},
+    cli::{Global, InspectArgs, ModelCommand, ModelFileArgs, OpeningArgs},
     commands::{subnet, target::Predictor},
     foreign::{self, Found, Request, Task},
     render::{Failure, Output, Table, grouped},
@@ -26,19 +27,26 @@ pub fn run(command: &ModelCommand, global: &Global) -> Result<Output, Failure> {
     match command {
         ModelCommand::Inspect(args) => inspect(args, global),
         ModelCommand::Run(args) => classify::run(args, global),
+        ModelCommand::Import(args) => import::run(args, global),
     }
 }
 
 /// What the process that opens a file is asked.
 pub fn request(args: &ModelFileArgs, task: Task, global: &Global) -> Request {
+    let target = args.target.clone();
+    Request { target, ..opened(&args.model, &args.opening, task, global) }
+}
+
+/// The same of a file whose format says who opens it.
+fn opened(model: &Path, opening: &OpeningArgs, task: Task, global: &Global) -> Request {
     Request {
-        model: args.model.clone(),
-        target: args.target.clone(),
+        model: model.to_owned(),
+        target: None,
         task,
         threads: global.threads.unwrap_or(1).into(),
-        sizes: args.open_sizes(),
-        seconds: args.limit,
-        memory_gib: args.memory,
+        sizes: opening.open_sizes(),
+        seconds: opening.limit,
+        memory_gib: opening.memory,
     }
 }
 

@@ -18,7 +18,7 @@ use spacewright_core::{
     target::{Runtime, Target},
 };
 use spacewright_data::{ImageProblem, LARGEST_FILE, Pipeline, decode_image};
-use spacewright_engine::Registry;
+use spacewright_engine::{Registry, import::Import};
 
 use super::{
     memory_hint,
@@ -135,8 +135,23 @@ impl MeasureMonitor for Told<'_> {
 
 fn work(request: &Request, answers: &Answers) -> Result<(), Failure> {
     let registry = catalog::registry()?;
+    match &request.task {
+        Task::Import { folder, compares } => {
+            import(&registry, request, (folder, *compares), answers)
+        }
+        task => open(task, &registry, request, answers),
+    }
+}
+
+/// Opens a file with a target's runtime.
+fn open(
+    task: &Task,
+    registry: &Registry,
+    request: &Request,
+    answers: &Answers,
+) -> Result<(), Failure> {
     let path = request.model.as_path();
-    let Chosen { target, reader } = choose(&registry, request)?;
+    let Chosen { target, reader } = choose(registry, request)?;
     let name = target.description().name;
     let target = match request.threads {
         1 => target,
@@ -150,7 +165,7 @@ fn work(request: &Request, answers: &Answers) -> Result<(), Failure> {
     let content = fs::read(path).map_err(|error| wrong(error.to_string()))?;
     let file = ModelFile { content: &content, path: Some(path) };
     let summary = reader.inspect(&file);
-    match &request.task {
+    match task {
         Task::Measure => {
             let runtime = runtime.map_err(|error| {
                 Failure::failed(format!("{}: {}", path.display(), error.reason))
@@ -204,7 +219,31 @@ fn work(request: &Request, answers: &Answers) -> Result<(), Failure> {
             }
             Ok(())
         }
+        // Needs no target.
+        Task::Import { .. } => Ok(()),
     }
+}
+
+/// Reads a network, compares its results, and writes it.
+fn import(
+    registry: &Registry,
+    request: &Request,
+    (folder, compares): (&Path, bool),
+    answers: &Answers,
+) -> Result<(), Failure> {
+    let path = request.model.as_path();
+    // Loads the libraries of runtimes before time is taken.
+    registry.targets.values().for_each(|target| drop(target.runtime()));
+    limit(request.memory_gib).map_err(Failure::failed)?;
+    answers.tell(&Message::Ready { target: String::new() });
+    let wrong = |reason: String| Failure::input(format!("{}: {reason}", path.display()));
+    let content = fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    let file = ModelFile { content: &content, path: Some(path) };
+    let import = Import::read(registry, &file, &request.sizes, compares);
+    let import = import.map_err(|error| error.about_file(path, None))?;
+    import.write(folder)?;
+    answers.tell(&Message::Imported(Box::new(import.report)));
+    Ok(())
 }
 
 /// How a file's images are prepared.

@@ -8,6 +8,7 @@ use spacewright_core::{
     model::ModelSummary,
     target::Measurement,
 };
+use spacewright_engine::import::ImportReport;
 
 /// What is to be done with a file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,6 +36,8 @@ pub enum Task {
     Measure,
     /// What the network says of these images, prepared as the file says.
     Run { images: Vec<PathBuf> },
+    /// Its graph and weights, written into this folder; whether its results are compared.
+    Import { folder: PathBuf, compares: bool },
 }
 
 /// What the child tells, a line each.
@@ -66,6 +69,8 @@ pub(super) enum Message {
     Loaded,
     /// What the network says of the next image, or why it says nothing.
     Ran(Result<Vec<f32>, String>),
+    /// Graph and weights are written.
+    Imported(Box<ImportReport>),
     /// There is no result.
     Failed(Problem),
     Done,
@@ -95,6 +100,8 @@ pub struct Found {
     pub not_measured: Option<String>,
     /// Logits of each image, or why there are none.
     pub ran: Vec<Result<Vec<f32>, String>>,
+    /// What was made of it.
+    pub imported: Option<ImportReport>,
 }
 
 impl Found {

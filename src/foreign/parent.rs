@@ -257,6 +257,7 @@ impl<'r> Watched<'r> {
                 self.found.ran.push(logits);
                 self.enter(Phase::Running);
             }
+            Message::Imported(report) => self.found.imported = Some(*report),
             Message::Failed(_) | Message::Done => {}
         }
     }

@@ -1,6 +1,7 @@
 //! Model files that others wrote: `model inspect` and `target measure` say what is wrong with them,
 //! whatever they do to the runtime.
 
+mod import;
 mod models;
 
 use std::{

@@ -7,6 +7,7 @@ pub mod data;
 pub mod foreign;
 pub mod graph;
 pub mod hex;
+pub mod import;
 pub mod kernel;
 pub mod latency;
 pub mod model;

@@ -33,6 +33,7 @@ mod files;
 mod hash;
 pub mod home;
 pub mod hyperspace;
+pub mod import;
 mod keys;
 mod latency_cache;
 mod lock;

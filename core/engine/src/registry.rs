@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use indexmap::IndexMap;
 use spacewright_core::{
+    import::NetworkReader,
     latency::LatencySource,
     operators::{OperatorSet, Operators},
     quant::Quantizer,
@@ -51,6 +52,8 @@ pub struct Registry {
     pub methods: IndexMap<String, Arc<dyn Method>>,
     /// Trainers; the first one trains.
     pub trainers: Vec<TrainerFactory>,
+    /// Who reads trained networks out of files.
+    pub network_readers: Vec<Arc<dyn NetworkReader>>,
     /// The plugin of everything that has a name.
     owners: IndexMap<(Named, String), Origin>,
     /// Why installed plugins are not used, by their names.
@@ -249,6 +252,10 @@ impl Registry {
             BuiltInItem::Methods(make) => self.offer_all(origin, make()),
             BuiltInItem::Trainers(make) => {
                 self.trainers.push(Arc::new(*make));
+                Ok(())
+            }
+            BuiltInItem::NetworkReaders(make) => {
+                self.network_readers.extend(make());
                 Ok(())
             }
         }

@@ -4,6 +4,7 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
+    import::NetworkReader,
     latency::LatencySource,
     operators::OperatorSet,
     quant::Quantizer,
@@ -159,6 +160,8 @@ macro_rules! kinds {
             Methods(fn() -> Vec<Arc<dyn Method>>),
             /// Trainers that compute so.
             Trainers(fn(&Compute) -> Vec<Arc<dyn Trainer>>),
+            /// Readers of trained networks.
+            NetworkReaders(fn() -> Vec<Arc<dyn NetworkReader>>),
         }
     };
 }

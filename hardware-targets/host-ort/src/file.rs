@@ -17,16 +17,14 @@ use crate::{
     runtime::{OrtRuntime, Source},
 };
 
-/// A model with a value for each input.
-pub(crate) struct MeasuredFile {
-    target: String,
-    session: Session,
-    values: Vec<(String, DynTensor)>,
-    /// What it is measured with.
+/// A file in a session of its own.
+pub(crate) struct OpenedFile {
+    pub(crate) session: Session,
+    /// What goes in.
     pub(crate) inputs: ResolvedInputs,
 }
 
-impl MeasuredFile {
+impl OpenedFile {
     /// Reads a file, checks the sizes of its inputs, and opens it; nothing is allocated before.
     pub(crate) fn open(
         runtime: &OrtRuntime,
@@ -51,10 +49,30 @@ impl MeasuredFile {
             let operators = summary.custom_operators.join("`, `");
             OrtError::Custom { operators, source: error }
         })?;
+        Ok(Self { session, inputs })
+    }
+}
+
+/// A model with a value for each input.
+pub(crate) struct MeasuredFile {
+    target: String,
+    session: Session,
+    values: Vec<(String, DynTensor)>,
+    /// What it is measured with.
+    pub(crate) inputs: ResolvedInputs,
+}
+
+impl MeasuredFile {
+    /// Opens a file, and makes up values for its inputs.
+    pub(crate) fn open(
+        runtime: &OrtRuntime,
+        file: &ModelFile<'_>,
+        sizes: &OpenSizes,
+    ) -> Result<Self, OrtError> {
+        let OpenedFile { session, inputs } = OpenedFile::open(runtime, file, sizes)?;
         let values = inputs.inputs.iter().map(|input| value(&session, input));
         let values = values.collect::<Result<_, _>>()?;
-        let target = runtime.target().to_owned();
-        Ok(Self { target, session, values, inputs })
+        Ok(Self { target: runtime.target().to_owned(), session, values, inputs })
     }
 }
 

@@ -68,6 +68,7 @@
 
 mod error;
 mod file;
+mod importer;
 mod library;
 pub mod proto;
 mod reader;
@@ -77,8 +78,9 @@ pub mod writer;
 
 use std::sync::Arc;
 
-use spacewright_core::target::Target;
+use spacewright_core::{import::NetworkReader, target::Target};
 
+pub use importer::OnnxReader;
 pub use library::VARIABLE;
 pub use reader::{ReadError, read};
 pub use runtime::OrtRuntime;
@@ -90,3 +92,10 @@ pub fn targets() -> Vec<Arc<dyn Target>> {
 }
 
 spacewright_sdk::register!("host-ort", Targets, targets);
+
+/// What reads networks of others.
+pub fn readers() -> Vec<Arc<dyn NetworkReader>> {
+    vec![Arc::new(OnnxReader)]
+}
+
+spacewright_sdk::register!("host-ort", NetworkReaders, readers);

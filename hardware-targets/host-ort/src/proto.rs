@@ -121,6 +121,9 @@ pub struct AttributeProto {
     /// A whole number.
     #[prost(int64, tag = "3")]
     pub i: i64,
+    /// A text, in UTF-8.
+    #[prost(bytes = "vec", tag = "4")]
+    pub s: Vec<u8>,
     /// A tensor.
     #[prost(message, optional, tag = "5")]
     pub t: Option<TensorProto>,

@@ -27,6 +27,9 @@ use crate::{
     writer,
 };
 
+/// Name of the target whose weights every x86 processor computes exactly.
+pub(crate) const HOST: &str = "host-ort";
+
 /// This machine with ONNX Runtime, under one quantization scheme.
 pub struct HostOrt {
     name: &'static str,
@@ -39,7 +42,7 @@ impl HostOrt {
     /// `host-ort`: 7-bit weights, which are exact on every x86 processor.
     pub fn new() -> Self {
         Self {
-            name: "host-ort",
+            name: HOST,
             summary: "This machine with ONNX Runtime; dense weights in 7 bits, exact on any CPU",
             scheme: scheme_7bit(),
             threads: 1,

@@ -34,7 +34,7 @@ pub fn run(command: &TargetCommand, global: &Global) -> Result<Output, Failure> 
         TargetCommand::List => list(registry.targets.values().map(AsRef::as_ref)),
         TargetCommand::Inspect { target } => inspect(&*catalog::target(&registry, target)?),
         TargetCommand::Measure(args) => measure::measure(args, global),
-        TargetCommand::Predict(args) => predict::predict(&registry, args),
+        TargetCommand::Predict(args) => predict::predict(&registry, args, global),
         TargetCommand::Evaluate(args) => evaluate::evaluate(&registry, args, global),
         TargetCommand::Fit(args) => fit::fit(&registry, args, global),
     }

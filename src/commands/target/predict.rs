@@ -1,5 +1,7 @@
 //! Predicting one network.
 
+use std::path::Path;
+
 use serde::Serialize;
 use spacewright_core::{
     graph::Graph,
@@ -13,8 +15,8 @@ use spacewright_engine::Registry;
 use super::{brief, fitted::Predictor, kind};
 use crate::{
     catalog,
-    cli::PredictArgs,
-    commands::subnet,
+    cli::{Global, PredictArgs},
+    commands::{model::import, subnet},
     render::{Failure, Output, Table},
 };
 
@@ -23,8 +25,11 @@ struct PredictionReport {
     target: String,
     latency: LatencyKind,
     predictor: String,
-    subnet: String,
-    space: String,
+    /// Of a subnet its encoding, else the file or folder.
+    network: String,
+    /// Of a subnet the space that it is of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    space: Option<String>,
     precision: Precision,
     ms: f64,
     /// Nine of ten measurements are expected in it, where that is known.
@@ -46,7 +51,11 @@ struct KernelReport {
     ms: Option<f64>,
 }
 
-pub fn predict(registry: &Registry, args: &PredictArgs) -> Result<Output, Failure> {
+pub fn predict(
+    registry: &Registry,
+    args: &PredictArgs,
+    global: &Global,
+) -> Result<Output, Failure> {
     let target = catalog::target(registry, &args.target)?;
     let Predictor { source, kind, held_out, fitted } =
         Predictor::of(&*target, &args.predictor.models)?;
@@ -56,10 +65,7 @@ pub fn predict(registry: &Registry, args: &PredictArgs) -> Result<Output, Failur
         let message = format!("`{}` predicts {} only", args.target, known.join(" and "));
         return Err(Failure::input(message).hint(format!("give --precision {}", known[0])));
     }
-    let (space, hyperspace) = (args.space.as_deref(), args.hyperspace.as_deref());
-    let (hyperspace, space) = subnet::space_of(&args.subnet, space, hyperspace)?;
-    let (subnet, segments) = subnet::segments(&args.subnet, &hyperspace, &space)?;
-    let graph = network(segments).map_err(Failure::failed)?;
+    let Network { name, space, graph } = Network::of(args, global)?;
     let description = target.description();
     let query = LatencyQuery { graph: graph.clone(), precision, position: Position::Whole };
     let whole = source.latencies(&[query]).map_err(Failure::failed)?;
@@ -74,8 +80,8 @@ pub fn predict(registry: &Registry, args: &PredictArgs) -> Result<Output, Failur
         latency: kind,
         predictor: source.fingerprint(),
         stated: held_out,
-        subnet: subnet.to_string(),
-        space: space.to_string(),
+        network: name,
+        space,
         precision,
         ms: whole.ms,
         interval: whole.interval,
@@ -84,6 +90,32 @@ pub fn predict(registry: &Registry, args: &PredictArgs) -> Result<Output, Failur
         kernels,
     };
     Output::new(text(&report), &report)
+}
+
+/// What is predicted.
+struct Network {
+    name: String,
+    space: Option<String>,
+    graph: Graph,
+}
+
+impl Network {
+    /// A network from outside, or a subnet.
+    fn of(args: &PredictArgs, global: &Global) -> Result<Self, Failure> {
+        let PredictArgs { network: name, space, hyperspace, opening, .. } = args;
+        if let Some(graph) = import::graph(Path::new(name), opening, global)? {
+            return Ok(Self { name: name.clone(), space: None, graph });
+        }
+        if space.is_none() && hyperspace.is_none() {
+            let hint =
+                "name a file or folder; the encoding of a subnet needs --space or --hyperspace";
+            return Err(Failure::input(format!("{name}: there is no such file")).hint(hint));
+        }
+        let (hyperspace, space) = subnet::space_of(name, space.as_deref(), hyperspace.as_deref())?;
+        let (subnet, segments) = subnet::segments(name, &hyperspace, &space)?;
+        let graph = network(segments).map_err(Failure::failed)?;
+        Ok(Self { name: subnet.to_string(), space: Some(space.to_string()), graph })
+    }
 }
 
 /// Each kernel of a network, asked for alone.

@@ -83,6 +83,27 @@ pub fn relu(dims: &[i64]) -> Vec<u8> {
     model(graph(&["y = Relu x"], image(dims), vec![]))
 }
 
+/// A classifier of four classes, with a gate and a softmax.
+pub fn classifier() -> Vec<u8> {
+    let lines = [
+        "a = Conv x w",
+        "s = Sigmoid a",
+        "b = Mul a s",
+        "p = GlobalAveragePool b",
+        "f = Flatten p",
+        "g = MatMul f m",
+        "y = Softmax g",
+    ];
+    let constants = vec![floats("w", &[8, 3, 3, 3]), floats("m", &[8, 4])];
+    model(graph(&lines, image(&[1, 3, 8, 8]), constants))
+}
+
+/// Two nodes that no network of Spacewright has, and one that reads both.
+pub fn unknown_nodes() -> Vec<u8> {
+    let lines = ["a = LeakyRelu x", "b = Tanh x", "y = Add a b"];
+    model(graph(&lines, image(&[1, 3, 8, 8]), vec![]))
+}
+
 /// A convolution whose weights, 864 bytes, are in another file.
 pub fn external(location: &str, offset: u64, length: u64) -> Vec<u8> {
     let entry = |key: &str, value: &dyn ToString| StringStringEntryProto {

@@ -87,7 +87,7 @@ impl Graph {
             }
             let input = |at: usize| node.inputs.get(at).map_or(self.input, |v| shapes[v.index()]);
             let inputs = [input(0), input(1)];
-            shapes.push(infer(node, &inputs[..node.inputs.len()])?);
+            shapes.push(node.output_shape(&inputs[..node.inputs.len()])?);
         }
         if self.output.index() >= shapes.len() {
             return Err(GraphError::Structure {
@@ -111,55 +111,65 @@ impl Graph {
     }
 }
 
-/// Shape of a node's output. A window without dilation gives
-/// ⌊(size + padding − kernel) / stride⌋ + 1 rows and columns, as in ONNX.
-fn infer(node: &Node, inputs: &[Shape]) -> Result<Shape, GraphError> {
-    let shape_error = |reason: String| GraphError::Shape {
-        node: node.name.clone(),
-        op: node.op.kind().name(),
-        reason,
-        shapes: inputs.to_vec(),
-    };
-    let input = inputs[0];
-    match &node.op {
-        Op::Conv2d(conv) => {
-            if conv.groups == 0
-                || !input.channels.is_multiple_of(conv.groups)
-                || !conv.out_channels.is_multiple_of(conv.groups)
-            {
-                return Err(shape_error(format!(
-                    "{} groups do not divide {} input and {} output channels",
-                    conv.groups, input.channels, conv.out_channels
-                )));
+impl Node {
+    /// Shape of a node's output from those of its inputs, as many as its operator takes. A window without
+    /// dilation gives ⌊(size + padding − kernel) / stride⌋ + 1 rows and columns, as in ONNX.
+    pub fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, GraphError> {
+        let shape_error = |reason: String| GraphError::Shape {
+            node: self.name.clone(),
+            op: self.op.kind().name(),
+            reason,
+            shapes: inputs.to_vec(),
+        };
+        let input = inputs[0];
+        match &self.op {
+            Op::Conv2d(conv) => {
+                if conv.groups == 0
+                    || !input.channels.is_multiple_of(conv.groups)
+                    || !conv.out_channels.is_multiple_of(conv.groups)
+                {
+                    return Err(shape_error(format!(
+                        "{} groups do not divide {} input and {} output channels",
+                        conv.groups, input.channels, conv.out_channels
+                    )));
+                }
+                if conv.out_channels == 0 {
+                    return Err(shape_error("has no output channels".into()));
+                }
+                let (height, width) =
+                    window_positions(input, conv.kernel, conv.stride, conv.padding)
+                        .map_err(shape_error)?;
+                Ok(Shape::new(conv.out_channels, height, width))
             }
-            if conv.out_channels == 0 {
-                return Err(shape_error("has no output channels".into()));
+            Op::AvgPool(pool) | Op::MaxPool(pool) => {
+                if pool.padding > pool.kernel / 2 {
+                    return Err(shape_error(format!(
+                        "padding {} exceeds half of the window {}",
+                        pool.padding, pool.kernel
+                    )));
+                }
+                let (height, width) =
+                    window_positions(input, pool.kernel, pool.stride, Padding::all(pool.padding))
+                        .map_err(shape_error)?;
+                Ok(Shape::new(input.channels, height, width))
             }
-            let (height, width) = window_positions(input, conv.kernel, conv.stride, conv.padding)
-                .map_err(shape_error)?;
-            Ok(Shape::new(conv.out_channels, height, width))
-        }
-        Op::AvgPool(pool) | Op::MaxPool(pool) => {
-            if pool.padding > pool.kernel / 2 {
-                return Err(shape_error(format!(
-                    "padding {} exceeds half of the window {}",
-                    pool.padding, pool.kernel
-                )));
+            Op::Linear { out_features: 0, .. } => Err(shape_error("has no output features".into())),
+            Op::Linear { out_features, .. } => Ok(Shape::new(*out_features, 1, 1)),
+            Op::Add if inputs[0] != inputs[1] => {
+                Err(shape_error("adds two different shapes".into()))
             }
-            let (height, width) =
-                window_positions(input, pool.kernel, pool.stride, Padding::all(pool.padding))
-                    .map_err(shape_error)?;
-            Ok(Shape::new(input.channels, height, width))
-        }
-        Op::Linear { out_features: 0, .. } => Err(shape_error("has no output features".into())),
-        Op::Linear { out_features, .. } => Ok(Shape::new(*out_features, 1, 1)),
-        Op::Add if inputs[0] != inputs[1] => Err(shape_error("adds two different shapes".into())),
-        Op::Mul if inputs[0] != inputs[1] && inputs[1] != Shape::new(input.channels, 1, 1) => Err(
-            shape_error(format!("the second factor is neither {input} nor {}x1x1", input.channels)),
-        ),
-        Op::GlobalAvgPool => Ok(Shape::new(input.channels, 1, 1)),
-        Op::BatchNorm { .. } | Op::Activation { .. } | Op::Add | Op::Mul | Op::Dropout { .. } => {
-            Ok(input)
+            Op::Mul if inputs[0] != inputs[1] && inputs[1] != Shape::new(input.channels, 1, 1) => {
+                Err(shape_error(format!(
+                    "the second factor is neither {input} nor {}x1x1",
+                    input.channels
+                )))
+            }
+            Op::GlobalAvgPool => Ok(Shape::new(input.channels, 1, 1)),
+            Op::BatchNorm { .. }
+            | Op::Activation { .. }
+            | Op::Add
+            | Op::Mul
+            | Op::Dropout { .. } => Ok(input),
         }
     }
 }

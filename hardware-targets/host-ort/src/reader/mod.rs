@@ -7,7 +7,7 @@
 mod constants;
 pub(crate) mod external;
 pub(crate) mod float;
-mod order;
+pub(crate) mod order;
 mod saturation;
 mod types;
 

@@ -1,0 +1,197 @@
+//! The op graph while it is put together, with its weights.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use spacewright_core::{
+    graph::{ActivationKind, Conv2d, Graph, GraphError, Node, Op, Padding, Shape, ValueId},
+    model::{INPUT, OUTPUT},
+    quant::{FloatWeights, TensorData},
+};
+
+/// A value of the graph as ONNX sees it, without the batch: `channels × height × width` for a rank of 4,
+/// `channels × 1` for 3, all elements in a row for 2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Real {
+    pub value: ValueId,
+    pub rank: usize,
+    /// Whether it was read by others, too, where it had another name.
+    pub shared: bool,
+}
+
+/// A per-channel factor with what is added.
+struct Affine {
+    factor: Vec<f32>,
+    shift: Vec<f32>,
+}
+
+pub(super) struct Network {
+    graph: Graph,
+    shapes: Vec<Shape>,
+    pub(super) weights: FloatWeights,
+    names: BTreeSet<String>,
+    /// Depth-wise 1×1 convolutions that stand for arithmetic with constants, by their nodes.
+    affine: BTreeMap<usize, Affine>,
+}
+
+impl Network {
+    pub(super) fn new(input: Shape) -> Self {
+        Self {
+            graph: Graph::identity(input),
+            shapes: vec![input],
+            weights: FloatWeights::new(),
+            names: [INPUT, OUTPUT, "input"].map(str::to_owned).into(),
+            affine: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn shape(&self, real: Real) -> Shape {
+        self.shapes[real.value.index()]
+    }
+
+    /// The operator that makes a value, with what it is made of.
+    pub(super) fn made_by(&self, value: ValueId) -> Option<&Node> {
+        self.graph.nodes.get(value.node()?)
+    }
+
+    /// Appends a node; an error says in words why its inputs do not fit.
+    pub(super) fn push(
+        &mut self,
+        name: &str,
+        op: Op,
+        inputs: &[ValueId],
+    ) -> Result<ValueId, String> {
+        let node = Node { name: self.free_name(name), op, inputs: inputs.to_vec() };
+        let shapes: Vec<Shape> = inputs.iter().map(|value| self.shapes[value.index()]).collect();
+        let shape = node.output_shape(&shapes).map_err(|error| match error {
+            GraphError::Shape { reason, .. } => reason,
+            other => other.to_string(),
+        })?;
+        self.shapes.push(shape);
+        self.names.insert(node.name.clone());
+        self.graph.nodes.push(node);
+        Ok(ValueId::of_node(self.graph.nodes.len() - 1))
+    }
+
+    /// Sets a weight, or a statistic, of the node that makes a value.
+    pub(super) fn set(&mut self, value: ValueId, role: &str, shape: Vec<usize>, data: Vec<f32>) {
+        if let Some(node) = self.made_by(value) {
+            let name = format!("{}.{role}", node.name);
+            self.weights.insert(name, TensorData { shape, data });
+        }
+    }
+
+    /// A name like this one that no node has, of characters that every format allows.
+    fn free_name(&self, name: &str) -> String {
+        let plain = |c: char| if c.is_ascii_alphanumeric() || "_-.".contains(c) { c } else { '.' };
+        let plain: String = name.chars().map(plain).collect();
+        let parts: Vec<&str> = plain.split('.').filter(|part| !part.is_empty()).collect();
+        let name = if parts.is_empty() { "node".into() } else { parts.join(".") };
+        if !self.names.contains(&name) {
+            return name;
+        }
+        let numbered = (2..).map(|number| format!("{name}.{number}"));
+        let mut free = numbered.filter(|name| !self.names.contains(name));
+        free.next().unwrap_or(name)
+    }
+
+    /// Multiplies each channel of a value by a constant, then adds one. `alone` says that nobody else reads the
+    /// value, so that what makes it can take over the constants.
+    pub(super) fn affine(
+        &mut self,
+        name: &str,
+        real: Real,
+        (factor, shift): (Vec<f32>, Vec<f32>),
+        alone: bool,
+    ) -> Result<ValueId, String> {
+        let six = |n: f32| (n * 6.0 - 1.0).abs() < 1e-6;
+        if factor.iter().all(|n| six(*n))
+            && shift.iter().all(|n| *n == 0.0)
+            && let Some((kind, x)) = self.sixth(real.value)
+        {
+            return self.push(name, Op::Activation { kind }, &[x]);
+        }
+        // The beginning of a hard sigmoid stays as it is, to be found.
+        let begins_gate = factor.iter().all(|n| *n == 1.0) && shift.iter().all(|n| *n == 3.0);
+        if alone
+            && !begins_gate
+            && let Some(value) = self.taken_over(real.value, &factor, &shift)
+        {
+            return Ok(value);
+        }
+        let channels = self.shape(real).channels;
+        let op = Op::Conv2d(Conv2d {
+            out_channels: channels,
+            kernel: 1,
+            stride: 1,
+            padding: Padding::default(),
+            groups: channels,
+            bias: true,
+        });
+        let value = self.push(name, op, &[real.value])?;
+        self.set_affine(value, Affine { factor, shift });
+        Ok(value)
+    }
+
+    fn set_affine(&mut self, value: ValueId, affine: Affine) {
+        let channels = affine.factor.len();
+        self.set(value, "weight", vec![channels, 1, 1, 1], affine.factor.clone());
+        self.set(value, "bias", vec![channels], affine.shift.clone());
+        self.affine.extend(value.node().map(|node| (node, affine)));
+    }
+
+    /// What makes a value computes the constants as well, if it can.
+    fn taken_over(&mut self, value: ValueId, factor: &[f32], shift: &[f32]) -> Option<ValueId> {
+        let at = value.node()?;
+        if let Some(Affine { factor: first, shift: then }) = self.affine.remove(&at) {
+            let product = first.iter().zip(factor).map(|(a, b)| a * b);
+            let sum = then.iter().zip(factor).zip(shift).map(|((a, b), c)| a * b + c);
+            let affine = Affine { factor: product.collect(), shift: sum.collect() };
+            self.set_affine(value, affine);
+            return Some(value);
+        }
+        if factor.iter().any(|n| *n != 1.0) {
+            return None;
+        }
+        let node = &mut self.graph.nodes[at];
+        let bias = match &mut node.op {
+            Op::Conv2d(conv) => &mut conv.bias,
+            Op::Linear { bias, .. } => bias,
+            _ => return None,
+        };
+        *bias = true;
+        let zeros = || TensorData { shape: vec![shift.len()], data: vec![0.0; shift.len()] };
+        let known = self.weights.entry(format!("{}.bias", node.name)).or_insert_with(zeros);
+        known.data.iter_mut().zip(shift).for_each(|(sum, shift)| *sum += shift);
+        Some(value)
+    }
+
+    /// The activation that a sixth of a value is: a hard sigmoid of x where it is min(max(x + 3, 0), 6), and a
+    /// hard swish where that is multiplied by x.
+    fn sixth(&self, value: ValueId) -> Option<(ActivationKind, ValueId)> {
+        if let Some(x) = self.clipped_sum(value) {
+            return Some((ActivationKind::HSigmoid, x));
+        }
+        let product = self.made_by(value).filter(|node| node.op == Op::Mul)?;
+        let (one, other) = (product.inputs[0], product.inputs[1]);
+        let gates = |gate, x| self.clipped_sum(gate) == Some(x);
+        let x = if gates(other, one) { one } else { Some(other).filter(|x| gates(one, *x))? };
+        Some((ActivationKind::HSwish, x))
+    }
+
+    /// x, where a value is min(max(x + 3, 0), 6).
+    fn clipped_sum(&self, value: ValueId) -> Option<ValueId> {
+        let clip = self.made_by(value)?;
+        if clip.op != (Op::Activation { kind: ActivationKind::Relu6 }) {
+            return None;
+        }
+        let sum = clip.inputs[0].node()?;
+        let Affine { factor, shift } = self.affine.get(&sum)?;
+        let adds_three = factor.iter().all(|n| *n == 1.0) && shift.iter().all(|n| *n == 3.0);
+        adds_three.then(|| self.graph.nodes[sum].inputs[0])
+    }
+
+    /// The graph, with all that was made, and its weights.
+    pub(super) fn finish(self, output: ValueId) -> (Graph, FloatWeights) {
+        (Graph { output, ..self.graph }, self.weights)
+    }
+}

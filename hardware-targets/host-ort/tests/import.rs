@@ -1,0 +1,396 @@
+//! Trained classifiers as other programs write them, imported: the op graph gives what ONNX Runtime gives.
+
+use std::{collections::BTreeMap, fs};
+
+use prost::Message as _;
+use rand::{Rng, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+use spacewright_core::{
+    foreign::{ModelFile, OpenSizes},
+    graph::{OpKind, Shape},
+    import::{ImportError, ImportedNetwork, NetworkReader},
+    quant::fold_float,
+    target::{ModelInfo, Runtime},
+};
+use spacewright_host_ort::{
+    OnnxReader, OrtRuntime,
+    proto::{
+        AttributeProto, DimensionProto, EXTERNAL, GraphProto, ModelProto, NodeProto,
+        OperatorSetIdProto, StringStringEntryProto, TensorProto, TensorShapeProto, TensorTypeProto,
+        TypeProto, ValueInfoProto, attribute_type, data_type,
+    },
+};
+
+/// A file whose input `x` has this shape, with a node for each line: `output = Operator input… ; name=value…`.
+/// The last output is the result. Inputs that are written as `w:8x3x3x3` are constants with seeded numbers,
+/// `[1,-1]` constants of integers, and `6.0` constants of one number.
+fn file(input: &[i64], opset: i64, lines: &str) -> ModelProto {
+    let mut graph = GraphProto { name: "case".into(), ..GraphProto::default() };
+    for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let (call, attributes) = line.split_once(';').unwrap_or((line, ""));
+        let (output, call) = call.split_once('=').unwrap();
+        let mut words = call.split_whitespace();
+        let op_type = words.next().unwrap().to_owned();
+        let input = words.map(|word| constant(&mut graph, word)).collect();
+        let output: Vec<String> = output.split_whitespace().map(str::to_owned).collect();
+        let name = format!("/net/{}", output[0]);
+        let attribute = attributes.split_whitespace().map(attribute).collect();
+        graph.node.push(NodeProto {
+            input,
+            output,
+            name,
+            op_type,
+            attribute,
+            domain: String::new(),
+        });
+    }
+    let dim = |size: &i64| match *size {
+        -1 => DimensionProto { dim_value: None, dim_param: Some("N".into()) },
+        size => DimensionProto { dim_value: Some(size), dim_param: None },
+    };
+    let shape = Some(TensorShapeProto { dim: input.iter().map(dim).collect() });
+    let tensor_type = Some(TensorTypeProto { elem_type: data_type::FLOAT, shape });
+    let r#type = Some(TypeProto { tensor_type });
+    graph.input.push(ValueInfoProto { name: "x".into(), r#type });
+    let tensor_type = Some(TensorTypeProto { elem_type: data_type::FLOAT, shape: None });
+    let r#type = Some(TypeProto { tensor_type });
+    let name = graph.node.last().unwrap().output[0].clone();
+    graph.output.push(ValueInfoProto { name, r#type });
+    ModelProto {
+        ir_version: 8,
+        graph: Some(graph),
+        opset_import: vec![OperatorSetIdProto { domain: String::new(), version: opset }],
+        ..ModelProto::default()
+    }
+}
+
+/// Adds the constant that a word stands for; the tensor's name.
+fn constant(graph: &mut GraphProto, word: &str) -> String {
+    let tensor = if let Some(numbers) = word.strip_prefix('[') {
+        let numbers: Vec<i64> =
+            numbers.trim_end_matches(']').split(',').map(|n| n.parse().unwrap()).collect();
+        TensorProto {
+            dims: vec![numbers.len() as i64],
+            data_type: data_type::INT64,
+            raw_data: numbers.iter().flat_map(|n| n.to_le_bytes()).collect(),
+            ..TensorProto::default()
+        }
+    } else if let Some((name, sizes)) = word.split_once(':') {
+        let dims: Vec<i64> = sizes.split('x').map(|size| size.parse().unwrap()).collect();
+        let mut rng = Pcg64Mcg::seed_from_u64(graph.initializer.len() as u64);
+        // Variances are positive.
+        let range = if name.starts_with("var") { 0.5..1.5 } else { -0.5..0.5 };
+        let count = dims.iter().product::<i64>();
+        let numbers = (0..count).map(|_| rng.random_range(range.clone()));
+        TensorProto {
+            raw_data: numbers.flat_map(|n: f32| n.to_le_bytes()).collect(),
+            data_type: data_type::FLOAT,
+            dims,
+            ..TensorProto::default()
+        }
+    } else if let Ok(number) = word.parse::<f32>() {
+        let raw_data = number.to_le_bytes().to_vec();
+        TensorProto { data_type: data_type::FLOAT, raw_data, ..TensorProto::default() }
+    } else {
+        return word.trim_matches('_').to_owned();
+    };
+    let name = format!("{word}#{}", graph.initializer.len());
+    graph.initializer.push(TensorProto { name: name.clone(), ..tensor });
+    name
+}
+
+fn attribute(text: &str) -> AttributeProto {
+    let (name, value) = text.split_once('=').unwrap();
+    let base = AttributeProto { name: name.into(), ..AttributeProto::default() };
+    if value.contains(',') {
+        let ints = value.trim_end_matches(',').split(',').map(|n| n.parse().unwrap()).collect();
+        return AttributeProto { ints, r#type: attribute_type::INTS, ..base };
+    }
+    if let Ok(i) = value.parse() {
+        return AttributeProto { i, r#type: attribute_type::INT, ..base };
+    }
+    match value.parse() {
+        Ok(f) => AttributeProto { f, r#type: attribute_type::FLOAT, ..base },
+        Err(_) => AttributeProto { s: value.into(), r#type: 3, ..base },
+    }
+}
+
+fn read(model: &ModelProto) -> Result<ImportedNetwork, ImportError> {
+    OnnxReader.read(&ModelFile::in_memory(&model.encode_to_vec()), &OpenSizes::new())
+}
+
+/// The reasons for which nodes are not known, by their names.
+fn unknown(lines: &str) -> BTreeMap<String, String> {
+    match read(&file(&[1, 3, 16, 16], 17, lines)).unwrap_err() {
+        ImportError::Unknown(nodes) => {
+            nodes.into_iter().map(|node| (node.node, node.reason)).collect()
+        }
+        other => panic!("{other}"),
+    }
+}
+
+/// Imports a file, and compares its results on noise.
+#[track_caller]
+fn imported(model: &ModelProto) -> ImportedNetwork {
+    let network = read(model).unwrap_or_else(|error| panic!("{error}"));
+    let content = model.encode_to_vec();
+    let mut rng = Pcg64Mcg::seed_from_u64(7);
+    let elements = network.graph.input.elements();
+    let image: Vec<f32> = (0..elements).map(|_| rng.random_range(-2.0..2.0)).collect();
+    let images = [image];
+    let theirs = OnnxReader.run(&ModelFile::in_memory(&content), &OpenSizes::new(), &images);
+    let theirs = theirs.unwrap().unwrap().remove(0);
+    let folded = fold_float(&network.graph, &network.weights).unwrap();
+    let runtime = OrtRuntime::new("host-ort").unwrap();
+    let written = runtime.write_float(&folded, &ModelInfo::default()).unwrap();
+    let mut ours = runtime.load(&written).unwrap().run(&images[0]).unwrap();
+    if network.softmax {
+        let sum: f32 = ours.iter().map(|n| n.exp()).sum();
+        ours.iter_mut().for_each(|n| *n = n.exp() / sum);
+    }
+    assert_eq!(ours.len(), theirs.len());
+    let largest = theirs.iter().fold(0.0f32, |most, n| most.max(n.abs()));
+    for (ours, theirs) in ours.iter().zip(&theirs) {
+        assert!((ours - theirs).abs() <= 1e-4 * largest, "{ours} for {theirs}");
+    }
+    network
+}
+
+fn count(network: &ImportedNetwork, kind: OpKind) -> usize {
+    network.graph.nodes.iter().filter(|node| node.op.kind() == kind).count()
+}
+
+const CONV: &str = "pads=1,1,1,1 strides=2,2";
+
+#[test]
+fn a_residual_network_keeps_its_normalizations() {
+    let lines = format!(
+        "a = Conv x w:8x3x3x3 ; {CONV}
+         b = BatchNormalization a g:8 b:8 m:8 var:8 ; epsilon=0.001
+         c = Relu b
+         m = MaxPool c ; kernel_shape=3,3 pads=1,1,1,1 strides=2,2
+         d = Conv m w:8x8x3x3 bias:8 ; pads=1,1,1,1
+         e = Add d m
+         f = Relu e
+         p = GlobalAveragePool f
+         q = Flatten p
+         y = Gemm q w:5x8 b:5 ; transB=1"
+    );
+    let network = imported(&file(&[-1, 3, 32, 32], 17, &lines));
+    assert_eq!(count(&network, OpKind::BatchNorm), 1);
+    assert_eq!(network.weights["net.b.var"].shape, [8]);
+    assert_eq!(network.graph.nodes[0].name, "net.a");
+    assert_eq!(network.graph.output_shape().unwrap(), Shape::new(5, 1, 1));
+    assert!(!network.softmax && network.notes.is_empty());
+}
+
+#[test]
+fn squeeze_and_excitation_with_hard_swish_is_found_in_every_way_to_write_it() {
+    for (gate, swish) in [
+        // As operators.
+        ("g = HardSigmoid f ; alpha=0.16666667", "h = HardSwish a"),
+        // As arithmetic, divided at its end or before the product.
+        (
+            "s = Add f 3.0
+             t = Clip s 0.0 6.0
+             g = Div t 6.0",
+            "u = Add a 3.0
+             v = Clip u 0.0 6.0
+             z = Mul a v
+             h = Div z 6.0",
+        ),
+        (
+            "s = Add f 3.0
+             t = Clip s 0.0 6.0
+             g = Mul t 0.16666667",
+            "u = Add a 3.0
+             v = Clip u 0.0 6.0
+             z = Div v 6.0
+             h = Mul z a",
+        ),
+    ] {
+        let lines = format!(
+            "a = Conv x w:8x3x3x3 b:8 ; {CONV}
+             {swish}
+             p = GlobalAveragePool h
+             d = Conv p w:4x8x1x1 b:4
+             e = Relu d
+             f = Conv e w:8x4x1x1 b:8
+             {gate}
+             k = Mul g h
+             q = ReduceMean k ; axes=2,3 keepdims=0
+             y = Gemm q w:8x5 b:5"
+        );
+        let network = imported(&file(&[1, 3, 16, 16], 17, &lines));
+        let kinds = [OpKind::HSwish, OpKind::HSigmoid, OpKind::Mul, OpKind::Add];
+        assert_eq!(kinds.map(|kind| count(&network, kind)), [1, 1, 1, 0], "{swish}");
+        assert_eq!(network.graph.nodes.len(), 10, "{:?}", network.graph);
+    }
+}
+
+#[test]
+fn swish_a_mean_and_a_matrix_product_make_a_classifier() {
+    let lines = format!(
+        "a = Conv x w:8x3x3x3 b:8 ; {CONV}
+         s = Sigmoid a
+         b = Mul a s
+         m = ReduceMean b [-1,-2] ; keepdims=0
+         z = MatMul m w:8x5
+         y = Add z b:5"
+    );
+    let network = imported(&file(&[1, 3, 16, 16], 18, &lines));
+    let kinds: Vec<OpKind> = network.graph.nodes.iter().map(|node| node.op.kind()).collect();
+    assert_eq!(kinds, [OpKind::Conv2d, OpKind::Swish, OpKind::GlobalAvgPool, OpKind::Linear]);
+}
+
+#[test]
+fn same_padding_relu6_and_a_softmax_are_as_tensorflow_has_them() {
+    for pad in [
+        "a = Conv x w:8x3x3x3 b:8 ; auto_pad=SAME_UPPER strides=2,2",
+        "o = Pad x [0,0,0,0,0,0,1,1] 0.0
+         a = Conv o w:8x3x3x3 b:8 ; strides=2,2",
+    ] {
+        let lines = format!(
+            "{pad}
+             b = Clip a 0.0 6.0
+             c = Conv b w:8x1x5x5 ; group=8 auto_pad=SAME_LOWER strides=2,2
+             p = AveragePool c ; kernel_shape=4,4
+             q = Reshape p [-1,8]
+             z = Gemm q w:5x8 b:5 ; transB=1
+             y = Softmax z ; axis=1"
+        );
+        let network = imported(&file(&[1, 3, 16, 16], 17, &lines));
+        assert!(network.softmax);
+        // One average over all.
+        assert_eq!(count(&network, OpKind::GlobalAvgPool), 1);
+        assert_eq!(count(&network, OpKind::Relu6), 1);
+    }
+}
+
+#[test]
+fn groups_average_pools_and_flattened_maps_are_known() {
+    let lines = "a = Conv x w:16x3x3x3 b:16 ; pads=1,1,1,1
+         b = Relu a
+         p = AveragePool b ; kernel_shape=2,2 strides=2,2 ceil_mode=1
+         c = Conv p w:16x4x3x3 b:16 ; group=4 pads=1,1,1,1
+         d = AveragePool c ; kernel_shape=3,3 strides=2,2 pads=1,1,1,1
+         s = Shape d
+         n = Gather s [0]
+         t = Concat n [-1] ; axis=0
+         f = Reshape d t
+         g = Gemm f w:12x256 b:12 ; transB=1
+         h = Relu g
+         i m = Dropout h
+         y = Gemm i w:5x12 b:5 ; transB=1";
+    let network = imported(&file(&[1, 3, 16, 16], 17, lines));
+    assert_eq!(count(&network, OpKind::AvgPool), 2);
+    assert_eq!(count(&network, OpKind::Linear), 2);
+}
+
+#[test]
+fn normalizations_that_nothing_can_take_over_become_convolutions() {
+    let lines = "a = BatchNormalization x g:3 b:3 m:3 var:3
+         i = Sub a mean:1x3x1x1
+         j = Div i var:1x3x1x1
+         b = Relu j
+         c = Conv b w:8x3x3x3 b:8 ; pads=1,1,1,1
+         d = BatchNormalization c g:8 b:8 m:8 var:8
+         e = Relu d
+         f = Add e c
+         p = GlobalAveragePool f
+         q = Squeeze p [2,3]
+         y = Gemm q w:5x8 b:5 ; transB=1";
+    let network = imported(&file(&[1, 3, 16, 16], 17, lines));
+    assert_eq!(count(&network, OpKind::BatchNorm), 0);
+    // Arithmetic with constants is one convolution, and each of the two normalizations.
+    assert_eq!(count(&network, OpKind::Conv2d), 4);
+    assert!(network.notes[0].starts_with("2 batch normalization(s)"), "{:?}", network.notes);
+}
+
+#[test]
+fn gates_of_linear_layers_are_put_back_into_maps() {
+    let lines = "a = Conv x w:8x3x3x3 b:8 ; pads=1,1,1,1
+         p = GlobalAveragePool a
+         q = Flatten p
+         d = Gemm q w:4x8 b:4 ; transB=1
+         e = Relu d
+         f = Gemm e w:8x4 b:8 ; transB=1
+         g = Sigmoid f
+         r = Reshape g [1,8,1,1]
+         k = Mul a r
+         m = GlobalAveragePool k
+         n = Flatten m
+         y = Gemm n w:5x8 b:5 ; transB=1";
+    let network = imported(&file(&[1, 3, 8, 8], 17, lines));
+    assert_eq!(count(&network, OpKind::Mul), 1);
+}
+
+#[test]
+fn all_that_is_not_known_is_named_at_once() {
+    let reasons = unknown(
+        "a = Conv x w:8x3x3x3 ; dilations=2,2
+         b = Relu a
+         c = LeakyRelu x
+         d = Add b c
+         e = Einsum d
+         f = Conv x w:8x3x1x3
+         g = HardSigmoid x
+         h = Clip x -1.0 1.0
+         i = Transpose x ; perm=0,2,3,1
+         j = AveragePool x ; kernel_shape=3,3 pads=1,1,1,1 count_include_pad=1
+         k = Concat x x ; axis=1
+         l = Conv x w:8x4x3x3
+         m = Softmax x
+         n = Gemm x w:5x8
+         o = Add x w:16",
+    );
+    let expected = [
+        ("a", "a dilation of 2; 1 is known"),
+        ("c", "it is not known"),
+        ("e", "it is not known"),
+        ("f", "a window of 1x3; square ones are known"),
+        ("g", "`alpha` 0.2 and `beta` 0.5; 1/6 and 0.5 are known"),
+        ("h", "limits of -1 and 1; 0 and 6 are known"),
+        ("i", "images are channels first (NCHW) only, and stay so"),
+        ("j", "`count_include_pad`: averages without the padding are known"),
+        ("k", "values cannot be joined"),
+        ("l", "weights for 1 groups of 4 channels, and an input of 3x16x16"),
+        ("m", "it is known as the end of a network only"),
+        ("n", "its input has 4 dimensions, not 2"),
+        ("o", "a constant of the shape [16]; one number for each channel is known"),
+    ];
+    let expected = expected.map(|(node, reason)| (format!("/net/{node}"), reason.to_owned()));
+    // What only reads such nodes is not their fault.
+    assert_eq!(reasons, expected.into());
+}
+
+#[test]
+fn files_that_are_no_classifiers_are_refused() {
+    let error = |model: &ModelProto| read(model).unwrap_err().to_string();
+    let lines = "y = Relu x";
+    let wrong = error(&file(&[8, 3, 16, 16], 17, lines));
+    assert!(wrong.contains("8×3×16×16 is no image") && wrong.contains("hint: export"), "{wrong}");
+    assert!(error(&file(&[1, 128], 17, lines)).contains("is no image"));
+    let mut two = file(&[1, 3, 4, 4], 17, lines);
+    let graph = two.graph.as_mut().unwrap();
+    graph.output.push(graph.output[0].clone());
+    assert!(error(&two).contains("it has 2 outputs; one, of classes, is known"));
+    let cycle = file(&[1, 3, 4, 4], 17, "a = Relu b\nb = Relu a\ny = Relu x");
+    assert!(error(&cycle).contains("nothing makes its input"), "{}", error(&cycle));
+}
+
+#[test]
+fn weights_may_lie_in_a_file_beside_the_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = "a = Conv x w:4x3x1x1\np = GlobalAveragePool a\ny = Flatten p";
+    let mut model = file(&[1, 3, 4, 4], 17, lines);
+    let inside = read(&model).unwrap();
+    let weights = &mut model.graph.as_mut().unwrap().initializer[0];
+    fs::write(folder.path().join("weights"), std::mem::take(&mut weights.raw_data)).unwrap();
+    let entry = StringStringEntryProto { key: "location".into(), value: "weights".into() };
+    (weights.external_data, weights.data_location) = (vec![entry], EXTERNAL);
+    let (path, content) = (folder.path().join("m.onnx"), model.encode_to_vec());
+    fs::write(&path, &content).unwrap();
+    let beside = ModelFile { content: &content, path: Some(&path) };
+    assert_eq!(OnnxReader.read(&beside, &OpenSizes::new()).unwrap(), inside);
+}

@@ -1,0 +1,157 @@
+//! `spacewright model import`: a trained network of another program as a folder.
+
+use std::{collections::BTreeMap, fs, io, path::Path};
+
+use serde::Serialize;
+use spacewright_core::{
+    foreign::{Escaped, shortened},
+    graph::{Graph, Shape},
+};
+use spacewright_engine::import::{Agreement, GRAPH, ImportReport, TOLERANCE, WEIGHTS, read_graph};
+
+use super::opened;
+use crate::{
+    cli::{Global, ImportArgs, OpeningArgs},
+    foreign::{self, Task},
+    render::{Failure, Output, grouped},
+};
+
+/// Name of the page about the network.
+const PAGE: &str = "README.md";
+
+#[derive(Serialize)]
+struct Imported<'a> {
+    model: String,
+    /// The folder that was made.
+    folder: String,
+    #[serde(flatten)]
+    report: &'a ImportReport,
+}
+
+pub fn run(args: &ImportArgs, global: &Global) -> Result<Output, Failure> {
+    let out = args.out.as_path();
+    let wrong = |reason: &str| Failure::input(format!("{}: {reason}", out.display()));
+    if fs::symlink_metadata(out).is_ok() {
+        return Err(wrong("it is there already").hint("name a folder that is to be made"));
+    }
+    let parent = match out.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    let failed = |error: io::Error| Failure::failed(format!("{}: {error}", out.display()));
+    fs::create_dir_all(parent).map_err(failed)?;
+    // Renamed when it is whole.
+    let staged = tempfile::Builder::new().prefix(".import-").tempdir_in(parent).map_err(failed)?;
+    let task = Task::Import { folder: staged.path().to_owned(), compares: true };
+    let found = foreign::ask(&opened(&args.model, &args.opening, task, global), global.verbose)?;
+    let model = args.model.display().to_string();
+    let report = found.imported;
+    let report = report.ok_or_else(|| Failure::failed(format!("{model}: nothing was read")))?;
+    let page = format!("{}\n", page(&model, &report));
+    fs::write(staged.path().join(PAGE), page).map_err(failed)?;
+    readable(staged.path()).map_err(failed)?;
+    fs::rename(staged.path(), out).map_err(failed)?;
+    // What was a temporary folder is the user's now.
+    drop(staged.keep());
+    let imported = Imported { model, folder: out.display().to_string(), report: &report };
+    Output::new(text(&imported), &imported)
+}
+
+/// The op graph of a network from outside: of a file, or of a folder that an import made. `None` where there is
+/// neither.
+pub fn graph(
+    path: &Path,
+    opening: &OpeningArgs,
+    global: &Global,
+) -> Result<Option<Graph>, Failure> {
+    if path.is_dir() {
+        return Ok(Some(read_graph(path)?));
+    }
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let folder = tempfile::tempdir().map_err(Failure::failed)?;
+    let task = Task::Import { folder: folder.path().to_owned(), compares: false };
+    foreign::ask(&opened(path, opening, task, global), global.verbose)?;
+    Ok(Some(read_graph(folder.path())?))
+}
+
+/// Temporary folders are their owner's alone; this one is like any other.
+#[cfg(unix)]
+fn readable(folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o755))
+}
+
+#[cfg(not(unix))]
+fn readable(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+fn text(imported: &Imported<'_>) -> String {
+    let Imported { model, folder, report } = imported;
+    let mut lines = vec![format!("{model} ({}): {}", report.format, sizes(report))];
+    lines.push(format!("operators: {}", counted(&report.operators)));
+    lines.extend(remarks(report));
+    lines.push(agreement(report.agreement.as_ref()));
+    lines.push(format!("wrote {folder}: {GRAPH}, {WEIGHTS}, {PAGE}"));
+    lines.join("\n")
+}
+
+fn page(model: &str, report: &ImportReport) -> String {
+    let name = match report.name.as_str() {
+        "" => "Imported network".to_owned(),
+        name => Escaped(shortened(name, 100)).to_string(),
+    };
+    let file = Path::new(model).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut text = format!(
+        "# {name}\n\nImported by Spacewright from `{}`, a file in {} format.\n\n* {}\n* operators: {}\n",
+        Escaped(file),
+        report.format,
+        sizes(report),
+        counted(&report.operators)
+    );
+    for remark in remarks(report) {
+        text += &format!("* {remark}\n");
+    }
+    text += &format!(
+        "* {}\n\n`{GRAPH}` holds the op graph, batch normalizations where the file has them. `{WEIGHTS}` holds its \
+         weights in single precision: `NODE.weight` and `NODE.bias`, and of batch normalizations `NODE.gamma`, \
+         `NODE.beta`, `NODE.mean` and `NODE.var`.",
+        agreement(report.agreement.as_ref())
+    );
+    text
+}
+
+fn sizes(report: &ImportReport) -> String {
+    let ImportReport { input, output, params, macs, .. } = report;
+    let numbers = match output {
+        Shape { channels, height: 1, width: 1 } => format!("{channels} numbers"),
+        map => map.to_string(),
+    };
+    let (params, millions) = (grouped(&params.to_string()), *macs as f64 / 1e6);
+    format!("images of {input}, {numbers} come out; {params} parameters, {millions:.1} MMACs")
+}
+
+fn remarks(report: &ImportReport) -> Vec<String> {
+    let mut remarks = report.notes.clone();
+    if report.softmax {
+        remarks.push("the softmax at its end is left out: what comes out are logits".into());
+    }
+    remarks
+}
+
+fn agreement(agreement: Option<&Agreement>) -> String {
+    match agreement {
+        Some(Agreement { runtime, images, relative_error }) => format!(
+            "same results in {runtime}: {relative_error:.1e} relative difference at most on {images} images of \
+             noise ({TOLERANCE:.0e} is allowed)"
+        ),
+        None => "not compared: no program at hand runs such files".into(),
+    }
+}
+
+fn counted(operators: &BTreeMap<String, usize>) -> String {
+    let each = operators.iter().map(|(kind, count)| format!("{count} {kind}"));
+    each.collect::<Vec<_>>().join(", ")
+}
