@@ -63,7 +63,8 @@ fn trainers(compute: &Compute) -> Vec<Arc<dyn Trainer>> {
     let launch = Launch::of_this_process().ok().flatten();
     let launched = |launch: Launch| {
         let Launch { processes, local_rank, host, port, listens, .. } = launch;
-        Launched { processes, local_rank, host, port, listens }
+        let cancelled = cancelled_by_signal();
+        Launched { processes, local_rank, host, port, listens, cancelled }
     };
     let launched = launch.map(launched).filter(|launched| launched.processes == compute.processes);
     // The name that the second program's trainer has for keys.

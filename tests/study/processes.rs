@@ -20,11 +20,17 @@ pub fn started_by(launcher: &mut Command, command: &Command) {
     launcher.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
 }
 
-/// Two processes that were started together, as `torchrun` does; what became of them.
+fn free_port() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string()
+}
+
+/// Two processes that were started together, as `torchrun` does, each in a session of its own; what became of
+/// them.
 fn launched(place: &Place) -> [Output; 2] {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let port = free_port();
     let start = |rank: &str| {
-        let mut command = place.command(&["run"], &tiny());
+        let mut command = Command::new("setsid");
+        started_by(&mut command, &place.command(&["run"], &tiny()));
         command.env("RANK", rank).env("WORLD_SIZE", "2").env("LOCAL_WORLD_SIZE", "2");
         command.env("MASTER_ADDR", "127.0.0.1").env("MASTER_PORT", &port);
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
@@ -117,6 +123,24 @@ fn torchrun_starts_processes_that_train_the_same_network() {
     let output = torchrun.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(place.results(), whole.results());
+}
+
+#[test]
+fn who_waits_for_others_can_be_stopped() {
+    let place = Place::new();
+    let mut command = place.command(&["run"], &tiny());
+    let known = [("RANK", "0"), ("WORLD_SIZE", "2"), ("MASTER_ADDR", "127.0.0.1")];
+    command.envs(known).env("MASTER_PORT", free_port()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let mut lines = lines.inspect(|line| {
+        if line.contains("waiting for the other 1 processes") {
+            send_signal(child.id(), Signal::TERM);
+        }
+    });
+    assert!(lines.any(|line| line.contains("stopped on request")));
+    drop(lines);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
 }
 
 #[test]

@@ -70,6 +70,9 @@ pub enum WorkerError {
         /// How long they were waited for.
         minutes: u64,
     },
+    /// The user asked to stop while processes were waited for.
+    #[error("stopped on request")]
+    Cancelled,
     /// Some of the processes that were started with this one have ended.
     #[error("processes that were started with this one have ended")]
     Gone,
@@ -142,7 +145,7 @@ impl WorkerError {
             Self::Gone => {
                 "start all of them again; the same command goes on from the last checkpoint"
             }
-            Self::Protocol { .. } | Self::GivenUp => {
+            Self::Protocol { .. } | Self::GivenUp | Self::Cancelled => {
                 "the same command goes on from the last checkpoint"
             }
         };
@@ -152,6 +155,9 @@ impl WorkerError {
 
 impl From<WorkerError> for TrainError {
     fn from(error: WorkerError) -> Self {
+        if let WorkerError::Cancelled = error {
+            return Self::Cancelled;
+        }
         Self::Worker { hint: error.hint(), source: error.into() }
     }
 }

@@ -3,7 +3,10 @@
 use std::{
     collections::HashSet,
     io::{self, BufRead as _, BufReader, Read},
-    os::{fd::OwnedFd, unix::net::UnixStream},
+    os::{
+        fd::OwnedFd,
+        unix::{net::UnixStream, process::CommandExt as _},
+    },
     path::PathBuf,
     process::{Child, ExitStatus, Stdio},
     sync::{
@@ -96,6 +99,8 @@ impl Process {
         let start = |source| WorkerError::Start { program: program.path().to_owned(), source };
         let (socket, theirs) = UnixStream::pair().map_err(start)?;
         let mut command = program.command(compute.device);
+        // Ctrl-C is for the head, which asks workers to stop at a safe point.
+        command.process_group(0);
         command.stdin(Stdio::from(OwnedFd::from(theirs)));
         let spawned = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         // The command holds the other end of the socket, whose closing tells that the process has ended.

@@ -3,7 +3,6 @@
 use std::{
     env,
     ffi::OsString,
-    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -55,8 +54,6 @@ impl WorkerProgram {
     /// How it is started to compute on this device.
     pub fn command(&self, device: Device) -> Command {
         let mut command = Command::new(&self.path);
-        // Ctrl-C is for the head, which asks workers to stop at a safe point.
-        command.process_group(0);
         // Lines after the one that says what went wrong are no use.
         command.env("RUST_BACKTRACE", "0");
         for (variable, value) in WAITING {

@@ -2,7 +2,10 @@
 
 use std::{
     io,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -30,7 +33,7 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// Other processes that were started together with the head's, perhaps on other machines, as `torchrun` and
 /// `srun` do. Each of them is to [`join`](crate::join).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Launched {
     /// How many there are, the head's included.
     pub processes: usize,
@@ -42,6 +45,8 @@ pub struct Launched {
     pub port: u16,
     /// Whether the head's trainer listens there; otherwise who has started the processes does.
     pub listens: bool,
+    /// Is set where the user asks to stop, before all have come too.
+    pub cancelled: Arc<AtomicBool>,
 }
 
 /// The workers of a team, by rank.
@@ -80,7 +85,7 @@ impl TeamStarter<'_> {
     /// Starts the first worker, and waits for those that were launched.
     pub fn gather(&self, launched: &Launched) -> Result<Team, WorkerError> {
         let Self { program, name, compute } = self;
-        let Launched { processes, local_rank, host, port, listens } = launched;
+        let Launched { processes, local_rank, host, port, listens, cancelled } = launched;
         let invitation = Invitation::new().map_err(|error| self.failed(error))?;
         let announced = invitation.announced(host).map_err(|error| self.failed(error))?;
         let place = |rank: usize, local_rank: usize| {
@@ -99,6 +104,9 @@ impl TeamStarter<'_> {
         while members.iter().any(Option::is_none) {
             if let Some(first) = &mut members[0] {
                 first.check()?;
+            }
+            if cancelled.load(Ordering::Relaxed) {
+                return Err(WorkerError::Cancelled);
             }
             let look = until.min(Instant::now() + GRACE);
             let guest = invitation.wait(look).map_err(|error| self.failed(error))?;
