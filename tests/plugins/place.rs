@@ -9,6 +9,14 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
+/// How all plugins are built here: soon, and alike. With the profiles that they bring, each dependency would be
+/// compiled again for every kind of optimization.
+const BUILT: [(&str, &str); 3] = [
+    ("CARGO_PROFILE_RELEASE_LTO", "off"),
+    ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
+    ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1"),
+];
+
 pub struct Place {
     folder: TempDir,
 }
@@ -37,6 +45,7 @@ impl Place {
             .current_dir(self.path())
             .env("SPACEWRIGHT_HOME", self.path().join("home"))
             .env("CARGO_TARGET_DIR", target)
+            .envs(BUILT)
             .env("OMP_WAIT_POLICY", "passive")
             .env("OMP_NUM_THREADS", "1");
         if let Some(archive) = env::var_os("SPACEWRIGHT_WASM_STD") {

@@ -3,6 +3,11 @@
 use std::{fmt::Write, fs, path::PathBuf};
 
 use serde_json::Value;
+use spacewright_core::{
+    graph::{ActivationKind, ConvSpec, GraphBuilder, Shape, WeightSpec},
+    quant::{FloatNetwork, TensorData},
+    target::ModelInfo,
+};
 
 use crate::place::Place;
 
@@ -36,12 +41,15 @@ fn share(of: &Value, field: &str) -> f64 {
 }
 
 fn is_predicted_by_kernels(place: &Place, target: &str) -> Value {
-    let command = format!("target predict {target} {}", network("onnxw"));
-    let predicted = place.json(&command);
+    sums_up(place.json(&format!("target predict {target} {}", network("onnxw"))), 20)
+}
+
+/// A prediction whose kernels, more than so many, and rest are the whole.
+fn sums_up(predicted: Value, more_than: usize) -> Value {
     let kernels = predicted["kernels"].as_array().unwrap();
     let sum: f64 = kernels.iter().map(|kernel| share(kernel, "ms")).sum();
     let (ms, rest) = (share(&predicted, "ms"), share(&predicted, "rest_ms"));
-    assert!(kernels.len() > 20 && (sum + rest - ms).abs() < 1e-9 * ms, "{predicted}");
+    assert!(kernels.len() > more_than && (sum + rest - ms).abs() < 1e-9 * ms, "{predicted}");
     predicted
 }
 
@@ -114,6 +122,31 @@ fn pixel_arm_measures_on_a_phone_and_predicts_without() {
         .unwrap();
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success() && error.contains("no-adb"), "{error}");
+}
+
+#[test]
+fn networks_from_outside_are_predicted() {
+    let place = Place::new();
+    install(&place, "intel-vnni");
+    let mut b = GraphBuilder::new(Shape::square(16, 28));
+    let x = b.conv("expand", b.input(), ConvSpec::new(64, 1).bias());
+    let x = b.act("act", x, ActivationKind::Relu);
+    let x = b.conv("project", x, ConvSpec::new(24, 3).stride(2).bias());
+    let graph = b.finish(x);
+    let zeros = |spec: WeightSpec| {
+        (spec.name.clone(), TensorData { data: vec![0.0; spec.elements()], shape: spec.shape })
+    };
+    let weights = graph.weights().unwrap().into_iter().map(zeros).collect();
+    let network = FloatNetwork { graph, weights };
+    let file = spacewright_host_ort::writer::write_float(&network, &ModelInfo::default());
+    fs::write(place.path().join("net.onnx"), file.unwrap()).unwrap();
+    let of_file = sums_up(place.json("target predict intel-vnni net.onnx"), 1);
+    assert_eq!((&of_file["network"], &of_file["space"]), (&"net.onnx".into(), &Value::Null));
+    place.text("model import net.onnx --out net");
+    let of_folder = place.json("target predict intel-vnni net");
+    assert_eq!(of_folder["ms"], of_file["ms"]);
+    let (code, error) = place.failure("target predict intel-vnni not-there.onnx");
+    assert!(code == 2 && error.contains("not-there.onnx: there is no such file"), "{error}");
 }
 
 #[test]

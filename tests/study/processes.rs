@@ -134,7 +134,7 @@ fn who_waits_for_others_can_be_stopped() {
     let mut child = command.spawn().unwrap();
     let lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
     let mut lines = lines.inspect(|line| {
-        if line.contains("waiting for the other 1 processes") {
+        if line.contains("waiting for 1 of 2 processes") {
             send_signal(child.id(), Signal::TERM);
         }
     });

@@ -1,6 +1,8 @@
 //! From named tensors to a network: the family that fits, and how it was trained.
 
-use std::path::Path;
+use std::{fs::File, io::Read as _, path::Path};
+
+use serde::Deserialize;
 
 use spacewright_core::{
     foreign::{Escaped, OpenSizes, SizeError, shortened},
@@ -21,6 +23,10 @@ const USUAL_SIDE: usize = 224;
 
 /// Sides of inputs that are allowed.
 const SIDES: std::ops::RangeInclusive<u64> = 1..=4096;
+
+/// The file beside weights on Hugging Face that names the network, and how much of it is read, in bytes.
+const CONFIG: &str = "config.json";
+const LONGEST_CONFIG: u64 = 1 << 20;
 
 /// How timm calls networks that were trained with TensorFlow.
 const TENSORFLOW: &str = "tf_";
@@ -54,23 +60,37 @@ pub(crate) fn network(
     sizes: &OpenSizes,
 ) -> Result<ImportedNetwork, ImportError> {
     let side = given_side(sizes)?;
+    let architecture = tensors.architecture.clone().or_else(|| configured(path?));
+    let architecture = architecture.as_deref();
     let drafts = mobile::candidates(tensors).into_iter().chain(resnet::candidates(tensors));
     let drafts = drafts.map(|candidate| {
         let identity = candidate.identity();
-        let origin = Origin::of(identity, tensors.architecture.as_deref(), path);
+        let origin = Origin::of(identity, architecture, path);
         let side = side.or(identity.side).unwrap_or(USUAL_SIDE);
         (identity, origin, candidate.draft(origin.rules(), side))
     });
     let nearest = drafts.min_by_key(|(.., draft)| draft.wrong.len());
     let (identity, origin, draft) = nearest.ok_or_else(|| unknown(tensors))?;
     let (graph, weights) = draft.complete(tensors)?;
-    check_architecture(identity, tensors.architecture.as_deref())?;
+    check_architecture(identity, architecture)?;
     let mut name = identity.variant.unwrap_or(identity.family).to_owned();
     if origin != Origin::Plain && identity.variant.is_some() {
         name.insert_str(0, TENSORFLOW);
     }
     let notes = notes(identity, origin, side.is_some());
     Ok(ImportedNetwork { name, graph, weights, softmax: false, notes })
+}
+
+/// What the file that Hugging Face keeps beside weights calls the network.
+fn configured(path: &Path) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Config {
+        architecture: String,
+    }
+    let file = File::open(path.with_file_name(CONFIG)).ok()?;
+    let mut text = String::new();
+    file.take(LONGEST_CONFIG).read_to_string(&mut text).ok()?;
+    Some(serde_json::from_str::<Config>(&text).ok()?.architecture)
 }
 
 fn given_side(sizes: &OpenSizes) -> Result<Option<usize>, ImportError> {
@@ -91,7 +111,7 @@ fn given_side(sizes: &OpenSizes) -> Result<Option<usize>, ImportError> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Origin {
     Plain,
-    /// TensorFlow, as the file says.
+    /// TensorFlow, as the file says, or the one beside it.
     Metadata,
     /// TensorFlow, as the name of the file says.
     FileName,
@@ -132,7 +152,7 @@ fn check_architecture(identity: Identity, architecture: Option<&str>) -> Result<
         return Ok(());
     }
     Err(ImportError::Unreadable(format!(
-        "its metadata call it `{}`, its tensors are those of `{variant}`: whether both compute the same \
+        "its metadata, or `{CONFIG}` beside it, call it `{}`, its tensors are those of `{variant}`: whether both compute the same \
          is not known",
         Escaped(shortened(said, 100))
     )))
@@ -150,10 +170,10 @@ fn notes(identity: Identity, origin: Origin, side_given: bool) -> Vec<String> {
     match origin {
         Origin::Plain if identity.has_tensorflow => notes.push(format!(
             "read as trained with PyTorch, with 1e-5 added to variances; weights of `tf_{name}` need this \
-             name in the file's metadata, as `architecture`, or as their file's name"
+             name in the file's metadata or in `{CONFIG}` beside it, as `architecture`, or as their file's name"
         )),
         Origin::Plain => {}
-        Origin::Metadata => notes.push(format!("{padded}, as its metadata name a `{TENSORFLOW}` network")),
+        Origin::Metadata => notes.push(format!("{padded}, as its metadata, or `{CONFIG}` beside it, name a `{TENSORFLOW}` network")),
         Origin::FileName => notes.push(format!("{padded}, as its file's name begins with `{TENSORFLOW}`")),
         Origin::Names => notes.push(format!("{padded}, as all networks with these names")),
     }

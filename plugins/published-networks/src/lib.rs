@@ -26,7 +26,7 @@
 //! timm has them as `tf_efficientnet_b0` beside `efficientnet_b0`, with tensors of equal names and
 //! shapes. A file is taken as such a one
 //!
-//! 1. where the metadata of its header name it as `architecture`,
+//! 1. where the metadata of its header, or `config.json` beside it, name it as `architecture`,
 //! 2. or else where its file name starts with `tf_`,
 //! 3. or where it has the names of the package `efficientnet_lite_pytorch`, which has no others.
 //!

@@ -99,8 +99,7 @@ impl TeamStarter<'_> {
         first.begin(name, compute, Some(place(0, *local_rank)))?;
         let mut members: Vec<Option<Process>> = (0..*processes).map(|_| None).collect();
         members[0] = Some(first);
-        tracing::info!("waiting for the other {} processes", processes - 1);
-        let until = Instant::now() + ARRIVAL;
+        let (until, mut said) = (Instant::now() + ARRIVAL, false);
         while members.iter().any(Option::is_none) {
             if let Some(first) = &mut members[0] {
                 first.check()?;
@@ -111,10 +110,14 @@ impl TeamStarter<'_> {
             let look = until.min(Instant::now() + GRACE);
             let guest = invitation.wait(look).map_err(|error| self.failed(error))?;
             let Some(guest) = guest else {
+                let missing: Vec<usize> =
+                    (0..*processes).filter(|&rank| members[rank].is_none()).collect();
                 if Instant::now() < until {
+                    if !std::mem::replace(&mut said, true) {
+                        tracing::warn!("waiting for {} of {processes} processes", missing.len());
+                    }
                     continue;
                 }
-                let missing = (0..*processes).filter(|&rank| members[rank].is_none()).collect();
                 let minutes = ARRIVAL.as_secs() / 60;
                 return Err(WorkerError::Missing { missing, processes: *processes, minutes });
             };

@@ -1,6 +1,6 @@
 //! Each network is known by its tensors, and has the counts that timm gives it.
 
-use std::path::Path;
+use std::{fs, path::Path};
 
 use spacewright_core::{
     foreign::{ModelFile, OpenSizes},
@@ -141,6 +141,15 @@ fn metadata_or_the_name_of_a_file_say_what_a_network_was_trained_with() {
     check(Some("tf_mobilenetv3_small_050"), None, tensorflow, "its metadata");
     let (name, path) = ("mobilenetv3_small_050.lamb_in1k", Some("tf_x"));
     check(Some(name), path, plain, "trained with PyTorch");
+    // As Hugging Face keeps it.
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model.safetensors");
+    let config = |text: &str| fs::write(folder.path().join("config.json"), text).unwrap();
+    config(r#"{"architecture": "tf_mobilenetv3_small_050", "num_classes": 1000}"#);
+    check(None, model.to_str(), tensorflow, "`config.json`");
+    check(Some("mobilenetv3_small_050"), model.to_str(), plain, "trained with PyTorch");
+    config("{}");
+    check(None, model.to_str(), plain, "trained with PyTorch");
 }
 
 #[test]

@@ -66,7 +66,9 @@ fn other_networks_of_such_names_are_refused() {
     let blurred = safetensors(&tensors, Some("resnetblur18"));
     refused(
         &blurred,
-        &["its metadata call it `resnetblur18`, its tensors are those of `resnet18`"],
+        &[
+            "its metadata, or `config.json` beside it, call it `resnetblur18`, its tensors are those of `resnet18`",
+        ],
     );
     assert!(import(&safetensors(&tensors, Some("tv_resnet18")), None).is_ok());
     assert!(import(&safetensors(&tensors, Some("resnet18.a1_in1k")), None).is_ok());
