@@ -375,6 +375,7 @@ fn files_that_are_no_classifiers_are_refused() {
     let graph = two.graph.as_mut().unwrap();
     graph.output.push(graph.output[0].clone());
     assert!(error(&two).contains("it has 2 outputs; one, of classes, is known"));
+    assert!(error(&file(&[1, 3, 4, 4], 6, lines)).contains("are of version 6; 7 and later"));
     let cycle = file(&[1, 3, 4, 4], 17, "a = Relu b\nb = Relu a\ny = Relu x");
     assert!(error(&cycle).contains("nothing makes its input"), "{}", error(&cycle));
 }

@@ -33,7 +33,7 @@ use self::{
     values::{SAID, Value, Values},
 };
 use crate::{
-    proto::{GraphProto, ModelProto, NodeProto},
+    proto::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto},
     reader::{self, external::External, order::sorted},
     runtime::OrtRuntime,
     target::HOST,
@@ -85,6 +85,8 @@ struct Importer<'g> {
     unknown: Vec<UnknownNode>,
 }
 
+/// Operators of earlier versions have other attributes.
+const FIRST_VERSION: i64 = 7;
 /// Most elements of all constants that nodes compute.
 const MOST_COMPUTED: usize = 1 << 26;
 
@@ -112,6 +114,14 @@ fn import(file: &ModelFile<'_>, sizes: &OpenSizes) -> Result<ImportedNetwork, Im
         }
     };
     let model = ModelProto::decode(file.content).map_err(|error| unreadable(error.to_string()))?;
+    let is_standard = |set: &&OperatorSetIdProto| ["", "ai.onnx"].contains(&set.domain.as_str());
+    let version = model.opset_import.iter().find(is_standard).map_or(0, |set| set.version);
+    if version < FIRST_VERSION {
+        let hint = "convert it with ONNX's version converter, or export it again";
+        return Err(unreadable(format!(
+            "its operators are of version {version}; {FIRST_VERSION} and later are known\nhint: {hint}"
+        )));
+    }
     let graph = model.graph.unwrap_or_default();
     let [output] = &graph.output[..] else {
         let count = graph.output.len();
