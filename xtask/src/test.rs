@@ -85,7 +85,6 @@ fn tests(long: bool) -> Result<()> {
         eprintln!("cargo-nextest is not installed: using `cargo test`");
         command.args(["test", "--workspace", "--all-targets"]);
     }
-    command.env("PYTHONPATH", setup::ziglang::python_path());
     if long {
         let (ray, program) = setup::clusters::variable();
         command.env(LONG, "1").env(ray, program);
@@ -147,7 +146,9 @@ fn smoke() -> Result<()> {
     fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))
 }
 
-/// Gives libtorch one thread, as tests run side by side already, and names what was fetched.
+/// Gives libtorch one thread, as tests run side by side already, and names what was fetched. Whatever builds
+/// tests takes it, or they would be built again: build scripts look for what is named.
 pub fn one_thread(command: &mut Command) -> &mut Command {
-    command.env("OMP_NUM_THREADS", "1").envs(process::PASSIVE_THREADS).envs(setup::fetched())
+    command.env("OMP_NUM_THREADS", "1").envs(process::PASSIVE_THREADS).envs(setup::fetched());
+    command.env("PYTHONPATH", setup::ziglang::python_path())
 }
