@@ -12,12 +12,23 @@ use super::{
     *,
 };
 
-pub const TOGETHER: [&str; 3] = ["run", "--processes", "2"];
+const TOGETHER: [&str; 3] = ["run", "--processes", "2"];
 
 /// Lets a program that starts several processes start this command in each of them.
-pub fn started_by(launcher: &mut Command, command: &Command) {
+fn started_by(launcher: &mut Command, command: &Command) {
     launcher.arg(command.get_program()).args(command.get_args());
     launcher.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+}
+
+/// Runs the study in two processes that a program starts, and compares with two of `--processes`.
+pub fn trains_the_same(launcher: &mut Command) {
+    let whole = Place::new();
+    whole.finish(&TOGETHER);
+    let place = Place::with_latencies_of(&whole);
+    started_by(launcher, &place.command(&["run"], &tiny()));
+    let output = launcher.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(place.results(), whole.results());
 }
 
 fn free_port() -> String {
@@ -114,15 +125,9 @@ fn processes_train_the_same_network_however_they_were_started_and_killed() {
     ignore = "needs `torchrun`: `cargo xtask test --long` runs it where PyTorch or SPACEWRIGHT_TORCHRUN is"
 )]
 fn torchrun_starts_processes_that_train_the_same_network() {
-    let whole = Place::new();
-    whole.finish(&TOGETHER);
-    let place = Place::with_latencies_of(&whole);
     let mut torchrun = Command::new(option_env!("SPACEWRIGHT_TORCHRUN").unwrap_or("torchrun"));
     torchrun.args(["--standalone", "--nproc-per-node", "2", "--no-python"]);
-    started_by(&mut torchrun, &place.command(&["run"], &tiny()));
-    let output = torchrun.output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(place.results(), whole.results());
+    trains_the_same(&mut torchrun);
 }
 
 #[test]

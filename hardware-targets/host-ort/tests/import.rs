@@ -165,7 +165,8 @@ const CONV: &str = "pads=1,1,1,1 strides=2,2";
 #[test]
 fn a_residual_network_keeps_its_normalizations() {
     let lines = format!(
-        "a = Conv x w:8x3x3x3 ; {CONV}
+        "w = Identity w:8x3x3x3
+         a = Conv x w ; {CONV}
          b = BatchNormalization a g:8 b:8 m:8 var:8 ; epsilon=0.001
          c = Relu b
          m = MaxPool c ; kernel_shape=3,3 pads=1,1,1,1 strides=2,2

@@ -5,11 +5,8 @@ use std::{fs, path::PathBuf, process::Command};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use super::{OnCluster, Place, Service, children, free_port, processes, send_signal, wait_for};
-use crate::{
-    processes::{TOGETHER, started_by},
-    tiny,
-};
+use super::{OnCluster, Service, children, free_port, processes, send_signal, wait_for};
+use crate::processes::trains_the_same;
 use serde_json::Value;
 
 const NODES: [&str; 2] = ["first", "second"];
@@ -170,16 +167,10 @@ fn a_request_to_stop_ends_jobs_on_slurm() {
     ignore = "takes minutes and needs Slurm: `cargo xtask test --long` runs it where slurm-wlm and munge are"
 )]
 fn srun_starts_processes_that_train_the_same_network() {
-    let whole = Place::new();
-    whole.finish(&TOGETHER);
     let slurm = Slurm::start();
-    let place = Place::with_latencies_of(&whole);
     let mut srun = Command::new("srun");
     srun.args(["--nodes", "2", "--ntasks-per-node", "1"]);
-    started_by(&mut srun, &place.command(&["run"], &tiny()));
     // Both nodes are this machine, which has another name than they have.
     srun.env("SLURM_CONF", slurm.configuration()).env("MASTER_ADDR", "127.0.0.1");
-    let output = srun.output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(place.results(), whole.results());
+    trains_the_same(&mut srun);
 }

@@ -44,6 +44,12 @@ impl ConvSpec {
     }
 }
 
+impl From<ConvSpec> for Op {
+    fn from(spec: ConvSpec) -> Self {
+        Self::Conv2d(spec.0)
+    }
+}
+
 /// Builds a graph node by node; shapes are checked by [`Graph::shapes`].
 ///
 /// ```
@@ -82,7 +88,7 @@ impl GraphBuilder {
 
     /// A convolution.
     pub fn conv(&mut self, name: &str, x: ValueId, spec: ConvSpec) -> ValueId {
-        self.node(name, Op::Conv2d(spec.0), &[x])
+        self.node(name, spec.into(), &[x])
     }
 
     /// A convolution and its batch normalization `<name>.bn` (eps 1e-5).

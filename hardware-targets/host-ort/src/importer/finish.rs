@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use spacewright_core::{
-    graph::{ActivationKind, Conv2d, Graph, Node, Op, OpKind, Padding, ValueId},
+    graph::{ActivationKind, ConvSpec, Graph, Node, Op, OpKind, ValueId},
     quant::{FloatWeights, TensorData},
 };
 
@@ -87,14 +87,7 @@ fn free_normalizations(graph: &mut Graph, weights: &mut FloatWeights) -> usize {
         for role in ["gamma", "beta", "mean", "var"] {
             weights.remove(&format!("{name}.{role}"));
         }
-        graph.nodes[at].op = Op::Conv2d(Conv2d {
-            out_channels: channels,
-            kernel: 1,
-            stride: 1,
-            padding: Padding::default(),
-            groups: channels,
-            bias: true,
-        });
+        graph.nodes[at].op = ConvSpec::depthwise(channels, 1).bias().into();
         moved += 1;
     }
     moved

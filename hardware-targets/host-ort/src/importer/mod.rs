@@ -172,6 +172,8 @@ impl<'g> Importer<'g> {
     fn node(&mut self, node: &'g NodeProto) {
         let made = match (node.op_type.as_str(), self.values.constants(node)) {
             ("Constant", _) => constant(node),
+            // Another name of a constant, as exporters write weights that layers share, costs nothing.
+            ("Identity", _) => self.value_of(node),
             (_, Some(inputs)) => self.evaluated(node, &inputs),
             _ => self.value_of(node),
         };

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use spacewright_core::{
-    graph::{ActivationKind, Conv2d, Graph, GraphError, Node, Op, Padding, Shape, ValueId},
+    graph::{ActivationKind, ConvSpec, Graph, GraphError, Node, Op, Shape, ValueId},
     model::{INPUT, OUTPUT},
     quant::{FloatWeights, TensorData},
 };
@@ -119,14 +119,7 @@ impl Network {
             return Ok(value);
         }
         let channels = self.shape(real).channels;
-        let op = Op::Conv2d(Conv2d {
-            out_channels: channels,
-            kernel: 1,
-            stride: 1,
-            padding: Padding::default(),
-            groups: channels,
-            bias: true,
-        });
+        let op = ConvSpec::depthwise(channels, 1).bias().into();
         let value = self.push(name, op, &[real.value])?;
         self.set_affine(value, Affine { factor, shift });
         Ok(value)
