@@ -34,7 +34,10 @@ pub fn text(report: &StudyReport, folder: &Path) -> String {
         format!("; none of the hyperspace is better by more than {:.2} %", 100.0 * gap)
     });
     let _ = writeln!(text, "search   {} spaces scored{gap}", report.evaluations);
-    let _ = writeln!(text, "teacher  {} of test images", percent(report.teacher_accuracy));
+    let before = report.teacher_before.map(|before| percent(before.test));
+    let before = before.map(|share| format!(", {share} before fine-tuning")).unwrap_or_default();
+    let accuracy = percent(report.teacher_accuracy);
+    let _ = writeln!(text, "teacher  {accuracy} of test images{before}");
     if let Some(trained_with) = &report.trained_with {
         let _ = writeln!(text, "trained  on {trained_with}");
     }

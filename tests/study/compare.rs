@@ -58,8 +58,8 @@ fn spaces_for_two_runtimes_and_for_both_stand_side_by_side() {
 
     // One teacher, one set of quality tables.
     let runs = place.folder.path().join("runs");
-    assert!(runs.join("tiny/teacher.safetensors").exists());
-    assert!(!runs.join("tiny-litert/teacher.safetensors").exists());
+    assert!(runs.join("tiny/teacher/weights.safetensors").exists());
+    assert!(!runs.join("tiny-litert/teacher/weights.safetensors").exists());
 
     let (code, _, stderr) = place.on(&["study", "compare"], &["tiny"]);
     assert_eq!(code, 2);

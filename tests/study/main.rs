@@ -8,6 +8,7 @@ mod devices;
 mod faults;
 mod photographs;
 mod processes;
+mod teachers;
 mod workers;
 
 use std::{
@@ -179,35 +180,39 @@ fn a_study_ends_the_same_again_and_killed_in_every_step() {
 fn a_teacher_can_be_taken_from_another_run() {
     let place = Place::new();
     place.finish(&["teach"]);
-    let teacher = place.run_folder().join("teacher.safetensors");
+    let teacher = place.run_folder().join("teacher");
 
     let other = Place::new();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/study");
     let text = fs::read_to_string(folder.join("tiny.toml")).unwrap();
     // The path is relative to the study.
-    let with = "[teach]\nweights = \"kept.safetensors\"";
-    let kept = other.folder.path().join("kept.safetensors");
-    fs::copy(&teacher, &kept).unwrap();
+    let kept = other.folder.path().join("kept");
+    fs::create_dir(&kept).unwrap();
+    let weights = |folder: &Path| folder.join("weights.safetensors");
+    fs::copy(teacher.join("graph.json"), kept.join("graph.json")).unwrap();
+    fs::copy(weights(&teacher), weights(&kept)).unwrap();
     let study = other.folder.path().join("tiny.toml");
-    fs::write(&study, text.replace("[teach]", with)).unwrap();
+    fs::write(&study, text.replace("[teach]", "[teach]\nmodel = \"kept\"")).unwrap();
     fs::copy(folder.join("tiny-space.toml"), other.folder.path().join("tiny-space.toml")).unwrap();
     let mut command = other.command(&["teach"], &study);
     assert!(command.output().unwrap().status.success());
-    let taken = other.run_folder().join("teacher.safetensors");
-    assert_eq!(fs::read(taken).unwrap(), fs::read(teacher).unwrap());
+    let taken = other.run_folder().join("teacher");
+    assert_eq!(fs::read(weights(&taken)).unwrap(), fs::read(weights(&teacher)).unwrap());
 
     let mut show = other.command(&["study", "show"], &study);
     let states = |command: &mut Command| {
         let output = command.output().unwrap();
         (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
     };
-    assert!(!states(&mut show).0.contains("weights"));
-    fs::write(&kept, "other weights").unwrap();
-    let changed = "teach: the content of the file of [teach] weights has changed";
+    assert!(!states(&mut show).0.contains("model"));
+    fs::write(weights(&kept), "other weights").unwrap();
+    let changed =
+        "teach: the content of the file of [teach] model, weights.safetensors has changed";
     assert!(states(&mut show).0.contains(changed));
-    fs::remove_file(&kept).unwrap();
+    fs::remove_file(weights(&kept)).unwrap();
     let (_, refused) = states(&mut show);
-    assert!(refused.contains("[teach] weights: there is no file"), "{refused}");
+    assert!(refused.contains("[teach] model: there is no file"), "{refused}");
+    assert!(refused.contains("spacewright model import"), "{refused}");
 }
 
 #[test]

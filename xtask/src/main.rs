@@ -24,6 +24,7 @@ usage: cargo xtask <command>
 commands:
   setup         fetch what the build needs into .deps/ (only what is missing)
   setup --cuda  the same, and what NVIDIA's GPUs need (2.6 GB to fetch, 3.8 GB on the disk)
+  setup --teachers  fetch networks trained on ImageNet into .deps/teachers/ (40 MB)
   quickstart    set up, build, and run examples/quickstart.toml
   targets       build and install the targets of hardware-targets/ that are plugins
   test          set up, then every check and test of the project
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
     let result = match args[..] {
         ["setup"] => setup::run().map(|()| ExitCode::SUCCESS),
         ["setup", "--cuda"] => setup::run_with_cuda().map(|()| ExitCode::SUCCESS),
+        ["setup", "--teachers"] => setup::teachers::ensure().map(|()| ExitCode::SUCCESS),
         ["quickstart"] => quickstart::run(),
         ["targets"] => targets::run().map(|()| ExitCode::SUCCESS),
         ["test"] => test::run(test::Mode::Check, false).map(|()| ExitCode::SUCCESS),

@@ -3,6 +3,7 @@
 mod benchmark;
 mod compute;
 mod error;
+mod teacher;
 mod team;
 
 use std::{
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use benchmark::{BenchmarkJob, BenchmarkPlan, BenchmarkReport, TrainingPhases, TrainingSpeed};
 pub use compute::{Compute, Device, Precision, TrainedWith, UnknownDevice, UnknownPrecision};
 pub use error::{AnyError, TrainError};
+pub use teacher::{Accuracies, TeachJob, TeachReport, Teacher, TeacherStart};
 pub use team::{Meeting, TeamPlace};
 
 use crate::{
@@ -110,34 +112,6 @@ pub struct TwoPhaseFiles {
     pub scratch: PathBuf,
 }
 
-/// Trains a teacher.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct TeachJob {
-    /// Stages with exactly one width and choice, followed by the hyperspace's head.
-    pub stages: Vec<ElasticStage>,
-    /// The teacher as the only subnet of these stages, at the resolution that it is trained at.
-    pub subnet: Subnet,
-    /// A file with the weights, as [`Trainer::teach`] writes it, instead of training.
-    pub weights: Option<PathBuf>,
-    /// How.
-    pub phase: Phase,
-    /// Transforms of the images, without normalization; none: those of the study.
-    pub augment: Vec<Transform>,
-    /// Label smoothing.
-    pub label_smoothing: f64,
-}
-
-/// What a teacher achieves. Shares are fractions.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct TeachReport {
-    /// Of held-out images that it classifies correctly.
-    pub held_out_accuracy: f64,
-    /// Of test images that it classifies correctly.
-    pub test_accuracy: f64,
-    /// Loss at the end, averaged over the last steps; none where nothing was trained.
-    pub loss: Option<f64>,
-}
-
 /// What a trained network achieves.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct TrainReport {
@@ -145,17 +119,6 @@ pub struct TrainReport {
     pub held_out_accuracy: f64,
     /// Loss at the end, averaged over the last steps; none where nothing was trained.
     pub loss: Option<f64>,
-}
-
-/// A trained teacher.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Teacher {
-    /// See [`TeachJob::stages`].
-    pub stages: Vec<ElasticStage>,
-    /// See [`TeachJob::subnet`].
-    pub subnet: Subnet,
-    /// Weights written by [`Trainer::teach`].
-    pub weights: PathBuf,
 }
 
 /// Keeps a teacher's stage outputs on fixed images.

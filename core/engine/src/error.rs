@@ -8,7 +8,7 @@ use std::{
 };
 
 use spacewright_core::{
-    study::{ArtifactName, FieldError, StepError},
+    study::{ArtifactName, FieldError, FileError, StepError},
     train::TrainError,
 };
 use spacewright_data::DataError;
@@ -204,6 +204,12 @@ impl From<ClusterError> for EngineError {
     fn from(error: ClusterError) -> Self {
         let (text, hint) = (error.to_string(), error.hint());
         Self::new(ErrorKind::Step, text).with_hint(hint).with_source(error)
+    }
+}
+
+impl From<FileError> for EngineError {
+    fn from(error: FileError) -> Self {
+        Self::study(error.to_string()).with_source(error)
     }
 }
 

@@ -17,7 +17,7 @@ use spacewright_core::{
 };
 
 /// Changes with everything below; both sides have to be of one version.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;
 
 /// What the head tells.
 #[derive(Debug, Serialize, Deserialize)]

@@ -12,6 +12,7 @@ pub mod pareto;
 mod plot;
 pub mod report;
 pub mod settings;
+mod stage_ends;
 mod stage_weights;
 pub mod steps;
 pub mod strategies;

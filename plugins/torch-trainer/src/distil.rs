@@ -3,7 +3,7 @@
 //!
 //! Two 1×1 convolutions, for training only, join the widths of teacher and student.
 
-use std::{fs, io, path::Path};
+use std::{collections::BTreeMap, fs, io, path::Path};
 
 use rand::Rng;
 use spacewright_core::{
@@ -152,6 +152,7 @@ fn train(
             phase,
             rule: Rule::Adam,
             slower,
+            rates: BTreeMap::new(),
             seed,
             group: None,
             checkpoint: &folder.join(format!("{name}.safetensors")),
@@ -217,7 +218,10 @@ fn start_quantizers(
 mod tests {
     use std::path::PathBuf;
 
-    use spacewright_core::{space::Subnet, train::Teacher};
+    use spacewright_core::{
+        graph::{Graph, Shape},
+        train::Teacher,
+    };
     use tch::{Kind, Tensor};
 
     use super::*;
@@ -243,8 +247,8 @@ mod tests {
         write_features(folder.path(), context.hyperspace.table_resolutions[0]);
         let (stage, block) = (0, 1);
         let teacher = Teacher {
-            stages: Vec::new(),
-            subnet: Subnet { stages: Vec::new(), resolution: 16 },
+            graph: Graph::identity(Shape::new(6, 16, 16)),
+            ends: Vec::new(),
             weights: PathBuf::new(),
         };
         let student = Student::new(&context, (stage, block), &teacher, folder.path()).unwrap();

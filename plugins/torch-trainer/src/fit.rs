@@ -1,6 +1,6 @@
 //! The training loop: seeded, resumable bit for bit, stopped at safe points.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use rand_pcg::Pcg64Mcg;
 use spacewright_core::{
@@ -32,6 +32,8 @@ pub struct Fit<'a> {
     pub rule: Rule,
     /// Factor on the learning rate: below 1 after a divergence.
     pub slower: f64,
+    /// Rates of nodes' parameters as shares of the phase's; 1 where a node has none.
+    pub rates: BTreeMap<String, f64>,
     /// Study's seed.
     pub seed: u64,
     /// The processes that train together, if there are several.
@@ -105,7 +107,8 @@ impl Fit<'_> {
         let curve = Curve::new(self.name, steps);
         let mut last = curve.start();
         let mut optimizer =
-            Optimizer::new(self.rule, self.phase.weight_decay, self.learns_quantizers);
+            Optimizer::new(self.rule, self.phase.weight_decay, self.learns_quantizers)
+                .with_rates(self.rates.clone());
         let bounds = ScaleBounds::around(params, self.layout);
         let mut progress = Progress { steps: 0, mean_loss: f64::NAN, loss_sum: 0.0 };
         if let Some(file) = checkpoint::load(self.checkpoint)? {
@@ -265,6 +268,7 @@ mod tests {
             phase: &phase,
             rule,
             slower: 1.0,
+            rates: BTreeMap::new(),
             seed: 3,
             group: None,
             checkpoint: &folder.join("c.safetensors"),

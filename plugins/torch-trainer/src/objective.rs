@@ -53,8 +53,8 @@ impl<'a> Objective<'a> {
     ) -> Result<Self, TrainError> {
         let counts = |guidance: &&Guidance| guidance.teacher_share > 0.0;
         let open = |guidance: &Guidance| {
-            let side = guidance.teacher.subnet.resolution;
-            let network = OpenTeacher::new(context, &guidance.teacher, side)?;
+            let teacher = &guidance.teacher;
+            let network = OpenTeacher::new(context, teacher, teacher.side())?;
             let kept = (guidance.views > 0).then(|| KeptLogits {
                 context,
                 views: Views::new(context, augment, guidance.views, ""),

@@ -8,7 +8,7 @@ use torch_sys::C_tensor;
 
 use crate::{
     kernels::last_error,
-    params::{OFFSET, Params, SCALE, is_decayed, is_quantizer, is_scale},
+    params::{OFFSET, Params, SCALE, is_decayed, is_quantizer, is_scale, node_of},
 };
 
 /// Which rule updates the parameters.
@@ -45,6 +45,8 @@ pub struct Optimizer {
     rule: Rule,
     weight_decay: f64,
     learns_quantizers: bool,
+    /// Rates of nodes' parameters as shares of a step's; 1 where a node has none.
+    rates: BTreeMap<String, f64>,
     /// `m.<name>` and, for Adam, `v.<name>`.
     pub buffers: BTreeMap<String, Tensor>,
 }
@@ -53,7 +55,14 @@ impl Optimizer {
     /// An optimizer without history; scales and offsets stay as they are unless it
     /// `learns_quantizers`.
     pub fn new(rule: Rule, weight_decay: f64, learns_quantizers: bool) -> Self {
-        Self { rule, weight_decay, learns_quantizers, buffers: BTreeMap::new() }
+        let (rates, buffers) = (BTreeMap::new(), BTreeMap::new());
+        Self { rule, weight_decay, learns_quantizers, rates, buffers }
+    }
+
+    /// The same with other rates for the parameters of some nodes, as shares of a step's; of the rule
+    /// [`Rule::Sgd`].
+    pub fn with_rates(self, rates: BTreeMap<String, f64>) -> Self {
+        Self { rates, ..self }
     }
 
     /// One step over all parameters that have or had a gradient; gradients are clipped by value and
@@ -73,8 +82,10 @@ impl Optimizer {
     }
 
     fn descend(&mut self, params: &Params, rate: f64) -> Result<(), TrainError> {
-        let mut descents = Vec::new();
+        let mut by_share: BTreeMap<u64, Vec<Descent<'_>>> = BTreeMap::new();
         for (name, param) in &params.0 {
+            let of_rate = self.rates.get(node_of(name)).copied().unwrap_or(1.0);
+            let rate = rate * of_rate;
             let key = format!("m.{name}");
             let is_used = param.grad().defined() || self.buffers.contains_key(&key);
             if !is_used || is_quantizer(name) && !self.learns_quantizers {
@@ -86,9 +97,11 @@ impl Optimizer {
                 if is_scale(name) { LARGEST_SCALE_STEP * (1.0 - MOMENTUM) / rate } else { 0.0 };
             let momentum = buffer(&mut self.buffers, key, param).shallow_clone();
             let largest_share = share.min(f64::from(f32::MAX));
+            let descents = by_share.entry(of_rate.to_bits()).or_default();
             descents.push(Descent { param, momentum, decay, largest_share });
         }
-        descend(&descents, rate)
+        let each = by_share.into_iter();
+        each.map(|(share, descents)| descend(&descents, rate * f64::from_bits(share))).collect()
     }
 
     fn adapt(&mut self, params: &mut Params, rate: f64, step: usize) {
@@ -245,6 +258,22 @@ mod tests {
             assert!((0.01..0.021).contains(&change("a.weight_scale")));
             assert!(change("a.weight") > 10.0);
         }
+    }
+
+    #[test]
+    fn nodes_have_rates_of_their_own() {
+        let mut params = Params::default();
+        for name in ["slow.weight", "slow.bn.gamma", "frozen.weight"] {
+            params.insert(name.into(), Tensor::from_slice(&[1.0f32]));
+        }
+        let rates = BTreeMap::from([("slow".to_owned(), 0.25), ("frozen".to_owned(), 0.0)]);
+        let mut optimizer = Optimizer::new(Rule::Sgd, 0.0, true).with_rates(rates);
+        let sum: Tensor = params.0.values().sum();
+        sum.backward();
+        optimizer.step(&mut params, 0.1, 0).unwrap();
+        let change = |name: &str| 1.0 - params.0[name].double_value(&[0]);
+        assert!((change("slow.weight") / change("slow.bn.gamma") - 0.25).abs() < 1e-5);
+        assert_eq!(change("frozen.weight"), 0.0);
     }
 
     #[test]

@@ -42,6 +42,11 @@ pub fn is_decayed(name: &str) -> bool {
     last_part(name) == WeightRole::Weight.name()
 }
 
+/// The node or value that a tensor belongs to.
+pub fn node_of(name: &str) -> &str {
+    name.rsplit_once('.').map_or(name, |(node, _)| node)
+}
+
 fn last_part(name: &str) -> &str {
     name.rsplit('.').next().unwrap_or(name)
 }
@@ -143,10 +148,11 @@ impl Params {
         copied
     }
 
-    /// Takes over all tensors from a file that holds each with the same shape.
-    pub fn replace_from(&mut self, path: &Path) -> Result<(), TrainError> {
+    /// Takes over all tensors but those of some nodes from a file that holds each with the same shape.
+    pub fn replace_from(&mut self, path: &Path, all_but: &[String]) -> Result<(), TrainError> {
         let given = Self::load(path)?;
-        for (name, target) in &mut self.0 {
+        let is_kept = |name: &str| all_but.iter().any(|node| node == node_of(name));
+        for (name, target) in self.0.iter_mut().filter(|(name, _)| !is_kept(name)) {
             let found = given.get(name).map_err(|error| TrainError::file(path, error))?;
             if found.size() != target.size() {
                 let error = wrong_shape(name, found, shape(target));

@@ -227,31 +227,24 @@ pub fn two_phases<'a>(
 mod tests {
     use spacewright_core::{
         data::{Flip, Transform},
-        space::{ElasticStage, Space, SubStage},
-        train::{CurvePoint, Guidance, Start, TeachJob, Teacher},
+        space::{ElasticStage, Space},
+        train::{CurvePoint, Guidance, Start, TeachJob, Teacher, TeacherStart, TrainContext},
     };
 
     use super::*;
     use crate::{
+        plan::subnet_graph,
         teach,
         testing::{self, Curves},
     };
 
-    /// The largest subnet of these stages as the only one.
-    fn teacher(mut stages: Vec<ElasticStage>) -> TeachJob {
-        for stage in &mut stages {
-            let largest = SubStage::largest(stage);
-            stage.widths = largest.width().into_iter().collect();
-            stage.depths = [largest.blocks.len(); 2];
-            for values in stage.candidate.choices.values_mut() {
-                values.drain(..values.len() - 1);
-            }
-        }
+    /// The largest subnet of these stages.
+    fn teacher(context: &TrainContext, stages: &[ElasticStage]) -> TeachJob {
+        let largest = Subnet::largest(stages, &[16]);
         TeachJob {
-            subnet: Subnet::largest(&stages, &[16]),
-            stages,
-            weights: None,
-            phase: testing::phase(2),
+            graph: subnet_graph(context, stages, &largest).unwrap(),
+            start: TeacherStart::Random,
+            phase: Some(testing::phase(2)),
             augment: vec![Transform::Flip(Flip::default())],
             label_smoothing: 0.1,
         }
@@ -281,15 +274,15 @@ mod tests {
         let stages = space.elastic_stages(&context.hyperspace);
 
         let curves = Curves::default();
-        let teacher = teacher(stages.clone());
+        let teacher = teacher(&context, &stages);
         let weights = path("teacher.safetensors");
         let report = teach::teach(&context, &teacher, &weights, &path("teach"), &curves).unwrap();
         let points = curves.0.into_inner().unwrap();
         assert_eq!(points.iter().map(|point| point.step).collect::<Vec<_>>(), [1, 2, 2]);
-        assert_eq!(judged(&points), [("fp32", 2, report.held_out_accuracy)]);
+        assert_eq!(judged(&points), [("fp32", 2, report.accuracies.held_out)]);
+        assert_eq!(report.before, None);
 
-        let TeachJob { stages: teacher_stages, subnet, .. } = teacher;
-        let teacher = Teacher { stages: teacher_stages, subnet, weights: weights.clone() };
+        let teacher = Teacher { graph: teacher.graph, ends: Vec::new(), weights: weights.clone() };
         for (guide, views) in [(Guide::Largest, 0), (Guide::Teacher, 2)] {
             let teacher = teacher.clone();
             let job = SupernetJob {

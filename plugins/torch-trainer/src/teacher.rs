@@ -1,8 +1,7 @@
 //! A trained teacher that is asked for features and logits.
 
 use spacewright_core::{
-    graph::{Graph, ValueId},
-    space::{ElasticStage, Segment, Subnet, network, subnet_segments},
+    graph::{Graph, Shape, ValueId},
     train::{Teacher, TrainError},
 };
 use tch::{Kind, Tensor};
@@ -13,19 +12,6 @@ use crate::{
     params::Params,
     plan::Plan,
 };
-
-/// A teacher's graph at a resolution, and the names of the values that leave its stages.
-pub fn teacher_graph(
-    context: &Context,
-    (stages, subnet): (&[ElasticStage], &Subnet),
-    resolution: usize,
-) -> Result<(Graph, Vec<String>), TrainError> {
-    let subnet = Subnet { resolution, ..subnet.clone() };
-    let segments = subnet_segments(&context.operators, &context.hyperspace, stages, &subnet)?;
-    let end = |segment: &Segment| segment.graph.value_name(segment.graph.output).to_owned();
-    let ends = segments.iter().take(stages.len()).map(end).collect();
-    Ok((network(segments)?, ends))
-}
 
 /// A teacher with its weights, for images of one side.
 pub struct OpenTeacher {
@@ -42,11 +28,10 @@ pub struct OpenTeacher {
 impl OpenTeacher {
     /// Reads the weights.
     pub fn new(context: &Context, teacher: &Teacher, side: usize) -> Result<Self, TrainError> {
-        let (graph, ends) = teacher_graph(context, (&teacher.stages, &teacher.subnet), side)?;
+        let input = Shape::square(teacher.graph.input.channels, side);
+        let graph = Graph { input, ..teacher.graph.clone() };
         let plan = Plan::new(&graph, &context.scheme)?;
-        // What leaves the stem is what the first choice stage reads.
-        let choices = ends.iter().skip(context.hyperspace.stem.len() - 1);
-        let ends = choices.map(|name| plan.value(name)).collect::<Result<_, _>>()?;
+        let ends = teacher.ends.iter().map(|name| plan.value(name)).collect::<Result<_, _>>()?;
         let mut params = Params::load(&teacher.weights)?.on(context.device);
         let statistics = statistics(&mut params);
         Ok(Self { side, params, statistics, plan, ends, factors: context.factors() })
@@ -72,7 +57,7 @@ impl OpenTeacher {
 }
 
 /// Takes the statistics of batch normalization out of a teacher's weights.
-fn statistics(params: &mut Params) -> Statistics {
+pub fn statistics(params: &mut Params) -> Statistics {
     let mut statistics = Statistics::default();
     let means: Vec<String> =
         params.0.keys().filter_map(|name| name.strip_suffix(".mean").map(str::to_owned)).collect();

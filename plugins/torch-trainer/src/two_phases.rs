@@ -167,6 +167,7 @@ impl TwoPhases<'_> {
                 phase,
                 rule: Rule::Sgd,
                 slower: 1.0,
+                rates: BTreeMap::new(),
                 seed: context.seed,
                 group: context.group.as_deref(),
                 checkpoint: &files.scratch.join(format!("{name}.safetensors")),

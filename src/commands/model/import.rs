@@ -6,8 +6,12 @@ use serde::Serialize;
 use spacewright_core::{
     foreign::{Escaped, shortened},
     graph::{Graph, Shape},
+    import::{GRAPH, WEIGHTS, read_graph},
 };
-use spacewright_engine::import::{Agreement, GRAPH, ImportReport, TOLERANCE, WEIGHTS, read_graph};
+use spacewright_engine::{
+    EngineError,
+    import::{Agreement, ImportReport, TOLERANCE},
+};
 
 use super::opened;
 use crate::{
@@ -65,7 +69,7 @@ pub fn graph(
     global: &Global,
 ) -> Result<Option<Graph>, Failure> {
     if path.is_dir() {
-        return Ok(Some(read_graph(path)?));
+        return Ok(Some(read_graph(path).map_err(EngineError::from)?));
     }
     if !path.is_file() {
         return Ok(None);
@@ -73,7 +77,7 @@ pub fn graph(
     let folder = tempfile::tempdir().map_err(Failure::failed)?;
     let task = Task::Import { folder: folder.path().to_owned(), compares: false };
     foreign::ask(&opened(path, opening, task, global), global.verbose)?;
-    Ok(Some(read_graph(folder.path())?))
+    Ok(Some(read_graph(folder.path()).map_err(EngineError::from)?))
 }
 
 /// Temporary folders are their owner's alone; this one is like any other.

@@ -9,6 +9,7 @@ mod fashion_mnist;
 pub mod litert_python;
 mod runtimes;
 mod staging;
+pub mod teachers;
 mod torch;
 mod wheels;
 pub mod ziglang;

@@ -32,8 +32,9 @@ pub enum Referred {
     /// A format of model files, with whose runtime they are written and verified; `all` for every
     /// format that something here writes and runs.
     Format(String),
-    /// A file, relative to the study; empty for none. Its path and its content count.
-    File(String),
+    /// The folder of a network, as an import makes it, relative to the study; empty for none. Its path and the
+    /// content of its files count.
+    Network(String),
 }
 
 impl Referred {
@@ -46,7 +47,7 @@ impl Referred {
             Self::Quantizer(_) => "quantizer",
             Self::Block(_) => "block type",
             Self::Format(_) => "format",
-            Self::File(_) => "file",
+            Self::Network(_) => "network",
         }
     }
 
@@ -59,7 +60,7 @@ impl Referred {
             | Self::Quantizer(name)
             | Self::Block(name)
             | Self::Format(name)
-            | Self::File(name) => name,
+            | Self::Network(name) => name,
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use spacewright_core::study::{
-    AnyStep, FieldError, FieldProblem, Reference, Referred, StudyContext,
+use spacewright_core::{
+    import::{GRAPH, WEIGHTS},
+    study::{AnyStep, FieldError, FieldProblem, Reference, Referred, StudyContext},
 };
 
 use crate::{
@@ -79,13 +80,16 @@ fn check_reference(
         Referred::Format(_) => context.format_names(),
         // The step that builds it says more than whether it is known.
         Referred::Block(_) => return Ok(()),
-        Referred::File(file) => {
-            let path = study.folder.join(file);
-            if file.is_empty() || path.is_file() {
+        Referred::Network(folder) => {
+            let folder = study.folder.join(folder);
+            let missing = |name: &&str| !folder.join(name).is_file();
+            let Some(missing) = [GRAPH, WEIGHTS].into_iter().find(missing) else { return Ok(()) };
+            if reference.to.name().is_empty() {
                 return Ok(());
             }
-            let reason = format!("there is no file {}", path.display());
-            let hint = "a path is relative to the folder of the study";
+            let reason = format!("there is no file {}", folder.join(missing).display());
+            let hint = "name the folder that `spacewright model import FILE --out DIR` makes, or `teacher` in that \
+                        of another run; a path is relative to the folder of the study";
             return Err(FieldError::refused(section, reference.field, reason, hint));
         }
     };

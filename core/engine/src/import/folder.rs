@@ -1,36 +1,18 @@
 //! The files that keep an imported network.
 
-use std::{collections::HashMap, fs, path::Path};
+use std::{collections::HashMap, path::Path};
 
 use safetensors::{Dtype, tensor::TensorView};
 use spacewright_core::{
     graph::Graph,
+    import::{GRAPH, WEIGHTS},
     quant::{FloatWeights, TensorData},
 };
 
 use crate::{
-    error::{AtPath, EngineError, Result},
+    error::{EngineError, Result},
     files::write_atomically,
 };
-
-/// Name of the file that holds the op graph, as JSON.
-pub const GRAPH: &str = "graph.json";
-/// Name of the file that holds the weights, and the statistics of batch normalizations, in single precision.
-pub const WEIGHTS: &str = "weights.safetensors";
-
-/// The op graph in a folder that an import made.
-///
-/// # Errors
-///
-/// There is no such file, it is no graph, or one that is not well-formed.
-pub fn read_graph(folder: &Path) -> Result<Graph> {
-    let path = folder.join(GRAPH);
-    let text = fs::read(&path).at(&path)?;
-    let graph: Graph =
-        serde_json::from_slice(&text).map_err(|error| EngineError::file(&path, error))?;
-    graph.check_network_bounds().map_err(|error| EngineError::file(&path, error))?;
-    Ok(graph)
-}
 
 /// Writes both files into a folder that is there.
 pub(super) fn write(graph: &Graph, weights: &FloatWeights, folder: &Path) -> Result<()> {

@@ -16,8 +16,6 @@ use spacewright_core::{
     target::{ModelInfo, Runtime},
 };
 
-pub use folder::{GRAPH, WEIGHTS, read_graph};
-
 use crate::{
     error::{EngineError, ErrorKind, Result},
     registry::Registry,

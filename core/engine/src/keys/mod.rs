@@ -9,6 +9,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use spacewright_core::{
+    import::{GRAPH, WEIGHTS},
     study::{AnyStep, Reference, Referred, StudyContext},
     target::Target,
     train::{Device, Precision},
@@ -206,10 +207,13 @@ impl Sources<'_> {
                     ingredients.runtimes.insert(name, runtime(other.target.as_ref()));
                 }
             }
-            Referred::File(file) if file.is_empty() => {}
-            Referred::File(file) => {
-                let content = hash::of_file(&self.study.folder.join(file))?;
-                ingredients.files.insert(format!("[{section}] {}", reference.field), content);
+            Referred::Network(folder) if folder.is_empty() => {}
+            Referred::Network(folder) => {
+                for name in [GRAPH, WEIGHTS] {
+                    let content = hash::of_file(&self.study.folder.join(&folder).join(name))?;
+                    let field = reference.field;
+                    ingredients.files.insert(format!("[{section}] {field}, {name}"), content);
+                }
             }
         }
         Ok(())

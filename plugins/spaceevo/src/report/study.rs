@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
     space::{Hyperspace, Stage},
-    train::TrainedWith,
+    train::{Accuracies, TrainedWith},
 };
 
 use super::SpaceSummary;
@@ -37,6 +37,9 @@ pub struct StudyReport {
     pub teacher_accuracy: f64,
     /// Of held-out images that the teacher classifies correctly.
     pub teacher_held_out_accuracy: f64,
+    /// What a teacher from outside achieved before the study trained it; none where it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teacher_before: Option<Accuracies>,
     /// The space that was found.
     pub space: SpaceSummary,
     /// The space's choices, by stage.

@@ -13,7 +13,7 @@ use spacewright_core::{
 
 use super::phase;
 
-/// The teacher: a graph with the hyperspace's stages and strides.
+/// The teacher: a network with the hyperspace's stages and strides, or one from outside.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, SmartDefault)]
 #[serde(default, deny_unknown_fields)]
 pub struct TeachSettings {
@@ -28,9 +28,19 @@ pub struct TeachSettings {
     pub config: IndexMap<String, f64>,
     /// Output width of its stem; 0: the hyperspace's largest.
     pub stem_width: usize,
-    /// File of a trained teacher of this shape, `teacher.safetensors` of another run, relative to
-    /// the study; empty: train it.
-    pub weights: String,
+    /// Folder of a trained network, relative to the study, as `spacewright model import` makes it, or `teacher` of
+    /// another run: it teaches. Empty: a network of the study's own is trained.
+    pub model: String,
+    /// Nodes of `model` whose results leave its stem and each of its stages, by name; empty: found by their sizes.
+    pub stages: Vec<String>,
+    /// How `model` is trained on the study's images; none: it stays as it is, unless its classes are others than
+    /// those of the images. Then it has a new last layer, and is trained for 600 steps of 64 images at a rate of
+    /// 0.02.
+    pub finetune: Option<Phase>,
+    /// Learning rate of each stage of `model` as a share of that of the stage behind it.
+    #[default = 0.7]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub stage_rate: f64,
     /// Output width of each stage; empty: twice the hyperspace's largest.
     pub widths: Vec<usize>,
     /// Blocks of each stage; empty: the hyperspace's largest.
@@ -63,14 +73,15 @@ impl Section for TeachSettings {
     fn references(&self) -> Vec<Reference> {
         vec![
             Reference::new("block", Referred::Block(self.block.clone())),
-            Reference::new("weights", Referred::File(self.weights.clone())),
+            Reference::new("model", Referred::Network(self.model.clone())),
         ]
     }
 }
 
 impl TeachSettings {
-    /// Images that its training sees.
-    pub fn images(&self) -> usize {
-        if self.weights.is_empty() { super::images(&self.phase) } else { 0 }
+    /// How a network from outside is trained, whose last layer is new or not.
+    pub fn finetuned(&self, is_new: bool) -> Option<Phase> {
+        let phase = || Phase { warmup: 0.1, ..phase(600, 64, 0.02, 1e-4) };
+        self.finetune.clone().or_else(|| is_new.then(phase))
     }
 }

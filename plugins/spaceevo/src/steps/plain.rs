@@ -29,6 +29,7 @@ use super::{
     sampled,
     search::{BudgetOutcome, Search, found},
     tables::Tables,
+    teach::Teach,
     train,
 };
 use crate::{
@@ -130,7 +131,7 @@ impl Step for Plain {
         let subnets = found_subnets(&context.get(&Search::OUTPUT)?);
         let seen = SeenImages {
             networks: subnets,
-            teach: teach.images(),
+            teach: Teach::images(study, &teach)?,
             distil: context.get(&Tables::OUTPUT)?.len() * distil.images(),
             train: train.images(),
             finetune: subnets * finetune.images(),

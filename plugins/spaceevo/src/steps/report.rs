@@ -82,6 +82,7 @@ impl Step for Report {
             trained_with: study.trained_with()?,
             teacher_accuracy: teacher.test_accuracy,
             teacher_held_out_accuracy: teacher.held_out_accuracy,
+            teacher_before: teacher.before,
             space: SpaceSummary::new(&settings.strategy, &evolved.best[0], hyperspace),
             choices: StageChoice::of(&evolved.explanation, hyperspace),
             evaluations: evolved.evaluations,

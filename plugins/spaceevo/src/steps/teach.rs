@@ -1,29 +1,37 @@
-//! The teacher: trained by the study.
+//! The teacher: a network that the study trains, or one from outside.
 
-use std::fs;
+use std::{collections::BTreeMap, fs};
 
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
+    graph::{Graph, Shape},
+    import::{GRAPH, WEIGHTS, read_graph},
     operators::BlockConfig,
-    space::{BlockChoice, Candidate, ElasticStage, SubStage, Subnet},
+    space::{BlockChoice, Candidate, ElasticStage, SubStage, Subnet, network, subnet_segments},
     study::{
         Artifact, FieldError, FileError, Section, Step, StepContext, StepError, StepNeeds,
         StudyContext, Task,
     },
-    train::{TeachJob, TeachReport, Teacher},
+    train::{Accuracies, Phase, TeachJob, TeachReport, Teacher, TeacherStart},
 };
 
-use crate::{network_parts::whole_network, settings::TeachSettings};
+use crate::{
+    settings::TeachSettings,
+    stage_ends::{check_sizes, stage_ends, with_classes},
+};
+
+/// Folder of a run that holds the teacher as a network from outside is kept.
+const FOLDER: &str = "teacher";
 
 /// A trained teacher, all but its weights.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct TaughtTeacher {
     /// What it achieves.
     pub report: TeachReport,
-    /// See [`Teacher::stages`].
-    pub stages: Vec<ElasticStage>,
-    /// See [`Teacher::subnet`].
-    pub subnet: Subnet,
+    /// See [`Teacher::graph`].
+    pub graph: Graph,
+    /// See [`Teacher::ends`].
+    pub ends: Vec<String>,
 }
 
 /// What the teacher achieves. Shares are fractions.
@@ -33,6 +41,9 @@ pub struct Taught {
     pub held_out_accuracy: f64,
     /// Of test images that it classifies correctly.
     pub test_accuracy: f64,
+    /// Before the study trained it, where it is one from outside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Accuracies>,
 }
 
 /// Trains the teacher.
@@ -44,8 +55,17 @@ impl Teach {
 
     /// The teacher of a study, for other steps.
     pub(crate) fn teacher(context: &dyn StepContext) -> Result<Teacher, StepError> {
-        let TaughtTeacher { stages, subnet, .. } = context.get(&Self::TEACHER)?;
-        Ok(Teacher { stages, subnet, weights: context.file(&Self::TEACHER)? })
+        let TaughtTeacher { graph, ends, .. } = context.get(&Self::TEACHER)?;
+        Ok(Teacher { graph, ends, weights: context.file(&Self::TEACHER)? })
+    }
+
+    /// Images that the study trains its teacher on.
+    pub(crate) fn images(
+        study: &StudyContext,
+        settings: &TeachSettings,
+    ) -> Result<usize, StepError> {
+        let (job, _) = job(study, settings)?;
+        Ok(job.phase.map_or(0, |phase| phase.steps * phase.batch))
     }
 }
 
@@ -60,39 +80,143 @@ impl Step for Teach {
     type Output = Taught;
 
     fn check(&self, study: &StudyContext, settings: &TeachSettings) -> Result<(), FieldError> {
-        let job = job(study, settings)?;
-        whole_network(study, &job.stages, &job.subnet).map(drop).map_err(|error| {
-            let hint =
-                "`block` and `config` must be a block type with a value for each of its axes";
-            FieldError::refused(TeachSettings::NAME, "block", error.to_string(), hint)
-        })
+        job(study, settings).map(drop)
     }
 
     fn run(&self, context: &dyn StepContext, settings: TeachSettings) -> Result<Taught, StepError> {
         let trainer = super::trainer(context)?;
         let train = context.train_context()?;
-        let job = job(context.study(), &settings)?;
-        let macs = whole_network(context.study(), &job.stages, &job.subnet)?.macs()? as f64 / 1e6;
+        let (job, ends) = job(context.study(), &settings)?;
+        let macs = job.graph.macs().map_err(StepError::method)? as f64 / 1e6;
         context.say(&format!("the teacher computes {macs:.1} million multiply-adds per image"));
-        let TaughtTeacher { report, .. } =
+        if !settings.model.is_empty() {
+            context.say(&format!("its stem and stages end with {}", ends.join(", ")));
+        }
+        let TaughtTeacher { report, graph, .. } =
             context.task(Task::new(Self::TEACHER.task(), |files, monitor| {
                 let report = trainer.teach(&train, &job, &files.output, &files.scratch, monitor)?;
-                let TeachJob { stages, subnet, .. } = job.clone();
-                Ok(TaughtTeacher { report, stages, subnet })
+                Ok(TaughtTeacher { report, graph: job.graph.clone(), ends: ends.clone() })
             }))?;
-        let TeachReport { held_out_accuracy, test_accuracy, .. } = report;
-        context.say(&format!("teacher: {:.2} % of held-out images", 100.0 * held_out_accuracy));
-        context.say(&format!("teacher: {:.2} % of test images", 100.0 * test_accuracy));
+        let say = |accuracies: Accuracies, when: &str| {
+            let Accuracies { held_out, test } = accuracies;
+            context.say(&format!("teacher{when}: {:.2} % of held-out images", 100.0 * held_out));
+            context.say(&format!("teacher{when}: {:.2} % of test images", 100.0 * test));
+        };
+        let before = report.before.filter(|_| job.phase.is_some());
+        if let Some(before) = before {
+            say(before, " before fine-tuning");
+        }
+        say(report.accuracies, "");
         let weights = context.file(&Self::TEACHER)?;
-        let bytes = fs::read(&weights).map_err(FileError::at(&weights))?;
-        context.publish("teacher.safetensors", &bytes)?;
-        Ok(Taught { held_out_accuracy, test_accuracy })
+        let weights = fs::read(&weights).map_err(FileError::at(&weights))?;
+        let graph = serde_json::to_vec_pretty(&graph).map_err(StepError::method)?;
+        context.publish(&format!("{FOLDER}/{GRAPH}"), &graph)?;
+        context.publish(&format!("{FOLDER}/{WEIGHTS}"), &weights)?;
+        let Accuracies { held_out, test } = report.accuracies;
+        Ok(Taught { held_out_accuracy: held_out, test_accuracy: test, before })
     }
+}
+
+/// How the teacher is trained, and the nodes at which its stem and stages end.
+fn job(
+    study: &StudyContext,
+    settings: &TeachSettings,
+) -> Result<(TeachJob, Vec<String>), FieldError> {
+    if settings.model.is_empty() { own(study, settings) } else { from_outside(study, settings) }
+}
+
+/// Side of the images that the teacher is trained on.
+fn side(study: &StudyContext) -> usize {
+    let hyperspace = &study.hyperspace;
+    let resolutions = hyperspace.resolutions.iter().chain(&hyperspace.table_resolutions);
+    resolutions.max().copied().unwrap_or(1)
+}
+
+/// A trained network, with a new last layer where its classes are not those of the images.
+fn from_outside(
+    study: &StudyContext,
+    settings: &TeachSettings,
+) -> Result<(TeachJob, Vec<String>), FieldError> {
+    let refused = |field: &str, reason: String, hint: &str| {
+        FieldError::refused(TeachSettings::NAME, field, reason, hint)
+    };
+    let folder = study.folder.join(&settings.model);
+    let imported = "import it anew with `spacewright model import`";
+    let mut graph =
+        read_graph(&folder).map_err(|error| refused("model", error.to_string(), imported))?;
+    let hyperspace = &study.hyperspace;
+    let (channels, classes) = (graph.input.channels, hyperspace.classes);
+    if channels != hyperspace.input_channels {
+        let reason = format!(
+            "its images have {channels} channels, the study's {}",
+            hyperspace.input_channels
+        );
+        return Err(refused("model", reason, "`channels` of `[data]` says how images are read"));
+    }
+    graph.input = Shape::square(channels, side(study));
+    let unfit = |error: &dyn ToString| {
+        refused("model", error.to_string(), "take a network for images of such a size")
+    };
+    let given = graph.output_shape().map_err(|error| unfit(&error))?;
+    let mut new_nodes = Vec::new();
+    if given != Shape::new(classes, 1, 1) {
+        let (with, node) = with_classes(graph, classes).ok_or_else(|| {
+            let reason = format!(
+                "it gives {given} for {classes} classes, and its last node is no linear layer"
+            );
+            refused("model", reason, "take a network that ends with its logits")
+        })?;
+        graph = with;
+        new_nodes.push(node);
+    }
+    let stem = hyperspace.stem.iter().map(|stage| stage.stride).product();
+    let strides: Vec<usize> =
+        std::iter::once(stem).chain(hyperspace.stages.iter().map(|stage| stage.stride)).collect();
+    let stages = "name the nodes at which its stem and each of its stages end, as its `graph.json` calls them";
+    let ends = stage_ends(&graph, &strides, &settings.stages)
+        .map_err(|error| refused("stages", error.to_string(), stages))?;
+    for &resolution in &hyperspace.table_resolutions {
+        let graph = Graph { input: Shape::square(channels, resolution), ..graph.clone() };
+        check_sizes(&graph, &strides, &ends)
+            .map_err(|error| refused("stages", error.to_string(), stages))?;
+    }
+    let phase = settings.finetuned(!new_nodes.is_empty());
+    let rates = rates(&graph, &ends, settings.stage_rate);
+    let start = TeacherStart::Trained { weights: folder.join(WEIGHTS), new_nodes, rates };
+    Ok((whole_job(graph, start, phase, settings), ends))
+}
+
+fn whole_job(
+    graph: Graph,
+    start: TeacherStart,
+    phase: Option<Phase>,
+    settings: &TeachSettings,
+) -> TeachJob {
+    let (augment, label_smoothing) = (settings.augment.clone(), settings.label_smoothing);
+    TeachJob { graph, start, phase, augment, label_smoothing }
+}
+
+/// Learning rates of nodes as shares: 1 behind the last stage, and `share` times as much in each part before
+/// (discriminative fine-tuning, arXiv 1801.06146).
+fn rates(graph: &Graph, ends: &[String], share: f64) -> BTreeMap<String, f64> {
+    let mut rates = BTreeMap::new();
+    let mut left = ends.len();
+    for node in &graph.nodes {
+        if left > 0 {
+            rates.insert(node.name.clone(), share.powi(left as i32));
+        }
+        let passed = |end: &String| *end == node.name;
+        left -= usize::from(left > 0 && ends.get(ends.len() - left).is_some_and(passed));
+    }
+    rates
 }
 
 /// The teacher as the only subnet of stages that have one choice each; names and strides are the
 /// hyperspace's.
-fn job(study: &StudyContext, settings: &TeachSettings) -> Result<TeachJob, FieldError> {
+fn own(
+    study: &StudyContext,
+    settings: &TeachSettings,
+) -> Result<(TeachJob, Vec<String>), FieldError> {
     let hyperspace = &study.hyperspace;
     let count = hyperspace.stages.len();
     let per_stage = |field: &str, given: &[usize], default: Vec<usize>| match given.len() {
@@ -138,15 +262,17 @@ fn job(study: &StudyContext, settings: &TeachSettings) -> Result<TeachJob, Field
         ),
     };
     let sub_stage = |stage: &ElasticStage| SubStage { blocks: vec![block(stage); stage.depths[1]] };
-    let resolutions = hyperspace.resolutions.iter().chain(&hyperspace.table_resolutions);
-    let resolution = resolutions.max().copied().unwrap_or(1);
-    let subnet = Subnet { stages: stages.iter().map(sub_stage).collect(), resolution };
-    Ok(TeachJob {
-        stages,
-        subnet,
-        weights: (!settings.weights.is_empty()).then(|| study.folder.join(&settings.weights)),
-        phase: settings.phase.clone(),
-        augment: settings.augment.clone(),
-        label_smoothing: settings.label_smoothing,
-    })
+    let subnet = Subnet { stages: stages.iter().map(sub_stage).collect(), resolution: side(study) };
+    let hint = "`block` and `config` must be a block type with a value for each of its axes";
+    let unfit = |error: &dyn ToString| {
+        FieldError::refused(TeachSettings::NAME, "block", error.to_string(), hint)
+    };
+    let segments = subnet_segments(&study.operators, hyperspace, &stages, &subnet)
+        .map_err(|error| unfit(&error))?;
+    // What leaves the stem is what the first choice stage reads.
+    let choices = segments.iter().take(stages.len()).skip(hyperspace.stem.len() - 1);
+    let ends = choices.map(|part| part.graph.value_name(part.graph.output).to_owned()).collect();
+    let graph = network(segments).map_err(|error| unfit(&error))?;
+    let phase = Some(settings.phase.clone());
+    Ok((whole_job(graph, TeacherStart::Random, phase, settings), ends))
 }

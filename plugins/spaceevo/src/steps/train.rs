@@ -106,16 +106,22 @@ pub(crate) fn warn_of_int8_loss(context: &dyn StepContext, network: &str, phases
     }
 }
 
-/// A supernet that starts from the teacher's stem and head and from the distilled stages.
+/// A supernet that starts from the distilled stages, and from the stem and head of a teacher that has these.
 fn job(
     context: &dyn StepContext,
     settings: &TrainSettings,
     space: &Space,
 ) -> Result<SupernetJob, StepError> {
     let hyperspace = &context.study().hyperspace;
+    let teacher = Teach::teacher(context)?;
+    // Nodes are called after their stage; a network from outside has none of these.
+    let has = |name: &&String| {
+        teacher.graph.nodes.iter().any(|node| node.name.split('.').next() == Some(name.as_str()))
+    };
     let stem = hyperspace.stem.iter().map(|stage| &stage.name);
-    let fixed = stem.chain(hyperspace.head.iter().map(|head| &head.name)).cloned().collect();
-    let mut start = vec![Start { weights: context.file(&Teach::TEACHER)?, segments: fixed }];
+    let fixed = stem.chain(hyperspace.head.iter().map(|head| &head.name)).filter(has);
+    let segments = fixed.cloned().collect();
+    let mut start = vec![Start { weights: teacher.weights.clone(), segments }];
     for (stage, &block) in space.blocks.iter().enumerate() {
         let artifact = Distil::of(hyperspace, stage, block);
         if let Distilled::Learned(_) = context.get(&artifact)? {
@@ -127,7 +133,7 @@ fn job(
         stages: space.elastic_stages(hyperspace),
         start,
         guidance: Some(Guidance {
-            teacher: Teach::teacher(context)?,
+            teacher,
             teacher_share: settings.teacher_share,
             views: settings.teacher_views,
         }),
