@@ -20,7 +20,9 @@ use spacewright_sdk::Kind;
 pub use cluster::{ClusterArgs, TaskArgs};
 pub use compute::ComputeArgs;
 pub use data::{DataCheckArgs, DataCommand};
-pub use model::{ImportArgs, InspectArgs, ModelCommand, ModelFileArgs, ModelRunArgs, OpeningArgs};
+pub use model::{
+    ImportArgs, InspectArgs, ModelCommand, ModelFileArgs, ModelRunArgs, OpeningArgs, QuantizeArgs,
+};
 pub use space::{FrontArg, OtherDevice, SpaceExplainArgs};
 pub use steps::parse;
 pub use study::{CompareArgs, HistoryArgs, NewArgs, StudyCommand, budget};

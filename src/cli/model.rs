@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::ComputeArgs;
 use clap::{Args, Subcommand, value_parser};
 use spacewright_core::foreign::OpenSizes;
 
@@ -13,6 +14,8 @@ pub enum ModelCommand {
     Run(ModelRunArgs),
     /// Read a trained network of another program into a folder: its graph, its weights, and a page about it.
     Import(ImportArgs),
+    /// Quantize a trained network of another program, and say what it gains and loses.
+    Quantize(QuantizeArgs),
 }
 
 #[derive(Debug, Args)]
@@ -25,6 +28,44 @@ pub struct ImportArgs {
     pub out: PathBuf,
     #[command(flatten)]
     pub opening: OpeningArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct QuantizeArgs {
+    /// The file of a trained image classifier, as `model import` reads it, or the folder that it makes.
+    pub model: PathBuf,
+    /// Images, in any layout that `data check` knows: those to train on choose the scales, on those to test on both
+    /// files are run.
+    #[arg(long, value_name = "PATH")]
+    pub data: PathBuf,
+    /// The folder that is made: the model files in floating point and in integers.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Whose integers, and whose runtime.
+    #[arg(long, default_value = "host-ort")]
+    pub target: String,
+    /// What chooses the scales.
+    #[arg(long, default_value = "min-max")]
+    pub quantizer: String,
+    /// Images from which they are chosen.
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = value_parser!(u32).range(1..))]
+    pub calibration_images: u32,
+    /// Images on which both files are run, of each class its share; 0: all to test on.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub test_images: usize,
+    /// Mean of red, green and blue in 0…1 with which the network was trained; by default that of ImageNet.
+    #[arg(long, value_delimiter = ',', default_values_t = [0.485, 0.456, 0.406])]
+    pub mean: Vec<f64>,
+    /// Standard deviation, likewise.
+    #[arg(long, value_delimiter = ',', default_values_t = [0.229, 0.224, 0.225])]
+    pub std: Vec<f64>,
+    /// Share of an image's shorter side that the network sees, in its middle.
+    #[arg(long, default_value_t = 0.875)]
+    pub crop_share: f64,
+    #[command(flatten)]
+    pub opening: OpeningArgs,
+    #[command(flatten)]
+    pub compute: ComputeArgs,
 }
 
 #[derive(Debug, Args)]

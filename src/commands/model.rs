@@ -1,7 +1,9 @@
 //! `spacewright model …`
 
 mod classify;
+mod folder;
 pub mod import;
+mod quantize;
 
 use std::{collections::BTreeMap, fmt::Write as _, path::Path};
 
@@ -28,6 +30,7 @@ pub fn run(command: &ModelCommand, global: &Global) -> Result<Output, Failure> {
         ModelCommand::Inspect(args) => inspect(args, global),
         ModelCommand::Run(args) => classify::run(args, global),
         ModelCommand::Import(args) => import::run(args, global),
+        ModelCommand::Quantize(args) => quantize::run(args, global),
     }
 }
 

@@ -8,6 +8,7 @@ mod devices;
 mod faults;
 mod photographs;
 mod processes;
+mod quantize;
 mod teachers;
 mod workers;
 

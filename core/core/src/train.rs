@@ -23,6 +23,7 @@ pub use team::{Meeting, TeamPlace};
 
 use crate::{
     data::{StudyImages, Transform},
+    graph::Graph,
     operators::Operators,
     quality::TableRow,
     quant::{Quantizer, Scheme, TrainedNetwork},
@@ -271,12 +272,12 @@ pub struct SubnetJob {
     pub threads: usize,
 }
 
-/// Looks at subnets of a trained supernet.
+/// Looks at subnets of a trained supernet, or at a network from outside.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct EvaluateJob {
-    /// The space's elastic stages.
+    /// The space's elastic stages; none of a network from outside.
     pub stages: Vec<ElasticStage>,
-    /// Weights written by [`Trainer::train`] or [`Trainer::train_subnet`].
+    /// Weights written by [`Trainer::train`] or [`Trainer::train_subnet`], or those of a network from outside.
     pub weights: PathBuf,
     /// Whether quantizers are active.
     pub quantized: bool,
@@ -328,9 +329,13 @@ pub trait Evaluator {
         &mut self,
         subnet: &Subnet,
     ) -> Result<Box<dyn RecalibratedSubnet + '_>, TrainError>;
+
+    /// A network of this graph, whose weights and statistics of batch normalizations the file holds as they are:
+    /// one from outside, which is no subnet of a supernet.
+    fn network(&mut self, graph: &Graph) -> Result<Box<dyn RecalibratedSubnet + '_>, TrainError>;
 }
 
-/// A subnet with batch normalization statistics of its own.
+/// A network with batch normalization statistics of its own.
 pub trait RecalibratedSubnet {
     /// Share of the judged held-out images that it classifies correctly.
     fn held_out_accuracy(&self) -> Result<f64, TrainError>;

@@ -152,16 +152,22 @@ impl EngineError {
 
     /// Names the step in which it happened.
     pub(crate) fn in_step(step: &str, error: StepError) -> Self {
+        let error = Self::from(error);
+        match error.kind {
+            ErrorKind::Cancelled => error,
+            _ => Self { subject: Subject::Step(step.to_owned()), ..error },
+        }
+    }
+}
+
+impl From<StepError> for EngineError {
+    fn from(error: StepError) -> Self {
         let (kind, hint) = advice(&error);
         if kind == ErrorKind::Cancelled {
             return Self::cancelled();
         }
         let reason = error.to_string();
-        Self {
-            subject: Subject::Step(step.to_owned()),
-            hint,
-            ..Self::new(kind, reason).with_source(error)
-        }
+        Self { hint, ..Self::new(kind, reason).with_source(error) }
     }
 }
 

@@ -111,10 +111,12 @@ impl Job {
 
 /// A call of [`Evaluator`](spacewright_core::train::Evaluator) or of
 /// [`RecalibratedSubnet`](spacewright_core::train::RecalibratedSubnet), which is about the subnet that was
-/// recalibrated last.
+/// recalibrated last, or the network that was opened last.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Question {
     Recalibrate(Box<Subnet>),
+    /// The network of this graph.
+    Open(Box<Graph>),
     HeldOutAccuracy,
     TestPredictions,
     Network,

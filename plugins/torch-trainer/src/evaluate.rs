@@ -23,7 +23,7 @@ use crate::{
     recalibrate::recalibrate,
 };
 
-/// A trained supernet, or a network trained alone, that was read from a file.
+/// A trained supernet, a network trained alone, or one from outside, that was read from a file.
 pub struct OpenedSupernet {
     context: Context,
     job: EvaluateJob,
@@ -40,21 +40,30 @@ impl OpenedSupernet {
     }
 }
 
-impl Evaluator for OpenedSupernet {
-    fn recalibrate(
-        &mut self,
-        subnet: &Subnet,
-    ) -> Result<Box<dyn RecalibratedSubnet + '_>, TrainError> {
+impl OpenedSupernet {
+    fn weights(&self) -> SharedWeights<'_> {
         let held_out = &self.context.images.held_out;
-        let weights = SharedWeights {
+        SharedWeights {
             context: &self.context,
             stages: &self.job.stages,
             params: &self.params,
             quantized: self.job.quantized,
             calibration: &self.calibration,
             judged: &held_out[..self.job.judge_images.min(held_out.len())],
-        };
-        Ok(Box::new(weights.recalibrate(subnet)?))
+        }
+    }
+}
+
+impl Evaluator for OpenedSupernet {
+    fn recalibrate(
+        &mut self,
+        subnet: &Subnet,
+    ) -> Result<Box<dyn RecalibratedSubnet + '_>, TrainError> {
+        Ok(Box::new(self.weights().recalibrate(subnet)?))
+    }
+
+    fn network(&mut self, graph: &Graph) -> Result<Box<dyn RecalibratedSubnet + '_>, TrainError> {
+        Ok(Box::new(self.weights().as_they_are(graph)?))
     }
 }
 
@@ -89,6 +98,16 @@ impl<'a> SharedWeights<'a> {
         let run = Run { params, quantized, dropout: false, factors: context.factors() };
         let resolution = subnet.resolution;
         let statistics = recalibrate(&run, &plan, self.calibration_inputs(resolution))?;
+        Ok(Recalibrated { weights: self, run, resolution, graph, plan, statistics })
+    }
+
+    /// A network that the file holds, with the statistics that it has there.
+    fn as_they_are(self, graph: &Graph) -> Result<Recalibrated<'a>, TrainError> {
+        let Self { context, params, quantized, .. } = self;
+        let plan = Plan::new(graph, &context.scheme)?;
+        let run = Run { params, quantized, dropout: false, factors: context.factors() };
+        let statistics = Statistics::in_file(params);
+        let (resolution, graph) = (graph.input.height, graph.clone());
         Ok(Recalibrated { weights: self, run, resolution, graph, plan, statistics })
     }
 

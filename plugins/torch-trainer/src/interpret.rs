@@ -27,6 +27,18 @@ pub struct Statistics {
 }
 
 impl Statistics {
+    /// Those that a file of weights holds as `<node>.mean` and `<node>.var`.
+    pub fn in_file(params: &Params) -> Self {
+        let mut statistics = Self::default();
+        for (name, mean) in &params.0 {
+            let Some(node) = name.strip_suffix(".mean") else { continue };
+            if let Some(var) = params.0.get(&format!("{node}.var")) {
+                statistics.values.insert(node.to_owned(), (mean.detach(), var.detach()));
+            }
+        }
+        statistics
+    }
+
     /// Mean and variance of a normalization, by the name of its node.
     fn of(&self, node: &str) -> Result<&(Tensor, Tensor), TrainError> {
         let missing = || TrainError::MissingTensor { name: format!("{node}.mean") };

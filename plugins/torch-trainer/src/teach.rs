@@ -20,7 +20,6 @@ use crate::{
     plan::Plan,
     recalibrate::recalibrate,
     stopwatch::{Part, Stopwatch},
-    teacher,
 };
 
 /// Images whose statistics the teacher's batch normalization keeps. Twice as many as supernets
@@ -94,7 +93,7 @@ pub fn teach(
     let mut given = None;
     if let TeacherStart::Trained { weights, new_nodes, .. } = &job.start {
         params.replace_from(weights, new_nodes)?;
-        given = Some(teacher::statistics(&mut Params::load(weights)?.on(context.device)));
+        given = Some(Statistics::in_file(&Params::load(weights)?.on(context.device)));
     }
     let side = job.graph.input.height;
     let judge = |params: &Params, statistics: &Statistics| {

@@ -32,8 +32,8 @@ impl OpenTeacher {
         let graph = Graph { input, ..teacher.graph.clone() };
         let plan = Plan::new(&graph, &context.scheme)?;
         let ends = teacher.ends.iter().map(|name| plan.value(name)).collect::<Result<_, _>>()?;
-        let mut params = Params::load(&teacher.weights)?.on(context.device);
-        let statistics = statistics(&mut params);
+        let params = Params::load(&teacher.weights)?.on(context.device);
+        let statistics = Statistics::in_file(&params);
         Ok(Self { side, params, statistics, plan, ends, factors: context.factors() })
     }
 
@@ -54,18 +54,4 @@ impl OpenTeacher {
         let execute = || self.run().execute(&self.plan, x, norm, &self.ends, None);
         Ok(tch::no_grad(execute)?.into_iter().skip(1).collect())
     }
-}
-
-/// Takes the statistics of batch normalization out of a teacher's weights.
-pub fn statistics(params: &mut Params) -> Statistics {
-    let mut statistics = Statistics::default();
-    let means: Vec<String> =
-        params.0.keys().filter_map(|name| name.strip_suffix(".mean").map(str::to_owned)).collect();
-    for node in means {
-        let mut take = |role: &str| params.0.remove(&format!("{node}.{role}"));
-        if let (Some(mean), Some(var)) = (take("mean"), take("var")) {
-            statistics.values.insert(node, (mean.detach(), var.detach()));
-        }
-    }
-    statistics
 }

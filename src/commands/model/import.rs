@@ -1,6 +1,6 @@
 //! `spacewright model import`: a trained network of another program as a folder.
 
-use std::{collections::BTreeMap, fs, io, path::Path};
+use std::{collections::BTreeMap, path::Path};
 
 use serde::Serialize;
 use spacewright_core::{
@@ -13,7 +13,7 @@ use spacewright_engine::{
     import::{Agreement, ImportReport, TOLERANCE},
 };
 
-use super::opened;
+use super::{folder::NewFolder, opened};
 use crate::{
     cli::{Global, ImportArgs, OpeningArgs},
     foreign::{self, Task},
@@ -33,32 +33,25 @@ struct Imported<'a> {
 }
 
 pub fn run(args: &ImportArgs, global: &Global) -> Result<Output, Failure> {
-    let out = args.out.as_path();
-    let wrong = |reason: &str| Failure::input(format!("{}: {reason}", out.display()));
-    if fs::symlink_metadata(out).is_ok() {
-        return Err(wrong("it is there already").hint("name a folder that is to be made"));
-    }
-    let parent = match out.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
-    let failed = |error: io::Error| Failure::failed(format!("{}: {error}", out.display()));
-    fs::create_dir_all(parent).map_err(failed)?;
-    // Renamed when it is whole.
-    let staged = tempfile::Builder::new().prefix(".import-").tempdir_in(parent).map_err(failed)?;
-    let task = Task::Import { folder: staged.path().to_owned(), compares: true };
-    let found = foreign::ask(&opened(&args.model, &args.opening, task, global), global.verbose)?;
+    let made = NewFolder::at(&args.out)?;
+    let report = read(&args.model, &args.opening, (made.path(), true), global)?;
     let model = args.model.display().to_string();
-    let report = found.imported;
-    let report = report.ok_or_else(|| Failure::failed(format!("{model}: nothing was read")))?;
-    let page = format!("{}\n", page(&model, &report));
-    fs::write(staged.path().join(PAGE), page).map_err(failed)?;
-    readable(staged.path()).map_err(failed)?;
-    fs::rename(staged.path(), out).map_err(failed)?;
-    // What was a temporary folder is the user's now.
-    drop(staged.keep());
-    let imported = Imported { model, folder: out.display().to_string(), report: &report };
+    made.write(PAGE, format!("{}\n", page(&model, &report)).as_bytes())?;
+    made.finish()?;
+    let imported = Imported { model, folder: args.out.display().to_string(), report: &report };
     Output::new(text(&imported), &imported)
+}
+
+/// Reads a network into a folder that is there, and compares its results where that is asked for.
+pub fn read(
+    model: &Path,
+    opening: &OpeningArgs,
+    (folder, compares): (&Path, bool),
+    global: &Global,
+) -> Result<ImportReport, Failure> {
+    let task = Task::Import { folder: folder.to_owned(), compares };
+    let found = foreign::ask(&opened(model, opening, task, global), global.verbose)?;
+    found.imported.ok_or_else(|| Failure::failed(format!("{}: nothing was read", model.display())))
 }
 
 /// The op graph of a network from outside: of a file, or of a folder that an import made. `None` where there is
@@ -75,21 +68,8 @@ pub fn graph(
         return Ok(None);
     }
     let folder = tempfile::tempdir().map_err(Failure::failed)?;
-    let task = Task::Import { folder: folder.path().to_owned(), compares: false };
-    foreign::ask(&opened(path, opening, task, global), global.verbose)?;
+    read(path, opening, (folder.path(), false), global)?;
     Ok(Some(read_graph(folder.path()).map_err(EngineError::from)?))
-}
-
-/// Temporary folders are their owner's alone; this one is like any other.
-#[cfg(unix)]
-fn readable(folder: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o755))
-}
-
-#[cfg(not(unix))]
-fn readable(_: &Path) -> io::Result<()> {
-    Ok(())
 }
 
 fn text(imported: &Imported<'_>) -> String {

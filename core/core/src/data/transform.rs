@@ -58,7 +58,8 @@ pub struct Pad {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RandomCrop {
-    /// Black pixels that are added on each side before.
+    /// Pixels that are added on each side before, of the colour that normalization makes zero: the mean colour, or
+    /// black where values are not normalized.
     #[schemars(range(max = MOST_PADDING))]
     pub padding: usize,
 }

@@ -18,25 +18,31 @@ pub fn whole(image: &Pixels) -> Rectangle {
 
 /// The image in the middle of a black square.
 pub fn pad_to(image: &Pixels, side: usize) -> Result<Pixels, ImageProblem> {
-    let Pixels { height, width, .. } = *image;
+    let Pixels { height, width, channels, .. } = *image;
     if height > side || width > side {
         return Err(ImageProblem::LargerThanPad { width, height, to: side });
     }
-    Ok(framed(image, [side, side], (side - width) / 2, (side - height) / 2))
+    let place = [(side - width) / 2, (side - height) / 2];
+    Ok(framed(image, [side, side], place, &vec![0; channels]))
 }
 
-/// The image with so many black pixels on each side.
-pub fn padded(image: Pixels, padding: usize) -> Pixels {
+/// The image with so many pixels of a colour on each side.
+pub fn padded(image: Pixels, padding: usize, colour: &[u8]) -> Pixels {
     if padding == 0 {
         return image;
     }
     let size = [image.width + 2 * padding, image.height + 2 * padding];
-    framed(&image, size, padding, padding)
+    framed(&image, size, [padding, padding], colour)
 }
 
-fn framed(image: &Pixels, [width, height]: [usize; 2], left: usize, top: usize) -> Pixels {
+fn framed(
+    image: &Pixels,
+    [width, height]: [usize; 2],
+    [left, top]: [usize; 2],
+    colour: &[u8],
+) -> Pixels {
     let (line, channels) = (image.width * image.channels, image.channels);
-    let mut data = vec![0; width * height * channels];
+    let mut data = colour.repeat(width * height);
     let rows = data.chunks_exact_mut(width * channels).skip(top);
     for (row, source) in rows.zip(image.data.chunks_exact(line)) {
         row[left * channels..left * channels + line].copy_from_slice(source);
@@ -184,10 +190,10 @@ mod tests {
     }
 
     #[test]
-    fn borders_are_black() {
-        let padded = padded(image(2, 1), 1);
+    fn borders_have_a_colour() {
+        let padded = padded(image(2, 1), 1, &[7, 8, 9]);
         assert_eq!((padded.width, padded.height), (4, 3));
-        assert_eq!(padded.data[12..24], [0, 0, 0, 0, 100, 200, 1, 100, 200, 0, 0, 0]);
+        assert_eq!(padded.data[12..24], [7, 8, 9, 0, 100, 200, 1, 100, 200, 7, 8, 9]);
         let square = pad_to(&image(2, 1), 4).unwrap();
         assert_eq!(square.data[15..21], [0, 100, 200, 1, 100, 200]);
         assert!(pad_to(&image(5, 1), 4).is_err());

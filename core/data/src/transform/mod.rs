@@ -21,6 +21,8 @@ pub struct Pipeline {
     transforms: Vec<Transform>,
     /// What each value of each channel becomes.
     values: Vec<[f32; 256]>,
+    /// The colour that becomes zero: the mean colour, or black where values are not normalized.
+    zero: Vec<u8>,
 }
 
 impl Pipeline {
@@ -42,7 +44,8 @@ impl Pipeline {
                 *values = std::array::from_fn(|value| ((value as f64 / 255.0 - mean) / std) as f32);
             }
         }
-        Ok(Self { transforms: transforms.to_vec(), values })
+        let zero = values.iter().map(zero).collect();
+        Ok(Self { transforms: transforms.to_vec(), values, zero })
     }
 
     /// The image, as grey or in colours, after all transforms but normalization: `side × side` pixels.
@@ -96,7 +99,7 @@ impl Pipeline {
             Transform::Pad(pad) => crop::pad_to(&image, pad.to),
             Transform::RandomCrop(settings) => {
                 let at = [rng.random(), rng.random()];
-                crop::crop_at(&crop::padded(image, settings.padding), side, at)
+                crop::crop_at(&crop::padded(image, settings.padding, &self.zero), side, at)
             }
             Transform::CenterCrop(_) => crop::crop_at(&image, side, [0.5; 2]),
             Transform::RandomResizedCrop(settings) => {
@@ -138,21 +141,20 @@ impl Pipeline {
         let drawn = crop::random_rectangle(&image, settings.scale, settings.ratio, rng);
         let is_erased = rng.random::<f64>() < settings.probability;
         let (true, Some([left, top, width, height])) = (is_erased, drawn) else { return image };
-        // What normalization makes zero.
-        let zero = |values: &[f32; 256]| {
-            (0..=255).min_by(|a: &u8, b: &u8| {
-                values[usize::from(*a)].abs().total_cmp(&values[usize::from(*b)].abs())
-            })
-        };
-        let colour: Vec<u8> = self.values.iter().map(|values| zero(values).unwrap_or(0)).collect();
         for row in image.data.chunks_exact_mut(image.width * image.channels).skip(top).take(height)
         {
             for pixel in row.chunks_exact_mut(image.channels).skip(left).take(width) {
-                pixel.copy_from_slice(&colour);
+                pixel.copy_from_slice(&self.zero);
             }
         }
         image
     }
+}
+
+/// The value that becomes the smallest number.
+fn zero(values: &[f32; 256]) -> u8 {
+    let size = |value: &u8| values[usize::from(*value)].abs();
+    (0..=255).min_by(|a, b| size(a).total_cmp(&size(b))).unwrap_or(0)
 }
 
 /// Operations drawn from all of them; each strength is normally distributed and clipped to 0…10.
@@ -268,6 +270,23 @@ mod tests {
             "has 25x24 pixels, fewer than a crop of 32x32: resize or pad it first"
         );
         assert!(done(&crop, image(30, 31), 32, 0).is_ok());
+    }
+
+    #[test]
+    fn borders_become_zero() {
+        let normalize = Normalize { mean: vec![0.0, 0.2, 1.0], std: vec![0.5, 1.0, 0.25] };
+        let crop = Transform::RandomCrop(RandomCrop { padding: 5 });
+        let input = |transforms: &[Transform]| {
+            let pipeline = Pipeline::new(transforms, 3).unwrap();
+            let image = Pixels { height: 1, width: 1, channels: 3, data: vec![90; 3] };
+            let mut rng = random::generator(1, &["border"]);
+            let image = pipeline.image(image, 11, &mut rng).unwrap();
+            let mut input = vec![0.0; 3 * 11 * 11];
+            pipeline.normalized(&image, &mut input);
+            input.into_iter().filter(|value| *value != 0.0).count()
+        };
+        assert_eq!(input(&[crop.clone(), Transform::Normalize(normalize)]), 3);
+        assert_eq!(input(&[crop]), 3);
     }
 
     #[test]

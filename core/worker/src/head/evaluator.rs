@@ -3,6 +3,7 @@
 use std::{cell::RefCell, sync::Arc};
 
 use spacewright_core::{
+    graph::Graph,
     operators::Operators,
     quant::{Quantizer, TrainedNetwork},
     space::Subnet,
@@ -38,12 +39,9 @@ impl Drop for Opened {
     }
 }
 
-impl Evaluator for Opened {
-    fn recalibrate(
-        &mut self,
-        subnet: &Subnet,
-    ) -> Result<Box<dyn RecalibratedSubnet + '_>, TrainError> {
-        let question = Question::Recalibrate(Box::new(subnet.clone()));
+impl Opened {
+    /// What questions are about from now on.
+    fn turn_to(&self, question: Question) -> Result<Box<dyn RecalibratedSubnet + '_>, TrainError> {
         match self.ask(question, &*self.quantizer)? {
             Answer::Nothing => Ok(Box::new(Recalibrated(self))),
             _ => Err(other_answer()),
@@ -51,7 +49,20 @@ impl Evaluator for Opened {
     }
 }
 
-/// The subnet that the worker has recalibrated last.
+impl Evaluator for Opened {
+    fn recalibrate(
+        &mut self,
+        subnet: &Subnet,
+    ) -> Result<Box<dyn RecalibratedSubnet + '_>, TrainError> {
+        self.turn_to(Question::Recalibrate(Box::new(subnet.clone())))
+    }
+
+    fn network(&mut self, graph: &Graph) -> Result<Box<dyn RecalibratedSubnet + '_>, TrainError> {
+        self.turn_to(Question::Open(Box::new(graph.clone())))
+    }
+}
+
+/// The subnet that the worker has recalibrated last, or the network that it has opened last.
 struct Recalibrated<'a>(&'a Opened);
 
 impl Recalibrated<'_> {

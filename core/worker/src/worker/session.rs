@@ -12,15 +12,15 @@ pub fn answer_all(mut evaluator: Box<dyn Evaluator>, line: &Arc<Line>) {
     line.done(Answer::Nothing);
     let mut asked = next(line);
     while let Some(question) = asked {
-        let Question::Recalibrate(subnet) = question else {
-            line.failed(&TrainError::Said("no subnet was recalibrated".into()));
-            asked = next(line);
-            continue;
+        let network = match question {
+            Question::Recalibrate(subnet) => evaluator.recalibrate(&subnet),
+            Question::Open(graph) => evaluator.network(&graph),
+            _ => Err(TrainError::Said("no network was opened".into())),
         };
-        asked = match evaluator.recalibrate(&subnet) {
-            Ok(recalibrated) => {
+        asked = match network {
+            Ok(network) => {
                 line.done(Answer::Nothing);
-                answer_about(&*recalibrated, line)
+                answer_about(&*network, line)
             }
             Err(error) => {
                 line.failed(&error);
@@ -30,16 +30,16 @@ pub fn answer_all(mut evaluator: Box<dyn Evaluator>, line: &Arc<Line>) {
     }
 }
 
-/// Answers what is asked about one subnet; the question that is about another one.
-fn answer_about(subnet: &dyn RecalibratedSubnet, line: &Arc<Line>) -> Option<Question> {
+/// Answers what is asked about one network; the question that is about another one.
+fn answer_about(network: &dyn RecalibratedSubnet, line: &Arc<Line>) -> Option<Question> {
     loop {
         let answer = match next(line)? {
-            Question::HeldOutAccuracy => subnet.held_out_accuracy().map(Answer::Accuracy),
-            Question::TestPredictions => subnet.test_predictions().map(Answer::Predictions),
-            Question::Network => subnet.network().map(Answer::Network),
+            Question::HeldOutAccuracy => network.held_out_accuracy().map(Answer::Accuracy),
+            Question::TestPredictions => network.test_predictions().map(Answer::Predictions),
+            Question::Network => network.network().map(Answer::Network),
             Question::PostTraining(named) => {
                 let quantizer = RemoteQuantizer { line: line.clone(), named };
-                subnet.post_training(&quantizer).map(Answer::Network)
+                network.post_training(&quantizer).map(Answer::Network)
             }
             other => return Some(other),
         };

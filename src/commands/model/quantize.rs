@@ -1,0 +1,268 @@
+//! `spacewright model quantize`: a trained network of another program in the integers of a target, beside what it
+//! was.
+
+use std::{borrow::Cow, fmt::Write as _, path::Path, sync::atomic::Ordering};
+
+use serde::Serialize;
+use spacewright_core::{
+    data::{CenterCrop, Flip, Normalize, Resize, Transform},
+    foreign::Escaped,
+    import::read_graph,
+    latency::Precision,
+    target::Measurement,
+    train::{Monitor, TrainContext},
+};
+use spacewright_engine::{
+    Chosen, DataSettings, EngineError, StudyData, Threads, default_home,
+    quantize::{QuantizeJob, QuantizeReport, no_space, quantize},
+};
+
+use super::{folder::NewFolder, import};
+use crate::{
+    catalog,
+    cli::{Global, QuantizeArgs},
+    commands::data::held_out_of,
+    foreign::{self, Request, Task},
+    process, progress,
+    render::{Failure, Output, Table, grouped},
+    report::percent,
+};
+
+/// Images on which each operator is compared with exact integers.
+const CHECKED: usize = 2;
+
+#[derive(Serialize)]
+struct QuantizedReport<'a> {
+    model: String,
+    /// The folder that was made.
+    folder: String,
+    target: String,
+    quantizer: &'a str,
+    calibration_images: u32,
+    #[serde(flatten)]
+    report: QuantizeReport,
+    /// In floating point; none where files cannot be measured here.
+    fp32_latency: Option<Measurement>,
+    /// In integers.
+    int8_latency: Option<Measurement>,
+    /// Why they were not measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_measured: Option<String>,
+}
+
+pub fn run(args: &QuantizeArgs, global: &Global) -> Result<Output, Failure> {
+    let made = NewFolder::at(&args.out)?;
+    let read = tempfile::tempdir().map_err(Failure::failed)?;
+    let folder = match args.model.is_dir() {
+        true => args.model.as_path(),
+        false => {
+            import::read(&args.model, &args.opening, (read.path(), true), global)?;
+            read.path()
+        }
+    };
+    let graph = read_graph(folder).map_err(EngineError::from)?;
+    let registry = catalog::registry()?;
+    let target = catalog::target(&registry, &args.target)?;
+    let quantizer = registry.quantizer(&args.quantizer)?;
+    let threads = global.threads.map_or_else(rayon::current_num_threads, Into::into);
+    let chosen = args.compute.settings().choose(&registry, Threads::InAll(threads));
+    let Chosen { trainer, .. } = chosen.map_err(EngineError::from)?;
+    let trainer = trainer.ok_or_else(|| Failure::failed("this program has no trainer"))?;
+
+    let bar = &progress::bar(0, global.quiet);
+    let cancel = process::cancelled_by_signal();
+    let data = images(args, graph.input.channels, global)?.with_threads(threads);
+    let looked = |done: usize, total: usize| {
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+        !cancel.load(Ordering::Relaxed)
+    };
+    let images = data.images(&[graph.input.height], looked)?;
+    let classes = data.described()?.classes;
+    let given = graph.output_shape().map_err(|error| Failure::input(error.to_string()))?.elements();
+    let context = TrainContext {
+        operators: registry.operators(),
+        images,
+        hyperspace: no_space(&graph, given),
+        scheme: target.description().scheme,
+        quantizer: quantizer.clone(),
+        seed: global.seed.unwrap_or_default(),
+    };
+    let stem = args.model.file_stem().unwrap_or_default().to_string_lossy();
+    let job = QuantizeJob {
+        folder,
+        name: &stem,
+        target: &*target,
+        trainer: &*trainer,
+        context: &context,
+        quantizer: &*quantizer,
+        calibration_images: args.calibration_images as usize,
+        check_images: CHECKED,
+        classes: (classes.len() == given).then_some(&classes[..]),
+    };
+    let quantized = quantize(&job, &Shown(bar));
+    bar.finish_and_clear();
+    let quantized = quantized?;
+    let format = target.description().model_format;
+    let names = [Precision::Fp32, Precision::Int8].map(|p| format!("{}.{format}", p.name()));
+    for (name, content) in names.iter().zip([&quantized.fp32, &quantized.int8]) {
+        made.write(name, content)?;
+    }
+    let mut not_measured = None;
+    let mut latency = |name: &str| match measured(&made.path().join(name), args, global) {
+        Ok(measurement) => Some(measurement),
+        Err(failure) => {
+            not_measured = Some(failure.in_one_line());
+            None
+        }
+    };
+    let [fp32_latency, int8_latency] = [&names[0], &names[1]].map(|name| latency(name));
+    made.finish()?;
+    let report = QuantizedReport {
+        model: args.model.display().to_string(),
+        folder: args.out.display().to_string(),
+        target: args.target.clone(),
+        quantizer: &args.quantizer,
+        calibration_images: args.calibration_images,
+        report: quantized.report,
+        fp32_latency,
+        int8_latency,
+        not_measured,
+    };
+    Output::new(text(&report, &names), &report)
+}
+
+/// Images as the network was trained on them.
+fn images(args: &QuantizeArgs, channels: usize, global: &Global) -> Result<StudyData, Failure> {
+    for (option, values) in [("--mean", &args.mean), ("--std", &args.std)] {
+        if values.len() != channels {
+            let message =
+                format!("{option}: {} numbers, and images have {channels} channels", values.len());
+            return Err(
+                Failure::input(message).hint("give one for each channel, such as 0.5,0.5,0.5")
+            );
+        }
+    }
+    let normalize = Normalize { mean: args.mean.clone(), std: args.std.clone() };
+    let resize = Resize { crop_share: args.crop_share, ..Resize::default() };
+    let path = std::path::absolute(&args.data).unwrap_or_else(|_| args.data.clone());
+    let settings = DataSettings {
+        path: path.display().to_string(),
+        channels,
+        transforms: vec![
+            Transform::Resize(resize.clone()),
+            Transform::CenterCrop(CenterCrop::default()),
+            Transform::Normalize(normalize),
+        ],
+        augment: vec![
+            Transform::Resize(resize),
+            Transform::CenterCrop(CenterCrop::default()),
+            Transform::Flip(Flip::default()),
+        ],
+        test_images: args.test_images,
+        ..DataSettings::default()
+    };
+    let catalog = spacewright_data::open(&[path], None)?;
+    let settings = DataSettings { held_out: held_out_of(&catalog, None)?.max(1), ..settings };
+    let seed = global.seed.unwrap_or_default();
+    Ok(StudyData::new(settings, "".into(), &default_home()?, seed))
+}
+
+fn measured(file: &Path, args: &QuantizeArgs, global: &Global) -> Result<Measurement, Failure> {
+    let request = Request {
+        model: file.to_owned(),
+        target: Some(args.target.clone()),
+        task: Task::Measure,
+        threads: global.threads.unwrap_or(1).into(),
+        sizes: Default::default(),
+        seconds: args.opening.limit,
+        memory_gib: args.opening.memory,
+    };
+    let found = foreign::ask(&request, global.verbose)?;
+    found.measured.ok_or_else(|| {
+        Failure::failed(found.not_measured.unwrap_or_else(|| "there is no measurement".into()))
+    })
+}
+
+struct Shown<'a>(&'a indicatif::ProgressBar);
+
+impl Monitor for Shown<'_> {
+    fn progress(&self, done: usize, total: usize, note: &str) {
+        self.0.set_length(total as u64);
+        self.0.set_position(done as u64);
+        self.0.set_message(note.to_owned());
+    }
+
+    fn cancelled(&self) -> bool {
+        process::cancelled_by_signal().load(Ordering::Relaxed)
+    }
+}
+
+fn text(report: &QuantizedReport<'_>, files: &[String; 2]) -> String {
+    let QuantizeReport { input, classes, macs, params, images, .. } = report.report;
+    let mut text = format!(
+        "{}: images of {input}, {classes} classes; {} parameters, {:.1} MMACs\n\
+         scales   {} of {} images\n\n",
+        report.model,
+        grouped(&params.to_string()),
+        macs as f64 / 1e6,
+        report.quantizer,
+        report.calibration_images
+    );
+    let milliseconds = |measured: &Option<Measurement>| {
+        measured.as_ref().map_or("-".into(), |measured| format!("{:.3}", measured.min_ms))
+    };
+    let shares = |share: Option<f64>| share.map_or("-".into(), percent);
+    let [fp32, int8] = [&report.fp32_latency, &report.int8_latency];
+    let mut table = Table::new(&["", "ms", "accuracy", "bytes", "file"]);
+    table.row([
+        "FP32".into(),
+        milliseconds(fp32),
+        shares(report.report.fp32_accuracy),
+        grouped(&report.report.fp32_bytes.to_string()),
+        files[0].clone(),
+    ]);
+    table.row([
+        "INT8".into(),
+        milliseconds(int8),
+        shares(report.report.int8_accuracy),
+        grouped(&report.report.int8_bytes.to_string()),
+        files[1].clone(),
+    ]);
+    text += &table.render();
+    let _ = writeln!(text);
+    if let (Some(fp32), Some(int8)) = (fp32, int8) {
+        let _ = writeln!(text, "speed-up {:.2}x", fp32.min_ms / int8.min_ms);
+    }
+    let same = percent(report.report.identical_predictions);
+    let _ = writeln!(text, "classes  both give the same one to {same} of {images} test images");
+    let QuantizeReport { checked_integers, rounding_ties, .. } = report.report;
+    let _ = writeln!(
+        text,
+        "checked  {} integers, {rounding_ties} of them one off at a rounding tie",
+        grouped(&checked_integers.to_string())
+    );
+    let named = |operators: &[String]| -> Cow<'static, str> {
+        let names: Vec<String> = operators.iter().map(|name| Escaped(name).to_string()).collect();
+        names.join(", ").into()
+    };
+    match &report.report.wrong_operators[..] {
+        [] => {}
+        wrong => {
+            let _ = writeln!(text, "wrong    {}", named(wrong));
+        }
+    }
+    match &report.report.float_operators[..] {
+        [] => {
+            let _ = writeln!(text, "all of it computes with integers");
+        }
+        float => {
+            let _ = writeln!(text, "with real numbers: {}", named(float));
+        }
+    }
+    if let Some(reason) = &report.not_measured {
+        let _ = writeln!(text, "not measured: {reason}");
+    }
+    let _ = write!(text, "wrote {}", report.folder);
+    text
+}

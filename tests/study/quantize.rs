@@ -1,0 +1,88 @@
+//! `model quantize`: networks that no study made.
+
+use std::{fs, path::Path, process::Command};
+
+use serde_json::Value;
+
+use crate::Place;
+
+/// Grey pictures, six of each class to train on and two to test on.
+fn write_set(folder: &Path, classes: usize) {
+    for index in 0..8 * classes {
+        let (class, number) = (index % classes, index / classes);
+        let part = if number < 6 { "train" } else { "test" };
+        let path = folder.join(format!("{part}/class-{class}/{number}.png"));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let mut encoder = png::Encoder::new(fs::File::create(path).unwrap(), 24, 24);
+        encoder.set_color(png::ColorType::Grayscale);
+        let pixel = |at: usize| ((at * (class + 2) + 7 * number) % 256) as u8;
+        let pixels: Vec<u8> = (0..24 * 24).map(pixel).collect();
+        encoder.write_header().unwrap().write_image_data(&pixels).unwrap();
+    }
+}
+
+#[test]
+fn a_network_is_quantized_and_stands_beside_what_it_was() {
+    let place = Place::new();
+    place.finish(&["teach"]);
+    let path = |name: &str| place.folder.path().join(name);
+    write_set(&path("ten"), 10);
+    write_set(&path("four"), 4);
+    let run = |data: &str, out: &str, more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_spacewright"));
+        command.args(["--threads", "1", "--quiet", "model", "quantize"]);
+        command.arg(place.run_folder().join("teacher"));
+        command.arg("--data").arg(path(data)).arg("--out").arg(path(out)).args(more);
+        command.env("SPACEWRIGHT_HOME", path("home"));
+        command.env("OMP_WAIT_POLICY", "passive").env("OMP_NUM_THREADS", "1");
+        let output = command.output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let values = ["--mean", "0.5", "--std", "0.25"];
+    let json = [&values[..], &["--json", "--calibration-images", "40"]].concat();
+    let (code, stdout, stderr) = run("ten", "out", &json);
+    assert_eq!(code, Some(0), "{stderr}");
+    let report: Value = serde_json::from_str(&stdout).unwrap();
+    let number =
+        |field: &str| report[field].as_f64().unwrap_or_else(|| panic!("{field}: {report}"));
+    assert_eq!((number("images"), number("classes")), (20.0, 10.0));
+    assert!(number("identical_predictions") >= 0.8, "{report}");
+    assert!((number("fp32_accuracy") - number("int8_accuracy")).abs() <= 0.2, "{report}");
+    assert!(number("checked_integers") > 1000.0 && number("int8_bytes") > 1000.0, "{report}");
+    assert_eq!(report["wrong_operators"], serde_json::json!([]));
+    for latency in ["fp32_latency", "int8_latency"] {
+        assert!(report[latency]["min_ms"].as_f64().unwrap() > 0.0, "{report}");
+    }
+    // The files say how images are prepared.
+    let classify = |file: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_spacewright"));
+        command.args(["--json", "model", "run"]).arg(path("out").join(file));
+        let output = command.arg(path("ten/test/class-3/7.png")).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        answer["images"][0]["classes"][0]["class"].as_str().unwrap().to_owned()
+    };
+    assert!(classify("fp32.onnx").starts_with("class-"));
+    assert!(classify("int8.onnx").starts_with("class-"));
+
+    // Of other classes nothing can be said to be right.
+    let (code, text, stderr) = run("four", "other", &values);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(
+        text.contains("classes  both give the same one to ") && text.contains(" of 8 test images"),
+        "{text}"
+    );
+    let json = [&values[..], &["--json"]].concat();
+    let (_, stdout, _) = run("four", "once-more", &json);
+    let report: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((&report["fp32_accuracy"], &report["int8_accuracy"]), (&Value::Null, &Value::Null));
+
+    let (code, _, stderr) = run("ten", "out", &values);
+    assert_eq!(code, Some(2));
+    assert!(stderr.contains("out: it is there already"), "{stderr}");
+    let (code, _, stderr) = run("ten", "new", &[]);
+    assert_eq!(code, Some(2));
+    assert!(stderr.contains("--mean: 3 numbers, and images have 1 channels"), "{stderr}");
+    assert!(!path("new").exists());
+}
