@@ -2,6 +2,8 @@
 
 use std::{fs, path::Path};
 
+use spacewright_core::graph::{ActivationKind, ConvSpec, GraphBuilder, Shape};
+
 use super::{json, refusal, text};
 
 fn examples() -> Vec<String> {
@@ -11,14 +13,31 @@ fn examples() -> Vec<String> {
     studies.map(|path| path.to_str().unwrap().to_owned()).collect()
 }
 
+/// A network for grey images in a thousand classes, whose maps have the sizes of stages for photographs.
+fn write_network(folder: &Path) {
+    let mut b = GraphBuilder::new(Shape::square(1, 128));
+    let strides = [2, 2, 2, 2, 1, 2].into_iter().enumerate();
+    let x = strides.fold(b.input(), |x, (stage, stride)| {
+        let spec = ConvSpec::new(8 + 8 * stage, 3).stride(stride);
+        b.conv_bn_act(&format!("stage{stage}"), x, spec, ActivationKind::Relu)
+    });
+    let x = b.global_avg_pool("pool", x);
+    let x = b.linear("logits", x, 1000);
+    fs::create_dir(folder).unwrap();
+    let graph = serde_json::to_string(&b.finish(x)).unwrap();
+    fs::write(folder.join("graph.json"), graph).unwrap();
+    fs::write(folder.join("weights.safetensors"), "").unwrap();
+}
+
 #[test]
 fn all_examples_are_valid_studies() {
     let runs = tempfile::tempdir().unwrap();
     let examples = examples();
     assert!(examples.len() >= 3);
     write_idx(runs.path(), 40, 2);
+    write_network(&runs.path().join("efficientnet-lite2"));
     for example in examples {
-        // Instead of images that each user gets for himself, some others.
+        // Instead of images and networks that each user gets for himself, some others.
         let text = fs::read_to_string(&example).unwrap();
         let path = text.lines().find(|line| line.starts_with("path = "));
         let file = match path {

@@ -154,9 +154,11 @@ fn found(graph: &Graph, strides: &[usize]) -> Result<Vec<String>, StageEndsError
     let narrow = narrow(&places);
     let mut ends = Vec::new();
     for (size, needed) in wanted {
-        let of_size = |run: &&[Place]| run.iter().copied().filter(|p| p.size == size).collect();
-        let runs: Vec<Vec<Place>> = narrow.iter().map(|run| of_size(&&run[..])).collect();
-        let runs: Vec<Vec<Place>> = runs.into_iter().filter(|run| !run.is_empty()).collect();
+        let of_size = |run: &&[Place]| -> Vec<Place> {
+            run.iter().copied().filter(|place| place.size == size).collect()
+        };
+        let runs: Vec<Vec<Place>> =
+            narrow.iter().map(of_size).filter(|run| !run.is_empty()).collect();
         let last_of = |run: &Vec<Place>| run[run.len() - 1];
         let mut from: Vec<Place> = runs.iter().map(last_of).collect();
         if from.len() < needed {
