@@ -100,8 +100,8 @@ impl Optimizer {
             let descents = by_share.entry(of_rate.to_bits()).or_default();
             descents.push(Descent { param, momentum, decay, largest_share });
         }
-        let each = by_share.into_iter();
-        each.map(|(share, descents)| descend(&descents, rate * f64::from_bits(share))).collect()
+        let mut each = by_share.into_iter();
+        each.try_for_each(|(share, descents)| descend(&descents, rate * f64::from_bits(share)))
     }
 
     fn adapt(&mut self, params: &mut Params, rate: f64, step: usize) {
