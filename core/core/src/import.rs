@@ -1,14 +1,11 @@
 //! Trained networks that others made: what a reader of their files gives, and why one cannot be read.
 
-use std::{fs, io, path::Path};
-
 use thiserror::Error;
 
 use crate::{
     foreign::{Escaped, ModelFile, OpenSizes, shortened},
     graph::{Graph, GraphError},
     quant::FloatWeights,
-    study::FileError,
 };
 
 /// Name of the file, in the folder of a network, that holds the op graph, as JSON.
@@ -16,22 +13,26 @@ pub const GRAPH: &str = "graph.json";
 /// Name of the file that holds the weights, and the statistics of batch normalizations, in single precision.
 pub const WEIGHTS: &str = "weights.safetensors";
 
-/// The op graph in the folder of a network.
+/// Why the content of [`GRAPH`] cannot be used.
+#[derive(Debug, Error)]
+pub enum GraphFileError {
+    /// It is no graph.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    /// It is one that is not well-formed, or too large.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+}
+
+/// The op graph that the content of [`GRAPH`] is.
 ///
 /// # Errors
 ///
-/// There is no such file, it is no graph, or one that is not well-formed.
-pub fn read_graph(folder: &Path) -> Result<Graph, FileError> {
-    let path = folder.join(GRAPH);
-    let text = fs::read(&path).map_err(FileError::at(&path))?;
-    let invalid = |reason: String| io::Error::new(io::ErrorKind::InvalidData, reason);
-    let graph: Result<Graph, io::Error> =
-        serde_json::from_slice(&text).map_err(|error| invalid(error.to_string()));
-    let graph = graph.and_then(|graph| {
-        graph.check_network_bounds().map_err(|error| invalid(error.to_string()))?;
-        Ok(graph)
-    });
-    graph.map_err(FileError::at(&path))
+/// It is no graph, or one that is not well-formed.
+pub fn graph_of(content: &[u8]) -> Result<Graph, GraphFileError> {
+    let graph: Graph = serde_json::from_slice(content)?;
+    graph.check_network_bounds()?;
+    Ok(graph)
 }
 
 /// How many nodes that are not known an error names.

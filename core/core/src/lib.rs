@@ -24,3 +24,4 @@ pub mod space;
 pub mod study;
 pub mod target;
 pub mod train;
+pub mod verify;

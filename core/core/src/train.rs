@@ -320,7 +320,7 @@ fn share_equal(a: &[u32], b: &[u32]) -> f64 {
     a.iter().zip(b).filter(|(a, b)| a == b).count() as f64 / a.len().max(1) as f64
 }
 
-/// A trained supernet whose subnets can be looked at one by one.
+/// A file of weights: a trained supernet, whose subnets can be looked at one by one, or a network from outside.
 pub trait Evaluator {
     /// Recalibrates the batch normalization of a subnet on training images (running statistics of
     /// a supernet fit none of its subnets): all that is asked of the answer is computed with these

@@ -8,7 +8,7 @@ use std::{
 };
 
 use spacewright_core::{
-    study::{ArtifactName, FieldError, FileError, StepError},
+    study::{ArtifactName, FieldError, StepError},
     train::TrainError,
 };
 use spacewright_data::DataError;
@@ -210,12 +210,6 @@ impl From<ClusterError> for EngineError {
     fn from(error: ClusterError) -> Self {
         let (text, hint) = (error.to_string(), error.hint());
         Self::new(ErrorKind::Step, text).with_hint(hint).with_source(error)
-    }
-}
-
-impl From<FileError> for EngineError {
-    fn from(error: FileError) -> Self {
-        Self::study(error.to_string()).with_source(error)
     }
 }
 

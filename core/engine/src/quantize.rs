@@ -6,15 +6,16 @@ use serde::{Deserialize, Serialize};
 use spacewright_core::{
     data::{LABELS_KEY, Preprocessing},
     graph::{Graph, Shape},
-    import::{WEIGHTS, read_graph},
-    quant::{IntegerNetwork, OperatorCheck, Quantizer, check, fold_float, fold_integer},
+    import::WEIGHTS,
+    quant::{Quantizer, fold_float, fold_integer},
     space::Hyperspace,
     study::StepError,
-    target::{ModelInfo, ModelOutputs, Runtime, Target},
-    train::{EvaluateJob, Monitor, Predictions, TrainContext, TrainError, Trainer},
+    target::{ModelInfo, ModelOutputs, Target},
+    train::{EvaluateJob, Monitor, Predictions, TrainContext, Trainer},
+    verify::TestImages,
 };
 
-use crate::error::Result;
+use crate::{error::Result, import::read_graph};
 
 /// A network that is to be quantized after training.
 pub struct QuantizeJob<'a> {
@@ -132,14 +133,22 @@ fn run(job: &QuantizeJob<'_>, monitor: &dyn Monitor) -> Result<Quantized, StepEr
     let info = info(job, &graph)?;
     let fp32 = runtime.write_float(&float, &info)?;
     let int8 = runtime.write_integer(&integer, &info, ModelOutputs::Result)?;
-    let by_fp32 = predictions(job, &*runtime, &fp32, (0, "floating point"), monitor)?;
-    let by_int8 = predictions(job, &*runtime, &int8, (images.len(), "integers"), monitor)?;
-    let checks = checks(job, &*runtime, &integer, &info)?;
+    let (side, classes) = (graph.input.height, graph.output_shape()?.elements());
+    let tested = TestImages { images: &job.context.images, side, classes };
+    let predictions = |model: &[u8], before: usize, note: &str| {
+        tested.predictions(&*runtime, model, |done| {
+            monitor.progress(before + done, 2 * images.len(), note);
+            !monitor.cancelled()
+        })
+    };
+    let by_fp32 = predictions(&fp32, 0, "floating point")?;
+    let by_int8 = predictions(&int8, images.len(), "integers")?;
+    let checked = tested.check(&*runtime, (&integer, &info), job.check_images)?;
     let labels = job.classes.map(|_| job.context.images.labels(images));
     let accuracy = |of: &Predictions| labels.as_deref().map(|labels| of.accuracy(labels));
     let report = QuantizeReport {
         input: graph.input,
-        classes: graph.output_shape()?.elements(),
+        classes,
         macs: graph.macs()?,
         params: graph.params()?,
         images: images.len(),
@@ -147,58 +156,13 @@ fn run(job: &QuantizeJob<'_>, monitor: &dyn Monitor) -> Result<Quantized, StepEr
         fp32_accuracy: accuracy(&by_fp32),
         int8_accuracy: accuracy(&by_int8),
         float_operators: runtime.load(&int8)?.float_operators()?,
-        checked_integers: checks.iter().map(|check| check.elements).sum(),
-        rounding_ties: checks.iter().map(|check| check.ties).sum(),
-        wrong_operators: checks.into_iter().filter(|c| c.wrong > 0).map(|c| c.value).collect(),
+        checked_integers: checked.integers,
+        rounding_ties: checked.ties,
+        wrong_operators: checked.wrong,
         fp32_bytes: fp32.len(),
         int8_bytes: int8.len(),
     };
     Ok(Quantized { fp32, int8, report })
-}
-
-/// Which class the network gives to each test image.
-fn predictions(
-    job: &QuantizeJob<'_>,
-    runtime: &dyn Runtime,
-    model: &[u8],
-    (done, note): (usize, &str),
-    monitor: &dyn Monitor,
-) -> Result<Predictions, StepError> {
-    let images = job.context.images.test.len();
-    let mut loaded = runtime.load(model)?;
-    let mut classes = Vec::with_capacity(images);
-    for index in 0..images {
-        if monitor.cancelled() {
-            return Err(StepError::Cancelled);
-        }
-        let logits = loaded.run(&image(job, index)?)?;
-        classes.extend(Predictions::from_logits(&logits, logits.len().max(1)).classes);
-        monitor.progress(done + index + 1, 2 * images, note);
-    }
-    Ok(Predictions { classes })
-}
-
-fn image(job: &QuantizeJob<'_>, index: usize) -> Result<Vec<f32>, StepError> {
-    let images = &job.context.images;
-    let side = job.context.hyperspace.resolutions[0];
-    let image = images.judged(&images.test[index..=index], side);
-    image.map_err(|error| TrainError::Image(error).into())
-}
-
-/// Compares every operator with the integer executor, fed with the runtime's own integers.
-fn checks(
-    job: &QuantizeJob<'_>,
-    runtime: &dyn Runtime,
-    network: &IntegerNetwork,
-    info: &ModelInfo,
-) -> Result<Vec<OperatorCheck>, StepError> {
-    let model = runtime.write_integer(network, info, ModelOutputs::Integers)?;
-    let mut loaded = runtime.load(&model)?;
-    let mut checks = Vec::new();
-    for index in 0..job.check_images.min(job.context.images.test.len()) {
-        checks.extend(check(network, &loaded.run_integers(&image(job, index)?)?)?);
-    }
-    Ok(checks)
 }
 
 /// What the files say of themselves: with it `model run` treats images as they were here.

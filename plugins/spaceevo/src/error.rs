@@ -34,14 +34,6 @@ pub enum SpaceEvoError {
     /// No subnet can be put together of the rows that were drawn.
     #[error("the stem's rows reach a width that no row of the first stage takes")]
     NoMatchingRows,
-    /// A runtime's answer is no list of logits.
-    #[error("the runtime gave {found} numbers for an image; there are {classes} classes")]
-    Logits {
-        /// Numbers that it gave.
-        found: usize,
-        /// Classes of the hyperspace.
-        classes: usize,
-    },
     /// The encoding of a space cannot be read.
     #[error(transparent)]
     Encoding(#[from] EncodingError),

@@ -6,12 +6,9 @@ use serde::Serialize;
 use spacewright_core::{
     foreign::{Escaped, shortened},
     graph::{Graph, Shape},
-    import::{GRAPH, WEIGHTS, read_graph},
+    import::{GRAPH, WEIGHTS},
 };
-use spacewright_engine::{
-    EngineError,
-    import::{Agreement, ImportReport, TOLERANCE},
-};
+use spacewright_engine::import::{Agreement, ImportReport, TOLERANCE, read_graph};
 
 use super::{folder::NewFolder, opened};
 use crate::{
@@ -62,14 +59,14 @@ pub fn graph(
     global: &Global,
 ) -> Result<Option<Graph>, Failure> {
     if path.is_dir() {
-        return Ok(Some(read_graph(path).map_err(EngineError::from)?));
+        return Ok(Some(read_graph(path)?));
     }
     if !path.is_file() {
         return Ok(None);
     }
     let folder = tempfile::tempdir().map_err(Failure::failed)?;
     read(path, opening, (folder.path(), false), global)?;
-    Ok(Some(read_graph(folder.path()).map_err(EngineError::from)?))
+    Ok(Some(read_graph(folder.path())?))
 }
 
 fn text(imported: &Imported<'_>) -> String {

@@ -1,19 +1,19 @@
 //! `spacewright model quantize`: a trained network of another program in the integers of a target, beside what it
 //! was.
 
-use std::{borrow::Cow, fmt::Write as _, path::Path, sync::atomic::Ordering};
+use std::{fmt::Write as _, path::Path, sync::atomic::Ordering};
 
 use serde::Serialize;
 use spacewright_core::{
     data::{CenterCrop, Flip, Normalize, Resize, Transform},
     foreign::Escaped,
-    import::read_graph,
     latency::Precision,
     target::Measurement,
     train::{Monitor, TrainContext},
 };
 use spacewright_engine::{
     Chosen, DataSettings, EngineError, StudyData, Threads, default_home,
+    import::read_graph,
     quantize::{QuantizeJob, QuantizeReport, no_space, quantize},
 };
 
@@ -60,7 +60,13 @@ pub fn run(args: &QuantizeArgs, global: &Global) -> Result<Output, Failure> {
             read.path()
         }
     };
-    let graph = read_graph(folder).map_err(EngineError::from)?;
+    let graph = read_graph(folder)?;
+    if graph.input.height != graph.input.width {
+        let message = format!("{}: images of {}", args.model.display(), graph.input);
+        return Err(
+            Failure::input(message).hint("square images are known: choose sizes with `--size`")
+        );
+    }
     let registry = catalog::registry()?;
     let target = catalog::target(&registry, &args.target)?;
     let quantizer = registry.quantizer(&args.quantizer)?;
@@ -214,45 +220,39 @@ fn text(report: &QuantizedReport<'_>, files: &[String; 2]) -> String {
     };
     let shares = |share: Option<f64>| share.map_or("-".into(), percent);
     let [fp32, int8] = [&report.fp32_latency, &report.int8_latency];
+    let figures = &report.report;
+    let rows = [
+        ("FP32", fp32, figures.fp32_accuracy, figures.fp32_bytes),
+        ("INT8", int8, figures.int8_accuracy, figures.int8_bytes),
+    ];
     let mut table = Table::new(&["", "ms", "accuracy", "bytes", "file"]);
-    table.row([
-        "FP32".into(),
-        milliseconds(fp32),
-        shares(report.report.fp32_accuracy),
-        grouped(&report.report.fp32_bytes.to_string()),
-        files[0].clone(),
-    ]);
-    table.row([
-        "INT8".into(),
-        milliseconds(int8),
-        shares(report.report.int8_accuracy),
-        grouped(&report.report.int8_bytes.to_string()),
-        files[1].clone(),
-    ]);
+    for ((name, latency, accuracy, bytes), file) in rows.into_iter().zip(files) {
+        let bytes = grouped(&bytes.to_string());
+        table.row([name.into(), milliseconds(latency), shares(accuracy), bytes, file.clone()]);
+    }
     text += &table.render();
     let _ = writeln!(text);
     if let (Some(fp32), Some(int8)) = (fp32, int8) {
         let _ = writeln!(text, "speed-up {:.2}x", fp32.min_ms / int8.min_ms);
     }
-    let same = percent(report.report.identical_predictions);
+    let same = percent(figures.identical_predictions);
     let _ = writeln!(text, "classes  both give the same one to {same} of {images} test images");
-    let QuantizeReport { checked_integers, rounding_ties, .. } = report.report;
+    let QuantizeReport { checked_integers, rounding_ties, .. } = figures;
     let _ = writeln!(
         text,
         "checked  {} integers, {rounding_ties} of them one off at a rounding tie",
         grouped(&checked_integers.to_string())
     );
-    let named = |operators: &[String]| -> Cow<'static, str> {
-        let names: Vec<String> = operators.iter().map(|name| Escaped(name).to_string()).collect();
-        names.join(", ").into()
+    let named = |operators: &[String]| {
+        operators.iter().map(|name| Escaped(name).to_string()).collect::<Vec<_>>().join(", ")
     };
-    match &report.report.wrong_operators[..] {
+    match &figures.wrong_operators[..] {
         [] => {}
         wrong => {
             let _ = writeln!(text, "wrong    {}", named(wrong));
         }
     }
-    match &report.report.float_operators[..] {
+    match &figures.float_operators[..] {
         [] => {
             let _ = writeln!(text, "all of it computes with integers");
         }

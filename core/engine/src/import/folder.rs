@@ -1,18 +1,29 @@
 //! The files that keep an imported network.
 
-use std::{collections::HashMap, path::Path};
+use std::{collections::HashMap, fs, path::Path};
 
 use safetensors::{Dtype, tensor::TensorView};
 use spacewright_core::{
     graph::Graph,
-    import::{GRAPH, WEIGHTS},
+    import::{GRAPH, WEIGHTS, graph_of},
     quant::{FloatWeights, TensorData},
 };
 
 use crate::{
-    error::{EngineError, Result},
+    error::{AtPath, EngineError, Result},
     files::write_atomically,
 };
+
+/// The op graph in the folder of a network.
+///
+/// # Errors
+///
+/// There is no such file, it is no graph, or one that is not well-formed.
+pub fn read_graph(folder: &Path) -> Result<Graph> {
+    let path = folder.join(GRAPH);
+    let content = fs::read(&path).at(&path)?;
+    graph_of(&content).map_err(|error| EngineError::file(&path, error))
+}
 
 /// Writes both files into a folder that is there.
 pub(super) fn write(graph: &Graph, weights: &FloatWeights, folder: &Path) -> Result<()> {

@@ -16,6 +16,8 @@ use spacewright_core::{
     target::{ModelInfo, Runtime},
 };
 
+pub use folder::read_graph;
+
 use crate::{
     error::{EngineError, ErrorKind, Result},
     registry::Registry,

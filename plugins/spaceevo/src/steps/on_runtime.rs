@@ -6,7 +6,8 @@ use spacewright_core::{
     quant::{IntegerNetwork, Quantizer, TrainedNetwork, fold_integer},
     study::{Referred, StepError, StudyContext},
     target::{ModelInfo, ModelOutputs, Runtime},
-    train::{Predictions, TrainContext, TrainError},
+    train::{Predictions, TrainContext},
+    verify::TestImages,
 };
 
 use crate::error::SpaceEvoError;
@@ -56,25 +57,13 @@ impl OnRuntime<'_> {
         model: &[u8],
         resolution: usize,
     ) -> Result<Predictions, StepError> {
-        let images = self.train.images.test.len();
-        let classes = self.study.hyperspace.classes;
-        let mut loaded = runtime.load(model)?;
-        let mut predicted = Vec::with_capacity(images);
-        for index in 0..images {
-            let logits = loaded.run(&self.image(index, resolution)?)?;
-            if logits.len() != classes {
-                return Err(SpaceEvoError::Logits { found: logits.len(), classes }.into());
-            }
-            predicted.extend(Predictions::from_logits(&logits, logits.len()).classes);
-        }
-        Ok(Predictions { classes: predicted })
+        self.images(resolution).predictions(runtime, model, |_| true)
     }
 
-    /// A test image as a network of this resolution gets it.
-    pub fn image(&self, index: usize, resolution: usize) -> Result<Vec<f32>, StepError> {
-        let images = &self.train.images;
-        let judged = images.judged(&images.test[index..=index], resolution);
-        judged.map_err(|error| TrainError::Image(error).into())
+    /// The test images as a network of this resolution gets them.
+    pub fn images(&self, resolution: usize) -> TestImages<'_> {
+        let classes = self.study.hyperspace.classes;
+        TestImages { images: &self.train.images, side: resolution, classes }
     }
 
     /// The classes of the test images.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs};
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
     graph::{Graph, Shape},
-    import::{GRAPH, WEIGHTS, read_graph},
+    import::{GRAPH, WEIGHTS, graph_of},
     operators::BlockConfig,
     space::{BlockChoice, Candidate, ElasticStage, SubStage, Subnet, network, subnet_segments},
     study::{
@@ -142,8 +142,12 @@ fn from_outside(
     };
     let folder = study.folder.join(&settings.model);
     let imported = "import it anew with `spacewright model import`";
-    let mut graph =
-        read_graph(&folder).map_err(|error| refused("model", error.to_string(), imported))?;
+    let path = folder.join(GRAPH);
+    let unread = |error: &dyn ToString| {
+        refused("model", format!("{}: {}", path.display(), error.to_string()), imported)
+    };
+    let content = fs::read(&path).map_err(|error| unread(&error))?;
+    let mut graph = graph_of(&content).map_err(|error| unread(&error))?;
     let hyperspace = &study.hyperspace;
     let (channels, classes) = (graph.input.channels, hyperspace.classes);
     if channels != hyperspace.input_channels {

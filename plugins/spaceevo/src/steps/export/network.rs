@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use spacewright_core::{
     data::{LABELS_KEY, Preprocessing},
     latency::Precision,
-    quant::{IntegerNetwork, OperatorCheck, check, fold_float},
+    quant::fold_float,
     space::Subnet,
     study::{FileError, StepError, TaskFiles},
     target::{ModelInfo, ModelOutputs, Runtime},
@@ -162,7 +162,9 @@ impl Verifier<'_> {
                 bytes: file.len(),
             });
         }
-        let checks = self.check(&integer, &info, resolution)?;
+        let images = self.on.images(resolution);
+        let checked =
+            images.check(self.on.runtime, (&integer, &info), self.settings.check_images)?;
         let float_operators = self.on.runtime.load(&model)?.float_operators()?;
         at(3, "test set, without quantization")?;
         let fp32 = self.on.predictions(self.on.runtime, &float_model, resolution)?;
@@ -189,9 +191,9 @@ impl Verifier<'_> {
             fp32_accuracy: fp32.accuracy(labels),
             ptq_accuracy: ptq.accuracy(labels),
             float_operators,
-            checked_integers: checks.iter().map(|check| check.elements).sum(),
-            rounding_ties: checks.iter().map(|check| check.ties).sum(),
-            wrong_operators: checks.into_iter().filter(|c| c.wrong > 0).map(|c| c.value).collect(),
+            checked_integers: checked.integers,
+            rounding_ties: checked.ties,
+            wrong_operators: checked.wrong,
             bytes: model.len(),
             translated,
         })
@@ -210,22 +212,5 @@ impl Verifier<'_> {
         let metadata: BTreeMap<String, String> =
             metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
         Ok(ModelInfo { name: format!("network-{index}"), metadata })
-    }
-
-    /// Compares every operator with the integer executor, fed with the runtime's own integers.
-    fn check(
-        &self,
-        network: &IntegerNetwork,
-        info: &ModelInfo,
-        resolution: usize,
-    ) -> Result<Vec<OperatorCheck>, StepError> {
-        let model = self.on.runtime.write_integer(network, info, ModelOutputs::Integers)?;
-        let mut loaded = self.on.runtime.load(&model)?;
-        let mut checks = Vec::new();
-        for index in 0..self.settings.check_images.min(self.on.train.images.test.len()) {
-            let observed = loaded.run_integers(&self.on.image(index, resolution)?)?;
-            checks.extend(check(network, &observed)?);
-        }
-        Ok(checks)
     }
 }
