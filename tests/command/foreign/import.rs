@@ -74,4 +74,9 @@ fn open_sizes_are_asked_for() {
     assert!(text.contains("leaves sizes open") && text.contains("--size H=N"), "{text}");
     let report: Value = models.json(&format!("{import} --size H=8 --size x:3=6"), "net.onnx");
     assert_eq!(report["input"], serde_json::json!({"channels": 3, "height": 8, "width": 6}));
+
+    let quantize = format!("model quantize --data . --out {}", models.path("int8").display());
+    let refused = models.run(&format!("{quantize} --size H=8 --size x:3=6"), "net.onnx");
+    assert_eq!(refused.code, 2, "{}", refused.stderr);
+    assert!(refused.stderr.contains("net.onnx: images of 3x8x6"), "{}", refused.stderr);
 }
