@@ -80,13 +80,11 @@ fn check_reference(
         Referred::Format(_) => context.format_names(),
         // The step that builds it says more than whether it is known.
         Referred::Block(_) => return Ok(()),
+        Referred::Network(folder) if folder.is_empty() => return Ok(()),
         Referred::Network(folder) => {
             let folder = study.folder.join(folder);
             let missing = |name: &&str| !folder.join(name).is_file();
             let Some(missing) = [GRAPH, WEIGHTS].into_iter().find(missing) else { return Ok(()) };
-            if reference.to.name().is_empty() {
-                return Ok(());
-            }
             let reason = format!("there is no file {}", folder.join(missing).display());
             let hint = "name the folder that `spacewright model import FILE --out DIR` makes, or `teacher` in that \
                         of another run; a path is relative to the folder of the study";
