@@ -27,6 +27,7 @@ use spacewright_host_ort::OnnxReader;
 use spacewright_latency_model::read_blocks;
 use spacewright_plugin::native::protocol::{Answer, Request, decode, encode};
 use spacewright_sdk::conformance;
+use spacewright_tflite::Wanted;
 
 /// A function of this crate.
 pub type Target = fn(&[u8]);
@@ -140,10 +141,15 @@ pub fn networks(bytes: &[u8]) {
     }
 }
 
-/// Reads a TFLite file as `model inspect` does.
+/// Reads a TFLite file as `model inspect`, `model import` and `target predict` do.
 pub fn tflite(bytes: &[u8]) {
     if let Ok(summary) = spacewright_tflite::read(bytes) {
         assert!(serde_json::to_string(&summary).is_ok());
+    }
+    for wanted in [Wanted::Weights, Wanted::Structure] {
+        if let Ok(network) = spacewright_tflite::import(bytes, wanted) {
+            assert_eq!(network.graph.check_network_bounds(), Ok(()));
+        }
     }
 }
 

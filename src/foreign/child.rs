@@ -18,7 +18,10 @@ use spacewright_core::{
     target::{Runtime, Target},
 };
 use spacewright_data::{ImageProblem, LARGEST_FILE, Pipeline, decode_image};
-use spacewright_engine::{Registry, import::Import};
+use spacewright_engine::{
+    EngineError, Registry,
+    import::{Import, write_structure},
+};
 
 use super::{
     memory_hint,
@@ -137,8 +140,17 @@ fn work(request: &Request, answers: &Answers) -> Result<(), Failure> {
     let registry = catalog::registry()?;
     match &request.task {
         Task::Import { folder, compares } => {
-            import(&registry, request, (folder, *compares), answers)
+            let import = |file: &ModelFile<'_>| {
+                let import = Import::read(&registry, file, &request.sizes, *compares)?;
+                import.write(folder)?;
+                answers.tell(&Message::Imported(Box::new(import.report)));
+                Ok(())
+            };
+            read(&registry, request, answers, import)
         }
+        Task::Structure { folder } => read(&registry, request, answers, |file| {
+            write_structure(&registry, file, &request.sizes, folder)
+        }),
         task => open(task, &registry, request, answers),
     }
 }
@@ -220,16 +232,17 @@ fn open(
             Ok(())
         }
         // Needs no target.
-        Task::Import { .. } => Ok(()),
+        Task::Import { .. } | Task::Structure { .. } => Ok(()),
     }
 }
 
 /// Reads a network, compares its results, and writes it.
-fn import(
+/// Opens a file as a network from outside.
+fn read(
     registry: &Registry,
     request: &Request,
-    (folder, compares): (&Path, bool),
     answers: &Answers,
+    use_it: impl FnOnce(&ModelFile<'_>) -> Result<(), EngineError>,
 ) -> Result<(), Failure> {
     let path = request.model.as_path();
     // Loads the libraries of runtimes before time is taken.
@@ -239,11 +252,7 @@ fn import(
     let wrong = |reason: String| Failure::input(format!("{}: {reason}", path.display()));
     let content = fs::read(path).map_err(|error| wrong(error.to_string()))?;
     let file = ModelFile { content: &content, path: Some(path) };
-    let import = Import::read(registry, &file, &request.sizes, compares);
-    let import = import.map_err(|error| error.about_file(path, None))?;
-    import.write(folder)?;
-    answers.tell(&Message::Imported(Box::new(import.report)));
-    Ok(())
+    Ok(use_it(&file).map_err(|error| error.about_file(path, None))?)
 }
 
 /// How a file's images are prepared.

@@ -38,6 +38,8 @@ pub enum Task {
     Run { images: Vec<PathBuf> },
     /// Its graph and weights, written into this folder; whether its results are compared.
     Import { folder: PathBuf, compares: bool },
+    /// Its graph alone, written into this folder.
+    Structure { folder: PathBuf },
 }
 
 /// What the child tells, a line each.

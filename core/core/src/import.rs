@@ -1,6 +1,10 @@
 //! Trained networks that others made: what a reader of their files gives, and why one cannot be read.
 
+mod draft;
+
 use thiserror::Error;
+
+pub use draft::NetworkDraft;
 
 use crate::{
     foreign::{Escaped, ModelFile, OpenSizes, shortened},
@@ -54,8 +58,8 @@ pub struct ImportedNetwork {
 }
 
 /// A part of a network that the op graph cannot hold.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{} `{}`: {reason}", Escaped(operator), Escaped(shortened(node, 100)))]
+#[derive(Debug, Clone, PartialEq, Error)]
+#[error("{} `{}`: {reason}{}", Escaped(operator), Escaped(shortened(node, 100)), of_all(*.share))]
 pub struct UnknownNode {
     /// Its name in the file.
     pub node: String,
@@ -63,6 +67,24 @@ pub struct UnknownNode {
     pub operator: String,
     /// What of it is not known.
     pub reason: String,
+    /// Its share of the network's multiply-adds, where the file says shapes.
+    pub share: Option<f64>,
+}
+
+impl UnknownNode {
+    /// A node whose share is not known.
+    pub fn new(node: String, operator: String, reason: String) -> Self {
+        Self { node, operator, reason, share: None }
+    }
+
+    /// The same with its share of the network's multiply-adds.
+    pub fn with_share(self, share: Option<f64>) -> Self {
+        Self { share, ..self }
+    }
+}
+
+fn of_all(share: Option<f64>) -> String {
+    share.map(|share| format!(" ({:.1} % of the multiply-adds)", 100.0 * share)).unwrap_or_default()
 }
 
 /// Why a network cannot be imported.
@@ -107,6 +129,15 @@ pub trait NetworkReader: Send + Sync {
     fn read(&self, file: &ModelFile<'_>, sizes: &OpenSizes)
     -> Result<ImportedNetwork, ImportError>;
 
+    /// The graph of the network in a file, which may be one in integers: all that its latency depends on.
+    ///
+    /// # Errors
+    ///
+    /// See [`read`](Self::read).
+    fn structure(&self, file: &ModelFile<'_>, sizes: &OpenSizes) -> Result<Graph, ImportError> {
+        self.read(file, sizes).map(|network| network.graph)
+    }
+
     /// What the file gives for images, `channels × height × width` each, computed by another program than
     /// Spacewright, to compare with; `None` where there is none for this format.
     fn run(
@@ -126,10 +157,9 @@ mod tests {
 
     #[test]
     fn unknown_nodes_are_listed_but_not_without_end() {
-        let node = |at: usize| UnknownNode {
-            node: format!("n{at}\u{7}"),
-            operator: "Einsum".into(),
-            reason: "it is not known".into(),
+        let node = |at: usize| {
+            let name = format!("n{at}\u{7}");
+            UnknownNode::new(name, "Einsum".into(), "it is not known".into())
         };
         let text = |count| ImportError::Unknown((0..count).map(node).collect()).to_string();
         assert_eq!(
@@ -138,5 +168,7 @@ mod tests {
         );
         assert!(text(23).ends_with("\n  and 3 more"), "{}", text(23));
         assert!(!text(20).contains("more"));
+        let share = node(0).with_share(Some(0.125)).to_string();
+        assert!(share.ends_with("it is not known (12.5 % of the multiply-adds)"), "{share}");
     }
 }

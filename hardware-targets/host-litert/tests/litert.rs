@@ -2,12 +2,14 @@
 //! operator.
 
 use spacewright_core::{
+    foreign::{ModelFile, OpenSizes},
     graph::{ActivationKind, ConvSpec, Graph, GraphBuilder, Op, OpKind, Padding, Pool, Shape},
+    import::{ImportedNetwork, NetworkReader},
     operators::Operators,
     quant::{IntegerNetwork, OperatorCheck, Rounding, Scheme, WeightRange, check, fold_float},
     target::{ModelInfo, ModelOutputs, Runtime, Target},
 };
-use spacewright_host_litert::{HostLiteRt, Kernels, LiteRtRuntime};
+use spacewright_host_litert::{HostLiteRt, Kernels, LiteRtRuntime, TfliteReader};
 use spacewright_measure::testing::{
     blocks, check_sum_of_parts, evaluate, joined, quantized, random_image, random_weights, rng,
 };
@@ -52,6 +54,8 @@ fn check_graph(graph: &Graph, seed: u64) {
         assert!((found - expected).abs() < 1e-4 * size, "{found} {expected}\n{graph}");
     }
 
+    check_import(&file, &image, expected);
+
     let (network, image, observed) = observed(&runtime, graph, &scheme(), seed);
     for result in check(&network, &observed).unwrap() {
         assert_eq!(result.wrong, 0, "{result:?} in\n{graph}");
@@ -60,12 +64,29 @@ fn check_graph(graph: &Graph, seed: u64) {
     assert_eq!(executed["input"].integers, observed["input"]);
 
     let file = runtime.write_integer(&network, &info, ModelOutputs::Result).unwrap();
+    let structure =
+        TfliteReader.structure(&ModelFile::in_memory(&file), &OpenSizes::new()).unwrap();
+    assert_eq!(structure.output_shape(), graph.output_shape(), "in\n{structure}");
     let mut plain = runtime.load(&file).unwrap();
     let name = network.graph.value_name(network.graph.output);
     let params = network.values[network.graph.output.index()].unwrap();
     let result: Vec<f32> = observed[name].iter().map(|&q| params.dequantize(q)).collect();
     assert_eq!(plain.run(&image).unwrap(), result, "outputs change the result of\n{graph}");
     assert_eq!(plain.float_operators().unwrap(), Vec::<String>::new());
+}
+
+/// What is read out of a file gives what the file gives.
+#[track_caller]
+fn check_import(file: &[u8], image: &[f32], expected: &[f32]) {
+    let file = ModelFile::in_memory(file);
+    let network = TfliteReader.read(&file, &OpenSizes::new()).unwrap();
+    let ImportedNetwork { graph, weights, .. } = &network;
+    let found = &evaluate(graph, weights, image)[graph.output.index()];
+    let size = expected.iter().fold(1.0f32, |max, x| max.max(x.abs()));
+    assert_eq!(found.len(), expected.len());
+    for (found, expected) in found.iter().zip(expected) {
+        assert!((found - expected).abs() < 1e-4 * size, "{found} {expected}\n{graph}");
+    }
 }
 
 fn operators() -> Operators {

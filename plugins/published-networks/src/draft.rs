@@ -117,7 +117,7 @@ impl<'t, 'f> Draft<'t, 'f> {
 
     fn say(&mut self, tensor: &str, reason: String) {
         let (node, operator) = (tensor.to_owned(), "tensor".to_owned());
-        self.wrong.push(UnknownNode { node, operator, reason });
+        self.wrong.push(UnknownNode::new(node, operator, reason));
     }
 
     /// Takes the tensor `<layer>.<part>` as the weight `<layer>.<role>`; its outermost size, if it
@@ -277,7 +277,7 @@ impl Drafted {
                 Ok(data) => drop(weights.insert(weight, data)),
                 Err(reason) => {
                     let (operator, reason) = ("tensor".to_owned(), reason.to_owned());
-                    wrong.push(UnknownNode { node: name, operator, reason });
+                    wrong.push(UnknownNode::new(name, operator, reason));
                 }
             }
         }

@@ -51,7 +51,7 @@ pub fn read(
     found.imported.ok_or_else(|| Failure::failed(format!("{}: nothing was read", model.display())))
 }
 
-/// The op graph of a network from outside: of a file, or of a folder that an import made. `None` where there is
+/// The op graph of a network from outside, for its structure: of a file, or of a folder that an import made. `None` where there is
 /// neither.
 pub fn graph(
     path: &Path,
@@ -65,7 +65,8 @@ pub fn graph(
         return Ok(None);
     }
     let folder = tempfile::tempdir().map_err(Failure::failed)?;
-    read(path, opening, (folder.path(), false), global)?;
+    let task = Task::Structure { folder: folder.path().to_owned() };
+    foreign::ask(&opened(path, opening, task, global), global.verbose)?;
     Ok(Some(read_graph(folder.path())?))
 }
 

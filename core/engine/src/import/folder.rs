@@ -25,11 +25,16 @@ pub fn read_graph(folder: &Path) -> Result<Graph> {
     graph_of(&content).map_err(|error| EngineError::file(&path, error))
 }
 
-/// Writes both files into a folder that is there.
-pub(super) fn write(graph: &Graph, weights: &FloatWeights, folder: &Path) -> Result<()> {
+/// Writes the graph into a folder that is there.
+pub(super) fn write_graph(graph: &Graph, folder: &Path) -> Result<()> {
     let path = folder.join(GRAPH);
     let text = serde_json::to_vec_pretty(graph).map_err(|error| EngineError::file(&path, error))?;
-    write_atomically(&path, &text)?;
+    write_atomically(&path, &text)
+}
+
+/// Writes both files into a folder that is there.
+pub(super) fn write(graph: &Graph, weights: &FloatWeights, folder: &Path) -> Result<()> {
+    write_graph(graph, folder)?;
     let path = folder.join(WEIGHTS);
     let bytes = |tensor: &TensorData| -> Vec<u8> {
         tensor.data.iter().flat_map(|number| number.to_le_bytes()).collect()

@@ -122,6 +122,22 @@ impl Import {
     }
 }
 
+/// The graph of the network in a file, which may be one in integers: what predictions of its latency need. It is
+/// written into a folder that is there, from which [`read_graph`] takes it.
+///
+/// # Errors
+///
+/// Files of unknown formats, damaged files, and nodes that are not known (all of them).
+pub fn write_structure(
+    registry: &Registry,
+    file: &ModelFile<'_>,
+    sizes: &OpenSizes,
+    folder: &Path,
+) -> Result<()> {
+    let graph = reader(registry, file)?.structure(file, sizes).map_err(refused)?;
+    folder::write_graph(&graph, folder)
+}
+
 fn reader<'r>(registry: &'r Registry, file: &ModelFile<'_>) -> Result<&'r dyn NetworkReader> {
     let readers = &registry.network_readers;
     let found = readers.iter().find(|reader| reader.recognizes(file));

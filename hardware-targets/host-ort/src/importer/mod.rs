@@ -180,7 +180,7 @@ impl<'g> Importer<'g> {
         let value = made.unwrap_or_else(|reason| {
             if reason != SAID {
                 let (node, operator) = (label(node).to_owned(), node.op_type.clone());
-                self.unknown.push(UnknownNode { node, operator, reason });
+                self.unknown.push(UnknownNode::new(node, operator, reason));
             }
             Value::Unknown
         });

@@ -2,7 +2,7 @@
 //!
 //! * [`write_integer`] and [`write_float`] turn networks into `.tflite` files: the only place that
 //!   writes them.
-//! * [`read`] says what a file holds, whoever wrote it.
+//! * [`read`] says what a file holds, whoever wrote it, and [`import`] makes an op graph of the network in it.
 //! * [`scheme`] is what TFLite's 8-bit quantization specification allows.
 //!
 //! ```
@@ -24,12 +24,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod importer;
 mod operators;
 mod reader;
 mod schema;
 mod scheme;
 mod writer;
 
-pub use reader::{ReadError, read};
+pub use importer::{Wanted, import};
+pub use reader::{ReadError, is_tflite, read};
 pub use scheme::{SIGMOID, scheme};
 pub use writer::{write_float, write_integer};

@@ -64,9 +64,14 @@ fn first_line(error: &InvalidFlatbuffer) -> String {
     error.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
+/// Whether a file calls itself one of TFLite.
+pub fn is_tflite(file: &[u8]) -> bool {
+    file.get(4..8) == Some(IDENTIFIER.as_bytes())
+}
+
 /// Reads a file: everything but the data of its constants.
 pub fn read(file: &[u8]) -> Result<ModelSummary, ReadError> {
-    if file.get(4..8) != Some(IDENTIFIER.as_bytes()) {
+    if !is_tflite(file) {
         return Err(ReadError::Format);
     }
     let model = root(file)?;

@@ -146,8 +146,86 @@ tables! {
     }
 }
 
-/// Slot of an operator's options; their table depends on the kind, and is not read.
+tables! {
+    /// Options of `CONV_2D`.
+    ConvolutionOptions {
+        PADDING padding = 0: i8,
+        STRIDE_COLUMNS stride_columns = 1: i32,
+        STRIDE_ROWS stride_rows = 2: i32,
+        FUSED fused = 3: i8,
+        DILATION_COLUMNS dilation_columns = 4: i32,
+        DILATION_ROWS dilation_rows = 5: i32,
+    }
+    /// Options of `DEPTHWISE_CONV_2D`.
+    DepthwiseOptions {
+        PADDING padding = 0: i8,
+        STRIDE_COLUMNS stride_columns = 1: i32,
+        STRIDE_ROWS stride_rows = 2: i32,
+        FUSED fused = 4: i8,
+        DILATION_COLUMNS dilation_columns = 5: i32,
+        DILATION_ROWS dilation_rows = 6: i32,
+    }
+    /// Options of pools.
+    PoolOptions {
+        PADDING padding = 0: i8,
+        STRIDE_COLUMNS stride_columns = 1: i32,
+        STRIDE_ROWS stride_rows = 2: i32,
+        COLUMNS columns = 3: i32,
+        ROWS rows = 4: i32,
+        FUSED fused = 5: i8,
+    }
+    /// Options of operators in which only a fused activation counts.
+    FusedOptions {
+        FUSED fused = 0: i8,
+    }
+}
+
+impl ConvolutionOptions<'_> {
+    /// Its number in the schema's union of options.
+    pub(crate) const NUMBER: u8 = 1;
+}
+
+impl DepthwiseOptions<'_> {
+    /// See [`ConvolutionOptions::NUMBER`].
+    pub(crate) const NUMBER: u8 = 2;
+}
+
+impl PoolOptions<'_> {
+    /// See [`ConvolutionOptions::NUMBER`].
+    pub(crate) const NUMBER: u8 = 5;
+}
+
+/// See [`ConvolutionOptions::NUMBER`].
+impl FusedOptions<'_> {
+    pub(crate) const OF_FULLY_CONNECTED: u8 = 8;
+    pub(crate) const OF_ADD: u8 = 11;
+    pub(crate) const OF_MUL: u8 = 21;
+    pub(crate) const OF_SUB: u8 = 28;
+    pub(crate) const OF_DIV: u8 = 29;
+}
+
+/// Slot of an operator's options, whose table depends on the operator.
 pub(crate) const OPTIONS: VOffsetT = offset(4);
+
+impl<'a> Operator<'a> {
+    /// The options, where they are the table of this number in the schema's union. What [`root`] has not verified
+    /// is verified now.
+    #[allow(unsafe_code, reason = "reads a field that was verified in the line before")]
+    pub(crate) fn options<T: Follow<'a> + Verifiable + 'a>(
+        self,
+        number: u8,
+    ) -> Result<Option<T::Inner>, InvalidFlatbuffer> {
+        let field = usize::from(self.0.vtable().get(OPTIONS));
+        if self.options_kind() != Some(number) || field == 0 {
+            return Ok(None);
+        }
+        let options = VerifierOptions::default();
+        let mut verifier = Verifier::new(&options, self.0.buf());
+        ForwardsUOffset::<T>::run_verifier(&mut verifier, self.0.loc() + field)?;
+        // SAFETY: the slot holds the offset of a table of this type, as was just verified.
+        Ok(unsafe { self.0.get::<ForwardsUOffset<T>>(OPTIONS, None) })
+    }
+}
 
 /// Verifies a file, and gives its outermost table. What a file uses several times may not make it
 /// several times as large: memory grows with the file.

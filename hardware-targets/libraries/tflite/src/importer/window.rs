@@ -1,0 +1,77 @@
+//! Windows as TFLite describes them (`Padding` of its schema; its documentation of `tf.nn` has the rule of SAME).
+
+use spacewright_core::graph::{Padding, Shape};
+
+use crate::operators::Border;
+
+/// A window that moves over a map, rows first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Window {
+    pub kernel: [usize; 2],
+    pub stride: [usize; 2],
+    pub dilation: [usize; 2],
+    pub border: i8,
+}
+
+impl Window {
+    /// Side and stride of a square window without dilation.
+    pub fn square(&self) -> Result<(usize, usize), String> {
+        let Self { kernel: [rows, columns], stride, dilation, .. } = *self;
+        if rows != columns || stride[0] != stride[1] {
+            return Err(format!(
+                "a window of {rows}×{columns} with strides {} and {}; square ones are known",
+                stride[0], stride[1]
+            ));
+        }
+        if dilation != [1, 1] {
+            return Err(format!("dilation {} and {}; 1 is known", dilation[0], dilation[1]));
+        }
+        if rows == 0 || stride[0] == 0 {
+            return Err(format!("a window of {rows} pixels with stride {}", stride[0]));
+        }
+        Ok((rows, stride[0]))
+    }
+
+    /// The zeros around a map of this shape.
+    pub fn padding(&self, map: Shape) -> Result<Padding, String> {
+        if self.border == Border::Valid as i8 {
+            return Ok(Padding::default());
+        }
+        if self.border != Border::Same as i8 {
+            return Err(format!("padding of kind {}", self.border));
+        }
+        let sides = |size: usize, kernel: usize, stride: usize| {
+            let count = size.div_ceil(stride.max(1));
+            let covered = count.saturating_sub(1).saturating_mul(stride).saturating_add(kernel);
+            let total = covered.saturating_sub(size);
+            [total / 2, total - total / 2]
+        };
+        let [top, bottom] = sides(map.height, self.kernel[0], self.stride[0]);
+        let [left, right] = sides(map.width, self.kernel[1], self.stride[1]);
+        Ok(Padding { top, left, bottom, right })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn same_puts_the_smaller_half_first() {
+        let window = |kernel, stride, size| {
+            let window = Window {
+                kernel: [kernel; 2],
+                stride: [stride; 2],
+                dilation: [1; 2],
+                border: Border::Same as i8,
+            };
+            let Padding { top, bottom, .. } = window.padding(Shape::square(1, size)).unwrap();
+            (top, bottom)
+        };
+        assert_eq!(window(3, 1, 8), (1, 1));
+        assert_eq!(window(3, 2, 8), (0, 1));
+        assert_eq!(window(3, 2, 7), (1, 1));
+        assert_eq!(window(5, 2, 8), (1, 2));
+        assert_eq!(window(1, 2, 8), (0, 0));
+    }
+}
