@@ -1,9 +1,9 @@
 //! Tells the linker where the program that trains finds libtorch, and the tests whether those that take long
 //! are wanted (`SPACEWRIGHT_TEST_LONG`), and then whether there is a Slurm, a Ray (`SPACEWRIGHT_RAY` names its
 //! program) and PyTorch's `torchrun` (`SPACEWRIGHT_TORCHRUN` names it) for them, whether the runtimes of this
-//! machine are unpacked, whether there is a C compiler for WebAssembly, and whether published measurements are
-//! at hand: `SPACEWRIGHT_TABLES` names the folder that holds the quality tables, `spaceevo-block-lut`, and
-//! beside them `vnni-block-latency.csv`.
+//! machine, and networks and photographs to import, are unpacked, whether there is a C compiler for WebAssembly,
+//! and whether published measurements are at hand: `SPACEWRIGHT_TABLES` names the folder that holds the quality
+//! tables, `spaceevo-block-lut`, and beside them `vnni-block-latency.csv`.
 
 use std::{
     env,
@@ -47,6 +47,10 @@ fn main() {
     };
     if unpacked("onnxruntime") & unpacked("litert") {
         println!("cargo::rustc-cfg=have_runtimes");
+    }
+    println!("cargo::rustc-check-cfg=cfg(have_teachers)");
+    if unpacked("teachers") & unpacked("photographs") {
+        println!("cargo::rustc-cfg=have_teachers");
     }
     println!("cargo::rustc-check-cfg=cfg(spacewright_c_wasm)");
     if compiles_c_to_wasm() {

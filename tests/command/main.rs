@@ -5,6 +5,7 @@ mod published;
 mod data;
 mod explain;
 mod foreign;
+mod lite0;
 mod space;
 mod study;
 mod subnet;

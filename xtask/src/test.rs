@@ -42,6 +42,8 @@ pub fn run(mode: Mode, long: bool) -> Result<()> {
     steps.add("C compiler for WebAssembly", setup::ziglang::ensure);
     steps.add("TFLite's interpreter for Python", setup::litert_python::ensure);
     if long {
+        steps.add("networks trained on ImageNet", setup::teachers::ensure);
+        steps.add("photographs", setup::photographs::ensure);
         steps.add("Slurm", setup::clusters::slurm);
         steps.add("Ray", setup::clusters::ray);
     }

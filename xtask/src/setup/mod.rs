@@ -7,6 +7,7 @@ pub mod clusters;
 mod cuda;
 mod fashion_mnist;
 pub mod litert_python;
+pub mod photographs;
 mod runtimes;
 mod staging;
 pub mod teachers;
