@@ -466,3 +466,8 @@ pub struct BenchScoreArgs {
     #[arg(long, default_value_t = 5000)]
     pub evaluations: usize,
 }
+
+fn positive(text: &str) -> Result<f64, String> {
+    let value = text.parse::<f64>().ok().filter(|value| value.is_finite() && *value > 0.0);
+    value.ok_or_else(|| "not a positive number".into())
+}

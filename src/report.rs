@@ -2,9 +2,9 @@
 
 use std::{fmt::Write, path::Path};
 
-use spacewright_core::latency::milliseconds;
+use spacewright_core::{foreign::Escaped, latency::milliseconds};
 use spacewright_spaceevo::{
-    report::{BudgetNetwork, SpaceSummary, StageChoice, StudyReport},
+    report::{BudgetNetwork, RivalNetwork, SpaceSummary, StageChoice, StudyReport},
     steps::search::BudgetOutcome,
 };
 
@@ -51,6 +51,10 @@ pub fn text(report: &StudyReport, folder: &Path) -> String {
                 ms(*budget_ms)
             );
         }
+    }
+    if !report.rivals.is_empty() {
+        let _ = writeln!(text, "\nrivals, and this study against them:\n");
+        text += &rivals(&report.rivals);
     }
     text.extend(report.budgets.iter().enumerate().map(encoding));
     let _ = writeln!(text, "\nspaces and their scores:\n");
@@ -103,6 +107,36 @@ fn networks(budgets: &[BudgetNetwork], folder: &Path) -> String {
             percent(network.fp32_accuracy),
             percent(network.ptq_accuracy),
             folder.join(file).display().to_string(),
+        ]);
+    }
+    table.render()
+}
+
+fn rivals(rivals: &[RivalNetwork]) -> String {
+    let heading = [
+        "rival",
+        "INT8 ms",
+        "FP32 ms",
+        "speed-up",
+        "INT8 accuracy",
+        "FP32",
+        "at equal accuracy",
+        "at equal latency",
+    ];
+    let mut table = Table::new(&heading);
+    for RivalNetwork { model, network, latency, speed_up, against } in rivals {
+        let at_least = if against.at_least { "at least " } else { "" };
+        let faster = |times| format!("{at_least}{times:.2}x as fast");
+        let gain = |gain: f64| format!("{:+.2} points", 100.0 * gain);
+        table.row([
+            Escaped(model).to_string(),
+            ms(latency.int8_ms),
+            or_dash(latency.fp32_ms, ms),
+            or_dash(*speed_up, |times| format!("{times:.2}x")),
+            or_dash(network.int8_accuracy, percent),
+            or_dash(network.fp32_accuracy, percent),
+            or_dash(against.speed_up, faster),
+            or_dash(against.gain, gain),
         ]);
     }
     table.render()

@@ -20,8 +20,8 @@ pub enum ModelCommand {
 
 #[derive(Debug, Args)]
 pub struct ImportArgs {
-    /// The file of a trained image classifier: ONNX, whose weights may lie beside it, safetensors by timm's names,
-    /// or an old file of PyTorch with EfficientNet-Lite.
+    /// The file of a trained image classifier: ONNX, whose weights may lie beside it, TFLite, safetensors by timm's
+    /// names, or an old file of PyTorch with EfficientNet-Lite.
     pub model: PathBuf,
     /// The folder that is made: `graph.json`, `weights.safetensors` and `README.md`.
     #[arg(long, value_name = "DIR")]
@@ -50,6 +50,15 @@ pub struct QuantizeArgs {
     /// Images from which they are chosen.
     #[arg(long, value_name = "N", default_value_t = 512, value_parser = value_parser!(u32).range(1..))]
     pub calibration_images: u32,
+    /// Steps in which scales and weights learn to answer as in floating point; 0: scales are only chosen.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub steps: usize,
+    /// Images of such a step.
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = value_parser!(u32).range(1..))]
+    pub batch: u32,
+    /// Peak learning rate of such steps, by Adam.
+    #[arg(long, value_name = "RATE", default_value_t = 3e-5, value_parser = super::positive)]
+    pub learning_rate: f64,
     /// Images on which both files are run, of each class its share; 0: all to test on.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub test_images: usize,

@@ -94,10 +94,10 @@ pub struct FitArgs {
     #[arg(long, required_unless_present = "blocks")]
     pub hyperspace: Option<String>,
     /// Minutes of measuring; what is known from an earlier fit costs none.
-    #[arg(long, default_value_t = 20.0, value_name = "MINUTES", value_parser = positive)]
+    #[arg(long, default_value_t = 20.0, value_name = "MINUTES", value_parser = super::positive)]
     pub budget: f64,
     /// Stop when this share of validation networks is predicted within 10 %, twice in a row.
-    #[arg(long, default_value_t = 0.98, value_name = "SHARE", value_parser = positive)]
+    #[arg(long, default_value_t = 0.98, value_name = "SHARE", value_parser = super::positive)]
     pub goal: f64,
     /// Stop after this many graphs.
     #[arg(long, default_value_t = 2000, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(2..=100_000))]
@@ -115,11 +115,6 @@ pub struct FitArgs {
     /// the target look for them.
     #[arg(long, value_name = "DIR")]
     pub output: Option<PathBuf>,
-}
-
-fn positive(text: &str) -> Result<f64, String> {
-    let value = text.parse::<f64>().ok().filter(|value| value.is_finite() && *value > 0.0);
-    value.ok_or_else(|| "not a positive number".into())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -1,6 +1,7 @@
 //! `spacewright model …`
 
 mod classify;
+mod float_cost;
 mod folder;
 pub mod import;
 mod quantize;

@@ -4,7 +4,7 @@ use std::{fs, path::Path, process::Command};
 
 use serde_json::Value;
 
-use crate::Place;
+use crate::{Place, tiny};
 
 /// Grey pictures, six of each class to train on and two to test on.
 fn write_set(folder: &Path, classes: usize) {
@@ -85,4 +85,63 @@ fn a_network_is_quantized_and_stands_beside_what_it_was() {
     assert_eq!(code, Some(2));
     assert!(stderr.contains("--mean: 3 numbers, and images have 1 channels"), "{stderr}");
     assert!(!path("new").exists());
+}
+
+#[test]
+fn a_rival_stands_beside_the_networks_of_a_study() {
+    let place = Place::new();
+    place.finish(&["teach"]);
+    let path = |name: &str| place.folder.path().join(name);
+    let text = fs::read_to_string(tiny()).unwrap();
+    fs::copy(tiny().with_file_name("tiny-space.toml"), path("tiny-space.toml")).unwrap();
+    // Another run's teacher, as a network that somebody trained for the same classes.
+    fs::create_dir(path("rival")).unwrap();
+    for name in ["graph.json", "weights.safetensors"] {
+        let from = place.run_folder().join("teacher").join(name);
+        fs::copy(from, path("rival").join(name)).unwrap();
+    }
+    let study = path("rivalled.toml");
+    let run = |rivals: &str, arguments: &[&str]| {
+        let text = text.replace("name = \"tiny\"", "name = \"rivalled\"");
+        fs::write(&study, format!("{text}\n[report]\nrivals = [{rivals}]\n")).unwrap();
+        let output = place.command(arguments, &study).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let refused = |rivals: &str, reason: &str| {
+        let (code, _, stderr) = run(rivals, &["run"]);
+        assert_eq!(code, Some(2), "{stderr}");
+        assert!(stderr.contains("[report] rivals: ") && stderr.contains(reason), "{stderr}");
+    };
+    refused("\"nowhere\"", "there is no file");
+    refused("\"rival/graph.json\"", "is a file");
+    let graph = fs::read_to_string(path("rival/graph.json")).unwrap();
+    let mut other: Value = serde_json::from_str(&graph).unwrap();
+    other["nodes"].as_array_mut().unwrap().last_mut().unwrap()["out_features"] = 7.into();
+    fs::write(path("rival/graph.json"), other.to_string()).unwrap();
+    refused("\"rival\"", "rival: it gives 7x1x1 for 10 classes");
+    fs::write(path("rival/graph.json"), graph).unwrap();
+
+    let (code, stdout, stderr) = run("\"rival\"", &["run", "--json"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    let report: Value = serde_json::from_str(&stdout).unwrap();
+    let rival = &report["rivals"][0];
+    let number = |field: &str| rival[field].as_f64().unwrap_or_else(|| panic!("{field}: {rival}"));
+    assert_eq!((&rival["model"], number("images")), (&"rival".into(), 60.0));
+    let teacher = report["teacher_accuracy"].as_f64().unwrap();
+    assert!((number("fp32_accuracy") - teacher).abs() < 0.02, "{rival}");
+    assert!(number("int8_ms") > 0.0 && number("fp32_ms") > 0.0 && number("checked_integers") > 0.0);
+    assert_eq!(rival["wrong_operators"], serde_json::json!([]));
+    let table = fs::read_to_string(path("runs/rivalled/networks.csv")).unwrap();
+    let own = report["budgets"].as_array().unwrap().len();
+    assert_eq!(table.lines().count(), 1 + own + 1, "{table}");
+    assert!(table.lines().last().unwrap().starts_with("rival,true,"), "{table}");
+    let plot = fs::read_to_string(path("runs/rivalled/networks.svg")).unwrap();
+    assert_eq!(plot.matches("<circle").count(), own + 1);
+
+    // Without it nothing but the report is made anew.
+    let (code, text, stderr) = run("", &["run"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(!text.contains("rivals") && stderr.contains("report: finished"), "{stderr}");
+    assert!(!stderr.contains("export: finished"), "{stderr}");
 }

@@ -15,6 +15,7 @@ pub mod operators;
 pub mod options;
 pub mod quality;
 pub mod quant;
+pub mod quantize;
 pub mod random;
 pub mod rank;
 pub mod score;

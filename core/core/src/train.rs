@@ -3,6 +3,7 @@
 mod benchmark;
 mod compute;
 mod error;
+mod scales;
 mod teacher;
 mod team;
 
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use benchmark::{BenchmarkJob, BenchmarkPlan, BenchmarkReport, TrainingPhases, TrainingSpeed};
 pub use compute::{Compute, Device, Precision, TrainedWith, UnknownDevice, UnknownPrecision};
 pub use error::{AnyError, TrainError};
+pub use scales::LearnScalesJob;
 pub use teacher::{Accuracies, TeachJob, TeachReport, Teacher, TeacherStart};
 pub use team::{Meeting, TeamPlace};
 
@@ -447,6 +449,17 @@ pub trait Trainer: Send + Sync {
         files: &TwoPhaseFiles,
         monitor: &dyn Monitor,
     ) -> Result<BTreeMap<String, TrainReport>, TrainError>;
+
+    /// Trains a network of any graph with quantizers. The file `output` gets weights, scales and offsets of the
+    /// network without batch normalizations, whose graph is that of [`fold_float`](crate::quant::fold_float).
+    fn learn_scales(
+        &self,
+        context: &TrainContext,
+        job: &LearnScalesJob,
+        output: &Path,
+        scratch: &Path,
+        monitor: &dyn Monitor,
+    ) -> Result<(), TrainError>;
 
     /// Opens a trained supernet, or a network that was trained alone.
     fn evaluator(

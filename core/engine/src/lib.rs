@@ -39,7 +39,6 @@ mod latency_cache;
 mod lock;
 mod origin;
 pub mod plugins;
-pub mod quantize;
 mod recorder;
 mod registry;
 pub mod room;

@@ -11,13 +11,13 @@ use spacewright_core::{
     space::{Hyperspace, Subnet},
     train::{
         BenchmarkJob, BenchmarkReport, Compute, CurvePoint, DistilJob, DistilReport, EvaluateJob,
-        FeaturesJob, JudgeJob, Predictions, SubnetJob, SupernetJob, TeachJob, TeachReport,
-        TeamPlace, TrainReport, TwoPhaseFiles, Usage,
+        FeaturesJob, JudgeJob, LearnScalesJob, Predictions, SubnetJob, SupernetJob, TeachJob,
+        TeachReport, TeamPlace, TrainReport, TwoPhaseFiles, Usage,
     },
 };
 
 /// Changes with everything below; both sides have to be of one version.
-pub const PROTOCOL: u32 = 4;
+pub const PROTOCOL: u32 = 5;
 
 /// What the head tells.
 #[derive(Debug, Serialize, Deserialize)]
@@ -86,6 +86,7 @@ pub enum Job {
     Judge { job: JudgeJob },
     Train { job: SupernetJob, files: TwoPhaseFiles },
     TrainSubnet { job: SubnetJob, files: TwoPhaseFiles },
+    LearnScales { job: LearnScalesJob, output: PathBuf, scratch: PathBuf },
     Evaluate { job: EvaluateJob },
     Benchmark { job: BenchmarkJob },
 }
@@ -103,6 +104,7 @@ impl Job {
             Self::Judge { .. } => "judging the sub-stages of a stage",
             Self::Train { .. } => "training a supernet",
             Self::TrainSubnet { .. } => "training a network",
+            Self::LearnScales { .. } => "training a network with quantizers",
             Self::Evaluate { .. } => Self::EVALUATING,
             Self::Benchmark { .. } => "measuring how fast it trains",
         }

@@ -257,7 +257,7 @@ fn weight_scales(
 }
 
 /// Adds observations of `images` images to those of `seen` ones.
-fn merge(all: &mut Observations, seen: usize, new: Observations, images: usize) {
+pub fn merge(all: &mut Observations, seen: usize, new: Observations, images: usize) {
     for (name, stats) in new {
         let entry = all.entry(name).or_insert(stats);
         let share = images as f32 / (seen + images) as f32;

@@ -24,6 +24,7 @@ mod interpret;
 mod kernels;
 mod layout;
 mod learn;
+mod learn_scales;
 mod loader;
 mod losses;
 mod normalize;
@@ -53,8 +54,8 @@ use group::Group;
 pub use group::announced;
 use spacewright_core::train::{
     BenchmarkJob, BenchmarkReport, Compute, DistilJob, DistilReport, EvaluateJob, Evaluator,
-    FeaturesJob, JudgeJob, Monitor, SubnetJob, SupernetJob, TeachJob, TeachReport, TeamPlace,
-    TrainContext, TrainError, TrainReport, Trainer, TwoPhaseFiles,
+    FeaturesJob, JudgeJob, LearnScalesJob, Monitor, SubnetJob, SupernetJob, TeachJob, TeachReport,
+    TeamPlace, TrainContext, TrainError, TrainReport, Trainer, TwoPhaseFiles,
 };
 
 /// Name in keys and reports. The number changes with whatever changes a result in its last bits, such as the
@@ -191,6 +192,18 @@ impl Trainer for TorchTrainer {
     ) -> Result<BTreeMap<String, TrainReport>, TrainError> {
         tch::set_num_threads(job.threads.max(1) as i32);
         subnet::train(&self.context(context), job, files, monitor)
+    }
+
+    fn learn_scales(
+        &self,
+        context: &TrainContext,
+        job: &LearnScalesJob,
+        output: &Path,
+        scratch: &Path,
+        monitor: &dyn Monitor,
+    ) -> Result<(), TrainError> {
+        self.use_all_threads();
+        learn_scales::train(&self.context(context), job, output, scratch, monitor)
     }
 
     fn evaluator(

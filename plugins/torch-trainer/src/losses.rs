@@ -29,6 +29,14 @@ pub fn distillation(logits: &Tensor, teacher: &Tensor) -> Tensor {
         .mean(Kind::Float)
 }
 
+/// Kullback-Leibler divergence of a network's distribution from the `wanted` one, both given as logits (`images ×
+/// classes`); mean over the batch. Zero where they are the same; only the network has a gradient.
+pub fn divergence(logits: &Tensor, wanted: &Tensor) -> Tensor {
+    let wanted = wanted.detach();
+    let entropy = distillation(&wanted, &wanted);
+    distillation(logits, &wanted) - entropy
+}
+
 /// Adaptive α-divergence (AlphaNet, arXiv 2102.07954) of a student from a teacher, both given as
 /// logits (`images × classes`), with α = −1 and 1: per image the side that is larger, mean over the batch. Ratios are
 /// clipped at 5; only the student has a gradient.

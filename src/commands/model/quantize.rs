@@ -7,17 +7,22 @@ use serde::Serialize;
 use spacewright_core::{
     data::{CenterCrop, Flip, Normalize, Resize, Transform},
     foreign::Escaped,
+    import::WEIGHTS,
     latency::Precision,
+    quantize::{BeforeTraining, QuantizeJob, QuantizeReport, ScaleTraining, no_space, quantize},
+    study::StepError,
     target::Measurement,
-    train::{Monitor, TrainContext},
+    train::{LearnScalesJob, Monitor, Phase, TrainContext},
 };
 use spacewright_engine::{
-    Chosen, DataSettings, EngineError, StudyData, Threads, default_home,
-    import::read_graph,
-    quantize::{QuantizeJob, QuantizeReport, no_space, quantize},
+    Chosen, DataSettings, EngineError, StudyData, Threads, default_home, import::read_graph,
 };
 
-use super::{folder::NewFolder, import};
+use super::{
+    float_cost::{self, FloatCost},
+    folder::NewFolder,
+    import,
+};
 use crate::{
     catalog,
     cli::{Global, QuantizeArgs},
@@ -41,6 +46,8 @@ struct QuantizedReport<'a> {
     calibration_images: u32,
     #[serde(flatten)]
     report: QuantizeReport,
+    /// What the operators cost that compute with real numbers.
+    float_costs: Vec<FloatCost>,
     /// In floating point; none where files cannot be measured here.
     fp32_latency: Option<Measurement>,
     /// In integers.
@@ -94,9 +101,26 @@ pub fn run(args: &QuantizeArgs, global: &Global) -> Result<Output, Failure> {
         quantizer: quantizer.clone(),
         seed: global.seed.unwrap_or_default(),
     };
+    let training = (args.steps > 0).then(|| LearnScalesJob {
+        graph: graph.clone(),
+        weights: folder.join(WEIGHTS),
+        phase: Phase {
+            steps: args.steps,
+            batch: args.batch as usize,
+            learning_rate: args.learning_rate,
+            weight_decay: 0.0,
+            warmup: 0.1,
+            checkpoint_steps: usize::MAX,
+        },
+        calibration_images: args.calibration_images as usize,
+        augment: Vec::new(),
+    });
+    let trained = tempfile::tempdir().map_err(Failure::failed)?;
+    let learned = trained.path().join(WEIGHTS);
     let stem = args.model.file_stem().unwrap_or_default().to_string_lossy();
     let job = QuantizeJob {
-        folder,
+        graph: &graph,
+        weights: &folder.join(WEIGHTS),
         name: &stem,
         target: &*target,
         trainer: &*trainer,
@@ -105,10 +129,19 @@ pub fn run(args: &QuantizeArgs, global: &Global) -> Result<Output, Failure> {
         calibration_images: args.calibration_images as usize,
         check_images: CHECKED,
         classes: (classes.len() == given).then_some(&classes[..]),
+        training: training.as_ref().map(|job| ScaleTraining {
+            job,
+            output: &learned,
+            scratch: trained.path(),
+        }),
     };
     let quantized = quantize(&job, &Shown(bar));
     bar.finish_and_clear();
-    let quantized = quantized?;
+    let quantized = quantized.map_err(|error| {
+        let stopped = matches!(error, StepError::Cancelled);
+        let failure = Failure::from(EngineError::from(error));
+        if stopped { failure.hint("nothing was kept: the command begins anew") } else { failure }
+    })?;
     let format = target.description().model_format;
     let names = [Precision::Fp32, Precision::Int8].map(|p| format!("{}.{format}", p.name()));
     for (name, content) in names.iter().zip([&quantized.fp32, &quantized.int8]) {
@@ -124,6 +157,15 @@ pub fn run(args: &QuantizeArgs, global: &Global) -> Result<Output, Failure> {
     };
     let [fp32_latency, int8_latency] = [&names[0], &names[1]].map(|name| latency(name));
     made.finish()?;
+    let threads = usize::from(global.threads.unwrap_or(1));
+    let timed = if threads == 1 {
+        target
+    } else {
+        target.with_threads(threads).map_err(Failure::failed)?
+    };
+    let source = timed.latency_source().map_err(Failure::failed)?;
+    let operators = &quantized.report.float_operators;
+    let float_costs = float_cost::costs(&graph, operators, &*source, global.quiet)?;
     let report = QuantizedReport {
         model: args.model.display().to_string(),
         folder: args.out.display().to_string(),
@@ -131,6 +173,7 @@ pub fn run(args: &QuantizeArgs, global: &Global) -> Result<Output, Failure> {
         quantizer: &args.quantizer,
         calibration_images: args.calibration_images,
         report: quantized.report,
+        float_costs,
         fp32_latency,
         int8_latency,
         not_measured,
@@ -237,6 +280,11 @@ fn text(report: &QuantizedReport<'_>, files: &[String; 2]) -> String {
     }
     let same = percent(figures.identical_predictions);
     let _ = writeln!(text, "classes  both give the same one to {same} of {images} test images");
+    if let Some(BeforeTraining { int8_accuracy, identical_predictions }) = figures.before_training {
+        let right = int8_accuracy.map(|share| format!(", {} are right", percent(share)));
+        let (same, right) = (percent(identical_predictions), right.unwrap_or_default());
+        let _ = writeln!(text, "before it was trained with quantizers: {same}{right}");
+    }
     let QuantizeReport { checked_integers, rounding_ties, .. } = figures;
     let _ = writeln!(
         text,
@@ -258,6 +306,8 @@ fn text(report: &QuantizedReport<'_>, files: &[String; 2]) -> String {
         }
         float => {
             let _ = writeln!(text, "with real numbers: {}", named(float));
+            let whole_ms = int8.as_ref().map(|measured| measured.min_ms);
+            text += &float_cost::text(&report.float_costs, whole_ms);
         }
     }
     if let Some(reason) = &report.not_measured {

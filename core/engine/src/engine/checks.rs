@@ -83,6 +83,14 @@ fn check_reference(
         Referred::Network(folder) if folder.is_empty() => return Ok(()),
         Referred::Network(folder) => {
             let folder = study.folder.join(folder);
+            if folder.is_file() {
+                let reason = format!("{} is a file", folder.display());
+                let hint = format!(
+                    "make a folder of it with `spacewright model import {} --out DIR`, and name that",
+                    folder.display()
+                );
+                return Err(FieldError::refused(section, reference.field, reason, hint));
+            }
             let missing = |name: &&str| !folder.join(name).is_file();
             let Some(missing) = [GRAPH, WEIGHTS].into_iter().find(missing) else { return Ok(()) };
             let reason = format!("there is no file {}", folder.join(missing).display());

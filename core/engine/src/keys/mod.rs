@@ -211,8 +211,8 @@ impl Sources<'_> {
             Referred::Network(folder) => {
                 for name in [GRAPH, WEIGHTS] {
                     let content = hash::of_file(&self.study.folder.join(&folder).join(name))?;
-                    let field = reference.field;
-                    ingredients.files.insert(format!("[{section}] {field}, {name}"), content);
+                    let named = format!("[{section}] {}, {folder}/{name}", reference.field);
+                    ingredients.files.insert(named, content);
                 }
             }
         }

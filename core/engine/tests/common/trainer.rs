@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use spacewright_core::train::{
     BenchmarkJob, BenchmarkReport, Compute, Device, DistilJob, DistilReport, EvaluateJob,
-    Evaluator, FeaturesJob, JudgeJob, Monitor, SubnetJob, SupernetJob, TeachJob, TeachReport,
-    TrainContext, TrainError, TrainReport, Trainer, TwoPhaseFiles,
+    Evaluator, FeaturesJob, JudgeJob, LearnScalesJob, Monitor, SubnetJob, SupernetJob, TeachJob,
+    TeachReport, TrainContext, TrainError, TrainReport, Trainer, TwoPhaseFiles,
 };
 
 /// Trainers of a program that has none for GPUs.
@@ -95,6 +95,17 @@ impl Trainer for FakeTrainer {
         _: &TwoPhaseFiles,
         _: &dyn Monitor,
     ) -> Result<BTreeMap<String, TrainReport>, TrainError> {
+        nothing()
+    }
+
+    fn learn_scales(
+        &self,
+        _: &TrainContext,
+        _: &LearnScalesJob,
+        _: &Path,
+        _: &Path,
+        _: &dyn Monitor,
+    ) -> Result<(), TrainError> {
         nothing()
     }
 

@@ -16,8 +16,8 @@ use std::{
 
 use spacewright_core::train::{
     BenchmarkJob, BenchmarkReport, Compute, Device, DistilJob, DistilReport, EvaluateJob,
-    Evaluator, FeaturesJob, JudgeJob, Monitor, SubnetJob, SupernetJob, TeachJob, TeachReport,
-    TrainContext, TrainError, TrainReport, Trainer, TwoPhaseFiles, Usage,
+    Evaluator, FeaturesJob, JudgeJob, LearnScalesJob, Monitor, SubnetJob, SupernetJob, TeachJob,
+    TeachReport, TrainContext, TrainError, TrainReport, Trainer, TwoPhaseFiles, Usage,
 };
 
 pub use error::WorkerError;
@@ -220,6 +220,21 @@ impl Trainer for WorkerTrainer {
         let (job, files) = (job.clone(), files.clone());
         match self.work(context, Job::TrainSubnet { job, files }, monitor)? {
             Answer::Trained(reports) => Ok(reports),
+            _ => Err(other_answer()),
+        }
+    }
+
+    fn learn_scales(
+        &self,
+        context: &TrainContext,
+        job: &LearnScalesJob,
+        output: &Path,
+        scratch: &Path,
+        monitor: &dyn Monitor,
+    ) -> Result<(), TrainError> {
+        let (job, output, scratch) = (job.clone(), output.to_owned(), scratch.to_owned());
+        match self.work(context, Job::LearnScales { job, output, scratch }, monitor)? {
+            Answer::Nothing => Ok(()),
             _ => Err(other_answer()),
         }
     }

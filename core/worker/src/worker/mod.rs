@@ -171,6 +171,10 @@ impl<T: Trainer> Worker<T> {
             Job::TrainSubnet { job, files } => {
                 Answer::Trained(self.trainer.train_subnet(context, &job, &files, &monitor)?)
             }
+            Job::LearnScales { job, output, scratch } => {
+                self.trainer.learn_scales(context, &job, &output, &scratch, &monitor)?;
+                Answer::Nothing
+            }
             Job::Benchmark { job } => {
                 Answer::Benchmark(self.trainer.benchmark(context, &job, &monitor)?)
             }

@@ -128,6 +128,31 @@ impl Comparison {
     }
 }
 
+/// A front against one network: between its points, in proportion.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct AgainstNetwork {
+    /// The network's latency over that of the front at its accuracy; `None` where the front does not reach it.
+    pub speed_up: Option<f64>,
+    /// The front's fastest point is more accurate: the speed-up is at least this.
+    pub at_least: bool,
+    /// The front's accuracy at the network's latency less the network's, as a share; `None` where no point is as
+    /// fast.
+    pub gain: Option<f64>,
+}
+
+impl AgainstNetwork {
+    /// `own` against a network.
+    pub fn new(own: &Front, (network_ms, accuracy): Point) -> Self {
+        let reached = own.reaches(accuracy);
+        let speed_up = reached.map(|reached| match reached {
+            Reached::At(ms) | Reached::Within(ms) => network_ms / ms,
+        });
+        let at_least = matches!(reached, Some(Reached::Within(_)));
+        let gain = own.accuracy_at(network_ms).map(|own| own - accuracy);
+        Self { speed_up, at_least, gain }
+    }
+}
+
 fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     let values: Vec<f64> = values.collect();
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
@@ -183,5 +208,20 @@ mod tests {
         close(compared.mean_speed_up, 1.5);
         let nothing = Comparison::new(&Front::new(Vec::new()), &other);
         assert_eq!((nothing.mean_speed_up, nothing.mean_gain), (None, None));
+    }
+
+    #[test]
+    fn a_front_stands_against_one_network() {
+        let own = Front::new(vec![(1.0, 0.8), (2.0, 0.9)]);
+        let against = |network| AgainstNetwork::new(&own, network);
+        let between = against((3.0, 0.85));
+        close(between.speed_up, 2.0);
+        close(between.gain, 0.05);
+        assert!(!between.at_least);
+        let worse = against((1.5, 0.7));
+        close(worse.speed_up, 1.5);
+        assert!(worse.at_least);
+        let beyond = against((0.5, 0.95));
+        assert_eq!((beyond.speed_up, beyond.gain), (None, None));
     }
 }

@@ -2,13 +2,15 @@
 
 pub mod compare;
 mod fronts;
+mod networks;
 mod plain;
 mod proxy;
 mod space;
 mod spaces;
 mod study;
 
-pub use fronts::{Comparison, Front, Gain, Point, SpeedUp};
+pub use fronts::{AgainstNetwork, Comparison, Front, Gain, Point, SpeedUp};
+pub(crate) use networks::publish as publish_networks;
 pub use plain::{
     MeanAccuracy, PlainNetwork, PlainReport, RivalDifference, RivalledNetwork, SeenImages,
 };
@@ -19,4 +21,6 @@ pub use space::SpaceSummary;
 pub(crate) use space::blocks_of;
 pub(crate) use spaces::publish as publish_spaces;
 pub use spaces::{AgainstSpace, ComparedNetwork, ComparedSpace, ErrorDistribution, SpacesReport};
-pub use study::{AlternativeChoice, BudgetNetwork, StageChoice, StudyReport, SumOfPartsError};
+pub use study::{
+    AlternativeChoice, BudgetNetwork, RivalNetwork, StageChoice, StudyReport, SumOfPartsError,
+};

@@ -3,11 +3,12 @@
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
+    quantize::QuantizeReport,
     space::{Hyperspace, Stage},
     train::{Accuracies, TrainedWith},
 };
 
-use super::SpaceSummary;
+use super::{AgainstNetwork, Point, SpaceSummary};
 use crate::{
     explain::{Alternative, Explanation},
     steps::{
@@ -50,6 +51,9 @@ pub struct StudyReport {
     pub gap: Option<f64>,
     /// The networks, one for each budget that the space can keep to.
     pub budgets: Vec<BudgetNetwork>,
+    /// Networks from outside that the study names, as they are on its target.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rivals: Vec<RivalNetwork>,
     /// Budgets that no subnet of the space keeps to.
     pub infeasible_budgets: Vec<BudgetOutcome>,
     /// Where the space has to suit several targets: what each of them loses. Limits of spaces are
@@ -120,6 +124,37 @@ pub struct BudgetNetwork {
     pub latency: NetworkLatency,
     /// FP32 latency over INT8 latency; `None` where the former is not known.
     pub speed_up: Option<f64>,
+}
+
+impl BudgetNetwork {
+    /// INT8 latency and accuracy.
+    pub(crate) fn point(&self) -> Point {
+        (self.latency.int8_ms, self.network.int8_accuracy)
+    }
+}
+
+/// A network from outside, quantized for the study's target.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RivalNetwork {
+    /// Its folder, as the study names it.
+    pub model: String,
+    /// As the target's runtime computes it.
+    #[serde(flatten)]
+    pub network: QuantizeReport,
+    /// Of the whole network.
+    #[serde(flatten)]
+    pub latency: NetworkLatency,
+    /// FP32 latency over INT8 latency; `None` where the former is not known.
+    pub speed_up: Option<f64>,
+    /// The study's networks against it.
+    pub against: AgainstNetwork,
+}
+
+impl RivalNetwork {
+    /// INT8 latency and accuracy.
+    pub(crate) fn point(&self) -> Point {
+        (self.latency.int8_ms, self.network.int8_accuracy.unwrap_or_default())
+    }
 }
 
 /// How well the sums of parts predict whole networks.

@@ -6,6 +6,7 @@ use std::{fs, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
+    graph::Graph,
     latency::{Latency, Position, Precision},
     space::{ElasticStage, Subnet},
     study::{
@@ -41,6 +42,34 @@ pub struct NetworkLatency {
     pub fp32_ms: Option<f64>,
     /// Half of the runs in floating point take at most this much longer.
     pub fp32_spread_ms: Option<f64>,
+}
+
+impl NetworkLatency {
+    /// Latencies of whole networks at the precisions that the target's latencies are known at.
+    pub(crate) fn of(context: &dyn StepContext, graphs: &[Graph]) -> Result<Vec<Self>, StepError> {
+        let known = context.study().target.latency_source()?.precisions();
+        let mut precisions = vec![Precision::Int8];
+        precisions.extend(known.contains(&Precision::Fp32).then_some(Precision::Fp32));
+        let mut queries = Vec::new();
+        for graph in graphs {
+            for &precision in &precisions {
+                queries.push(network_parts::query(graph.clone(), Position::Whole, precision));
+            }
+        }
+        let latencies = context.latencies(&queries)?;
+        let of_network = |latencies: &[Latency]| Self {
+            int8_ms: latencies[0].ms,
+            int8_spread_ms: latencies[0].spread_ms,
+            fp32_ms: latencies.get(1).map(|fp32| fp32.ms),
+            fp32_spread_ms: latencies.get(1).map(|fp32| fp32.spread_ms),
+        };
+        Ok(latencies.chunks_exact(precisions.len()).map(of_network).collect())
+    }
+
+    /// FP32 latency over INT8 latency; `None` where the former is not known.
+    pub fn speed_up(&self) -> Option<f64> {
+        self.fp32_ms.map(|fp32_ms| fp32_ms / self.int8_ms)
+    }
 }
 
 /// Latency of one block of a network.
@@ -237,25 +266,9 @@ fn latencies(
     stages: &[ElasticStage],
     subnets: &[&Subnet],
 ) -> Result<Vec<NetworkLatency>, StepError> {
-    let study = context.study();
-    let known = study.target.latency_source()?.precisions();
-    let mut precisions = vec![Precision::Int8];
-    precisions.extend(known.contains(&Precision::Fp32).then_some(Precision::Fp32));
-    let mut queries = Vec::new();
-    for subnet in subnets {
-        let graph = network_parts::whole_network(study, stages, subnet)?;
-        for &precision in &precisions {
-            queries.push(network_parts::query(graph.clone(), Position::Whole, precision));
-        }
-    }
-    let latencies = context.latencies(&queries)?;
-    let of_network = |latencies: &[Latency]| NetworkLatency {
-        int8_ms: latencies[0].ms,
-        int8_spread_ms: latencies[0].spread_ms,
-        fp32_ms: latencies.get(1).map(|fp32| fp32.ms),
-        fp32_spread_ms: latencies.get(1).map(|fp32| fp32.spread_ms),
-    };
-    Ok(latencies.chunks_exact(precisions.len()).map(of_network).collect())
+    let graph = |subnet: &&Subnet| network_parts::whole_network(context.study(), stages, subnet);
+    let graphs = subnets.iter().map(graph).collect::<Result<Vec<_>, _>>()?;
+    NetworkLatency::of(context, &graphs)
 }
 
 /// Latencies of the blocks of networks; the search has asked for them before.

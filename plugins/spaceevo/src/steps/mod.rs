@@ -6,6 +6,7 @@ pub mod export;
 pub mod finetune;
 pub mod measure;
 mod on_runtime;
+mod outside;
 pub mod plain;
 pub mod proxy;
 pub mod report;

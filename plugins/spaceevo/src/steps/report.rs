@@ -2,7 +2,7 @@
 
 use spacewright_core::{
     latency::Precision,
-    study::{Step, StepContext, StepError, StepNeeds},
+    study::{FieldError, Step, StepContext, StepError, StepNeeds, StudyContext},
 };
 
 use super::{
@@ -10,14 +10,18 @@ use super::{
     evolve::Evolve,
     export::{Export, ExportedNetwork, file_name},
     measure::Measure,
+    outside::{self, JudgedOutside},
     search::{BudgetOutcome, Search},
     tables::Tables,
     teach::Teach,
     train::Train,
 };
 use crate::{
-    report::{BudgetNetwork, SpaceSummary, StageChoice, StudyReport, SumOfPartsError},
-    settings::EvolveSettings,
+    report::{
+        AgainstNetwork, BudgetNetwork, Front, RivalNetwork, SpaceSummary, StageChoice, StudyReport,
+        SumOfPartsError, publish_networks,
+    },
+    settings::{EvolveSettings, ExportSettings, ReportSettings},
 };
 
 /// Says what was found.
@@ -36,15 +40,23 @@ impl Step for Report {
         Search::NAME,
         Export::NAME,
     ];
-    const NEEDS: StepNeeds = StepNeeds::LATENCIES;
+    const NEEDS: StepNeeds = StepNeeds { training: true, latencies: true, runtime: true };
 
-    type Settings = EvolveSettings;
+    type Settings = (ReportSettings, EvolveSettings, ExportSettings);
     type Output = StudyReport;
+
+    fn check(
+        &self,
+        study: &StudyContext,
+        (settings, ..): &Self::Settings,
+    ) -> Result<(), FieldError> {
+        outside::rivals(study, settings).map(drop)
+    }
 
     fn run(
         &self,
         context: &dyn StepContext,
-        settings: EvolveSettings,
+        (settings, evolve, export): Self::Settings,
     ) -> Result<StudyReport, StepError> {
         let study = context.study();
         let hyperspace = &study.hyperspace;
@@ -62,7 +74,7 @@ impl Step for Report {
             fp32_file: file_name(study, network.budget, Precision::Fp32),
             network: network.verified,
             latency: network.latency,
-            speed_up: network.latency.fp32_ms.map(|fp32_ms| fp32_ms / network.latency.int8_ms),
+            speed_up: network.latency.speed_up(),
         };
         let tables = context.get(&Tables::OUTPUT)?.into_iter();
         let diverged =
@@ -74,6 +86,10 @@ impl Step for Report {
         let uniform = uniform
             .map(|scored| SpaceSummary::new("one block type everywhere", scored, hyperspace));
         let random = SpaceSummary::new("random search", &evolved.random, hyperspace);
+        let budgets: Vec<BudgetNetwork> =
+            context.get(&Export::OUTPUT)?.into_iter().map(budget).collect();
+        let own = Front::new(budgets.iter().map(BudgetNetwork::point).collect());
+        let rivals = outside::judge(context, &settings, &export)?;
         let report = StudyReport {
             hyperspace: hyperspace.name.clone(),
             target: study.target.description().name,
@@ -83,11 +99,12 @@ impl Step for Report {
             teacher_accuracy: teacher.test_accuracy,
             teacher_held_out_accuracy: teacher.held_out_accuracy,
             teacher_before: teacher.before,
-            space: SpaceSummary::new(&settings.strategy, &evolved.best[0], hyperspace),
+            space: SpaceSummary::new(&evolve.strategy, &evolved.best[0], hyperspace),
             choices: StageChoice::of(&evolved.explanation, hyperspace),
             evaluations: evolved.evaluations,
             gap: evolved.gap,
-            budgets: context.get(&Export::OUTPUT)?.into_iter().map(budget).collect(),
+            budgets,
+            rivals: rivals.into_iter().map(|rival| rival_network(rival, &own)).collect(),
             infeasible_budgets: outcomes
                 .into_iter()
                 .filter(|outcome| matches!(outcome, BudgetOutcome::Infeasible { .. }))
@@ -101,6 +118,20 @@ impl Step for Report {
         };
         let text = serde_json::to_string_pretty(&report)? + "\n";
         context.publish("report.json", text.as_bytes())?;
+        publish_networks(context, &report)?;
         Ok(report)
+    }
+}
+
+/// A rival, and what the study's networks are against it.
+fn rival_network(rival: JudgedOutside, own: &Front) -> RivalNetwork {
+    let JudgedOutside { name, quantized, latency } = rival;
+    let accuracy = quantized.int8_accuracy.unwrap_or_default();
+    RivalNetwork {
+        model: name,
+        network: quantized,
+        latency,
+        speed_up: latency.speed_up(),
+        against: AgainstNetwork::new(own, (latency.int8_ms, accuracy)),
     }
 }

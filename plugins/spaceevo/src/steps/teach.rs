@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs};
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
     graph::{Graph, Shape},
-    import::{GRAPH, WEIGHTS, graph_of},
+    import::{GRAPH, WEIGHTS},
     operators::BlockConfig,
     space::{BlockChoice, Candidate, ElasticStage, SubStage, Subnet, network, subnet_segments},
     study::{
@@ -15,6 +15,7 @@ use spacewright_core::{
     train::{Accuracies, Phase, TeachJob, TeachReport, Teacher, TeacherStart},
 };
 
+use super::outside;
 use crate::{
     settings::TeachSettings,
     stage_ends::{check_sizes, stage_ends, with_classes},
@@ -140,23 +141,9 @@ fn from_outside(
     let refused = |field: &str, reason: String, hint: &str| {
         FieldError::refused(TeachSettings::NAME, field, reason, hint)
     };
-    let folder = study.folder.join(&settings.model);
-    let imported = "import it anew with `spacewright model import`";
-    let path = folder.join(GRAPH);
-    let unread = |error: &dyn ToString| {
-        refused("model", format!("{}: {}", path.display(), error.to_string()), imported)
-    };
-    let content = fs::read(&path).map_err(|error| unread(&error))?;
-    let mut graph = graph_of(&content).map_err(|error| unread(&error))?;
+    let mut graph = outside::graph(study, (TeachSettings::NAME, "model"), &settings.model)?;
     let hyperspace = &study.hyperspace;
     let (channels, classes) = (graph.input.channels, hyperspace.classes);
-    if channels != hyperspace.input_channels {
-        let reason = format!(
-            "its images have {channels} channels, the study's {}",
-            hyperspace.input_channels
-        );
-        return Err(refused("model", reason, "`channels` of `[data]` says how images are read"));
-    }
     graph.input = Shape::square(channels, side(study));
     let unfit = |error: &dyn ToString| {
         refused("model", error.to_string(), "take a network for images of such a size")
@@ -186,7 +173,8 @@ fn from_outside(
     }
     let phase = settings.finetuned(!new_nodes.is_empty());
     let rates = rates(&graph, &ends, settings.stage_rate);
-    let start = TeacherStart::Trained { weights: folder.join(WEIGHTS), new_nodes, rates };
+    let weights = study.folder.join(&settings.model).join(WEIGHTS);
+    let start = TeacherStart::Trained { weights, new_nodes, rates };
     Ok((whole_job(graph, start, phase, settings), ends))
 }
 

@@ -3,24 +3,24 @@
 use std::{collections::BTreeMap, path::Path};
 
 use serde::{Deserialize, Serialize};
-use spacewright_core::{
+
+use crate::{
     data::{LABELS_KEY, Preprocessing},
     graph::{Graph, Shape},
-    import::WEIGHTS,
-    quant::{Quantizer, fold_float, fold_integer},
+    quant::{Quantizer, TrainedNetwork, fold_float, fold_integer},
     space::Hyperspace,
     study::StepError,
     target::{ModelInfo, ModelOutputs, Target},
-    train::{EvaluateJob, Monitor, Predictions, TrainContext, Trainer},
+    train::{EvaluateJob, LearnScalesJob, Monitor, Predictions, TrainContext, Trainer},
     verify::TestImages,
 };
 
-use crate::{error::Result, import::read_graph};
-
 /// A network that is to be quantized after training.
 pub struct QuantizeJob<'a> {
-    /// The folder that an import made.
-    pub folder: &'a Path,
+    /// The network, as an import gave it.
+    pub graph: &'a Graph,
+    /// The file of its weights.
+    pub weights: &'a Path,
     /// What the network is called.
     pub name: &'a str,
     /// Whose integers it gets, and whose runtime writes and runs it.
@@ -37,6 +37,18 @@ pub struct QuantizeJob<'a> {
     pub check_images: usize,
     /// What the images' classes are called; none where they are others than the network's.
     pub classes: Option<&'a [String]>,
+    /// How the network is trained with quantizers; none: its scales are as the quantizer chooses them.
+    pub training: Option<ScaleTraining<'a>>,
+}
+
+/// A training with quantizers, and where its files go.
+pub struct ScaleTraining<'a> {
+    /// Of the same network.
+    pub job: &'a LearnScalesJob,
+    /// The file that it writes.
+    pub output: &'a Path,
+    /// Folder of its checkpoints.
+    pub scratch: &'a Path,
 }
 
 /// A quantized network.
@@ -69,6 +81,9 @@ pub struct QuantizeReport {
     pub fp32_accuracy: Option<f64>,
     /// Of images that the network in integers classifies correctly.
     pub int8_accuracy: Option<f64>,
+    /// What the network in integers achieved before it was trained with quantizers; none where it was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before_training: Option<BeforeTraining>,
     /// Operators that the runtime executes in floating point.
     pub float_operators: Vec<String>,
     /// Integers that were compared with the integer executor.
@@ -81,6 +96,15 @@ pub struct QuantizeReport {
     pub fp32_bytes: usize,
     /// Size of the file in integers.
     pub int8_bytes: usize,
+}
+
+/// A network in integers with the scales that a quantizer chose. Shares are those of [`QuantizeReport`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct BeforeTraining {
+    /// Of images that it classifies correctly.
+    pub int8_accuracy: Option<f64>,
+    /// Of images to which it gives the same class as the network in floating point.
+    pub identical_predictions: f64,
 }
 
 /// What a trainer is told of a space where there is none.
@@ -102,59 +126,76 @@ pub fn no_space(graph: &Graph, classes: usize) -> Hyperspace {
     }
 }
 
-/// Chooses the scales, writes both files, and runs them on the test images.
+/// Chooses the scales, trains with them where that is asked for, writes both files, and runs them on the test images.
 ///
 /// # Errors
 ///
 /// Quantizers cannot be placed in the network, the target has no runtime here, or something fails on the way.
-pub fn quantize(job: &QuantizeJob<'_>, monitor: &dyn Monitor) -> Result<Quantized> {
-    Ok(run(job, monitor)?)
-}
-
-fn run(job: &QuantizeJob<'_>, monitor: &dyn Monitor) -> Result<Quantized, StepError> {
-    let graph = read_graph(job.folder)?;
+pub fn quantize(job: &QuantizeJob<'_>, monitor: &dyn Monitor) -> Result<Quantized, StepError> {
+    let QuantizeJob { graph, trainer, context, .. } = *job;
     let runtime = job.target.runtime()?;
-    let images = &job.context.images.test;
-    monitor.progress(0, 2 * images.len(), "calibrating");
-    let mut evaluator = job.trainer.evaluator(
-        job.context,
-        &EvaluateJob {
+    let images = &context.images.test;
+    let judged = images.len();
+    let files = if job.training.is_some() { 3 } else { 2 };
+    monitor.progress(0, files * judged, "calibrating");
+    let evaluator = |weights: &Path, quantized: bool| {
+        let job = EvaluateJob {
             stages: Vec::new(),
-            weights: job.folder.join(WEIGHTS),
-            quantized: false,
+            weights: weights.to_owned(),
+            quantized,
             calibration_images: job.calibration_images,
             judge_images: 1,
-        },
-    )?;
-    let opened = evaluator.network(&graph)?;
-    let (float, quantized) = (opened.network()?, opened.post_training(job.quantizer)?);
+        };
+        trainer.evaluator(context, &job)
+    };
+    let (float, chosen) = {
+        let mut opened = evaluator(job.weights, false)?;
+        let network = opened.network(graph)?;
+        (network.network()?, network.post_training(job.quantizer)?)
+    };
     let float = fold_float(&float.graph, &float.weights)?;
-    let integer = fold_integer(&quantized, &job.target.description().scheme)?;
-    let info = info(job, &graph)?;
-    let fp32 = runtime.write_float(&float, &info)?;
-    let int8 = runtime.write_integer(&integer, &info, ModelOutputs::Result)?;
+    let info = info(job)?;
     let (side, classes) = (graph.input.height, graph.output_shape()?.elements());
-    let tested = TestImages { images: &job.context.images, side, classes };
+    let tested = TestImages { images: &context.images, side, classes };
     let predictions = |model: &[u8], before: usize, note: &str| {
         tested.predictions(&*runtime, model, |done| {
-            monitor.progress(before + done, 2 * images.len(), note);
+            monitor.progress(before + done, files * judged, note);
             !monitor.cancelled()
         })
     };
+    let fp32 = runtime.write_float(&float, &info)?;
     let by_fp32 = predictions(&fp32, 0, "floating point")?;
-    let by_int8 = predictions(&int8, images.len(), "integers")?;
-    let checked = tested.check(&*runtime, (&integer, &info), job.check_images)?;
-    let labels = job.classes.map(|_| job.context.images.labels(images));
+    let integer = |network: &TrainedNetwork| {
+        let integer = fold_integer(network, &job.target.description().scheme)?;
+        let file = runtime.write_integer(&integer, &info, ModelOutputs::Result)?;
+        Ok::<_, StepError>((integer, file))
+    };
+    let (mut network, mut int8) = integer(&chosen)?;
+    let mut by_int8 = predictions(&int8, judged, "integers")?;
+    let labels = job.classes.map(|_| context.images.labels(images));
     let accuracy = |of: &Predictions| labels.as_deref().map(|labels| of.accuracy(labels));
+    let mut before_training = None;
+    if let Some(ScaleTraining { job: training, output, scratch }) = &job.training {
+        before_training = Some(BeforeTraining {
+            int8_accuracy: accuracy(&by_int8),
+            identical_predictions: by_int8.identical(&by_fp32),
+        });
+        trainer.learn_scales(context, training, output, scratch, monitor)?;
+        let learned = evaluator(output, true)?.network(&float.graph)?.network()?;
+        (network, int8) = integer(&learned)?;
+        by_int8 = predictions(&int8, 2 * judged, "integers, as trained")?;
+    }
+    let checked = tested.check(&*runtime, (&network, &info), job.check_images)?;
     let report = QuantizeReport {
         input: graph.input,
         classes,
         macs: graph.macs()?,
         params: graph.params()?,
-        images: images.len(),
+        images: judged,
         identical_predictions: by_int8.identical(&by_fp32),
         fp32_accuracy: accuracy(&by_fp32),
         int8_accuracy: accuracy(&by_int8),
+        before_training,
         float_operators: runtime.load(&int8)?.float_operators()?,
         checked_integers: checked.integers,
         rounding_ties: checked.ties,
@@ -166,8 +207,8 @@ fn run(job: &QuantizeJob<'_>, monitor: &dyn Monitor) -> Result<Quantized, StepEr
 }
 
 /// What the files say of themselves: with it `model run` treats images as they were here.
-fn info(job: &QuantizeJob<'_>, graph: &Graph) -> Result<ModelInfo, StepError> {
-    let preprocessing = job.context.images.preprocessing(graph.input.height);
+fn info(job: &QuantizeJob<'_>) -> Result<ModelInfo, StepError> {
+    let preprocessing = job.context.images.preprocessing(job.graph.input.height);
     let scheme = job.target.description().scheme.name;
     let mut metadata = BTreeMap::from([
         ("spacewright.scheme".to_owned(), scheme),

@@ -1,0 +1,164 @@
+//! Networks from outside beside those of a study: quantized, measured and judged alike.
+
+use std::{fs, path::PathBuf, sync::Arc};
+
+use spacewright_core::{
+    data::StudyImages,
+    graph::{Graph, Shape},
+    import::{GRAPH, WEIGHTS, graph_of},
+    quant::place,
+    quantize::{QuantizeJob, QuantizeReport, ScaleTraining, no_space, quantize},
+    study::{FieldError, Section, StepContext, StepError, StudyContext, Task},
+    train::{LearnScalesJob, TrainContext},
+};
+
+use super::{export::NetworkLatency, on_runtime::quantizer};
+use crate::settings::{ExportSettings, ReportSettings};
+
+/// A network from outside that a study names.
+pub(crate) struct Outside {
+    /// As the study names it.
+    pub name: String,
+    /// The network.
+    pub graph: Graph,
+    /// The file of its weights.
+    pub weights: PathBuf,
+}
+
+/// What a network from outside achieves.
+pub(crate) struct JudgedOutside {
+    /// As the study names it.
+    pub name: String,
+    /// After quantization.
+    pub quantized: QuantizeReport,
+    /// Of the whole network.
+    pub latency: NetworkLatency,
+}
+
+/// The graph in a folder that a field of a section names.
+pub(crate) fn graph(
+    study: &StudyContext,
+    (section, field): (&str, &str),
+    folder: &str,
+) -> Result<Graph, FieldError> {
+    let path = study.folder.join(folder).join(GRAPH);
+    let unread = |error: &dyn ToString| {
+        let reason = format!("{}: {}", path.display(), error.to_string());
+        let hint = "import it anew with `spacewright model import`";
+        FieldError::refused(section, field, reason, hint)
+    };
+    let content = fs::read(&path).map_err(|error| unread(&error))?;
+    let graph = graph_of(&content).map_err(|error| unread(&error))?;
+    let (channels, wanted) = (graph.input.channels, study.hyperspace.input_channels);
+    if channels != wanted {
+        let reason = format!("{folder}: its images have {channels} channels, the study's {wanted}");
+        let hint = "`channels` of `[data]` says how images are read";
+        return Err(FieldError::refused(section, field, reason, hint));
+    }
+    Ok(graph)
+}
+
+/// The rivals of a study, if they can be judged as its networks are.
+pub(crate) fn rivals(
+    study: &StudyContext,
+    settings: &ReportSettings,
+) -> Result<Vec<Outside>, FieldError> {
+    let rival = |name: &String| {
+        let refused = |reason: String, hint: &str| {
+            let reason = format!("{name}: {reason}");
+            Err(FieldError::refused(ReportSettings::NAME, "rivals", reason, hint))
+        };
+        let graph = graph(study, (ReportSettings::NAME, "rivals"), name)?;
+        if graph.input.height != graph.input.width {
+            let reason = format!("images of {}", graph.input);
+            return refused(reason, "square images are known: import it with others by `--size`");
+        }
+        let classes = study.hyperspace.classes;
+        match graph.output_shape() {
+            Ok(given) if given == Shape::new(classes, 1, 1) => {}
+            Ok(given) => {
+                let reason = format!("it gives {given} for {classes} classes");
+                return refused(reason, "a rival has to be trained for the study's classes");
+            }
+            Err(error) => return refused(error.to_string(), "import it anew"),
+        }
+        if let Err(error) = place(&graph, &study.target.description().scheme) {
+            return refused(error.to_string(), "it cannot be quantized for the study's target");
+        }
+        let weights = study.folder.join(name).join(WEIGHTS);
+        Ok(Outside { name: name.clone(), graph, weights })
+    };
+    settings.rivals.iter().map(rival).collect()
+}
+
+/// Quantizes the rivals, runs them on the test images, and measures them; a task each, and one with nothing
+/// beside it.
+pub(crate) fn judge(
+    context: &dyn StepContext,
+    settings: &ReportSettings,
+    exported: &ExportSettings,
+) -> Result<Vec<JudgedOutside>, StepError> {
+    let study = context.study();
+    let rivals = rivals(study, settings)?;
+    if rivals.is_empty() {
+        return Ok(Vec::new());
+    }
+    let trainer = super::trainer(context)?;
+    let train = context.train_context()?;
+    let quantizer = quantizer(study, &exported.post_training)?;
+    let mut tasks = Vec::new();
+    for (index, rival) in rivals.iter().enumerate() {
+        let own = TrainContext {
+            images: images(&train.images, settings),
+            hyperspace: no_space(&rival.graph, study.hyperspace.classes),
+            ..train.clone()
+        };
+        let trainer = trainer.clone();
+        let training = settings.rival_training.as_ref().map(|phase| LearnScalesJob {
+            graph: rival.graph.clone(),
+            weights: rival.weights.clone(),
+            phase: phase.clone(),
+            calibration_images: exported.calibration_images,
+            augment: Vec::new(),
+        });
+        tasks.push(Task::new(format!("rival-{index}"), move |files, monitor| {
+            let job = QuantizeJob {
+                graph: &rival.graph,
+                weights: &rival.weights,
+                name: &rival.name,
+                target: &*study.target,
+                trainer: &*trainer,
+                context: &own,
+                quantizer,
+                calibration_images: exported.calibration_images,
+                check_images: exported.check_images,
+                classes: Some(&study.labels),
+                training: training.as_ref().map(|job| ScaleTraining {
+                    job,
+                    output: &files.output,
+                    scratch: &files.scratch,
+                }),
+            };
+            Ok(quantize(&job, monitor)?.report)
+        }));
+    }
+    let quantized = context.tasks(tasks, study.threads)?;
+    let graphs: Vec<Graph> = rivals.iter().map(|rival| rival.graph.clone()).collect();
+    let latencies = || NetworkLatency::of(context, &graphs);
+    let latencies = context.task(Task::new("rivals-latency", |_, _| latencies()))?;
+    let judged = rivals.into_iter().zip(quantized).zip(latencies);
+    let judged = judged.map(|((rival, quantized), latency)| JudgedOutside {
+        name: rival.name,
+        quantized,
+        latency,
+    });
+    Ok(judged.collect())
+}
+
+/// The study's images as the rivals get them.
+fn images(images: &StudyImages, settings: &ReportSettings) -> StudyImages {
+    match &settings.rival_transforms[..] {
+        [] => images.clone(),
+        own => StudyImages { judging: Arc::from(own), ..images.clone() },
+    }
+}
