@@ -11,7 +11,8 @@ use spacewright_core::{
 };
 use spacewright_host_litert::{HostLiteRt, Kernels, LiteRtRuntime, TfliteReader};
 use spacewright_measure::testing::{
-    blocks, check_sum_of_parts, evaluate, joined, quantized, random_image, random_weights, rng,
+    blocks, branches, check_sum_of_parts, evaluate, joined, quantized, random_image,
+    random_weights, rng,
 };
 use spacewright_sdk::{About, Plugin, conformance};
 use spacewright_tflite::scheme;
@@ -108,7 +109,9 @@ fn fixed_point_is_that_of_tflites_own_kernels() {
     let runtime = runtime().with(Kernels::Builtin);
     let scheme = Scheme { rounding: Rounding::FixedPoint, ..scheme() };
     let mut seen = std::collections::BTreeSet::new();
-    for (seed, graph) in blocks(&operators()).iter().enumerate() {
+    let graphs = blocks(&operators()).into_iter().chain([branches()]);
+    for (seed, graph) in graphs.enumerate() {
+        let graph = &graph;
         let (network, _, observed) = observed(&runtime, graph, &scheme, seed as u64);
         for result in check(&network, &observed).unwrap() {
             let kind = kind(&network, &result);
@@ -119,6 +122,7 @@ fn fixed_point_is_that_of_tflites_own_kernels() {
                 OpKind::HSwish,
                 OpKind::HSigmoid,
                 OpKind::Sigmoid,
+                OpKind::Concat,
             ];
             if exact.contains(&kind) {
                 assert_eq!(result.equal, result.elements, "{kind:?} {result:?} in\n{graph}");
@@ -126,7 +130,7 @@ fn fixed_point_is_that_of_tflites_own_kernels() {
             }
         }
     }
-    assert_eq!(seen.len(), 6, "{seen:?}");
+    assert_eq!(seen.len(), 7, "{seen:?}");
 }
 
 /// The operator that makes a value, before what is fused with it.
@@ -162,6 +166,14 @@ fn operators_that_no_block_has() {
     let x = b.linear("fc2", x, 16);
     let x = b.conv("conv", x, ConvSpec::new(8, 1));
     check_graph(&b.finish(x), 99);
+}
+
+#[test]
+#[cfg_attr(not(have_litert), ignore = "no LiteRT: run cargo xtask setup")]
+fn joined_channels_come_to_one_scale() {
+    for seed in 0..8 {
+        check_graph(&branches(), seed);
+    }
 }
 
 #[test]

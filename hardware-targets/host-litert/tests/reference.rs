@@ -9,7 +9,9 @@ use spacewright_core::{
     quant::{IntegerNetwork, Rounding, Scheme, check},
     target::{ModelInfo, ModelOutputs},
 };
-use spacewright_measure::testing::{blocks, quantized, random_image, random_weights, rng};
+use spacewright_measure::testing::{
+    blocks, branches, quantized, random_image, random_weights, rng,
+};
 use spacewright_tflite::{scheme, write_integer};
 
 fn graphs() -> Vec<Graph> {
@@ -21,6 +23,7 @@ fn graphs() -> Vec<Graph> {
     let y = b.act("relu6", y, ActivationKind::Relu6);
     let y = b.add("sum", x, y);
     graphs.push(b.finish(y));
+    graphs.push(branches());
     graphs
 }
 

@@ -326,6 +326,57 @@ fn gates_of_linear_layers_are_put_back_into_maps() {
     assert_eq!(count(&network, OpKind::Mul), 1);
 }
 
+/// The fire module of SqueezeNet (arXiv 1602.07360), with the classifier that follows its maps.
+#[test]
+fn channels_of_branches_are_joined() {
+    let lines = "a = Conv x w:8x3x3x3 b:8 ; strides=2,2
+         b = Relu a
+         m = MaxPool b ; kernel_shape=3,3 strides=2,2 ceil_mode=1
+         s = Conv m w:4x8x1x1 b:4
+         t = Relu s
+         e1 = Conv t w:8x4x1x1 b:8
+         r1 = Relu e1
+         e3 = Conv t w:8x4x3x3 b:8 ; pads=1,1,1,1
+         r3 = Relu e3
+         f = Concat r1 r3 ; axis=1
+         d u = Dropout f
+         c = Conv d w:5x16x1x1 b:5
+         g = Relu c
+         p = GlobalAveragePool g
+         y = Flatten p ; axis=1";
+    let network = imported(&file(&[1, 3, 31, 31], 17, lines));
+    assert_eq!(count(&network, OpKind::Concat), 1);
+}
+
+/// Dense blocks (arXiv 1608.06993) join what all layers before have made, and normalize it before they use it.
+#[test]
+fn joined_channels_are_normalized_and_joined_again() {
+    let lines = "a = Conv x w:8x3x3x3 ; pads=1,1,1,1
+         one = Concat a ; axis=1
+         n1 = BatchNormalization one g:8 b:8 m:8 var:8
+         r1 = Relu n1
+         c1 = Conv r1 w:4x8x3x3 ; pads=1,1,1,1
+         two = Concat a c1 ; axis=-3
+         n2 = BatchNormalization two g:12 b:12 m:12 var:12
+         r2 = Relu n2
+         c2 = Conv r2 w:4x12x3x3 ; pads=1,1,1,1
+         all = Concat a c1 c2 a ; axis=1
+         n3 = BatchNormalization all g:24 b:24 m:24 var:24
+         r3 = Relu n3
+         p = GlobalAveragePool r3
+         q = Flatten p
+         h = Flatten c2
+         k = Flatten c1
+         j = Concat h k ; axis=-1
+         l = Gemm j w:6x512 b:6 ; transB=1
+         z = Concat q l q ; axis=1
+         y = Gemm z w:5x54 b:5 ; transB=1";
+    let network = imported(&file(&[1, 3, 8, 8], 17, lines));
+    assert_eq!(count(&network, OpKind::Concat), 4);
+    assert_eq!(count(&network, OpKind::BatchNorm), 0);
+    assert!(network.notes[0].starts_with("3 batch normalization(s)"), "{:?}", network.notes);
+}
+
 #[test]
 fn all_that_is_not_known_is_named_at_once() {
     let reasons = unknown(
@@ -339,7 +390,9 @@ fn all_that_is_not_known_is_named_at_once() {
          h = Clip x -1.0 1.0
          i = Transpose x ; perm=0,2,3,1
          j = AveragePool x ; kernel_shape=3,3 pads=1,1,1,1 count_include_pad=1
-         k = Concat x x ; axis=1
+         k = Concat x x ; axis=2
+         q = Concat x r ; axis=1
+         r = Flatten x
          l = Conv x w:8x4x3x3
          m = Softmax x
          n = Gemm x w:5x8
@@ -354,11 +407,12 @@ fn all_that_is_not_known_is_named_at_once() {
         ("h", "limits of -1 and 1; 0 and 6 are known"),
         ("i", "images are channels first (NCHW) only, and stay so"),
         ("j", "`count_include_pad`: averages without the padding are known"),
-        ("k", "values cannot be joined"),
+        ("k", "values are joined along axis 2; along channels is known"),
         ("l", "weights for 1 groups of 4 channels, and an input of 3x16x16"),
         ("m", "it is known as the end of a network only"),
         ("n", "its input has 4 dimensions, not 2"),
         ("o", "a constant of the shape [16]; one number for each channel is known"),
+        ("q", "its inputs have 4 and 2 dimensions"),
     ];
     let expected = expected.map(|(node, reason)| (format!("/net/{node}"), reason.to_owned()));
     // What only reads such nodes is not their fault.

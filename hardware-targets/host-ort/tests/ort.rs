@@ -18,8 +18,8 @@ use spacewright_host_ort::{
     scheme_7bit, scheme_pairs,
 };
 use spacewright_measure::testing::{
-    block, blocks, check_sum_of_parts, evaluate, joined, quantized, random_image, random_weights,
-    rng,
+    block, blocks, branches, check_sum_of_parts, evaluate, joined, quantized, random_image,
+    random_weights, rng,
 };
 use spacewright_sdk::{About, Plugin, conformance};
 
@@ -156,6 +156,16 @@ fn operators_that_no_block_has() {
     let x = b.conv("conv", x, ConvSpec::new(8, 1));
     let float = check_graph(&b.finish(x), &scheme_7bit(), 99);
     assert_eq!(float, Vec::<String>::new());
+}
+
+/// Each input has its own scale, and the result another one; values that pass through, too.
+#[test]
+#[cfg_attr(not(have_ort), ignore = "no ONNX Runtime: run cargo xtask setup")]
+fn joined_channels_run_in_integers_as_the_executor_says() {
+    for seed in 0..8 {
+        let float = check_graph(&branches(), &scheme_7bit(), seed);
+        assert_eq!(float, Vec::<String>::new());
+    }
 }
 
 #[test]

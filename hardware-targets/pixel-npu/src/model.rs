@@ -2,7 +2,7 @@
 //! visual performance model for multicore architectures, CACM 2009) with a systolic array, lanes
 //! beside it and a cache of weights.
 
-use spacewright_sdk::{core::latency::NO_VALUE, prelude::*};
+use spacewright_sdk::prelude::*;
 
 use crate::Parameters;
 
@@ -17,6 +17,8 @@ enum Work {
     Window,
     /// Passes over the elements of its first input.
     Passes(u64),
+    /// One pass over all that is written.
+    Copies,
     /// On the host: the NPU has no such operator.
     Host,
 }
@@ -30,6 +32,7 @@ impl Work {
             "avg_pool" | "max_pool" => Self::Window,
             "add" | "mul" | "global_avg_pool" => Self::Passes(1),
             "sigmoid" => Self::Passes(sigmoid),
+            "concat" => Self::Copies,
             // Computed as a sigmoid and a product.
             "swish" => Self::Passes(sigmoid + 1),
             "h_sigmoid" | "h_swish" => Self::Host,
@@ -90,6 +93,7 @@ impl Model {
             Work::Products => self.product_cycles(node),
             Work::Window => (node.window * node.written).div_ceil(p.lanes),
             Work::Passes(passes) => passes * node.first_read.div_ceil(p.lanes),
+            Work::Copies => node.written.div_ceil(p.lanes),
         };
         let memory_cycles = (node.read + node.written) as f64 / p.bytes_per_cycle;
         let cycles = (cycles as f64).max(memory_cycles);
@@ -123,6 +127,7 @@ impl Model {
             Work::Products => return node.macs as f64 / p.host_macs_per_ms,
             Work::Window => node.window * node.written,
             Work::Passes(_) | Work::Host => node.first_read,
+            Work::Copies => node.written,
         };
         elements as f64 / p.host_elements_per_ms
     }
@@ -146,14 +151,13 @@ struct Node {
 impl Node {
     fn of(graphs: &GraphColumns, graph: usize, at: usize, node: usize, work: &[Work]) -> Self {
         let first_read = graphs.elements(graph, graphs.first_input[node]);
-        let second = Some(graphs.second_input[node]).filter(|value| *value != NO_VALUE);
         let kernel = u64::from(graphs.kernel[node]);
         let pixels = u64::from(graphs.out_height[node]) * u64::from(graphs.out_width[node]);
         Self {
             work: work[usize::from(graphs.operator[node])],
             macs: graphs.macs[node],
             first_read,
-            read: first_read + second.map_or(0, |value| graphs.elements(graph, value)),
+            read: graphs.inputs(node).map(|value| graphs.elements(graph, value)).sum(),
             written: graphs.elements(graph, at as u32 + 1),
             window: kernel * kernel,
             pixels,

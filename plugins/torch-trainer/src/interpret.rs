@@ -352,6 +352,7 @@ impl Run<'_> {
             },
             Op::Add => x + &inputs[1],
             Op::Mul => x * &inputs[1],
+            Op::Concat => concat(inputs),
             Op::AvgPool(pool) => {
                 let (k, s, p) = (pool.kernel as i64, pool.stride as i64, pool.padding as i64);
                 x.avg_pool2d([k, k], [s, s], [p, p], false, false, None::<i64>)
@@ -364,6 +365,15 @@ impl Run<'_> {
             Op::Dropout { rate } => x.dropout(*rate, self.dropout),
         })
     }
+}
+
+/// Joins channels; behind linear layers values have no rows and columns.
+fn concat(values: &[Tensor]) -> Tensor {
+    if values.iter().all(|value| value.dim() == values[0].dim()) {
+        return Tensor::cat(values, 1);
+    }
+    let flat: Vec<Tensor> = values.iter().map(|value| value.flatten(1, -1)).collect();
+    Tensor::cat(&flat, 1)
 }
 
 fn read(graph: &Graph, values: &[Option<Tensor>], value: ValueId) -> Result<Tensor, TrainError> {
@@ -410,4 +420,64 @@ fn statistics(x: &Tensor) -> TensorStats {
 fn keeps_integers(placed: &PlacedGraph, value: ValueId) -> bool {
     let kind = value.node().map(|node| placed.graph.nodes[node].op.kind());
     matches!(kind, Some(OpKind::MaxPool | OpKind::Dropout))
+}
+
+#[cfg(test)]
+mod tests {
+    use spacewright_core::{
+        graph::{ConvSpec, GraphBuilder, Shape},
+        quant::activation_params,
+    };
+
+    use super::*;
+    use crate::{calibrate, layout::Layout, testing};
+
+    /// What is joined was rounded, each value on its own scale, and is rounded together.
+    #[test]
+    fn joined_channels_are_rounded_to_their_own_scale() {
+        let context = testing::context();
+        let mut b = GraphBuilder::new(Shape::square(3, 6));
+        let x = b.input();
+        let one = b.conv("one", x, ConvSpec::new(5, 3).bias());
+        let one = b.act("act", one, ActivationKind::Relu);
+        let other = b.conv("other", x, ConvSpec::new(2, 1).bias());
+        let all = b.concat("all", &[one, x, other]);
+        let pooled = b.global_avg_pool("pooled", all);
+        let fc = b.linear("fc", pooled, 4);
+        let features = b.concat("features", &[fc, pooled]);
+        let graph = b.finish(features);
+        let plan = Plan::new(&graph, &context.scheme).unwrap();
+        let mut layout = Layout::default();
+        layout.include(&graph, &context.scheme).unwrap();
+        let mut params = Params::init(&layout, 3);
+        let images = testing::randn("images", &[2, 3, 6, 6]);
+        calibrate::start(&mut params, &layout, &context, |params, _| {
+            let run = Run { params, quantized: false, dropout: false, factors: None };
+            run.observe(&plan, &images, &mut Norm::Batch)
+        })
+        .unwrap();
+        let run = Run { params: &params, quantized: true, dropout: false, factors: None };
+        let taps = [ValueId::INPUT, one, other, all, fc, pooled];
+        let values = run.execute(&plan, &images, &mut Norm::Batch, &taps, None).unwrap();
+        let [features, x, one, other, all, fc, pooled] = &values[..] else { panic!() };
+        for (name, joined, parts) in
+            [("all", all, vec![one, x, other]), ("features", features, vec![fc, pooled])]
+        {
+            let number =
+                |what: &str| params.get(&format!("{name}.{what}")).unwrap().double_value(&[0]);
+            let (scale, offset) = (number(SCALE) as f32, number(OFFSET) as f32);
+            let quantizer = activation_params(scale, offset, layout.activations[name]);
+            let parts: Vec<Tensor> = parts.iter().map(|part| part.flatten(1, -1)).collect();
+            let before = Tensor::cat(&parts, 1);
+            let floats = |tensor: &Tensor| Vec::<f32>::try_from(tensor.flatten(0, -1)).unwrap();
+            for (x, y) in floats(&before).into_iter().zip(floats(&joined.flatten(1, -1))) {
+                let expected = quantizer.dequantize(quantizer.quantize(x));
+                // A tie may go to either side.
+                let tie = ((x / scale).fract().abs() - 0.5).abs() < 1e-3;
+                let allowed = if tie { scale * 1.001 } else { scale * 0.001 };
+                assert!((y - expected).abs() <= allowed, "{name}: {x} is {y}, not {expected}");
+            }
+        }
+        assert!(!layout.activations["all"].non_negative && layout.activations["act"].non_negative);
+    }
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use spacewright_core::{
-    graph::{Graph, Shape, WeightRole},
+    graph::{Graph, Op, Shape, WeightRole},
     operators::{BlockConfig, OperatorError, Operators},
     quant::{ActivationRange, Scheme, WeightRange, place},
     space::{
@@ -25,6 +25,8 @@ pub struct Layout {
     pub weight_scales: BTreeMap<String, WeightRange>,
     /// Quantized values.
     pub activations: BTreeMap<String, ActivationRange>,
+    /// By concatenation, channels of all its inputs but the last.
+    joined: BTreeMap<String, Vec<usize>>,
 }
 
 impl Layout {
@@ -48,6 +50,21 @@ impl Layout {
         }
         for (_, name, range) in placed.quantized() {
             self.activations.entry(name.to_owned()).or_insert(range);
+        }
+        self.include_joined(&placed.graph)
+    }
+
+    /// What reads the channels of several values has its weights in their order.
+    fn include_joined(&mut self, graph: &Graph) -> Result<(), TrainError> {
+        let shapes = graph.shapes()?;
+        for node in graph.nodes.iter().filter(|node| node.op == Op::Concat) {
+            let before = node.inputs.iter().rev().skip(1).rev();
+            let second: Vec<usize> = before.map(|input| shapes[input.index()].channels).collect();
+            let first = self.joined.entry(node.name.clone()).or_insert_with(|| second.clone());
+            if *first != second {
+                let (node, first) = (node.name.clone(), first.clone());
+                return Err(TrainError::ElasticConcat { node, first, second });
+            }
         }
         Ok(())
     }
@@ -146,4 +163,40 @@ fn configs(candidate: &Candidate) -> Vec<BlockConfig> {
         };
         configs.iter().flat_map(|c| values.iter().map(move |&value| extended(c, value))).collect()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use spacewright_core::graph::{ConvSpec, GraphBuilder};
+
+    use super::*;
+    use crate::testing;
+
+    /// A graph that joins branches of these widths.
+    fn joined(widths: &[usize]) -> Graph {
+        let mut b = GraphBuilder::new(Shape::square(3, 8));
+        let x = b.input();
+        let branch = |(at, width): (usize, &usize)| {
+            b.conv(&format!("branch{at}"), x, ConvSpec::new(*width, 1))
+        };
+        let branches: Vec<_> = widths.iter().enumerate().map(branch).collect();
+        let all = b.concat("all", &branches);
+        let y = b.conv("project", all, ConvSpec::new(4, 1));
+        b.finish(y)
+    }
+
+    #[test]
+    fn channels_behind_an_elastic_width_would_move() {
+        let scheme = testing::context().job.scheme;
+        let mut layout = Layout::default();
+        layout.include(&joined(&[8, 4, 4]), &scheme).unwrap();
+        layout.include(&joined(&[8, 4, 6]), &scheme).unwrap();
+        assert_eq!(layout.weights["project.weight"].1, [4, 18, 1, 1]);
+        let error = layout.include(&joined(&[6, 4, 6]), &scheme).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "node `all`: what is concatenated cannot be elastic in width, but for the last of it \
+             ([8, 4] and [6, 4] channels before)"
+        );
+    }
 }

@@ -94,9 +94,10 @@ fn same_in_columns(
 /// Graphs in each precision, at the positions where a study has the like of them.
 fn queries(unsupported: &[OpKind], precisions: &[Precision]) -> Vec<LatencyQuery> {
     let runs = |graph: &Graph| graph.nodes.iter().all(|n| !unsupported.contains(&n.op.kind()));
-    let graphs: [(Graph, &[Position]); 4] = [
+    let graphs: [(Graph, &[Position]); 5] = [
         (convolution(16), &POSITIONS),
         (residual(), &POSITIONS),
+        (branches(), &POSITIONS),
         (classifier(), &[Position::Whole]),
         (head(), &[Position::Last]),
     ];
@@ -124,6 +125,16 @@ fn residual() -> Graph {
     let y = b.conv_bn_act("dw", x, ConvSpec::depthwise(24, 3), ActivationKind::Relu);
     let y = b.conv_bn("pw", y, ConvSpec::new(24, 1));
     let y = b.add("sum", y, x);
+    b.finish(y)
+}
+
+/// Three branches whose channels are joined, after SqueezeNet and Inception.
+fn branches() -> Graph {
+    let mut b = GraphBuilder::new(Shape::square(24, 16));
+    let x = b.input();
+    let y = b.conv_bn_act("one", x, ConvSpec::new(16, 1), ActivationKind::Relu);
+    let z = b.conv_bn_act("three", x, ConvSpec::new(8, 3), ActivationKind::Relu);
+    let y = b.concat("all", &[y, z, x]);
     b.finish(y)
 }
 

@@ -124,6 +124,11 @@ impl GraphBuilder {
         self.node(name, Op::Mul, &[a, b])
     }
 
+    /// The channels of these values, one after the other.
+    pub fn concat(&mut self, name: &str, values: &[ValueId]) -> ValueId {
+        self.node(name, Op::Concat, values)
+    }
+
     /// A global average pool.
     pub fn global_avg_pool(&mut self, name: &str, x: ValueId) -> ValueId {
         self.node(name, Op::GlobalAvgPool, &[x])

@@ -62,6 +62,18 @@ mod tests {
     }
 
     #[test]
+    fn the_order_of_joined_channels_matters() {
+        let joined = |reversed: bool| {
+            let mut b = GraphBuilder::new(Shape::square(4, 8));
+            let x = b.input();
+            let y = b.conv("c", x, ConvSpec::new(4, 3));
+            let z = b.concat("all", &if reversed { [y, x, x] } else { [x, x, y] });
+            b.finish(z).hash()
+        };
+        assert_ne!(joined(false), joined(true));
+    }
+
+    #[test]
     fn the_hash_is_stable_over_releases() {
         assert_eq!(conv("a", 3).hash().short(), "5b5b3a505ac6");
     }

@@ -1,6 +1,6 @@
 //! The operators a graph is made of.
 
-use std::fmt;
+use std::{fmt, ops::RangeInclusive};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -157,6 +157,9 @@ pub enum Op {
     Add,
     /// Element-wise product; the second input may be `c×1×1` and is then broadcast.
     Mul,
+    /// The channels of two or more values of one height and width, one value after the other (ONNX
+    /// `Concat` with axis 1).
+    Concat,
     /// Average over a window; padding is not counted.
     AvgPool(Pool),
     /// Maximum over a window.
@@ -238,6 +241,7 @@ impl Op {
             OpKind::Sigmoid => Self::Activation { kind: ActivationKind::Sigmoid },
             OpKind::Add => Self::Add,
             OpKind::Mul => Self::Mul,
+            OpKind::Concat => Self::Concat,
             OpKind::AvgPool => Self::AvgPool(pool()?),
             OpKind::MaxPool => Self::MaxPool(pool()?),
             OpKind::GlobalAvgPool => Self::GlobalAvgPool,
@@ -266,6 +270,7 @@ pub enum OpKind {
     MaxPool,
     GlobalAvgPool,
     Dropout,
+    Concat,
 }
 
 impl Op {
@@ -285,6 +290,7 @@ impl Op {
             },
             Op::Add => OpKind::Add,
             Op::Mul => OpKind::Mul,
+            Op::Concat => OpKind::Concat,
             Op::AvgPool(_) => OpKind::AvgPool,
             Op::MaxPool(_) => OpKind::MaxPool,
             Op::GlobalAvgPool => OpKind::GlobalAvgPool,
@@ -292,18 +298,19 @@ impl Op {
         }
     }
 
-    /// How many inputs the operator takes.
-    pub fn arity(&self) -> usize {
+    /// How many inputs the operator takes, at least and at most.
+    pub fn arity(&self) -> RangeInclusive<usize> {
         match self {
-            Op::Add | Op::Mul => 2,
-            _ => 1,
+            Op::Add | Op::Mul => 2..=2,
+            Op::Concat => 2..=usize::MAX,
+            _ => 1..=1,
         }
     }
 }
 
 impl OpKind {
     /// All kinds, in the order of declaration.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Conv2d,
         Self::Linear,
         Self::BatchNorm,
@@ -319,6 +326,7 @@ impl OpKind {
         Self::MaxPool,
         Self::GlobalAvgPool,
         Self::Dropout,
+        Self::Concat,
     ];
 
     /// The kind of this [name](Self::name).
@@ -345,6 +353,7 @@ impl OpKind {
             OpKind::MaxPool => "max_pool",
             OpKind::GlobalAvgPool => "global_avg_pool",
             OpKind::Dropout => "dropout",
+            OpKind::Concat => "concat",
         }
     }
 }

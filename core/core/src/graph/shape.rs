@@ -69,13 +69,16 @@ impl Graph {
         self.check_names()?;
         let mut shapes = Vec::with_capacity(self.nodes.len() + 1);
         shapes.push(self.input);
+        let mut inputs = Vec::new();
         for (index, node) in self.nodes.iter().enumerate() {
             let structure_error =
                 |reason: String| GraphError::Structure { node: node.name.clone(), reason };
-            if node.inputs.len() != node.op.arity() {
+            let arity = node.op.arity();
+            if !arity.contains(&node.inputs.len()) {
+                let more = if arity.start() == arity.end() { "" } else { " or more" };
                 return Err(structure_error(format!(
-                    "takes {} inputs, got {}",
-                    node.op.arity(),
+                    "takes {}{more} inputs, got {}",
+                    arity.start(),
                     node.inputs.len()
                 )));
             }
@@ -85,9 +88,9 @@ impl Graph {
                     late.0
                 )));
             }
-            let input = |at: usize| node.inputs.get(at).map_or(self.input, |v| shapes[v.index()]);
-            let inputs = [input(0), input(1)];
-            shapes.push(node.output_shape(&inputs[..node.inputs.len()])?);
+            inputs.clear();
+            inputs.extend(node.inputs.iter().map(|value| shapes[value.index()]));
+            shapes.push(node.output_shape(&inputs)?);
         }
         if self.output.index() >= shapes.len() {
             return Err(GraphError::Structure {
@@ -164,6 +167,17 @@ impl Node {
                     input.channels
                 )))
             }
+            Op::Concat
+                if inputs.iter().any(|s| (s.height, s.width) != (input.height, input.width)) =>
+            {
+                Err(shape_error("joins channels of different heights or widths".into()))
+            }
+            Op::Concat => {
+                let sum = |sum: usize, shape: &Shape| sum.checked_add(shape.channels);
+                let channels = inputs.iter().try_fold(0, sum);
+                let channels = channels.ok_or_else(|| shape_error("too many channels".into()))?;
+                Ok(Shape { channels, ..input })
+            }
             Op::GlobalAvgPool => Ok(Shape::new(input.channels, 1, 1)),
             Op::BatchNorm { .. }
             | Op::Activation { .. }
@@ -197,7 +211,7 @@ fn window_positions(
 
 #[cfg(test)]
 mod tests {
-    use super::super::{ConvSpec, GraphBuilder};
+    use super::super::{ConvSpec, GraphBuilder, ValueId};
     use super::*;
 
     #[test]
@@ -217,6 +231,30 @@ mod tests {
             b.finish(y).shapes().unwrap_err().to_string(),
             "node `sum` (add): adds two different shapes; input shapes: 6x4x4, 6x8x8"
         );
+    }
+
+    #[test]
+    fn channels_of_equal_maps_are_joined() {
+        let mut b = GraphBuilder::new(Shape::square(6, 8));
+        let x = b.input();
+        let y = b.conv("y", x, ConvSpec::new(4, 3));
+        let z = b.concat("all", &[x, y, x]);
+        assert_eq!(b.finish(z).output_shape().unwrap(), Shape::square(16, 8));
+
+        let mut b = GraphBuilder::new(Shape::square(6, 8));
+        let x = b.input();
+        let y = b.conv("y", x, ConvSpec::new(4, 3).stride(2));
+        let z = b.concat("all", &[x, y]);
+        assert_eq!(
+            b.finish(z).shapes().unwrap_err().to_string(),
+            "node `all` (concat): joins channels of different heights or widths; \
+             input shapes: 6x8x8, 4x4x4"
+        );
+
+        let mut b = GraphBuilder::new(Shape::square(6, 8));
+        let z = b.concat("one", &[ValueId::INPUT]);
+        let error = b.finish(z).shapes().unwrap_err().to_string();
+        assert_eq!(error, "node `one`: takes 2 or more inputs, got 1");
     }
 
     #[test]

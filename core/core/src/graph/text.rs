@@ -63,7 +63,7 @@ pub(super) fn write_attributes(text: &mut String, op: &Op) {
             write!(text, " kernel={} stride={} pad={}", pool.kernel, pool.stride, pool.padding)
         }
         Op::Dropout { rate } => write!(text, " rate={rate}"),
-        Op::Activation { .. } | Op::Add | Op::Mul | Op::GlobalAvgPool => Ok(()),
+        Op::Activation { .. } | Op::Add | Op::Mul | Op::Concat | Op::GlobalAvgPool => Ok(()),
     };
 }
 
@@ -212,6 +212,7 @@ mod tests {
         let gate = b.global_avg_pool("gap", x);
         x = b.mul("gate", x, gate);
         x = b.add("twice", x, x);
+        x = b.concat("thrice", &[x, x, x]);
         x = b.node("drop", Op::Dropout { rate: 0.2 }, &[x]);
         x = b.linear("fc", x, 10);
         check_round_trip(&b.finish(x));
@@ -234,7 +235,7 @@ mod tests {
                 conv("c = conv3d(input)"),
                 "line 2: unknown operator `conv3d`; known are conv2d, linear, batch_norm, relu, \
                  relu6, h_swish, swish, h_sigmoid, sigmoid, add, mul, avg_pool, max_pool, \
-                 global_avg_pool, dropout",
+                 global_avg_pool, dropout, concat",
             ),
             (conv("c = linear(input) bias=true"), "line 2: missing attribute `out`"),
             (

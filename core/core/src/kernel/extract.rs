@@ -6,10 +6,10 @@ use super::{
 };
 use crate::{
     graph::{Graph, OpKind},
-    latency::{GraphColumns, NO_VALUE, Position},
+    latency::{GraphColumns, Position},
 };
 
-const OPERATORS: usize = OpKind::Dropout as usize + 1;
+const OPERATORS: usize = OpKind::ALL.len();
 /// In [`KernelReader::readers`]: no node reads the value, or more than one does.
 const NO_READER: u32 = u32::MAX;
 const SEVERAL_READERS: u32 = u32::MAX - 1;
@@ -160,8 +160,8 @@ impl KernelReader {
         self.readers.clear();
         self.readers.resize(self.nodes.nodes.len() + 1, NO_READER);
         for (index, node) in self.nodes.nodes.iter().enumerate() {
-            for value in node.inputs.into_iter().filter(|value| *value != NO_VALUE) {
-                let reader = &mut self.readers[value as usize];
+            for value in self.nodes.inputs(node) {
+                let reader = &mut self.readers[*value as usize];
                 *reader = if *reader == NO_READER { index as u32 } else { SEVERAL_READERS };
             }
         }
@@ -171,14 +171,12 @@ impl KernelReader {
 
     /// The node before this one whose kernel takes it in, and that kernel's first operator.
     fn absorber(&self, index: usize, node: &Node) -> Option<(usize, OpKind)> {
-        node.inputs.into_iter().filter(|value| *value != NO_VALUE && *value != 0).find_map(
-            |value| {
-                let by = value as usize - 1;
-                let head = self.heads[by]?;
-                let only = self.readers[value as usize] == index as u32;
-                (only && self.absorbed[head as usize][node.op as usize]).then_some((by, head))
-            },
-        )
+        self.nodes.inputs(node).iter().find_map(|value| {
+            let by = (*value as usize).checked_sub(1)?;
+            let head = self.heads[by]?;
+            let only = self.readers[*value as usize] == index as u32;
+            (only && self.absorbed[head as usize][node.op as usize]).then_some((by, head))
+        })
     }
 
     /// The kernel of a gate whose path begins at the node; takes all its nodes.
@@ -198,7 +196,8 @@ impl KernelReader {
         }
         self.heads[product] = Some(OpKind::Mul);
         self.owners[product] = owner;
-        let [channels, height, width] = self.nodes.sizes(self.nodes.nodes[index].inputs[0]);
+        let first = self.nodes.inputs(&self.nodes.nodes[index])[0];
+        let [channels, height, width] = self.nodes.sizes(first);
         Some(Kernel { cout: fewest, ..Kernel::pointwise(kind, height, width, channels) })
     }
 
@@ -206,20 +205,20 @@ impl KernelReader {
     /// product, and the fewest channels on the path.
     fn follow(&self, gate: &Gate, first: usize) -> Option<(usize, usize, u32)> {
         let nodes = &self.nodes.nodes;
-        let source = nodes[first].inputs[0];
+        let source = self.nodes.inputs(&nodes[first])[0];
         let (mut at, mut fewest) = (first, u32::MAX);
         for (step, allowed) in gate.path.iter().enumerate() {
             if step > 0 {
                 at = self.only_reader(at)?;
             }
-            if !allowed.contains(&nodes[at].op) || nodes[at].inputs[1] != NO_VALUE {
+            if !allowed.contains(&nodes[at].op) || self.nodes.inputs(&nodes[at]).len() > 1 {
                 return None;
             }
             fewest = fewest.min(nodes[at].output[0]);
         }
         let product = self.only_reader(at)?;
         let factor = at as u32 + 1;
-        let inputs = nodes[product].inputs;
+        let inputs = self.nodes.inputs(&nodes[product]);
         let fits = inputs == [source, factor] || inputs == [factor, source];
         (nodes[product].op == OpKind::Mul && fits).then_some((at, product, fewest))
     }
@@ -230,7 +229,7 @@ impl KernelReader {
     }
 
     fn kernel(&self, node: &Node) -> Kernel {
-        let [channels, height, width] = self.nodes.sizes(node.inputs[0]);
+        let [channels, height, width] = self.nodes.sizes(self.nodes.inputs(node)[0]);
         let cout = node.output[0];
         let kind = Kind::of(node.op);
         let windowed = Kernel {
@@ -251,6 +250,7 @@ impl KernelReader {
                 let features = channels.saturating_mul(height).saturating_mul(width);
                 Kernel { height: 1, width: 1, cin: features, ..windowed }
             }
+            Kind::Concat => Kernel { cin: cout, ..windowed },
             _ => windowed,
         }
     }

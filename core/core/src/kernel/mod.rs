@@ -48,11 +48,13 @@ pub enum Kind {
     Entry,
     /// Return from the runtime with an output of this shape.
     Exit,
+    /// Channels of several feature maps as one; its input is all of them together.
+    Concat,
 }
 
 impl Kind {
     /// All kinds, in the order of declaration.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Conv,
         Self::Dwconv,
         Self::Add,
@@ -65,6 +67,7 @@ impl Kind {
         Self::AvgPool,
         Self::Entry,
         Self::Exit,
+        Self::Concat,
     ];
 
     /// The name used in text and JSON.
@@ -82,6 +85,7 @@ impl Kind {
             Self::AvgPool => "avg_pool",
             Self::Entry => "entry",
             Self::Exit => "exit",
+            Self::Concat => "concat",
         }
     }
 
@@ -95,6 +99,7 @@ impl Kind {
             OpKind::MaxPool => Self::MaxPool,
             OpKind::AvgPool => Self::AvgPool,
             OpKind::GlobalAvgPool => Self::Gap,
+            OpKind::Concat => Self::Concat,
             OpKind::BatchNorm
             | OpKind::Relu
             | OpKind::Relu6
@@ -118,7 +123,7 @@ impl Kind {
             Self::Add => &[Self::Mul, Self::Act],
             Self::Mul => &[Self::Add, Self::Act],
             Self::Act => &[Self::Mul, Self::Add],
-            Self::Gap | Self::Se => &[Self::Act, Self::Add],
+            Self::Gap | Self::Se | Self::Concat => &[Self::Act, Self::Add],
             Self::Entry | Self::Exit => &[],
         }
     }

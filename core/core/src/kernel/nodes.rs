@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::{
     graph::{Graph, GraphError, Op, OpKind, Shape},
-    latency::{ColumnsError, GraphColumns, NO_VALUE, Position},
+    latency::{ColumnsError, GraphColumns, Position},
 };
 
 /// Sizes of a value: channels, rows, columns.
@@ -14,8 +14,8 @@ pub(super) type Sizes = [u32; 3];
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Node {
     pub op: OpKind,
-    /// Values that are read; the second is [`NO_VALUE`] for operators of one input.
-    pub inputs: [u32; 2],
+    /// Where the values that are read begin and end in [`Nodes::inputs`].
+    inputs: (u32, u32),
     pub output: Sizes,
     pub kernel: u32,
     pub stride: u32,
@@ -28,6 +28,8 @@ pub(super) struct Nodes {
     pub input: Sizes,
     pub output: u32,
     pub nodes: Vec<Node>,
+    /// What all nodes read.
+    inputs: Vec<u32>,
 }
 
 fn count(size: usize) -> u32 {
@@ -47,27 +49,45 @@ impl Nodes {
         }
     }
 
+    /// Values that a node reads.
+    pub fn inputs(&self, node: &Node) -> &[u32] {
+        &self.inputs[node.inputs.0 as usize..node.inputs.1 as usize]
+    }
+
+    /// Takes note of what a node reads.
+    fn reads(&mut self, values: impl Iterator<Item = u32>) -> (u32, u32) {
+        let first = count(self.inputs.len());
+        self.inputs.extend(values);
+        (first, count(self.inputs.len()))
+    }
+
+    fn clear(&mut self) {
+        self.nodes.clear();
+        self.inputs.clear();
+    }
+
     /// Copies a graph, whose shapes are checked.
     pub fn read(&mut self, graph: &Graph) -> Result<(), GraphError> {
         let shapes = graph.shapes()?;
         self.input = sizes(&graph.input);
         self.output = graph.output.0;
-        self.nodes.clear();
-        self.nodes.extend(graph.nodes.iter().zip(&shapes[1..]).map(|(node, shape)| {
+        self.clear();
+        for (node, shape) in graph.nodes.iter().zip(&shapes[1..]) {
             let (kernel, stride, groups) = match &node.op {
                 Op::Conv2d(conv) => (conv.kernel, conv.stride, conv.groups),
                 Op::AvgPool(pool) | Op::MaxPool(pool) => (pool.kernel, pool.stride, 1),
                 _ => (1, 1, 1),
             };
-            Node {
+            let inputs = self.reads(node.inputs.iter().map(|value| value.0));
+            self.nodes.push(Node {
                 op: node.op.kind(),
-                inputs: [node.inputs[0].0, node.inputs.get(1).map_or(NO_VALUE, |value| value.0)],
+                inputs,
                 output: sizes(shape),
                 kernel: count(kernel),
                 stride: count(stride),
                 groups: count(groups),
-            }
-        }));
+            });
+        }
         Ok(())
     }
 }
@@ -100,14 +120,14 @@ impl<'a> CheckedColumns<'a> {
         }
         into.input = [c.channels[graph], c.height[graph], c.width[graph]];
         into.output = c.output[graph];
-        into.nodes.clear();
+        into.clear();
         for at in first..end {
             let (node, operator) = (at - first, c.operator[at]);
             let not_listed = || ColumnsError::NotListed { graph, node, operator };
             let op = *self.operators.get(usize::from(operator)).ok_or_else(not_listed)?;
-            let two = matches!(op, OpKind::Add | OpKind::Mul);
-            let inputs = [c.first_input[at], if two { c.second_input[at] } else { NO_VALUE }];
-            if inputs.iter().take(1 + usize::from(two)).any(|value| *value as usize > node) {
+            let inputs = into.reads(c.inputs(at));
+            let read = &into.inputs[inputs.0 as usize..];
+            if read.iter().any(|value| *value as usize > node) {
                 return Err(ColumnsError::NotComputed { graph, node });
             }
             let windowed = matches!(op, OpKind::Conv2d | OpKind::AvgPool | OpKind::MaxPool);

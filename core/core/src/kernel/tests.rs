@@ -97,6 +97,32 @@ fn pools_and_layers() {
 }
 
 #[test]
+fn joined_channels_are_one_kernel_with_all_of_them() {
+    let graph = "input 4x6x6\n\
+        a = conv2d(input) out=8 kernel=1 stride=1 pad=0,0,0,0 groups=1 bias=false\n\
+        r = relu(a)\n\
+        b = max_pool(input) kernel=3 stride=1 pad=1\n\
+        two = concat(r, b)\n\
+        all = concat(two, input, r, b)\n\
+        c = conv2d(all) out=8 kernel=1 stride=1 pad=0,0,0,0 groups=1 bias=false\noutput c";
+    let kernels = [
+        "conv-k1s1 6x6 4->8",
+        "max_pool-k3s1 6x6 4",
+        "concat 6x6 12",
+        "concat 6x6 28",
+        "conv-k1s1 6x6 28->8",
+    ];
+    check(&FusionRules::common(), graph, &kernels);
+    // A runtime that computes branches in place: a value that is read twice stays.
+    let rules = FusionRules::absorbing(&[(OpKind::MaxPool, OpKind::Concat)]);
+    let once = "input 4x6x6\nb = max_pool(input) kernel=3 stride=1 pad=1\n\
+        all = concat(input, input, b)\noutput all";
+    check(&rules, once, &["max_pool-k3s1 6x6 4"]);
+    let twice = once.replace("input, input, b", "input, b, b");
+    check(&rules, &twice, &["max_pool-k3s1 6x6 4", "concat 6x6 12"]);
+}
+
+#[test]
 fn columns_that_contradict_themselves_are_refused() {
     let graph: Graph = format!("{SE}output scale").parse().unwrap();
     let error = |spoil: fn(&mut GraphColumns)| {

@@ -7,14 +7,17 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{LatencyQuery, Position, Precision};
-use crate::graph::{Graph, GraphError, Node, Op, OpAttributes, OpError, Padding, Shape, ValueId};
+use crate::graph::{
+    Graph, GraphError, Node, Op, OpAttributes, OpError, OpKind, Padding, Shape, ValueId,
+};
 
 /// Stands for the second input of nodes that have one only.
 pub const NO_VALUE: u32 = u32::MAX;
 
 /// A batch of graphs as columns: those before `names` have an entry for each graph, the others one
-/// for each node, but for `operators`, the list that `operator` refers to, and `padding`, which has
-/// four. `latency-source` in `core/plugin/wit/plugin.wit` documents each of them.
+/// for each node, but for `operators`, the list that `operator` refers to, `padding`, which has
+/// four, and `second_input`, which goes on with what concatenations read after their second value.
+/// `latency-source` in `core/plugin/wit/plugin.wit` documents each of them.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct GraphColumns {
@@ -61,7 +64,8 @@ pub enum ColumnsError {
         column: &'static str,
         /// How many entries it has.
         found: usize,
-        /// How many it needs: one for each graph or node, four of padding.
+        /// How many it needs: one for each graph or node, four of padding, and one more of
+        /// `second_input` for each value that a concatenation reads after its second one.
         needed: usize,
     },
     /// There is not one line in `names` for each node.
@@ -128,13 +132,16 @@ impl GraphColumns {
     /// The columns of a batch, whose graphs are checked.
     pub fn of(queries: &[LatencyQuery]) -> Result<Self, ColumnsError> {
         let mut columns = Self::default();
+        let mut further = Vec::new();
         for (graph, query) in queries.iter().enumerate() {
-            columns.push(query).map_err(|source| ColumnsError::Graph { graph, source })?;
+            let pushed = columns.push(query, &mut further);
+            pushed.map_err(|source| ColumnsError::Graph { graph, source })?;
         }
+        columns.second_input.extend(further);
         Ok(columns)
     }
 
-    fn push(&mut self, query: &LatencyQuery) -> Result<(), GraphError> {
+    fn push(&mut self, query: &LatencyQuery, further: &mut Vec<u32>) -> Result<(), GraphError> {
         let LatencyQuery { graph, precision, position } = query;
         let shapes = graph.shapes()?;
         self.first_node.push(self.operator.len() as u32);
@@ -151,12 +158,12 @@ impl GraphColumns {
             self.out_height.push(shape.height as u32);
             self.out_width.push(shape.width as u32);
             self.macs.push(macs);
-            self.push_node(node);
+            self.push_node(node, further);
         }
         Ok(())
     }
 
-    fn push_node(&mut self, node: &Node) {
+    fn push_node(&mut self, node: &Node, further: &mut Vec<u32>) {
         self.names.push_str(&node.name);
         self.names.push('\n');
         let operator = node.op.kind().name();
@@ -181,6 +188,11 @@ impl GraphColumns {
             Op::Linear { bias: has, .. } => bias = *has,
             Op::BatchNorm { eps } => parameter = *eps,
             Op::Dropout { rate } => parameter = *rate,
+            Op::Concat => {
+                window.0 = further.len();
+                groups = node.inputs.len() - 2;
+                further.extend(node.inputs[2..].iter().map(|value| value.0));
+            }
             Op::Activation { .. } | Op::Add | Op::Mul | Op::GlobalAvgPool => {}
         }
         let (kernel, stride, p) = window;
@@ -203,6 +215,23 @@ impl GraphColumns {
     pub fn nodes_of(&self, graph: usize) -> Range<usize> {
         let end = self.first_node.get(graph + 1).map_or(self.operator.len(), |end| *end as usize);
         self.first_node[graph] as usize..end
+    }
+
+    /// The values that a node reads, as many as its operator takes.
+    pub fn inputs(&self, node: usize) -> impl Iterator<Item = u32> {
+        let second = Some(self.second_input[node]).filter(|value| *value != NO_VALUE);
+        let first = self.operator.len().saturating_add(self.kernel[node] as usize);
+        let further = (0..self.further(node)).map(move |at| {
+            self.second_input.get(first.saturating_add(at)).copied().unwrap_or(NO_VALUE)
+        });
+        std::iter::once(self.first_input[node]).chain(second).chain(further)
+    }
+
+    /// How many values a node reads after its second one.
+    fn further(&self, node: usize) -> usize {
+        let operator = self.operators.get(usize::from(self.operator[node]));
+        let concatenates = operator.is_some_and(|name| name == OpKind::Concat.name());
+        if concatenates { self.groups[node] as usize } else { 0 }
     }
 
     /// Elements of a value of a graph: 0 is its input, `n` the output of its node `n - 1`.
@@ -274,7 +303,6 @@ impl GraphColumns {
             ("precision", self.precision.len(), graphs),
             ("position", self.position.len(), graphs),
             ("first_input", self.first_input.len(), nodes),
-            ("second_input", self.second_input.len(), nodes),
             ("out_channels", self.out_channels.len(), nodes),
             ("out_height", self.out_height.len(), nodes),
             ("out_width", self.out_width.len(), nodes),
@@ -290,14 +318,17 @@ impl GraphColumns {
                 return Err(ColumnsError::Length { column, found, needed });
             }
         }
+        let (column, found) = ("second_input", self.second_input.len());
+        let further = (0..nodes).map(|node| self.further(node));
+        let needed = further.fold(nodes, usize::saturating_add);
+        if found != needed {
+            return Err(ColumnsError::Length { column, found, needed });
+        }
         Ok(())
     }
 
     fn node(&self, at: usize, name: &str, operator: &str) -> Result<Node, OpError> {
-        let inputs = match self.second_input[at] {
-            NO_VALUE => vec![ValueId(self.first_input[at])],
-            second => vec![ValueId(self.first_input[at]), ValueId(second)],
-        };
+        let inputs = self.inputs(at).map(ValueId).collect();
         let op = Op::read(operator, &NodeColumns { columns: self, at })?;
         Ok(Node { name: name.to_owned(), op, inputs })
     }
@@ -360,7 +391,10 @@ mod tests {
             gap = global_avg_pool(avg)\n\
             gate = mul(avg, gap)\n\
             twice = add(gate, gate)\n\
-            drop = dropout(twice) rate=0.2\n\
+            two = concat(twice, gate)\n\
+            five = concat(two, avg, twice, gate, avg)\n\
+            six = concat(five, two, two)\n\
+            drop = dropout(six) rate=0.2\n\
             fc = linear(drop) out=10 bias=true\n\
             output fc";
         text.parse().unwrap()
@@ -403,14 +437,21 @@ mod tests {
             spoil(&mut columns);
             assert_eq!(columns.queries().unwrap_err().to_string(), message);
         };
-        check(|c| c.first_node[0] = 1000, "graph 0: no nodes 1000 to 15");
+        check(|c| c.first_node[0] = 1000, "graph 0: no nodes 1000 to 18");
         check(|c| c.precision[0] = 7, "graph 0: no such precision or position: 7, 0");
         check(|c| c.operator[3] = 99, "graph 0, node 3: operator 99 is not listed");
-        let names = "column `names` does not have one line for each of 15 nodes";
+        let names = "column `names` does not have one line for each of 18 nodes";
         check(|c| c.names.push_str("more\n"), names);
         check(|c| c.names.clear(), names);
-        check(|c| c.kernel.truncate(2), "column `kernel` has 2 entries, not 15");
-        check(|c| c.padding.truncate(59), "column `padding` has 59 entries, not 60");
+        check(|c| c.kernel.truncate(2), "column `kernel` has 2 entries, not 18");
+        check(|c| c.padding.truncate(59), "column `padding` has 59 entries, not 72");
+        check(|c| c.second_input.truncate(18), "column `second_input` has 18 entries, not 22");
+        let concat = columns.groups.iter().rposition(|further| *further == 1).unwrap();
+        assert_eq!(columns.inputs(concat).collect::<Vec<_>>(), [15, 14, 14]);
+        let mut astray = columns.clone();
+        astray.kernel[concat] = 4;
+        let graph = &astray.queries().unwrap()[0].graph;
+        assert!(graph.shapes().unwrap_err().to_string().contains("before it is computed"));
         let mut unknown = columns.clone();
         unknown.operators[0] = "conv3d".into();
         let error = OpError::UnknownOperator { name: "conv3d".into() };

@@ -127,6 +127,24 @@ pub(super) fn rescale(x: &Centred, y: QParams) -> Vec<i32> {
     x.data.iter().map(|&x| factor.apply(x)).collect()
 }
 
+/// `QUANTIZE` from one scale to another.
+pub(super) fn quantize(x: &Centred, y: QParams) -> Vec<i32> {
+    let factor = Multiplier::of(scale(x.params) / scale(y));
+    x.data.iter().map(|&x| factor.apply(x)).collect()
+}
+
+/// The same in XNNPACK, whose factor has 8 bits after the point and one rounding, ties up; it leaves factors
+/// that are too small or too large for that to TFLite.
+pub(super) fn quantize_xnnpack(x: &Centred, y: QParams) -> Vec<i32> {
+    const BITS: u32 = 8;
+    let factor = x.params.scale / y.scale;
+    if !(1.0 / 256.0..=128.0).contains(&factor) {
+        return quantize(x, y);
+    }
+    let factor = (factor * (1 << BITS) as f32).round_ties_even() as i32;
+    x.data.iter().map(|&x| (x * factor + (1 << (BITS - 1))) >> BITS).collect()
+}
+
 /// x · (x + 3) limited to 0…6, / 6, in 16 bits.
 pub(super) fn hard_swish(x: &Centred, y: QParams) -> Vec<i32> {
     const MORE: i32 = 7;
@@ -228,6 +246,19 @@ mod tests {
         // Two roundings: 1.25 becomes 2.5, then 3 instead of 2.
         assert_eq!(rounding_shift(5, 1), 3);
         assert_eq!(rounding_shift(-5, 1), -3);
+    }
+
+    #[test]
+    fn scales_differ_by_eight_bits_in_xnnpack() {
+        // 230 / 256 stands for 0.9, and 227.3 for 227.7.
+        let (y, x) = (QParams { scale: 1.0, zero_point: 0 }, centred(vec![253, 3, -3], 0.9));
+        assert_eq!(quantize_xnnpack(&x, y), [227, 3, -3]);
+        assert_eq!(quantize(&x, y), [228, 3, -3]);
+        let x = Centred { params: QParams { scale: 0.5, zero_point: 0 }, ..x };
+        assert_eq!(quantize_xnnpack(&x, y), [127, 2, -1]);
+        assert_eq!(quantize(&x, y), [127, 2, -1]);
+        let x = Centred { params: QParams { scale: 0.003, zero_point: 0 }, ..x };
+        assert_eq!(quantize_xnnpack(&x, y), [1, 0, 0]);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use thiserror::Error;
 use super::{
     IntegerNetwork, IntegerWeights, QParams, Rounding, fixed_point,
     kernels::{self, Centred},
+    raw::Raw,
 };
 use crate::graph::{ActivationKind, GraphError, Op, Shape, ValueId};
 
@@ -26,45 +27,13 @@ pub struct QuantizedValue {
 }
 
 impl QuantizedValue {
-    fn round(positions: Vec<f32>, params: QParams) -> Self {
+    pub(super) fn round(positions: Vec<f32>, params: QParams) -> Self {
         let zero = f32::from(params.zero_point);
         let round = |p: &f32| (p.round_ties_even() + zero).clamp(0.0, 255.0) as u8;
         Self {
             integers: positions.iter().map(round).collect(),
             positions: positions.iter().map(|&p| f64::from(p) + f64::from(zero)).collect(),
         }
-    }
-}
-
-/// The result of an operator before zero point and limits: where each element lies, and its
-/// integer where rounding is in fixed point.
-struct Raw {
-    positions: Vec<f32>,
-    integers: Option<Vec<i32>>,
-}
-
-impl Raw {
-    fn of_sums(sums: &[i32], w: &IntegerWeights, x: QParams, y: QParams, fixed: bool) -> Self {
-        Self {
-            positions: kernels::requantize(sums, w, x, y),
-            integers: fixed.then(|| fixed_point::requantize(sums, w, x, y)),
-        }
-    }
-
-    /// Limits the result of a fused function; `false` where it is none that only limits.
-    fn clamp(&mut self, kind: ActivationKind, y: QParams) -> bool {
-        let known = kernels::clamp(kind, y, &mut self.positions);
-        known && self.integers.as_mut().is_none_or(|q| fixed_point::clamp(kind, y, q))
-    }
-
-    fn finish(self, y: QParams) -> QuantizedValue {
-        let mut value = QuantizedValue::round(self.positions, y);
-        if let Some(integers) = self.integers {
-            let zero = i32::from(y.zero_point);
-            let limited = |q: i32| q.saturating_add(zero).clamp(0, 255) as u8;
-            value.integers = integers.into_iter().map(limited).collect();
-        }
-        value
     }
 }
 
@@ -236,6 +205,7 @@ impl IntegerNetwork {
             Op::GlobalAvgPool => {
                 raw(kernels::global_average(x, y), &|| fixed_point::global_average(x, y))
             }
+            Op::Concat => Raw::joined(inputs.iter().map(|x| self.rescaled(x, y))),
             Op::Dropout { .. } | Op::BatchNorm { .. } => {
                 return Err(node_error("must be folded before integers are computed".into()));
             }
@@ -246,6 +216,17 @@ impl IntegerNetwork {
             }
         }
         Ok(result.finish(y))
+    }
+
+    /// A value on another scale, as concatenations bring what they join to their own.
+    fn rescaled(&self, x: &Centred, y: QParams) -> Raw {
+        let integers = match self.rounding {
+            _ if x.params == y => Some(x.data.clone()),
+            Rounding::Float => None,
+            Rounding::Xnnpack => Some(fixed_point::quantize_xnnpack(x, y)),
+            Rounding::FixedPoint => Some(fixed_point::quantize(x, y)),
+        };
+        Raw { positions: kernels::rescale(x, y), integers }
     }
 
     /// A function of one value. In TFLite files a hard-sigmoid is a product with 1/6 plus 1/2;
@@ -424,6 +405,30 @@ mod tests {
             &[],
         );
         check_output(&net, &[1.0, 2.0, 3.0, 6.0], &[2, 3, 14, 27]);
+    }
+
+    #[test]
+    fn joined_channels_come_to_one_scale() {
+        let half = QParams { scale: 0.5, zero_point: 10 };
+        let mut net = network(
+            |b| {
+                let x = b.act("x", b.input(), ActivationKind::Relu);
+                b.concat("all", &[x, b.input(), x])
+            },
+            Shape::new(2, 1, 1),
+            &[Some(QParams { scale: 2.0, zero_point: 3 }), Some(ONE), Some(half)],
+            &[],
+        );
+        check_output(&net, &[-4.0, 6.0], &[10, 22, 2, 22, 10, 22]);
+        // 1/2 is a tie between 0 and 1: to even, away from zero, up.
+        net.values = vec![Some(ONE), Some(ONE), Some(QParams { scale: 2.0, zero_point: 9 })];
+        for (rounding, expected) in [
+            (Rounding::Float, [9, 11, 9, 11, 9, 11]),
+            (Rounding::FixedPoint, [10, 11, 10, 11, 10, 11]),
+            (Rounding::Xnnpack, [10, 11, 10, 11, 10, 11]),
+        ] {
+            check_output(&IntegerNetwork { rounding, ..net.clone() }, &[1.0, 3.0], &expected);
+        }
     }
 
     #[test]

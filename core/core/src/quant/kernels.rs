@@ -124,6 +124,11 @@ pub(super) fn mul(a: &Centred, b: &Centred, y: QParams) -> Vec<f32> {
     a.data.iter().enumerate().map(product).collect()
 }
 
+/// A value on another scale, by way of real numbers.
+pub(super) fn rescale(x: &Centred, y: QParams) -> Vec<f32> {
+    x.data.iter().map(|&q| q as f32 * x.params.scale / y.scale).collect()
+}
+
 /// A function in floating point between dequantization and quantization.
 pub(super) fn activation(kind: ActivationKind, x: &Centred, y: QParams) -> Vec<f32> {
     x.data.iter().map(|&q| kind.apply(q as f32 * x.params.scale) / y.scale).collect()

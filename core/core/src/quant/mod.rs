@@ -8,6 +8,7 @@ mod pairs;
 mod params;
 mod placement;
 mod quantizer;
+mod raw;
 mod scheme;
 
 pub use fold::{FloatNetwork, FoldError, IntegerNetwork, IntegerWeights, fold_float, fold_integer};

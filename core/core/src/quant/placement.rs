@@ -29,6 +29,15 @@ impl ActivationRange {
         }
     }
 
+    /// What is known of all of these together.
+    fn joined(ranges: impl Iterator<Item = Self>) -> Self {
+        let joined = ranges.reduce(|a, b| Self {
+            non_negative: a.non_negative && b.non_negative,
+            max: a.max.zip(b.max).map(|(a, b)| a.max(b)),
+        });
+        joined.unwrap_or_default()
+    }
+
     /// The largest scale that the range allows.
     pub fn max_scale(&self) -> Option<f32> {
         self.max.map(|max| max / 255.0)
@@ -134,7 +143,12 @@ pub fn place(graph: &Graph, scheme: &Scheme) -> Result<PlacedGraph, PlacementErr
         } else if let Some((_, params)) = scheme.fixed.iter().find(|(fixed, _)| *fixed == kind) {
             ValueQuant::Fixed(*params)
         } else {
-            ValueQuant::Own(ActivationRange::after(&node.op))
+            ValueQuant::Own(match node.op {
+                Op::Concat => {
+                    ActivationRange::joined(node.inputs.iter().map(|input| range(&values, *input)))
+                }
+                _ => ActivationRange::after(&node.op),
+            })
         });
         weights.push(match &node.op {
             Op::Conv2d(conv)
@@ -147,6 +161,19 @@ pub fn place(graph: &Graph, scheme: &Scheme) -> Result<PlacedGraph, PlacementErr
         });
     }
     Ok(PlacedGraph { graph, values, weights })
+}
+
+/// What is known of a value that has parameters.
+fn range(values: &[ValueQuant], value: ValueId) -> ActivationRange {
+    match values[value.index()] {
+        ValueQuant::Own(range) => range,
+        ValueQuant::SameAs(other) => range(values, other),
+        ValueQuant::Fixed(params) => ActivationRange {
+            non_negative: params.zero_point == 0,
+            max: Some(params.dequantize(u8::MAX)),
+        },
+        ValueQuant::Fused => ActivationRange::default(),
+    }
 }
 
 fn check_batch_norm(
@@ -236,6 +263,33 @@ mod tests {
         let z = b.act("z", y, ActivationKind::Relu);
         let y = b.add("sum", y, z);
         check(b.finish(y), &["input", "a.bn", "z", "sum"]);
+    }
+
+    #[test]
+    fn joined_channels_are_quantized_together_and_know_what_all_of_them_know() {
+        let mut b = GraphBuilder::new(Shape::square(8, 8));
+        let x = b.conv_bn("x", b.input(), ConvSpec::new(8, 3));
+        let six = b.act("six", x, ActivationKind::Relu6);
+        let one = b.act("one", x, ActivationKind::Sigmoid);
+        let pool = Pool { kernel: 3, stride: 1, padding: 1 };
+        let pooled = b.node("pooled", Op::MaxPool(pool), &[six]);
+        let bounded = b.concat("bounded", &[one, pooled]);
+        let open = b.act("open", x, ActivationKind::Relu);
+        let rectified = b.concat("rectified", &[bounded, open]);
+        let all = b.concat("all", &[rectified, x]);
+        let graph = b.finish(all);
+        check(
+            graph.clone(),
+            &["input", "x.bn", "six", "one", "bounded", "open", "rectified", "all"],
+        );
+        let fixed = vec![(OpKind::Sigmoid, QParams { scale: 1.0 / 256.0, zero_point: 0 })];
+        let placed = place(&graph, &Scheme { fixed, ..scheme() }).unwrap();
+        let ranges: Vec<ActivationRange> =
+            placed.quantized().map(|(_, _, range)| range).skip(3).collect();
+        let range = |non_negative, max| ActivationRange { non_negative, max };
+        let expected =
+            [range(true, Some(6.0)), range(true, None), range(true, None), range(false, None)];
+        assert_eq!(ranges, expected);
     }
 
     #[test]

@@ -37,9 +37,9 @@ pub enum Rounding {
     /// Scaled in `f32`, then to the nearest integer, ties to even: ONNX Runtime.
     #[default]
     Float,
-    /// TFLite files on XNNPACK, which scales in `f32` too; hard-swish and activations that are
-    /// operators of their own run in [`FixedPoint`](Self::FixedPoint), and hard-sigmoid is a
-    /// convolution.
+    /// TFLite files on XNNPACK, which scales in `f32` too, but what is concatenated by factors of
+    /// 8 bits after the point; hard-swish and activations that are operators of their own run in
+    /// [`FixedPoint`](Self::FixedPoint), and hard-sigmoid is a convolution.
     Xnnpack,
     /// In integers of 32 bits with multipliers in fixed point (gemmlowp): TFLite's reference
     /// kernels.
@@ -105,10 +105,10 @@ impl Scheme {
         if let Some(&(operator, QParams { scale, .. })) = not_positive {
             return Err(SchemeError::FixedScale { operator, scale });
         }
-        let with_two_inputs =
-            self.unscaled.iter().find(|operator| matches!(operator, OpKind::Add | OpKind::Mul));
-        if let Some(&operator) = with_two_inputs {
-            return Err(SchemeError::TwoInputs { operator });
+        let with_several_inputs =
+            |operator: &&OpKind| matches!(operator, OpKind::Add | OpKind::Mul | OpKind::Concat);
+        if let Some(&operator) = self.unscaled.iter().find(with_several_inputs) {
+            return Err(SchemeError::SeveralInputs { operator });
         }
         // The integers of a fused operator are clamped to the range of what follows, and only
         // these two functions do nothing else.
@@ -132,8 +132,8 @@ pub enum SchemeError {
         scale: f32,
     },
     /// In the field `unscaled`: an operator that cannot keep the scale of its input.
-    #[error("{} has two inputs, whose scales differ", operator.name())]
-    TwoInputs {
+    #[error("{} has several inputs, whose scales differ", operator.name())]
+    SeveralInputs {
         /// The operator.
         operator: OpKind,
     },

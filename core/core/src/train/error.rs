@@ -80,6 +80,19 @@ pub enum TrainError {
         /// Shape of its weights in another configuration.
         second: Vec<usize>,
     },
+    /// Channels that follow others would move in what reads them all.
+    #[error(
+        "node `{node}`: what is concatenated cannot be elastic in width, but for the last of it \
+         ({first:?} and {second:?} channels before)"
+    )]
+    ElasticConcat {
+        /// The concatenation.
+        node: String,
+        /// Channels of all its inputs but the last in one configuration.
+        first: Vec<usize>,
+        /// The same in another configuration.
+        second: Vec<usize>,
+    },
     /// An image cannot be read, or not be made a network's input.
     #[error(transparent)]
     Image(AnyError),

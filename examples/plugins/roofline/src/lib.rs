@@ -3,7 +3,7 @@
 //! its arithmetic or its memory traffic, whichever is longer, and some overhead. It reads its
 //! questions as the columns that they come in.
 
-use spacewright_sdk::{core::latency::NO_VALUE, prelude::*};
+use spacewright_sdk::prelude::*;
 
 /// What the hardware can do at most with numbers of one precision.
 struct Peak {
@@ -24,9 +24,7 @@ fn milliseconds(graphs: &GraphColumns, graph: usize, is_free: &[bool]) -> f64 {
         if is_free[usize::from(graphs.operator[node])] {
             continue;
         }
-        let inputs = [graphs.first_input[node], graphs.second_input[node]];
-        let inputs = inputs.into_iter().filter(|value| *value != NO_VALUE);
-        let read: u64 = inputs.map(|value| graphs.elements(graph, value)).sum();
+        let read: u64 = graphs.inputs(node).map(|value| graphs.elements(graph, value)).sum();
         let written = graphs.elements(graph, at as u32 + 1);
         // Each pixel of an output uses every weight once.
         let pixels = f64::from(graphs.out_height[node] * graphs.out_width[node]);

@@ -1,7 +1,7 @@
 //! What each operator of ONNX is in the op graph. Attributes and defaults are those of the operators'
 //! specification (onnx.ai/onnx/operators), version 7 and later.
 
-use spacewright_core::graph::{ActivationKind, Conv2d, Op, Padding, Pool, Shape};
+use spacewright_core::graph::{ActivationKind, Conv2d, Op, Padding, Pool, Shape, ValueId};
 
 use super::{
     Importer,
@@ -43,7 +43,7 @@ impl<'g> Importer<'g> {
             "Pad" => self.pad(node),
             "Softmax" => self.softmax(node),
             "Shape" => self.shape_of(node),
-            "Concat" => Err("values cannot be joined".into()),
+            "Concat" => self.concat(node),
             "Dropout" | "Identity" => {
                 self.values.input(node, 0)?.ok_or_else(|| "it has no input".to_owned())
             }
@@ -260,6 +260,25 @@ impl<'g> Importer<'g> {
             if elements(one) < elements(other) { (other, one) } else { (one, other) };
         let value = self.network.push(label(node), op, &[one.value, other.value])?;
         Ok(Value::Real(Real { value, rank: one.rank, shared: false }))
+    }
+
+    /// The channels of several values, or their elements where they are in a row: those of one channel follow
+    /// each other in both.
+    fn concat(&mut self, node: &NodeProto) -> Result<Value, String> {
+        let reals = (0..node.input.len()).map(|at| self.values.real(node, at));
+        let reals = reals.collect::<Result<Vec<Real>, _>>()?;
+        let first = *reals.first().ok_or("it has no input")?;
+        if let Some(other) = reals.iter().find(|real| real.rank != first.rank) {
+            return Err(format!("its inputs have {} and {} dimensions", first.rank, other.rank));
+        }
+        let axis = Attributes(node).integer("axis", 0);
+        if ![1, 1 - first.rank as i64].contains(&axis) {
+            return Err(format!("values are joined along axis {axis}; along channels is known"));
+        }
+        let [_, _, ..] = reals[..] else { return Ok(Value::Real(first)) };
+        let inputs: Vec<ValueId> = reals.iter().map(|real| real.value).collect();
+        let value = self.network.push(label(node), Op::Concat, &inputs)?;
+        Ok(Value::Real(Real { value, shared: false, ..first }))
     }
 
     fn pool(&mut self, node: &NodeProto) -> Result<Value, String> {

@@ -22,6 +22,7 @@ pub(super) fn onnx(op: &Op) -> Option<(&'static str, Vec<AttributeProto>)> {
         },
         Op::Add => ("Add", vec![]),
         Op::Mul => ("Mul", vec![]),
+        Op::Concat => ("Concat", vec![axis(1)]),
         Op::AvgPool(pool) => ("AveragePool", window(*pool)),
         Op::MaxPool(pool) => ("MaxPool", window(*pool)),
         Op::GlobalAvgPool => ("GlobalAveragePool", vec![]),
@@ -62,7 +63,7 @@ fn ints(name: &str, values: &[usize]) -> AttributeProto {
     AttributeProto { name: name.into(), ints, r#type: attribute_type::INTS, ..Default::default() }
 }
 
-/// The axis along which a `DequantizeLinear` has its scales.
+/// The axis along which a `DequantizeLinear` has its scales, or a `Concat` joins values.
 pub(super) fn axis(axis: usize) -> AttributeProto {
     int("axis", axis)
 }

@@ -20,6 +20,9 @@ const CHANNELS_AT_ONCE: f64 = 16.0;
 /// Positions that matrix kernels compute together.
 const PIXELS_AT_ONCE: f64 = 4.0;
 
+/// A group that files of earlier versions lack: where nothing of it was measured, it stays away.
+const LATER: Group = Group::Of(Kind::Concat);
+
 /// Kernels that share coefficients: one group per kind, but two for convolutions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Group {
@@ -82,7 +85,9 @@ impl Group {
                 &["one", "macs", "macs_c16", "macs_p4", "patches", "input", "output", "weights"]
             }
             Kind::Dwconv => &["one", "macs", "input", "output", "weights", "taps"],
-            Kind::Add | Kind::Act | Kind::Gap | Kind::Mul => &["one", "input", "channels"],
+            Kind::Add | Kind::Act | Kind::Gap | Kind::Mul | Kind::Concat => {
+                &["one", "input", "channels"]
+            }
             Kind::Se => &["one", "input", "weights", "channels"],
             Kind::Fc => &["one", "weights"],
             Kind::Entry | Kind::Exit => &["one", "input"],
@@ -105,7 +110,9 @@ pub fn terms(kernel: &Kernel, amounts: &Amounts) -> [f64; TERMS] {
             [1.0, macs, by_channels, by_pixels, patches, input, output, weights]
         }
         Kind::Dwconv => [1.0, macs, input, output, weights, pixels * window, 0.0, 0.0],
-        Kind::Add | Kind::Act | Kind::Gap | Kind::Mul => [1.0, input, cin, 0.0, 0.0, 0.0, 0.0, 0.0],
+        Kind::Add | Kind::Act | Kind::Gap | Kind::Mul | Kind::Concat => {
+            [1.0, input, cin, 0.0, 0.0, 0.0, 0.0, 0.0]
+        }
         Kind::Se => [1.0, input, weights, cin, 0.0, 0.0, 0.0, 0.0],
         Kind::Fc => [1.0, weights, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
         Kind::Entry | Kind::Exit => [1.0, input, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
@@ -153,8 +160,12 @@ impl Serialize for Physical {
                 serializer.collect_map(self.0.terms().iter().zip(self.1))
             }
         }
-        let mut map = serializer.serialize_map(Some(Group::COUNT))?;
-        for (group, coefficients) in Group::all().zip(&self.coefficients) {
+        let is_written = |(group, coefficients): &(Group, &[f64; TERMS])| {
+            *group != LATER || coefficients.iter().any(|coefficient| *coefficient != 0.0)
+        };
+        let written: Vec<_> = Group::all().zip(&self.coefficients).filter(is_written).collect();
+        let mut map = serializer.serialize_map(Some(written.len()))?;
+        for (group, coefficients) in written {
             map.serialize_entry(&group, &Named(group, coefficients))?;
         }
         map.end()
@@ -166,6 +177,9 @@ impl<'de> Deserialize<'de> for Physical {
         let read = BTreeMap::<Group, BTreeMap<String, f64>>::deserialize(deserializer)?;
         let mut physical = Self::default();
         for (group, coefficients) in Group::all().zip(&mut physical.coefficients) {
+            if group == LATER && !read.contains_key(&group) {
+                continue;
+            }
             let named = read.get(&group).map(|named| named.keys().map(String::as_str));
             let named: Vec<&str> = named.into_iter().flatten().collect();
             let terms = group.terms();
@@ -222,7 +236,12 @@ mod tests {
         physical.coefficients[Group::Of(Kind::Fc).index()][1] = 0.25;
         let json = serde_json::to_value(&physical).unwrap();
         assert_eq!(json["fc"], serde_json::json!({"one": 0.0, "weights": 0.25}));
-        assert_eq!(serde_json::from_value::<Physical>(json).unwrap(), physical);
+        assert_eq!(serde_json::from_value::<Physical>(json.clone()).unwrap(), physical);
+        assert_eq!(json.get("concat"), None, "files of earlier versions have none");
+        physical.coefficients[Group::Of(Kind::Concat).index()][1] = 0.5;
+        let later = serde_json::to_value(&physical).unwrap();
+        assert_eq!(later["concat"]["input"], 0.5);
+        assert_eq!(serde_json::from_value::<Physical>(later).unwrap(), physical);
         let error = |spoil: fn(&mut serde_json::Value)| {
             let mut json = serde_json::to_value(Physical::default()).unwrap();
             spoil(&mut json);

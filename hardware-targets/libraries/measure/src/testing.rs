@@ -12,7 +12,7 @@ use spacewright_core::{
 
 use crate::synthetic::with_scales;
 
-pub use blocks::{block, blocks, check_sum_of_parts, joined, parts};
+pub use blocks::{block, blocks, branches, check_sum_of_parts, joined, parts};
 
 /// Weights and statistics with negative and zero scales of batch normalization.
 pub fn random_weights(graph: &Graph, rng: &mut Pcg64) -> FloatWeights {
@@ -108,6 +108,9 @@ pub fn evaluate(graph: &Graph, weights: &FloatWeights, image: &[f32]) -> Vec<Vec
             Op::Mul => {
                 let per_factor = x.len() / second().len();
                 x.iter().enumerate().map(|(i, x)| x * second()[i / per_factor]).collect()
+            }
+            Op::Concat => {
+                node.inputs.iter().flat_map(|input| values[input.index()].clone()).collect()
             }
             Op::GlobalAvgPool => {
                 x.chunks(area).map(|plane| plane.iter().sum::<f32>() / area as f32).collect()

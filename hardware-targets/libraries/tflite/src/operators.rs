@@ -24,6 +24,7 @@ macro_rules! kinds {
 kinds! {
     ADD = 0, 2;
     AVERAGE_POOL_2D = 1, 2;
+    CONCATENATION = 2, 2;
     CONV_2D = 3, 3;
     DEPTHWISE_CONV_2D = 4, 3;
     FULLY_CONNECTED = 9, 4;
@@ -114,6 +115,11 @@ pub(crate) fn pool(border: Border, stride: usize, side: usize) -> Options {
 
 pub(crate) fn fully_connected(fused: Fused) -> Options {
     Options::of(8, &[byte(fused)])
+}
+
+/// Along the last of four axes.
+pub(crate) fn concatenation() -> Options {
+    Options::of(10, &[Field::Int(3), byte(Fused::Nothing)])
 }
 
 pub(crate) fn add(fused: Fused) -> Options {

@@ -16,6 +16,7 @@
 //! | hard-sigmoid | in integers a 1×1 `DEPTHWISE_CONV_2D` with the weight 1/6 and the bias 1/2, whose result the range of 8 bits limits; else `ADD` with ReLU6 and `MUL` |
 //! | sigmoid | `LOGISTIC`; in integers its result has the scale 1/256 and is rescaled where the network has another |
 //! | global average | `MEAN` over rows and columns |
+//! | concatenation | `CONCATENATION`; in integers behind a `QUANTIZE` for each input that has another scale or zero point than the result |
 //! | average and maximum of windows | `AVERAGE_POOL_2D`, `MAX_POOL_2D`, rescaled where the network has another scale after them |
 
 mod emit;
@@ -250,6 +251,7 @@ mod tests {
         let x = b.node("max", Op::MaxPool(Pool { kernel: 2, stride: 1, padding: 0 }), &[x]);
         let x = b.act("hs", x, ActivationKind::HSwish);
         let x = b.act("sig", x, ActivationKind::Sigmoid);
+        let x = b.concat("all", &[x, gate, x]);
         let x = b.linear("fc", x, 4);
         let graph = b.finish(x);
         let params = |scale, zero_point| Some(QParams { scale, zero_point });
@@ -264,12 +266,13 @@ mod tests {
             params(0.03, 128),
             params(0.02, 30),
             params(0.003, 0),
+            params(0.003, 0),
             params(0.1, 100),
         ];
         let weights = [
             ("c".to_owned(), integers(&[4, 2, 3, 3])),
             ("dw".to_owned(), integers(&[8, 1, 3, 3])),
-            ("fc".to_owned(), integers(&[4, 8])),
+            ("fc".to_owned(), integers(&[4, 24])),
         ];
         IntegerNetwork { graph, values, weights: weights.into(), rounding: Rounding::FixedPoint }
     }
@@ -296,6 +299,8 @@ mod tests {
             "HARD_SWISH",
             "LOGISTIC",
             "QUANTIZE",
+            "QUANTIZE",
+            "CONCATENATION",
             "FULLY_CONNECTED",
         ];
         assert_eq!(kinds, expected);
@@ -329,7 +334,7 @@ mod tests {
         let summary = read(&bytes).unwrap();
         assert_eq!((summary.name.as_str(), summary.metadata["study"].as_str()), ("small", "s1"));
         let outputs: Vec<&str> = summary.outputs.iter().map(|o| o.name.as_str()).collect();
-        assert_eq!(outputs, ["act", "dw", "gap", "gate", "se", "max", "hs", "sig", "fc"]);
+        assert_eq!(outputs, ["act", "dw", "gap", "gate", "se", "max", "hs", "sig", "all", "fc"]);
     }
 
     #[test]

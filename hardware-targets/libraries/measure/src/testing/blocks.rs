@@ -1,7 +1,7 @@
 //! Graphs of operator blocks: every block type alone, and a small network in parts.
 
 use spacewright_core::{
-    graph::{ActivationKind, Graph, Shape},
+    graph::{ActivationKind, ConvSpec, Graph, GraphBuilder, Op, Pool, Shape},
     latency::{LatencyQuery, LatencySource, Position, Precision},
     operators::{BlockConfig, BlockRequest, Operators},
 };
@@ -34,6 +34,26 @@ pub fn blocks(operators: &Operators) -> Vec<Graph> {
         }
     }
     graphs
+}
+
+/// Branches whose channels are joined: of different scales, of one that is never negative, of pools, of a value
+/// that is joined twice, of joined channels, and of linear layers.
+pub fn branches() -> Graph {
+    let pool = Pool { kernel: 3, stride: 1, padding: 1 };
+    let mut b = GraphBuilder::new(Shape::new(6, 11, 9));
+    let x = b.conv_bn("x", b.input(), ConvSpec::new(12, 3));
+    let one = b.conv_bn_act("one", x, ConvSpec::new(5, 1), ActivationKind::Relu);
+    let max = b.node("max", Op::MaxPool(pool), &[one]);
+    let positive = b.concat("positive", &[one, max]);
+    let squeezed = b.conv_bn_act("squeezed", positive, ConvSpec::new(8, 1), ActivationKind::Relu6);
+    let all = b.concat("all", &[squeezed, x, b.input(), positive, squeezed]);
+    let average = b.node("average", Op::AvgPool(pool), &[all]);
+    let last = b.conv_bn_act("last", average, ConvSpec::new(16, 3), ActivationKind::Swish);
+    let pooled = b.global_avg_pool("pooled", last);
+    let hidden = b.linear("hidden", pooled, 10);
+    let features = b.concat("features", &[hidden, pooled]);
+    let y = b.linear("logits", features, 7);
+    b.finish(y)
 }
 
 /// Stem, two blocks and head: the parts of a network with 32×32 pixels.

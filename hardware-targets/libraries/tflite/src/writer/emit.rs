@@ -14,8 +14,9 @@ use super::{
 };
 use crate::{
     operators::{
-        self, ADD, AVERAGE_POOL_2D, Border, CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED, Fused,
-        HARD_SWISH, Kind, LOGISTIC, MAX_POOL_2D, MEAN, MUL, PAD, PADV2, QUANTIZE, RELU, RELU6,
+        self, ADD, AVERAGE_POOL_2D, Border, CONCATENATION, CONV_2D, DEPTHWISE_CONV_2D,
+        FULLY_CONNECTED, Fused, HARD_SWISH, Kind, LOGISTIC, MAX_POOL_2D, MEAN, MUL, PAD, PADV2,
+        QUANTIZE, RELU, RELU6,
     },
     scheme::SIGMOID,
 };
@@ -36,6 +37,7 @@ impl Writer<'_> {
             Op::Activation { kind } => self.activation(group, *kind),
             Op::Add => self.pair(group, ADD, operators::add(group.fused)),
             Op::Mul => self.pair(group, MUL, operators::mul(group.fused)),
+            Op::Concat => self.concat(group),
             Op::AvgPool(pool) => self.pool(group, *pool, AVERAGE_POOL_2D),
             Op::MaxPool(pool) => self.pool(group, *pool, MAX_POOL_2D),
             Op::GlobalAvgPool => self.mean(group),
@@ -126,6 +128,29 @@ impl Writer<'_> {
         let b = self.map(self.input(group, 1), group.first)?;
         let y = self.make(group.value)?;
         self.operator(kind, &[a, b], y, options);
+        Ok(())
+    }
+
+    /// In integers all have to have one scale, so that others are rescaled before.
+    fn concat(&mut self, group: &Group) -> Result<(), WriteError> {
+        let inputs = self.graph.nodes[group.first].inputs.clone();
+        let params = self.params(group.value);
+        let mut parts = Vec::with_capacity(inputs.len());
+        for (index, input) in inputs.into_iter().enumerate() {
+            let mut part = self.map(input, group.first)?;
+            if let Some(params) = params.filter(|params| self.params(input) != Some(*params)) {
+                let Shape { channels, height, width } = self.shapes[input.index()];
+                let name = format!("{}:part{index}", self.name(group));
+                let dims = [1, height, width, channels];
+                let scales = Some(per_tensor(params));
+                let rescaled = self.file.value(&name, &dims, Element::Int8, scales);
+                self.file.operator(QUANTIZE, &[part], rescaled, None);
+                part = rescaled;
+            }
+            parts.push(part);
+        }
+        let y = self.make(group.value)?;
+        self.operator(CONCATENATION, &parts, y, operators::concatenation());
         Ok(())
     }
 
