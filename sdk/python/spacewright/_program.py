@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -21,6 +22,9 @@ from .events import Event, event_of
 
 STOPPED = 130
 """Exit code of a program that has stopped on request."""
+
+_TORCH = "2.11."
+"""How the version of torch begins that the program can compute with."""
 
 # Which variable names the library of an optional package, and where the package has it.
 _LIBRARIES = (
@@ -65,6 +69,8 @@ def _installed() -> Mapping[str, str]:
     found = {}
     for variable, package, pattern in _LIBRARIES:
         spec = importlib.util.find_spec(package)
+        if package == "torch" and spec and not _version(package).startswith(_TORCH):
+            continue
         for folder in (spec.submodule_search_locations or []) if spec else []:
             files = [Path(folder)] if pattern is None else sorted(Path(folder).glob(pattern))
             if files:
@@ -72,8 +78,20 @@ def _installed() -> Mapping[str, str]:
     return found
 
 
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def environment() -> dict[str, str]:
+    """The environment in which the program is started: what is set counts, then what is installed."""
+    return {**_installed(), **os.environ}
+
+
 def _started(arguments: Sequence[str]) -> subprocess.Popen[str]:
-    path, environment = program(), {**_installed(), **os.environ}
+    path = program()
     try:
         # A group of its own: Ctrl-C at the terminal reaches Python alone, which asks the program once.
         return subprocess.Popen(
@@ -83,7 +101,7 @@ def _started(arguments: Sequence[str]) -> subprocess.Popen[str]:
             stderr=subprocess.PIPE,
             encoding="utf-8",
             errors="replace",
-            env=environment,
+            env=environment(),
             process_group=0,
         )
     except OSError as error:
