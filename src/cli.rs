@@ -74,9 +74,22 @@ pub struct Global {
     /// Show no progress.
     #[arg(long, global = true)]
     pub quiet: bool,
+    /// How a study tells its progress on standard error.
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t)]
+    pub progress: ProgressFormat,
     /// Show debug messages.
     #[arg(long, global = true)]
     pub verbose: bool,
+}
+
+/// How progress is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum ProgressFormat {
+    /// Bars on a terminal, lines elsewhere.
+    #[default]
+    Text,
+    /// One event a line, as JSON.
+    Json,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,4 +1,4 @@
-//! Progress on standard error: bars on a terminal, plain lines elsewhere.
+//! Progress on standard error: bars on a terminal, plain lines elsewhere, JSON for programs.
 
 use std::{
     collections::HashMap,
@@ -11,12 +11,18 @@ use std::{
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use spacewright_engine::{Event, Observer, Silent};
 
-use crate::process::is_dumb;
+use crate::{
+    cli::{Global, ProgressFormat},
+    process::is_dumb,
+    render::json_line,
+};
 
-/// An observer that suits standard error; silent where `quiet`.
-pub fn observer(quiet: bool) -> Arc<dyn Observer> {
-    let shown: Box<dyn Observer> = if quiet {
+/// An observer that suits the flags and standard error.
+pub fn observer(global: &Global) -> Arc<dyn Observer> {
+    let shown: Box<dyn Observer> = if global.quiet {
         Box::new(Silent)
+    } else if global.progress == ProgressFormat::Json {
+        Box::new(JsonLines)
     } else if stderr().is_terminal() && !is_dumb() {
         Box::new(Bars::new())
     } else {
@@ -158,6 +164,17 @@ impl Observer for Bars {
         }
         if let Some(text) = step_line(event) {
             let _ = self.all.println(text);
+        }
+    }
+}
+
+/// Every event as a line of JSON. Other lines, such as warnings, do not begin with a brace.
+struct JsonLines;
+
+impl Observer for JsonLines {
+    fn event(&self, event: &Event<'_>) {
+        if let Ok(text) = json_line(event) {
+            line(&text);
         }
     }
 }

@@ -157,10 +157,17 @@ fn visible(text: &str, escape: impl Fn(char) -> String) -> String {
 
 /// JSON with line breaks, and with such characters in its own notation.
 fn json_text(value: &Value) -> String {
-    visible(&format!("{value:#}"), |letter| {
-        let mut units = [0; 2];
-        letter.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")).collect()
-    })
+    visible(&format!("{value:#}"), json_escape)
+}
+
+/// The same in one line.
+pub fn json_line(value: &impl Serialize) -> serde_json::Result<String> {
+    Ok(visible(&serde_json::to_string(value)?, json_escape))
+}
+
+fn json_escape(letter: char) -> String {
+    let mut units = [0; 2];
+    letter.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")).collect()
 }
 
 /// Columns aligned with spaces: numbers to the right, the rest to the left.

@@ -78,7 +78,7 @@ fn opened(
     let options = EngineOptions {
         runs: args.runs.clone(),
         threads,
-        observer: progress::observer(global.quiet),
+        observer: progress::observer(global),
         cancel: process::cancelled_by_signal(),
         task_command: task::command(),
         ..EngineOptions::new(default_home()?)

@@ -21,7 +21,7 @@ pub fn run(args: &TaskArgs, global: &Global) -> Result<Output, Failure> {
     let task = NodeTask::read(&args.folder, &args.task)?;
     let mut registry = Registry::built_in()?;
     catalog::plugins_of(task.home())?.add_to(&mut registry)?;
-    task.run(&registry, progress::observer(global.quiet), process::cancelled_by_signal())?;
+    task.run(&registry, progress::observer(global), process::cancelled_by_signal())?;
     let text = format!("{}: finished", args.task);
     Output::new(text, &json!({ "task": args.task, "finished": true }))
 }

@@ -254,6 +254,25 @@ fn how_a_step_went_is_kept() {
 }
 
 #[test]
+fn programs_get_an_event_a_line() {
+    let place = Place::new();
+    let (stdout, stderr) =
+        place.finish(&["teach", "--with-inputs", "--progress", "json", "--json"]);
+    assert!(serde_json::from_str::<Value>(&stdout).is_ok(), "{stdout}");
+    let events: Vec<Value> =
+        stderr.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    let of = |kind: &'static str| events.iter().filter(move |event| event["event"] == kind);
+    assert!(of("step_started").any(|event| event["step"] == "teach"), "{stderr}");
+    let last = of("progress").filter(|event| event["task"] == "teacher").last().unwrap();
+    assert_eq!(last["done"], last["total"]);
+    let phase = |event: &Value| event["point"]["phase"].clone();
+    assert!(of("curve").all(|event| phase(event).is_string()));
+    assert_eq!(of("step_finished").last().unwrap()["step"], "teach");
+    let (_, stderr) = place.finish(&["teach", "--progress", "json", "--quiet"]);
+    assert_eq!(stderr, "");
+}
+
+#[test]
 fn what_was_measured_is_not_measured_again() {
     let place = Place::new();
     let child = place.command(&["measure"], &tiny()).spawn().unwrap();
@@ -320,5 +339,7 @@ fn the_report_holds_what_was_verified() {
         for file in ["file", "fp32_file"] {
             assert!(place.run_folder().join(budget[file].as_str().unwrap()).exists());
         }
+        let folder = budget["fp32_file"].as_str().unwrap().trim_end_matches(".onnx");
+        assert!(place.run_folder().join(folder).join("weights.safetensors").exists());
     }
 }
