@@ -11,6 +11,7 @@ pub mod import;
 pub mod kernel;
 pub mod latency;
 pub mod model;
+pub mod network_files;
 pub mod operators;
 pub mod options;
 pub mod quality;

@@ -1,12 +1,12 @@
 //! The files that keep an imported network.
 
-use std::{collections::HashMap, fs, path::Path};
+use std::{fs, path::Path};
 
-use safetensors::{Dtype, tensor::TensorView};
 use spacewright_core::{
     graph::Graph,
-    import::{GRAPH, WEIGHTS, graph_of},
-    quant::{FloatWeights, TensorData},
+    import::{GRAPH, graph_of},
+    network_files::files_of,
+    quant::FloatWeights,
 };
 
 use crate::{
@@ -34,21 +34,6 @@ pub(super) fn write_graph(graph: &Graph, folder: &Path) -> Result<()> {
 
 /// Writes both files into a folder that is there.
 pub(super) fn write(graph: &Graph, weights: &FloatWeights, folder: &Path) -> Result<()> {
-    write_graph(graph, folder)?;
-    let path = folder.join(WEIGHTS);
-    let bytes = |tensor: &TensorData| -> Vec<u8> {
-        tensor.data.iter().flat_map(|number| number.to_le_bytes()).collect()
-    };
-    let content: Vec<(&String, &TensorData, Vec<u8>)> =
-        weights.iter().map(|(name, tensor)| (name, tensor, bytes(tensor))).collect();
-    let wrong = |error: safetensors::SafeTensorError| EngineError::file(&path, error);
-    let views = content.iter().map(|(name, tensor, bytes)| {
-        Ok((
-            name.as_str(),
-            TensorView::new(Dtype::F32, tensor.shape.clone(), bytes).map_err(wrong)?,
-        ))
-    });
-    let views = views.collect::<Result<Vec<_>>>()?;
-    let metadata: Option<HashMap<String, String>> = None;
-    write_atomically(&path, &safetensors::serialize(views, &metadata).map_err(wrong)?)
+    let files = files_of(graph, weights).map_err(|error| EngineError::file(folder, error))?;
+    files.iter().try_for_each(|(name, content)| write_atomically(&folder.join(name), content))
 }

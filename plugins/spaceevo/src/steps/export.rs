@@ -7,7 +7,9 @@ use std::{fs, path::PathBuf};
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
     graph::Graph,
+    import::{GRAPH, WEIGHTS},
     latency::{Latency, Position, Precision},
+    network_files::QUANTIZATION,
     space::{ElasticStage, Subnet},
     study::{
         Artifact, FieldError, FileError, FlagValue, OtherFormat, Section, Step, StepContext,
@@ -226,7 +228,14 @@ fn publish(context: &dyn StepContext, network: &ExportedNetwork) -> Result<(), S
     let translated = &network.verified.translated;
     let own = [Precision::Int8, Precision::Fp32].map(|p| file_name(study, index, p));
     let others = translated.iter().map(|other| integer_file_name(index, &other.format));
-    for name in own.into_iter().chain(others) {
+    let kept = [
+        (Precision::Int8, &[GRAPH, WEIGHTS, QUANTIZATION][..]),
+        (Precision::Fp32, &[GRAPH, WEIGHTS]),
+    ];
+    let kept = kept.into_iter().flat_map(|(precision, names)| {
+        names.iter().map(move |name| format!("{}/{name}", folder_name(index, precision)))
+    });
+    for name in own.into_iter().chain(others).chain(kept) {
         let path = folder.join(&name);
         let bytes = fs::read(&path).map_err(FileError::at(&path))?;
         context.publish(&name, &bytes)?;
@@ -254,6 +263,11 @@ fn publish(context: &dyn StepContext, network: &ExportedNetwork) -> Result<(), S
 pub fn file_name(study: &StudyContext, index: usize, precision: Precision) -> String {
     let format = study.target.description().model_format;
     format!("network-{index}.{}.{format}", precision.name())
+}
+
+/// Name of the folder that holds graph, weights and quantizers of a network.
+pub fn folder_name(index: usize, precision: Precision) -> String {
+    format!("network-{index}.{}", precision.name())
 }
 
 fn integer_file_name(index: usize, format: &str) -> String {

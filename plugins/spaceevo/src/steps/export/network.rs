@@ -1,19 +1,20 @@
 //! One network: written, run on the whole test set, and checked operator by operator.
 
-use std::{collections::BTreeMap, fs, sync::Arc};
+use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
     data::{LABELS_KEY, Preprocessing},
     latency::Precision,
-    quant::fold_float,
+    network_files::files_of_trained,
+    quant::{TrainedNetwork, fold_float},
     space::Subnet,
     study::{FileError, StepError, TaskFiles},
     target::{ModelInfo, ModelOutputs, Runtime},
     train::{EvaluateJob, Monitor, Trainer},
 };
 
-use super::{class_names, file_name, integer_file_name};
+use super::{class_names, file_name, folder_name, integer_file_name};
 use crate::{
     settings::ExportSettings,
     steps::on_runtime::{OnRuntime, quantizer},
@@ -134,8 +135,8 @@ impl Verifier<'_> {
         let model = self.on.runtime.write_integer(&integer, &info, ModelOutputs::Result)?;
         let mut unquantized = self.trainer.evaluator(self.on.train, &candidate.float)?;
         let float_subnet = unquantized.recalibrate(subnet)?;
-        let float = float_subnet.network()?;
-        let float = fold_float(&float.graph, &float.weights)?;
+        let float_network = float_subnet.network()?;
+        let float = fold_float(&float_network.graph, &float_network.weights)?;
         let float_model = self.on.runtime.write_float(&float, &info)?;
         fs::create_dir_all(&files.output).map_err(FileError::at(&files.output))?;
         let keep = |name: String, bytes: &[u8]| {
@@ -144,6 +145,8 @@ impl Verifier<'_> {
         };
         keep(file_name(self.on.study, index, Precision::Int8), &model)?;
         keep(file_name(self.on.study, index, Precision::Fp32), &float_model)?;
+        keep_files(&files.output.join(folder_name(index, Precision::Int8)), &network)?;
+        keep_files(&files.output.join(folder_name(index, Precision::Fp32)), &float_network)?;
         at(1, "test set, as trained")?;
         let trained = quantized.test_predictions()?;
         at(2, "test set, on the runtime")?;
@@ -213,4 +216,14 @@ impl Verifier<'_> {
             metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
         Ok(ModelInfo { name: format!("network-{index}"), metadata })
     }
+}
+
+/// Writes graph, weights and quantizers of a network into a folder.
+fn keep_files(folder: &Path, network: &TrainedNetwork) -> Result<(), StepError> {
+    fs::create_dir_all(folder).map_err(FileError::at(folder))?;
+    for (name, content) in files_of_trained(network).map_err(StepError::method)? {
+        let path = folder.join(name);
+        fs::write(&path, content).map_err(FileError::at(&path))?;
+    }
+    Ok(())
 }
