@@ -13,6 +13,8 @@ use spacewright_core::train::Device;
 #[cfg(unix)]
 use spacewright_core::train::{Compute, Trainer};
 #[cfg(unix)]
+use spacewright_measure::library::site_packages;
+#[cfg(unix)]
 use spacewright_worker::{Launched, WorkerProgram, WorkerTrainer};
 use tracing_subscriber::EnvFilter;
 
@@ -73,7 +75,9 @@ fn trainers(compute: &Compute) -> Vec<Arc<dyn Trainer>> {
 
 #[cfg(unix)]
 fn trainer() -> WorkerProgram {
-    WorkerProgram::beside("spacewright-torch")
+    let packages = site_packages(&env::current_exe().unwrap_or_default());
+    let libraries = packages.into_iter().map(|folder| folder.join("torch"));
+    WorkerProgram::beside("spacewright-torch").with_libraries(libraries)
 }
 
 /// Becomes the program that trains, for the first of the processes that were started together; why it cannot.

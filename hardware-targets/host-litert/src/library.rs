@@ -26,6 +26,8 @@ const WANTED: RuntimeLibrary = RuntimeLibrary {
     runtime: "LiteRT",
     variable: VARIABLE,
     folder: ".deps/litert",
+    package: "ai-edge-litert",
+    packed: "ai_edge_litert",
     prefix: "libLiteRt.",
 };
 

@@ -18,6 +18,8 @@ const WANTED: RuntimeLibrary = RuntimeLibrary {
     runtime: "ONNX Runtime",
     variable: VARIABLE,
     folder: ".deps/onnxruntime",
+    package: "onnxruntime",
+    packed: "onnxruntime/capi",
     prefix: if cfg!(windows) { "onnxruntime." } else { "libonnxruntime." },
 };
 

@@ -125,7 +125,8 @@ impl WorkerError {
                 "build both programs: `cargo build --release`; SPACEWRIGHT_TRAINER can name the second one"
             }
             Self::Ended { said, .. } if said.contains("shared librar") => {
-                "run `cargo xtask setup`, or let SPACEWRIGHT_TORCH name the folder of libtorch"
+                "run `cargo xtask setup`, install torch 2.11 where this program was installed by pip, or let \
+                 SPACEWRIGHT_TORCH name the folder of libtorch"
             }
             Self::Ended { said, .. } if said.contains("CUDA out of memory") => {
                 "use smaller batches or a smaller `micro_batch`, or fewer --threads, as many processes share the GPU; \

@@ -13,6 +13,8 @@ use spacewright_core::train::Device;
 #[derive(Debug, Clone)]
 pub struct WorkerProgram {
     path: PathBuf,
+    /// Folders of libtorch, of which the first that is there is taken.
+    libraries: Vec<PathBuf>,
 }
 
 /// Names another program.
@@ -43,7 +45,13 @@ impl WorkerProgram {
             let mut places = folders.map(|folder| folder.join(&file));
             places.find(|place| place.is_file()).unwrap_or_else(|| own.with_file_name(&file))
         });
-        Self { path }
+        Self { path, libraries: Vec::new() }
+    }
+
+    /// Folders where the library may lie that it computes with, instead of the one that it was built with: the
+    /// first that has it counts.
+    pub fn with_libraries(self, libraries: impl IntoIterator<Item = PathBuf>) -> Self {
+        Self { libraries: libraries.into_iter().collect(), ..self }
     }
 
     /// Where it is.
@@ -74,9 +82,9 @@ impl WorkerProgram {
         if let Some(named) = env::var_os(LIBRARY) {
             return Some(named.into());
         }
-        let Device::Cuda(_) = device else { return None };
-        let mut places = self.path.ancestors().skip(1).map(|folder| folder.join(WITH_CUDA));
-        places.find(|folder| folder.is_dir())
+        let fetched = self.path.ancestors().skip(1).map(|folder| folder.join(WITH_CUDA));
+        let fetched = fetched.filter(|_| matches!(device, Device::Cuda(_)));
+        fetched.chain(self.libraries.clone()).find(|folder| folder.join("lib").is_dir())
     }
 }
 
@@ -99,11 +107,18 @@ mod tests {
             return;
         }
         let folder = tempfile::tempdir().unwrap();
-        let program = WorkerProgram { path: folder.path().join("target/release/trainer") };
+        let path = folder.path().join("target/release/trainer");
+        let program = WorkerProgram { path, libraries: Vec::new() };
         assert_eq!(program.library(Device::Cuda(0)), None);
         let fetched = folder.path().join(WITH_CUDA);
-        fs::create_dir_all(&fetched).unwrap();
-        assert_eq!(program.library(Device::Cuda(0)), Some(fetched));
+        fs::create_dir_all(fetched.join("lib")).unwrap();
+        assert_eq!(program.library(Device::Cuda(0)), Some(fetched.clone()));
         assert_eq!(program.library(Device::Cpu), None);
+        let installed = folder.path().join("site-packages/torch");
+        let program = program.with_libraries([folder.path().join("none"), installed.clone()]);
+        assert_eq!(program.library(Device::Cpu), None);
+        fs::create_dir_all(installed.join("lib")).unwrap();
+        assert_eq!(program.library(Device::Cpu), Some(installed));
+        assert_eq!(program.library(Device::Cuda(0)), Some(fetched));
     }
 }

@@ -24,16 +24,19 @@ pub enum LibraryError {
         /// The runtime.
         runtime: &'static str,
     },
-    /// Nothing is where the set-up puts it.
+    /// Nothing is where the set-up puts it, nor where pip does.
     #[error(
-        "no {runtime} library in {folder} beside or above this program\n\
-         hint: run `cargo xtask setup`, or name the library file in {variable}"
+        "no {runtime} library in {folder} beside or above this program, nor in its Python environment\n\
+         hint: run `cargo xtask setup`, `pip install {package}` where this program was installed by \
+         pip, or name the library file in {variable}"
     )]
     NotFound {
         /// The variable that can name it.
         variable: &'static str,
         /// Where it was looked for.
         folder: &'static str,
+        /// The Python package that has it.
+        package: &'static str,
         /// The runtime.
         runtime: &'static str,
     },
@@ -48,44 +51,79 @@ pub struct RuntimeLibrary {
     pub variable: &'static str,
     /// The folder where the set-up puts it, below that of the project.
     pub folder: &'static str,
+    /// The Python package that has it.
+    pub package: &'static str,
+    /// The folder where that package has it, below a folder of installed packages.
+    pub packed: &'static str,
     /// How its file's name begins.
     pub prefix: &'static str,
 }
 
+/// Where pip puts packages that it installs together with a program: below the folder above that of the
+/// program, as in `env/lib/python3.12/site-packages` for `env/bin/program`; the last by name first.
+pub fn site_packages(program: &Path) -> Vec<PathBuf> {
+    let environment = program.parent().and_then(Path::parent);
+    let folders = environment.and_then(|folder| folder.join("lib").read_dir().ok());
+    let mut found: Vec<PathBuf> = folders
+        .into_iter()
+        .flatten()
+        .filter_map(|folder| Some(folder.ok()?.path()))
+        .filter(|folder| file_name(folder).starts_with("python3"))
+        .flat_map(|folder| ["site-packages", "dist-packages"].map(|name| folder.join(name)))
+        .filter(|folder| folder.is_dir())
+        .collect();
+    found.sort_by(|a, b| b.cmp(a));
+    found
+}
+
+fn file_name(path: &Path) -> &str {
+    path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
+}
+
 impl RuntimeLibrary {
     /// The file that [`variable`](Self::variable) names, else the last by name in
-    /// [`folder`](Self::folder) beside or above this program. Nothing is taken from the current
-    /// folder, which may be anybody's.
+    /// [`folder`](Self::folder) beside or above this program, else that of the Python environment in which
+    /// this program is installed. Nothing is taken from the current folder, which may be anybody's.
     pub fn find(&self) -> Result<PathBuf, LibraryError> {
-        let Self { runtime, variable, folder, .. } = *self;
+        let Self { runtime, variable, folder, package, packed, .. } = *self;
         if let Some(file) = env::var_os(variable) {
             let file = PathBuf::from(file);
             let no_file = |file| LibraryError::NoFile { variable, file, runtime };
             return if file.is_file() { Ok(file) } else { Err(no_file(file)) };
         }
-        let program = env::current_exe().ok();
-        let mut folders = program.iter().flat_map(|program| program.ancestors().skip(1));
-        let missing = LibraryError::NotFound { variable, folder, runtime };
-        folders.find_map(|folder| self.below(folder)).ok_or(missing)
+        let program = env::current_exe().unwrap_or_default();
+        let fetched = program.ancestors().skip(1).map(|above| above.join(folder));
+        let installed = site_packages(&program).into_iter().map(|folder| folder.join(packed));
+        let missing = LibraryError::NotFound { variable, folder, package, runtime };
+        fetched.chain(installed).find_map(|folder| self.inside(&folder)).ok_or(missing)
     }
 
-    fn below(&self, folder: &Path) -> Option<PathBuf> {
-        let files = folder.join(self.folder).read_dir().ok()?;
-        let is_library = |file: &PathBuf| {
-            let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            name.starts_with(self.prefix)
-        };
-        files.filter_map(|file| Some(file.ok()?.path())).filter(is_library).max()
+    fn inside(&self, folder: &Path) -> Option<PathBuf> {
+        let files = folder.read_dir().ok()?.filter_map(|file| Some(file.ok()?.path()));
+        files.filter(|file| file_name(file).starts_with(self.prefix)).max()
     }
 }
 
-/// The version in the name of a library file, such as `1.32.0`; else `unknown`.
+/// The version in the name of a library file, such as `1.32.0`, or of the Python package that it is part of;
+/// else `unknown`.
 pub fn version(path: &Path) -> String {
     let file = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let is_number = |part: &&str| part.bytes().all(|byte| byte.is_ascii_digit());
-    let numbers: Vec<&str> = name.split('.').filter(is_number).collect();
-    if numbers.is_empty() { "unknown".into() } else { numbers.join(".") }
+    let numbers: Vec<&str> = file_name(&file).split('.').filter(is_number).collect();
+    match &numbers[..] {
+        [] => version_of_package(&file).unwrap_or_else(|| "unknown".into()),
+        numbers => numbers.join("."),
+    }
+}
+
+/// What pip has noted beside the folder of a package: `NAME-VERSION.dist-info`.
+fn version_of_package(file: &Path) -> Option<String> {
+    let package = file.parent()?;
+    let version = |folder: PathBuf| {
+        let noted = file_name(&folder).strip_suffix(".dist-info")?;
+        Some(noted.strip_prefix(file_name(package))?.strip_prefix('-')?.to_owned())
+    };
+    package.parent()?.read_dir().ok()?.find_map(|folder| version(folder.ok()?.path()))
 }
 
 #[cfg(test)]
@@ -96,19 +134,38 @@ mod tests {
         runtime: "Some Runtime",
         variable: "SPACEWRIGHT_NO_SUCH_VARIABLE",
         folder: ".deps/some",
+        package: "some-runtime",
+        packed: "some_runtime",
         prefix: "libsome.",
     };
 
     #[test]
     fn the_library_is_found_below_a_folder() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(WANTED.below(folder.path()), None);
         let deps = folder.path().join(WANTED.folder);
+        assert_eq!(WANTED.inside(&deps), None);
         std::fs::create_dir_all(&deps).unwrap();
         for name in ["libsome.so.1.31.0", "libsome.so.1.32.0", "LICENSE"] {
             std::fs::write(deps.join(name), "").unwrap();
         }
-        assert_eq!(WANTED.below(folder.path()), Some(deps.join("libsome.so.1.32.0")));
+        assert_eq!(WANTED.inside(&deps), Some(deps.join("libsome.so.1.32.0")));
+    }
+
+    #[test]
+    fn packages_are_those_of_the_environment_of_the_program() {
+        let environment = tempfile::tempdir().unwrap();
+        let program = environment.path().join("bin/program");
+        assert!(site_packages(&program).is_empty());
+        let packages = environment.path().join("lib/python3.12/site-packages");
+        for folder in ["some_runtime", "some_runtime-2.3.0.dist-info", "other-1.0.dist-info"] {
+            std::fs::create_dir_all(packages.join(folder)).unwrap();
+        }
+        std::fs::create_dir_all(environment.path().join("lib/pkgconfig")).unwrap();
+        assert_eq!(site_packages(&program), [packages.as_path()]);
+        let library = packages.join("some_runtime/libsome.so");
+        std::fs::write(&library, "").unwrap();
+        assert_eq!(WANTED.inside(&packages.join(WANTED.packed)), Some(library.clone()));
+        assert_eq!(version(&library), "2.3.0");
     }
 
     #[test]
