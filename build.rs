@@ -16,8 +16,12 @@ fn main() {
     println!("cargo::rerun-if-env-changed=SPACEWRIGHT_TABLES");
     println!("cargo::rerun-if-env-changed=PYTHONPATH");
     println!("cargo::rustc-check-cfg=cfg(spacewright_tables, spacewright_vnni_latencies)");
-    // Set by the trainer's build script, where the feature `torch` is on.
-    if let Ok(folder) = env::var("DEP_SPACEWRIGHT_TORCH_LIB") {
+    // Set by the trainer's build script, where the feature `torch` is on. A program for other machines finds the
+    // library that is installed beside it.
+    println!("cargo::rerun-if-env-changed=SPACEWRIGHT_PORTABLE");
+    if env::var_os("SPACEWRIGHT_PORTABLE").is_none()
+        && let Ok(folder) = env::var("DEP_SPACEWRIGHT_TORCH_LIB")
+    {
         println!("cargo::rustc-link-arg-bin=spacewright-torch=-Wl,-rpath,{folder}");
     }
     println!("cargo::rerun-if-env-changed=SPACEWRIGHT_TEST_LONG");

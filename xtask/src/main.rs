@@ -15,6 +15,7 @@ mod setup;
 mod steps;
 mod targets;
 mod test;
+mod wheel;
 
 use std::process::ExitCode;
 
@@ -27,6 +28,7 @@ commands:
   setup --teachers  fetch networks trained on ImageNet into .deps/teachers/ (40 MB)
   quickstart    set up, build, and run examples/quickstart.toml
   targets       build and install the targets of hardware-targets/ that are plugins
+  wheel         build the Python package with both programs
   test          set up, then every check and test of the project
   test --fix    the same, but repair formatting and lints instead of checking them
   test --long   the same as test, with the tests that take long
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         ["setup", "--teachers"] => setup::teachers::ensure().map(|()| ExitCode::SUCCESS),
         ["quickstart"] => quickstart::run(),
         ["targets"] => targets::run().map(|()| ExitCode::SUCCESS),
+        ["wheel"] => wheel::run().map(|()| ExitCode::SUCCESS),
         ["test"] => test::run(test::Mode::Check, false).map(|()| ExitCode::SUCCESS),
         ["test", "--fix"] => test::run(test::Mode::Fix, false).map(|()| ExitCode::SUCCESS),
         ["test", "--long"] => test::run(test::Mode::Check, true).map(|()| ExitCode::SUCCESS),

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: every check and test of the project, in the order that fails fastest.
 
-use crate::{light, process, repo, setup, steps::Steps};
+use crate::{light, process, repo, setup, steps::Steps, wheel};
 use anyhow::{Context, Result};
 use std::{env, fs, io, path::Path, process::Command};
 
@@ -61,6 +61,9 @@ pub fn run(mode: Mode, long: bool) -> Result<()> {
         process::run(one_thread(process::cargo().args(["test", "--workspace", "--doc"])))
     });
     steps.add("smoke run", smoke);
+    if long {
+        steps.add("Python package", wheel::test);
+    }
     steps.run()
 }
 
