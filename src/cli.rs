@@ -43,8 +43,8 @@ pub struct Cli {
 pub enum Typed {
     /// A command of the program.
     Command(Cli),
-    /// A step of a run.
-    Step { global: Global, name: String, args: StepArgs, fields: Vec<FieldOverride> },
+    /// A step of a run; whether to open the page of the run then.
+    Step { global: Global, name: String, args: StepArgs, fields: Vec<FieldOverride>, open: bool },
     /// A step that is no part of a run.
     Bench { global: Global, name: String, args: StudyArgs, fields: Vec<FieldOverride> },
 }

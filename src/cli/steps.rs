@@ -6,12 +6,21 @@ use clap::{
     Arg, ArgAction, ArgMatches, Args, Command, CommandFactory, FromArgMatches, value_parser,
 };
 use serde_json::json;
-use spacewright_core::study::{AnyStep, FlagValue, StepFlag};
+use spacewright_core::study::{AnyStep, FlagValue, Step as _, StepFlag};
 use spacewright_engine::FieldOverride;
+use spacewright_spaceevo::steps::report::Report;
 
 use super::{Cli, Global, StepArgs, StudyArgs, Typed};
 
 type Steps = [Arc<dyn AnyStep>];
+
+/// The flag that opens the page of a run.
+const OPEN: &str = "open";
+
+/// Whether a step's command can open the page of the run.
+fn shows_page(step: &dyn AnyStep) -> bool {
+    step.name() == Report::NAME && !step.is_extra()
+}
 
 /// Reads what was typed, or ends the process with what is wrong. `steps` are those of all methods.
 pub fn parse(steps: &Steps) -> Typed {
@@ -36,6 +45,12 @@ fn step_command<A: Args>(step: &dyn AnyStep) -> Command {
         first.make_ascii_uppercase();
     }
     let command = A::augment_args(Command::new(step.name())).about(summary);
+    let command = if shows_page(step) {
+        let help = "Open the page of the run, `report.html`, in the browser";
+        command.arg(Arg::new(OPEN).long(OPEN).action(ArgAction::SetTrue).help(help))
+    } else {
+        command
+    };
     step.flags().iter().fold(command, |command, flag| {
         let arg = Arg::new(flag.flag).long(flag.flag).help(flag.help);
         command.arg(match flag.value {
@@ -63,7 +78,8 @@ fn typed(matches: &ArgMatches, steps: &Steps) -> Result<Typed, clap::Error> {
     {
         let (name, args) = (name.to_owned(), StepArgs::from_arg_matches(found)?);
         let fields = fields(step.as_ref(), found);
-        return Ok(Typed::Step { global: global()?, name, args, fields });
+        let open = shows_page(step.as_ref()) && found.get_flag(OPEN);
+        return Ok(Typed::Step { global: global()?, name, args, fields, open });
     }
     Cli::from_arg_matches(matches).map(Typed::Command)
 }
@@ -112,5 +128,10 @@ mod tests {
         };
         assert_eq!((fields[0].field.as_str(), &fields[0].value), ("seeds", &json!(3)));
         assert!(matches!(read("spacewright run a.toml"), Typed::Command(_)));
+        let opens = |line: &str| matches!(read(line), Typed::Step { open: true, .. });
+        assert!(opens("spacewright report a.toml --open") && !opens("spacewright report a.toml"));
+        assert!(
+            command.clone().try_get_matches_from(["spacewright", "export", "a", "--open"]).is_err()
+        );
     }
 }

@@ -4,6 +4,7 @@ mod bench;
 mod cache;
 mod data;
 mod model;
+mod page;
 mod plugin;
 mod profile;
 mod run;
@@ -32,8 +33,8 @@ pub fn run(typed: &Typed) -> Result<Output, Failure> {
             .map_err(Failure::failed)?;
     }
     let cli = match typed {
-        Typed::Step { global, name, args, fields } => {
-            return run::step(name, args, fields.clone(), global);
+        Typed::Step { global, name, args, fields, open } => {
+            return run::step(name, args, fields.clone(), *open, global);
         }
         Typed::Bench { global, name, args, fields } => {
             return bench::step(name, args, fields.clone(), global);

@@ -1,7 +1,7 @@
 //! `run` and its single steps.
 
 use serde_json::json;
-use spacewright_core::study::Section as _;
+use spacewright_core::study::{Section as _, Step as _};
 use spacewright_engine::{
     ComputeSettings, Engine, EngineOptions, FieldOverride, Inputs, Overrides, Registry, Study,
     Threads, available_threads, default_home,
@@ -11,7 +11,7 @@ use spacewright_spaceevo::{SpaceEvo, steps::report::Report};
 use crate::{
     catalog,
     cli::{Global, StepArgs, StudyArgs},
-    commands::task,
+    commands::{page, task},
     launch::Launch,
     process, progress,
     render::{Failure, Output},
@@ -92,25 +92,38 @@ pub fn run(args: &StudyArgs, global: &Global) -> Result<Output, Failure> {
     let outcomes = engine.run_all()?;
     if engine.method().name() == SpaceEvo::NAME {
         let report = engine.output::<Report>()?;
-        return Output::new(report::text(&report, &engine.folder()), &report);
+        let page = page::written(&engine, &args.study);
+        let page = page.map(|page| format!("\npage: {}\n", page.display()));
+        let text = report::text(&report, &engine.folder()) + &page.unwrap_or_default();
+        return Output::new(text, &report);
     }
     let text = format!("finished; its files lie in {}", engine.folder().display());
     Output::new(text, &json!({ "folder": engine.folder(), "steps": outcomes }))
 }
 
-/// Runs one step.
+/// Runs one step; `open`s the page of the run then.
 pub fn step(
     name: &str,
     args: &StepArgs,
     fields: Vec<FieldOverride>,
+    open: bool,
     global: &Global,
 ) -> Result<Output, Failure> {
     let engine = open_to_train(&args.study, fields, global)?;
     let inputs = if args.with_inputs { Inputs::Run } else { Inputs::Require };
     let outcome = engine.run_step(name, inputs)?;
     let state = if outcome.skipped { "unchanged, skipped" } else { "finished" };
-    let text = format!("{name}: {state} ({})", progress::duration(outcome.seconds));
+    let mut text = format!("{name}: {state} ({})", progress::duration(outcome.seconds));
+    let is_report = (engine.method().name(), name) == (SpaceEvo::NAME, Report::NAME);
+    let page = is_report.then(|| page::written(&engine, &args.study.study)).flatten();
+    if let Some(page) = &page {
+        text += &format!("\npage: {}", page.display());
+    }
+    if open {
+        page::open(page.as_deref())?;
+    }
     let value = json!({
+        "page": page,
         "step": outcome.step,
         "skipped": outcome.skipped,
         "seconds": outcome.seconds,

@@ -44,6 +44,7 @@ pub fn run(mode: Mode, long: bool) -> Result<()> {
     if long {
         steps.add("networks trained on ImageNet", setup::teachers::ensure);
         steps.add("photographs", setup::photographs::ensure);
+        steps.add("Chromium", setup::chromium::ensure);
         steps.add("Slurm", setup::clusters::slurm);
         steps.add("Ray", setup::clusters::ray);
     }

@@ -214,10 +214,12 @@ const LAYERS: [&[&str]; 5] = [
 ];
 
 /// Crates that build on another one of their own layer.
-const SIDEWAYS: [(&str, &str); 4] = [
+const SIDEWAYS: [(&str, &str); 5] = [
     ("core/data", "core/core"),
     ("core/plugin", "core/core"),
     ("hardware-targets/intel-vnni", "hardware-targets/host-ort"),
+    // Its reports are what the page shows.
+    ("plugins/spaceevo-page", "plugins/spaceevo"),
     ("examples/plugins/q-t-guest", "plugins/q-t-score"),
 ];
 

@@ -30,7 +30,8 @@ use crate::{
 };
 
 /// Names in a run's folder that are not for results.
-const RESERVED: [&str; 6] = ["cluster", "objects", "scratch", "lock", "study.toml", "study.json"];
+const RESERVED: [&str; 7] =
+    ["cluster", "objects", "scratch", "lock", "study.toml", "study.json", crate::runs::PAGE];
 
 /// One attempt at one step.
 pub(crate) struct Context<'e> {

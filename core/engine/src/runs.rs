@@ -8,6 +8,7 @@ use std::{
 use serde::Serialize;
 
 use crate::{
+    engine::Engine,
     error::{AtPath, EngineError, ErrorKind, Result},
     files::write_atomically,
     store::Store,
@@ -52,6 +53,21 @@ impl RunRecord {
         let study: Study =
             serde_json::from_str(&text).map_err(|error| EngineError::file(&path, error))?;
         Ok(Self { folder: folder.to_owned(), study, steps: store.records()? })
+    }
+}
+
+/// The file of a run that shows it to people; no step may publish one of this name.
+pub(crate) const PAGE: &str = "report.html";
+
+impl Engine {
+    /// Leaves a page that shows the run in its folder, whole or not at all; gives its path. It is part of no
+    /// step: whoever has looked at the run may write it anew.
+    pub fn keep_page(&self, page: &str) -> Result<PathBuf> {
+        let path = self.folder().join(PAGE);
+        if fs::read_to_string(&path).ok().as_deref() != Some(page) {
+            write_atomically(&path, page.as_bytes())?;
+        }
+        Ok(path)
     }
 }
 

@@ -17,7 +17,7 @@ use spacewright_spaceevo::{
 
 use crate::{
     cli::{BenchCommand, Global, StudyArgs},
-    commands::run::open_to_train,
+    commands::{page, run::open_to_train},
     render::{Failure, Output},
 };
 
@@ -43,6 +43,9 @@ pub fn step(
         engine.published(name)?.iter().map(|path| path.display().to_string()).collect();
     for file in &written {
         text += &format!("\nwrote {file}");
+    }
+    if let Some(page) = page::written(&engine, &args.study) {
+        text += &format!("\npage: {}", page.display());
     }
     report.insert("files".into(), json!(written));
     Output::new(text, &report)

@@ -3,6 +3,7 @@
 //! Every part is built in a folder beside its place and renamed when it is complete, so whatever
 //! is found in its place is whole, and an interrupted set-up is repaired by the next.
 
+pub mod chromium;
 pub mod clusters;
 mod cuda;
 mod fashion_mnist;

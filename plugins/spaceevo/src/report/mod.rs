@@ -2,6 +2,7 @@
 
 pub mod compare;
 mod fronts;
+mod layers;
 mod networks;
 mod plain;
 mod proxy;
@@ -10,6 +11,7 @@ mod spaces;
 mod study;
 
 pub use fronts::{AgainstNetwork, Comparison, Front, Gain, Point, SpeedUp};
+pub use layers::{NetworkLayer, NetworkShape, OperatorMacs};
 pub(crate) use networks::publish as publish_networks;
 pub use plain::{
     MeanAccuracy, PlainNetwork, PlainReport, RivalDifference, RivalledNetwork, SeenImages,

@@ -1,6 +1,6 @@
 //! Quality tables from distillation and measurement; the search for the space.
 
-use std::collections::BTreeMap;
+use std::{cell::RefCell, collections::BTreeMap};
 
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
@@ -50,6 +50,47 @@ pub struct Evolved {
     /// Where the space has to suit several targets: what each of them loses.
     #[serde(default)]
     pub devices: Vec<TargetLoss>,
+    /// How the strategy and the random search came to their best; results of earlier versions do not say it.
+    #[serde(default)]
+    pub traces: Vec<SearchTrace>,
+}
+
+/// How a search came to its best space.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SearchTrace {
+    /// Name of the search.
+    pub search: String,
+    /// Each time that a better space was found, and in the end.
+    pub points: Vec<BestSoFar>,
+}
+
+/// The best space of a search that goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct BestSoFar {
+    /// Spaces that were scored.
+    pub evaluations: usize,
+    /// The best score among them.
+    pub score: f64,
+}
+
+impl SearchTrace {
+    fn new(search: &str) -> Self {
+        Self { search: search.to_owned(), points: Vec::new() }
+    }
+
+    /// Takes note of how the search stands.
+    fn stands(&mut self, evaluations: usize, score: f64) {
+        let is_level = |point: &BestSoFar| point.score == score;
+        // Of a level stretch, its two ends.
+        if let [.., before, last] = &mut self.points[..]
+            && is_level(before)
+            && is_level(last)
+        {
+            last.evaluations = evaluations;
+        } else {
+            self.points.push(BestSoFar { evaluations, score });
+        }
+    }
 }
 
 impl Evolved {
@@ -151,17 +192,21 @@ fn evolve(
         Ok::<_, StepError>(scorer.prepare(problem, &options(&settings.score))?)
     };
     let scorers = latencies.each().map(prepare).collect::<Result<Vec<_>, _>>()?;
+    let traces = RefCell::new(Vec::new());
     let search = |scorer: &dyn PreparedScorer,
                   strategy: &dyn Strategy,
                   options: &serde_json::Value,
                   note: &str| {
         let budget = SearchBudget { evaluations: settings.evaluations, seed: study.seed };
+        let mut trace = SearchTrace::new(note);
         let mut progress = |done: usize, best: &ScoredSpace| {
+            trace.stands(done, best.score.score);
             let note = format!("{note}: best {:.4}", best.score.score);
             monitor.progress(done, settings.evaluations, &note);
             !monitor.cancelled()
         };
         let found = strategy.search(&study.hyperspace, scorer, &budget, options, &mut progress);
+        traces.borrow_mut().push(trace);
         if monitor.cancelled() { Err(StepError::Cancelled) } else { Ok(found?) }
     };
     let chosen = strategy(study, &settings.strategy)?;
@@ -200,6 +245,7 @@ fn evolve(
         evaluations: found.evaluations,
         gap: found.gap(),
         devices: latencies.each().zip(on_each).map(loss).collect(),
+        traces: traces.into_inner(),
         best,
     })
 }
@@ -281,4 +327,20 @@ fn problem(
         constraints_ms: latencies.budgets_ms.clone(),
         composition: settings.composition,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_has_the_ends_of_its_level_stretches() {
+        let mut trace = SearchTrace::new("search");
+        for (evaluations, score) in [(1, 0.5), (2, 0.5), (3, 0.5), (4, 0.75), (5, 0.75)] {
+            trace.stands(evaluations, score);
+        }
+        let points: Vec<(usize, f64)> =
+            trace.points.iter().map(|point| (point.evaluations, point.score)).collect();
+        assert_eq!(points, [(1, 0.5), (3, 0.5), (4, 0.75), (5, 0.75)]);
+    }
 }

@@ -35,6 +35,9 @@ pub struct VerifiedNetwork {
     pub fake_quant_accuracy: f64,
     /// Images to which both give the same class.
     pub identical_predictions: f64,
+    /// Number of test images; results of earlier versions do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_images: Option<usize>,
     /// The same subnet with the supernet's weights, on the runtime; `None` where it has no others.
     pub as_searched_accuracy: Option<f64>,
     /// The FP32 file: the same subnet after the FP32 phase, on the runtime.
@@ -190,6 +193,7 @@ impl Verifier<'_> {
             int8_accuracy: deployed.accuracy(labels),
             fake_quant_accuracy: trained.accuracy(labels),
             identical_predictions: deployed.identical(&trained),
+            test_images: Some(labels.len()),
             as_searched_accuracy: as_searched.map(|predictions| predictions.accuracy(labels)),
             fp32_accuracy: fp32.accuracy(labels),
             ptq_accuracy: ptq.accuracy(labels),

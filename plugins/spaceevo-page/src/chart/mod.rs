@@ -1,0 +1,28 @@
+//! Drawings: SVG within the page, whose colours are classes, so that one drawing serves light, dark and
+//! print.
+
+mod bars;
+mod csv;
+mod figure;
+mod plot;
+mod scale;
+
+pub use bars::{Bar, BarRow, Bars};
+pub use csv::Csv;
+pub use figure::{Figure, Key, keys};
+pub use plot::{Line, Mark, Plot, Rule, Shape, Stroke};
+pub use scale::{Axis, Scale};
+
+/// Colours that repeat; the palette is in `chart.css`.
+pub const COLORS: usize = 8;
+
+/// The class of a colour.
+pub fn color(index: usize) -> String {
+    format!("c{}", index % COLORS)
+}
+
+/// A place in a drawing: a tenth of a pixel is enough, and short.
+pub fn at(place: f64) -> String {
+    let text = format!("{place:.1}");
+    text.strip_suffix(".0").map(str::to_owned).unwrap_or(text)
+}

@@ -1,0 +1,115 @@
+//! The frame of the page: heading, contents, policy, style and script.
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use sha2::{Digest, Sha256};
+use spacewright_core::foreign::is_hidden;
+
+use crate::{
+    data::PageData,
+    parts::{self, Part},
+};
+
+const STYLE: &str = include_str!("style.css");
+/// Colours and strokes of drawings, which go with them when they are saved.
+const CHART_STYLE: &str = include_str!("chart.css");
+const SCRIPT: &str = include_str!("script.js");
+
+/// The page of a study.
+pub fn page(data: &PageData) -> String {
+    let parts = parts::all(data);
+    let name = &data.study.name;
+    let markup = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta http-equiv="Content-Security-Policy" content=(policy());
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                meta name="referrer" content="no-referrer";
+                title { (name) " · Spacewright" }
+                style { (PreEscaped(STYLE)) }
+                style #chart-style { (PreEscaped(CHART_STYLE)) }
+            }
+            body {
+                a.skip href="#main" { "To the results" }
+                header {
+                    p.kind { "Spacewright study" }
+                    h1 { bdi { (name) } }
+                    p.where { (data.report.target) " · " (data.report.latency_source) }
+                }
+                nav aria-label="Contents" { (contents(&parts)) }
+                main #main {
+                    @for (index, part) in parts.iter().enumerate() { (section(index, part)) }
+                }
+                footer {
+                    p { "Written by Spacewright " (data.origin.program) ". This file loads nothing." }
+                }
+                div #tip role="status" hidden {}
+                script { (PreEscaped(SCRIPT)) }
+            }
+        }
+    };
+    visible(markup.into_string())
+}
+
+/// Nothing is loaded, and no script runs but the one whose hash stands here.
+fn policy() -> String {
+    let hash = BASE64_STANDARD.encode(Sha256::digest(SCRIPT.as_bytes()));
+    format!(
+        "default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{hash}'; base-uri 'none'; \
+         form-action 'none'"
+    )
+}
+
+fn contents(parts: &[Part]) -> Markup {
+    html! {
+        ol {
+            @for part in parts {
+                li { a href={ "#" (part.id) } { (part.title) } }
+            }
+        }
+    }
+}
+
+fn section(index: usize, part: &Part) -> Markup {
+    html! {
+        section #(part.id) aria-labelledby={ (part.id) "-title" } {
+            h2 id={ (part.id) "-title" } { span.number { (index + 1) } (part.title) }
+            p.lead { (part.lead) }
+            (part.body)
+        }
+    }
+}
+
+/// The page without characters that cannot be seen, or that turn the direction of others: each is
+/// written out. A name cannot pretend to be another one.
+fn visible(page: String) -> String {
+    let hidden = |letter: char| is_hidden(letter) && !matches!(letter, '\n' | '\t');
+    if !page.contains(hidden) {
+        return page;
+    }
+    let mut shown = String::with_capacity(page.len());
+    for letter in page.chars() {
+        if hidden(letter) { shown.extend(letter.escape_unicode()) } else { shown.push(letter) }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_script_is_small_and_may_run() {
+        assert!(SCRIPT.len() <= 30_000);
+        assert!(!SCRIPT.contains("</script") && !STYLE.contains("</style"));
+        assert!(policy().contains("script-src 'sha256-"));
+    }
+
+    #[test]
+    fn hidden_characters_are_written_out() {
+        assert_eq!(visible("a\u{202e}b\n\tc\u{0}".into()), "a\\u{202e}b\n\tc\\u{0}");
+    }
+}

@@ -1,0 +1,124 @@
+//! Whether losses of blocks rank subnets as their accuracies do.
+
+use maud::{Markup, html};
+use spacewright_spaceevo::report::{Compared, ProxyReport, SubnetPart};
+
+use super::{Part, command, lacking, table};
+use crate::{
+    chart::{Axis, Csv, Figure, Key, Mark, Plot, Shape, keys},
+    data::PageData,
+    number::Shown,
+};
+
+pub fn part(data: &PageData) -> Part {
+    let (lead, body) = match &data.proxy {
+        Some(proxy) => (lead(proxy), html! { (drawing(proxy)) (agreement(proxy)) }),
+        None => (
+            html! {
+                "The search trusts that subnets whose blocks copy the teacher well are right more often; \
+                 this study has not tested it."
+            },
+            lacking(
+                "This judges random subnets both ways, and says how well the two orders agree:",
+                &command(data, "bench proxy"),
+            ),
+        ),
+    };
+    Part { id: "proxy", title: "Do losses of blocks tell accuracies?", lead, body }
+}
+
+fn lead(proxy: &ProxyReport) -> Markup {
+    html! {
+        "The search trusts that subnets whose blocks copy the teacher well are right more often. Over "
+        (Shown::count("proxy.n", proxy.n as u64)) " random subnets, "
+        @match proxy.kendall_tau {
+            Some(tau) => {
+                "the two orders agree with Kendall's τ = "
+                (Shown::plain("proxy.kendall_tau", tau, 3)) "; 1 is always, 0 is by chance."
+            },
+            None => "all were equal, so that no agreement can be told.",
+        }
+    }
+}
+
+fn drawing(proxy: &ProxyReport) -> Markup {
+    let mut csv = Csv::new(&["subnet", "part", "loss", "weighted_loss", "accuracy"]);
+    let marks = proxy.subnets.iter().enumerate().map(|(index, subnet)| {
+        let (part, color, shape) = match subnet.part {
+            SubnetPart::Fitted => ("fitted", 0, Shape::Circle),
+            SubnetPart::HeldOut => ("held out", 1, Shape::Square),
+            SubnetPart::Second => ("of a random space", 2, Shape::Triangle),
+        };
+        csv.row([
+            (&subnet.subnet).into(),
+            part.into(),
+            subnet.loss.into(),
+            subnet.weighted_loss.into(),
+            subnet.accuracy.into(),
+        ]);
+        let accuracy = Shown::percent("", subnet.accuracy);
+        let tip = format!("{}: loss {:.3}, {}", subnet.subnet, subnet.loss, accuracy.text());
+        let path = format!("proxy.subnets.{index}");
+        Mark {
+            shape,
+            hollow: true,
+            x_path: format!("{path}.loss"),
+            y_path: format!("{path}.accuracy"),
+            ..Mark::new(subnet.loss, subnet.accuracy, color, tip)
+        }
+    });
+    let marks: Vec<Mark> = marks.collect();
+    let x = Axis::around("sum of the losses of its blocks", marks.iter().map(|mark| mark.x));
+    let y = Axis::around(
+        "held-out images that it classifies correctly, in %",
+        marks.iter().map(|m| m.y),
+    );
+    let plot = Plot { marks, ..Plot::new(x, y.in_percent()) };
+    let key = |name: &str, color: usize| Key { name: name.into(), color };
+    let figure = Figure {
+        id: "loss-accuracy",
+        title: "Loss against accuracy",
+        about: "A point is a random subnet. Where losses tell accuracies, points fall to the right.",
+        svg: plot.svg("Summed block-wise loss of random subnets against their INT8 accuracy"),
+        csv,
+    };
+    html! {
+        (keys(&[
+            key("weights were fitted on it ○", 0),
+            key("held out □", 1),
+            key("of a random space △", 2),
+        ]))
+        (figure.markup())
+    }
+}
+
+fn agreement(proxy: &ProxyReport) -> Markup {
+    let compared: [(&str, &str, &Compared); 4] = [
+        ("weights were fitted on them", "fitted", &proxy.fitted),
+        ("held out", "held_out", &proxy.held_out),
+        ("of a random space", "second", &proxy.second),
+        ("held out, both spaces", "both", &proxy.both),
+    ];
+    let number = |path: String, value: Option<f64>| {
+        html! {
+            @match value { Some(value) => (Shown::plain(path, value, 3)), None => "–" }
+        }
+    };
+    let rows = compared.map(|(name, field, compared)| {
+        let path = format!("proxy.{field}");
+        vec![
+            html! { (name) },
+            html! { (Shown::count(format!("{path}.n"), compared.n as u64)) },
+            number(format!("{path}.raw.kendall_tau"), compared.raw.kendall_tau),
+            number(format!("{path}.raw.spearman"), compared.raw.spearman),
+            number(format!("{path}.weighted.kendall_tau"), compared.weighted.kendall_tau),
+            number(format!("{path}.weighted.spearman"), compared.weighted.spearman),
+        ]
+    });
+    let heading = ["subnets", "how many", "τ", "ρ", "τ, weighted", "ρ, weighted"];
+    html! {
+        (table(&heading, rows.into()))
+        p { "To search with weights for the stages, below " code { "[evolve]" } " of the study:" }
+        pre { (proxy.setting) }
+    }
+}

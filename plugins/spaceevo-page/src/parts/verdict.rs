@@ -1,0 +1,154 @@
+//! The verdict: what each network achieves, and against whom.
+
+use maud::{Markup, html};
+use spacewright_spaceevo::{
+    report::{BudgetNetwork, PlainNetwork},
+    steps::{
+        plain::{ImageShare, RivalKind},
+        search::BudgetOutcome,
+    },
+};
+
+use super::{Part, command, lacking, network_name};
+use crate::{
+    data::PageData,
+    number::{Shown, interval},
+};
+
+pub fn part(data: &PageData) -> Part {
+    Part { id: "verdict", title: "The verdict", lead: lead(data), body: body(data) }
+}
+
+/// The network that is right most often, in words.
+fn lead(data: &PageData) -> Markup {
+    let networks = data.report.budgets.iter().enumerate();
+    let best = networks
+        .max_by(|(_, a), (_, b)| a.network.int8_accuracy.total_cmp(&b.network.int8_accuracy));
+    let Some((index, best)) = best else {
+        return html! { "No network of the space keeps to a budget of this study." };
+    };
+    let at = |field: &str| format!("report.budgets.{index}.{field}");
+    let speed = best.speed_up.map(|factor| {
+        html! {
+            ", " (Shown::times(at("speed_up"), factor)) " as fast as in FP32"
+        }
+    });
+    html! {
+        "Network " (index) " answers in " (Shown::ms(at("int8_ms"), best.latency.int8_ms)) " in INT8"
+        @if let Some(speed) = speed { (speed) }
+        ", and is right for " (Shown::percent(at("int8_accuracy"), best.network.int8_accuracy))
+        " of the test images"
+        @if data.plain.is_none() { "; no rival was compared" }
+        "."
+    }
+}
+
+fn body(data: &PageData) -> Markup {
+    html! {
+        div.cards {
+            @for (index, network) in data.report.budgets.iter().enumerate() {
+                (card(data, index, network))
+            }
+        }
+        (remarks(data))
+        @if data.plain.is_none() {
+            (lacking(
+                "Whether these networks beat others of the same latency, trained alone for as many images, \
+                 is not known yet. This trains such networks:",
+                &command(data, "bench plain"),
+            ))
+        }
+    }
+}
+
+fn card(data: &PageData, index: usize, network: &BudgetNetwork) -> Markup {
+    let at = |field: &str| format!("report.budgets.{index}.{field}");
+    let images = network.network.test_images;
+    let range = images.map(|images| interval(network.network.int8_accuracy, images));
+    html! {
+        article.card {
+            h3 { a href={ "#network-" (index) } { (network_name(index)) } }
+            p.big { (Shown::ms(at("int8_ms"), network.latency.int8_ms)) }
+            p.of { "INT8, for a budget of " (Shown::ms(at("budget_ms"), network.budget_ms)) }
+            p.big { (Shown::percent(at("int8_accuracy"), network.network.int8_accuracy)) }
+            p.of {
+                "of the test images"
+                @if let Some((low, high)) = range {
+                    "; with 95 % certainty " (Shown::percent("", low).derived()) " to "
+                    (Shown::percent("", high).derived())
+                }
+            }
+            @if let Some(factor) = network.speed_up {
+                p.big { (Shown::times(at("speed_up"), factor)) }
+                p.of { "as fast as in FP32" }
+            }
+            (rival(data, index, network))
+        }
+    }
+}
+
+/// The network of the same latency with one block type everywhere, or else the same network, trained
+/// alone for an equal share of the study's images.
+fn rival(data: &PageData, index: usize, network: &BudgetNetwork) -> Markup {
+    let Some(plain) = &data.plain else { return html! {} };
+    let own = plain.networks.iter().position(|own| own.encoding == network.network.encoding);
+    let Some(own) = own else { return html! {} };
+    let rivals = &plain.networks[own].rivals;
+    let find = |kind: RivalKind| {
+        rivals.iter().position(|rival| rival.kind == kind && rival.share == ImageShare::Study)
+    };
+    let Some(at) = find(RivalKind::Uniform).or_else(|| find(RivalKind::Chosen)) else {
+        return html! {};
+    };
+    let rival = &rivals[at];
+    let path = format!("plain.networks.{own}.rivals.{at}");
+    let difference = 100.0 * (network.network.int8_accuracy - rival.int8.mean);
+    html! {
+        p.rival {
+            "Rival: " (kind(rival)) " " (Shown::ms(format!("{path}.int8_ms"), rival.int8_ms)) ", "
+            (Shown::percent(format!("{path}.int8.mean"), rival.int8.mean))
+            @if let Some(error) = rival.int8.standard_error {
+                " ± " (Shown::percent(format!("{path}.int8.standard_error"), error))
+            }
+            ". " (network_name(index)) " has " (Shown::signed("", difference, 2).derived())
+            " percentage points more."
+        }
+    }
+}
+
+fn kind(rival: &PlainNetwork) -> &'static str {
+    match rival.kind {
+        RivalKind::Chosen => "the same network, trained alone,",
+        RivalKind::Uniform => "one block type everywhere, trained alone,",
+    }
+}
+
+/// What went wrong, or could not be had.
+fn remarks(data: &PageData) -> Markup {
+    let wrong = data.report.budgets.iter().enumerate();
+    let wrong = wrong.filter(|(_, network)| !network.network.wrong_operators.is_empty());
+    html! {
+        ul.remarks {
+            @for (at, outcome) in data.report.infeasible_budgets.iter().enumerate() {
+                @if let BudgetOutcome::Infeasible { budget_ms, range } = outcome {
+                    @let path = format!("report.infeasible_budgets.{at}.infeasible");
+                    li {
+                        "No network of the space takes at most "
+                        (Shown::ms(format!("{path}.budget_ms"), *budget_ms)) "; they take "
+                        (Shown::ms(format!("{path}.fastest_ms"), range.fastest_ms)) " to "
+                        (Shown::ms(format!("{path}.slowest_ms"), range.slowest_ms)) "."
+                    }
+                }
+            }
+            @for (index, network) in wrong {
+                li.warning {
+                    "In " (network_name(index)) " these operators compute something else on the runtime than \
+                     in training: " (network.network.wrong_operators.join(", ")) "."
+                }
+            }
+            @for block in &data.report.diverged_blocks {
+                li.warning { (block) " diverged in distillation, and was left out." }
+            }
+        }
+    }
+}

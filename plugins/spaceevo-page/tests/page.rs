@@ -1,0 +1,179 @@
+//! The page as text: what it holds, what it may not hold, and that its numbers are those of the data.
+
+mod common;
+
+use common::{data, data_of_run, hostile_data, page};
+use serde_json::Value;
+
+/// The parts, in order.
+const PARTS: [&str; 12] = [
+    "verdict",
+    "front",
+    "int8",
+    "space",
+    "networks",
+    "verification",
+    "search",
+    "proxy",
+    "latency",
+    "curves",
+    "time",
+    "origin",
+];
+
+/// The value at a path such as `report.budgets.0.int8_ms`.
+fn at<'v>(data: &'v Value, path: &str) -> &'v Value {
+    path.split('.').fold(data, |value, name| match name.parse::<usize>() {
+        Ok(index) if value.is_array() => &value[index],
+        _ => &value[name],
+    })
+}
+
+/// All values of an attribute, in order.
+fn attributes<'p>(page: &'p str, name: &str) -> Vec<&'p str> {
+    let start = format!(" {name}=\"");
+    page.split(&start).skip(1).map(|rest| rest.split('"').next().unwrap()).collect()
+}
+
+/// The number at the beginning of a shown text, without the spaces between its digits.
+fn number(text: &str) -> f64 {
+    let text = text.replace('\u{202f}', "").replace('−', "-");
+    text.split(' ').next().unwrap().trim_end_matches('×').parse().unwrap()
+}
+
+#[test]
+fn all_parts_are_there_in_order() {
+    for data in [data(), data_of_run()] {
+        let page = page(&data);
+        let places = PARTS.map(|part| page.find(&format!("<section id=\"{part}\"")).expect(part));
+        assert!(places.is_sorted());
+        assert!(page.matches("<figure").count() >= 8);
+        assert_eq!(page.matches("<figure").count(), page.matches("data:text/csv").count());
+    }
+}
+
+#[test]
+fn every_number_is_that_of_the_data() {
+    let data = data();
+    let page = page(&data);
+    let mut checked = 0;
+    for shown in page.split("<span class=\"n\" data-path=\"").skip(1) {
+        let (path, rest) = shown.split_once("\" data-value=\"").unwrap();
+        let (value, rest) = rest.split_once("\" data-scale=\"").unwrap();
+        let (scale, rest) = rest.split_once("\">").unwrap();
+        let text = rest.split("</span>").next().unwrap();
+        let kept = at(&data, path).as_f64().unwrap_or_else(|| panic!("no number at {path}"));
+        let value: f64 = value.parse().unwrap();
+        assert_eq!(value, kept, "{path}");
+        let scaled = value * scale.parse::<f64>().unwrap();
+        let digits = number_digits(text);
+        let most = 0.5001 * 10f64.powi(-digits);
+        assert!((number(text) - scaled).abs() <= most, "{path}: {text} is not {scaled}");
+        checked += 1;
+    }
+    assert!(checked > 60, "{checked}");
+}
+
+/// Digits behind the point of a shown number.
+fn number_digits(text: &str) -> i32 {
+    let number = text.split(' ').next().unwrap();
+    number.split_once('.').map_or(0, |(_, digits)| digits.len() as i32)
+}
+
+#[test]
+fn every_drawn_point_is_that_of_the_data() {
+    let data = data();
+    let page = page(&data);
+    let mut checked = 0;
+    for (value, path) in
+        [("data-x", "data-x-path"), ("data-y", "data-y-path"), ("data-length", "data-length-path")]
+    {
+        for mark in page.split("class=\"mark").skip(1) {
+            let mark = mark.split('>').next().unwrap();
+            let mark = format!(" {mark}");
+            let (values, paths) = (attributes(&mark, value), attributes(&mark, path));
+            let (Some(value), Some(path)) = (values.first(), paths.first()) else { continue };
+            let (sign, path) = path.strip_prefix('-').map_or((1.0, *path), |path| (-1.0, path));
+            let kept = at(&data, path).as_f64().unwrap_or_else(|| panic!("no number at {path}"));
+            assert_eq!(value.parse::<f64>().unwrap(), sign * kept, "{path}");
+            checked += 1;
+        }
+    }
+    assert!(checked > 100, "{checked}");
+}
+
+#[test]
+fn what_is_lacking_has_its_command() {
+    let data = data_of_run();
+    let page = page(&data);
+    let file = data["study"]["file"].as_str().unwrap();
+    for step in ["plain", "proxy", "spaces"] {
+        assert!(page.contains(&format!("<code>spacewright bench {step} {file}</code>")), "{step}");
+    }
+    assert!(!self::page(&common::data()).contains("class=\"lacking\""));
+}
+
+#[test]
+fn nothing_is_loaded() {
+    for data in [data(), data_of_run()] {
+        let page = page(&data);
+        for reference in ["http://", "https://", " src=", "@import", "url(", "<link", "<iframe"] {
+            assert!(!page.contains(reference), "{reference}");
+        }
+        assert!(page.contains("default-src 'none'"));
+    }
+}
+
+#[test]
+fn the_page_is_small() {
+    assert!(page(&data()).len() < 1_500_000);
+}
+
+#[test]
+fn hostile_names_are_text() {
+    let page = page(&hostile_data());
+    let (honest, hostile) = (self::page(&data()), page.as_str());
+    for tag in ["<script", "</script", "<img", "<title", "</title", "<style", "onerror=\""] {
+        assert_eq!(hostile.matches(tag).count(), honest.matches(tag).count(), "{tag}");
+    }
+    assert!(!hostile.contains(['\u{202e}', '\u{0}']), "what is invisible is written out");
+    assert!(hostile.contains("&lt;script&gt;alert(1)"));
+    assert!(hostile.contains("\\u{202e}"));
+    // A link of a name stays within the page, or beside it.
+    for link in attributes(hostile, "href") {
+        assert!(["#", "data:text/csv", "./"].iter().any(|kind| link.starts_with(kind)), "{link}");
+    }
+    // No cell of a spreadsheet computes.
+    for file in attributes(hostile, "href").iter().filter(|link| link.starts_with("data:")) {
+        for start in ["%0A%3D", "%0A%2B", "%0A%40", ",%3D", ",%2B", ",%40", "%22%3D"] {
+            assert!(!file.contains(start), "{start} in {file}");
+        }
+    }
+}
+
+#[test]
+fn identifiers_are_unique_and_links_lead_somewhere() {
+    for data in [data(), hostile_data()] {
+        let page = page(&data);
+        let ids = attributes(&page, "id");
+        let mut unique = ids.clone();
+        unique.sort_unstable();
+        unique.dedup();
+        assert_eq!(unique.len(), ids.len());
+        for link in attributes(&page, "href").iter().filter_map(|link| link.strip_prefix('#')) {
+            assert!(ids.contains(&link), "{link}");
+        }
+    }
+}
+
+#[test]
+fn a_study_without_networks_has_a_page() {
+    let mut data = data_of_run();
+    data["report"]["budgets"] = Value::Array(Vec::new());
+    data["networks"] = Value::Array(Vec::new());
+    data["history"] = Value::Array(Vec::new());
+    data["sums"] = Value::Array(Vec::new());
+    let page = page(&data);
+    assert!(page.contains("No network of the space keeps to a budget"));
+    assert!(!page.contains("NaN") && !page.contains("inf\""));
+}
