@@ -174,6 +174,11 @@ tables! {
         ROWS rows = 4: i32,
         FUSED fused = 5: i8,
     }
+    /// Options of `CONCATENATION`.
+    ConcatenationOptions {
+        AXIS axis = 0: i32,
+        FUSED fused = 1: i8,
+    }
     /// Options of operators in which only a fused activation counts.
     FusedOptions {
         FUSED fused = 0: i8,
@@ -193,6 +198,11 @@ impl DepthwiseOptions<'_> {
 impl PoolOptions<'_> {
     /// See [`ConvolutionOptions::NUMBER`].
     pub(crate) const NUMBER: u8 = 5;
+}
+
+impl ConcatenationOptions<'_> {
+    /// See [`ConvolutionOptions::NUMBER`].
+    pub(crate) const NUMBER: u8 = 10;
 }
 
 /// See [`ConvolutionOptions::NUMBER`].

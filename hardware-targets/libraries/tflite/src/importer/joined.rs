@@ -9,9 +9,38 @@ use super::{
     Importer, Pending, Value, Wanted,
     nodes::{NOTHING, RELU6, damaged},
 };
-use crate::schema::{FusedOptions, Operator};
+use crate::schema::{ConcatenationOptions, FusedOptions, Operator};
 
 impl<'f> Importer<'f> {
+    /// The channels of several values, along the last axis of their maps or rows.
+    pub(super) fn concatenation(
+        &mut self,
+        found: &OperatorSummary,
+        operator: Operator<'f>,
+    ) -> Result<Value, String> {
+        let options = operator.options::<ConcatenationOptions<'_>>(ConcatenationOptions::NUMBER);
+        let options = options.map_err(damaged)?;
+        let fused = options.and_then(|options| options.fused()).unwrap_or(NOTHING);
+        let axis = options.and_then(|options| options.axis()).unwrap_or(0);
+        let places = 0..found.inputs.len();
+        let values = places.map(|at| self.plain(found, at)).collect::<Result<Vec<_>, _>>()?;
+        let flat = values.first().is_some_and(|value| value.flat);
+        // Elements in a row are channels only where there is one pixel.
+        let is_row = |value: &Value| {
+            let shape = self.draft.shape(value.value);
+            value.flat == flat && (!flat || (shape.height, shape.width) == (1, 1))
+        };
+        if !values.iter().all(is_row) {
+            return Err("it joins maps and elements in a row".into());
+        }
+        let last = if flat { 1 } else { 3 };
+        if ![last, -1].contains(&axis) {
+            return Err(format!("values are joined along axis {axis}; along channels is known"));
+        }
+        let (_, value) = self.push(found, Op::Concat, &values, fused)?;
+        Ok(Value { flat, ..value })
+    }
+
     /// `ADD`, `SUB`, `MUL`, `DIV`.
     pub(super) fn joined(
         &mut self,

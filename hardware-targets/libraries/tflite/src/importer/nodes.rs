@@ -32,6 +32,7 @@ impl<'f> Importer<'f> {
             "CONV_2D" => self.convolution(found, operator)?,
             "DEPTHWISE_CONV_2D" => self.depthwise(found, operator)?,
             "FULLY_CONNECTED" => self.linear(found, operator)?,
+            "CONCATENATION" => self.concatenation(found, operator)?,
             "ADD" | "SUB" | "MUL" | "DIV" => self.joined(found, operator)?,
             "AVERAGE_POOL_2D" | "MAX_POOL_2D" => self.pool(found, operator)?,
             "MEAN" => self.mean(found)?,
