@@ -3,6 +3,8 @@
 mod cluster;
 mod compute;
 mod data;
+#[cfg(test)]
+mod documented;
 mod model;
 mod space;
 mod steps;
@@ -24,7 +26,7 @@ pub use model::{
     ImportArgs, InspectArgs, ModelCommand, ModelFileArgs, ModelRunArgs, OpeningArgs, QuantizeArgs,
 };
 pub use space::{FrontArg, OtherDevice, SpaceExplainArgs};
-pub use steps::parse;
+pub use steps::{command, parse};
 pub use study::{CompareArgs, HistoryArgs, NewArgs, StudyCommand, budget};
 pub use target::{EvaluateArgs, FitArgs, PredictArgs, ProfileArgs, TargetCommand};
 
@@ -128,6 +130,17 @@ pub enum Command {
     /// What the program keeps on the disk.
     #[command(subcommand)]
     Cache(CacheCommand),
+    /// Write what a shell completes to standard output: `source <(spacewright completions bash)`.
+    Completions {
+        /// Whose completions.
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual, a page for each command.
+    Man {
+        /// The folder, such as `~/.local/share/man/man1`.
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
     /// Run one task of a study for the head that has submitted it (docs/clusters.md).
     #[command(hide = true)]
     Task(TaskArgs),

@@ -27,13 +27,20 @@ pub struct Output {
     text: String,
     json: Value,
     good: bool,
+    /// Whether the text is meant for a program, not for a terminal.
+    verbatim: bool,
 }
 
 impl Output {
     /// `text` for people, `data` for machines.
     pub fn new(text: String, data: &impl Serialize) -> Result<Self, Failure> {
         let json = serde_json::to_value(data).map_err(Failure::failed)?;
-        Ok(Self { text, json, good: true })
+        Ok(Self { text, json, good: true, verbatim: false })
+    }
+
+    /// Shows the text as it is: a file that another program reads.
+    pub fn verbatim(self) -> Self {
+        Self { verbatim: true, ..self }
     }
 
     /// Makes the command exit with 1 where what it found is not good.
@@ -122,6 +129,7 @@ pub fn show(outcome: Result<Output, Failure>, json: bool) -> ExitCode {
         Ok(output) => {
             let text = match json {
                 true => json_text(&output.json),
+                false if output.verbatim => output.text,
                 false => visible(&output.text, |letter| letter.escape_default().to_string()),
             };
             match writeln!(io::stdout(), "{}", text.trim_end()) {

@@ -24,8 +24,13 @@ fn shows_page(step: &dyn AnyStep) -> bool {
 
 /// Reads what was typed, or ends the process with what is wrong. `steps` are those of all methods.
 pub fn parse(steps: &Steps) -> Typed {
-    let matches = with_steps(Cli::command(), steps).get_matches();
+    let matches = command(steps).get_matches();
     typed(&matches, steps).unwrap_or_else(|error| error.exit())
+}
+
+/// All that can be typed.
+pub fn command(steps: &Steps) -> Command {
+    with_steps(Cli::command(), steps)
 }
 
 /// The commands of the program with those of the steps.

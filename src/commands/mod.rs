@@ -9,6 +9,7 @@ mod plugin;
 mod profile;
 mod run;
 mod scoring;
+mod shell;
 mod space;
 mod study;
 mod subnet;
@@ -56,6 +57,8 @@ pub fn run(typed: &Typed) -> Result<Output, Failure> {
         Command::Data(command) => data::run(command, &cli.global),
         Command::Model(command) => model::run(command, &cli.global),
         Command::Cache(command) => cache::run(command),
+        Command::Completions { shell } => shell::completions(*shell),
+        Command::Man { folder } => shell::manual(folder),
         Command::Task(args) => task::run(args, &cli.global),
         Command::ForeignFile => foreign::serve(),
     }

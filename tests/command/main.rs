@@ -6,6 +6,8 @@ mod data;
 mod explain;
 mod foreign;
 mod lite0;
+mod reference;
+mod shell;
 mod space;
 mod study;
 mod subnet;

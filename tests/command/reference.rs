@@ -1,0 +1,84 @@
+//! The references in `docs/reference` say what the program says; with `SPACEWRIGHT_WRITE_REFERENCES=1` they are
+//! written anew.
+
+use std::{env, fs, path::Path};
+
+use crate::text;
+
+/// Compares a document with what it should be.
+fn check(name: &str, expected: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference").join(name);
+    if env::var_os("SPACEWRIGHT_WRITE_REFERENCES").is_some() {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, expected).unwrap();
+    }
+    let found = fs::read_to_string(&path).unwrap_or_default();
+    let same = || found.lines().zip(expected.lines()).take_while(|(a, b)| a == b).count();
+    assert!(
+        found == expected,
+        "{} is stale from line {}: run this test with SPACEWRIGHT_WRITE_REFERENCES=1",
+        path.display(),
+        same() + 1
+    );
+}
+
+/// The short help of a command, without the options that all commands have, and its subcommands.
+fn help(command: &str, common: &[String]) -> (String, Vec<String>) {
+    let help = text(&format!("{command} -h"));
+    let mut subcommands = Vec::new();
+    let mut listed = false;
+    for line in help.lines() {
+        listed = line == "Commands:" || listed && line.starts_with("  ");
+        let word = line.split_whitespace().next().filter(|_| listed && line != "Commands:");
+        subcommands.extend(word.filter(|word| *word != "help").map(str::to_owned));
+    }
+    let kept = help.lines().filter(|line| !common.iter().any(|other| other == line));
+    let kept: Vec<&str> = kept.map(str::trim_end).collect();
+    let mut kept = kept.join("\n");
+    // Where nothing but common options is left.
+    if kept.trim_end().ends_with("Options:") {
+        kept = kept.trim_end().trim_end_matches("Options:").trim_end().to_owned();
+    }
+    (kept.trim_end().to_owned(), subcommands)
+}
+
+fn describe(command: &str, common: &[String], pages: &mut String) {
+    let (help, subcommands) = help(command, common);
+    let title = format!("spacewright {command}");
+    *pages += &format!("\n## `{}`\n\n```text\n{help}\n```\n", title.trim_end());
+    for subcommand in subcommands {
+        describe(format!("{command} {subcommand}").trim_start(), common, pages);
+    }
+}
+
+#[test]
+fn the_reference_of_commands_is_true() {
+    let root = text("-h");
+    let is_common = |line: &&str| line.starts_with("  ") && line.contains("--");
+    let common: Vec<String> = root.lines().filter(is_common).map(str::to_owned).collect();
+    let mut pages =
+        "# Commands\n\nMade of what the program says. Options that all commands have stand under \
+                     `spacewright` alone.\n"
+            .to_owned();
+    describe("", &[], &mut pages);
+    let own = pages.find("\n## `spacewright run").unwrap();
+    pages.truncate(own);
+    for subcommand in help("", &[]).1 {
+        describe(&subcommand, &common, &mut pages);
+    }
+    assert!(
+        pages.contains("## `spacewright bench plain`") && pages.contains("--calibration-images")
+    );
+    check("commands.md", &pages);
+}
+
+#[test]
+fn the_reference_of_studies_is_true() {
+    let schema = text("study schema");
+    let page = format!(
+        "# Fields of a study\n\nMade of what `spacewright study schema` says: all fields with their defaults, as a \
+         study file.\n`spacewright study explain SECTION` says the same of a section.\n\n```toml\n{}\n```\n",
+        schema.trim_end()
+    );
+    check("study.md", &page);
+}
