@@ -26,6 +26,12 @@ impl Shown {
         Self::new(path, share, 100.0, format!("{:.2} %", 100.0 * share))
     }
 
+    /// A share in percent without its sign, which words beside it tell.
+    pub fn unsigned_percent(path: impl Into<String>, share: f64) -> Self {
+        let scale = 100f64.copysign(share);
+        Self::new(path, share, scale, format!("{:.2} %", scale * share))
+    }
+
     /// A factor.
     pub fn times(path: impl Into<String>, factor: f64) -> Self {
         Self::new(path, factor, 1.0, format!("{factor:.2} ×"))

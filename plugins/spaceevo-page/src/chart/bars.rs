@@ -46,7 +46,7 @@ impl Bars {
         let finite = || values().filter(|value| value.is_finite());
         let (low, high) = (finite().fold(0.0, f64::min), finite().fold(0.0, f64::max));
         let room = WIDTH - LEFT - VALUE;
-        let unit = room / (high - low).max(f64::MIN_POSITIVE);
+        let unit = if high > low { room / (high - low) } else { 0.0 };
         let zero = LEFT - low * unit;
         let mut top = 6.0;
         let mut placed = Vec::new();

@@ -6,7 +6,7 @@ use super::{Axis, at, color};
 
 /// Size of a plot, and what is left free around it for labels.
 const WIDTH: f64 = 640.0;
-const TOP: f64 = 18.0;
+const TOP: f64 = 30.0;
 const BOTTOM: f64 = 46.0;
 const LEFT: f64 = 66.0;
 /// Beside the last point, without and with names of lines.
@@ -152,7 +152,7 @@ impl Plot {
                 }
                 path.axis d={ "M" (LEFT) " " (at(bottom)) "H" (at(right)) } {}
                 text.label x=(at(right)) y=(at(self.height - 8.0)) text-anchor="end" { (self.x.label) }
-                text.label x="2" y="11" { (self.y.label) }
+                text.label x="2" y="10" { (self.y.label) }
                 @for rule in &self.rules {
                     path.rule d={ "M" (at(x.place(rule.x))) " " (TOP) "V" (at(bottom)) } {}
                     text.small x=(at(x.place(rule.x) + 4.0)) y=(at(bottom - 6.0)) { (rule.label) }

@@ -56,7 +56,7 @@ impl Axis {
 
     /// Between two values, of which the first is smaller.
     pub fn between(label: &str, low: f64, high: f64) -> Self {
-        let (step, digits) = step((high - low) / 5.0);
+        let (step, digits) = step((high - low) / 6.5);
         let first = (low / step).ceil() as i64;
         let last = (high / step + 1e-9).floor() as i64;
         let ticks = (first..=last).map(|count| count as f64 * step).collect();

@@ -164,7 +164,8 @@ fn accuracy(index: usize, step: &PageStep) -> Markup {
         names.push(Key { name: curve.task.clone(), color });
         lines.push(Line { points, color, stroke: Stroke::Solid, label: None });
     }
-    if lines.is_empty() {
+    // Judged once at its end, a training has no curve; the table has its accuracy.
+    if lines.iter().all(|line| line.points.len() < 2) {
         return html! {};
     }
     let x = Axis::from_zero("steps of the optimizer", marks.iter().map(|mark| mark.x));

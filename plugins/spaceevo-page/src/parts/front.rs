@@ -38,9 +38,9 @@ pub fn part(data: &PageData) -> Part {
         plot.lines.push(Line { points, color, stroke, label: None });
     }
     let inside = |ms: f64| ms >= plot.x.low && ms <= plot.x.high;
-    let budgets = data.report.budgets.iter().filter(|network| inside(network.budget_ms));
-    plot.rules =
-        budgets.map(|network| Rule { x: network.budget_ms, label: "budget".into() }).collect();
+    let budgets = data.report.budgets.iter().map(|network| network.budget_ms).enumerate();
+    let budgets = budgets.filter(|(_, ms)| inside(*ms));
+    plot.rules = budgets.map(|(index, x)| Rule { x, label: format!("budget {index}") }).collect();
     plot.marks = marks;
     let key = |name: &str, color: usize| Key { name: name.into(), color };
     let mut names = vec![key("INT8 ●", INT8), key("FP32 □", FP32)];

@@ -18,7 +18,8 @@ pub fn part(data: &PageData) -> Part {
             "The search adds up latencies of blocks; against "
             (Shown::count("report.latency.networks", latency.networks as u64))
             " whole networks that were drawn at random and measured, the sums are "
-            (Shown::percent("report.latency.bias", latency.bias)) " too high on average and "
+            (Shown::unsigned_percent("report.latency.bias", latency.bias))
+            @if latency.bias < 0.0 { " too low" } @else { " too high" } " on average and "
             (Shown::percent("report.latency.rms_error", latency.rms_error))
             " off in the root mean square."
         },

@@ -88,16 +88,34 @@ fn word(name: &str) -> String {
     }
 }
 
+/// What the markup of a number begins with.
+const NUMBER: &str = "<span class=\"n\"";
+
 /// A table in a box of its own, which scrolls where the page is narrow. Cells of columns of numbers end
 /// at the right.
 fn table(heading: &[&str], rows: Vec<Vec<Markup>>) -> Markup {
+    let is_number = |cell: &Markup| cell.0.starts_with(NUMBER) && cell.0.matches("<").count() == 2;
+    let is_numeric = |column: usize| {
+        !rows.is_empty() && rows.iter().all(|row| is_number(&row[column]) || row[column].0 == "–")
+    };
+    let numeric: Vec<bool> = (0..heading.len()).map(is_numeric).collect();
     html! {
         div.scroll tabindex="0" role="region" aria-label="Table" {
             table {
-                thead { tr { @for name in heading { th scope="col" { (name) } } } }
+                thead {
+                    tr {
+                        @for (name, numeric) in heading.iter().zip(&numeric) {
+                            th.num[*numeric] scope="col" { (name) }
+                        }
+                    }
+                }
                 tbody {
-                    @for row in rows {
-                        tr { @for cell in row { td { (cell) } } }
+                    @for row in &rows {
+                        tr {
+                            @for (cell, numeric) in row.iter().zip(&numeric) {
+                                td.num[*numeric] { (cell) }
+                            }
+                        }
                     }
                 }
             }

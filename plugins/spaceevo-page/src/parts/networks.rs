@@ -37,19 +37,15 @@ fn section(data: &PageData, index: usize, network: &PageNetwork) -> Markup {
         article id={ "network-" (index) } {
             h3 { (network_name(index)) }
             dl.facts {
-                dt { "INT8" } dd { (Shown::ms(at("int8_ms"), budget.latency.int8_ms)) }
-                dt { "right" } dd { (Shown::percent(at("int8_accuracy"), budget.network.int8_accuracy)) }
-                dt { "multiply-adds" } dd { (Shown::millions(at("macs"), budget.network.macs)) }
-                dt { "parameters" } dd { (Shown::count(at("params"), budget.network.params)) }
+                (fact("INT8", Shown::ms(at("int8_ms"), budget.latency.int8_ms)))
+                (fact("right", Shown::percent(at("int8_accuracy"), budget.network.int8_accuracy)))
+                (fact("multiply-adds", Shown::millions(at("macs"), budget.network.macs)))
+                (fact("parameters", Shown::count(at("params"), budget.network.params)))
                 @if let Some(shape) = shape {
-                    dt { "activations at once" }
-                    dd {
-                        (Shown::bytes(
-                            format!("networks.{index}.shape.peak_activations"), shape.peak_activations,
-                        ))
-                    }
+                    @let path = format!("networks.{index}.shape.peak_activations");
+                    (fact("activations at once", Shown::bytes(path, shape.peak_activations)))
                 }
-                dt { "INT8 file" } dd { (Shown::bytes(at("bytes"), budget.network.bytes as u64)) }
+                (fact("INT8 file", Shown::bytes(at("bytes"), budget.network.bytes as u64)))
             }
             (strip(data, index, network))
             details {
@@ -61,6 +57,10 @@ fn section(data: &PageData, index: usize, network: &PageNetwork) -> Markup {
             p.encoding { code { (budget.network.encoding) } }
         }
     }
+}
+
+fn fact(name: &str, number: Shown) -> Markup {
+    html! { div { dt { (name) } dd { (number) } } }
 }
 
 fn layer_of<'n>(network: &'n PageNetwork, layer: &str) -> Option<&'n NetworkLayer> {

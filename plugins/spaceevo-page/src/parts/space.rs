@@ -33,10 +33,10 @@ pub fn part(data: &PageData) -> Part {
     }
 }
 
-/// Size of the drawing of stages.
+/// Width of the drawing of stages, what stands below them, and the height of a block.
 const WIDTH: f64 = 640.0;
-const HEIGHT: f64 = 210.0;
-const BLOCK: f64 = 22.0;
+const BELOW: f64 = 56.0;
+const BLOCK: f64 = 20.0;
 
 /// Each stage as a stack of blocks: as wide as its widths, as high as its depths.
 fn stages(data: &PageData) -> Markup {
@@ -69,13 +69,13 @@ fn stages(data: &PageData) -> Markup {
     let widest = data.stages.iter().flat_map(|stage| &stage.widths).max();
     let unit = (column - 14.0) / widest.map_or(1.0, |&width| width as f64);
     let most = data.stages.iter().map(|stage| stage.depths[1]).max().unwrap_or(1) as f64;
-    let block = BLOCK.min((HEIGHT - 70.0) / most);
+    let bottom = 6.0 + most * BLOCK;
     let svg = html! {
-        svg.chart viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" tabindex="0"
+        svg.chart viewBox={ "0 0 " (WIDTH) " " (at(bottom + BELOW)) } role="img" tabindex="0"
             aria-label="The stages of the space with their widths and depths" {
             @for (index, stage) in data.stages.iter().enumerate() {
                 @let colour = types.iter().position(|known| *known == stage.block).unwrap_or(0);
-                (stack(stage, colour, (index as f64 + 0.5) * column, unit, block))
+                (stack(stage, colour, (index as f64 + 0.5) * column, unit, bottom))
             }
         }
     };
@@ -94,13 +94,12 @@ fn stages(data: &PageData) -> Markup {
     html! { (keys(&names)) (figure.markup()) }
 }
 
-fn stack(stage: &PageStage, colour: usize, middle: f64, unit: f64, block: f64) -> Markup {
+fn stack(stage: &PageStage, colour: usize, middle: f64, unit: f64, bottom: f64) -> Markup {
     let widths =
         [stage.widths.first(), stage.widths.last()].map(|width| width.copied().unwrap_or(0));
     let depths = stage
         .depths
         .map(|depth| if depth == 1 { "1 block".into() } else { format!("{depth} blocks") });
-    let bottom = HEIGHT - 54.0;
     let tip = format!(
         "{}: {}, {} to {} channels, {} to {}, stride {}",
         stage.stage, stage.block, widths[0], widths[1], depths[0], depths[1], stage.stride
@@ -111,11 +110,11 @@ fn stack(stage: &PageStage, colour: usize, middle: f64, unit: f64, block: f64) -
     html! {
         g.{ (color(colour)) } {
             @for level in 0..stage.depths[1] {
-                @let y = bottom - (level as f64 + 1.0) * block;
+                @let y = bottom - (level as f64 + 1.0) * BLOCK;
                 @for (width, pale) in [(widths[1], true), (widths[0], level >= stage.depths[0])] {
                     @let length = width as f64 * unit;
                     rect.mark.pale[pale] x=(at(middle - length / 2.0)) y=(at(y)) width=(at(length))
-                        height=(at(block - 3.0)) rx="2" { title { (tip) } }
+                        height=(at(BLOCK - 3.0)) rx="2" { title { (tip) } }
                 }
             }
             text.row x=(at(middle)) y=(at(bottom + 17.0)) text-anchor="middle" { (stage.stage) }

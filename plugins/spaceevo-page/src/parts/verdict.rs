@@ -82,14 +82,14 @@ fn card(data: &PageData, index: usize, network: &BudgetNetwork) -> Markup {
                 p.big { (Shown::times(at("speed_up"), factor)) }
                 p.of { "as fast as in FP32" }
             }
-            (rival(data, index, network))
+            (rival(data, network))
         }
     }
 }
 
 /// The network of the same latency with one block type everywhere, or else the same network, trained
 /// alone for an equal share of the study's images.
-fn rival(data: &PageData, index: usize, network: &BudgetNetwork) -> Markup {
+fn rival(data: &PageData, network: &BudgetNetwork) -> Markup {
     let Some(plain) = &data.plain else { return html! {} };
     let own = plain.networks.iter().position(|own| own.encoding == network.network.encoding);
     let Some(own) = own else { return html! {} };
@@ -110,8 +110,8 @@ fn rival(data: &PageData, index: usize, network: &BudgetNetwork) -> Markup {
             @if let Some(error) = rival.int8.standard_error {
                 " ± " (Shown::percent(format!("{path}.int8.standard_error"), error))
             }
-            ". " (network_name(index)) " has " (Shown::signed("", difference, 2).derived())
-            " percentage points more."
+            ". This network is " (Shown::plain("", difference.abs(), 2).derived()) " percentage points "
+            @if difference < 0.0 { "behind." } @else { "ahead." }
         }
     }
 }

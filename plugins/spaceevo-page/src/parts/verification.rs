@@ -10,20 +10,21 @@ use crate::{
 };
 
 pub fn part(data: &PageData) -> Part {
-    let wrong =
-        data.report.budgets.iter().any(|network| !network.network.wrong_operators.is_empty());
+    let networks = || data.report.budgets.iter().map(|network| &network.network);
+    let wrong = networks().any(|network| !network.wrong_operators.is_empty());
+    let compared = networks().all(|network| network.checked_integers > 0);
     Part {
         id: "verification",
         title: "Verification",
-        lead: match wrong {
-            false => html! {
-                "Every file was run on the whole test set, and its operators give the integers that exact \
-                 arithmetic gives."
-            },
-            true => html! {
-                "Every file was run on the whole test set, and some operators give other integers than exact \
-                 arithmetic: see the warnings above."
-            },
+        lead: html! {
+            "Every file was run on the whole test set"
+            @if wrong {
+                ", and some operators give other integers than exact arithmetic: see the remarks above."
+            } @else if compared {
+                ", and its operators give the integers of exact arithmetic, but for rounding ties."
+            } @else {
+                "."
+            }
         },
         body: html! { (drawing(data)) (checked(data)) (translated(data)) },
     }

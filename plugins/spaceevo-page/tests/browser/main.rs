@@ -7,7 +7,7 @@ mod common;
 mod devtools;
 
 use std::{
-    env, fs,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -15,9 +15,6 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use common::{data, data_of_run, hostile_data, page};
 use devtools::Browser;
 use serde_json::Value;
-
-/// Whether the tests are wanted that take long.
-const LONG: &str = "SPACEWRIGHT_TEST_LONG";
 
 const DESK: (u32, u32) = (1280, 900);
 const PHONE: (u32, u32) = (390, 844);
@@ -30,13 +27,12 @@ fn folder(name: &str) -> PathBuf {
     folder
 }
 
-/// A page on the disk, and a browser; `None` where the tests are not wanted that take long.
-fn opened(name: &str, data: &Value) -> Option<(Browser, PathBuf)> {
-    env::var_os(LONG)?;
+/// A page on the disk, and a browser.
+fn opened(name: &str, data: &Value) -> (Browser, PathBuf) {
     let folder = folder(name);
     let file = folder.join("report.html");
     fs::write(&file, page(data)).unwrap();
-    Some((Browser::start(&folder.join("browser")), file))
+    (Browser::start(&folder.join("browser")), file)
 }
 
 /// Opens the page in every way, and leaves a picture of each.
@@ -102,9 +98,10 @@ fn agrees(browser: &mut Browser, data: &Value) {
 }
 
 #[test]
+#[cfg_attr(not(spacewright_long), ignore = "SPACEWRIGHT_TEST_LONG asks for tests in a browser")]
 fn a_whole_study() {
     let data = data();
-    let Some((mut browser, file)) = opened("whole", &data) else { return };
+    let (mut browser, file) = opened("whole", &data);
     looked_at(&mut browser, &file);
     agrees(&mut browser, &data);
     assert!(browser.value("performance.now()").as_f64().unwrap() < 10_000.0);
@@ -112,17 +109,19 @@ fn a_whole_study() {
 }
 
 #[test]
+#[cfg_attr(not(spacewright_long), ignore = "SPACEWRIGHT_TEST_LONG asks for tests in a browser")]
 fn a_study_without_extra_steps() {
     let data = data_of_run();
-    let Some((mut browser, file)) = opened("run", &data) else { return };
+    let (mut browser, file) = opened("run", &data);
     looked_at(&mut browser, &file);
     agrees(&mut browser, &data);
     assert_eq!(browser.complaints(), [""; 0]);
 }
 
 #[test]
+#[cfg_attr(not(spacewright_long), ignore = "SPACEWRIGHT_TEST_LONG asks for tests in a browser")]
 fn a_hostile_study_does_nothing() {
-    let Some((mut browser, file)) = opened("hostile", &hostile_data()) else { return };
+    let (mut browser, file) = opened("hostile", &hostile_data());
     looked_at(&mut browser, &file);
     let elements = "document.querySelectorAll('script, img').length";
     assert_eq!(browser.value(elements), 1, "the page's own script");
@@ -130,8 +129,9 @@ fn a_hostile_study_does_nothing() {
 }
 
 #[test]
+#[cfg_attr(not(spacewright_long), ignore = "SPACEWRIGHT_TEST_LONG asks for tests in a browser")]
 fn keys_and_buttons_work() {
-    let Some((mut browser, file)) = opened("keys", &data()) else { return };
+    let (mut browser, file) = opened("keys", &data());
     browser.open(&file, DESK, "light");
     let press = |key: &str| {
         format!(
