@@ -124,7 +124,9 @@ impl WorkerError {
             Self::Start { .. } | Self::Version { .. } => {
                 "build both programs: `cargo build --release`; SPACEWRIGHT_TRAINER can name the second one"
             }
-            Self::Ended { said, .. } if said.contains("shared librar") => {
+            Self::Ended { said, .. }
+                if said.contains("shared librar") || said.contains("undefined symbol") =>
+            {
                 "run `cargo xtask setup`, install torch 2.11 where this program was installed by pip, or let \
                  SPACEWRIGHT_TORCH name the folder of libtorch"
             }
