@@ -142,6 +142,13 @@ class Mul(nn.Module):
         return x * y
 
 
+class Concat(nn.Module):
+    """The channels of several values, one after the other."""
+
+    def forward(self, *values: Tensor) -> Tensor:
+        return torch.cat(values, 1)
+
+
 @dataclass(frozen=True)
 class _Arrays:
     """What a network has learned, by the names of its nodes."""
@@ -179,6 +186,8 @@ def _layer(arrays: _Arrays, node: Mapping[str, Any]) -> nn.Module:
             return Add()
         case "mul":
             return Mul()
+        case "concat":
+            return Concat()
         case "avg_pool":
             window = (node["kernel"], node["stride"], node["padding"])
             return nn.AvgPool2d(*window, count_include_pad=False)
@@ -197,7 +206,8 @@ class GraphModule(nn.Module):
 
     Attributes:
         graph: the op graph, as ``graph.json`` has it; of a quantized network the one with its quantizers.
-        layers: what each node computes, by its name with ``/`` for ``.``.
+        layers: what each node computes, by its name with ``/`` for ``.``; names of attributes of modules, such
+            as ``half``, end with ``_``.
         quantizers: what rounds each value, by the name of its node, or ``input``.
     """
 
@@ -266,9 +276,14 @@ class GraphModule(nn.Module):
         return rounded
 
 
+_TAKEN = nn.ModuleDict()
+"""Whose attributes no module in it can be called."""
+
+
 def _key(name: str) -> str:
-    """A node's name as that of a module, in which there may be no dot."""
-    return name.replace(".", "/")
+    """A node's name as that of a module, in which there may be no dot; ``half_`` for a node called ``half``."""
+    key = name.replace(".", "/")
+    return f"{key}_" if hasattr(_TAKEN, key) else key
 
 
 def load(folder: Path) -> GraphModule:

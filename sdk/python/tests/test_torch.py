@@ -54,6 +54,14 @@ def test_activations(kind: str, expected: list[float]) -> None:
     np.testing.assert_allclose(run(graph, {}, images)[0], expected, rtol=1e-5, atol=1e-8)
 
 
+def test_channels_are_joined_in_order() -> None:
+    graph = graph_of(
+        2, 1, {"name": "half", "op": "activation", "kind": "relu"}, {"name": "all", "op": "concat", "inputs": [0, 1, 0]}
+    )
+    images = np.array([-1.0, 2.0]).reshape(1, 2, 1, 1)
+    np.testing.assert_array_equal(run(graph, {}, images)[0], [-1.0, 2.0, 0.0, 2.0, -1.0, 2.0])
+
+
 def test_padding_may_differ_between_sides() -> None:
     sides = {"top": 1, "left": 0, "bottom": 0, "right": 2}
     graph = graph_of(1, 2, conv("c", 1, 2, padding=sides))
@@ -97,8 +105,8 @@ def test_batch_normalization_uses_what_was_learned() -> None:
 
 
 def test_an_operator_that_is_not_known_is_named() -> None:
-    with pytest.raises(ValueError, match="node `x`: the operator `concat`"):
-        GraphModule(graph_of(1, 1, {"name": "x", "op": "concat"}), {})
+    with pytest.raises(ValueError, match="node `x`: the operator `einsum`"):
+        GraphModule(graph_of(1, 1, {"name": "x", "op": "einsum"}), {})
 
 
 def test_quantizers_round_ties_to_even_and_clamp() -> None:
