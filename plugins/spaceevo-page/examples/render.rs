@@ -1,4 +1,4 @@
-//! Renders a page from its data as JSON, as `spacewright report STUDY --json` prints it below `data`:
+//! Renders a page from its data as JSON, such as `tests/study.json`, to look at changes without a run:
 //! `cargo run -p spacewright-spaceevo-page --example render data.json page.html`.
 
 use std::{env, error::Error, fs};
