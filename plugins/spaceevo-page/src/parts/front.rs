@@ -13,6 +13,7 @@ use crate::{
 const INT8: usize = 0;
 const FP32: usize = 1;
 const RIVALS: usize = 2;
+const OUTSIDE: usize = 3;
 
 pub fn part(data: &PageData) -> Part {
     let mut csv = Csv::new(&["network", "precision", "latency_ms", "spread_ms", "accuracy"]);
@@ -46,6 +47,9 @@ pub fn part(data: &PageData) -> Part {
     let mut names = vec![key("INT8 ●", INT8), key("FP32 □", FP32)];
     if data.plain.is_some() {
         names.push(key("trained alone ◆", RIVALS));
+    }
+    if !data.report.rivals.is_empty() {
+        names.push(key("from outside ▲", OUTSIDE));
     }
     let figure = Figure {
         id: "accuracy-latency",
@@ -95,6 +99,32 @@ fn marks(data: &PageData, csv: &mut Csv) -> Vec<Mark> {
         if let Some(ms) = latency.fp32_ms {
             add(FP32, ms, latency.fp32_spread_ms, verified.fp32_accuracy);
         }
+    }
+    for (index, rival) in data.report.rivals.iter().enumerate() {
+        let Some(accuracy) = rival.network.int8_accuracy else { continue };
+        let (ms, spread) = (rival.latency.int8_ms, rival.latency.int8_spread_ms);
+        let (shown_ms, share) = (Shown::ms("", ms), Shown::percent("", accuracy));
+        let path = format!("report.rivals.{index}.int8");
+        csv.row([
+            (&rival.model).into(),
+            "int8".into(),
+            ms.into(),
+            Some(spread).into(),
+            accuracy.into(),
+        ]);
+        marks.push(Mark {
+            x_range: Some((ms, ms + spread)),
+            y_range: Some(interval(accuracy, rival.network.images)),
+            shape: Shape::Triangle,
+            x_path: format!("{path}_ms"),
+            y_path: format!("{path}_accuracy"),
+            ..Mark::new(
+                ms,
+                accuracy,
+                OUTSIDE,
+                format!("{}: {}, {}", rival.model, shown_ms.text(), share.text()),
+            )
+        });
     }
     let plain = data.plain.iter().flat_map(|plain| plain.networks.iter().enumerate());
     for (own, network) in plain {

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 use spacewright_spaceevo::{
-    report::{BudgetNetwork, PlainNetwork},
+    report::{BudgetNetwork, PlainNetwork, RivalNetwork},
     steps::{
         plain::{ImageShare, RivalKind},
         search::BudgetOutcome,
@@ -38,7 +38,7 @@ fn lead(data: &PageData) -> Markup {
         @if let Some(speed) = speed { (speed) }
         ", and is right for " (Shown::percent(at("int8_accuracy"), best.network.int8_accuracy))
         " of the test images"
-        @if data.plain.is_none() { "; no rival was compared" }
+        @if data.plain.is_none() && data.report.rivals.is_empty() { "; no rival was compared" }
         "."
     }
 }
@@ -51,6 +51,7 @@ fn body(data: &PageData) -> Markup {
             }
         }
         (remarks(data))
+        (outside(data))
         @if data.plain.is_none() {
             (lacking(
                 "Whether these networks beat others of the same latency, trained alone for as many images, \
@@ -120,6 +121,45 @@ fn kind(rival: &PlainNetwork) -> &'static str {
     match rival.kind {
         RivalKind::Chosen => "the same network, trained alone,",
         RivalKind::Uniform => "one block type everywhere, trained alone,",
+    }
+}
+
+/// The study against networks from outside.
+fn outside(data: &PageData) -> Markup {
+    html! {
+        ul.remarks {
+            @for (index, rival) in data.report.rivals.iter().enumerate() {
+                li.rival { (against(index, rival)) }
+            }
+        }
+    }
+}
+
+/// How much faster and better the study's networks are than one from outside.
+fn against(index: usize, rival: &RivalNetwork) -> Markup {
+    let at = |field: &str| format!("report.rivals.{index}.{field}");
+    let accuracy = rival.network.int8_accuracy;
+    html! {
+        "Rival " b { (rival.model) } ": " (Shown::ms(at("int8_ms"), rival.latency.int8_ms)) " in INT8"
+        @if let Some(accuracy) = accuracy {
+            ", right for " (Shown::percent(at("int8_accuracy"), accuracy))
+        }
+        ". "
+        @if let Some(factor) = rival.against.speed_up {
+            "At its accuracy, this study is "
+            @if rival.against.at_least { "at least " }
+            (Shown::times(at("against.speed_up"), factor)) " as fast"
+        } @else {
+            "This study does not reach its accuracy"
+        }
+        @if let Some(gain) = rival.against.gain {
+            "; at its latency, "
+            (Shown::plain("", 100.0 * gain.abs(), 2).derived()) " percentage points "
+            @if gain < 0.0 { "behind" } @else { "ahead" }
+        } @else {
+            "; no network of this study is as fast"
+        }
+        "."
     }
 }
 
