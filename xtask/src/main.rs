@@ -4,6 +4,7 @@
 //! built. Archives and checksums are left to the Python that fetches the wheels anyway.
 
 mod bench_train;
+mod book;
 mod faults;
 mod fuzz;
 mod light;
@@ -29,6 +30,7 @@ commands:
   quickstart    set up, build, and run examples/quickstart.toml
   targets       build and install the targets of hardware-targets/ that are plugins
   wheel         build the Python package with both programs
+  book          build the documents as a site, in target/book
   test          set up, then every check and test of the project
   test --fix    the same, but repair formatting and lints instead of checking them
   test --long   the same as test, with the tests that take long
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         ["setup", "--teachers"] => setup::teachers::ensure().map(|()| ExitCode::SUCCESS),
         ["quickstart"] => quickstart::run(),
         ["targets"] => targets::run().map(|()| ExitCode::SUCCESS),
+        ["book"] => book::run().map(|()| ExitCode::SUCCESS),
         ["wheel"] => wheel::run().map(|()| ExitCode::SUCCESS),
         ["test"] => test::run(test::Mode::Check, false).map(|()| ExitCode::SUCCESS),
         ["test", "--fix"] => test::run(test::Mode::Fix, false).map(|()| ExitCode::SUCCESS),

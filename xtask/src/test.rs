@@ -1,6 +1,6 @@
 //! `cargo xtask test`: every check and test of the project, in the order that fails fastest.
 
-use crate::{light, process, repo, setup, steps::Steps, wheel};
+use crate::{book, light, process, repo, setup, steps::Steps, wheel};
 use anyhow::{Context, Result};
 use std::{env, fs, io, path::Path, process::Command};
 
@@ -64,6 +64,7 @@ pub fn run(mode: Mode, long: bool) -> Result<()> {
     steps.add("smoke run", smoke);
     if long {
         steps.add("Python package", wheel::test);
+        steps.add("documents as a site", book::run);
     }
     steps.run()
 }
