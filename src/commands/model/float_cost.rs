@@ -102,6 +102,10 @@ mod tests {
     struct Slow;
 
     impl LatencySource for Slow {
+        fn name(&self) -> &str {
+            "slow"
+        }
+
         fn fingerprint(&self) -> String {
             "slow".into()
         }
