@@ -56,6 +56,20 @@ pub fn text(report: &StudyReport, folder: &Path) -> String {
         let _ = writeln!(text, "\nrivals, and this study against them:\n");
         text += &rivals(&report.rivals);
     }
+    for rival in &report.rivals {
+        if let wrong @ [_, ..] = &rival.network.wrong_operators[..] {
+            let _ = writeln!(
+                text,
+                "warning: {} is wrong in {}",
+                Escaped(&rival.model),
+                wrong.join(", ")
+            );
+        }
+    }
+    for left_out in &report.rivals_left_out {
+        let (name, reason) = (Escaped(&left_out.name), &left_out.reason);
+        let _ = writeln!(text, "warning: the rival {name} is left out: {reason}");
+    }
     text.extend(report.budgets.iter().enumerate().map(encoding));
     let _ = writeln!(text, "\nspaces and their scores:\n");
     text += &spaces(std::iter::once(space).chain(&report.other_spaces));

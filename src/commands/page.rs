@@ -75,6 +75,7 @@ fn gathered(engine: &Engine, study: &Path) -> Result<Option<PageData>, EngineErr
             program: env!("CARGO_PKG_VERSION").into(),
             runs: (runs != usual).then(|| runs.display().to_string()),
             threads: engine.options().threads.here(),
+            flags: flags(engine),
         },
         stages: stages_of(engine, &evolved),
         networks: networks.collect(),
@@ -86,6 +87,21 @@ fn gathered(engine: &Engine, study: &Path) -> Result<Option<PageData>, EngineErr
         history,
         report,
     }))
+}
+
+/// Flags with which target and seed are those of the run, where the file says others.
+fn flags(engine: &Engine) -> Vec<String> {
+    let study = engine.study();
+    let file = study.text.parse::<toml::Table>().unwrap_or_default();
+    let mut flags = Vec::new();
+    if file.get("target").and_then(|target| target.as_str()) != Some(&study.target) {
+        flags.extend(["--target".to_owned(), study.target.clone()]);
+    }
+    let seed = file.get("seed").and_then(toml::Value::as_integer).unwrap_or_default();
+    if u64::try_from(seed) != Ok(study.seed) {
+        flags.extend(["--seed".to_owned(), study.seed.to_string()]);
+    }
+    flags
 }
 
 /// What there is; `None` where a step has not run under the present settings.

@@ -236,7 +236,6 @@ fn open(
     }
 }
 
-/// Reads a network, compares its results, and writes it.
 /// Opens a file as a network from outside.
 fn read(
     registry: &Registry,

@@ -66,6 +66,24 @@ fn a_network_is_quantized_and_stands_beside_what_it_was() {
     assert!(classify("fp32.onnx").starts_with("class-"));
     assert!(classify("int8.onnx").starts_with("class-"));
 
+    // Trained with quantizers, it answers at least about as well; the figures of before are kept.
+    let steps = ["--steps", "6", "--batch", "8", "--learning-rate", "1e-4", "--json"];
+    let (code, stdout, stderr) = run("ten", "trained", &[&values[..], &steps].concat());
+    assert_eq!(code, Some(0), "{stderr}");
+    let trained: Value = serde_json::from_str(&stdout).unwrap();
+    let before = &trained["before_training"];
+    assert!(before["identical_predictions"].as_f64().unwrap() > 0.5, "{trained}");
+    assert!(trained["identical_predictions"].as_f64().unwrap() > 0.5, "{trained}");
+    assert_eq!(trained["wrong_operators"], serde_json::json!([]));
+    assert_ne!(
+        fs::read(path("trained/int8.onnx")).unwrap(),
+        fs::read(path("out/int8.onnx")).unwrap()
+    );
+    assert_eq!(
+        fs::read(path("trained/fp32.onnx")).unwrap(),
+        fs::read(path("out/fp32.onnx")).unwrap()
+    );
+
     // Of other classes nothing can be said to be right.
     let (code, text, stderr) = run("four", "other", &values);
     assert_eq!(code, Some(0), "{stderr}");
@@ -103,7 +121,9 @@ fn a_rival_stands_beside_the_networks_of_a_study() {
     let study = path("rivalled.toml");
     let run = |rivals: &str, arguments: &[&str]| {
         let text = text.replace("name = \"tiny\"", "name = \"rivalled\"");
-        fs::write(&study, format!("{text}\n[report]\nrivals = [{rivals}]\n")).unwrap();
+        let phase = "{ steps = 4, batch = 16, learning_rate = 1e-4, checkpoint_steps = 2 }";
+        let report = format!("[report]\nrivals = [{rivals}]\nrival_training = {phase}\n");
+        fs::write(&study, format!("{text}\n{report}")).unwrap();
         let output = place.command(arguments, &study).output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         (output.status.code(), text(output.stdout), text(output.stderr))
@@ -132,6 +152,8 @@ fn a_rival_stands_beside_the_networks_of_a_study() {
     assert!((number("fp32_accuracy") - teacher).abs() < 0.02, "{rival}");
     assert!(number("int8_ms") > 0.0 && number("fp32_ms") > 0.0 && number("checked_integers") > 0.0);
     assert_eq!(rival["wrong_operators"], serde_json::json!([]));
+    assert!(rival["before_training"]["int8_accuracy"].is_number(), "{rival}");
+    assert!(rival["against"]["at_least"].is_boolean(), "{rival}");
     let table = fs::read_to_string(path("runs/rivalled/networks.csv")).unwrap();
     let own = report["budgets"].as_array().unwrap().len();
     assert_eq!(table.lines().count(), 1 + own + 1, "{table}");

@@ -123,7 +123,8 @@ impl Runtime for LiteRtRuntime {
             }
         };
         let (shape, element) = (&input.shape, &input.element);
-        if shape.len() != 4 || shape[0] != 1 {
+        // An open number of images is taken as 1.
+        if shape.len() != 4 || ![1, -1].contains(&shape[0]) {
             return Err(self.error(format!("the model's input is {shape:?}, not one image")));
         }
         if element != "float32" && params(input).is_none() {

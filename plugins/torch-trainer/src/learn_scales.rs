@@ -122,3 +122,73 @@ fn folded(context: &Context, job: &LearnScalesJob) -> Result<FloatNetwork, Train
         source: error.into(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use spacewright_core::{
+        space::{Space, Subnet},
+        train::{Phase, TeachJob, TeacherStart},
+    };
+
+    use super::*;
+    use crate::{
+        plan::subnet_graph,
+        teach,
+        testing::{self, Curves, Unwatched},
+    };
+
+    /// A network with normalizations and its trained weights, in `folder`.
+    fn job(context: &Context, folder: &Path, steps: usize) -> LearnScalesJob {
+        let name = context.hyperspace.name.clone();
+        let space = Space { hyperspace: name, blocks: vec![1, 3], windows: vec![0, 0] };
+        let stages = space.elastic_stages(&context.hyperspace);
+        let graph = subnet_graph(context, &stages, &Subnet::largest(&stages, &[16])).unwrap();
+        let (weights, scratch) = (folder.join("weights"), folder.join("teach"));
+        let taught = TeachJob {
+            graph: graph.clone(),
+            start: TeacherStart::Random,
+            phase: Some(testing::phase(4)),
+            augment: Vec::new(),
+            label_smoothing: 0.0,
+        };
+        teach::teach(context, &taught, &weights, &scratch, &Unwatched).unwrap();
+        let phase = Phase { learning_rate: 1e-3, ..testing::phase(steps) };
+        LearnScalesJob { graph, weights, phase, calibration_images: 16, augment: Vec::new() }
+    }
+
+    #[test]
+    fn a_network_learns_to_answer_as_without_quantizers() {
+        let context = testing::context();
+        let folder = tempfile::tempdir().unwrap();
+        let job = job(&context, folder.path(), 60);
+        let output = folder.path().join("scales");
+        let curves = Curves::default();
+        train(&context, &job, &output, &folder.path().join("scratch"), &curves).unwrap();
+        let losses: Vec<f64> =
+            curves.0.into_inner().unwrap().into_iter().filter_map(|point| point.loss).collect();
+        let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
+        let (first, last) = losses.split_at(losses.len() / 2);
+        assert!(mean(last) < mean(first), "{losses:?}");
+        let params = Params::load(&output).unwrap();
+        assert!(params.0.keys().all(|name| !name.ends_with(".gamma")), "it is folded");
+        // What is written is the network of the folded graph.
+        let graph = folded(&context, &job).unwrap().graph;
+        let evaluate = EvaluateJob {
+            stages: Vec::new(),
+            weights: output,
+            quantized: true,
+            calibration_images: 1,
+            judge_images: 1,
+        };
+        let mut opened = OpenedSupernet::new(&context, &evaluate).unwrap();
+        assert!(opened.network(&graph).unwrap().network().unwrap().quant.is_some());
+    }
+
+    #[test]
+    fn the_divergence_from_itself_is_zero() {
+        let logits = testing::randn("logits", &[4, 10]);
+        assert!(losses::divergence(&logits, &logits).double_value(&[]).abs() < 1e-5);
+        let other = testing::randn("other", &[4, 10]);
+        assert!(losses::divergence(&logits, &other).double_value(&[]) > 0.01);
+    }
+}

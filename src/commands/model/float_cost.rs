@@ -69,11 +69,14 @@ pub fn costs(
 /// By kind: how many, and what they cost in milliseconds and as a share of the whole network's latency.
 pub fn text(costs: &[FloatCost], whole_ms: Option<f64>) -> String {
     let mut kinds: IndexMap<OpKind, (usize, f64, f64)> = IndexMap::new();
+    let mut unknown = 0;
     for cost in costs {
-        let (count, int8_ms, fp32_ms) = kinds.entry(cost.kind).or_default();
-        *count += 1;
-        *int8_ms += cost.int8_ms.unwrap_or_default();
-        *fp32_ms += cost.fp32_ms.unwrap_or_default();
+        let (Some(int8_ms), Some(fp32_ms)) = (cost.int8_ms, cost.fp32_ms) else {
+            unknown += 1;
+            continue;
+        };
+        let (count, int8, fp32) = kinds.entry(cost.kind).or_default();
+        (*count, *int8, *fp32) = (*count + 1, *int8 + int8_ms, *fp32 + fp32_ms);
     }
     let mut text = String::new();
     for (kind, (count, int8_ms, fp32_ms)) in kinds {
@@ -85,6 +88,9 @@ pub fn text(costs: &[FloatCost], whole_ms: Option<f64>) -> String {
             kind.name(),
             share.unwrap_or_default()
         );
+    }
+    if unknown > 0 {
+        let _ = writeln!(text, "  {unknown} that cannot be timed by themselves");
     }
     text
 }
@@ -149,8 +155,9 @@ mod tests {
         ];
         assert_eq!(found, expected);
         assert_eq!(
-            text(&found[..1], Some(32.0)),
-            "  1 h_swish: 8.000 ms between integers, 25 % of the INT8 file; 4.000 ms in the FP32 file\n"
+            text(&found, Some(32.0)),
+            "  1 h_swish: 8.000 ms between integers, 25 % of the INT8 file; 4.000 ms in the FP32 file\n  \
+             1 that cannot be timed by themselves\n"
         );
     }
 }

@@ -1,17 +1,22 @@
 //! `spacewright model quantize`: a trained network of another program in the integers of a target, beside what it
 //! was.
 
-use std::{fmt::Write as _, path::Path, sync::atomic::Ordering};
+use std::{
+    fmt::Write as _,
+    path::Path,
+    sync::{Arc, atomic::Ordering},
+};
 
 use serde::Serialize;
 use spacewright_core::{
     data::{CenterCrop, Flip, Normalize, Resize, Transform},
     foreign::Escaped,
+    graph::Graph,
     import::WEIGHTS,
     latency::Precision,
     quantize::{BeforeTraining, QuantizeJob, QuantizeReport, ScaleTraining, no_space, quantize},
     study::StepError,
-    target::Measurement,
+    target::{Measurement, Target},
     train::{LearnScalesJob, Monitor, Phase, TrainContext},
 };
 use spacewright_engine::{
@@ -156,16 +161,12 @@ pub fn run(args: &QuantizeArgs, global: &Global) -> Result<Output, Failure> {
         }
     };
     let [fp32_latency, int8_latency] = [&names[0], &names[1]].map(|name| latency(name));
-    made.finish()?;
-    let threads = usize::from(global.threads.unwrap_or(1));
-    let timed = if threads == 1 {
-        target
-    } else {
-        target.with_threads(threads).map_err(Failure::failed)?
-    };
-    let source = timed.latency_source().map_err(Failure::failed)?;
     let operators = &quantized.report.float_operators;
-    let float_costs = float_cost::costs(&graph, operators, &*source, global.quiet)?;
+    let float_costs = float_costs(&graph, operators, &target, global).unwrap_or_else(|failure| {
+        not_measured = Some(failure.in_one_line());
+        Vec::new()
+    });
+    made.finish()?;
     let report = QuantizedReport {
         model: args.model.display().to_string(),
         folder: args.out.display().to_string(),
@@ -179,6 +180,24 @@ pub fn run(args: &QuantizeArgs, global: &Global) -> Result<Output, Failure> {
         not_measured,
     };
     Output::new(text(&report, &names), &report)
+}
+
+/// What operators in floating point cost, measured with as many threads as the files.
+fn float_costs(
+    graph: &Graph,
+    operators: &[String],
+    target: &Arc<dyn Target>,
+    global: &Global,
+) -> Result<Vec<FloatCost>, Failure> {
+    if operators.is_empty() {
+        return Ok(Vec::new());
+    }
+    let target = match global.threads.map_or(1, usize::from) {
+        1 => target.clone(),
+        threads => target.with_threads(threads).map_err(Failure::failed)?,
+    };
+    let source = target.latency_source().map_err(Failure::failed)?;
+    float_cost::costs(graph, operators, &*source, global.quiet)
 }
 
 /// Images as the network was trained on them.

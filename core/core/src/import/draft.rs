@@ -1,6 +1,6 @@
 //! The op graph of a file while it is put together, with its weights.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use crate::{
     graph::{Graph, GraphError, Node, Op, Shape, ValueId},
@@ -8,8 +8,12 @@ use crate::{
     quant::{FloatWeights, TensorData},
 };
 
-/// Most elements of a value: far more than a network has that can be computed, and few enough to be multiplied.
-const MOST_ELEMENTS: u128 = 1 << 31;
+/// Most elements of a value, and most weights: a file that says little may not ask for much memory.
+const MOST_ELEMENTS: u128 = 1 << 26;
+const MOST_WEIGHTS: usize = 1 << 30;
+const MOST_NODES: usize = 20_000;
+/// Letters of a name; what is longer is cut.
+const LONGEST_NAME: usize = 200;
 
 /// A network that grows node by node. Names are made such that every format can hold them, and none is used twice.
 #[derive(Debug, Clone)]
@@ -17,7 +21,9 @@ pub struct NetworkDraft {
     graph: Graph,
     shapes: Vec<Shape>,
     weights: FloatWeights,
-    names: BTreeSet<String>,
+    /// Names that are taken, and the number that a further node of that name gets.
+    names: BTreeMap<String, usize>,
+    weight_count: usize,
 }
 
 impl NetworkDraft {
@@ -27,7 +33,8 @@ impl NetworkDraft {
             graph: Graph::identity(input),
             shapes: vec![input],
             weights: FloatWeights::new(),
-            names: [INPUT, OUTPUT, "input"].map(str::to_owned).into(),
+            names: [INPUT, OUTPUT, "input"].map(|name| (name.to_owned(), 2)).into(),
+            weight_count: 0,
         }
     }
 
@@ -47,6 +54,9 @@ impl NetworkDraft {
     ///
     /// In words, why its inputs do not fit.
     pub fn push(&mut self, name: &str, op: Op, inputs: &[ValueId]) -> Result<ValueId, String> {
+        if self.graph.nodes.len() >= MOST_NODES {
+            return Err(format!("more than {MOST_NODES} operators"));
+        }
         let node = Node { name: self.free_name(name), op, inputs: inputs.to_vec() };
         let shapes: Vec<Shape> = inputs.iter().map(|value| self.shape(*value)).collect();
         let shape = node.output_shape(&shapes).map_err(|error| match error {
@@ -60,18 +70,33 @@ impl NetworkDraft {
             return Err(format!("a value of {shape} elements"));
         }
         self.shapes.push(shape);
-        self.names.insert(node.name.clone());
+        self.names.insert(node.name.clone(), 2);
         self.graph.nodes.push(node);
         Ok(ValueId::of_node(self.graph.nodes.len() - 1))
     }
 
     /// Sets a weight, or a statistic, of the node that makes a value: `weight`, `bias`, `gamma`, `beta`, `mean`,
     /// `var`.
-    pub fn set(&mut self, value: ValueId, role: &str, shape: Vec<usize>, data: Vec<f32>) {
+    ///
+    /// # Errors
+    ///
+    /// In words, that there are too many of them.
+    pub fn set(
+        &mut self,
+        value: ValueId,
+        role: &str,
+        shape: Vec<usize>,
+        data: Vec<f32>,
+    ) -> Result<(), String> {
+        self.weight_count = self.weight_count.saturating_add(data.len());
+        if self.weight_count > MOST_WEIGHTS {
+            return Err(format!("more than {MOST_WEIGHTS} weights"));
+        }
         if let Some(node) = self.made_by(value) {
             let name = format!("{}.{role}", node.name);
             self.weights.insert(name, TensorData { shape, data });
         }
+        Ok(())
     }
 
     /// The graph that gives this value, and its weights.
@@ -80,17 +105,20 @@ impl NetworkDraft {
     }
 
     /// A name like this one that no node has, of characters that every format allows.
-    fn free_name(&self, name: &str) -> String {
+    fn free_name(&mut self, name: &str) -> String {
         let plain = |c: char| if c.is_ascii_alphanumeric() || "_-.".contains(c) { c } else { '.' };
-        let plain: String = name.chars().map(plain).collect();
+        let plain: String = name.chars().take(LONGEST_NAME).map(plain).collect();
         let parts: Vec<&str> = plain.split('.').filter(|part| !part.is_empty()).collect();
         let name = if parts.is_empty() { "node".into() } else { parts.join(".") };
-        if !self.names.contains(&name) {
-            return name;
+        let Some(mut number) = self.names.get(&name).copied() else { return name };
+        loop {
+            let numbered = format!("{name}.{number}");
+            number += 1;
+            if !self.names.contains_key(&numbered) {
+                self.names.insert(name, number);
+                return numbered;
+            }
         }
-        let numbered = (2..).map(|number| format!("{name}.{number}"));
-        let mut free = numbered.filter(|name| !self.names.contains(name));
-        free.next().unwrap_or(name)
     }
 }
 
@@ -127,5 +155,6 @@ mod tests {
         let error = draft.push("wide", wide(1 << 40), &[ValueId::INPUT]).unwrap_err();
         assert_eq!(error, "a value of 1099511627776x4096x4096 elements");
         assert!(draft.push("narrow", wide(4), &[ValueId::INPUT]).is_ok());
+        assert!(draft.push("wider", wide(5), &[ValueId::INPUT]).is_err());
     }
 }

@@ -211,7 +211,11 @@ impl Sources<'_> {
             Referred::Network(folder) => {
                 for name in [GRAPH, WEIGHTS] {
                     let content = hash::of_file(&self.study.folder.join(&folder).join(name))?;
-                    let named = format!("[{section}] {}, {folder}/{name}", reference.field);
+                    let mut named = format!("[{section}] {}, {name}", reference.field);
+                    // Of several networks in a field.
+                    if ingredients.files.contains_key(&named) {
+                        named = format!("[{section}] {}, {folder}/{name}", reference.field);
+                    }
                     ingredients.files.insert(named, content);
                 }
             }

@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -71,7 +71,8 @@ impl WorkerProgram {
         }
         if let Some(library) = self.library(device) {
             for variable in SEARCHED {
-                command.env(variable, first_of(&library.join("lib"), variable));
+                let others = env::var_os(variable).unwrap_or_default();
+                command.env(variable, first_of(&library.join("lib"), &others));
             }
         }
         command
@@ -88,10 +89,10 @@ impl WorkerProgram {
     }
 }
 
-/// A list of folders that starts with this one.
-fn first_of(folder: &Path, variable: &str) -> OsString {
-    let others = env::var_os(variable).unwrap_or_default();
-    let all = std::iter::once(folder.to_owned()).chain(env::split_paths(&others));
+/// A list of folders that starts with this one. An empty entry would be the current folder, which may be anybody's.
+fn first_of(folder: &Path, others: &OsStr) -> OsString {
+    let others = env::split_paths(others).filter(|path| !path.as_os_str().is_empty());
+    let all = std::iter::once(folder.to_owned()).chain(others);
     env::join_paths(all).unwrap_or_else(|_| folder.into())
 }
 
@@ -100,6 +101,12 @@ mod tests {
     use std::fs;
 
     use super::*;
+
+    #[test]
+    fn nothing_is_looked_for_in_the_current_folder() {
+        let list = |others: &str| first_of(Path::new("/lib"), others.as_ref());
+        assert_eq!([list(""), list("/a::/b"), list(":")], ["/lib", "/lib:/a:/b", "/lib"]);
+    }
 
     #[test]
     fn only_gpus_need_what_was_fetched_for_them() {

@@ -60,7 +60,7 @@ pub struct RuntimeLibrary {
 }
 
 /// Where pip puts packages that it installs together with a program: below the folder above that of the
-/// program, as in `env/lib/python3.12/site-packages` for `env/bin/program`; the last by name first.
+/// program, as in `env/lib/python3.12/site-packages` for `env/bin/program`; the last version first.
 pub fn site_packages(program: &Path) -> Vec<PathBuf> {
     let environment = program.parent().and_then(Path::parent);
     let folders = environment.and_then(|folder| folder.join("lib").read_dir().ok());
@@ -72,7 +72,11 @@ pub fn site_packages(program: &Path) -> Vec<PathBuf> {
         .flat_map(|folder| ["site-packages", "dist-packages"].map(|name| folder.join(name)))
         .filter(|folder| folder.is_dir())
         .collect();
-    found.sort_by(|a, b| b.cmp(a));
+    let minor = |folder: &PathBuf| {
+        let name = folder.parent().map(file_name).unwrap_or_default();
+        name.strip_prefix("python3.").and_then(|minor| minor.parse::<u32>().ok())
+    };
+    found.sort_by(|a, b| minor(b).cmp(&minor(a)).then(b.cmp(a)));
     found
 }
 
@@ -81,9 +85,9 @@ fn file_name(path: &Path) -> &str {
 }
 
 impl RuntimeLibrary {
-    /// The file that [`variable`](Self::variable) names, else the last by name in
-    /// [`folder`](Self::folder) beside or above this program, else that of the Python environment in which
-    /// this program is installed. Nothing is taken from the current folder, which may be anybody's.
+    /// The file that [`variable`](Self::variable) names, else that of the Python environment in which this program is
+    /// installed, else the last by name in [`folder`](Self::folder) beside or above this program, where that belongs
+    /// to the owner of the program or to the system. Nothing is taken from the current folder, which may be anybody's.
     pub fn find(&self) -> Result<PathBuf, LibraryError> {
         let Self { runtime, variable, folder, package, packed, .. } = *self;
         if let Some(file) = env::var_os(variable) {
@@ -93,15 +97,36 @@ impl RuntimeLibrary {
         }
         let program = env::current_exe().unwrap_or_default();
         let fetched = program.ancestors().skip(1).map(|above| above.join(folder));
+        let fetched = fetched.filter(|folder| is_of_owner(folder, &program));
         let installed = site_packages(&program).into_iter().map(|folder| folder.join(packed));
         let missing = LibraryError::NotFound { variable, folder, package, runtime };
-        fetched.chain(installed).find_map(|folder| self.inside(&folder)).ok_or(missing)
+        installed.chain(fetched).find_map(|folder| self.inside(&folder)).ok_or(missing)
     }
 
     fn inside(&self, folder: &Path) -> Option<PathBuf> {
         let files = folder.read_dir().ok()?.filter_map(|file| Some(file.ok()?.path()));
         files.filter(|file| file_name(file).starts_with(self.prefix)).max()
     }
+}
+
+/// Whether a folder, and the one that it is in, belong to the owner of a program or to the system, and nobody else may
+/// write in them.
+#[cfg(unix)]
+fn is_of_owner(folder: &Path, program: &Path) -> bool {
+    use std::{fs::metadata, os::unix::fs::MetadataExt};
+    const WRITABLE_BY_ALL: u32 = 0o002;
+    let Ok(owner) = metadata(program).map(|found| found.uid()) else { return false };
+    let is_safe = |folder: &Path| {
+        metadata(folder).is_ok_and(|found| {
+            [0, owner].contains(&found.uid()) && found.mode() & WRITABLE_BY_ALL == 0
+        })
+    };
+    is_safe(folder) && folder.parent().is_some_and(is_safe)
+}
+
+#[cfg(not(unix))]
+fn is_of_owner(_: &Path, _: &Path) -> bool {
+    true
 }
 
 /// The version in the name of a library file, such as `1.32.0`, or of the Python package that it is part of;

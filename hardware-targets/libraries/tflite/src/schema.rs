@@ -40,8 +40,8 @@ macro_rules! tables {
 
                 #[allow(unsafe_code, reason = "reads a field of a verified table")]
                 pub(crate) fn $field(self) -> Option<<$type as Follow<'a>>::Inner> {
-                    // SAFETY: tables come from `root` only, which has verified that this slot
-                    // holds nothing or a value of this type.
+                    // SAFETY: tables come from `root` and `options` only, which have verified that
+                    // this slot holds nothing or a value of this type.
                     unsafe { self.0.get::<$type>(Self::$constant, None) }
                 }
             )*

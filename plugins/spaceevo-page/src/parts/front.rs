@@ -2,7 +2,7 @@
 
 use maud::html;
 
-use super::{Part, network_name};
+use super::{Part, network_name, network_number};
 use crate::{
     chart::{Axis, Csv, Figure, Key, Line, Mark, Plot, Rule, Shape, Stroke, keys},
     data::PageData,
@@ -41,10 +41,16 @@ pub fn part(data: &PageData) -> Part {
     let inside = |ms: f64| ms >= plot.x.low && ms <= plot.x.high;
     let budgets = data.report.budgets.iter().map(|network| network.budget_ms).enumerate();
     let budgets = budgets.filter(|(_, ms)| inside(*ms));
-    plot.rules = budgets.map(|(index, x)| Rule { x, label: format!("budget {index}") }).collect();
+    plot.rules = budgets
+        .map(|(index, x)| Rule { x, label: format!("budget {}", network_number(data, index)) })
+        .collect();
     plot.marks = marks;
     let key = |name: &str, color: usize| Key { name: name.into(), color };
-    let mut names = vec![key("INT8 ●", INT8), key("FP32 □", FP32)];
+    let mut names = vec![key("INT8 ●", INT8)];
+    let has_float = data.report.budgets.iter().any(|network| network.latency.fp32_ms.is_some());
+    if has_float {
+        names.push(key("FP32 □", FP32));
+    }
     if data.plain.is_some() {
         names.push(key("trained alone ◆", RIVALS));
     }
@@ -55,8 +61,9 @@ pub fn part(data: &PageData) -> Part {
         id: "accuracy-latency",
         title: "Accuracy against latency",
         about: "Up is right more often, left is faster. A line to the right of a point is the spread of its \
-                runs, one through it the interval of 95 % certainty. A point leads to its network.",
-        svg: plot.svg("Accuracy of the networks against their latency, in INT8 and FP32"),
+                runs, one through it the interval of 95 % certainty; of networks trained alone, the standard error \
+                over seeds. A point leads to its network.",
+        svg: plot.svg("Accuracy of the networks against their latency"),
         csv,
     };
     Part {
@@ -72,7 +79,7 @@ pub fn part(data: &PageData) -> Part {
 fn marks(data: &PageData, csv: &mut Csv) -> Vec<Mark> {
     let mut marks = Vec::new();
     for (index, network) in data.report.budgets.iter().enumerate() {
-        let name = network_name(index);
+        let name = network_name(data, index);
         let verified = &network.network;
         let mut add = |color: usize, ms: f64, spread: Option<f64>, accuracy: f64| {
             let precision = if color == INT8 { "int8" } else { "fp32" };
@@ -87,7 +94,7 @@ fn marks(data: &PageData, csv: &mut Csv) -> Vec<Mark> {
                 y_range: range,
                 shape: if color == INT8 { Shape::Circle } else { Shape::Square },
                 hollow: color == FP32,
-                label: (color == INT8).then(|| index.to_string()),
+                label: (color == INT8).then(|| network_number(data, index)),
                 x_path: format!("{path}_ms"),
                 y_path: format!("{path}_accuracy"),
                 link: Some(format!("#network-{index}")),

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{Part, lacking, listed, network_name, table};
+use super::{Part, lacking, listed, network_name, table, word};
 use crate::{
     chart::{Bar, BarRow, Bars, Csv, Figure, Key, keys},
     data::PageData,
@@ -18,7 +18,7 @@ pub fn part(data: &PageData) -> Part {
         .iter()
         .enumerate()
         .filter(|(_, network)| network.speed_up.is_some_and(|factor| factor < PAYS))
-        .map(|(index, _)| network_name(index))
+        .map(|(index, _)| network_name(data, index))
         .collect();
     let known = budgets.iter().any(|network| network.speed_up.is_some());
     Part {
@@ -29,8 +29,8 @@ pub fn part(data: &PageData) -> Part {
             @if known { (drawing(data)) }
             @if !slow.is_empty() {
                 (lacking(
-                    "This shows which operators and widths INT8 slows down on this machine:",
-                    "spacewright profile",
+                    "This shows which operators and widths INT8 slows down on the target:",
+                    &format!("spacewright profile --target {}", word(&data.report.target)),
                 ))
             }
             p { "Accuracies on the test images, as the runtime computes them:" }
@@ -58,7 +58,7 @@ fn drawing(data: &PageData) -> Markup {
     let mut csv = Csv::new(&["network", "int8_ms", "fp32_ms", "speed_up"]);
     let mut rows = Vec::new();
     for (index, network) in data.report.budgets.iter().enumerate() {
-        let (name, latency) = (network_name(index), &network.latency);
+        let (name, latency) = (network_name(data, index), &network.latency);
         csv.row([
             (&name).into(),
             latency.int8_ms.into(),
@@ -97,7 +97,7 @@ fn accuracies(data: &PageData) -> Markup {
         let verified = &network.network;
         let lost = 100.0 * (verified.int8_accuracy - verified.fp32_accuracy);
         vec![
-            html! { a href={ "#network-" (index) } { (network_name(index)) } },
+            html! { a href={ "#network-" (index) } { (network_name(data, index)) } },
             html! { (Shown::percent(at("fp32_accuracy"), verified.fp32_accuracy)) },
             html! { (Shown::percent(at("ptq_accuracy"), verified.ptq_accuracy)) },
             html! { (Shown::percent(at("int8_accuracy"), verified.int8_accuracy)) },

@@ -14,14 +14,18 @@ pub fn part(data: &PageData) -> Part {
     Part {
         id: "latency",
         title: "The latency model",
-        lead: html! {
-            "The search adds up latencies of blocks; against "
-            (Shown::count("report.latency.networks", latency.networks as u64))
-            " whole networks that were drawn at random and measured, the sums are "
-            (Shown::unsigned_percent("report.latency.bias", latency.bias))
-            @if latency.bias < 0.0 { " too low" } @else { " too high" } " on average and "
-            (Shown::percent("report.latency.rms_error", latency.rms_error))
-            " off in the root mean square."
+        lead: if latency.networks == 0 {
+            html! { "The search adds up latencies of blocks; the sums were compared with no whole network." }
+        } else {
+            html! {
+                "The search adds up latencies of blocks; against "
+                (Shown::count("report.latency.networks", latency.networks as u64))
+                " whole networks that were drawn at random and measured, the sums are "
+                (Shown::unsigned_percent("report.latency.bias", latency.bias))
+                @if latency.bias < 0.0 { " too low" } @else { " too high" } " on average and "
+                (Shown::percent("report.latency.rms_error", latency.rms_error))
+                " off in the root mean square."
+            }
         },
         body: html! {
             (pairs(data))
@@ -58,7 +62,7 @@ fn pairs(data: &PageData) -> Markup {
     for (index, network) in data.report.budgets.iter().enumerate() {
         let path = format!("report.budgets.{index}");
         let paths = (format!("{path}.predicted_ms"), format!("{path}.int8_ms"));
-        add(network_name(index), network.predicted_ms, network.latency.int8_ms, paths, true);
+        add(network_name(data, index), network.predicted_ms, network.latency.int8_ms, paths, true);
     }
     let values: Vec<f64> = marks.iter().flat_map(|mark| [mark.x, mark.y]).collect();
     let x = Axis::around("measured, in ms", values.iter().copied());

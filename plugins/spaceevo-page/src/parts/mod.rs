@@ -72,7 +72,8 @@ fn shell(command: &str) -> Markup {
 fn command(data: &PageData, words: &str) -> String {
     let runs = data.origin.runs.as_deref();
     let runs = runs.map(|runs| format!(" --runs {}", word(runs))).unwrap_or_default();
-    format!("spacewright {words} {}{runs}", word(&data.study.file))
+    let flags: String = data.origin.flags.iter().map(|flag| format!(" {}", word(flag))).collect();
+    format!("spacewright {words} {}{runs}{flags}", word(&data.study.file))
 }
 
 /// A name as one word of a shell, which nothing in it can leave.
@@ -132,9 +133,16 @@ fn listed(words: &[String]) -> String {
     }
 }
 
-/// What a network is called.
-fn network_name(index: usize) -> String {
-    format!("network {index}")
+/// The number of the network at a position: that of its budget, as in the names of its files.
+fn network_number(data: &PageData, index: usize) -> String {
+    let file = data.report.budgets.get(index).map_or("", |network| network.file.as_str());
+    let number = file.strip_prefix("network-").and_then(|rest| rest.split('.').next());
+    number.map_or_else(|| index.to_string(), str::to_owned)
+}
+
+/// What the network at a position is called.
+fn network_name(data: &PageData, index: usize) -> String {
+    format!("network {}", network_number(data, index))
 }
 
 /// Block types in the order in which they first occur: the positions are their colours.

@@ -35,7 +35,7 @@ fn section(data: &PageData, index: usize, network: &PageNetwork) -> Markup {
     let shape = network.shape.as_ref();
     html! {
         article id={ "network-" (index) } {
-            h3 { (network_name(index)) }
+            h3 { (network_name(data, index)) }
             dl.facts {
                 (fact("INT8", Shown::ms(at("int8_ms"), budget.latency.int8_ms)))
                 (fact("right", Shown::percent(at("int8_accuracy"), budget.network.int8_accuracy)))
@@ -49,7 +49,7 @@ fn section(data: &PageData, index: usize, network: &PageNetwork) -> Markup {
             }
             (strip(data, index, network))
             details {
-                summary { "Every block of " (network_name(index)) }
+                summary { "Every block of " (network_name(data, index)) }
                 (layers(data, index, network))
             }
             @if let Some(shape) = shape { (operators(index, shape)) }
@@ -114,7 +114,7 @@ fn strip(data: &PageData, index: usize, network: &PageNetwork) -> Markup {
         x += width;
     }
     let id = format!("strip-{index}");
-    let title = format!("{}, block by block", network_name(index));
+    let title = format!("{}, block by block", network_name(data, index));
     let svg = html! {
         svg.chart viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" tabindex="0" aria-label=(title) {
             @for (x, width, height, colour, tip, name) in &boxes {

@@ -3,15 +3,19 @@
 use maud::{Markup, html};
 
 use super::{Part, command, shell};
-use crate::{data::PageData, number::Shown};
+use crate::{
+    data::PageData,
+    number::{Shown, grouped},
+};
 
 pub fn part(data: &PageData) -> Part {
     Part {
         id: "origin",
         title: "Where it comes from",
         lead: html! {
-            "Everything that this run depends on; the same study gives the same networks, bit for bit, on the \
-             same machine with the same number of threads."
+            "What this run depends on. The same study gives the same networks, bit for bit, on the same machine \
+             with the same number of threads, device and precision, and with the latencies that are kept in the \
+             home."
         },
         body: html! { (facts(data)) (commands(data)) (study(data)) },
     }
@@ -36,22 +40,34 @@ fn facts(data: &PageData) -> Markup {
             }
             @if !data.study.classes.is_empty() {
                 dt { "Classes" }
-                dd {
-                    @for (index, class) in data.study.classes.iter().enumerate() {
-                        @if index > 0 { ", " }
-                        bdi { (class) }
-                    }
-                }
+                dd { (classes(&data.study.classes)) }
             }
         }
     }
 }
 
+/// Names of classes; those of many are folded.
+fn classes(classes: &[String]) -> Markup {
+    const SHOWN: usize = 20;
+    let names = html! {
+        @for (index, class) in classes.iter().enumerate() {
+            @if index > 0 { ", " }
+            bdi { (class) }
+        }
+    };
+    html! {
+        @if classes.len() > SHOWN {
+            details { summary { (grouped(classes.len() as u64)) " classes" } (names) }
+        } @else {
+            (names)
+        }
+    }
+}
+
 fn commands(data: &PageData) -> Markup {
-    let seed = data.report.seed;
     html! {
         p { "To repeat the run, in the folder in which the study was run:" }
-        (shell(&format!("{} --threads {} --seed {seed}", command(data, "run"), data.origin.threads)))
+        (shell(&format!("{} --threads {}", command(data, "run"), data.origin.threads)))
         p { "How its steps stand, and what would make them run again:" }
         (shell(&command(data, "study show")))
     }

@@ -137,7 +137,7 @@ fn comparisons(spaces: &SpacesReport) -> Markup {
             },
             html! {
                 @match against.compared.mean_gain {
-                    Some(gain) => (Shown::percent(format!("{path}.mean_gain"), gain)),
+                    Some(gain) => { (Shown::signed("", 100.0 * gain, 2).derived()) " points" }
                     None => "–",
                 }
             },

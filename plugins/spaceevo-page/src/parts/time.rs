@@ -25,8 +25,7 @@ pub fn part(data: &PageData) -> Part {
             "The steps took " b { (duration(all)) } " in all, and "
             (Shown::plain("", core / 3600.0, 2).derived()) " hours of one core"
             @if again > 0 {
-                "; " (again) @if again == 1 { " step was" } @else { " steps were" }
-                " interrupted, and went on"
+                "; " (again) @if again == 1 { " step" } @else { " steps" } " took more than one attempt"
             }
             "."
         },

@@ -9,7 +9,7 @@ use spacewright_spaceevo::{
     },
 };
 
-use super::{Part, command, lacking, network_name};
+use super::{Part, command, lacking, network_name, network_number};
 use crate::{
     data::PageData,
     number::{Shown, interval},
@@ -34,7 +34,7 @@ fn lead(data: &PageData) -> Markup {
         }
     });
     html! {
-        "Network " (index) " answers in " (Shown::ms(at("int8_ms"), best.latency.int8_ms)) " in INT8"
+        "Network " (network_number(data, index)) " answers in " (Shown::ms(at("int8_ms"), best.latency.int8_ms)) " in INT8"
         @if let Some(speed) = speed { (speed) }
         ", and is right for " (Shown::percent(at("int8_accuracy"), best.network.int8_accuracy))
         " of the test images"
@@ -68,7 +68,7 @@ fn card(data: &PageData, index: usize, network: &BudgetNetwork) -> Markup {
     let range = images.map(|images| interval(network.network.int8_accuracy, images));
     html! {
         article.card {
-            h3 { a href={ "#network-" (index) } { (network_name(index)) } }
+            h3 { a href={ "#network-" (index) } { (network_name(data, index)) } }
             p.big { (Shown::ms(at("int8_ms"), network.latency.int8_ms)) }
             p.of { "INT8, for a budget of " (Shown::ms(at("budget_ms"), network.budget_ms)) }
             p.big { (Shown::percent(at("int8_accuracy"), network.network.int8_accuracy)) }
@@ -130,6 +130,15 @@ fn outside(data: &PageData) -> Markup {
         ul.remarks {
             @for (index, rival) in data.report.rivals.iter().enumerate() {
                 li.rival { (against(index, rival)) }
+                @if !rival.network.wrong_operators.is_empty() {
+                    li.warning {
+                        "In " (rival.model) " these operators compute something else than exact integers: "
+                        (rival.network.wrong_operators.join(", ")) "."
+                    }
+                }
+            }
+            @for left_out in &data.report.rivals_left_out {
+                li.warning { "The rival " (left_out.name) " is left out: " (left_out.reason) "." }
             }
         }
     }
@@ -182,7 +191,7 @@ fn remarks(data: &PageData) -> Markup {
             }
             @for (index, network) in wrong {
                 li.warning {
-                    "In " (network_name(index)) " these operators compute something else on the runtime than \
+                    "In " (network_name(data, index)) " these operators compute something else on the runtime than \
                      in training: " (network.network.wrong_operators.join(", ")) "."
                 }
             }

@@ -17,13 +17,13 @@ pub fn part(data: &PageData) -> Part {
         id: "verification",
         title: "Verification",
         lead: html! {
-            "Every file was run on the whole test set"
+            "Every file was run on the whole test set; operators of the INT8 files for " (data.report.target)
             @if wrong {
-                ", and some operators give other integers than exact arithmetic: see the remarks above."
+                " were compared with exact arithmetic, and some give other integers: see the remarks above."
             } @else if compared {
-                ", and its operators give the integers of exact arithmetic, but for rounding ties."
+                " give the integers of exact arithmetic, but for rounding ties."
             } @else {
-                "."
+                " were not compared with exact arithmetic."
             }
         },
         body: html! { (drawing(data)) (checked(data)) (translated(data)) },
@@ -55,9 +55,9 @@ fn drawing(data: &PageData) -> Markup {
         let mut points = Vec::new();
         for (stop, value) in values.into_iter().enumerate() {
             let Some(value) = value else { continue };
-            csv.row([network_name(index).into(), STOPS[stop].into(), value.into()]);
+            csv.row([network_name(data, index).into(), STOPS[stop].into(), value.into()]);
             let shown = Shown::percent("", value);
-            let tip = format!("{}, {}: {}", network_name(index), STOPS[stop], shown.text());
+            let tip = format!("{}, {}: {}", network_name(data, index), STOPS[stop], shown.text());
             points.push((stop as f64, value));
             marks.push(Mark {
                 y_path: format!("report.budgets.{index}.{}", FIELDS[stop]),
@@ -71,7 +71,7 @@ fn drawing(data: &PageData) -> Markup {
     let x = Axis::named("", &STOPS);
     let plot = Plot { lines, marks, height: 280.0, ..Plot::new(x, y.in_percent()) };
     let names =
-        (0..data.report.budgets.len()).map(|color| Key { name: network_name(color), color });
+        (0..data.report.budgets.len()).map(|color| Key { name: network_name(data, color), color });
     let figure = Figure {
         id: "verification-steps",
         title: "From the search to the runtime",
@@ -92,7 +92,7 @@ fn checked(data: &PageData) -> Markup {
         let none =
             |names: &[String]| if names.is_empty() { "none".into() } else { names.join(", ") };
         vec![
-            html! { a href={ "#network-" (index) } { (network_name(index)) } },
+            html! { a href={ "#network-" (index) } { (network_name(data, index)) } },
             html! { (Shown::percent(at("fake_quant_accuracy"), verified.fake_quant_accuracy)) },
             html! { (Shown::percent(at("int8_accuracy"), verified.int8_accuracy)) },
             html! { (Shown::percent(at("identical_predictions"), verified.identical_predictions)) },
@@ -122,7 +122,7 @@ fn translated(data: &PageData) -> Markup {
         for (position, other) in network.network.translated.iter().enumerate() {
             let at = |field: &str| format!("report.budgets.{index}.translated.{position}.{field}");
             rows.push(vec![
-                html! { (network_name(index)) },
+                html! { (network_name(data, index)) },
                 html! { (other.format) },
                 html! { (other.target) },
                 html! { (Shown::percent(at("int8_accuracy"), other.int8_accuracy)) },

@@ -15,6 +15,7 @@ use crate::{
         evolve::TargetLoss,
         export::{NetworkLatency, VerifiedNetwork},
         measure::SumOfParts,
+        rivals::LeftOut,
         search::BudgetOutcome,
         train::PhaseReports,
     },
@@ -54,6 +55,9 @@ pub struct StudyReport {
     /// Networks from outside that the study names, as they are on its target.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rivals: Vec<RivalNetwork>,
+    /// Those that could not be judged, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rivals_left_out: Vec<LeftOut>,
     /// Budgets that no subnet of the space keeps to.
     pub infeasible_budgets: Vec<BudgetOutcome>,
     /// Where the space has to suit several targets: what each of them loses. Limits of spaces are

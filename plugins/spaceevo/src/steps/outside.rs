@@ -8,12 +8,15 @@ use spacewright_core::{
     import::{GRAPH, WEIGHTS, graph_of},
     quant::place,
     quantize::{QuantizeJob, QuantizeReport, ScaleTraining, no_space, quantize},
-    study::{FieldError, Section, StepContext, StepError, StudyContext, Task},
+    study::{FieldError, Referred, Section, StepContext, StepError, StudyContext, Task},
     train::{LearnScalesJob, TrainContext},
 };
 
-use super::{export::NetworkLatency, on_runtime::quantizer};
-use crate::settings::{ExportSettings, ReportSettings};
+use super::{export::NetworkLatency, rivals::LeftOut};
+use crate::{
+    error::SpaceEvoError,
+    settings::{ExportSettings, ReportSettings},
+};
 
 /// A network from outside that a study names.
 pub(crate) struct Outside {
@@ -91,68 +94,77 @@ pub(crate) fn rivals(
     settings.rivals.iter().map(rival).collect()
 }
 
-/// Quantizes the rivals, runs them on the test images, and measures them; a task each, and one with nothing
-/// beside it.
+/// Quantizes the rivals, runs them on the test images, and measures them, one after the other: a training uses all
+/// threads. One that cannot be judged is no reason for a study to have no report.
 pub(crate) fn judge(
     context: &dyn StepContext,
     settings: &ReportSettings,
     exported: &ExportSettings,
-) -> Result<Vec<JudgedOutside>, StepError> {
-    let study = context.study();
-    let rivals = rivals(study, settings)?;
-    if rivals.is_empty() {
-        return Ok(Vec::new());
+) -> Result<(Vec<JudgedOutside>, Vec<LeftOut>), StepError> {
+    let (mut judged, mut left_out) = (Vec::new(), Vec::new());
+    for (index, rival) in rivals(context.study(), settings)?.iter().enumerate() {
+        match judge_one(context, settings, exported, (index, rival)) {
+            Ok(rival) => judged.push(rival),
+            Err(StepError::Cancelled) => return Err(StepError::Cancelled),
+            Err(error) => {
+                let (name, reason) = (rival.name.clone(), error.to_string());
+                context.say(&format!("warning: the rival {name} is left out: {reason}"));
+                left_out.push(LeftOut { name, reason });
+            }
+        }
     }
+    Ok((judged, left_out))
+}
+
+fn judge_one(
+    context: &dyn StepContext,
+    settings: &ReportSettings,
+    exported: &ExportSettings,
+    (index, rival): (usize, &Outside),
+) -> Result<JudgedOutside, StepError> {
+    let study = context.study();
     let trainer = super::trainer(context)?;
     let train = context.train_context()?;
-    let quantizer = quantizer(study, &exported.post_training)?;
-    let mut tasks = Vec::new();
-    for (index, rival) in rivals.iter().enumerate() {
-        let own = TrainContext {
-            images: images(&train.images, settings),
-            hyperspace: no_space(&rival.graph, study.hyperspace.classes),
-            ..train.clone()
-        };
-        let trainer = trainer.clone();
-        let training = settings.rival_training.as_ref().map(|phase| LearnScalesJob {
-            graph: rival.graph.clone(),
-            weights: rival.weights.clone(),
-            phase: phase.clone(),
-            calibration_images: exported.calibration_images,
-            augment: Vec::new(),
-        });
-        tasks.push(Task::new(format!("rival-{index}"), move |files, monitor| {
-            let job = QuantizeJob {
-                graph: &rival.graph,
-                weights: &rival.weights,
-                name: &rival.name,
-                target: &*study.target,
-                trainer: &*trainer,
-                context: &own,
-                quantizer,
-                calibration_images: exported.calibration_images,
-                check_images: exported.check_images,
-                classes: Some(&study.labels),
-                training: training.as_ref().map(|job| ScaleTraining {
-                    job,
-                    output: &files.output,
-                    scratch: &files.scratch,
-                }),
-            };
-            Ok(quantize(&job, monitor)?.report)
-        }));
-    }
-    let quantized = context.tasks(tasks, study.threads)?;
-    let graphs: Vec<Graph> = rivals.iter().map(|rival| rival.graph.clone()).collect();
-    let latencies = || NetworkLatency::of(context, &graphs);
-    let latencies = context.task(Task::new("rivals-latency", |_, _| latencies()))?;
-    let judged = rivals.into_iter().zip(quantized).zip(latencies);
-    let judged = judged.map(|((rival, quantized), latency)| JudgedOutside {
-        name: rival.name,
-        quantized,
-        latency,
+    let quantizer = study.quantizers.get(&exported.post_training).cloned();
+    let not_there = || SpaceEvoError::NotThere(Referred::Quantizer(exported.post_training.clone()));
+    let quantizer = quantizer.ok_or_else(not_there)?;
+    let own = TrainContext {
+        images: images(&train.images, settings),
+        hyperspace: no_space(&rival.graph, study.hyperspace.classes),
+        quantizer: quantizer.clone(),
+        ..train
+    };
+    let training = settings.rival_training.as_ref().map(|phase| LearnScalesJob {
+        graph: rival.graph.clone(),
+        weights: rival.weights.clone(),
+        phase: phase.clone(),
+        calibration_images: exported.calibration_images,
+        augment: Vec::new(),
     });
-    Ok(judged.collect())
+    let quantized = context.task(Task::new(format!("rival-{index}"), |files, monitor| {
+        let job = QuantizeJob {
+            graph: &rival.graph,
+            weights: &rival.weights,
+            name: &rival.name,
+            target: &*study.target,
+            trainer: &*trainer,
+            context: &own,
+            quantizer: &*quantizer,
+            calibration_images: exported.calibration_images,
+            check_images: exported.check_images,
+            classes: Some(&study.labels),
+            training: training.as_ref().map(|job| ScaleTraining {
+                job,
+                output: &files.output,
+                scratch: &files.scratch,
+            }),
+        };
+        Ok(quantize(&job, monitor)?.report)
+    }))?;
+    let latency = || NetworkLatency::of(context, std::slice::from_ref(&rival.graph));
+    let name = format!("rival-{index}-latency");
+    let latencies = context.task(Task::new(name, |_, _| latency()))?;
+    Ok(JudgedOutside { name: rival.name.clone(), quantized, latency: latencies[0] })
 }
 
 /// The study's images as the rivals get them.

@@ -89,7 +89,7 @@ impl Step for Report {
         let budgets: Vec<BudgetNetwork> =
             context.get(&Export::OUTPUT)?.into_iter().map(budget).collect();
         let own = Front::new(budgets.iter().map(BudgetNetwork::point).collect());
-        let rivals = outside::judge(context, &settings, &export)?;
+        let (rivals, rivals_left_out) = outside::judge(context, &settings, &export)?;
         let report = StudyReport {
             hyperspace: hyperspace.name.clone(),
             target: study.target.description().name,
@@ -104,6 +104,7 @@ impl Step for Report {
             evaluations: evolved.evaluations,
             gap: evolved.gap,
             budgets,
+            rivals_left_out,
             rivals: rivals.into_iter().map(|rival| rival_network(rival, &own)).collect(),
             infeasible_budgets: outcomes
                 .into_iter()

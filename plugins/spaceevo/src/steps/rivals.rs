@@ -34,7 +34,7 @@ pub(crate) struct Contender {
     pub supernet: Artifact<PhaseReports>,
 }
 
-/// A manual space that is not compared.
+/// A manual space, or a network from outside, that is not compared.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LeftOut {
     /// What the study calls it.

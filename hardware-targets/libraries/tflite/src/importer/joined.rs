@@ -37,6 +37,9 @@ impl<'f> Importer<'f> {
         if ![last, -1].contains(&axis) {
             return Err(format!("values are joined along axis {axis}; along channels is known"));
         }
+        if let &[value] = &values[..] {
+            return Ok(value);
+        }
         let (_, value) = self.push(found, Op::Concat, &values, fused)?;
         Ok(Value { flat, ..value })
     }
@@ -105,17 +108,27 @@ impl<'f> Importer<'f> {
             }
             _ => return Err("its input is padded or clipped".into()),
         }
-        if adds && fused == RELU6 && all(3.0) {
+        if adds && fused == RELU6 && all(3.0) && self.is_divided(found.outputs[0]) {
             return Ok(Value { pending: Pending::ClippedSum, ..input });
         }
         let op = ConvSpec::depthwise(channels, 1).bias().into();
         let (made, last) = self.push(found, op, &[input], fused)?;
         if let Some(numbers) = numbers {
             let [factor, shift] = affine(&found.kind, at == 0, numbers)?;
-            self.draft.set(made.value, "weight", vec![channels, 1, 1, 1], factor);
-            self.draft.set(made.value, "bias", vec![channels], shift);
+            self.draft.set(made.value, "weight", vec![channels, 1, 1, 1], factor)?;
+            self.draft.set(made.value, "bias", vec![channels], shift)?;
         }
         Ok(Value { flat: input.flat, ..last })
+    }
+
+    /// Whether all that reads a value multiplies it by a constant: the rest of a hard sigmoid.
+    fn is_divided(&self, tensor: usize) -> bool {
+        let mut readers = self.summary.operators.iter().filter(|op| op.inputs.contains(&tensor));
+        let by_constant = |op: &OperatorSummary| {
+            let mut others = op.inputs.iter().filter(|input| **input != tensor);
+            op.kind == "MUL" && others.next().is_some_and(|other| self.is_constant(*other))
+        };
+        tensor != self.output && readers.all(by_constant)
     }
 
     /// A number for each channel; `None` where only the structure is wanted.

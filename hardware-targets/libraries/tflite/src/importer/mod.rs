@@ -41,7 +41,10 @@ pub enum Wanted {
 /// Damaged files, inputs that are no image, and operators that are not known: all of them.
 pub fn import(file: &[u8], wanted: Wanted) -> Result<ImportedNetwork, ImportError> {
     let unreadable = |error: &dyn ToString| ImportError::Unreadable(error.to_string());
-    let summary = reader::read(file).map_err(|error| unreadable(&error))?;
+    let mut summary = reader::read(file).map_err(|error| unreadable(&error))?;
+    // One image, where their number is open.
+    let firsts = summary.tensors.iter_mut().filter_map(|tensor| tensor.shape.first_mut());
+    firsts.filter(|size| **size < 0).for_each(|size| *size = 1);
     let model = root(file).map_err(|error| unreadable(&error))?;
     let graph = model.subgraphs().and_then(|graphs| graphs.iter().next());
     let graph = graph.ok_or_else(|| unreadable(&"this TFLite file is damaged: it has no graph"))?;
@@ -164,8 +167,8 @@ impl<'f> Importer<'f> {
 
     fn finish(self) -> Result<ImportedNetwork, ImportError> {
         if !self.unknown.is_empty() {
-            let all: u64 =
-                self.summary.operators.iter().map(|op| multiply_adds(self.summary, op)).sum();
+            let each = self.summary.operators.iter().map(|op| multiply_adds(self.summary, op));
+            let all = each.fold(0, u64::saturating_add);
             let share = |macs: u64| (all > 0).then(|| macs as f64 / all as f64);
             let nodes = self.unknown.into_iter().map(|(node, macs)| node.with_share(share(macs)));
             return Err(ImportError::Unknown(nodes.collect()));
@@ -174,6 +177,11 @@ impl<'f> Importer<'f> {
             let reason = "no operator that is known makes its output".to_owned();
             return Err(ImportError::Unreadable(reason));
         };
+        let Shape { height, width, .. } = self.draft.shape(result.value);
+        if result.pending != Pending::Nothing || result.flat && (height, width) != (1, 1) {
+            let reason = "its output is no list of numbers, one for each class".to_owned();
+            return Err(ImportError::Unreadable(reason));
+        }
         let (graph, weights) = self.draft.finish(result.value);
         graph.check_network_bounds()?;
         let name = self.summary.name.clone();

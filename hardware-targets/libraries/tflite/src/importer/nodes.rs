@@ -47,7 +47,7 @@ impl<'f> Importer<'f> {
                     return Err("it is not the last operator".into());
                 }
                 self.softmax = true;
-                self.input(found, 0)?
+                self.plain(found, 0)?
             }
             "QUANTIZE" | "DEQUANTIZE" if self.wanted == Wanted::Structure => {
                 self.input(found, 0)?
@@ -269,13 +269,13 @@ impl<'f> Importer<'f> {
         if wanted != Some(numbers.len()) {
             return Err(format!("{} weights for the shape {shape:?}", numbers.len()));
         }
-        self.draft.set(made.value, "weight", shape.to_vec(), ordered(numbers));
+        self.draft.set(made.value, "weight", shape.to_vec(), ordered(numbers))?;
         if let Some(bias) = found.inputs.get(2) {
             let bias = self.constants.numbers(self.constant(*bias))?;
             if bias.len() != shape[0] {
                 return Err(format!("a bias of {} numbers for {} channels", bias.len(), shape[0]));
             }
-            self.draft.set(made.value, "bias", vec![shape[0]], bias);
+            self.draft.set(made.value, "bias", vec![shape[0]], bias)?;
         }
         Ok(())
     }

@@ -90,20 +90,23 @@ impl<'f> Importer<'f> {
     pub(super) fn mean(&mut self, found: &OperatorSummary) -> Result<Value, String> {
         let input = self.map(found, 0)?;
         let axes = found.inputs.get(1).and_then(|axes| self.constants.integers(*axes));
-        let mut axes = axes.ok_or("its axes are no constant")?;
+        let mut axes = axes.ok_or("its axes are no constant of 32-bit integers")?;
         axes.iter_mut().filter(|axis| **axis < 0).for_each(|axis| *axis += 4);
         axes.sort_unstable();
-        if axes != [1, 2] {
+        let rank = |tensor: usize| self.summary.tensors[tensor].shape.len();
+        if axes != [1, 2] || rank(found.inputs[0]) != 4 {
             return Err(format!("a mean over the axes {axes:?}; rows and columns are known"));
         }
-        self.push(found, Op::GlobalAvgPool, &[input], NOTHING).map(|(_, last)| last)
+        let flat = rank(found.outputs[0]) == 2;
+        let (_, value) = self.push(found, Op::GlobalAvgPool, &[input], NOTHING)?;
+        Ok(Value { flat, ..value })
     }
 
     /// `PAD` with zeros, `PADV2` with the lowest number.
     pub(super) fn pad(&mut self, found: &OperatorSummary) -> Result<Value, String> {
         let input = self.map(found, 0)?;
         let sides = found.inputs.get(1).and_then(|sides| self.constants.integers(*sides));
-        let sides = sides.ok_or("its sizes are no constant")?;
+        let sides = sides.ok_or("its sizes are no constant of 32-bit integers")?;
         let [0, 0, top, bottom, left, right, 0, 0] = sides[..] else {
             return Err(format!("padding of {sides:?}; that of rows and columns is known"));
         };
