@@ -264,11 +264,11 @@ fn programs_get_an_event_a_line() {
         stderr.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
     let of = |kind: &'static str| events.iter().filter(move |event| event["event"] == kind);
     assert!(of("step_started").any(|event| event["step"] == "teach"), "{stderr}");
-    let last = of("progress").filter(|event| event["task"] == "teacher").last().unwrap();
+    let last = of("progress").rfind(|event| event["task"] == "teacher").unwrap();
     assert_eq!(last["done"], last["total"]);
     let phase = |event: &Value| event["point"]["phase"].clone();
     assert!(of("curve").all(|event| phase(event).is_string()));
-    assert_eq!(of("step_finished").last().unwrap()["step"], "teach");
+    assert_eq!(of("step_finished").next_back().unwrap()["step"], "teach");
     let (_, stderr) = place.finish(&["teach", "--progress", "json", "--quiet"]);
     assert_eq!(stderr, "");
 }

@@ -71,7 +71,10 @@ def _installed() -> Mapping[str, str]:
         spec = importlib.util.find_spec(package)
         if package == "torch" and spec and not _version(package).startswith(_TORCH):
             continue
-        for folder in (spec.submodule_search_locations or []) if spec else []:
+        # A folder without code is no package, and one below the current folder may be anybody's.
+        if spec is None or spec.origin is None or Path.cwd() in Path(spec.origin).parents:
+            continue
+        for folder in spec.submodule_search_locations or []:
             files = [Path(folder)] if pattern is None else sorted(Path(folder).glob(pattern))
             if files:
                 found[variable] = str(files[-1])
@@ -119,26 +122,32 @@ def ask(arguments: Sequence[str], on_event: Callable[[Event], object] | None = N
         KeyboardInterrupt: it was asked to stop, and has stopped.
     """
     told = ["--progress", "json"] if on_event is not None else ["--quiet"]
-    process = _started([*arguments, "--json", *told])
-    assert process.stdout is not None and process.stderr is not None
     output: list[str] = []
-    reader = threading.Thread(target=_read, args=(process.stdout, output), daemon=True)
-    reader.start()
     lines: list[str] = []
+    process = _started([*arguments, "--json", *told])
     try:
+        assert process.stdout is not None and process.stderr is not None
+        reader = threading.Thread(target=_read, args=(process.stdout, output), daemon=True)
+        reader.start()
         _listen(process.stderr, lines, on_event)
         code = process.wait()
+        reader.join()
     except BaseException:
         _stop(process, lines)
         raise
     finally:
-        reader.join()
-        process.stdout.close()
-        process.stderr.close()
+        for stream in (process.stdout, process.stderr):
+            if stream is not None and process.poll() is not None:
+                stream.close()
     text = "".join(output)
     # A check that found something ends with 1, and says in its document what.
     if code == 0 or code == 1 and text:
-        return json.loads(text)
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError as error:
+            raise SpacewrightError(
+                f"{program()}: it printed no result", "is it the program `spacewright`?", code
+            ) from error
     raise error_of(lines, code)
 
 

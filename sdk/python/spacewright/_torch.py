@@ -230,6 +230,8 @@ class GraphModule(nn.Module):
         arrays = _Arrays(weights, scales, largest)
         nodes = graph["nodes"]
         self._names = [_key(node["name"]) for node in nodes]
+        if len({*self._names, "input"}) <= len(nodes):
+            raise ValueError("two nodes have names that modules cannot tell apart")
         self.layers = nn.ModuleDict(
             {name: _layer(arrays, node) for name, node in zip(self._names, nodes)}
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import itertools
+import operator
+import shutil
 import struct
 import tarfile
 import zlib
@@ -31,7 +33,8 @@ def write(
 ) -> int:
     """Writes images as a set that a study can name in ``[data] path``, losslessly as PNG; returns how many.
 
-    Other parts of the same set are written into the same folder. What the part had there is replaced.
+    Other parts of the same set are written into the same folder. Shards that the part had there are replaced
+    once all new ones are written; a folder for each class has to be new.
 
     Args:
         images: arrays or tensors of one image each, of any sizes, or one of all of them: ``height × width``
@@ -42,13 +45,16 @@ def write(
         out: the folder; it is made.
         classes: what classes are called; their numbers by default.
         part: which part of the set: those that are missing are held out of the training part.
-        layout: shards, or a folder for each class.
-        shard: most images of a shard.
+        layout: shards, or a folder for each class, whose names the program sorts: `classes` have to be in that
+            order, and each needs an image in the training part.
+        shard: most images of a shard, at least 1.
 
     Raises:
         SpacewrightError: an image or a label cannot be used, with its position.
     """
     folder = Path(out)
+    if shard < 1:
+        raise SpacewrightError(f"a shard of {shard} images", "give `shard` at least 1", 2)
     names = None if classes is None else list(classes)
     _check_names(names, layout)
     folder.mkdir(parents=True, exist_ok=True)
@@ -60,8 +66,6 @@ def write(
     )
     if layout == "webdataset" and names is not None:
         (folder / "classes.txt").write_text("".join(f"{name}\n" for name in names), "utf-8")
-    if count == 0:
-        raise SpacewrightError("there are no images to write", None, 2)
     return count
 
 
@@ -70,6 +74,9 @@ def _check_names(names: list[str] | None, layout: str) -> None:
         in_folders = layout == "image-folder" and ("/" in name or name.startswith("."))
         if not name.strip() or not name.isprintable() or in_folders:
             raise SpacewrightError(f"a class cannot be called {name!r}", "give it a plain name", 2)
+    if layout == "image-folder" and names is not None and names != sorted(names):
+        hint = "sort them, with their labels, or write shards"
+        raise SpacewrightError("folders of classes are sorted by name, and these are not", hint, 2)
     if names is not None and len(set(names)) < len(names):
         raise SpacewrightError("two classes have one name", "give each class a name of its own", 2)
 
@@ -86,7 +93,10 @@ def _pairs(
             raise SpacewrightError(f"{len(images)} images have {len(numbers)} labels", None, 2)
         pairs = zip(images, numbers)
     for at, (image, label) in enumerate(pairs):
-        number = int(label)
+        try:
+            number = operator.index(label)
+        except TypeError as error:
+            raise SpacewrightError(f"image {at}: the label {label!r} is no integer", None, 2) from error
         if number < 0 or names is not None and number >= len(names):
             allowed = "not negative" if names is None else f"below {len(names)}"
             raise SpacewrightError(f"image {at}: the label {number} is not {allowed}", None, 2)
@@ -136,28 +146,54 @@ def png(image: NDArray[np.uint8]) -> bytes:
 
 
 def _shards(pairs: Iterator[tuple[bytes, int]], folder: Path, part: Part, shard: int) -> int:
+    count = 0
+    written: list[Path] = []
+    try:
+        for number, first in enumerate(pairs):
+            written.append(folder / f".{part}-{number:06}.tar.part")
+            with tarfile.open(written[-1], "w") as archive:
+                for image, label in itertools.chain([first], itertools.islice(pairs, shard - 1)):
+                    for extension, content in (("png", image), ("cls", str(label).encode())):
+                        member = tarfile.TarInfo(f"{count:08}.{extension}")
+                        member.size = len(content)
+                        archive.addfile(member, io.BytesIO(content))
+                    count += 1
+        if count == 0:
+            raise SpacewrightError("there are no images to write", None, 2)
+    except BaseException:
+        for path in written:
+            path.unlink(missing_ok=True)
+        raise
     for old in folder.glob(f"{part}-[0-9][0-9][0-9][0-9][0-9][0-9].tar"):
         old.unlink()
-    count = 0
-    for number, first in enumerate(pairs):
-        with tarfile.open(folder / f"{part}-{number:06}.tar", "w") as archive:
-            for image, label in itertools.chain([first], itertools.islice(pairs, shard - 1)):
-                for extension, content in (("png", image), ("cls", str(label).encode())):
-                    member = tarfile.TarInfo(f"{count:08}.{extension}")
-                    member.size = len(content)
-                    archive.addfile(member, io.BytesIO(content))
-                count += 1
+    for path in written:
+        path.rename(path.with_name(path.name.removeprefix(".").removesuffix(".part")))
     return count
 
 
 def _folders(pairs: Iterator[tuple[bytes, int]], folder: Path, names: list[str] | None) -> int:
     if folder.exists():
         raise SpacewrightError(f"{folder} is there already", "name another folder, or remove it", 2)
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
     count = 0
-    for image, label in pairs:
-        # Classes are sorted by name: numbers have leading zeros.
-        own = folder / (f"{label:06}" if names is None else names[label])
-        own.mkdir(parents=True, exist_ok=True)
-        (own / f"{count:08}.png").write_bytes(image)
-        count += 1
+    labels: set[int] = set()
+    try:
+        for image, label in pairs:
+            # Classes are sorted by name: numbers have leading zeros.
+            own = part / (f"{label:06}" if names is None else names[label])
+            own.mkdir(parents=True, exist_ok=True)
+            (own / f"{count:08}.png").write_bytes(image)
+            labels.add(label)
+            count += 1
+        if count == 0:
+            raise SpacewrightError("there are no images to write", None, 2)
+        known = range(len(names) if names is not None else max(labels) + 1)
+        if folder.name == "train" and (missing := [label for label in known if label not in labels]):
+            hint = "a class without a folder has no number: give it an image, or write shards"
+            raise SpacewrightError(f"no training image has the label {missing[0]}", hint, 2)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    part.rename(folder)
     return count

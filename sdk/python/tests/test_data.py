@@ -6,6 +6,7 @@ import io
 import tarfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -80,3 +81,29 @@ def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
         sw.data.write(images, [0, 1], tmp_path, classes=["a", "a"])
     with pytest.raises(sw.SpacewrightError, match="a class cannot be called"):
         sw.data.write(images, [0, 1], tmp_path, classes=["a", "../b"], layout="image-folder")
+
+
+def test_a_set_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
+    images = np.zeros((3, 4, 4), np.uint8)
+    sw.data.write(images, [0, 1, 0], tmp_path, shard=2)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    bad = [images[0], np.zeros((4, 4), np.int64)]
+    cases: list[tuple[Any, list[Any], int]] = [
+        (bad, [0, 1], 2),
+        ([], [], 2),
+        (images, [0, 1, 0.5], 2),
+        (images, [0, 1, 0], 0),
+    ]
+    for some, labels, shard in cases:
+        with pytest.raises(sw.SpacewrightError):
+            sw.data.write(some, labels, tmp_path, shard=shard)
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_folders_of_classes_keep_their_numbers(tmp_path: Path) -> None:
+    images = np.zeros((2, 4, 4), np.uint8)
+    with pytest.raises(sw.SpacewrightError, match="sorted by name"):
+        sw.data.write(images, [0, 1], tmp_path, classes=["dog", "cat"], layout="image-folder")
+    with pytest.raises(sw.SpacewrightError, match="no training image has the label 1"):
+        sw.data.write(images, [0, 2], tmp_path, layout="image-folder")
+    assert list(tmp_path.iterdir()) == []

@@ -12,8 +12,8 @@ const PROGRAMS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
 /// Installs Debian's package where there is no such browser and packages may be installed.
 pub fn ensure() -> Result<()> {
-    let works = |program: &&str| process::works(Command::new(program).arg("--version"));
-    if PROGRAMS.iter().any(|program| works(&program)) {
+    let works = |program: &str| process::works(Command::new(program).arg("--version"));
+    if PROGRAMS.iter().any(|program| works(program)) {
         return Ok(());
     }
     announce("chromium", "90 MB");

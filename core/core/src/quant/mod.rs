@@ -20,10 +20,10 @@ pub use quantizer::{Quantizer, QuantizerError, SMALLEST_SCALE, TensorStats, acti
 pub use scheme::{Rounding, Scheme, SchemeError, WeightRange};
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::{Scheme, WeightRange};
 
-    pub(super) fn scheme() -> Scheme {
+    pub(crate) fn scheme() -> Scheme {
         Scheme::common("test", WeightRange::Bits7)
     }
 }
