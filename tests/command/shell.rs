@@ -12,7 +12,7 @@ use crate::text;
 fn completions_know_all_commands_and_are_scripts() {
     for (shell, check) in [("bash", "bash"), ("zsh", "zsh"), ("fish", "fish")] {
         let script = text(&format!("completions {shell}"));
-        for word in ["distil", "quantize", "plain", "--calibration-images"] {
+        for word in ["distil", "quantize", "plain", "calibration-images"] {
             assert!(script.contains(word), "{shell}: {word}");
         }
         // Where there is such a shell, it can read it.

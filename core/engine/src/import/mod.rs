@@ -142,7 +142,8 @@ fn reader<'r>(registry: &'r Registry, file: &ModelFile<'_>) -> Result<&'r dyn Ne
     let readers = &registry.network_readers;
     let found = readers.iter().find(|reader| reader.recognizes(file));
     found.map(|reader| reader.as_ref()).ok_or_else(|| {
-        let known: Vec<&str> = readers.iter().map(|reader| reader.format()).collect();
+        let mut known: Vec<&str> = readers.iter().map(|reader| reader.format()).collect();
+        known.sort_unstable();
         EngineError::study(format!("no format that is known: {}", known.join(", ")))
     })
 }

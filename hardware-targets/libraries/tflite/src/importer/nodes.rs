@@ -22,10 +22,14 @@ impl<'f> Importer<'f> {
     ) -> Result<Option<Value>, String> {
         if found.inputs.iter().all(|input| self.is_constant(*input)) {
             // Weights in half precision are made longer where they are read.
-            return match found.kind.as_str() {
-                "DEQUANTIZE" => self.alias(found),
+            return match (found.kind.as_str(), self.makes_sizes(found)) {
+                ("DEQUANTIZE", _) => self.alias(found),
+                (_, true) => Ok(self.sizes_of(found)),
                 _ => Err("it computes a constant".into()),
             };
+        }
+        if found.kind == "SHAPE" {
+            return Ok(self.sizes_of(found));
         }
         let activation = |kind| Op::Activation { kind };
         let value = match found.kind.as_str() {
@@ -71,6 +75,18 @@ impl<'f> Importer<'f> {
         };
         self.aliases.insert(output, input);
         Ok(None)
+    }
+
+    /// Whether an operator gives integers, such as the sizes of a reshape.
+    fn makes_sizes(&self, found: &OperatorSummary) -> bool {
+        let outputs = found.outputs.iter().map(|output| &self.summary.tensors[*output]);
+        outputs.into_iter().all(|tensor| ["int32", "int64"].contains(&tensor.element.as_str()))
+    }
+
+    /// Sizes that are computed of sizes: what reads them says its own shape.
+    fn sizes_of(&mut self, found: &OperatorSummary) -> Option<Value> {
+        self.aliases.extend(found.outputs.iter().map(|output| (*output, *output)));
+        None
     }
 
     pub(super) fn constant(&self, tensor: usize) -> usize {
