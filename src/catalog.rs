@@ -108,8 +108,10 @@ mod tests {
         registry.strategy("random").unwrap();
         registry.target("host-ort").unwrap();
         registry.method("spaceevo").unwrap();
-        let formats: Vec<&str> = registry.network_readers.iter().map(|r| r.format()).collect();
-        assert_eq!(formats, ["ONNX", "safetensors", "PyTorch"]);
+        let readers = registry.network_readers.iter();
+        let mut formats: Vec<&str> = readers.map(|reader| reader.format()).collect();
+        formats.sort_unstable();
+        assert_eq!(formats, ["ONNX", "PyTorch", "TFLite", "safetensors"]);
         assert_eq!(registry.trainer(&Compute::on_processor(1)).is_some(), cfg!(unix));
     }
 }

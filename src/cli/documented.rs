@@ -51,9 +51,23 @@ fn words(line: &str) -> Option<Vec<String>> {
     let call = line.split("<(").last()?.split(')').next()?;
     let call = &call[call.find("spacewright ")?..];
     let is_start = line.trim_start().starts_with("spacewright ") || line.contains("<(spacewright ");
-    let words = call.split_whitespace().take_while(|word| !["#", "|", ">", "&&"].contains(word));
-    let words = words.filter(|word| *word != "…").map(|word| word.trim_matches('\'').to_owned());
-    is_start.then(|| words.collect())
+    let words = split(call).into_iter();
+    let words = words.take_while(|word| !["#", "|", ">", "&&"].contains(&word.as_str()));
+    is_start.then(|| words.filter(|word| word != "…").collect())
+}
+
+/// Words of a shell's line, of which quoted ones may have spaces.
+fn split(line: &str) -> Vec<String> {
+    let (mut words, mut quote) = (vec![String::new()], None);
+    for letter in line.chars() {
+        match (letter, quote) {
+            ('"' | '\'', None) => quote = Some(letter),
+            (letter, Some(open)) if letter == open => quote = None,
+            (letter, None) if letter.is_whitespace() => words.push(String::new()),
+            (letter, _) => words.last_mut().unwrap().push(letter),
+        }
+    }
+    words.into_iter().filter(|word| !word.is_empty()).collect()
 }
 
 #[test]
@@ -80,4 +94,5 @@ fn lines_are_joined_and_comments_are_left_out() {
     assert_eq!(words(&lines[0]).unwrap(), ["spacewright", "run", "a.toml", "--json"]);
     assert_eq!(words("source <(spacewright completions bash)").unwrap().len(), 3);
     assert_eq!(words("cargo build --package spacewright "), None);
+    assert_eq!(words("spacewright a 'b c' \"d\"").unwrap()[1..], ["a", "b c", "d"]);
 }

@@ -32,7 +32,8 @@ fn help(command: &str, common: &[String]) -> (String, Vec<String>) {
         let word = line.split_whitespace().next().filter(|_| listed && line != "Commands:");
         subcommands.extend(word.filter(|word| *word != "help").map(str::to_owned));
     }
-    let kept = help.lines().filter(|line| !common.iter().any(|other| other == line));
+    let same = |a: &str, b: &str| a.split_whitespace().eq(b.split_whitespace());
+    let kept = help.lines().filter(|line| !common.iter().any(|other| same(other, line)));
     let kept: Vec<&str> = kept.map(str::trim_end).collect();
     let mut kept = kept.join("\n");
     // Where nothing but common options is left.

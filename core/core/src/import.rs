@@ -4,7 +4,7 @@ mod draft;
 
 use thiserror::Error;
 
-pub use draft::NetworkDraft;
+pub use draft::{NetworkDraft, UnfitNode};
 
 use crate::{
     foreign::{Escaped, ModelFile, OpenSizes, shortened},

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use thiserror::Error;
+
 use crate::{
     graph::{Graph, GraphError, Node, Op, Shape, ValueId},
     model::{INPUT, OUTPUT},
@@ -14,6 +16,26 @@ const MOST_WEIGHTS: usize = 1 << 30;
 const MOST_NODES: usize = 20_000;
 /// Letters of a name; what is longer is cut.
 const LONGEST_NAME: usize = 200;
+
+/// Why a node cannot be appended, or a weight not be set.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{reason}")]
+pub struct UnfitNode {
+    /// In words.
+    pub reason: String,
+}
+
+impl UnfitNode {
+    fn new(reason: String) -> Self {
+        Self { reason }
+    }
+}
+
+impl From<UnfitNode> for String {
+    fn from(error: UnfitNode) -> Self {
+        error.reason
+    }
+}
 
 /// A network that grows node by node. Names are made such that every format can hold them, and none is used twice.
 #[derive(Debug, Clone)]
@@ -52,22 +74,22 @@ impl NetworkDraft {
     ///
     /// # Errors
     ///
-    /// In words, why its inputs do not fit.
-    pub fn push(&mut self, name: &str, op: Op, inputs: &[ValueId]) -> Result<ValueId, String> {
+    /// Its inputs do not fit, or it is too large.
+    pub fn push(&mut self, name: &str, op: Op, inputs: &[ValueId]) -> Result<ValueId, UnfitNode> {
         if self.graph.nodes.len() >= MOST_NODES {
-            return Err(format!("more than {MOST_NODES} operators"));
+            return Err(UnfitNode::new(format!("more than {MOST_NODES} operators")));
         }
         let node = Node { name: self.free_name(name), op, inputs: inputs.to_vec() };
         let shapes: Vec<Shape> = inputs.iter().map(|value| self.shape(*value)).collect();
         let shape = node.output_shape(&shapes).map_err(|error| match error {
-            GraphError::Shape { reason, .. } => reason,
-            other => other.to_string(),
+            GraphError::Shape { reason, .. } => UnfitNode::new(reason),
+            other => UnfitNode::new(other.to_string()),
         })?;
         let elements = [shape.channels, shape.height, shape.width].map(|size| size as u128);
         if elements.iter().any(|size| *size > MOST_ELEMENTS)
             || elements.iter().product::<u128>() > MOST_ELEMENTS
         {
-            return Err(format!("a value of {shape} elements"));
+            return Err(UnfitNode::new(format!("a value of {shape} elements")));
         }
         self.shapes.push(shape);
         self.names.insert(node.name.clone(), 2);
@@ -80,17 +102,17 @@ impl NetworkDraft {
     ///
     /// # Errors
     ///
-    /// In words, that there are too many of them.
+    /// There are too many of them.
     pub fn set(
         &mut self,
         value: ValueId,
         role: &str,
         shape: Vec<usize>,
         data: Vec<f32>,
-    ) -> Result<(), String> {
+    ) -> Result<(), UnfitNode> {
         self.weight_count = self.weight_count.saturating_add(data.len());
         if self.weight_count > MOST_WEIGHTS {
-            return Err(format!("more than {MOST_WEIGHTS} weights"));
+            return Err(UnfitNode::new(format!("more than {MOST_WEIGHTS} weights")));
         }
         if let Some(node) = self.made_by(value) {
             let name = format!("{}.{role}", node.name);
@@ -145,7 +167,7 @@ mod tests {
         let mut draft = NetworkDraft::new(Shape::square(2, 4));
         let pooled = draft.push("pool", Op::GlobalAvgPool, &[ValueId::INPUT]).unwrap();
         let error = draft.push("sum", Op::Add, &[ValueId::INPUT, pooled]).unwrap_err();
-        assert_eq!(error, "adds two different shapes");
+        assert_eq!(error.reason, "adds two different shapes");
     }
 
     #[test]
@@ -153,7 +175,7 @@ mod tests {
         let mut draft = NetworkDraft::new(Shape::square(1, 1 << 12));
         let wide = |channels| ConvSpec::new(channels, 1).into();
         let error = draft.push("wide", wide(1 << 40), &[ValueId::INPUT]).unwrap_err();
-        assert_eq!(error, "a value of 1099511627776x4096x4096 elements");
+        assert_eq!(error.reason, "a value of 1099511627776x4096x4096 elements");
         assert!(draft.push("narrow", wide(4), &[ValueId::INPUT]).is_ok());
         assert!(draft.push("wider", wide(5), &[ValueId::INPUT]).is_err());
     }

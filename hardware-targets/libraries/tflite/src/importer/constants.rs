@@ -19,7 +19,7 @@ pub(super) struct Constants<'f> {
 }
 
 impl<'f> Constants<'f> {
-    pub fn of(file: &'f [u8], model: Model<'f>, graph: SubGraph<'f>) -> Self {
+    pub(super) fn of(file: &'f [u8], model: Model<'f>, graph: SubGraph<'f>) -> Self {
         Self { file, tensors: graph.tensors(), buffers: model.buffers() }
     }
 
@@ -42,7 +42,7 @@ impl<'f> Constants<'f> {
     }
 
     /// Numbers in single precision, row-major; those in half precision are made longer.
-    pub fn numbers(&self, place: usize) -> Result<Vec<f32>, String> {
+    pub(super) fn numbers(&self, place: usize) -> Result<Vec<f32>, String> {
         let (tensor, bytes) = self.bytes(place).ok_or("weights that are no constant")?;
         let numbers: Vec<f32> = match tensor.element().unwrap_or(FLOAT32) {
             FLOAT32 => {
@@ -67,13 +67,13 @@ impl<'f> Constants<'f> {
     }
 
     /// Whether a constant of 8-bit integers holds the lowest one.
-    pub fn lowest_byte(&self, place: usize) -> bool {
+    pub(super) fn lowest_byte(&self, place: usize) -> bool {
         let is_byte = |tensor: Tensor<'f>| tensor.element() == Some(INT8);
         self.bytes(place).is_some_and(|(tensor, bytes)| is_byte(tensor) && bytes == [i8::MIN as u8])
     }
 
     /// Integers such as axes; `None` of a value.
-    pub fn integers(&self, place: usize) -> Option<Vec<i32>> {
+    pub(super) fn integers(&self, place: usize) -> Option<Vec<i32>> {
         let (tensor, bytes) = self.bytes(place)?;
         let whole = tensor.element() == Some(INT32);
         whole

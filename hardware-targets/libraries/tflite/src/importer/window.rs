@@ -15,7 +15,7 @@ pub(super) struct Window {
 
 impl Window {
     /// Side and stride of a square window without dilation.
-    pub fn square(&self) -> Result<(usize, usize), String> {
+    pub(super) fn square(&self) -> Result<(usize, usize), String> {
         let Self { kernel: [rows, columns], stride, dilation, .. } = *self;
         if rows != columns || stride[0] != stride[1] {
             return Err(format!(
@@ -33,7 +33,7 @@ impl Window {
     }
 
     /// The zeros around a map of this shape.
-    pub fn padding(&self, map: Shape) -> Result<Padding, String> {
+    pub(super) fn padding(&self, map: Shape) -> Result<Padding, String> {
         if self.border == Border::Valid as i8 {
             return Ok(Padding::default());
         }
