@@ -27,10 +27,14 @@ fn main() {
     println!("cargo::rerun-if-env-changed=SPACEWRIGHT_TEST_LONG");
     println!("cargo::rerun-if-env-changed=SPACEWRIGHT_RAY");
     println!("cargo::rerun-if-env-changed=SPACEWRIGHT_TORCHRUN");
-    println!("cargo::rustc-check-cfg=cfg(spacewright_long, spacewright_slurm)");
+    println!("cargo::rustc-check-cfg=cfg(spacewright_long, spacewright_slurm, have_teachers)");
     println!("cargo::rustc-check-cfg=cfg(spacewright_ray, spacewright_torchrun)");
     if env::var_os("SPACEWRIGHT_TEST_LONG").is_some() {
         println!("cargo::rustc-cfg=spacewright_long");
+        // Not watched, as what is not there would be looked for, and the tests built, every time.
+        if ["teachers", "photographs"].iter().all(|name| Path::new(".deps").join(name).is_dir()) {
+            println!("cargo::rustc-cfg=have_teachers");
+        }
         if ["slurmctld", "slurmd", "munged"].iter().all(|program| is_program(program)) {
             println!("cargo::rustc-cfg=spacewright_slurm");
         }
@@ -51,10 +55,6 @@ fn main() {
     };
     if unpacked("onnxruntime") & unpacked("litert") {
         println!("cargo::rustc-cfg=have_runtimes");
-    }
-    println!("cargo::rustc-check-cfg=cfg(have_teachers)");
-    if unpacked("teachers") & unpacked("photographs") {
-        println!("cargo::rustc-cfg=have_teachers");
     }
     println!("cargo::rustc-check-cfg=cfg(spacewright_c_wasm)");
     if compiles_c_to_wasm() {
