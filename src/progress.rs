@@ -9,6 +9,7 @@ use std::{
 };
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use spacewright_core::study::duration;
 use spacewright_engine::{Event, Observer, Silent};
 
 use crate::{
@@ -59,16 +60,6 @@ pub fn bar(length: usize, quiet: bool) -> ProgressBar {
         bar.set_style(style);
     }
     bar
-}
-
-/// Seconds as people say them.
-pub fn duration(seconds: f64) -> String {
-    let whole = seconds.round() as u64;
-    match whole {
-        0..60 => format!("{seconds:.1} s"),
-        60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
-        _ => format!("{} h {:02} min", whole / 3600, whole / 60 % 60),
-    }
 }
 
 /// Units of work per second, or how long one takes where that is longer than a second.
@@ -209,17 +200,10 @@ impl Observer for Lines {
 
 #[cfg(test)]
 mod tests {
-    use super::{duration, rate};
+    use super::rate;
 
     #[test]
     fn slow_work_has_a_time_instead_of_a_rate() {
         assert_eq!([0.0, 0.25, 7.25, 123.4].map(rate), ["", "4.0 s each", "7.2/s", "123/s"]);
-    }
-
-    #[test]
-    fn durations_have_two_parts_at_most() {
-        assert_eq!(duration(3.21), "3.2 s");
-        assert_eq!(duration(75.0), "1 min 15 s");
-        assert_eq!(duration(7320.0), "2 h 02 min");
     }
 }

@@ -2,13 +2,13 @@
 
 use std::{fmt::Write, path::Path};
 
-use spacewright_core::{foreign::Escaped, latency::milliseconds};
+use spacewright_core::{foreign::Escaped, latency::milliseconds, study::duration};
 use spacewright_spaceevo::{
     report::{BudgetNetwork, RivalNetwork, SpaceSummary, StageChoice, StudyReport},
     steps::search::BudgetOutcome,
 };
 
-use crate::{progress::duration, render::Table};
+use crate::render::Table;
 
 /// A share in percent.
 pub fn percent(share: f64) -> String {

@@ -1,7 +1,7 @@
 //! `run` and its single steps.
 
 use serde_json::json;
-use spacewright_core::study::{Section as _, Step as _};
+use spacewright_core::study::{Section as _, Step as _, duration};
 use spacewright_engine::{
     ComputeSettings, Engine, EngineOptions, FieldOverride, Inputs, Overrides, Registry, Study,
     Threads, available_threads, default_home,
@@ -113,7 +113,7 @@ pub fn step(
     let inputs = if args.with_inputs { Inputs::Run } else { Inputs::Require };
     let outcome = engine.run_step(name, inputs)?;
     let state = if outcome.skipped { "unchanged, skipped" } else { "finished" };
-    let mut text = format!("{name}: {state} ({})", progress::duration(outcome.seconds));
+    let mut text = format!("{name}: {state} ({})", duration(outcome.seconds));
     let is_report = (engine.method().name(), name) == (SpaceEvo::NAME, Report::NAME);
     let page = is_report.then(|| page::written(&engine, &args.study.study)).flatten();
     if let Some(page) = &page {

@@ -107,16 +107,6 @@ pub fn grouped(count: u64) -> String {
     text
 }
 
-/// Seconds as people say them.
-pub fn duration(seconds: f64) -> String {
-    let whole = seconds.round() as u64;
-    match whole {
-        0..60 => format!("{seconds:.1} s"),
-        60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
-        _ => format!("{} h {:02} min", whole / 3600, whole / 60 % 60),
-    }
-}
-
 /// The share of right answers that lies behind `share` of `images`, with 95 % certainty (Wilson, 1927).
 pub fn interval(share: f64, images: usize) -> (f64, f64) {
     const Z: f64 = 1.959_964;
@@ -143,7 +133,6 @@ mod tests {
     #[test]
     fn numbers_are_readable() {
         assert_eq!(grouped(1_234_567), "1\u{202f}234\u{202f}567");
-        assert_eq!(duration(75.0), "1 min 15 s");
         assert_eq!(Shown::signed("", -0.25, 2).text(), "−0.25");
     }
 

@@ -1,13 +1,12 @@
 //! `spacewright study history …`: how steps went.
 
 use serde_json::json;
-use spacewright_core::train::CurvePoint;
+use spacewright_core::{study::duration, train::CurvePoint};
 use spacewright_engine::{StepHistory, TaskCurve};
 
 use crate::{
     cli::{Global, HistoryArgs},
     commands::run::open,
-    progress::duration,
     render::{Failure, Output, Table},
     report::{or_dash, percent},
 };

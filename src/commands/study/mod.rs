@@ -6,12 +6,12 @@ mod new;
 mod schema;
 
 use serde_json::json;
+use spacewright_core::study::duration;
 use spacewright_engine::{JobState, StepState, StepStatus, TaskOnCluster, list_runs};
 
 use crate::{
     cli::{Global, StudyArgs, StudyCommand},
     commands::run::open,
-    progress::duration,
     render::{Failure, Output, Table},
 };
 

@@ -121,6 +121,23 @@ impl NetworkDraft {
         Ok(())
     }
 
+    /// Adds to the bias of the convolution or linear layer that makes a value, which gets one if it has none; whether
+    /// such an operator makes it.
+    pub fn add_bias(&mut self, value: ValueId, shift: &[f32]) -> bool {
+        let node = value.node().and_then(|node| self.graph.nodes.get_mut(node));
+        let Some(node) = node else { return false };
+        let bias = match &mut node.op {
+            Op::Conv2d(conv) => &mut conv.bias,
+            Op::Linear { bias, .. } => bias,
+            _ => return false,
+        };
+        *bias = true;
+        let zeros = || TensorData { shape: vec![shift.len()], data: vec![0.0; shift.len()] };
+        let known = self.weights.entry(format!("{}.bias", node.name)).or_insert_with(zeros);
+        known.data.iter_mut().zip(shift).for_each(|(sum, shift)| *sum += shift);
+        true
+    }
+
     /// The graph that gives this value, and its weights.
     pub fn finish(self, output: ValueId) -> (Graph, FloatWeights) {
         (Graph { output, ..self.graph }, self.weights)

@@ -8,6 +8,7 @@
 
 mod artifact;
 mod context;
+mod duration;
 mod error;
 mod field;
 mod reference;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 
 pub use artifact::{Artifact, ArtifactName};
 pub use context::{OtherFormat, StepContext, StudyContext};
+pub use duration::duration;
 pub use error::{FileError, StepError};
 pub use field::{FieldError, FieldProblem};
 pub use reference::{Reference, Referred};

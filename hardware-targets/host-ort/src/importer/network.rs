@@ -1,11 +1,11 @@
 //! The op graph while it is put together, with its weights.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use spacewright_core::{
-    graph::{ActivationKind, ConvSpec, Graph, GraphError, Node, Op, Shape, ValueId},
-    model::{INPUT, OUTPUT},
-    quant::{FloatWeights, TensorData},
+    graph::{ActivationKind, ConvSpec, Graph, Op, Shape, ValueId},
+    import::NetworkDraft,
+    quant::FloatWeights,
 };
 
 /// A value of the graph as ONNX sees it, without the batch: `channels × height × width` for a rank of 4,
@@ -25,32 +25,18 @@ struct Affine {
 }
 
 pub(super) struct Network {
-    graph: Graph,
-    shapes: Vec<Shape>,
-    pub(super) weights: FloatWeights,
-    names: BTreeSet<String>,
+    draft: NetworkDraft,
     /// Depth-wise 1×1 convolutions that stand for arithmetic with constants, by their nodes.
     affine: BTreeMap<usize, Affine>,
 }
 
 impl Network {
     pub(super) fn new(input: Shape) -> Self {
-        Self {
-            graph: Graph::identity(input),
-            shapes: vec![input],
-            weights: FloatWeights::new(),
-            names: [INPUT, OUTPUT, "input"].map(str::to_owned).into(),
-            affine: BTreeMap::new(),
-        }
+        Self { draft: NetworkDraft::new(input), affine: BTreeMap::new() }
     }
 
     pub(super) fn shape(&self, real: Real) -> Shape {
-        self.shapes[real.value.index()]
-    }
-
-    /// The operator that makes a value, with what it is made of.
-    pub(super) fn made_by(&self, value: ValueId) -> Option<&Node> {
-        self.graph.nodes.get(value.node()?)
+        self.draft.shape(real.value)
     }
 
     /// Appends a node; an error says in words why its inputs do not fit.
@@ -60,38 +46,18 @@ impl Network {
         op: Op,
         inputs: &[ValueId],
     ) -> Result<ValueId, String> {
-        let node = Node { name: self.free_name(name), op, inputs: inputs.to_vec() };
-        let shapes: Vec<Shape> = inputs.iter().map(|value| self.shapes[value.index()]).collect();
-        let shape = node.output_shape(&shapes).map_err(|error| match error {
-            GraphError::Shape { reason, .. } => reason,
-            other => other.to_string(),
-        })?;
-        self.shapes.push(shape);
-        self.names.insert(node.name.clone());
-        self.graph.nodes.push(node);
-        Ok(ValueId::of_node(self.graph.nodes.len() - 1))
+        Ok(self.draft.push(name, op, inputs)?)
     }
 
     /// Sets a weight, or a statistic, of the node that makes a value.
-    pub(super) fn set(&mut self, value: ValueId, role: &str, shape: Vec<usize>, data: Vec<f32>) {
-        if let Some(node) = self.made_by(value) {
-            let name = format!("{}.{role}", node.name);
-            self.weights.insert(name, TensorData { shape, data });
-        }
-    }
-
-    /// A name like this one that no node has, of characters that every format allows.
-    fn free_name(&self, name: &str) -> String {
-        let plain = |c: char| if c.is_ascii_alphanumeric() || "_-.".contains(c) { c } else { '.' };
-        let plain: String = name.chars().map(plain).collect();
-        let parts: Vec<&str> = plain.split('.').filter(|part| !part.is_empty()).collect();
-        let name = if parts.is_empty() { "node".into() } else { parts.join(".") };
-        if !self.names.contains(&name) {
-            return name;
-        }
-        let numbered = (2..).map(|number| format!("{name}.{number}"));
-        let mut free = numbered.filter(|name| !self.names.contains(name));
-        free.next().unwrap_or(name)
+    pub(super) fn set(
+        &mut self,
+        value: ValueId,
+        role: &str,
+        shape: Vec<usize>,
+        data: Vec<f32>,
+    ) -> Result<(), String> {
+        Ok(self.draft.set(value, role, shape, data)?)
     }
 
     /// Multiplies each channel of a value by a constant, then adds one. `alone` says that nobody else reads the
@@ -114,48 +80,42 @@ impl Network {
         let begins_gate = factor.iter().all(|n| *n == 1.0) && shift.iter().all(|n| *n == 3.0);
         if alone
             && !begins_gate
-            && let Some(value) = self.taken_over(real.value, &factor, &shift)
+            && let Some(value) = self.taken_over(real.value, &factor, &shift)?
         {
             return Ok(value);
         }
         let channels = self.shape(real).channels;
         let op = ConvSpec::depthwise(channels, 1).bias().into();
         let value = self.push(name, op, &[real.value])?;
-        self.set_affine(value, Affine { factor, shift });
+        self.set_affine(value, Affine { factor, shift })?;
         Ok(value)
     }
 
-    fn set_affine(&mut self, value: ValueId, affine: Affine) {
+    fn set_affine(&mut self, value: ValueId, affine: Affine) -> Result<(), String> {
         let channels = affine.factor.len();
-        self.set(value, "weight", vec![channels, 1, 1, 1], affine.factor.clone());
-        self.set(value, "bias", vec![channels], affine.shift.clone());
+        self.set(value, "weight", vec![channels, 1, 1, 1], affine.factor.clone())?;
+        self.set(value, "bias", vec![channels], affine.shift.clone())?;
         self.affine.extend(value.node().map(|node| (node, affine)));
+        Ok(())
     }
 
     /// What makes a value computes the constants as well, if it can.
-    fn taken_over(&mut self, value: ValueId, factor: &[f32], shift: &[f32]) -> Option<ValueId> {
-        let at = value.node()?;
+    fn taken_over(
+        &mut self,
+        value: ValueId,
+        factor: &[f32],
+        shift: &[f32],
+    ) -> Result<Option<ValueId>, String> {
+        let Some(at) = value.node() else { return Ok(None) };
         if let Some(Affine { factor: first, shift: then }) = self.affine.remove(&at) {
             let product = first.iter().zip(factor).map(|(a, b)| a * b);
             let sum = then.iter().zip(factor).zip(shift).map(|((a, b), c)| a * b + c);
             let affine = Affine { factor: product.collect(), shift: sum.collect() };
-            self.set_affine(value, affine);
-            return Some(value);
+            self.set_affine(value, affine)?;
+            return Ok(Some(value));
         }
-        if factor.iter().any(|n| *n != 1.0) {
-            return None;
-        }
-        let node = &mut self.graph.nodes[at];
-        let bias = match &mut node.op {
-            Op::Conv2d(conv) => &mut conv.bias,
-            Op::Linear { bias, .. } => bias,
-            _ => return None,
-        };
-        *bias = true;
-        let zeros = || TensorData { shape: vec![shift.len()], data: vec![0.0; shift.len()] };
-        let known = self.weights.entry(format!("{}.bias", node.name)).or_insert_with(zeros);
-        known.data.iter_mut().zip(shift).for_each(|(sum, shift)| *sum += shift);
-        Some(value)
+        let adds = factor.iter().all(|n| *n == 1.0) && self.draft.add_bias(value, shift);
+        Ok(adds.then_some(value))
     }
 
     /// The activation that a sixth of a value is: a hard sigmoid of x where it is min(max(x + 3, 0), 6), and a
@@ -164,7 +124,7 @@ impl Network {
         if let Some(x) = self.clipped_sum(value) {
             return Some((ActivationKind::HSigmoid, x));
         }
-        let product = self.made_by(value).filter(|node| node.op == Op::Mul)?;
+        let product = self.draft.made_by(value).filter(|node| node.op == Op::Mul)?;
         let (one, other) = (product.inputs[0], product.inputs[1]);
         let gates = |gate, x| self.clipped_sum(gate) == Some(x);
         let x = if gates(other, one) { one } else { Some(other).filter(|x| gates(one, *x))? };
@@ -173,18 +133,19 @@ impl Network {
 
     /// x, where a value is min(max(x + 3, 0), 6).
     fn clipped_sum(&self, value: ValueId) -> Option<ValueId> {
-        let clip = self.made_by(value)?;
+        let clip = self.draft.made_by(value)?;
         if clip.op != (Op::Activation { kind: ActivationKind::Relu6 }) {
             return None;
         }
-        let sum = clip.inputs[0].node()?;
-        let Affine { factor, shift } = self.affine.get(&sum)?;
+        let sum = clip.inputs[0];
+        let Affine { factor, shift } = self.affine.get(&sum.node()?)?;
         let adds_three = factor.iter().all(|n| *n == 1.0) && shift.iter().all(|n| *n == 3.0);
-        adds_three.then(|| self.graph.nodes[sum].inputs[0])
+        let makes_sum = self.draft.made_by(sum)?;
+        adds_three.then(|| makes_sum.inputs[0])
     }
 
     /// The graph, with all that was made, and its weights.
     pub(super) fn finish(self, output: ValueId) -> (Graph, FloatWeights) {
-        (Graph { output, ..self.graph }, self.weights)
+        self.draft.finish(output)
     }
 }

@@ -126,9 +126,9 @@ impl<'g> Importer<'g> {
         let has_bias = bias.is_some();
         let conv = Conv2d { out_channels, kernel, stride, padding, groups, bias: has_bias };
         let value = self.network.push(label(node), Op::Conv2d(conv), &[real.value])?;
-        self.network.set(value, "weight", sizes, weights);
+        self.network.set(value, "weight", sizes, weights)?;
         if let Some((shape, bias)) = bias {
-            self.network.set(value, "bias", shape, bias);
+            self.network.set(value, "bias", shape, bias)?;
         }
         Ok(Value::Real(Real { value, rank: 4, shared: false }))
     }
@@ -173,9 +173,9 @@ impl<'g> Importer<'g> {
         let bias = bias.transpose()?;
         let op = Op::Linear { out_features, bias: bias.is_some() };
         let value = self.network.push(label(node), op, &[real.value])?;
-        self.network.set(value, "weight", vec![out_features, features], weights);
+        self.network.set(value, "weight", vec![out_features, features], weights)?;
         if let Some(bias) = bias {
-            self.network.set(value, "bias", vec![out_features], bias);
+            self.network.set(value, "bias", vec![out_features], bias)?;
         }
         Ok(Value::Real(Real { value, rank: 2, shared: false }))
     }
@@ -204,7 +204,7 @@ impl<'g> Importer<'g> {
         let eps = f64::from(attributes.real("epsilon", 1e-5));
         let value = self.network.push(label(node), Op::BatchNorm { eps }, &[real.value])?;
         for (role, sizes, numbers) in parts {
-            self.network.set(value, role, sizes, numbers);
+            self.network.set(value, role, sizes, numbers)?;
         }
         Ok(Value::Real(Real { value, rank: real.rank, shared: false }))
     }

@@ -1,12 +1,13 @@
 //! Where the time went.
 
 use maud::{Markup, html};
+use spacewright_core::study::duration;
 
 use super::{Part, table};
 use crate::{
     chart::{Axis, Csv, Figure, Scale, at},
     data::{PageAttempt, PageData},
-    number::{Shown, duration},
+    number::Shown,
 };
 
 const WIDTH: f64 = 640.0;

@@ -174,13 +174,9 @@ impl<'f> Importer<'f> {
         let options = options.map_err(damaged)?.ok_or("it has no options")?;
         let weights = *found.inputs.get(1).ok_or("it has no weights")?;
         let [out_channels, rows, columns, per_group] = self.sizes(weights)?;
-        let window = Window {
-            kernel: [rows, columns],
-            stride: pixels(options.stride_rows(), options.stride_columns())?,
-            dilation: [options.dilation_rows(), options.dilation_columns()]
-                .map(|dilation| dilation.map_or(1, |number| number.max(0) as usize)),
-            border: options.padding().unwrap_or(0),
-        };
+        let strides = [options.stride_rows(), options.stride_columns()];
+        let dilations = [options.dilation_rows(), options.dilation_columns()];
+        let window = Window::of([rows, columns], strides, dilations, options.padding())?;
         // From output, rows, columns, inputs.
         let order = move |[o, i, y, x]: [usize; 4]| ((o * rows + y) * columns + x) * per_group + i;
         let shape = [out_channels, per_group, rows, columns];
@@ -197,13 +193,9 @@ impl<'f> Importer<'f> {
         let options = options.map_err(damaged)?.ok_or("it has no options")?;
         let weights = *found.inputs.get(1).ok_or("it has no weights")?;
         let [_, rows, columns, out_channels] = self.sizes(weights)?;
-        let window = Window {
-            kernel: [rows, columns],
-            stride: pixels(options.stride_rows(), options.stride_columns())?,
-            dilation: [options.dilation_rows(), options.dilation_columns()]
-                .map(|dilation| dilation.map_or(1, |number| number.max(0) as usize)),
-            border: options.padding().unwrap_or(0),
-        };
+        let strides = [options.stride_rows(), options.stride_columns()];
+        let dilations = [options.dilation_rows(), options.dilation_columns()];
+        let window = Window::of([rows, columns], strides, dilations, options.padding())?;
         // From rows, columns, outputs.
         let order = move |[o, _, y, x]: [usize; 4]| (y * columns + x) * out_channels + o;
         let shape = [out_channels, 1, rows, columns];
@@ -345,14 +337,6 @@ impl<'f> Importer<'f> {
             _ => Err(format!("the shape {shape:?} for {map}")),
         }
     }
-}
-
-pub(super) fn pixels(rows: Option<i32>, columns: Option<i32>) -> Result<[usize; 2], String> {
-    let positive = |number: Option<i32>| {
-        let number = number.unwrap_or(0);
-        usize::try_from(number).map_err(|_| format!("a window or stride of {number}"))
-    };
-    Ok([positive(rows)?, positive(columns)?])
 }
 
 pub(super) fn damaged(_: flatbuffers::InvalidFlatbuffer) -> String {

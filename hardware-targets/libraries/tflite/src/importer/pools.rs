@@ -7,8 +7,8 @@ use spacewright_core::{
 
 use super::{
     Importer, Pending, Value,
-    nodes::{NOTHING, damaged, pixels},
-    window::Window,
+    nodes::{NOTHING, damaged},
+    window::{Window, pixels},
 };
 use crate::schema::{Operator, PoolOptions};
 
@@ -20,12 +20,9 @@ impl<'f> Importer<'f> {
     ) -> Result<Value, String> {
         let options = operator.options::<PoolOptions<'_>>(PoolOptions::NUMBER);
         let options = options.map_err(damaged)?.ok_or("it has no options")?;
-        let window = Window {
-            kernel: pixels(options.rows(), options.columns())?,
-            stride: pixels(options.stride_rows(), options.stride_columns())?,
-            dilation: [1; 2],
-            border: options.padding().unwrap_or(0),
-        };
+        let kernel = pixels([options.rows(), options.columns()])?;
+        let strides = [options.stride_rows(), options.stride_columns()];
+        let window = Window::of(kernel, strides, [None; 2], options.padding())?;
         let fused = options.fused().unwrap_or(NOTHING);
         if found.kind == "MAX_POOL_2D" {
             return self.maximum(found, window, fused);

@@ -13,7 +13,32 @@ pub(super) struct Window {
     pub border: i8,
 }
 
+/// Rows and columns, as options say them.
+pub(super) fn pixels(sizes: [Option<i32>; 2]) -> Result<[usize; 2], String> {
+    let size = |size: Option<i32>| {
+        let size = size.unwrap_or(0);
+        usize::try_from(size).map_err(|_| format!("a window or stride of {size}"))
+    };
+    let [rows, columns] = sizes;
+    Ok([size(rows)?, size(columns)?])
+}
+
 impl Window {
+    /// As options say it; dilations that they leave out are 1.
+    pub(super) fn of(
+        kernel: [usize; 2],
+        strides: [Option<i32>; 2],
+        dilations: [Option<i32>; 2],
+        border: Option<i8>,
+    ) -> Result<Self, String> {
+        Ok(Self {
+            kernel,
+            stride: pixels(strides)?,
+            dilation: pixels(dilations.map(|dilation| dilation.or(Some(1))))?,
+            border: border.unwrap_or(0),
+        })
+    }
+
     /// Side and stride of a square window without dilation.
     pub(super) fn square(&self) -> Result<(usize, usize), String> {
         let Self { kernel: [rows, columns], stride, dilation, .. } = *self;
