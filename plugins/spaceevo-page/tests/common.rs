@@ -7,7 +7,8 @@ use spacewright_spaceevo_page::PageData;
 pub const HOSTILE: &str =
     "</title></script><script>alert(1)</script>\"><img src=x onerror=alert(1)>'\u{202e}\u{0}=1+1\n";
 
-/// A small study that was run, with the reports of extra steps.
+/// A small study that was run; the reports of extra steps, the trace of its search, shapes of blocks and a rival are made
+/// up, in the form that the program writes.
 pub fn data() -> Value {
     serde_json::from_str(include_str!("study.json")).unwrap()
 }
