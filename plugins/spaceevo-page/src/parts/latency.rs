@@ -20,7 +20,7 @@ pub fn part(data: &PageData) -> Part {
             html! {
                 "The search adds up latencies of blocks; against "
                 (Shown::count("report.latency.networks", latency.networks as u64))
-                " whole networks that were drawn at random and measured, the sums are "
+                " whole networks that were drawn at random, the sums are "
                 (Shown::unsigned_percent("report.latency.bias", latency.bias))
                 @if latency.bias < 0.0 { " too low" } @else { " too high" } " on average and "
                 (Shown::percent("report.latency.rms_error", latency.rms_error))
@@ -39,21 +39,20 @@ pub fn part(data: &PageData) -> Part {
 }
 
 fn pairs(data: &PageData) -> Markup {
-    let mut csv = Csv::new(&["network", "predicted_ms", "measured_ms"]);
+    let mut csv = Csv::new(&["network", "sum_of_parts_ms", "whole_network_ms"]);
     let mut marks = Vec::new();
-    let mut add =
-        |name: String, predicted: f64, measured: f64, paths: (String, String), own: bool| {
-            csv.row([(&name).into(), predicted.into(), measured.into()]);
-            let (sum, whole) = (Shown::ms("", predicted), Shown::ms("", measured));
-            let tip = format!("{name}: sum {}, measured {}", sum.text(), whole.text());
-            marks.push(Mark {
-                shape: if own { Shape::Diamond } else { Shape::Circle },
-                hollow: !own,
-                x_path: paths.1,
-                y_path: paths.0,
-                ..Mark::new(measured, predicted, usize::from(own), tip)
-            });
-        };
+    let mut add = |name: String, sum: f64, whole: f64, paths: (String, String), own: bool| {
+        csv.row([(&name).into(), sum.into(), whole.into()]);
+        let (of_parts, of_whole) = (Shown::ms("", sum), Shown::ms("", whole));
+        let tip = format!("{name}: sum {}, whole {}", of_parts.text(), of_whole.text());
+        marks.push(Mark {
+            shape: if own { Shape::Diamond } else { Shape::Circle },
+            hollow: !own,
+            x_path: paths.1,
+            y_path: paths.0,
+            ..Mark::new(whole, sum, usize::from(own), tip)
+        });
+    };
     for (index, sum) in data.sums.iter().enumerate() {
         let path = format!("sums.{index}");
         let paths = (format!("{path}.predicted_ms"), format!("{path}.measured_ms"));
@@ -65,15 +64,15 @@ fn pairs(data: &PageData) -> Markup {
         add(network_name(data, index), network.predicted_ms, network.latency.int8_ms, paths, true);
     }
     let values: Vec<f64> = marks.iter().flat_map(|mark| [mark.x, mark.y]).collect();
-    let x = Axis::around("measured, in ms", values.iter().copied());
+    let x = Axis::around("whole network, in ms", values.iter().copied());
     let y = Axis::around("sum of its parts, in ms", values);
     let plot = Plot { marks, diagonal: true, ..Plot::new(x, y) };
     let key = |name: &str, color: usize| Key { name: name.into(), color };
     let figure = Figure {
-        id: "predicted-measured",
-        title: "Predicted against measured",
-        about: "On the line, the sum of the parts is what the whole takes.",
-        svg: plot.svg("Sum of parts against measured latency of whole networks"),
+        id: "sums-of-parts",
+        title: "Sums of parts against whole networks",
+        about: "On the line, the sum of the parts is what the whole takes, as the source of latencies says.",
+        svg: plot.svg("Sum of parts against the latency of whole networks"),
         csv,
     };
     html! {
