@@ -19,6 +19,36 @@ const SCRIPT: &str = include_str!("script.js");
 pub fn page(data: &PageData) -> String {
     let parts = parts::all(data);
     let name = &data.study.name;
+    let program = &data.origin.program;
+    document(&Document {
+        title: html! { (name) },
+        kind: "Spacewright study",
+        heading: html! { bdi { (name) } },
+        about: html! { (data.report.target) " · " (data.report.latency_source) },
+        parts: &parts,
+        footer: html! { "Written by Spacewright " (program) ". This file loads nothing." },
+    })
+}
+
+/// What the pages differ in.
+pub struct Document<'d> {
+    /// What a window is called, before the program's name.
+    pub title: Markup,
+    /// What kind of page it is.
+    pub kind: &'d str,
+    /// The heading.
+    pub heading: Markup,
+    /// The line below the heading.
+    pub about: Markup,
+    /// What the page shows.
+    pub parts: &'d [Part],
+    /// The last line.
+    pub footer: Markup,
+}
+
+/// A page of these parts.
+pub fn document(document: &Document<'_>) -> String {
+    let Document { title, kind, heading, about, parts, footer } = document;
     let markup = html! {
         (DOCTYPE)
         html lang="en" {
@@ -28,24 +58,22 @@ pub fn page(data: &PageData) -> String {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 meta name="referrer" content="no-referrer";
-                title { (name) " · Spacewright" }
+                title { (title) " · Spacewright" }
                 style { (PreEscaped(STYLE)) }
                 style #chart-style { (PreEscaped(CHART_STYLE)) }
             }
             body {
                 a.skip href="#main" { "To the results" }
                 header {
-                    p.kind { "Spacewright study" }
-                    h1 { bdi { (name) } }
-                    p.where { (data.report.target) " · " (data.report.latency_source) }
+                    p.kind { (kind) }
+                    h1 { (heading) }
+                    p.where { (about) }
                 }
-                nav aria-label="Contents" { (contents(&parts)) }
+                nav aria-label="Contents" { (contents(parts)) }
                 main #main {
                     @for (index, part) in parts.iter().enumerate() { (section(index, part)) }
                 }
-                footer {
-                    p { "Written by Spacewright " (data.origin.program) ". This file loads nothing." }
-                }
+                footer { p { (footer) } }
                 div #tip role="status" hidden {}
                 script { (PreEscaped(SCRIPT)) }
             }
