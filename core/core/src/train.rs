@@ -47,6 +47,17 @@ pub struct CurvePoint {
     pub held_out_accuracy: Option<f64>,
 }
 
+/// A network whose accuracy a search has judged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JudgedNetwork {
+    /// Its encoding.
+    pub network: String,
+    /// INT8, in milliseconds, as far as the search knows.
+    pub latency_ms: f64,
+    /// INT8, share of the held-out images that the search judges with.
+    pub accuracy: f64,
+}
+
 /// What long work tells and asks while it runs.
 pub trait Monitor: Send + Sync {
     /// `done` of `total` units of work are done; `note` is a short state such as a loss.
@@ -56,6 +67,11 @@ pub trait Monitor: Send + Sync {
     /// before, by an attempt that was interrupted, is replaced.
     fn curve(&self, point: &CurvePoint) {
         let _ = point;
+    }
+
+    /// A search has judged networks. One that goes on after it was interrupted tells of the same ones again.
+    fn judged(&self, networks: &[JudgedNetwork]) {
+        let _ = networks;
     }
 
     /// Whether to stop at the next safe point.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use spacewright_core::train::{CurvePoint, Monitor};
+use spacewright_core::train::{CurvePoint, JudgedNetwork, Monitor};
 
 use crate::keys::Change;
 
@@ -85,6 +85,15 @@ pub enum Event<'a> {
         /// The point.
         point: CurvePoint,
     },
+    /// A search has judged networks; one that goes on tells of the same ones again.
+    Judged {
+        /// The step.
+        step: Cow<'a, str>,
+        /// The task.
+        task: Cow<'a, str>,
+        /// The networks.
+        networks: Cow<'a, [JudgedNetwork]>,
+    },
     /// A task ends.
     TaskFinished {
         /// The step.
@@ -145,6 +154,11 @@ impl Monitor for StepMonitor {
     fn curve(&self, point: &CurvePoint) {
         let (step, task) = (self.step.into(), self.task.as_str().into());
         self.observer.event(&Event::Curve { step, task, point: point.clone() });
+    }
+
+    fn judged(&self, networks: &[JudgedNetwork]) {
+        let (step, task) = (self.step.into(), self.task.as_str().into());
+        self.observer.event(&Event::Judged { step, task, networks: networks.into() });
     }
 
     fn cancelled(&self) -> bool {

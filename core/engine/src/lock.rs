@@ -4,12 +4,20 @@ use std::{
     fs::{self, File, TryLockError},
     io::Write,
     path::Path,
+    thread,
+    time::Duration,
 };
 
 use crate::{
     error::{AtPath, EngineError, ErrorKind, Result},
     home,
 };
+
+/// The lock of a run, in its folder.
+const RUN: &str = "lock";
+/// How often, and after which pause, a lock is tried again: somebody may be looking whether it is held.
+const LOOKS: usize = 5;
+const LOOK: Duration = Duration::from_millis(20);
 
 /// A lock that is held until it is dropped.
 #[derive(Debug)]
@@ -25,7 +33,16 @@ impl Lock {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, home::no_follow());
         let mut file = options.open(path).at(path)?;
-        match file.try_lock() {
+        let mut taken = file.try_lock();
+        for _ in 0..LOOKS {
+            if !matches!(taken, Err(TryLockError::WouldBlock)) {
+                break;
+            }
+            // Who only looks has it for a moment.
+            thread::sleep(LOOK);
+            taken = file.try_lock();
+        }
+        match taken {
             Ok(()) => {
                 file.set_len(0).at(path)?;
                 write!(file, "{}", std::process::id()).at(path)?;
@@ -36,9 +53,16 @@ impl Lock {
         }
     }
 
+    /// Whether a process works on the run of a folder.
+    pub fn is_held(folder: &Path) -> bool {
+        let Ok(file) = File::open(folder.join(RUN)) else { return false };
+        // Dropped with the file.
+        matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+    }
+
     /// Takes the lock of a run's folder, or says who has it.
     pub fn run(folder: &Path) -> Result<Self> {
-        let path = folder.join("lock");
+        let path = folder.join(RUN);
         Self::try_take(&path)?.ok_or_else(|| {
             let owner = fs::read_to_string(&path).unwrap_or_default();
             let owner = match owner.as_str() {

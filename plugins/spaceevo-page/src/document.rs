@@ -14,6 +14,8 @@ const STYLE: &str = include_str!("style.css");
 /// Colours and strokes of drawings, which go with them when they are saved.
 const CHART_STYLE: &str = include_str!("chart.css");
 const SCRIPT: &str = include_str!("script.js");
+/// What a page that is shown while a study runs has in addition.
+const LIVE_SCRIPT: &str = include_str!("live/live.js");
 
 /// The page of a study.
 pub fn page(data: &PageData) -> String {
@@ -26,6 +28,7 @@ pub fn page(data: &PageData) -> String {
         heading: html! { bdi { (name) } },
         about: html! { (data.report.target) " · " (data.report.latency_source) },
         parts: &parts,
+        live: false,
         footer: html! { "Written by Spacewright " (program) ". This file loads nothing." },
     })
 }
@@ -42,19 +45,21 @@ pub struct Document<'d> {
     pub about: Markup,
     /// What the page shows.
     pub parts: &'d [Part],
+    /// Whether its server tells of what has changed.
+    pub live: bool,
     /// The last line.
     pub footer: Markup,
 }
 
 /// A page of these parts.
 pub fn document(document: &Document<'_>) -> String {
-    let Document { title, kind, heading, about, parts, footer } = document;
+    let Document { title, kind, heading, about, parts, live, footer } = document;
     let markup = html! {
         (DOCTYPE)
         html lang="en" {
             head {
                 meta charset="utf-8";
-                meta http-equiv="Content-Security-Policy" content=(policy());
+                meta http-equiv="Content-Security-Policy" content=(policy(*live));
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 meta name="referrer" content="no-referrer";
@@ -69,24 +74,37 @@ pub fn document(document: &Document<'_>) -> String {
                     h1 { (heading) }
                     p.where { (about) }
                 }
-                nav aria-label="Contents" { (contents(parts)) }
+                @if parts.len() > 1 { nav aria-label="Contents" { (contents(parts)) } }
                 main #main {
                     @for (index, part) in parts.iter().enumerate() { (section(index, part)) }
                 }
                 footer { p { (footer) } }
+                @if *live {
+                    p #connection role="status" hidden {
+                        "The server does not answer: what is shown may be old. It is asked again."
+                    }
+                }
                 div #tip role="status" hidden {}
                 script { (PreEscaped(SCRIPT)) }
+                @if *live { script { (PreEscaped(LIVE_SCRIPT)) } }
             }
         }
     };
     visible(markup.into_string())
 }
 
-/// Nothing is loaded, and no script runs but the one whose hash stands here.
-fn policy() -> String {
-    let hash = BASE64_STANDARD.encode(Sha256::digest(SCRIPT.as_bytes()));
+/// Nothing is loaded, and no script runs but those whose hashes stand here; a `live` page hears its server.
+fn policy(live: bool) -> String {
+    let hash = |script: &str| BASE64_STANDARD.encode(Sha256::digest(script.as_bytes()));
+    let (script, more) = match live {
+        false => (format!("'sha256-{}'", hash(SCRIPT)), ""),
+        true => {
+            let both = [SCRIPT, LIVE_SCRIPT].map(|script| format!("'sha256-{}'", hash(script)));
+            (both.join(" "), " connect-src 'self';")
+        }
+    };
     format!(
-        "default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{hash}'; base-uri 'none'; \
+        "default-src 'none'; style-src 'unsafe-inline'; script-src {script};{more} base-uri 'none'; \
          form-action 'none'"
     )
 }
@@ -113,7 +131,7 @@ fn section(index: usize, part: &Part) -> Markup {
 
 /// The page without characters that cannot be seen, or that turn the direction of others: each is
 /// written out. A name cannot pretend to be another one.
-fn visible(page: String) -> String {
+pub fn visible(page: String) -> String {
     let hidden = |letter: char| is_hidden(letter) && !matches!(letter, '\n' | '\t');
     if !page.contains(hidden) {
         return page;
@@ -133,7 +151,11 @@ mod tests {
     fn the_script_is_small_and_may_run() {
         assert!(SCRIPT.len() <= 30_000);
         assert!(!SCRIPT.contains("</script") && !STYLE.contains("</style"));
-        assert!(policy().contains("script-src 'sha256-"));
+        assert!(SCRIPT.len() + LIVE_SCRIPT.len() <= 30_000);
+        assert!(
+            policy(false).contains("script-src 'sha256-") && !policy(false).contains("connect")
+        );
+        assert_eq!(policy(true).matches("'sha256-").count(), 2);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! The page of a study: one file of HTML that shows what was found, without a network.
 //!
-//! Data in, markup out: [`page`] reads and writes no file. A part of the page is a file of `parts`,
+//! Beside it stand the pages that a server shows while studies run (`live`).
+//!
+//! Data in, markup out: nothing here reads or writes a file. A part of the page is a file of `parts`,
 //! drawings are made in `chart`. Whatever people have named is escaped by the markup, characters that are
 //! invisible or turn the direction of text are written out, and the page's policy lets no script run but
 //! its own.
@@ -8,6 +10,7 @@
 mod chart;
 mod data;
 mod document;
+mod live;
 mod number;
 mod parts;
 
@@ -16,3 +19,7 @@ pub use data::{
     StudyFile,
 };
 pub use document::page;
+pub use live::{
+    Change, LiveNetwork, LiveRunData, LiveRunRow, LiveTask, Standing, StepStanding, list_changes,
+    list_page, run_changes, run_page,
+};

@@ -88,7 +88,7 @@ impl Render for Shown {
             @if let Some(path) = &self.path {
                 span.n data-path=(path) data-value=(self.value) data-scale=(self.scale) { (self.text) }
             } @else {
-                span.n { (self.text) }
+                span.n data-value=(self.value) { (self.text) }
             }
         }
     }
@@ -127,7 +127,7 @@ mod tests {
         let place = "data-path=\"report.budgets.0.int8_accuracy\" data-value=\"0.9278\"";
         assert!(shown.contains(place) && shown.contains(">92.78 %<"), "{shown}");
         let computed = Shown::plain("", 0.5, 1).derived().render().into_string();
-        assert_eq!(computed, "<span class=\"n\">0.5</span>");
+        assert_eq!(computed, "<span class=\"n\" data-value=\"0.5\">0.5</span>");
     }
 
     #[test]

@@ -61,6 +61,9 @@ impl fmt::Display for LatencyRange {
 /// Asks for a number for each subnet, in order.
 pub type Ask<'a> = dyn FnMut(&[Subnet]) -> Result<Vec<f64>, StepError> + 'a;
 
+/// Asks for the accuracy of each subnet, in order, beside which stands its latency in milliseconds.
+pub type Judge<'a> = dyn FnMut(&[(Subnet, f64)]) -> Result<Vec<f64>, StepError> + 'a;
+
 /// Random draws per subnet that is wanted: a budget that one of forty keeps to is still filled.
 const TRIES: usize = 40;
 
@@ -79,7 +82,7 @@ impl SubnetSearch<'_> {
     pub fn run(
         &self,
         latency: &mut Ask<'_>,
-        accuracy: &mut Ask<'_>,
+        accuracy: &mut Judge<'_>,
     ) -> Result<Result<Finalists, LatencyRange>, StepError> {
         search(self, latency, accuracy)
     }
@@ -118,7 +121,7 @@ impl Feasible<'_, '_> {
 fn search(
     problem: &SubnetSearch<'_>,
     latency: &mut Ask<'_>,
-    accuracy: &mut Ask<'_>,
+    accuracy: &mut Judge<'_>,
 ) -> Result<Result<Finalists, LatencyRange>, StepError> {
     let mut rng = random::generator(problem.seed, &["search", &problem.budget_ms.to_string()]);
     let extremes = [
@@ -158,9 +161,8 @@ fn search(
     let mut best: Vec<Finalist> = Vec::new();
     let mut evaluations = 0;
     for round in 0..=problem.generations {
-        let subnets: Vec<Subnet> = generation.iter().map(|(subnet, _)| subnet.clone()).collect();
-        evaluations += subnets.len();
-        let accuracies = accuracy(&subnets)?;
+        evaluations += generation.len();
+        let accuracies = accuracy(&generation)?;
         let judged = generation.drain(..).zip(accuracies);
         best.extend(judged.map(|((subnet, latency_ms), accuracy)| Finalist {
             subnet,
@@ -224,7 +226,9 @@ mod tests {
             seed: 1,
         };
         let mut latency = |subnets: &[Subnet]| Ok(subnets.iter().map(widths).collect());
-        let mut accuracy = |subnets: &[Subnet]| Ok(subnets.iter().map(expands).collect());
+        let mut accuracy = |subnets: &[(Subnet, f64)]| {
+            Ok(subnets.iter().map(|(subnet, _)| expands(subnet)).collect())
+        };
         problem.run(&mut latency, &mut accuracy).unwrap()
     }
 

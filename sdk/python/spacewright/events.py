@@ -171,6 +171,38 @@ class Curve(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedNetwork:
+    """A network whose accuracy a search has judged.
+
+    Attributes:
+        network: its encoding.
+        latency_ms: INT8 latency in milliseconds, as far as the search knows.
+        accuracy: INT8, share of the held-out images that the search judges with.
+    """
+
+    network: str
+    latency_ms: float
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged(Event):
+    """A search has judged networks; one that goes on tells of the same ones again.
+
+    Attributes:
+        task: name of the task.
+        networks: the networks.
+    """
+
+    task: str
+    networks: tuple[JudgedNetwork, ...]
+
+    def __str__(self) -> str:
+        best = max((each.accuracy for each in self.networks), default=0.0)
+        return f"  {self.task}: {len(self.networks)} networks judged, at best {100 * best:.2f} %"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskFinished(Event):
     """A task of a step ends.
 
@@ -223,6 +255,7 @@ _KINDS: Mapping[str, type[Event]] = {
     "task_started": TaskStarted,
     "progress": Progress,
     "curve": Curve,
+    "judged": Judged,
     "task_finished": TaskFinished,
     "said": Said,
 }
@@ -251,6 +284,10 @@ def _made(kind: type[Event], fields: dict[str, Any]) -> Event:
     known = _known(kind, fields)
     if kind is Curve:
         known["point"] = CurvePoint(**_known(CurvePoint, known["point"]))
+    if kind is Judged:
+        known["networks"] = tuple(
+            JudgedNetwork(**_known(JudgedNetwork, each)) for each in known["networks"]
+        )
     return kind(**known)
 
 

@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, ErrorCode, Row, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Row, TransactionBehavior};
 use tempfile::TempDir;
 
 use crate::{
@@ -69,6 +69,17 @@ impl Table {
         self.columns.iter().map(|(name, _)| *name).collect()
     }
 
+    /// The statement that makes a view of the rows whose checksum is right.
+    fn sound_view(&self) -> String {
+        let (table, columns) = (self.name, self.names().join(", "));
+        // A table's own `id` is the number of its rows already.
+        let row = if columns.starts_with("id,") { "" } else { "rowid, " };
+        format!(
+            "CREATE TEMP VIEW {table} AS SELECT {row}{columns} FROM main.{table}
+             WHERE {SUM} IS row_sum({columns});"
+        )
+    }
+
     /// The statement that makes the table.
     fn definition(&self) -> String {
         let columns = self.columns.iter().map(|(name, kind)| format!("{name} {kind}"));
@@ -121,6 +132,23 @@ pub(crate) fn open_for_reading(path: &Path, schema: &Schema) -> Result<Database>
     }
     let connection = open(&copy, schema)?;
     Ok(Database { connection, _copy: Some(folder) })
+}
+
+/// Opens a data base that somebody may be writing, to look at some of its rows: those whose checksum is wrong
+/// are not seen, and nothing else is checked, nor written. None where it is of another version, or cannot be
+/// read in this way.
+pub(crate) fn open_to_glance(path: &Path, schema: &Schema) -> Option<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).ok()?;
+    connection.busy_timeout(Duration::from_secs(5)).ok()?;
+    checksum::register(&connection).ok()?;
+    if version(&connection).ok()? != schema.version {
+        return None;
+    }
+    // A view of the connection hides the table of its name.
+    let views: String = schema.tables.iter().map(Table::sound_view).collect();
+    connection.execute_batch(&views).ok()?;
+    Some(connection)
 }
 
 /// A connection to a data base of this version that can be written and in which nothing is wrong.

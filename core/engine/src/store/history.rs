@@ -177,7 +177,7 @@ impl Store {
         })
     }
 
-    fn attempts(&self, key: &str) -> Result<Vec<Attempt>> {
+    pub(super) fn attempts(&self, key: &str) -> Result<Vec<Attempt>> {
         self.read(|connection| {
             let query = "SELECT started, ended, core_seconds, outcome, peak_bytes FROM attempts
                 WHERE step_key = ?1 ORDER BY id";
@@ -197,30 +197,28 @@ impl Store {
         })
     }
 
-    fn curves(&self, key: &str) -> Result<Vec<TaskCurve>> {
-        let points: Vec<(String, CurvePoint)> = self.read(|connection| {
-            // Phases in the order in which they were first told.
-            let query = "SELECT task, phase, step, loss, learning_rate, held_out_accuracy
-                FROM curves AS point WHERE step_key = ?1
-                ORDER BY task, (SELECT min(rowid) FROM curves WHERE step_key = point.step_key
-                    AND task = point.task AND phase = point.phase), step";
+    pub(super) fn curves(&self, key: &str) -> Result<Vec<TaskCurve>> {
+        let points: Vec<(i64, String, CurvePoint)> = self.read(|connection| {
+            let query = "SELECT rowid, task, phase, step, loss, learning_rate, held_out_accuracy
+                FROM curves WHERE step_key = ?1";
             let point = |row: &rusqlite::Row<'_>| {
                 let point = CurvePoint {
-                    phase: row.get(1)?,
-                    step: row.get::<_, i64>(2)? as usize,
-                    loss: row.get(3)?,
-                    learning_rate: row.get(4)?,
-                    held_out_accuracy: row.get(5)?,
+                    phase: row.get(2)?,
+                    step: row.get::<_, i64>(3)? as usize,
+                    loss: row.get(4)?,
+                    learning_rate: row.get(5)?,
+                    held_out_accuracy: row.get(6)?,
                 };
-                Ok((row.get(0)?, point))
+                Ok((row.get(0)?, row.get(1)?, point))
             };
             connection.prepare(query)?.query_map([key], point)?.collect()
         })?;
-        let mut curves: BTreeMap<String, Vec<CurvePoint>> = BTreeMap::new();
-        for (task, point) in points {
-            curves.entry(task).or_default().push(point);
+        let mut curves: BTreeMap<String, Vec<(i64, CurvePoint)>> = BTreeMap::new();
+        for (row, task, point) in points {
+            curves.entry(task).or_default().push((row, point));
         }
-        Ok(curves.into_iter().map(|(task, points)| TaskCurve { task, points }).collect())
+        let curve = |(task, points)| TaskCurve { task, points: in_order(points) };
+        Ok(curves.into_iter().map(curve).collect())
     }
 
     fn events(&self, key: &str) -> Result<Vec<TimedEvent>> {
@@ -238,4 +236,16 @@ impl Store {
         };
         rows.into_iter().map(event).collect()
     }
+}
+
+/// The points of a curve with the numbers of their rows: phases in the order in which they were first told,
+/// and each in the order of its steps.
+fn in_order(mut points: Vec<(i64, CurvePoint)>) -> Vec<CurvePoint> {
+    let mut first: BTreeMap<String, i64> = BTreeMap::new();
+    for (row, point) in &points {
+        let known = first.entry(point.phase.clone()).or_insert(*row);
+        *known = (*known).min(*row);
+    }
+    points.sort_by_key(|(_, point)| (first[&point.phase], point.step));
+    points.into_iter().map(|(_, point)| point).collect()
 }

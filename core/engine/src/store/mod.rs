@@ -4,6 +4,7 @@
 //! there), `scratch/<step>/<key>/<task>/` (checkpoints) and the published results. All of it is
 //! checked before it is used; what is damaged is set aside and made anew.
 
+mod glance;
 mod history;
 mod objects;
 mod results;

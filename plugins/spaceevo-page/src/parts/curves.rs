@@ -14,12 +14,7 @@ use crate::{
 const MOST: usize = 240;
 
 pub fn part(data: &PageData) -> Part {
-    let trained: Vec<(usize, &PageStep)> = data
-        .history
-        .iter()
-        .enumerate()
-        .filter(|(_, step)| step.curves.iter().any(|curve| !curve.points.is_empty()))
-        .collect();
+    let trained: Vec<(usize, &PageStep)> = trained(&data.history).collect();
     Part {
         id: "curves",
         title: "Training curves",
@@ -38,7 +33,14 @@ pub fn part(data: &PageData) -> Part {
     }
 }
 
-fn step_markup(index: usize, step: &PageStep) -> Markup {
+/// The steps that have left a curve, with their positions.
+pub fn trained(history: &[PageStep]) -> impl Iterator<Item = (usize, &PageStep)> {
+    let has_curve = |step: &PageStep| step.curves.iter().any(|curve| !curve.points.is_empty());
+    history.iter().enumerate().filter(move |(_, step)| has_curve(step))
+}
+
+/// The curves of a step, whose position in the history is `index`.
+pub fn step_markup(index: usize, step: &PageStep) -> Markup {
     html! {
         h3 { (step.step) }
         @if !step.current { p.note { "With other settings than the present ones." } }
@@ -219,7 +221,7 @@ fn ends(index: usize, step: &PageStep) -> Markup {
 }
 
 /// A name as a part of an identifier: letters and digits.
-fn id(name: &str) -> String {
+pub fn id(name: &str) -> String {
     name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).collect()
 }
 

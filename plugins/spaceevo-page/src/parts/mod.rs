@@ -1,6 +1,6 @@
 //! The parts of the page, a file each, in their order.
 
-mod curves;
+pub mod curves;
 mod front;
 mod int8;
 mod latency;
@@ -9,7 +9,7 @@ mod origin;
 mod proxy;
 mod search;
 mod space;
-mod time;
+pub mod time;
 mod verdict;
 mod verification;
 
@@ -43,7 +43,7 @@ pub fn all(data: &PageData) -> Vec<Part> {
         proxy::part(data),
         latency::part(data),
         curves::part(data),
-        time::part(data),
+        time::part(&data.history),
         origin::part(data),
     ]
 }

@@ -6,7 +6,7 @@ use spacewright_core::study::duration;
 use super::{Part, table};
 use crate::{
     chart::{Axis, Csv, Figure, Scale, at},
-    data::{PageAttempt, PageData},
+    data::{PageAttempt, PageStep},
     number::Shown,
 };
 
@@ -14,11 +14,11 @@ const WIDTH: f64 = 640.0;
 const LEFT: f64 = 92.0;
 const ROW: f64 = 24.0;
 
-pub fn part(data: &PageData) -> Part {
-    let attempts = || data.history.iter().flat_map(|step| &step.attempts);
+pub fn part(history: &[PageStep]) -> Part {
+    let attempts = || history.iter().flat_map(|step| &step.attempts);
     let all: f64 = attempts().map(|attempt| attempt.seconds).sum();
     let core: f64 = attempts().map(|attempt| attempt.core_seconds).sum();
-    let again = data.history.iter().filter(|step| step.attempts.len() > 1).count();
+    let again = history.iter().filter(|step| step.attempts.len() > 1).count();
     Part {
         id: "time",
         title: "Where the time went",
@@ -30,15 +30,14 @@ pub fn part(data: &PageData) -> Part {
             }
             "."
         },
-        body: html! { (timeline(data)) (steps(data)) },
+        body: html! { (timeline(history)) (steps(history)) },
     }
 }
 
 /// Steps on a line of time; where nothing ran for long, the line is cut.
-fn timeline(data: &PageData) -> Markup {
+fn timeline(history: &[PageStep]) -> Markup {
     let mut csv = Csv::new(&["step", "attempt", "started", "seconds", "core_seconds", "outcome"]);
-    let mut starts: Vec<&PageAttempt> =
-        data.history.iter().flat_map(|step| &step.attempts).collect();
+    let mut starts: Vec<&PageAttempt> = history.iter().flat_map(|step| &step.attempts).collect();
     starts.sort_by(|a, b| a.started.total_cmp(&b.started));
     let busy: f64 = starts.iter().map(|attempt| attempt.seconds).sum();
     let cuts = cuts(&starts, busy);
@@ -51,7 +50,7 @@ fn timeline(data: &PageData) -> Markup {
     let (unit, per_unit) = if axis.high > 2.0 { ("minutes", 60.0) } else { ("seconds", 1.0) };
     let axis = if per_unit == 1.0 { Axis::from_zero("", [axis.high * 60.0]) } else { axis };
     let scale = axis.scale(LEFT, WIDTH - 16.0);
-    let ran: Vec<_> = data.history.iter().filter(|step| !step.attempts.is_empty()).collect();
+    let ran: Vec<_> = history.iter().filter(|step| !step.attempts.is_empty()).collect();
     let bottom = 6.0 + ran.len() as f64 * ROW;
     let place = |seconds: f64| scale.place(seconds / per_unit);
     for step in &ran {
@@ -131,8 +130,8 @@ fn cuts(starts: &[&PageAttempt], busy: f64) -> Vec<(f64, f64)> {
     cuts
 }
 
-fn steps(data: &PageData) -> Markup {
-    let ran = data.history.iter().enumerate().filter(|(_, step)| !step.attempts.is_empty());
+fn steps(history: &[PageStep]) -> Markup {
+    let ran = history.iter().enumerate().filter(|(_, step)| !step.attempts.is_empty());
     let rows = ran.map(|(index, step)| {
         let seconds: f64 = step.attempts.iter().map(|attempt| attempt.seconds).sum();
         let core: f64 = step.attempts.iter().map(|attempt| attempt.core_seconds).sum();

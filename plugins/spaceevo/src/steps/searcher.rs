@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use spacewright_core::{
     space::Subnet,
     study::{StepContext, StepError, StudyContext, Task, TaskFiles},
-    train::{EvaluateJob, Monitor, TrainContext, Trainer},
+    train::{EvaluateJob, JudgedNetwork, Monitor, TrainContext, Trainer},
 };
 
 use super::search::{BudgetOutcome, ChosenSubnet};
@@ -102,7 +102,19 @@ impl Searcher<'_> {
         };
         let mut latency = |subnets: &[Subnet]| known.of(context, &job.stages, subnets);
         let total = search.evaluations();
-        let mut accuracy = |subnets: &[Subnet]| accuracies.of(subnets, total, monitor);
+        let mut accuracy = |generation: &[(Subnet, f64)]| {
+            let subnets: Vec<Subnet> =
+                generation.iter().map(|(subnet, _)| subnet.clone()).collect();
+            let found = accuracies.of(&subnets, total, monitor)?;
+            let judged = generation.iter().zip(&found);
+            let judged = judged.map(|((subnet, latency_ms), accuracy)| JudgedNetwork {
+                network: subnet.to_string(),
+                latency_ms: *latency_ms,
+                accuracy: *accuracy,
+            });
+            monitor.judged(&judged.collect::<Vec<_>>());
+            Ok(found)
+        };
         Ok(match search.run(&mut latency, &mut accuracy)? {
             Ok(mut finalists) => {
                 finalists.best.truncate(settings.finalists);
