@@ -6,6 +6,9 @@ mod data;
 #[cfg(test)]
 mod documented;
 mod model;
+mod plugin;
+#[cfg(feature = "serve")]
+mod serve;
 mod space;
 mod steps;
 mod study;
@@ -17,7 +20,6 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde_json::Value;
 use spacewright_core::quality::Composition;
 use spacewright_engine::FieldOverride;
-use spacewright_sdk::Kind;
 
 pub use cluster::{ClusterArgs, TaskArgs};
 pub use compute::ComputeArgs;
@@ -25,6 +27,9 @@ pub use data::{DataCheckArgs, DataCommand};
 pub use model::{
     ImportArgs, InspectArgs, ModelCommand, ModelFileArgs, ModelRunArgs, OpeningArgs, QuantizeArgs,
 };
+pub use plugin::{CarrierArg, LanguageArg, PluginCommand, PluginNewArgs};
+#[cfg(feature = "serve")]
+pub use serve::ServeArgs;
 pub use space::{FrontArg, OtherDevice, SpaceExplainArgs};
 pub use steps::{command, parse};
 pub use study::{CompareArgs, HistoryArgs, NewArgs, StudyCommand, budget};
@@ -107,6 +112,9 @@ pub enum Command {
     /// Pieces of hardware with their runtimes.
     #[command(subcommand)]
     Target(TargetCommand),
+    /// Show runs in a browser while they go on: progress, training curves, the front as it forms.
+    #[cfg(feature = "serve")]
+    Serve(ServeArgs),
     /// Which operators and widths INT8 speeds up, and which it slows down.
     Profile(ProfileArgs),
     /// Extensions: new operators, scores, targets.
@@ -166,94 +174,6 @@ pub struct CacheArgs {
     /// Count what runs have made under other settings than their present ones, too.
     #[arg(long)]
     pub superseded: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum PluginCommand {
-    /// Write a crate with one function to fill in, a test and a README.
-    New(PluginNewArgs),
-    /// Build a plugin's crate into one file that can be installed.
-    Build {
-        /// Folder of the plugin.
-        #[arg(default_value = ".")]
-        folder: PathBuf,
-        /// Another carrier than the one in `Cargo.toml`.
-        #[arg(long, value_enum)]
-        carrier: Option<CarrierArg>,
-    },
-    /// Ask a plugin everything that the program will ask, and judge the answers.
-    Check {
-        /// The plugin's file, or the name of an installed plugin.
-        plugin: String,
-    },
-    /// Put a plugin where every command finds it.
-    Install {
-        /// The plugin's file.
-        file: PathBuf,
-    },
-    /// Allow a native library to run, with all your rights.
-    Trust {
-        /// The library's file.
-        file: PathBuf,
-        /// Do not ask.
-        #[arg(long)]
-        yes: bool,
-    },
-    /// Take trust in a native library back: it is not loaded any more.
-    Untrust {
-        /// The library's file, or the SHA-256 of what was trusted.
-        library: String,
-    },
-    /// The installed plugins.
-    List,
-    /// What a plugin is, what it offers, and what its calls cost.
-    Inspect {
-        /// The plugin's file, or the name of an installed plugin.
-        plugin: String,
-    },
-    /// Look for what is wrong with the installed plugins and with the tools that build them.
-    Doctor,
-    /// Take an installed plugin away.
-    Remove {
-        /// Its name.
-        name: String,
-    },
-}
-
-#[derive(Debug, Args)]
-pub struct PluginNewArgs {
-    /// What the plugin offers: operator-set, hyperspace, quantizer, latency-source, scorer or
-    /// target.
-    #[arg(long)]
-    pub kind: Kind,
-    /// How it comes into the program.
-    #[arg(long, value_enum, default_value_t = CarrierArg::Wasm)]
-    pub carrier: CarrierArg,
-    /// What it is written in.
-    #[arg(long, value_enum, default_value_t = LanguageArg::Rust)]
-    pub language: LanguageArg,
-    /// Letters, digits, `-` and `_`.
-    pub name: String,
-    /// Folder to make; that of the name where not given.
-    #[arg(long, value_name = "DIR")]
-    pub path: Option<PathBuf>,
-    /// A fitted model (`target fit`) that gives a target's latencies; one for each precision.
-    #[arg(long = "model", value_name = "FILE")]
-    pub models: Vec<PathBuf>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum CarrierArg {
-    /// A WebAssembly component: runs anywhere, within limits.
-    Wasm,
-    /// A native library: runs with the user's full rights.
-    Native,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LanguageArg {
-    Rust,
-    C,
 }
 
 #[derive(Debug, Subcommand)]

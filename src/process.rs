@@ -98,6 +98,17 @@ pub fn train_for_the_first(_: &Launch, _: Device) -> Failure {
 #[cfg(unix)]
 spacewright_sdk::register!("torch-trainer", Trainers, trainers);
 
+/// The flag that Ctrl-C sets, for what has nothing to bring to a safe point.
+#[cfg(feature = "serve")]
+pub fn ended_by_signal() -> Arc<AtomicBool> {
+    let flag = Arc::new(AtomicBool::new(false));
+    let set = flag.clone();
+    if let Err(error) = ctrlc::set_handler(move || set.store(true, Ordering::Relaxed)) {
+        tracing::warn!("cannot listen for Ctrl-C: {error}");
+    }
+    flag
+}
+
 /// The flag that Ctrl-C sets, the same one for all that ask; a second Ctrl-C ends the process at
 /// once.
 pub fn cancelled_by_signal() -> Arc<AtomicBool> {

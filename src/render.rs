@@ -29,13 +29,22 @@ pub struct Output {
     good: bool,
     /// Whether the text is meant for a program, not for a terminal.
     verbatim: bool,
+    /// Whether it was printed before.
+    said: bool,
 }
 
 impl Output {
+    /// Of a command that has [announced](announce) all that it had to say.
+    #[cfg(feature = "serve")]
+    pub fn said() -> Self {
+        let (text, json) = (String::new(), Value::Null);
+        Self { text, json, good: true, verbatim: false, said: true }
+    }
+
     /// `text` for people, `data` for machines.
     pub fn new(text: String, data: &impl Serialize) -> Result<Self, Failure> {
         let json = serde_json::to_value(data).map_err(Failure::failed)?;
-        Ok(Self { text, json, good: true, verbatim: false })
+        Ok(Self { text, json, good: true, verbatim: false, said: false })
     }
 
     /// Shows the text as it is: a file that another program reads.
@@ -123,9 +132,16 @@ impl From<DataError> for Failure {
     }
 }
 
+/// Prints what a command has to say before it ends.
+#[cfg(feature = "serve")]
+pub fn announce(output: Output, json: bool) {
+    show(Ok(output), json);
+}
+
 /// Prints the outcome of a command.
 pub fn show(outcome: Result<Output, Failure>, json: bool) -> ExitCode {
     match outcome {
+        Ok(output) if output.said => ExitCode::SUCCESS,
         Ok(output) => {
             let text = match json {
                 true => json_text(&output.json),

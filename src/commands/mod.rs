@@ -9,6 +9,8 @@ mod plugin;
 mod profile;
 mod run;
 mod scoring;
+#[cfg(feature = "serve")]
+mod serve;
 mod shell;
 mod space;
 mod study;
@@ -47,6 +49,8 @@ pub fn run(typed: &Typed) -> Result<Output, Failure> {
         Command::Bench(command) => bench::run(command, &cli.global),
         Command::Study(command) => study::run(command, &cli.global),
         Command::Target(command) => target::run(command, &cli.global),
+        #[cfg(feature = "serve")]
+        Command::Serve(args) => serve::run(args, &cli.global),
         Command::Profile(args) => profile::run(args, &cli.global),
         Command::Plugin(command) => plugin::run(command),
         Command::Space(command) => {

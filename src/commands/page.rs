@@ -39,6 +39,12 @@ pub fn written(engine: &Engine, study: &Path) -> Option<PathBuf> {
     })
 }
 
+/// Opens an address in the browser.
+#[cfg(feature = "serve")]
+pub fn open_address(address: &str) -> Result<(), Failure> {
+    open::that(address).map_err(|error| Failure::failed(format!("cannot open {address}: {error}")))
+}
+
 /// Opens a page in the browser.
 pub fn open(page: Option<&Path>) -> Result<(), Failure> {
     let Some(page) = page else { return Err(Failure::failed("there is no page to open")) };
@@ -118,7 +124,8 @@ fn extra<S: Step>(engine: &Engine) -> Result<Option<S::Output>, EngineError> {
     known(engine.output::<S>())
 }
 
-fn step_of(history: StepHistory) -> PageStep {
+/// A step as pages show it.
+pub fn step_of(history: StepHistory) -> PageStep {
     let StepHistory { step, current, attempts, curves, .. } = history;
     let attempt = |Attempt { started, seconds, core_seconds, peak_bytes, outcome }| {
         let outcome = outcome.name().to_owned();

@@ -66,7 +66,7 @@ pub use events::{Event, Observer, Silent};
 pub use home::default_home;
 pub use keys::Change;
 pub use latency_cache::LatencyCache;
-pub use live::{LiveRun, Progress, RunNow, RunState, RunningTask};
+pub use live::{LiveRun, Progress, RunNow, RunState, RunVersion, RunningTask};
 pub use origin::{Carrier, Origin};
 pub use registry::{Registry, TrainerFactory};
 pub use run::{Inputs, StepOutcome, StepState, StepStatus};

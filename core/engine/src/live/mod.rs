@@ -71,6 +71,13 @@ pub struct RunNow {
     pub lines: Vec<String>,
 }
 
+/// Differs from an earlier one of the same [`LiveRun`] where there is something new to see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunVersion {
+    written: i64,
+    held: bool,
+}
+
 /// The part of `study.json` that is looked at.
 #[derive(Deserialize)]
 struct StudySummary {
@@ -110,9 +117,15 @@ impl LiveRun {
         Ok(Self { folder: folder.to_owned(), store, followed: Vec::new() })
     }
 
-    /// What changes whenever a process has written to the run's data base.
-    pub fn version(&self) -> Result<i64> {
-        self.store.data_version()
+    /// Whether a process works on the run of a folder.
+    pub fn is_held(folder: &Path) -> bool {
+        Lock::is_held(folder)
+    }
+
+    /// What changes when there is something new to see.
+    pub fn version(&self) -> Result<RunVersion> {
+        let held = Lock::is_held(&self.folder);
+        Ok(RunVersion { written: self.store.data_version()?, held })
     }
 
     /// How the run stands.
