@@ -32,7 +32,7 @@ pub use plugin::{CarrierArg, LanguageArg, PluginCommand, PluginNewArgs};
 pub use serve::ServeArgs;
 pub use space::{FrontArg, OtherDevice, SpaceExplainArgs};
 pub use steps::{command, parse};
-pub use study::{CompareArgs, HistoryArgs, NewArgs, StudyCommand, budget};
+pub use study::{CompareArgs, HistoryArgs, NewArgs, ReportName, StudyCommand, budget};
 pub use target::{EvaluateArgs, FitArgs, PredictArgs, ProfileArgs, TargetCommand};
 
 /// Designs INT8 neural networks that are really fast on the hardware at hand.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use spacewright_spaceevo::settings::Budget;
 
 use super::{ClusterArgs, ComputeArgs, StudyArgs};
@@ -16,6 +16,9 @@ pub enum StudyCommand {
         /// As JSON Schema, which editors read.
         #[arg(long)]
         json_schema: bool,
+        /// JSON Schema of a report instead, for programs that read it.
+        #[arg(long, value_enum, conflicts_with = "json_schema")]
+        report: Option<ReportName>,
     },
     /// What the fields of a section mean; of all sections where none is named.
     Explain {
@@ -36,6 +39,27 @@ pub enum StudyCommand {
     /// The spaces and networks of several studies side by side, all measured on the targets of
     /// all. First runs their steps up to `export`, where they are not current.
     Compare(CompareArgs),
+}
+
+/// What programs read.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum ReportName {
+    /// What a study found.
+    #[value(name = "report.json")]
+    Study,
+    /// Its networks against networks trained alone.
+    #[value(name = "plain.json")]
+    Plain,
+    /// Losses of blocks against accuracies.
+    #[value(name = "proxy.json")]
+    Proxy,
+    /// Its space against others.
+    #[value(name = "spaces.json")]
+    Spaces,
+    /// What `--json study compare` prints.
+    Compare,
+    /// A line of what `--progress json` tells.
+    Progress,
 }
 
 #[derive(Debug, Args)]

@@ -1,9 +1,11 @@
 //! The references in `docs/reference` say what the program says; with `SPACEWRIGHT_WRITE_REFERENCES=1` they are
 //! written anew.
 
+mod reports;
+
 use std::{env, fs, path::Path};
 
-use crate::text;
+use crate::{json, text};
 
 /// Compares a document with what it should be.
 fn check(name: &str, expected: &str) {
@@ -82,4 +84,24 @@ fn the_reference_of_studies_is_true() {
         schema.trim_end()
     );
     check("study.md", &page);
+}
+
+#[test]
+fn the_reference_of_reports_is_true() {
+    let help = text("study schema -h");
+    let names = help.split_once("--report").unwrap().1.split_once("[possible values: ").unwrap().1;
+    let mut page = "\
+# JSON reports
+
+What programs read, made of what `spacewright study schema --report NAME` says, which prints the JSON Schema of
+one. In paths, `[]` stands for each item of a list and `.*` for each entry of a map. What is said to be none is
+`null`. With `--json`, commands print the reports that they write; those of `bench` have `files` besides, the
+paths of what was written. Later versions may have more fields.
+"
+    .to_owned();
+    for name in names.split_once(']').unwrap().0.split(", ") {
+        page += &reports::section(name, &json(&format!("study schema --report {name}")));
+    }
+    assert!(page.contains("| `budgets[].int8_ms` | number |") && page.contains("step_finished"));
+    check("reports.md", &page);
 }

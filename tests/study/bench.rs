@@ -4,13 +4,13 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     process::Stdio,
-    thread,
+    slice, thread,
     time::Duration,
 };
 
 use serde_json::Value;
 
-use super::{Place, kill, tiny};
+use super::{Place, check_schema, kill, tiny};
 
 /// Where a bench is killed: the bench, the beginning of what it logs, milliseconds later.
 const KILLS: [(&str, &str, u64); 4] = [
@@ -31,6 +31,7 @@ impl Place {
             assert!(content.len() > 100, "{file}");
         }
         assert!(files.to_string().contains(".svg") && files.to_string().contains(".csv"));
+        check_schema(&format!("{name}.json"), slice::from_ref(&report));
         report
     }
 
@@ -145,6 +146,7 @@ fn networks_trained_alone_stand_beside_those_of_the_study() {
         serde_json::from_str(&stdout).unwrap()
     };
     let report = plain(&place);
+    check_schema("plain.json", slice::from_ref(&report));
     let images = &report["images"];
     let seen = ["teach", "distil", "train", "finetune"].map(|step| number(&images[step]));
     // Steps and batches of the study; six quality tables; four subnets a step.

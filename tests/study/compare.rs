@@ -1,10 +1,10 @@
 //! Two runtimes: one study's tables for several targets, networks in both formats, side by side.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, slice};
 
 use serde_json::Value;
 
-use super::Place;
+use super::{Place, check_schema};
 
 fn study(name: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/study").join(format!("{name}.toml"))
@@ -39,6 +39,7 @@ fn spaces_for_two_runtimes_and_for_both_stand_side_by_side() {
     let (code, stdout, stderr) = place.on(&["study", "compare", "--json"], &studies);
     assert_eq!(code, 0, "{stderr}");
     let report: Value = serde_json::from_str(&stdout).unwrap();
+    check_schema("compare", slice::from_ref(&report));
     assert_eq!(report["targets"], serde_json::json!(["host-ort", "host-litert"]));
     let rows = report["studies"].as_array().unwrap();
     for (at, row) in rows.iter().enumerate() {

@@ -20,7 +20,7 @@ use std::{
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{Child, ChildStderr, Command, Stdio},
-    thread,
+    slice, thread,
     time::{Duration, Instant},
 };
 
@@ -104,6 +104,7 @@ impl Place {
     fn report(&self) -> Value {
         let text = fs::read_to_string(self.run_folder().join("report.json")).unwrap();
         let mut report: Value = serde_json::from_str(&text).unwrap();
+        check_schema("report.json", slice::from_ref(&report));
         report.as_object_mut().unwrap().remove("seconds");
         report
     }
@@ -132,6 +133,19 @@ impl Place {
         let Ok(mut statement) = cache.prepare(rows) else { return BTreeMap::new() };
         let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
         rows.map(Result::unwrap).collect()
+    }
+}
+
+/// That reports are as the schema says that programs are given.
+fn check_schema(name: &str, reports: &[Value]) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_spacewright"));
+    let output = command.args(["study", "schema", "--report", name]).output().unwrap();
+    let schema = serde_json::from_slice(&output.stdout).unwrap();
+    let schema = jsonschema::draft7::new(&schema).unwrap();
+    assert!(!reports.is_empty(), "{name}");
+    for report in reports {
+        let problem = schema.validate(report).map_err(|error| error.to_string());
+        assert_eq!(problem, Ok(()), "{name}: {report:#}");
     }
 }
 
@@ -262,6 +276,7 @@ fn programs_get_an_event_a_line() {
     assert!(serde_json::from_str::<Value>(&stdout).is_ok(), "{stdout}");
     let events: Vec<Value> =
         stderr.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    check_schema("progress", &events);
     let of = |kind: &'static str| events.iter().filter(move |event| event["event"] == kind);
     assert!(of("step_started").any(|event| event["step"] == "teach"), "{stderr}");
     let last = of("progress").rfind(|event| event["task"] == "teacher").unwrap();

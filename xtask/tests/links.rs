@@ -1,4 +1,4 @@
-//! Links between documents lead somewhere.
+//! Links between documents lead somewhere, here and on the site that `cargo xtask book` makes of `docs`.
 
 use std::{
     collections::HashSet,
@@ -6,13 +6,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
+const REPOSITORY: &str = env!("CARGO_PKG_REPOSITORY");
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
 /// All documents that people read.
 fn documents() -> Vec<PathBuf> {
-    let folders = ["", "docs", "docs/plugins", "examples/plugins", "sdk/python"];
+    let folders = ["", "docs", "docs/plugins", "docs/reference", "examples/plugins", "sdk/python"];
     let files = folders.iter().flat_map(|folder| fs::read_dir(root().join(folder)).unwrap());
     let paths = files.map(|file| file.unwrap().path());
     paths.filter(|path| path.extension().is_some_and(|end| end == "md")).collect()
@@ -39,15 +41,27 @@ fn links(text: &str) -> Vec<&str> {
     targets.filter(|target| !target.contains(char::is_whitespace)).collect()
 }
 
+/// The file or folder that the link of a document names, by its place or by its address in the repository; nothing for
+/// other addresses.
+fn target(document: &Path, file: &str) -> Option<PathBuf> {
+    if let Some(path) = file.strip_prefix(REPOSITORY) {
+        let kinds = ["/blob/main/", "/tree/main/"];
+        return kinds.iter().find_map(|kind| Some(root().join(path.strip_prefix(kind)?)));
+    }
+    let is_address = file.contains("://");
+    let target = if file.is_empty() { document.to_owned() } else { document.with_file_name(file) };
+    (!is_address).then_some(target)
+}
+
 #[test]
 fn links_lead_somewhere() {
     let (mut bad, mut count) = (Vec::new(), 0);
     for path in documents() {
         let text = fs::read_to_string(&path).unwrap();
-        for link in links(&text).into_iter().filter(|link| !link.contains("://")) {
-            count += 1;
+        for link in links(&text) {
             let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
-            let target = if file.is_empty() { path.clone() } else { path.with_file_name(file) };
+            let Some(target) = target(&path, file) else { continue };
+            count += 1;
             let is_there = target.exists()
                 && (anchor.is_empty()
                     || anchors(&fs::read_to_string(&target).unwrap()).contains(anchor));
@@ -56,6 +70,32 @@ fn links_lead_somewhere() {
     }
     assert!(bad.is_empty(), "{bad:#?}");
     assert!(count > 50, "{count}");
+}
+
+#[test]
+fn pages_of_the_site_link_within_it() {
+    let site = root().join("docs").canonicalize().unwrap();
+    let mut bad = Vec::new();
+    for path in documents().into_iter().filter(|path| path.starts_with(root().join("docs"))) {
+        let text = fs::read_to_string(&path).unwrap();
+        for link in links(&text).into_iter().filter(|link| !link.contains("://")) {
+            let file = link.split('#').next().unwrap();
+            let target = target(&path, file).and_then(|target| target.canonicalize().ok());
+            let is_within = target.is_none_or(|target| target.starts_with(&site));
+            bad.extend((!is_within).then(|| format!("{}: {link}", path.display())));
+        }
+    }
+    assert!(bad.is_empty(), "write {REPOSITORY}/blob/main/…: {bad:#?}");
+}
+
+#[test]
+fn the_site_has_every_page() {
+    let summary = fs::read_to_string(root().join("docs/SUMMARY.md")).unwrap();
+    let listed: HashSet<PathBuf> =
+        links(&summary).into_iter().map(|link| root().join("docs").join(link)).collect();
+    let pages = documents().into_iter().filter(|path| path.starts_with(root().join("docs")));
+    let pages: HashSet<PathBuf> = pages.filter(|path| !path.ends_with("SUMMARY.md")).collect();
+    assert_eq!(listed, pages);
 }
 
 #[test]

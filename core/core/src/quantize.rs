@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -63,47 +64,47 @@ pub struct Quantized {
 }
 
 /// What became of a network. Shares are fractions of the images that both files were run on.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct QuantizeReport {
     /// Shape of an image.
     pub input: Shape,
     /// Classes that it tells apart.
     pub classes: usize,
-    /// Multiply-adds of one image.
+    /// Multiply-adds for one image.
     pub macs: u64,
     /// Trained scalars.
     pub params: u64,
-    /// Images on which both were run.
+    /// Number of images on which both files, in floating point and in integers, were run.
     pub images: usize,
-    /// Of images to which both give the same class.
+    /// Share of images to which both give the same class.
     pub identical_predictions: f64,
-    /// Of images that the network in floating point classifies correctly; none where classes are others.
+    /// Share of images that the network in floating point classifies correctly; none where its classes are not theirs.
     pub fp32_accuracy: Option<f64>,
-    /// Of images that the network in integers classifies correctly.
+    /// Share of images that the network in integers classifies correctly; none where its classes are not theirs.
     pub int8_accuracy: Option<f64>,
     /// What the network in integers achieved before it was trained with quantizers; none where it was not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before_training: Option<BeforeTraining>,
-    /// Operators that the runtime executes in floating point.
+    /// Operators of the file in integers that the runtime executes in floating point.
     pub float_operators: Vec<String>,
-    /// Integers that were compared with the integer executor.
+    /// How many integers of the runtime were compared with those of the program's own integer executor.
     pub checked_integers: usize,
-    /// Those that differ by one step at a rounding tie.
+    /// How many of them differ by one step at a rounding tie.
     pub rounding_ties: usize,
     /// Operators with any other difference.
     pub wrong_operators: Vec<String>,
-    /// Size of the file in floating point.
+    /// Size of the file in floating point, in bytes.
     pub fp32_bytes: usize,
-    /// Size of the file in integers.
+    /// Size of the file in integers, in bytes.
     pub int8_bytes: usize,
 }
 
 /// A network in integers with the scales that a quantizer chose. Shares are those of [`QuantizeReport`].
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BeforeTraining {
-    /// Of images that it classifies correctly.
+    /// Share of images that it classifies correctly; none where its classes are not theirs.
     pub int8_accuracy: Option<f64>,
-    /// Of images to which it gives the same class as the network in floating point.
+    /// Share of images to which it gives the same class as the network in floating point.
     pub identical_predictions: f64,
 }
 

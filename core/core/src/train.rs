@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// One point of a training curve.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CurvePoint {
     /// Phase of the training, such as `fp32`.
     pub phase: String,
@@ -132,7 +132,7 @@ pub struct TwoPhaseFiles {
 }
 
 /// What a trained network achieves.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TrainReport {
     /// Share of held-out images classified correctly.
     pub held_out_accuracy: f64,

@@ -8,52 +8,53 @@ use std::{
     },
 };
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use spacewright_core::train::{CurvePoint, JudgedNetwork, Monitor};
 
 use crate::keys::Change;
 
-/// Something that happened.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// Something that happened in a running study: with `--progress json`, a line on standard error.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event<'a> {
     /// A step begins.
     StepStarted {
         /// Its name.
         step: Cow<'a, str>,
-        /// What it does.
+        /// What it does, in words.
         summary: Cow<'a, str>,
-        /// Where it ran before: what has changed since.
+        /// Where it ran before: what has changed since; else nothing.
         changes: Cow<'a, [Change]>,
     },
     /// A step is skipped: nothing that it depends on has changed.
     StepSkipped {
         /// Its name.
         step: Cow<'a, str>,
-        /// What it took when it ran.
+        /// What it took when it ran, in seconds.
         seconds: f64,
     },
     /// A step has finished.
     StepFinished {
         /// Its name.
         step: Cow<'a, str>,
-        /// What it took, interrupted attempts included.
+        /// What it took, interrupted attempts included, in seconds.
         seconds: f64,
     },
     /// A step has failed or was stopped; what it finished is kept.
     StepStopped {
         /// Its name.
         step: Cow<'a, str>,
-        /// Why.
+        /// Why, in words.
         reason: Cow<'a, str>,
     },
     /// The tasks of a step: told before the first, and after each.
     Tasks {
         /// The step.
         step: Cow<'a, str>,
-        /// Finished, those of earlier attempts included.
+        /// How many have finished, those of earlier attempts included.
         done: usize,
-        /// All.
+        /// How many there are.
         total: usize,
     },
     /// A task begins.
@@ -63,13 +64,13 @@ pub enum Event<'a> {
         /// The task.
         task: Cow<'a, str>,
     },
-    /// A task goes on; `task` is empty for progress of the step itself.
+    /// A task goes on.
     Progress {
         /// The step.
         step: Cow<'a, str>,
-        /// The task.
+        /// The task; empty for progress of the step itself.
         task: Cow<'a, str>,
-        /// Units of work done.
+        /// Units of work done, such as steps of a training.
         done: usize,
         /// Units of work in all.
         total: usize,
@@ -100,7 +101,7 @@ pub enum Event<'a> {
         step: Cow<'a, str>,
         /// The task.
         task: Cow<'a, str>,
-        /// What it took in this attempt.
+        /// What it took in this attempt, in seconds.
         seconds: f64,
         /// Whether it succeeded.
         succeeded: bool,

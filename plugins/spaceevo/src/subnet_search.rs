@@ -6,6 +6,7 @@ use std::{collections::HashSet, fmt};
 
 use rand::{Rng, seq::IndexedRandom};
 use rand_pcg::Pcg64Mcg;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
     latency::milliseconds,
@@ -45,9 +46,11 @@ pub struct Finalists {
 }
 
 /// Latencies of a space's smallest and largest subnet.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LatencyRange {
+    /// Of the smallest subnet, in milliseconds.
     pub fastest_ms: f64,
+    /// Of the largest subnet, in milliseconds.
     pub slowest_ms: f64,
 }
 

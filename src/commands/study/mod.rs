@@ -18,8 +18,9 @@ use crate::{
 pub fn run(command: &StudyCommand, global: &Global) -> Result<Output, Failure> {
     match command {
         StudyCommand::New(args) => new::run(args, global),
-        StudyCommand::Schema { json_schema: true } => schema::json_schema(),
-        StudyCommand::Schema { json_schema: false } => schema::schema(),
+        StudyCommand::Schema { report: Some(name), .. } => schema::of_report(*name),
+        StudyCommand::Schema { json_schema: true, .. } => schema::json_schema(),
+        StudyCommand::Schema { json_schema: false, .. } => schema::schema(),
         StudyCommand::Explain { section } => schema::explain(section.as_deref()),
         StudyCommand::List { runs } => list(runs),
         StudyCommand::Compare(args) => compare::run(args, global),

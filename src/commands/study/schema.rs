@@ -1,13 +1,19 @@
-//! The fields of study files: as a study file, in words, and as JSON Schema.
+//! The fields of study files: as a study file, in words, and as JSON Schema. Those of reports.
 
 use std::fmt::Write;
 
 use serde_json::{Value, json};
-use spacewright_core::study::{FieldDescription, SectionDescription, SectionKind, sections_of};
-use spacewright_engine::{engine_sections, study_schema};
+use spacewright_core::study::{
+    FieldDescription, SectionDescription, SectionKind, report_schema, sections_of,
+};
+use spacewright_engine::{Event, engine_sections, study_schema};
+use spacewright_spaceevo::report::{
+    PlainReport, ProxyReport, SpacesReport, StudyReport, compare::StudiesReport,
+};
 
 use crate::{
     catalog,
+    cli::ReportName,
     render::{Failure, Output},
 };
 
@@ -31,6 +37,19 @@ pub fn json_schema_value() -> Result<Value, Failure> {
 
 pub fn json_schema() -> Result<Output, Failure> {
     let schema = json_schema_value()?;
+    Output::new(format!("{schema:#}"), &schema)
+}
+
+/// JSON Schema of a report.
+pub fn of_report(name: ReportName) -> Result<Output, Failure> {
+    let schema = match name {
+        ReportName::Study => report_schema::<StudyReport>(),
+        ReportName::Plain => report_schema::<PlainReport>(),
+        ReportName::Proxy => report_schema::<ProxyReport>(),
+        ReportName::Spaces => report_schema::<SpacesReport>(),
+        ReportName::Compare => report_schema::<StudiesReport>(),
+        ReportName::Progress => report_schema::<Event<'_>>(),
+    };
     Output::new(format!("{schema:#}"), &schema)
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -52,18 +53,18 @@ mod pairs {
 }
 
 /// A space's score and its parts.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SpaceScore {
-    /// Higher is better.
+    /// The score; higher is better.
     pub score: f64,
     /// One entry per latency limit.
     pub constraints: Vec<ConstraintScore>,
 }
 
 /// What one latency limit contributes.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ConstraintScore {
-    /// The limit.
+    /// The latency limit in milliseconds.
     pub limit_ms: f64,
     /// Share of subnets within the limit.
     pub feasible: f64,

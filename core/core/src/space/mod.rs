@@ -10,6 +10,7 @@ pub(crate) mod testing;
 mod validate;
 mod vary;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use codec::EncodingError;
@@ -24,13 +25,15 @@ pub use vary::{MutationRates, retry};
 use crate::operators::BlockConfig;
 
 /// A search space: one block type and one width window per choice stage.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 pub struct Space {
     /// Name of the hyperspace.
     pub hyperspace: String,
-    /// Index of the candidate, per choice stage.
+    /// For each choice stage, the index of its block type among the hyperspace's candidates.
     pub blocks: Vec<usize>,
-    /// Index of the width window, per choice stage.
+    /// For each choice stage, the index of its window of widths.
     pub windows: Vec<usize>,
 }
 

@@ -150,13 +150,14 @@ impl FromStr for Precision {
 }
 
 /// Who trains, and with what: for reports.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TrainedWith {
-    /// Fingerprint of the trainer.
+    /// Name and version of the trainer.
     pub trainer: String,
-    /// Where it computes.
+    /// Where it computes: `cpu`, or `cuda:0` and so on.
+    #[schemars(with = "String")]
     pub device: Device,
-    /// How exactly it does.
+    /// How exactly it multiplies.
     pub precision: Precision,
 }
 

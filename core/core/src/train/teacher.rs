@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Phase;
@@ -40,11 +41,11 @@ pub enum TeacherStart {
 }
 
 /// Shares of images that a network classifies correctly.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Accuracies {
-    /// Of the held-out images.
+    /// Share of held-out images.
     pub held_out: f64,
-    /// Of the test images.
+    /// Share of test images.
     pub test: f64,
 }
 

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use spacewright_core::train::Precision;
@@ -9,7 +10,7 @@ use spacewright_core::train::Precision;
 use super::{Ingredients, Training};
 
 /// Something that a step depends on and that has changed since it ran.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "change", rename_all = "snake_case")]
 pub enum Change {
     /// A field of a section.
@@ -53,9 +54,11 @@ pub enum Change {
     },
     /// How exactly it trains.
     Precision {
-        /// How it was.
+        /// How it was: `fp32`, `tf32` or `bf16`.
+        #[schemars(with = "String")]
         was: Precision,
         /// How it is.
+        #[schemars(with = "String")]
         now: Precision,
     },
     /// The images.

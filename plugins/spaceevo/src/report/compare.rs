@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
     graph::Graph,
@@ -39,13 +40,13 @@ struct OutcomeNetwork {
 }
 
 /// A stage of a space.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SpaceStage {
     /// Its name.
     pub stage: String,
     /// Its block type.
     pub block: String,
-    /// Its output widths.
+    /// Its output widths, in channels.
     pub widths: Vec<usize>,
 }
 
@@ -98,17 +99,18 @@ impl StudyOutcome {
     }
 }
 
-/// Several studies, each on the targets of all.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// Several studies, each on the targets of all: what `spacewright --json study compare` prints. Shares and accuracies
+/// are from 0 to 1, latencies are milliseconds for one image, in INT8.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StudiesReport {
     /// The targets, in the order of the studies.
     pub targets: Vec<String>,
-    /// In the order that was asked for.
+    /// The studies, in the order that was asked for.
     pub studies: Vec<ComparedStudy>,
 }
 
 /// One study of a [`StudiesReport`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ComparedStudy {
     /// Its name.
     pub study: String,
@@ -121,45 +123,46 @@ pub struct ComparedStudy {
     pub space: Space,
     /// The space's stages.
     pub stages: Vec<SpaceStage>,
-    /// From the smallest budget to the largest.
+    /// Its networks, in the order of their budgets.
     pub networks: Vec<NetworkOnTargets>,
-    /// On each target, against the study that was designed for it.
+    /// Its networks on each target, against those of the study that was designed for it.
     pub deployed: Vec<AgainstNative>,
 }
 
 /// A network on every target.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NetworkOnTargets {
-    /// Encoding.
+    /// Its encoding.
     pub subnet: String,
-    /// On each target.
+    /// The network on each target, in the order of `targets`.
     pub on: Vec<OnTarget>,
 }
 
 /// A network on one target.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OnTarget {
-    /// Milliseconds.
+    /// Measured latency of the whole network, in milliseconds.
     pub ms: f64,
-    /// Half of the runs take at most this much longer.
+    /// Half of the measured runs take at most this much longer, in milliseconds.
     pub spread_ms: f64,
-    /// INT8, share of the test images; that of the study's own target where the network was not
-    /// exported for this one.
+    /// Share of test images that it classifies correctly in INT8; that of the study's own target where
+    /// the network was not exported for this one.
     pub accuracy: f64,
     /// Whether this target's runtime computed the accuracy.
     pub verified: bool,
 }
 
 /// The networks of a study on one target, against those that were designed for it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AgainstNative {
     /// The target.
     pub target: String,
     /// The first study that was designed for it, and for it alone if there is one.
     pub native: String,
-    /// How much faster at equal accuracy, where both reach it; geometric mean.
+    /// How many times as fast at equal accuracy, as a geometric mean; none where it reaches no accuracy of theirs.
     pub speed_up: Option<f64>,
-    /// How much more accurate at equal latency, as a share; mean.
+    /// By which share of test images more accurate at equal latency, as a mean; none where they have no network
+    /// as fast.
     pub gain: Option<f64>,
 }
 

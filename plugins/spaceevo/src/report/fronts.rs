@@ -1,5 +1,6 @@
 //! What accuracies a space reaches at what latencies, and how two spaces compare.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A latency in milliseconds with the accuracy that is had for it, as a share.
@@ -54,41 +55,41 @@ impl Front {
 }
 
 /// One space against another, where it can be.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Comparison {
-    /// For each point of the other's front.
+    /// How much faster, for each network of the other's front.
     pub speed_ups: Vec<SpeedUp>,
-    /// Geometric mean of those that are known.
+    /// Geometric mean of the speed-ups that are known; none where no accuracy of the other is reached.
     pub mean_speed_up: Option<f64>,
-    /// For each point of the space's own front.
+    /// How much more accurate, for each network of the own front.
     pub gains: Vec<Gain>,
-    /// Mean of those that are known, as a share.
+    /// Mean of the gains that are known, as a share; none where the other has no network as fast.
     pub mean_gain: Option<f64>,
 }
 
 /// How much faster the space is at the accuracy of one of the other's networks.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SpeedUp {
-    /// The other's accuracy, as a share.
+    /// The accuracy of the other's network, as a share.
     pub accuracy: f64,
-    /// The other's latency.
+    /// The other's latency in milliseconds.
     pub other_ms: f64,
-    /// The space's latency at that accuracy; `None` where it does not reach it.
+    /// The own latency at that accuracy in milliseconds; none where it is not reached.
     pub ms: Option<f64>,
-    /// `other_ms / ms`.
+    /// `other_ms / ms`; none where the accuracy is not reached.
     pub speed_up: Option<f64>,
-    /// The space's fastest network is more accurate: the speed-up is at least this.
+    /// Whether the own fastest network is more accurate: the speed-up is at least this, then.
     pub at_least: bool,
 }
 
 /// How much more accurate the space is at the latency of one of its networks.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Gain {
-    /// The latency.
+    /// Latency of the own network in milliseconds.
     pub ms: f64,
-    /// The space's accuracy, as a share.
+    /// Its accuracy, as a share.
     pub accuracy: f64,
-    /// The other's; `None` where it has no network as fast.
+    /// The other's accuracy at that latency; none where it has no network as fast.
     pub other_accuracy: Option<f64>,
     /// `accuracy − other_accuracy`.
     pub gain: Option<f64>,
@@ -129,13 +130,13 @@ impl Comparison {
 }
 
 /// A front against one network: between its points, in proportion.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AgainstNetwork {
-    /// The network's latency over that of the front at its accuracy; `None` where the front does not reach it.
+    /// The network's latency over that of the front at its accuracy; none where the front does not reach it.
     pub speed_up: Option<f64>,
-    /// The front's fastest point is more accurate: the speed-up is at least this.
+    /// Whether the front's fastest point is more accurate: the speed-up is at least this, then.
     pub at_least: bool,
-    /// The front's accuracy at the network's latency less the network's, as a share; `None` where no point is as
+    /// The front's accuracy at the network's latency less the network's, as a share; none where no point is as
     /// fast.
     pub gain: Option<f64>,
 }

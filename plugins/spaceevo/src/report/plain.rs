@@ -1,5 +1,6 @@
 //! The networks of a study against networks trained alone: `plain.json`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use spacewright_core::study::{StepError, StudyContext};
 
@@ -12,10 +13,12 @@ use crate::{
     },
 };
 
-/// Content of `plain.json`. All accuracies are INT8, shares of the test images on the runtime.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// The networks of a study against networks trained alone: `plain.json` in the folder of the run, which
+/// `spacewright bench plain` writes. Accuracies are shares of test images, from 0 to 1, that the INT8 files classify
+/// correctly on the runtime; latencies are milliseconds for one image.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PlainReport {
-    /// What the study's networks cost.
+    /// How many images the study's trainings saw; an image counts once for each network that sees it.
     pub images: SeenImages,
     /// The study's networks, each once, with their rivals.
     pub networks: Vec<RivalledNetwork>,
@@ -24,19 +27,19 @@ pub struct PlainReport {
 }
 
 /// Images that the trainings of a study saw; an image counts once for each network that sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SeenImages {
     /// Different networks that the search has found, among which the images are shared; where one that is
     /// trained alone is best for several budgets, fewer are offered.
     pub networks: usize,
-    /// The teacher.
+    /// Images that the training of the teacher saw.
     pub teach: usize,
-    /// All stages with all block types, each a part of a network; what diverged and was repeated more
-    /// slowly counts once.
+    /// Images that all stages with all block types saw, each a part of a network; what diverged and was repeated
+    /// more slowly counts once.
     pub distil: usize,
-    /// The supernet, four subnets a step.
+    /// Images that the supernet saw, four subnets a step.
     pub train: usize,
-    /// The chosen subnets alone.
+    /// Images that the chosen subnets saw, trained alone.
     pub finetune: usize,
 }
 
@@ -52,55 +55,55 @@ impl SeenImages {
 }
 
 /// A network of the study with its rivals.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RivalledNetwork {
     /// The smallest budget that it is offered for, in milliseconds.
     pub budget_ms: f64,
     /// Its encoding.
     pub encoding: String,
-    /// Of the whole network.
+    /// INT8 latency of the whole network, in milliseconds.
     pub int8_ms: f64,
     /// Multiply-adds for one image.
     pub macs: u64,
-    /// With the weights that it is deployed with.
+    /// Accuracy with the weights that it is deployed with.
     pub int8_accuracy: f64,
-    /// With the supernet's weights.
+    /// Accuracy with the supernet's weights.
     pub as_searched_accuracy: f64,
-    /// Networks trained alone.
+    /// Networks trained alone, from random weights, that take as long.
     pub rivals: Vec<PlainNetwork>,
 }
 
 /// A network trained alone, from random weights.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PlainNetwork {
     /// Which network.
     pub kind: RivalKind,
     /// For how many images it was trained.
     pub share: ImageShare,
-    /// The images, in whole batches.
+    /// How many images its training saw, in whole batches.
     pub images: usize,
     /// Encoding of its space.
     pub space: String,
     /// Its encoding.
     pub encoding: String,
-    /// Of the whole network.
+    /// INT8 latency of the whole network, in milliseconds.
     pub int8_ms: f64,
     /// Multiply-adds for one image.
     pub macs: u64,
-    /// Quantized after training.
+    /// Accuracy where it is quantized after training, as a mean over seeds.
     pub post_training: MeanAccuracy,
-    /// With learned scales.
+    /// Accuracy where it is trained with quantizers and learns its scales, as a mean over seeds.
     pub int8: MeanAccuracy,
-    /// By seed.
+    /// Accuracies of each training, by seed.
     pub trained: Vec<PlainAccuracy>,
 }
 
 /// A mean over seeds.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MeanAccuracy {
     /// The mean.
     pub mean: f64,
-    /// Its standard error; `None` where there is one seed.
+    /// Its standard error; none where there is one seed.
     pub standard_error: Option<f64>,
 }
 
@@ -115,19 +118,19 @@ impl MeanAccuracy {
 }
 
 /// The study's networks less one kind of rival with learned scales, averaged over networks.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RivalDifference {
     /// Which rivals.
     pub kind: RivalKind,
     /// For how many images they were trained.
     pub share: ImageShare,
-    /// Networks that have such a rival.
+    /// How many of the study's networks have such a rival.
     pub networks: usize,
-    /// With the weights that the study's networks are deployed with.
+    /// Difference of accuracies with the weights that the study's networks are deployed with.
     pub deployed: f64,
-    /// With the supernet's weights.
+    /// Difference of accuracies with the supernet's weights.
     pub as_searched: f64,
-    /// Standard error of both, by the rivals' seeds; `None` where there is one seed.
+    /// Standard error of both differences, by the rivals' seeds; none where there is one seed.
     pub standard_error: Option<f64>,
 }
 

@@ -1,6 +1,7 @@
 //! Whether block-wise losses rank subnets as their INT8 accuracy does: `proxy.json`, a table of the
 //! subnets and a plot.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
     rank::{kendall_tau, spearman},
@@ -14,83 +15,85 @@ use crate::{
     stage_weights::{fit, weighted},
 };
 
-/// Content of `proxy.json`. Agreement is 1 where a smaller loss always means a higher accuracy.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// Whether losses of blocks rank subnets as their accuracies do: `proxy.json` in the folder of the run, which
+/// `spacewright bench proxy` writes. Agreement is 1 where a smaller loss always means a higher accuracy, and 0 where
+/// losses say nothing; it is none where all subnets have the same loss or the same accuracy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ProxyReport {
-    /// The space that was found.
+    /// Encoding of the space that was found.
     pub space: String,
-    /// Its subnets.
+    /// How many of its subnets were looked at.
     pub n: usize,
-    /// Of the sum of losses, over all of them.
+    /// Kendall's τ of the sum of losses with the accuracy, over all of them.
     pub kendall_tau: Option<f64>,
-    /// See `kendall_tau`.
+    /// Spearman's ρ of the same.
     pub spearman: Option<f64>,
-    /// Names of the stages.
+    /// Names of the stages, in the order of the lists below.
     pub stages: Vec<String>,
-    /// Fitted on a part of the subnets; their mean is 1.
+    /// Weight of each stage's loss, fitted on a part of the subnets; their mean is 1.
     pub weights: Vec<f64>,
     /// The weights as a line of a study file, below `[evolve]`.
     pub setting: String,
-    /// The subnets that the weights were fitted on.
+    /// Agreement over the subnets that the weights were fitted on.
     pub fitted: Compared,
-    /// The rest of them.
+    /// Agreement over the other subnets of the space.
     pub held_out: Compared,
-    /// Subnets of the random space.
+    /// Agreement over subnets of another space, drawn at random.
     pub second: Compared,
-    /// The held-out subnets of both spaces together: a score compares spaces.
+    /// Agreement over the subnets of both spaces together on which nothing was fitted: a score compares spaces.
     pub both: Compared,
-    /// All subnets.
+    /// All subnets, those of the random space included.
     pub subnets: Vec<JudgedSubnet>,
 }
 
 /// Sums of losses against accuracies.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Compared {
-    /// The space, or the spaces, that the subnets are of.
+    /// Encoding of the space, or the spaces, that the subnets are of.
     pub space: String,
-    /// Subnets.
+    /// How many subnets.
     pub n: usize,
-    /// Every stage counts the same.
+    /// Agreement where every stage counts the same.
     pub raw: Agreement,
-    /// Stages count as the weights say.
+    /// Agreement where stages count as the weights say.
     pub weighted: Agreement,
 }
 
-/// `None` where all subnets have the same loss or the same accuracy.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// How well losses rank subnets; none where all subnets have the same loss or the same accuracy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Agreement {
-    /// Kendall's tau.
+    /// Kendall's τ.
     pub kendall_tau: Option<f64>,
-    /// Spearman's rho.
+    /// Spearman's ρ.
     pub spearman: Option<f64>,
 }
 
 /// A subnet with its losses and its accuracy.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct JudgedSubnet {
     /// What it was used for.
     pub part: SubnetPart,
     /// Its encoding.
     pub subnet: String,
-    /// Noise-to-signal ratio of each stage alone.
+    /// Loss of each stage: noise-to-signal ratio of its output against the teacher's.
     pub losses: Vec<f64>,
     /// Their sum.
     pub loss: f64,
     /// Their weighted sum.
     pub weighted_loss: f64,
-    /// INT8, share of held-out images.
+    /// Share of held-out images that it classifies correctly in INT8, from 0 to 1.
     pub accuracy: f64,
 }
 
 /// What a subnet was used for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SubnetPart {
     /// The weights were fitted on it.
     Fitted,
-    /// One of the found space that the weights were not fitted on.
+    /// It is of the found space, and the weights were not fitted on it.
     HeldOut,
-    /// One of the random space.
+    /// It is of the random space.
     Second,
 }
 

@@ -1,5 +1,6 @@
 //! A space with its score, as reports show it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
     score::ConstraintScore,
@@ -8,17 +9,17 @@ use spacewright_core::{
 };
 
 /// A space and its score.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SpaceSummary {
-    /// How it was found, in words.
+    /// How it was found, in words, such as `aging-evolution` or `random search`.
     pub found_by: String,
     /// Its encoding.
     pub space: String,
     /// Block type of each stage.
     pub blocks: Vec<String>,
-    /// Higher is better.
+    /// Its score; higher is better.
     pub score: f64,
-    /// What each latency limit contributes.
+    /// What each latency limit contributes to the score.
     pub constraints: Vec<ConstraintScore>,
 }
 

@@ -1,5 +1,6 @@
 //! The found space against others: `spaces.json`, tables of all points, and plots.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
     latency::quantile,
@@ -20,8 +21,9 @@ use crate::{
 /// Quantiles of all spaces' errors at which the share of better subnets is shown.
 const LEVELS: [f64; 3] = [0.1, 0.25, 0.5];
 
-/// Content of `spaces.json`. Accuracies, errors and shares are fractions.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// The space that was found against others: `spaces.json` in the folder of the run, which `spacewright bench spaces`
+/// writes. Accuracies, errors and shares are from 0 to 1, latencies are milliseconds for one image, in INT8.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SpacesReport {
     /// Name of the target.
     pub target: String,
@@ -31,18 +33,19 @@ pub struct SpacesReport {
     pub seed: u64,
     /// Latency limits in milliseconds.
     pub budgets_ms: Vec<f64>,
-    /// Errors at which the distributions are compared.
+    /// Errors at which the distributions of errors are compared: 10 %, 25 % and 50 % of the subnets of all spaces have
+    /// smaller ones.
     pub levels: Vec<f64>,
-    /// The found one first.
+    /// The spaces, the one that was found first.
     pub spaces: Vec<ComparedSpace>,
     /// The found space against each of the others.
     pub comparisons: Vec<AgainstSpace>,
-    /// Manual spaces that are not compared.
+    /// Manual spaces that are not compared, and why.
     pub left_out: Vec<LeftOut>,
 }
 
 /// One of the spaces.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ComparedSpace {
     /// `found`, `random`, or what the study calls a manual space.
     pub name: String,
@@ -50,20 +53,20 @@ pub struct ComparedSpace {
     pub space: String,
     /// Block type of each stage.
     pub blocks: Vec<String>,
-    /// By phase, of the largest subnet.
+    /// What the largest subnet of its supernet achieves after each phase of training, `fp32` and `int8`.
     pub supernet: PhaseReports,
-    /// The networks that were chosen, by budget.
+    /// The networks that were chosen, one for each budget that the space can keep to.
     pub networks: Vec<ComparedNetwork>,
-    /// Budgets that none of its subnets keeps to.
+    /// Budgets in milliseconds that none of its subnets keeps to.
     pub infeasible_budgets_ms: Vec<f64>,
-    /// Of all random subnets.
+    /// INT8 errors on held-out images of all random subnets.
     pub errors: ErrorDistribution,
-    /// Of those within the largest budget.
+    /// The same of those within the largest budget.
     pub errors_within_budget: ErrorDistribution,
 }
 
 /// The network that was chosen for a budget.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ComparedNetwork {
     /// The budget in milliseconds.
     pub budget_ms: f64,
@@ -73,37 +76,37 @@ pub struct ComparedNetwork {
     pub macs: u64,
     /// Trained scalars.
     pub params: u64,
-    /// Sum of its parts.
+    /// Latency in milliseconds, as the sum of its parts.
     pub predicted_ms: f64,
-    /// The whole, as measured.
+    /// Measured latency of the whole network, in milliseconds.
     pub int8_ms: f64,
-    /// Half of the runs take at most this much longer.
+    /// Half of the measured runs take at most this much longer, in milliseconds.
     pub int8_spread_ms: f64,
-    /// Of held-out images that it classifies correctly.
+    /// Share of held-out images that it classifies correctly in INT8.
     pub held_out_accuracy: f64,
-    /// Of test images that it classifies correctly.
+    /// Share of test images that it classifies correctly in INT8.
     pub test_accuracy: f64,
 }
 
 /// INT8 errors on held-out images of random subnets.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorDistribution {
     /// How many subnets.
     pub n: usize,
-    /// `None` where there are none.
+    /// The smallest error; none where there are no subnets.
     pub smallest: Option<f64>,
-    /// See `smallest`.
+    /// The median; none where there are no subnets.
     pub median: Option<f64>,
-    /// Share of subnets with an error below each level.
+    /// Share of subnets with an error below each of `levels`.
     pub shares: Vec<f64>,
-    /// Ascending.
+    /// The error of each subnet, ascending.
     pub errors: Vec<f64>,
 }
 
 /// The found space against another one.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AgainstSpace {
-    /// The other one.
+    /// Name of the other one, as in `spaces`.
     pub name: String,
     /// The found space against it.
     #[serde(flatten)]

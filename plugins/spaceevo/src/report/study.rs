@@ -1,6 +1,7 @@
 //! What a study found, against what it beats: `report.json`.
 
 use indexmap::IndexMap;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
     quantize::QuantizeReport,
@@ -21,8 +22,9 @@ use crate::{
     },
 };
 
-/// Content of `report.json`. All shares are fractions.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// What a study found, and what it beats: `report.json` in the folder of the run, which `spacewright run` and
+/// `spacewright report` write. Shares and accuracies are from 0 to 1, latencies are milliseconds for one image.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StudyReport {
     /// Name of the hyperspace.
     pub hyperspace: String,
@@ -35,9 +37,9 @@ pub struct StudyReport {
     /// Who trained, and with what; reports of earlier versions do not say it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trained_with: Option<TrainedWith>,
-    /// Of test images that the teacher classifies correctly.
+    /// Share of test images that the teacher classifies correctly.
     pub teacher_accuracy: f64,
-    /// Of held-out images that the teacher classifies correctly.
+    /// Share of held-out images that the teacher classifies correctly.
     pub teacher_held_out_accuracy: f64,
     /// What a teacher from outside achieved before the study trained it; none where it did not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -46,16 +48,16 @@ pub struct StudyReport {
     pub space: SpaceSummary,
     /// The space's choices, by stage.
     pub choices: Vec<StageChoice>,
-    /// Spaces that were scored to find it.
+    /// How many spaces were scored to find it.
     pub evaluations: usize,
-    /// How much better another space may be, as a share of the score, where the strategy knows.
+    /// How much better another space may be, as a share of the score; none where the strategy does not know it.
     pub gap: Option<f64>,
-    /// The networks, one for each budget that the space can keep to.
+    /// The networks, one for each latency budget that the space can keep to, in the order of the budgets.
     pub budgets: Vec<BudgetNetwork>,
-    /// Networks from outside that the study names, as they are on its target.
+    /// Networks from outside that the study names below `[report]`, as they are on its target.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rivals: Vec<RivalNetwork>,
-    /// Those that could not be judged, and why.
+    /// Networks from outside that could not be judged, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rivals_left_out: Vec<LeftOut>,
     /// Budgets that no subnet of the space keeps to.
@@ -66,59 +68,59 @@ pub struct StudyReport {
     pub devices: Vec<TargetLoss>,
     /// Random search and the uniform spaces, by score and predicted feasibility.
     pub other_spaces: Vec<SpaceSummary>,
-    /// What the largest subnet of the supernet achieves after each phase.
+    /// What the largest subnet of the supernet achieves after each phase of training, `fp32` and `int8`.
     pub supernet: PhaseReports,
     /// How well the sums of parts predict whole networks.
     pub latency: SumOfPartsError,
-    /// Stages with block types whose distillation diverged.
+    /// Stages with block types whose distillation diverged; their losses count as 1.
     pub diverged_blocks: Vec<String>,
-    /// What each step took.
+    /// Seconds that each step took, by its name.
     pub seconds: IndexMap<String, f64>,
 }
 
 /// The choice of a space for one stage.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StageChoice {
     /// Name of the stage.
     pub stage: String,
     /// Its block type.
     pub block: String,
-    /// Its output widths.
+    /// Its output widths, in channels.
     pub widths: Vec<usize>,
-    /// `None` where the stage has no other choice.
+    /// The next best choice; none where the stage has no other.
     pub best_alternative: Option<AlternativeChoice>,
     /// Effective number of rows of the stage's quality table among the best subnets, by budget;
-    /// `None` where it is not known.
+    /// none where it is not known.
     pub support: Vec<Option<f64>>,
 }
 
 /// The next best choice for a stage.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AlternativeChoice {
     /// Its block type.
     pub block: String,
-    /// Its output widths.
+    /// Its output widths, in channels.
     pub widths: Vec<usize>,
     /// What the score changes by, all other stages being the same.
     pub difference: f64,
 }
 
 /// The network of one budget.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BudgetNetwork {
     /// The budget in milliseconds.
     pub budget_ms: f64,
-    /// Sum of the network's parts.
+    /// INT8 latency in milliseconds, as the sum of the network's parts.
     pub predicted_ms: f64,
-    /// Of held-out images that it classifies correctly, as it was searched.
+    /// Share of held-out images that it classifies correctly in INT8, with the weights of the supernet.
     pub held_out_accuracy: f64,
     /// Standard error of this share.
     pub standard_error: f64,
-    /// What training it alone gave; `None` where it has the supernet's weights.
+    /// What training it alone gave, by phase, `fp32` and `int8`; none where it has the supernet's weights.
     pub finetuned: Option<PhaseReports>,
-    /// Its INT8 file, in the run's folder.
+    /// Name of its INT8 file in the run's folder.
     pub file: String,
-    /// Its FP32 file, in the run's folder.
+    /// Name of its FP32 file in the run's folder.
     pub fp32_file: String,
     /// As its runtime computes it.
     #[serde(flatten)]
@@ -126,7 +128,7 @@ pub struct BudgetNetwork {
     /// Of the whole network.
     #[serde(flatten)]
     pub latency: NetworkLatency,
-    /// FP32 latency over INT8 latency; `None` where the former is not known.
+    /// FP32 latency over INT8 latency; none where the former is not known.
     pub speed_up: Option<f64>,
 }
 
@@ -138,7 +140,7 @@ impl BudgetNetwork {
 }
 
 /// A network from outside, quantized for the study's target.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RivalNetwork {
     /// Its folder, as the study names it.
     pub model: String,
@@ -148,7 +150,7 @@ pub struct RivalNetwork {
     /// Of the whole network.
     #[serde(flatten)]
     pub latency: NetworkLatency,
-    /// FP32 latency over INT8 latency; `None` where the former is not known.
+    /// FP32 latency over INT8 latency; none where the former is not known.
     pub speed_up: Option<f64>,
     /// The study's networks against it.
     pub against: AgainstNetwork,
@@ -162,11 +164,11 @@ impl RivalNetwork {
 }
 
 /// How well the sums of parts predict whole networks.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SumOfPartsError {
-    /// Deciles of the latency of random subnets, from the fastest to the slowest.
+    /// Deciles of the INT8 latency of random subnets in milliseconds, from the fastest to the slowest.
     pub deciles_ms: Vec<f64>,
-    /// Whole networks that were measured against the sum of their parts.
+    /// How many whole networks were measured against the sum of their parts.
     pub networks: usize,
     /// Mean of predicted / measured − 1.
     pub bias: f64,

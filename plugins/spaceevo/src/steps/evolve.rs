@@ -2,6 +2,7 @@
 
 use std::{cell::RefCell, collections::BTreeMap};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
     quality::{Cell, RowFigures, ScoreColumns, TableRow},
@@ -102,7 +103,7 @@ impl Evolved {
 
 /// One of several targets that a space has to suit. The scores of [`Evolved`] are then means of
 /// shares of the best that each target reaches alone.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TargetLoss {
     /// Name of the target.
     pub target: String,

@@ -4,6 +4,7 @@ mod network;
 
 use std::{fs, path::PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
     graph::Graph,
@@ -33,16 +34,16 @@ use crate::{
     settings::ExportSettings,
 };
 
-/// Latency of a whole network as the target's source gives it, in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+/// Latency of a whole network as the target's source gives it, in milliseconds for one image.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NetworkLatency {
-    /// In integers.
+    /// INT8 latency of the whole network, in milliseconds.
     pub int8_ms: f64,
-    /// Half of the runs take at most this much longer.
+    /// Half of the measured runs in INT8 take at most this much longer, in milliseconds.
     pub int8_spread_ms: f64,
-    /// In floating point; `None` where the target's latencies are known in integers only.
+    /// FP32 latency of the whole network, in milliseconds; none where the target's latencies are known in INT8 only.
     pub fp32_ms: Option<f64>,
-    /// Half of the runs in floating point take at most this much longer.
+    /// Half of the measured runs in FP32 take at most this much longer, in milliseconds; none where `fp32_ms` is.
     pub fp32_spread_ms: Option<f64>,
 }
 

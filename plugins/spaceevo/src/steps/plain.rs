@@ -6,6 +6,7 @@ use std::{
     path::PathBuf,
 };
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
     latency::{Position, Precision, milliseconds},
@@ -51,7 +52,7 @@ const MEASURED_SUBNETS: usize = 20;
 const SLOWER: [f64; 3] = [1.0, 0.3, 0.1];
 
 /// Which network is trained alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RivalKind {
     /// The one that the study offers.
@@ -61,7 +62,7 @@ pub enum RivalKind {
 }
 
 /// For how many images it is trained.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ImageShare {
     /// An equal share of those that all trainings of the study saw.
@@ -71,11 +72,11 @@ pub enum ImageShare {
 }
 
 /// Accuracies of one training. Shares of the test images, on the runtime.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PlainAccuracy {
-    /// Quantized after the training without quantizers.
+    /// Where it is quantized after training.
     pub post_training: f64,
-    /// With learned scales.
+    /// Where it is trained with quantizers and learns its scales.
     pub int8: f64,
 }
 

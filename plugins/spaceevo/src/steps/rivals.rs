@@ -1,5 +1,6 @@
 //! The spaces that the found one is compared with, and their supernets.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
     random,
@@ -35,7 +36,7 @@ pub(crate) struct Contender {
 }
 
 /// A manual space, or a network from outside, that is not compared.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LeftOut {
     /// What the study calls it.
     pub name: String,

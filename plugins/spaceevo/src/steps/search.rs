@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
     latency::milliseconds,
@@ -40,10 +41,11 @@ pub struct ChosenSubnet {
 }
 
 /// What became of one budget.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BudgetOutcome {
-    /// The best subnet.
+    /// The best subnet. Reports have a network for it instead.
+    #[schemars(skip)]
     Found(ChosenSubnet),
     /// No subnet of the space keeps to the budget.
     Infeasible {

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
     data::{LABELS_KEY, Preprocessing},
@@ -21,7 +22,7 @@ use crate::{
 };
 
 /// A verified network. Shares are fractions of the test set.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct VerifiedNetwork {
     /// Encoding of the subnet.
     pub encoding: String,
@@ -29,49 +30,51 @@ pub struct VerifiedNetwork {
     pub macs: u64,
     /// Trained scalars.
     pub params: u64,
-    /// As the target's runtime computes it.
+    /// Share of test images that the INT8 file classifies correctly on the target's runtime.
     pub int8_accuracy: f64,
-    /// As training computes it.
+    /// Share of test images that the same network classifies correctly as training computes it.
     pub fake_quant_accuracy: f64,
-    /// Images to which both give the same class.
+    /// Share of test images to which both give the same class.
     pub identical_predictions: f64,
-    /// Number of test images; results of earlier versions do not say it.
+    /// Number of test images; reports of earlier versions do not say it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_images: Option<usize>,
-    /// The same subnet with the supernet's weights, on the runtime; `None` where it has no others.
+    /// INT8 accuracy of the same subnet with the supernet's weights, on the runtime; none where it has no others.
     pub as_searched_accuracy: Option<f64>,
-    /// The FP32 file: the same subnet after the FP32 phase, on the runtime.
+    /// Share of test images that the FP32 file classifies correctly on the runtime: the same subnet after the FP32
+    /// phase of training.
     pub fp32_accuracy: f64,
-    /// The same subnet after the FP32 phase, quantized without training, on the runtime.
+    /// Share of test images that the same subnet classifies correctly on the runtime where it is quantized after the
+    /// FP32 phase, without training in INT8.
     pub ptq_accuracy: f64,
-    /// Operators that the runtime executes in floating point.
+    /// Operators of the INT8 file that the runtime executes in floating point.
     pub float_operators: Vec<String>,
-    /// Integers that were compared with the integer executor.
+    /// How many integers of the runtime were compared with those of the program's own integer executor.
     pub checked_integers: usize,
-    /// Those that differ by one step at a rounding tie.
+    /// How many of them differ by one step at a rounding tie.
     pub rounding_ties: usize,
     /// Operators with any other difference.
     pub wrong_operators: Vec<String>,
-    /// Size of the INT8 file.
+    /// Size of the INT8 file in bytes.
     pub bytes: usize,
-    /// The same network in other formats.
+    /// The same network as files of other formats, where the study asks for them.
     pub translated: Vec<TranslatedNetwork>,
 }
 
 /// The trained integers of a network in another format, as another runtime computes them.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TranslatedNetwork {
-    /// Extension of the file.
+    /// Extension of the file, such as `tflite`.
     pub format: String,
-    /// Whose runtime ran it.
+    /// Name of the target whose runtime ran it.
     pub target: String,
-    /// Share of the test images.
+    /// Share of test images that it classifies correctly there.
     pub int8_accuracy: f64,
     /// Share of the test images to which training gives the same class.
     pub identical_predictions: f64,
     /// Operators that run in floating point.
     pub float_operators: Vec<String>,
-    /// Size of the file.
+    /// Size of the file in bytes.
     pub bytes: usize,
 }
 
