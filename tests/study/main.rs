@@ -10,6 +10,8 @@ mod page;
 mod photographs;
 mod processes;
 mod quantize;
+#[cfg(feature = "serve")]
+mod serve;
 mod teachers;
 mod workers;
 

@@ -7,6 +7,7 @@ mod bench_train;
 mod book;
 mod faults;
 mod fuzz;
+mod gallery;
 mod light;
 mod message;
 mod process;
@@ -31,6 +32,7 @@ commands:
   targets       build and install the targets of hardware-targets/ that are plugins
   wheel         build the Python package with both programs
   book          build the documents as a site, in target/book
+  gallery [RUNS]  take pictures of the pages of example studies that have run, for docs/gallery
   test          set up, then every check and test of the project
   test --fix    the same, but repair formatting and lints instead of checking them
   test --long   the same as test, with the tests that take long
@@ -50,6 +52,8 @@ fn main() -> ExitCode {
         ["quickstart"] => quickstart::run(),
         ["targets"] => targets::run().map(|()| ExitCode::SUCCESS),
         ["book"] => book::run().map(|()| ExitCode::SUCCESS),
+        ["gallery"] => gallery::run("runs".as_ref()).map(|()| ExitCode::SUCCESS),
+        ["gallery", runs] => gallery::run(runs.as_ref()).map(|()| ExitCode::SUCCESS),
         ["wheel"] => wheel::run().map(|()| ExitCode::SUCCESS),
         ["test"] => test::run(test::Mode::Check, false).map(|()| ExitCode::SUCCESS),
         ["test", "--fix"] => test::run(test::Mode::Fix, false).map(|()| ExitCode::SUCCESS),

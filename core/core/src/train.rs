@@ -48,7 +48,7 @@ pub struct CurvePoint {
 }
 
 /// A network whose accuracy a search has judged.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct JudgedNetwork {
     /// Its encoding.
     pub network: String,

@@ -132,14 +132,14 @@ pub struct PageAttempt {
     pub core_seconds: f64,
     /// The most memory that a process that trained had at a time, in bytes; none where none did.
     pub peak_bytes: Option<u64>,
-    /// How it ended, in a word; `finished` where nothing stopped it.
+    /// How it ended, in a word: `finished` where nothing stopped it, `running` where it goes on.
     pub outcome: String,
 }
 
 impl PageAttempt {
-    /// Whether nothing stopped it.
-    pub fn finished(&self) -> bool {
-        self.outcome == "finished"
+    /// Whether it ended before the step was finished.
+    pub fn stopped(&self) -> bool {
+        !["finished", "running"].contains(&self.outcome.as_str())
     }
 }
 

@@ -14,7 +14,7 @@ import pytest
 import spacewright as sw
 from spacewright import _program
 from spacewright.errors import error_of
-from spacewright.events import Curve, OtherEvent, Progress, StepFinished, event_of
+from spacewright.events import Curve, Judged, OtherEvent, Progress, StepFinished, event_of
 
 
 def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
@@ -39,6 +39,16 @@ def test_a_point_of_a_curve_is_one_too() -> None:
     assert isinstance(event, Curve)
     assert event.point.learning_rate == 0.1
     assert str(event) == "  t: fp32 step 5"
+
+
+def test_networks_that_were_judged_are_too() -> None:
+    event = event_of(
+        '{"event":"judged","step":"search","task":"budget-0","networks":'
+        '[{"network":"d1","latency_ms":0.5,"accuracy":0.75,"new":1}]}'
+    )
+    assert isinstance(event, Judged)
+    assert event.networks[0].accuracy == 0.75
+    assert str(event) == "  budget-0: 1 networks judged, at best 75.00 %"
 
 
 def test_events_of_a_newer_program_are_handed_on() -> None:

@@ -1,6 +1,6 @@
 //! Addresses and what is answered.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc};
 
 use axum::{
     Router,
@@ -22,8 +22,6 @@ use super::{
     watch::{ListWatch, RunWatch, Runs, Watch},
 };
 
-/// How often it is looked for what is new while somebody looks.
-const POLL: Duration = Duration::from_secs(1);
 const PROGRAM: &str = env!("CARGO_PKG_VERSION");
 /// A report is a file that anybody may have written: its scripts run for themselves, and reach no other page.
 const REPORT_POLICY: &str = "sandbox allow-scripts allow-downloads; default-src 'none'; \
@@ -131,7 +129,7 @@ async fn run_events(State(runs): State<Arc<Runs>>, Path(name): Path<String>) -> 
 }
 
 /// What changes, as long as somebody looks: server-sent events of JSON lists `[within, id, markup]`.
-fn events(runs: Arc<Runs>, watch: impl Watch) -> Response {
+fn events<W: Watch>(runs: Arc<Runs>, watch: W) -> Response {
     let (to, from) = mpsc::channel::<Event>(1);
     tokio::spawn(async move {
         let mut watch = watch;
@@ -149,7 +147,7 @@ fn events(runs: Arc<Runs>, watch: impl Watch) -> Response {
             {
                 return;
             }
-            sleep(POLL).await;
+            sleep(W::PAUSE).await;
         }
     });
     let next = |mut from: mpsc::Receiver<Event>| async {

@@ -5,9 +5,10 @@ use std::{
     fs,
     path::{Component, Path, PathBuf},
     sync::{Mutex, PoisonError},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
+use rayon::prelude::*;
 use spacewright_engine::{EngineError, LiveRun, Registry, RunNow, RunState, RunVersion};
 use spacewright_spaceevo_page::{Change, LiveRunData, LiveRunRow, list_changes, run_changes};
 
@@ -86,8 +87,10 @@ impl Runs {
     /// All runs, those that were heard of last first. One that cannot be read is left out.
     pub fn list(&self) -> Vec<LiveRunRow> {
         let entries = fs::read_dir(&self.folder).into_iter().flatten().filter_map(Result::ok);
-        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-        let mut runs: Vec<LiveRunRow> = names.filter_map(|name| self.row(&name)).collect();
+        let names: Vec<String> =
+            entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        let mut runs: Vec<LiveRunRow> =
+            names.par_iter().filter_map(|name| self.row(name)).collect();
         runs.sort_by(|a, b| b.heard.total_cmp(&a.heard).then_with(|| a.name.cmp(&b.name)));
         runs
     }
@@ -104,9 +107,8 @@ impl Runs {
             Some((found.modified().ok()?, found.len()))
         });
         let lock = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = lock().get(name).filter(|known| known.files == files)
-            && !LiveRun::is_held(folder)
-        {
+        // Whoever begins to work on it writes so.
+        if let Some(known) = lock().get(name).filter(|known| known.files == files) {
             return Ok(known.now.clone());
         }
         let now = LiveRun::open(folder)?.now()?;
@@ -119,6 +121,9 @@ impl Runs {
 
 /// Sends what is new to one who looks.
 pub trait Watch: Send + 'static {
+    /// How long to wait before it is asked again.
+    const PAUSE: Duration;
+
     /// The parts that have changed since it was asked before.
     fn changes(&mut self, runs: &Runs) -> Vec<Change>;
 }
@@ -143,6 +148,8 @@ pub struct ListWatch {
 }
 
 impl Watch for ListWatch {
+    const PAUSE: Duration = Duration::from_secs(2);
+
     fn changes(&mut self, runs: &Runs) -> Vec<Change> {
         self.sent.new_of(list_changes(&runs.list()))
     }
@@ -184,6 +191,8 @@ impl RunWatch {
 }
 
 impl Watch for RunWatch {
+    const PAUSE: Duration = Duration::from_secs(1);
+
     fn changes(&mut self, runs: &Runs) -> Vec<Change> {
         let data = self.look(runs);
         data.map(|data| self.sent.new_of(run_changes(&data))).unwrap_or_default()

@@ -10,10 +10,15 @@ use crate::process;
 /// Names of the program on different systems.
 const PROGRAMS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
+/// The browser's name, where there is one.
+pub fn program() -> Option<&'static str> {
+    let works = |program: &str| process::works(Command::new(program).arg("--version"));
+    PROGRAMS.into_iter().find(|program| works(program))
+}
+
 /// Installs Debian's package where there is no such browser and packages may be installed.
 pub fn ensure() -> Result<()> {
-    let works = |program: &str| process::works(Command::new(program).arg("--version"));
-    if PROGRAMS.iter().any(|program| works(program)) {
+    if program().is_some() {
         return Ok(());
     }
     announce("chromium", "90 MB");

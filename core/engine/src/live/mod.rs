@@ -117,11 +117,6 @@ impl LiveRun {
         Ok(Self { folder: folder.to_owned(), store, followed: Vec::new() })
     }
 
-    /// Whether a process works on the run of a folder.
-    pub fn is_held(folder: &Path) -> bool {
-        Lock::is_held(folder)
-    }
-
     /// What changes when there is something new to see.
     pub fn version(&self) -> Result<RunVersion> {
         let held = Lock::is_held(&self.folder);

@@ -18,8 +18,8 @@ const LIST: &str = "list";
 pub fn list_page(folder: &str, runs: &[LiveRunRow], program: &str) -> String {
     let part = Part {
         id: "runs",
-        title: "Runs",
-        lead: html! { "What ran in this folder, the latest first." },
+        title: "The latest first",
+        lead: html! { "What ran in this folder, and what runs." },
         body: html! { div #(LIST) { (list(runs)) } },
     };
     document(&Document {

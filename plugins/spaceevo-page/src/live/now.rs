@@ -69,7 +69,9 @@ pub fn bar(label: &str, share: f64) -> Markup {
 /// How long it takes, roughly.
 pub fn left(seconds: Option<f64>) -> Markup {
     html! {
-        @if let Some(seconds) = seconds { "about " (duration(seconds)) " left" } @else { "" }
+        @if let Some(seconds) = seconds {
+            "about " @if seconds < 60.0 { (format!("{seconds:.0} s")) } @else { (duration(seconds)) } " left"
+        }
     }
 }
 

@@ -74,8 +74,8 @@ fn timeline(history: &[PageStep]) -> Markup {
                 text.row x=(LEFT - 10.0) y=(at(y + 14.0)) text-anchor="end" { (step.step) }
                 @for (index, attempt) in step.attempts.iter().enumerate() {
                     @let from = place(shown(attempt.started));
-                    @let finished = attempt.finished();
-                    g.c0[finished].c5[!finished] {
+                    @let stopped = attempt.stopped();
+                    g.c0[!stopped].c5[stopped] {
                         rect.mark x=(at(from)) y=(at(y + 3.0)) rx="2" height="15"
                             width=(at((place(shown(attempt.started) + attempt.seconds) - from).max(1.5))) {
                             title {

@@ -78,15 +78,15 @@ impl Browser {
         }
     }
 
-    /// Opens a file in a window of this size, light or dark, and waits until all scripts have run.
-    pub fn open(&mut self, file: &Path, (width, height): (u32, u32), scheme: &str) {
+    /// Opens an address in a window of this size, light or dark, and waits until all scripts have run.
+    pub fn open(&mut self, address: &str, (width, height): (u32, u32), scheme: &str) {
         let size = json!({
             "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false,
         });
         self.call("Emulation.setDeviceMetricsOverride", size);
         let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
         self.call("Emulation.setEmulatedMedia", json!({ "features": features }));
-        self.call("Page.navigate", json!({ "url": format!("file://{}", file.display()) }));
+        self.call("Page.navigate", json!({ "url": address }));
         self.value(
             "new Promise(done => document.readyState === 'complete' ? done(1) \
              : addEventListener('load', () => done(1)))",
@@ -111,8 +111,9 @@ impl Browser {
         self.call("Page.captureScreenshot", asked)["data"].as_str().unwrap().to_owned()
     }
 
-    /// What the page has complained about, asked of a network, or shown in a dialogue.
-    pub fn complaints(&self) -> Vec<String> {
+    /// What the page has complained about, asked of anybody but those whose addresses begin like this, or shown in
+    /// a dialogue.
+    pub fn complaints(&self, own: &str) -> Vec<String> {
         let bad = |event: &&Value| match event["method"].as_str().unwrap_or_default() {
             "Runtime.exceptionThrown"
             | "Log.entryAdded"
@@ -120,7 +121,8 @@ impl Browser {
             | "Page.javascriptDialogOpening" => true,
             "Network.requestWillBeSent" => {
                 let url = event["params"]["request"]["url"].as_str().unwrap_or_default();
-                event["params"]["type"] != "Document" || !url.starts_with("file://")
+                let loads = event["params"]["type"] != "Document" && own.starts_with("file://");
+                loads || !url.starts_with(own)
             }
             _ => false,
         };

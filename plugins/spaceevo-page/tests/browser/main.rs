@@ -40,7 +40,7 @@ fn looked_at(browser: &mut Browser, file: &Path) {
     for (view, size, scheme) in
         [("light", DESK, "light"), ("dark", DESK, "dark"), ("phone", PHONE, "light")]
     {
-        browser.open(file, size, scheme);
+        browser.open(&format!("file://{}", file.display()), size, scheme);
         let width = browser.value("document.documentElement.scrollWidth");
         assert!(width.as_u64().unwrap() <= u64::from(size.0), "{view}: {width} pixels wide");
         let picture = BASE64_STANDARD.decode(browser.picture(size.0)).unwrap();
@@ -105,7 +105,7 @@ fn a_whole_study() {
     looked_at(&mut browser, &file);
     agrees(&mut browser, &data);
     assert!(browser.value("performance.now()").as_f64().unwrap() < 10_000.0);
-    assert_eq!(browser.complaints(), [""; 0]);
+    assert_eq!(browser.complaints("file://"), [""; 0]);
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn a_study_without_extra_steps() {
     let (mut browser, file) = opened("run", &data);
     looked_at(&mut browser, &file);
     agrees(&mut browser, &data);
-    assert_eq!(browser.complaints(), [""; 0]);
+    assert_eq!(browser.complaints("file://"), [""; 0]);
 }
 
 #[test]
@@ -125,14 +125,14 @@ fn a_hostile_study_does_nothing() {
     looked_at(&mut browser, &file);
     let elements = "document.querySelectorAll('script, img').length";
     assert_eq!(browser.value(elements), 1, "the page's own script");
-    assert_eq!(browser.complaints(), [""; 0]);
+    assert_eq!(browser.complaints("file://"), [""; 0]);
 }
 
 #[test]
 #[cfg_attr(not(spacewright_long), ignore = "SPACEWRIGHT_TEST_LONG asks for tests in a browser")]
 fn keys_and_buttons_work() {
     let (mut browser, file) = opened("keys", &data());
-    browser.open(&file, DESK, "light");
+    browser.open(&format!("file://{}", file.display()), DESK, "light");
     let press = |key: &str| {
         format!(
             "(() => {{ const chart = document.querySelector('#accuracy-latency svg'); chart.focus(); \
@@ -156,5 +156,5 @@ fn keys_and_buttons_work() {
                  document.querySelector('#accuracy-latency .save-svg').click(); })";
     let svg = browser.value(saved);
     assert!(svg.as_str().unwrap().starts_with("<svg") && svg.as_str().unwrap().contains("<style"));
-    assert_eq!(browser.complaints(), [""; 0]);
+    assert_eq!(browser.complaints("file://"), [""; 0]);
 }
