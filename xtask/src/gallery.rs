@@ -2,11 +2,7 @@
 
 use crate::{process, repo, setup::chromium};
 use anyhow::{Context, Result, bail};
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, io, path::Path, process::Command};
 
 /// The studies, which are those of `examples`.
 const STUDIES: [&str; 3] = ["quickstart", "cifar10", "clothing"];
@@ -41,7 +37,7 @@ pub fn run(runs: &Path) -> Result<()> {
     Ok(())
 }
 
-fn take(program: &str, page: &Path, picture: &PathBuf) -> Result<()> {
+fn take(program: &str, page: &Path, picture: &Path) -> Result<()> {
     let files = std::env::temp_dir().join(format!("spacewright-gallery-{}", std::process::id()));
     let mut browser = Command::new(program);
     browser.args(["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", WINDOW]);

@@ -43,6 +43,8 @@ pub fn run(args: &ServeArgs, global: &Global) -> Result<Output, Failure> {
             Failure::failed(format!("cannot listen at {}: {error}", args.listen))
                 .hint("`--listen 127.0.0.1:0` takes any port that is free")
         })?;
+        // The first who looks is not to wait until all runs are read.
+        runs.list();
         let at = listener.local_addr().map_err(Failure::failed)?;
         let address = address(at, access.token());
         let text = format!("{}: {address}\nCtrl-C ends it", args.runs.display());

@@ -104,7 +104,8 @@ impl Runs {
     fn glance(&self, folder: &Path, name: &str) -> Result<RunNow, EngineError> {
         let files = ["run.sqlite", "run.sqlite-wal"].map(|file| {
             let found = fs::metadata(folder.join(file)).ok()?;
-            Some((found.modified().ok()?, found.len()))
+            // Looking leaves an empty one.
+            (found.len() > 0).then_some((found.modified().ok()?, found.len()))
         });
         let lock = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
         // Whoever begins to work on it writes so.
