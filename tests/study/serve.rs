@@ -116,7 +116,8 @@ fn a_run_is_shown_while_it_goes_on() {
     let place = Place::new();
     let server = Server::start(&place, &HERE);
     assert!(server.page("/").contains("No run yet"));
-    let mut run = place.command(&["run"], &tiny()).stderr(Stdio::null()).spawn().unwrap();
+    let mut run = place.command(&["run"], &tiny());
+    let mut run = run.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     server.heard("/events", "list", "running");
     let now = server.heard("/runs/tiny/events", "now-part", "teach</li>");
     assert!(now.contains(">running</span>") && now.contains("<progress"), "{now}");
@@ -231,7 +232,8 @@ fn pages_change_in_a_browser_by_themselves() {
     browser.value(&holds("No run yet"));
 
     let hostile = place.folder.path().join("runs").join(HOSTILE);
-    let mut run = place.command(&["run"], &tiny()).stderr(Stdio::null()).spawn().unwrap();
+    let mut run = place.command(&["run"], &tiny());
+    let mut run = run.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     browser.value(&holds("1 of them running"));
     let page = format!("{address}runs/tiny/");
     browser.open(&page, (1280, 900), "light");
