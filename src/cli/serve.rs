@@ -9,7 +9,7 @@ pub struct ServeArgs {
     /// Folder of all runs.
     #[arg(default_value = "runs", value_name = "RUNS")]
     pub runs: PathBuf,
-    /// Where to listen; port 0 is any that is free. Beyond this machine's own addresses (127.0.0.1, [::1]), a
+    /// Where to listen; port 0 is any that is free. Beyond this machine's own addresses (such as 127.0.0.1), a
     /// token is asked for: that of SPACEWRIGHT_TOKEN, or one that is made up and shown.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7788")]
     pub listen: SocketAddr,
