@@ -419,6 +419,35 @@ fn all_that_is_not_known_is_named_at_once() {
     assert_eq!(reasons, expected.into());
 }
 
+/// Lets a file say the shape of a value.
+fn declare(model: &mut ModelProto, name: &str, sizes: &[i64]) {
+    let dim = sizes.iter().map(|size| DimensionProto { dim_value: Some(*size), dim_param: None });
+    let shape = Some(TensorShapeProto { dim: dim.collect() });
+    let tensor_type = Some(TensorTypeProto { elem_type: data_type::FLOAT, shape });
+    let r#type = Some(TypeProto { tensor_type });
+    let graph = model.graph.as_mut().unwrap();
+    graph.value_info.push(ValueInfoProto { name: name.into(), r#type });
+}
+
+#[test]
+fn shares_of_multiply_adds_are_told_where_shapes_are_declared() {
+    let lines = "a = Conv x w:8x3x3x3 b:8 ; dilations=2,2
+         p = GlobalAveragePool a
+         q = Flatten p
+         y = Gemm q w:5x8 b:5 ; transB=1";
+    let mut model = file(&[-1, 3, 16, 16], 17, lines);
+    let shares = |model: &ModelProto| match read(model).unwrap_err() {
+        ImportError::Unknown(nodes) => nodes.iter().map(|node| node.share).collect::<Vec<_>>(),
+        error => panic!("{error}"),
+    };
+    assert_eq!(shares(&model), [None]);
+    declare(&mut model, "a", &[1, 8, 12, 12]);
+    assert_eq!(shares(&model), [None], "of the last layer nothing is known");
+    declare(&mut model, "y", &[1, 5]);
+    let convolution = 8.0 * 12.0 * 12.0 * 27.0;
+    assert_eq!(shares(&model), [Some(convolution / (convolution + 40.0))]);
+}
+
 #[test]
 fn files_that_are_no_classifiers_are_refused() {
     let error = |model: &ModelProto| read(model).unwrap_err().to_string();

@@ -7,6 +7,7 @@
 //! become one operator each (`finish`).
 
 mod constants;
+mod count;
 mod evaluate;
 mod finish;
 mod network;
@@ -82,7 +83,7 @@ struct Importer<'g> {
     softmax: bool,
     /// Elements of constants that nodes have computed.
     computed: usize,
-    unknown: Vec<UnknownNode>,
+    unknown: Vec<(&'g NodeProto, UnknownNode)>,
 }
 
 /// Operators of earlier versions have other attributes.
@@ -144,7 +145,7 @@ fn import(file: &ModelFile<'_>, sizes: &OpenSizes) -> Result<ImportedNetwork, Im
     for node in sorted(&graph) {
         importer.node(node);
     }
-    importer.finish(graph.name.clone())
+    importer.finish(&graph)
 }
 
 impl<'g> Importer<'g> {
@@ -179,8 +180,9 @@ impl<'g> Importer<'g> {
         };
         let value = made.unwrap_or_else(|reason| {
             if reason != SAID {
-                let (node, operator) = (label(node).to_owned(), node.op_type.clone());
-                self.unknown.push(UnknownNode::new(node, operator, reason));
+                let unknown =
+                    UnknownNode::new(label(node).to_owned(), node.op_type.clone(), reason);
+                self.unknown.push((node, unknown));
             }
             Value::Unknown
         });
@@ -206,9 +208,15 @@ impl<'g> Importer<'g> {
         }
     }
 
-    fn finish(self, name: String) -> Result<ImportedNetwork, ImportError> {
+    fn finish(self, graph: &GraphProto) -> Result<ImportedNetwork, ImportError> {
+        let name = graph.name.clone();
         if !self.unknown.is_empty() {
-            return Err(ImportError::Unknown(self.unknown));
+            let (nodes, unknown): (Vec<_>, Vec<_>) = self.unknown.into_iter().unzip();
+            let shares = count::shares(graph, &nodes);
+            let share = |at: usize| shares.as_ref().map(|shares| shares[at]);
+            let told = unknown.into_iter().enumerate();
+            let told = told.map(|(at, node)| node.with_share(share(at)));
+            return Err(ImportError::Unknown(told.collect()));
         }
         let output = self.output.as_deref().and_then(|name| self.values.get(name));
         let Some(Value::Real(real)) = output else {
