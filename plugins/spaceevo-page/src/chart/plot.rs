@@ -130,6 +130,11 @@ impl Plot {
             Some((mark.label.as_deref()?, place, mark.color, anchor))
         });
         let names = apart(ends.chain(beside).collect(), bottom);
+        let rules = self
+            .rules
+            .iter()
+            .map(|rule| (rule.label.as_str(), (x.place(rule.x) + 4.0, bottom - 6.0), 0, "start"));
+        let rules_named = apart(rules.collect(), bottom - 6.0);
         html! {
             svg.chart viewBox={ "0 0 " (WIDTH) " " (at(self.height)) } role="img" tabindex="0"
                 aria-label=(about) data-scales=(scales) {
@@ -155,7 +160,9 @@ impl Plot {
                 text.label x="2" y="10" { (self.y.label) }
                 @for rule in &self.rules {
                     path.rule d={ "M" (at(x.place(rule.x))) " " (TOP) "V" (at(bottom)) } {}
-                    text.small x=(at(x.place(rule.x) + 4.0)) y=(at(bottom - 6.0)) { (rule.label) }
+                }
+                @for (name, (px, py), ..) in rules_named {
+                    text.small x=(at(px)) y=(at(py)) { (name) }
                 }
                 @if self.diagonal {
                     @let (low, high) = (self.x.low.max(self.y.low), self.x.high.min(self.y.high));
@@ -253,8 +260,8 @@ fn apart(mut names: Vec<Name<'_>>, bottom: f64) -> Vec<Name<'_>> {
         let lowest = above.iter().filter(|name| near(name, &below[0])).map(|name| name.1.1 + ROW);
         below[0].1.1 = lowest.fold(below[0].1.1, f64::max);
     }
-    let over = names.last().map_or(0.0, |name| (name.1.1 - bottom).max(0.0));
-    names.iter_mut().for_each(|name| name.1.1 -= if over > 0.0 { over } else { 0.0 });
+    let over = names.iter().map(|name| name.1.1 - bottom).fold(0.0, f64::max);
+    names.iter_mut().for_each(|name| name.1.1 -= over);
     names
 }
 
@@ -280,6 +287,25 @@ mod tests {
         let places: Vec<f64> =
             apart(vec![name(20.0), name(22.0), name(100.0)], 300.0).iter().map(|n| n.1.1).collect();
         assert_eq!(places, [20.0, 35.0, 100.0]);
+    }
+
+    #[test]
+    fn names_of_near_rules_stand_above_each_other() {
+        let mut plot = Plot::new(Axis::between("", 0.0, 10.0), Axis::between("", 0.0, 1.0));
+        plot.rules = [1.0, 1.2, 9.0].map(|x| Rule { x, label: format!("at {x}") }).into();
+        let svg = plot.svg("").into_string();
+        let heights: Vec<&str> = svg
+            .split("<text class=\"small\"")
+            .skip(1)
+            .map(|rest| rest.split("y=\"").nth(1).unwrap().split('"').next().unwrap())
+            .collect();
+        assert_eq!(heights.len(), 3);
+        assert_ne!(heights[0], heights[1]);
+        let lowest = plot.height - BOTTOM - 6.0;
+        assert!(
+            heights.iter().all(|height| height.parse::<f64>().unwrap() <= lowest),
+            "{heights:?}"
+        );
     }
 
     #[test]
