@@ -6,6 +6,7 @@ mod clusters;
 mod compare;
 mod devices;
 mod faults;
+mod guides;
 mod page;
 mod photographs;
 mod processes;

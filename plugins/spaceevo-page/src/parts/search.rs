@@ -1,9 +1,9 @@
-//! The search for the space, and the space against others.
+//! The search for the space.
 
 use maud::{Markup, html};
-use spacewright_spaceevo::report::{SpaceSummary, SpacesReport};
+use spacewright_spaceevo::report::SpaceSummary;
 
-use super::{Part, command, lacking, table};
+use super::{Part, command, lacking, spaces};
 use crate::{
     chart::{Axis, Bar, BarRow, Bars, Csv, Figure, Line, Plot, Stroke},
     data::PageData,
@@ -12,7 +12,7 @@ use crate::{
 
 pub fn part(data: &PageData) -> Part {
     let compared = match &data.spaces {
-        Some(spaces) => html! { (distributions(spaces)) (comparisons(spaces)) },
+        Some(spaces) => spaces::markup(data, spaces),
         None => lacking(
             "A score is a prediction. Whether networks of this space really err less than those of a random \
              space and of manual ones is not known yet. This trains them all alike:",
@@ -93,59 +93,4 @@ fn scores(data: &PageData) -> Markup {
         csv,
     };
     figure.markup()
-}
-
-/// Figure 1 of the paper: how many subnets of each space err at most so often.
-fn distributions(spaces: &SpacesReport) -> Markup {
-    let mut csv = Csv::new(&["space", "error", "share_of_subnets"]);
-    let mut lines = Vec::new();
-    for (color, space) in spaces.spaces.iter().enumerate() {
-        let errors = &space.errors.errors;
-        let mut points = Vec::new();
-        for (index, &error) in errors.iter().enumerate() {
-            let share = (index + 1) as f64 / errors.len() as f64;
-            csv.row([(&space.name).into(), error.into(), share.into()]);
-            points.push((error, share));
-        }
-        let label = Some(space.name.clone());
-        lines.push(Line { points, color, stroke: Stroke::Steps, label });
-    }
-    let errors = || lines.iter().flat_map(|line| &line.points).map(|point| point.0);
-    let x = Axis::around("error on held-out images, in %", errors()).in_percent();
-    let y = Axis::between("random subnets that err at most so often, in %", 0.0, 1.0).in_percent();
-    let plot = Plot { lines: lines.clone(), ..Plot::new(x, y) };
-    let figure = Figure {
-        id: "errors",
-        title: "Errors of random subnets of each space",
-        about: "The further left a line rises, the better the space.",
-        svg: plot.svg("Distribution of the errors of random subnets of each space"),
-        csv,
-    };
-    figure.markup()
-}
-
-fn comparisons(spaces: &SpacesReport) -> Markup {
-    let rows = spaces.comparisons.iter().enumerate().map(|(index, against)| {
-        let path = format!("spaces.comparisons.{index}");
-        vec![
-            html! { (against.name) },
-            html! {
-                @match against.compared.mean_speed_up {
-                    Some(factor) => (Shown::times(format!("{path}.mean_speed_up"), factor)),
-                    None => "–",
-                }
-            },
-            html! {
-                @match against.compared.mean_gain {
-                    Some(gain) => { (Shown::signed("", 100.0 * gain, 2).derived()) " points" }
-                    None => "–",
-                }
-            },
-        ]
-    });
-    let heading = ["the space against", "faster at equal accuracy", "more right at equal latency"];
-    html! {
-        (table(&heading, rows.collect()))
-        @for left in &spaces.left_out { p.note { (left.name) " is not compared: " (left.reason) } }
-    }
 }

@@ -1,0 +1,123 @@
+//! The space against a random one, manual ones, and networks from outside.
+
+use maud::{Markup, html};
+use spacewright_spaceevo::report::SpacesReport;
+
+use super::table;
+use crate::{
+    chart::{Axis, Csv, Figure, Line, Mark, Plot, Shape, Stroke},
+    data::PageData,
+    number::Shown,
+};
+
+/// What came of training and searching all of them alike.
+pub fn markup(data: &PageData, spaces: &SpacesReport) -> Markup {
+    html! { (fronts(data, spaces)) (distributions(spaces)) (comparisons(spaces)) }
+}
+
+/// The networks of each space, and those from outside that the report knows.
+fn fronts(data: &PageData, spaces: &SpacesReport) -> Markup {
+    let mut csv = Csv::new(&["space", "network", "int8_ms", "accuracy"]);
+    let (mut lines, mut marks) = (Vec::new(), Vec::new());
+    let mut mark =
+        |space: &str, network: &str, at: (f64, f64), color: usize, paths: [String; 2]| {
+            csv.row([space.into(), network.into(), at.0.into(), at.1.into()]);
+            let (ms, share) = (Shown::ms("", at.0), Shown::percent("", at.1));
+            let tip = format!("{space}: {}, {}", ms.text(), share.text());
+            let [x_path, y_path] = paths;
+            marks.push(Mark { x_path, y_path, ..Mark::new(at.0, at.1, color, tip) });
+        };
+    for (color, space) in spaces.spaces.iter().enumerate() {
+        let mut points = Vec::new();
+        for (at, network) in space.networks.iter().enumerate() {
+            let point = (network.int8_ms, network.test_accuracy);
+            let path = format!("spaces.spaces.{color}.networks.{at}");
+            let paths = ["int8_ms", "test_accuracy"].map(|field| format!("{path}.{field}"));
+            mark(&space.name, &network.subnet, point, color, paths);
+            points.push(point);
+        }
+        points.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let label = Some(space.name.clone());
+        lines.push(Line { points, color, stroke: Stroke::Solid, label });
+    }
+    let outside = spaces.spaces.len();
+    for (at, rival) in data.report.rivals.iter().enumerate() {
+        let Some(accuracy) = rival.network.int8_accuracy else { continue };
+        let path = format!("report.rivals.{at}.int8");
+        let paths = ["ms", "accuracy"].map(|field| format!("{path}_{field}"));
+        mark(&rival.model, "", (rival.latency.int8_ms, accuracy), outside, paths);
+    }
+    for mark in marks.iter_mut().filter(|mark| mark.color == outside) {
+        mark.shape = Shape::Triangle;
+    }
+    let x = Axis::around("INT8 latency in ms", marks.iter().map(|mark| mark.x));
+    let y = Axis::around(
+        "test images that are classified correctly, in %",
+        marks.iter().map(|mark| mark.y),
+    );
+    let plot = Plot { lines, marks, ..Plot::new(x, y.in_percent()) };
+    let figure = Figure {
+        id: "space-fronts",
+        title: "Networks of each space",
+        about: "All with the weights of their supernets, which were trained alike: the further up and to the left, \
+                the better the space. A triangle is a network from outside.",
+        svg: plot.svg("Accuracy against latency of the networks of each space"),
+        csv,
+    };
+    figure.markup()
+}
+
+/// Figure 1 of the paper: how many subnets of each space err at most so often.
+fn distributions(spaces: &SpacesReport) -> Markup {
+    let mut csv = Csv::new(&["space", "error", "share_of_subnets"]);
+    let mut lines = Vec::new();
+    for (color, space) in spaces.spaces.iter().enumerate() {
+        let errors = &space.errors.errors;
+        let mut points = Vec::new();
+        for (index, &error) in errors.iter().enumerate() {
+            let share = (index + 1) as f64 / errors.len() as f64;
+            csv.row([(&space.name).into(), error.into(), share.into()]);
+            points.push((error, share));
+        }
+        let label = Some(space.name.clone());
+        lines.push(Line { points, color, stroke: Stroke::Steps, label });
+    }
+    let errors = || lines.iter().flat_map(|line| &line.points).map(|point| point.0);
+    let x = Axis::around("error on held-out images, in %", errors()).in_percent();
+    let y = Axis::between("random subnets that err at most so often, in %", 0.0, 1.0).in_percent();
+    let plot = Plot { lines: lines.clone(), ..Plot::new(x, y) };
+    let figure = Figure {
+        id: "errors",
+        title: "Errors of random subnets of each space",
+        about: "The further left a line rises, the better the space.",
+        svg: plot.svg("Distribution of the errors of random subnets of each space"),
+        csv,
+    };
+    figure.markup()
+}
+
+fn comparisons(spaces: &SpacesReport) -> Markup {
+    let rows = spaces.comparisons.iter().enumerate().map(|(index, against)| {
+        let path = format!("spaces.comparisons.{index}");
+        vec![
+            html! { (against.name) },
+            html! {
+                @match against.compared.mean_speed_up {
+                    Some(factor) => (Shown::times(format!("{path}.mean_speed_up"), factor)),
+                    None => "–",
+                }
+            },
+            html! {
+                @match against.compared.mean_gain {
+                    Some(gain) => { (Shown::signed("", 100.0 * gain, 2).derived()) " points" }
+                    None => "–",
+                }
+            },
+        ]
+    });
+    let heading = ["the space against", "faster at equal accuracy", "more right at equal latency"];
+    html! {
+        (table(&heading, rows.collect()))
+        @for left in &spaces.left_out { p.note { (left.name) " is not compared: " (left.reason) } }
+    }
+}
