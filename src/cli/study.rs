@@ -70,6 +70,12 @@ pub struct CompareArgs {
     /// Folder of all runs.
     #[arg(long, default_value = "runs", value_name = "DIR")]
     pub runs: PathBuf,
+    /// Also write a page that shows them side by side: one file, which opens in a browser without a network.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Open the page in the browser.
+    #[arg(long, requires = "html")]
+    pub open: bool,
     #[command(flatten)]
     pub compute: ComputeArgs,
     #[command(flatten)]

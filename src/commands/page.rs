@@ -68,18 +68,11 @@ fn gathered(engine: &Engine, study: &Path) -> Result<Option<PageData>, EngineErr
     for step in engine.steps() {
         history.extend(engine.history(step.name())?.map(step_of));
     }
-    let usual = Path::new("runs");
-    let runs = &engine.options().runs;
     Ok(Some(PageData {
-        study: StudyFile {
-            name: engine.study().name.clone(),
-            file: study.display().to_string(),
-            text: engine.study().text.clone(),
-            classes: engine.context().labels.clone(),
-        },
+        study: study_file(engine, study),
         origin: Origin {
             program: env!("CARGO_PKG_VERSION").into(),
-            runs: (runs != usual).then(|| runs.display().to_string()),
+            runs: unusual(&engine.options().runs),
             threads: engine.options().threads.here(),
             flags: flags(engine),
         },
@@ -95,17 +88,32 @@ fn gathered(engine: &Engine, study: &Path) -> Result<Option<PageData>, EngineErr
     }))
 }
 
-/// Flags with which target and seed are those of the run, where the file says others.
-fn flags(engine: &Engine) -> Vec<String> {
+/// The study file of a run.
+pub fn study_file(engine: &Engine, file: &Path) -> StudyFile {
+    StudyFile {
+        name: engine.study().name.clone(),
+        file: file.display().to_string(),
+        text: engine.study().text.clone(),
+        classes: engine.context().labels.clone(),
+    }
+}
+
+/// The folder of all runs as commands have to name it; none where it is the usual one.
+pub fn unusual(runs: &Path) -> Option<String> {
+    (runs != Path::new("runs")).then(|| runs.display().to_string())
+}
+
+/// Names and values of flags with which target and seed are those of the run, where the file says others.
+fn flags(engine: &Engine) -> Vec<(String, String)> {
     let study = engine.study();
     let file = study.text.parse::<toml::Table>().unwrap_or_default();
     let mut flags = Vec::new();
     if file.get("target").and_then(|target| target.as_str()) != Some(&study.target) {
-        flags.extend(["--target".to_owned(), study.target.clone()]);
+        flags.push(("target".to_owned(), study.target.clone()));
     }
     let seed = file.get("seed").and_then(toml::Value::as_integer).unwrap_or_default();
     if u64::try_from(seed) != Ok(study.seed) {
-        flags.extend(["--seed".to_owned(), study.seed.to_string()]);
+        flags.push(("seed".to_owned(), study.seed.to_string()));
     }
     flags
 }

@@ -51,6 +51,14 @@ fn spaces_for_two_runtimes_and_for_both_stand_side_by_side() {
             }
         }
     }
+    for (at, matched) in report["matched"].as_array().unwrap().iter().enumerate() {
+        assert_eq!(
+            (&matched["target"], &matched["reference"]),
+            (&report["targets"][at], &rows[at]["study"])
+        );
+        assert!(!matched["limits"].as_array().unwrap().is_empty(), "{matched}");
+    }
+    assert!(rows[0]["costs"].as_array().unwrap().iter().any(|cost| cost["step"] == "distil"));
     let speed_up = |row: usize, target: usize| &rows[row]["deployed"][target]["speed_up"];
     assert_eq!((speed_up(0, 0), speed_up(1, 1)), (&Value::from(1.0), &Value::from(1.0)));
     let lost = rows[2]["lost"].as_object().unwrap();
@@ -66,9 +74,19 @@ fn spaces_for_two_runtimes_and_for_both_stand_side_by_side() {
     assert_eq!(code, 2);
     assert!(stderr.contains("name another study file"), "{stderr}");
 
-    let (code, text, _) = place.on(&["study", "compare", "--quiet"], &studies);
+    let page = place.folder.path().join("compared.html");
+    let html = ["study", "compare", "--quiet", "--html", page.to_str().unwrap()];
+    let (code, text, _) = place.on(&html, &studies);
     assert_eq!(code, 0);
     assert!(text.contains("on host-litert") && text.contains("tiny-both"), "{text}");
+    assert!(text.contains(&format!("page: {}", page.display())), "{text}");
+    let page = fs::read_to_string(page).unwrap();
+    assert_eq!(page.matches("<section ").count(), 7);
+    assert!(page.contains("tiny-litert") && page.contains("spacewright study compare"), "{page}");
+    let nowhere = ["study", "compare", "--html", "there/is/no/folder.html"];
+    let (code, _, stderr) = place.on(&nowhere, &studies);
+    assert_eq!(code, 2);
+    assert!(stderr.contains("there is no folder for it"), "{stderr}");
 
     let report = fs::read_to_string(runs.join("tiny-litert/report.json"));
     assert!(report.is_err(), "comparing needs no report");

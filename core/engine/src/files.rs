@@ -12,8 +12,13 @@ use crate::error::{AtPath, Result};
 /// a link where one will be written.
 const TEMPORARY: [&str; 2] = [".tmp-", ".tmp"];
 
-/// Replaces a file; readers see the old content or the new one, never a part.
-pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
+/// Replaces a file, or makes it; readers see the old content or the new one, never a part. What has been written
+/// survives a loss of power.
+///
+/// # Errors
+///
+/// Where its folder is not there or cannot be written, or the disk is full; the old content stays then.
+pub fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();

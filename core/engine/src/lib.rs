@@ -63,6 +63,7 @@ pub use data::{DataKind, DataSettings, Described, OnBadImage, StudyData};
 pub use engine::{Engine, EngineOptions, available_threads};
 pub use error::{EngineError, ErrorKind, Result, Subject};
 pub use events::{Event, Observer, Silent};
+pub use files::write_atomically;
 pub use home::default_home;
 pub use keys::Change;
 pub use latency_cache::LatencyCache;

@@ -58,9 +58,9 @@ pub struct Origin {
     pub runs: Option<String>,
     /// Threads of the program.
     pub threads: usize,
-    /// Flags with which the study has other values than its file, such as `--seed 7`.
+    /// Names and values of flags with which the study has other values than its file, such as `seed` and `7`.
     #[serde(default)]
-    pub flags: Vec<String>,
+    pub flags: Vec<(String, String)>,
 }
 
 /// A stage of the space.

@@ -1,6 +1,7 @@
 //! The page of a study: one file of HTML that shows what was found, without a network.
 //!
-//! Beside it stand the pages that a server shows while studies run (`live`).
+//! Beside it stand the page of several studies (`compare`), and those that a server shows while studies run
+//! (`live`).
 //!
 //! Data in, markup out: nothing here reads or writes a file. A part of the page is a file of `parts`,
 //! drawings are made in `chart`. Whatever people have named is escaped by the markup, characters that are
@@ -8,12 +9,14 @@
 //! its own.
 
 mod chart;
+mod compare;
 mod data;
 mod document;
 mod live;
 mod number;
 mod parts;
 
+pub use compare::{ComparePageData, compare_page};
 pub use data::{
     ModelFile, Origin, PageAttempt, PageCurve, PageData, PageNetwork, PageStage, PageStep,
     StudyFile,

@@ -107,16 +107,6 @@ pub fn grouped(count: u64) -> String {
     text
 }
 
-/// The share of right answers that lies behind `share` of `images`, with 95 % certainty (Wilson, 1927).
-pub fn interval(share: f64, images: usize) -> (f64, f64) {
-    const Z: f64 = 1.959_964;
-    let n = images.max(1) as f64;
-    let scale = 1.0 + Z * Z / n;
-    let centre = (share + Z * Z / (2.0 * n)) / scale;
-    let half = Z * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt() / scale;
-    (centre - half, centre + half)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,12 +124,5 @@ mod tests {
     fn numbers_are_readable() {
         assert_eq!(grouped(1_234_567), "1\u{202f}234\u{202f}567");
         assert_eq!(Shown::signed("", -0.25, 2).text(), "−0.25");
-    }
-
-    #[test]
-    fn intervals_are_those_of_wilson() {
-        let (low, high) = interval(0.5, 100);
-        assert!((low - 0.4038).abs() < 1e-4 && (high - 0.5962).abs() < 1e-4, "{low} {high}");
-        assert!(interval(1.0, 50).1 <= 1.0 + 1e-12 && interval(0.0, 50).0 >= -1e-12);
     }
 }

@@ -1,7 +1,7 @@
-//! What tests of the page share: the data of a study, and of one whose names are hostile.
+//! What tests of pages share: the data of a study and of several, and of some whose names are hostile.
 
 use serde_json::Value;
-use spacewright_spaceevo_page::PageData;
+use spacewright_spaceevo_page::{ComparePageData, PageData};
 
 /// What a hostile study calls everything.
 pub const HOSTILE: &str =
@@ -30,6 +30,25 @@ pub fn hostile_data() -> Value {
     data
 }
 
+/// Three small studies that were run and compared, for two targets and for both.
+pub fn compared() -> Value {
+    serde_json::from_str(include_str!("compared.json")).unwrap()
+}
+
+/// The same with the hostile name before every name.
+pub fn hostile_compared() -> Value {
+    let mut data = compared();
+    rename(&mut data, "");
+    data
+}
+
+/// The page of several studies.
+pub fn compared_page(data: &Value) -> String {
+    spacewright_spaceevo_page::compare_page(
+        &serde_json::from_value::<ComparePageData>(data.clone()).unwrap(),
+    )
+}
+
 /// Fields of fixed words, which are no names.
 const WORDS: [&str; 5] = ["kind", "share", "part", "device", "precision"];
 
@@ -46,7 +65,7 @@ fn rename(value: &mut Value, field: &str) {
 
 /// Encodings of spaces are read again, and cannot have other characters.
 fn is_space(text: &str) -> bool {
-    text.starts_with("mini-")
+    text.starts_with("mini-") || text.starts_with("tiny-") && text.len() == "tiny-00-00".len()
 }
 
 /// The page of data as JSON.

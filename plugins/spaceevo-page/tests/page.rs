@@ -1,8 +1,8 @@
-//! The page as text: what it holds, what it may not hold, and that its numbers are those of the data.
+//! Pages as text: what they hold, what they may not hold, and that their numbers are those of the data.
 
 mod common;
 
-use common::{data, data_of_run, hostile_data, page};
+use common::{compared, compared_page, data, data_of_run, hostile_compared, hostile_data, page};
 use serde_json::Value;
 
 /// The parts, in order.
@@ -20,6 +20,10 @@ const PARTS: [&str; 12] = [
     "time",
     "origin",
 ];
+
+/// Those of the page of several studies.
+const COMPARED_PARTS: [&str; 7] =
+    ["verdict", "fronts", "matched", "spaces", "networks", "costs", "origin"];
 
 /// The value at a path such as `report.budgets.0.int8_ms`.
 fn at<'v>(data: &'v Value, path: &str) -> &'v Value {
@@ -53,16 +57,32 @@ fn all_parts_are_there_in_order() {
 }
 
 #[test]
+fn all_parts_of_a_comparison_are_there_in_order() {
+    let page = compared_page(&compared());
+    let places =
+        COMPARED_PARTS.map(|part| page.find(&format!("<section id=\"{part}\"")).expect(part));
+    assert!(places.is_sorted());
+    assert!(page.contains("at equal accuracy") && page.contains("no difference is shown"));
+    // Two fronts, two of differences, the spaces and what they cost.
+    assert_eq!(page.matches("<figure").count(), 6);
+    assert_eq!(page.matches("data:text/csv").count(), 6);
+}
+
+#[test]
 fn every_number_is_that_of_the_data() {
-    let data = data();
-    let page = page(&data);
+    assert!(numbers(&data(), &page(&data())) > 60);
+    assert!(numbers(&compared(), &compared_page(&compared())) > 40);
+}
+
+/// How many shown numbers are those of the data, as all must be.
+fn numbers(data: &Value, page: &str) -> usize {
     let mut checked = 0;
     for shown in page.split("<span class=\"n\" data-path=\"").skip(1) {
         let (path, rest) = shown.split_once("\" data-value=\"").unwrap();
         let (value, rest) = rest.split_once("\" data-scale=\"").unwrap();
         let (scale, rest) = rest.split_once("\">").unwrap();
         let text = rest.split("</span>").next().unwrap();
-        let kept = at(&data, path).as_f64().unwrap_or_else(|| panic!("no number at {path}"));
+        let kept = at(data, path).as_f64().unwrap_or_else(|| panic!("no number at {path}"));
         let value: f64 = value.parse().unwrap();
         assert_eq!(value, kept, "{path}");
         let scaled = value * scale.parse::<f64>().unwrap();
@@ -71,7 +91,7 @@ fn every_number_is_that_of_the_data() {
         assert!((number(text) - scaled).abs() <= most, "{path}: {text} is not {scaled}");
         checked += 1;
     }
-    assert!(checked > 60, "{checked}");
+    checked
 }
 
 /// Digits behind the point of a shown number.
@@ -82,8 +102,12 @@ fn number_digits(text: &str) -> i32 {
 
 #[test]
 fn every_drawn_point_is_that_of_the_data() {
-    let data = data();
-    let page = page(&data);
+    assert!(drawn(&data(), &page(&data())) > 100);
+    assert!(drawn(&compared(), &compared_page(&compared())) > 30);
+}
+
+/// How many drawn values are those of the data, as all must be.
+fn drawn(data: &Value, page: &str) -> usize {
     let mut checked = 0;
     for (value, path) in
         [("data-x", "data-x-path"), ("data-y", "data-y-path"), ("data-length", "data-length-path")]
@@ -94,12 +118,12 @@ fn every_drawn_point_is_that_of_the_data() {
             let (values, paths) = (attributes(&mark, value), attributes(&mark, path));
             let (Some(value), Some(path)) = (values.first(), paths.first()) else { continue };
             let (sign, path) = path.strip_prefix('-').map_or((1.0, *path), |path| (-1.0, path));
-            let kept = at(&data, path).as_f64().unwrap_or_else(|| panic!("no number at {path}"));
+            let kept = at(data, path).as_f64().unwrap_or_else(|| panic!("no number at {path}"));
             assert_eq!(value.parse::<f64>().unwrap(), sign * kept, "{path}");
             checked += 1;
         }
     }
-    assert!(checked > 100, "{checked}");
+    checked
 }
 
 #[test]
@@ -115,8 +139,7 @@ fn what_is_lacking_has_its_command() {
 
 #[test]
 fn nothing_is_loaded() {
-    for data in [data(), data_of_run()] {
-        let page = page(&data);
+    for page in [page(&data()), page(&data_of_run()), compared_page(&compared())] {
         for reference in ["http://", "https://", " src=", "@import", "url(", "<link", "<iframe"] {
             assert!(!page.contains(reference), "{reference}");
         }
@@ -131,8 +154,12 @@ fn the_page_is_small() {
 
 #[test]
 fn hostile_names_are_text() {
-    let page = page(&hostile_data());
-    let (honest, hostile) = (self::page(&data()), page.as_str());
+    harmless(&page(&data()), &page(&hostile_data()));
+    harmless(&compared_page(&compared()), &compared_page(&hostile_compared()));
+}
+
+/// That names do nothing in a page: it has the tags of one with honest names.
+fn harmless(honest: &str, hostile: &str) {
     for tag in ["<script", "</script", "<img", "<title", "</title", "<style", "onerror=\""] {
         assert_eq!(hostile.matches(tag).count(), honest.matches(tag).count(), "{tag}");
     }
@@ -153,8 +180,8 @@ fn hostile_names_are_text() {
 
 #[test]
 fn identifiers_are_unique_and_links_lead_somewhere() {
-    for data in [data(), hostile_data()] {
-        let page = page(&data);
+    let pages = [page(&data()), page(&hostile_data()), compared_page(&compared())];
+    for page in pages {
         let ids = attributes(&page, "id");
         let mut unique = ids.clone();
         unique.sort_unstable();
@@ -175,5 +202,19 @@ fn a_study_without_networks_has_a_page() {
     data["sums"] = Value::Array(Vec::new());
     let page = page(&data);
     assert!(page.contains("No network of the space keeps to a budget"));
+    assert!(!page.contains("NaN") && !page.contains("inf\""));
+}
+
+#[test]
+fn studies_without_networks_can_be_compared() {
+    let mut data = compared();
+    for study in data["report"]["studies"].as_array_mut().unwrap() {
+        study["networks"] = Value::Array(Vec::new());
+    }
+    for matched in data["report"]["matched"].as_array_mut().unwrap() {
+        matched["limits"] = Value::Array(Vec::new());
+    }
+    let page = compared_page(&data);
+    assert!(page.contains("At no latency have two studies a network each"));
     assert!(!page.contains("NaN") && !page.contains("inf\""));
 }

@@ -1,17 +1,20 @@
 //! `spacewright study compare …`
 
-use std::{collections::BTreeMap, fmt::Write};
+use std::{collections::BTreeMap, fmt::Write, path::Path};
 
 use spacewright_core::{latency::LatencyQuery, study::Step};
-use spacewright_engine::{Engine, Inputs};
+use spacewright_engine::{Engine, EngineError, Inputs, write_atomically};
 use spacewright_spaceevo::{
-    report::compare::{ComparedStudy, OnTarget, StudiesReport, StudyOutcome, targets},
+    report::compare::{
+        ComparedStudy, OnTarget, StepCost, StudiesReport, StudyOutcome, TargetLatencies, targets,
+    },
     steps::{evolve::Evolve, export::Export},
 };
+use spacewright_spaceevo_page::{ComparePageData, Origin, compare_page};
 
 use crate::{
     cli::{CompareArgs, Global, StudyArgs},
-    commands::run::open,
+    commands::{page, run::open},
     measuring::Measuring,
     render::{Failure, Output, Table},
 };
@@ -20,6 +23,9 @@ pub fn run(args: &CompareArgs, global: &Global) -> Result<Output, Failure> {
     if args.studies.len() < 2 {
         return Err(Failure::input("one study has nothing to be compared with")
             .hint("name another study file"));
+    }
+    if let Some(html) = &args.html {
+        check_place(html)?;
     }
     let open_one = |study: &std::path::PathBuf| {
         let (study, runs) = (study.clone(), args.runs.clone());
@@ -33,21 +39,77 @@ pub fn run(args: &CompareArgs, global: &Global) -> Result<Output, Failure> {
     for engine in &engines {
         engine.run_step(Export::NAME, Inputs::Run)?;
         let (evolved, exported) = (engine.output::<Evolve>()?, engine.output::<Export>()?);
-        let outcome = StudyOutcome::new(engine.context(), evolved, &exported);
+        let outcome = StudyOutcome::new(engine.context(), evolved, &exported, costs(engine)?);
         outcomes.push(outcome.map_err(Failure::failed)?);
     }
     let targets = targets(&outcomes);
     let queries: Vec<LatencyQuery> = outcomes.iter().flat_map(StudyOutcome::queries).collect();
     let measuring = Measuring::new(queries.len() * targets.len(), global.quiet)?;
-    let mut latencies = Vec::new();
+    let mut measured = Vec::new();
     for target in &targets {
         let on = |outcome: &StudyOutcome| outcome.target() == target;
         let Some(at) = outcomes.iter().position(on) else { continue };
         let source = engines[at].context().target.latency_source().map_err(Failure::failed)?;
-        latencies.push(measuring.latencies(source.as_ref(), &queries)?);
+        let latencies = measuring.latencies(source.as_ref(), &queries)?;
+        measured.push(TargetLatencies { source: source.fingerprint(), latencies });
     }
-    let report = StudiesReport::new(&outcomes, &latencies);
-    Output::new(text(&report), &report)
+    let report = StudiesReport::new(&outcomes, &measured);
+    let mut text = text(&report);
+    if let Some(html) = &args.html {
+        let data = page_data(args, &engines, report.clone());
+        write_atomically(html, compare_page(&data).as_bytes())?;
+        let _ = write!(text, "\npage: {}\n", html.display());
+        if args.open {
+            page::open(Some(html))?;
+        }
+    }
+    Output::new(text, &report)
+}
+
+/// That a page can be written there, before hours are spent.
+fn check_place(html: &Path) -> Result<(), Failure> {
+    let wrong = |reason: &str, hint: &str| {
+        Err(Failure::input(format!("{}: {reason}", html.display())).hint(hint))
+    };
+    if html.is_dir() {
+        return wrong("is a folder", "give the name of a file in it");
+    }
+    let folder = html.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if folder.is_some_and(|folder| !folder.is_dir()) {
+        return wrong("there is no folder for it", "make the folder first");
+    }
+    Ok(())
+}
+
+/// What the steps of a study have cost, those that have run.
+fn costs(engine: &Engine) -> Result<Vec<StepCost>, EngineError> {
+    let mut costs = Vec::new();
+    for step in engine.steps() {
+        let attempts: Vec<_> =
+            engine.history(step.name())?.into_iter().flat_map(|history| history.attempts).collect();
+        if !attempts.is_empty() {
+            costs.push(StepCost {
+                step: step.name().to_owned(),
+                seconds: attempts.iter().map(|attempt| attempt.seconds).sum(),
+                core_seconds: attempts.iter().map(|attempt| attempt.core_seconds).sum(),
+            });
+        }
+    }
+    Ok(costs)
+}
+
+fn page_data(args: &CompareArgs, engines: &[Engine], report: StudiesReport) -> ComparePageData {
+    let files = engines.iter().zip(&args.studies);
+    ComparePageData {
+        report,
+        files: files.map(|(engine, file)| page::study_file(engine, file)).collect(),
+        origin: Origin {
+            program: env!("CARGO_PKG_VERSION").into(),
+            runs: page::unusual(&args.runs),
+            threads: engines[0].options().threads.here(),
+            flags: Vec::new(),
+        },
+    }
 }
 
 /// That studies for one target measure with the same number of threads: their milliseconds stand in

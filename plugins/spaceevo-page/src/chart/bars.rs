@@ -11,6 +11,8 @@ const VALUE: f64 = 92.0;
 const BAR: f64 = 14.0;
 const BETWEEN_BARS: f64 = 4.0;
 const BETWEEN_ROWS: f64 = 14.0;
+/// Letters of names.
+const NAME: usize = 20;
 
 /// One bar.
 #[derive(Debug, Clone)]
@@ -60,7 +62,7 @@ impl Bars {
                 data-zero=(at(zero)) data-unit=(unit) {
                 @for (row, top, height) in placed {
                     text.row x=(LEFT - 10.0) y=(at(top + height / 2.0 + 4.5)) text-anchor="end" {
-                        (shortened(&row.name))
+                        (shortened(&row.name, NAME))
                         title { (row.name) }
                     }
                     @for (index, bar) in row.bars.iter().enumerate() {
@@ -92,10 +94,9 @@ impl Bar {
     }
 }
 
-/// A name that fits beside the bars.
-fn shortened(name: &str) -> String {
-    const MOST: usize = 20;
-    match name.char_indices().nth(MOST) {
+/// A name of so many letters at most, which fits beside a row.
+pub fn shortened(name: &str, most: usize) -> String {
+    match name.char_indices().nth(most) {
         Some((end, _)) => format!("{}…", &name[..end]),
         None => name.to_owned(),
     }

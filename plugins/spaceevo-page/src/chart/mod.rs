@@ -4,12 +4,14 @@
 mod bars;
 mod csv;
 mod figure;
+mod intervals;
 mod plot;
 mod scale;
 
-pub use bars::{Bar, BarRow, Bars};
+pub use bars::{Bar, BarRow, Bars, shortened};
 pub use csv::Csv;
 pub use figure::{Figure, Key, keys};
+pub use intervals::{IntervalRow, Intervals};
 pub use plot::{Line, Mark, Plot, Rule, Shape, Stroke};
 pub use scale::{Axis, Scale};
 

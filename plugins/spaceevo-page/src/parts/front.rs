@@ -1,12 +1,13 @@
 //! Accuracy against latency.
 
 use maud::html;
+use spacewright_spaceevo::report::Interval;
 
 use super::{Part, network_name, network_number};
 use crate::{
     chart::{Axis, Csv, Figure, Key, Line, Mark, Plot, Rule, Shape, Stroke, keys},
     data::PageData,
-    number::{Shown, interval},
+    number::Shown,
 };
 
 /// Colours of what is compared.
@@ -76,6 +77,12 @@ pub fn part(data: &PageData) -> Part {
     }
 }
 
+/// From where to where an accuracy may be.
+pub fn accuracy_range(accuracy: f64, images: usize) -> (f64, f64) {
+    let Interval { low, high } = Interval::of_share(accuracy, images);
+    (low, high)
+}
+
 fn marks(data: &PageData, csv: &mut Csv) -> Vec<Mark> {
     let mut marks = Vec::new();
     for (index, network) in data.report.budgets.iter().enumerate() {
@@ -88,7 +95,7 @@ fn marks(data: &PageData, csv: &mut Csv) -> Vec<Mark> {
             let (shown_ms, share) = (Shown::ms("", ms), Shown::percent("", accuracy));
             let tip = format!("{name}, {upper}: {}, {}", shown_ms.text(), share.text());
             csv.row([(&name).into(), precision.into(), ms.into(), spread.into(), accuracy.into()]);
-            let range = verified.test_images.map(|images| interval(accuracy, images));
+            let range = verified.test_images.map(|images| accuracy_range(accuracy, images));
             marks.push(Mark {
                 x_range: spread.map(|spread| (ms, ms + spread)),
                 y_range: range,
@@ -121,7 +128,7 @@ fn marks(data: &PageData, csv: &mut Csv) -> Vec<Mark> {
         ]);
         marks.push(Mark {
             x_range: Some((ms, ms + spread)),
-            y_range: Some(interval(accuracy, rival.network.images)),
+            y_range: Some(accuracy_range(accuracy, rival.network.images)),
             shape: Shape::Triangle,
             x_path: format!("{path}_ms"),
             y_path: format!("{path}_accuracy"),

@@ -9,6 +9,7 @@ mod origin;
 mod proxy;
 mod search;
 mod space;
+mod spaces;
 pub mod time;
 mod verdict;
 mod verification;
@@ -16,7 +17,9 @@ mod verification;
 use maud::{Markup, html};
 use spacewright_core::foreign::is_hidden;
 
-use crate::data::PageData;
+pub use self::front::accuracy_range;
+
+use crate::data::{Origin, PageData};
 
 /// A part of the page.
 pub struct Part {
@@ -59,7 +62,7 @@ fn lacking(what: &str, command: &str) -> Markup {
 }
 
 /// A command that can be copied.
-fn shell(command: &str) -> Markup {
+pub fn shell(command: &str) -> Markup {
     html! {
         div.command {
             code { (command) }
@@ -70,10 +73,16 @@ fn shell(command: &str) -> Markup {
 
 /// A command of the program for the study of the page.
 fn command(data: &PageData, words: &str) -> String {
-    let runs = data.origin.runs.as_deref();
+    program_call(&data.origin, words, &[&data.study.file])
+}
+
+/// A command of the program for these study files.
+pub fn program_call(origin: &Origin, words: &str, files: &[&str]) -> String {
+    let files: String = files.iter().map(|file| format!(" {}", word(file))).collect();
+    let runs = origin.runs.as_deref();
     let runs = runs.map(|runs| format!(" --runs {}", word(runs))).unwrap_or_default();
-    let flags: String = data.origin.flags.iter().map(|flag| format!(" {}", word(flag))).collect();
-    format!("spacewright {words} {}{runs}{flags}", word(&data.study.file))
+    let flags = origin.flags.iter().map(|(flag, value)| format!(" --{flag} {}", word(value)));
+    format!("spacewright {words}{files}{runs}{}", flags.collect::<String>())
 }
 
 /// A name as one word of a shell, which nothing in it can leave.
@@ -94,7 +103,7 @@ const NUMBER: &str = "<span class=\"n\"";
 
 /// A table in a box of its own, which scrolls where the page is narrow. Cells of columns of numbers end
 /// at the right.
-fn table(heading: &[&str], rows: Vec<Vec<Markup>>) -> Markup {
+pub fn table(heading: &[&str], rows: Vec<Vec<Markup>>) -> Markup {
     let is_number = |cell: &Markup| cell.0.starts_with(NUMBER) && cell.0.matches("<").count() == 2;
     let is_numeric = |column: usize| {
         !rows.is_empty() && rows.iter().all(|row| is_number(&row[column]) || row[column].0 == "–")
@@ -125,7 +134,7 @@ fn table(heading: &[&str], rows: Vec<Vec<Markup>>) -> Markup {
 }
 
 /// Words that are joined as people list them.
-fn listed(words: &[String]) -> String {
+pub fn listed(words: &[String]) -> String {
     match words {
         [] => String::new(),
         [one] => one.clone(),
@@ -170,6 +179,20 @@ mod tests {
         assert_eq!(word("-x"), "./-x");
         assert_eq!(word("a\nb\u{202e}"), "'a?b?'");
         assert_eq!(word("$(x)"), "'$(x)'");
+    }
+
+    #[test]
+    fn a_command_names_files_folder_and_flags() {
+        let origin = Origin {
+            program: String::new(),
+            runs: Some("other runs".into()),
+            threads: 1,
+            flags: vec![("target".into(), "host-litert".into()), ("seed".into(), "7".into())],
+        };
+        assert_eq!(
+            program_call(&origin, "study compare", &["a.toml", "b.toml"]),
+            "spacewright study compare a.toml b.toml --runs 'other runs' --target host-litert --seed 7"
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 use spacewright_spaceevo::{
-    report::{BudgetNetwork, PlainNetwork, RivalNetwork},
+    report::{BudgetNetwork, Interval, PlainNetwork, RivalNetwork},
     steps::{
         plain::{ImageShare, RivalKind},
         search::BudgetOutcome,
@@ -10,10 +10,7 @@ use spacewright_spaceevo::{
 };
 
 use super::{Part, command, lacking, network_name, network_number};
-use crate::{
-    data::PageData,
-    number::{Shown, interval},
-};
+use crate::{data::PageData, number::Shown};
 
 pub fn part(data: &PageData) -> Part {
     Part { id: "verdict", title: "The verdict", lead: lead(data), body: body(data) }
@@ -65,7 +62,7 @@ fn body(data: &PageData) -> Markup {
 fn card(data: &PageData, index: usize, network: &BudgetNetwork) -> Markup {
     let at = |field: &str| format!("report.budgets.{index}.{field}");
     let images = network.network.test_images;
-    let range = images.map(|images| interval(network.network.int8_accuracy, images));
+    let range = images.map(|images| Interval::of_share(network.network.int8_accuracy, images));
     html! {
         article.card {
             h3 { a href={ "#network-" (index) } { (network_name(data, index)) } }
@@ -74,7 +71,7 @@ fn card(data: &PageData, index: usize, network: &BudgetNetwork) -> Markup {
             p.big { (Shown::percent(at("int8_accuracy"), network.network.int8_accuracy)) }
             p.of {
                 "of the test images"
-                @if let Some((low, high)) = range {
+                @if let Some(Interval { low, high }) = range {
                     "; with 95 % certainty " (Shown::percent("", low).derived()) " to "
                     (Shown::percent("", high).derived())
                 }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use common::{data, data_of_run, hostile_data, page};
+use common::{compared, compared_page, data, data_of_run, hostile_compared, hostile_data, page};
 use devtools::Browser;
 use serde_json::Value;
 
@@ -28,10 +28,10 @@ fn folder(name: &str) -> PathBuf {
 }
 
 /// A page on the disk, and a browser.
-fn opened(name: &str, data: &Value) -> (Browser, PathBuf) {
+fn opened(name: &str, page: &str) -> (Browser, PathBuf) {
     let folder = folder(name);
     let file = folder.join("report.html");
-    fs::write(&file, page(data)).unwrap();
+    fs::write(&file, page).unwrap();
     (Browser::start(&folder.join("browser")), file)
 }
 
@@ -84,13 +84,14 @@ fn at<'v>(data: &'v Value, path: &str) -> &'v Value {
     })
 }
 
-fn agrees(browser: &mut Browser, data: &Value) {
+/// That at least so many marks are where their values belong, and twice as many numbers are those of the data.
+fn agrees(browser: &mut Browser, data: &Value, least: usize) {
     let places = browser.value(PLACES);
     assert_eq!(places[0], Value::Array(Vec::new()), "not where their values are");
-    assert!(places[1].as_u64().unwrap() > 50, "{}", places[1]);
+    assert!(places[1].as_u64().unwrap() > least as u64, "{}", places[1]);
     let numbers = browser.value(NUMBERS);
     let numbers = numbers.as_array().unwrap();
-    assert!(numbers.len() > 100, "{}", numbers.len());
+    assert!(numbers.len() > 2 * least, "{}", numbers.len());
     for shown in numbers {
         let path = shown[0].as_str().unwrap();
         assert_eq!(at(data, path).as_f64(), shown[1].as_f64(), "{path}");
@@ -101,9 +102,9 @@ fn agrees(browser: &mut Browser, data: &Value) {
 #[cfg_attr(not(spacewright_long), ignore = "SPACEWRIGHT_TEST_LONG asks for tests in a browser")]
 fn a_whole_study() {
     let data = data();
-    let (mut browser, file) = opened("whole", &data);
+    let (mut browser, file) = opened("whole", &page(&data));
     looked_at(&mut browser, &file);
-    agrees(&mut browser, &data);
+    agrees(&mut browser, &data, 50);
     assert!(browser.value("performance.now()").as_f64().unwrap() < 10_000.0);
     assert_eq!(browser.complaints("file://"), [""; 0]);
 }
@@ -112,16 +113,16 @@ fn a_whole_study() {
 #[cfg_attr(not(spacewright_long), ignore = "SPACEWRIGHT_TEST_LONG asks for tests in a browser")]
 fn a_study_without_extra_steps() {
     let data = data_of_run();
-    let (mut browser, file) = opened("run", &data);
+    let (mut browser, file) = opened("run", &page(&data));
     looked_at(&mut browser, &file);
-    agrees(&mut browser, &data);
+    agrees(&mut browser, &data, 50);
     assert_eq!(browser.complaints("file://"), [""; 0]);
 }
 
 #[test]
 #[cfg_attr(not(spacewright_long), ignore = "SPACEWRIGHT_TEST_LONG asks for tests in a browser")]
 fn a_hostile_study_does_nothing() {
-    let (mut browser, file) = opened("hostile", &hostile_data());
+    let (mut browser, file) = opened("hostile", &page(&hostile_data()));
     looked_at(&mut browser, &file);
     let elements = "document.querySelectorAll('script, img').length";
     assert_eq!(browser.value(elements), 1, "the page's own script");
@@ -130,8 +131,23 @@ fn a_hostile_study_does_nothing() {
 
 #[test]
 #[cfg_attr(not(spacewright_long), ignore = "SPACEWRIGHT_TEST_LONG asks for tests in a browser")]
+fn several_studies_side_by_side() {
+    let data = compared();
+    let (mut browser, file) = opened("compared", &compared_page(&data));
+    looked_at(&mut browser, &file);
+    agrees(&mut browser, &data, 30);
+    assert_eq!(browser.complaints("file://"), [""; 0]);
+
+    let (mut browser, file) = opened("hostile-compared", &compared_page(&hostile_compared()));
+    looked_at(&mut browser, &file);
+    assert_eq!(browser.value("document.querySelectorAll('script, img').length"), 1);
+    assert_eq!(browser.complaints("file://"), [""; 0]);
+}
+
+#[test]
+#[cfg_attr(not(spacewright_long), ignore = "SPACEWRIGHT_TEST_LONG asks for tests in a browser")]
 fn keys_and_buttons_work() {
-    let (mut browser, file) = opened("keys", &data());
+    let (mut browser, file) = opened("keys", &page(&data()));
     browser.open(&format!("file://{}", file.display()), DESK, "light");
     let press = |key: &str| {
         format!(

@@ -4,99 +4,25 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use spacewright_core::{
-    graph::Graph,
-    latency::{Latency, LatencyQuery, Position, Precision},
-    space::Space,
-    study::{StepError, StudyContext},
+use spacewright_core::{latency::Latency, space::Space};
+
+use super::{
+    fronts::{Comparison, Front},
+    outcome::OutcomeNetwork,
 };
 
-use super::fronts::{Comparison, Front};
-use crate::{
-    network_parts::{query, whole_network},
-    steps::{
-        evolve::{Evolved, TargetLoss},
-        export::ExportedNetwork,
-    },
+pub use super::{
+    matched::{MatchedLimit, MatchedNetwork, MatchedTarget},
+    outcome::{SpaceStage, StepCost, StudyOutcome},
 };
 
-/// What a study found, as far as it is compared.
-#[derive(Debug, Clone)]
-pub struct StudyOutcome {
-    study: String,
-    target: String,
-    space: Space,
-    stages: Vec<SpaceStage>,
-    losses: Vec<TargetLoss>,
-    networks: Vec<OutcomeNetwork>,
-}
-
-#[derive(Debug, Clone)]
-struct OutcomeNetwork {
-    subnet: String,
-    graph: Graph,
-    /// Share of the test images, by the target whose runtime computed it.
-    accuracies: BTreeMap<String, f64>,
-}
-
-/// A stage of a space.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct SpaceStage {
-    /// Its name.
-    pub stage: String,
-    /// Its block type.
-    pub block: String,
-    /// Its output widths, in channels.
-    pub widths: Vec<usize>,
-}
-
-impl StudyOutcome {
-    /// From what the steps `evolve` and `export` of a study found.
-    pub fn new(
-        study: &StudyContext,
-        evolved: Evolved,
-        exported: &[ExportedNetwork],
-    ) -> Result<Self, StepError> {
-        let space = evolved.space().clone();
-        let elastic = space.elastic_stages(&study.hyperspace);
-        let target = study.target.description().name;
-        let network = |network: &ExportedNetwork| {
-            let others = network.verified.translated.iter();
-            let mut accuracies: BTreeMap<String, f64> =
-                others.map(|other| (other.target.clone(), other.int8_accuracy)).collect();
-            accuracies.insert(target.clone(), network.verified.int8_accuracy);
-            let graph = whole_network(study, &elastic, &network.chosen.subnet)?;
-            Ok(OutcomeNetwork { subnet: network.chosen.subnet.to_string(), graph, accuracies })
-        };
-        let networks = exported.iter().map(network).collect::<Result<_, StepError>>()?;
-        let stem = study.hyperspace.stem.len();
-        let stages = elastic[stem..].iter().map(|stage| SpaceStage {
-            stage: stage.name.clone(),
-            block: stage.candidate.block.clone(),
-            widths: stage.widths.clone(),
-        });
-        Ok(Self {
-            study: study.name.clone(),
-            target,
-            stages: stages.collect(),
-            space,
-            losses: evolved.devices,
-            networks,
-        })
-    }
-
-    /// Name of the target that it was designed for.
-    pub fn target(&self) -> &str {
-        &self.target
-    }
-
-    /// Its networks, as questions to a latency source.
-    pub fn queries(&self) -> impl Iterator<Item = LatencyQuery> {
-        let query = |network: &OutcomeNetwork| {
-            query(network.graph.clone(), Position::Whole, Precision::Int8)
-        };
-        self.networks.iter().map(query)
-    }
+/// What a target's latency source answers to the queries of all outcomes, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TargetLatencies {
+    /// Hardware, runtime and settings for which they hold.
+    pub source: String,
+    /// The answers.
+    pub latencies: Vec<Latency>,
 }
 
 /// Several studies, each on the targets of all: what `spacewright --json study compare` prints. Shares and accuracies
@@ -105,8 +31,12 @@ impl StudyOutcome {
 pub struct StudiesReport {
     /// The targets, in the order of the studies.
     pub targets: Vec<String>,
+    /// For each target the hardware, runtime and settings for which its latencies hold.
+    pub latency_sources: Vec<String>,
     /// The studies, in the order that was asked for.
     pub studies: Vec<ComparedStudy>,
+    /// For each target the networks of all studies within the same latency limits.
+    pub matched: Vec<MatchedTarget>,
 }
 
 /// One study of a [`StudiesReport`].
@@ -127,6 +57,8 @@ pub struct ComparedStudy {
     pub networks: Vec<NetworkOnTargets>,
     /// Its networks on each target, against those of the study that was designed for it.
     pub deployed: Vec<AgainstNative>,
+    /// What its steps have cost, in their order, also those that another study has run for it.
+    pub costs: Vec<StepCost>,
 }
 
 /// A network on every target.
@@ -134,6 +66,8 @@ pub struct ComparedStudy {
 pub struct NetworkOnTargets {
     /// Its encoding.
     pub subnet: String,
+    /// Number of test images of its accuracies; none where an earlier version exported it.
+    pub test_images: Option<usize>,
     /// The network on each target, in the order of `targets`.
     pub on: Vec<OnTarget>,
 }
@@ -178,22 +112,23 @@ pub fn targets(outcomes: &[StudyOutcome]) -> Vec<String> {
 }
 
 impl StudiesReport {
-    /// `latencies` holds, for each target, the answers to the queries of all outcomes in order.
-    pub fn new(outcomes: &[StudyOutcome], latencies: &[Vec<Latency>]) -> Self {
+    /// `measured` holds the latencies of all outcomes for each target, in the order of [`targets`].
+    pub fn new(outcomes: &[StudyOutcome], measured: &[TargetLatencies]) -> Self {
         let targets = targets(outcomes);
         let mut first = 0;
         let mut studies = Vec::new();
         for outcome in outcomes {
-            studies.push(row(outcome, &targets, latencies, first));
+            studies.push(row(outcome, &targets, measured, first));
             first += outcome.networks.len();
         }
         let fronts: Vec<Vec<Front>> = studies
             .iter()
             .map(|row| (0..targets.len()).map(|target| front(row, target)).collect())
             .collect();
-        for (study, own) in studies.iter_mut().zip(&fronts) {
-            for (at, target) in targets.iter().enumerate() {
-                let Some(native) = native(outcomes, target) else { continue };
+        let mut matched = Vec::new();
+        for (at, target) in targets.iter().enumerate() {
+            let Some(native) = native(outcomes, target) else { continue };
+            for (study, own) in studies.iter_mut().zip(&fronts) {
                 let compared = Comparison::new(&own[at], &fronts[native][at]);
                 study.deployed.push(AgainstNative {
                     target: target.clone(),
@@ -202,8 +137,12 @@ impl StudiesReport {
                     gain: compared.mean_gain,
                 });
             }
+            let networks: Vec<(&str, &[NetworkOnTargets])> =
+                studies.iter().map(|row| (row.study.as_str(), row.networks.as_slice())).collect();
+            matched.push(MatchedTarget::new(target, at, &networks, native));
         }
-        Self { targets, studies }
+        let latency_sources = measured.iter().map(|on| on.source.clone()).collect();
+        Self { targets, latency_sources, studies, matched }
     }
 }
 
@@ -216,18 +155,19 @@ fn native(outcomes: &[StudyOutcome], target: &str) -> Option<usize> {
 fn row(
     outcome: &StudyOutcome,
     targets: &[String],
-    latencies: &[Vec<Latency>],
+    measured: &[TargetLatencies],
     first: usize,
 ) -> ComparedStudy {
     let network = |(index, network): (usize, &OutcomeNetwork)| {
-        let on = targets.iter().zip(latencies).map(|(target, latencies)| {
-            let Latency { ms, spread_ms, .. } = latencies[first + index];
+        let on = targets.iter().zip(measured).map(|(target, measured)| {
+            let Latency { ms, spread_ms, .. } = measured.latencies[first + index];
             let own = network.accuracies[&outcome.target];
             let here = network.accuracies.get(target);
             let (accuracy, verified) = (*here.unwrap_or(&own), here.is_some());
             OnTarget { ms, spread_ms, accuracy, verified }
         });
-        NetworkOnTargets { subnet: network.subnet.clone(), on: on.collect() }
+        let OutcomeNetwork { subnet, test_images, .. } = network;
+        NetworkOnTargets { subnet: subnet.clone(), test_images: *test_images, on: on.collect() }
     };
     let lost = outcome.losses.iter().map(|loss| (loss.target.clone(), loss.lost));
     ComparedStudy {
@@ -238,6 +178,7 @@ fn row(
         stages: outcome.stages.clone(),
         networks: outcome.networks.iter().enumerate().map(network).collect(),
         deployed: Vec::new(),
+        costs: outcome.costs.clone(),
     }
 }
 
@@ -248,7 +189,7 @@ fn front(row: &ComparedStudy, target: usize) -> Front {
 
 #[cfg(test)]
 mod tests {
-    use spacewright_core::space::Subnet;
+    use spacewright_core::{graph::Graph, space::Subnet};
 
     use super::*;
     use crate::hyperspaces::built_in;
@@ -260,6 +201,7 @@ mod tests {
         let network = |accuracy: &f64| OutcomeNetwork {
             subnet: Subnet::largest(&stages, &hyperspace.resolutions).to_string(),
             graph: Graph::identity(spacewright_core::graph::Shape::square(1, 1)),
+            test_images: Some(100),
             accuracies: BTreeMap::from([(target.to_owned(), *accuracy)]),
         };
         let networks = accuracies.iter().map(network).collect();
@@ -270,13 +212,17 @@ mod tests {
             stages: Vec::new(),
             losses: Vec::new(),
             networks,
+            costs: Vec::new(),
         }
     }
 
     #[test]
     fn every_network_stands_beside_those_designed_for_each_target() {
         let outcomes = [outcome("a", "ort", &[0.8, 0.9]), outcome("b", "litert", &[0.8, 0.9])];
-        let ms = |values: [f64; 4]| values.map(|ms| Latency::measured(ms, 0.0, 1)).to_vec();
+        let ms = |values: [f64; 4]| TargetLatencies {
+            source: "a machine".into(),
+            latencies: values.map(|ms| Latency::measured(ms, 0.0, 1)).to_vec(),
+        };
         let on_ort = ms([1.0, 2.0, 2.0, 4.0]);
         let on_litert = ms([3.0, 6.0, 1.0, 2.0]);
         let report = StudiesReport::new(&outcomes, &[on_ort, on_litert]);
@@ -291,5 +237,13 @@ mod tests {
         let network = &report.studies[0].networks[0];
         assert!(network.on[0].verified && !network.on[1].verified);
         assert_eq!(network.on[1].accuracy, 0.8);
+        assert_eq!(report.latency_sources, ["a machine"; 2]);
+        // Within 2 ms, the second study has its worse network on the first target.
+        let matched = &report.matched[0];
+        assert_eq!(matched.reference, "a");
+        let second = matched.limits[1].networks[1].unwrap();
+        assert_eq!((matched.limits[1].limit_ms, second.accuracy), (2.0, 0.8));
+        assert!((second.difference.unwrap() + 0.1).abs() < 1e-12);
+        assert!(second.interval.unwrap().low < -0.1);
     }
 }

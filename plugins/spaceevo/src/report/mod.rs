@@ -1,15 +1,19 @@
 //! What steps report: public types, written as JSON beside the networks and shown by the command.
 
+mod certainty;
 pub mod compare;
 mod fronts;
 mod layers;
+mod matched;
 mod networks;
+mod outcome;
 mod plain;
 mod proxy;
 mod space;
 mod spaces;
 mod study;
 
+pub use certainty::Interval;
 pub use fronts::{AgainstNetwork, Comparison, Front, Gain, Point, SpeedUp};
 pub use layers::{NetworkLayer, NetworkShape, OperatorMacs};
 pub(crate) use networks::publish as publish_networks;
