@@ -62,15 +62,17 @@ pub struct QuantizeArgs {
     /// Images on which both files are run, of each class its share; 0: all to test on.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub test_images: usize,
-    /// Mean of red, green and blue in 0…1 with which the network was trained; by default that of ImageNet.
-    #[arg(long, value_delimiter = ',', default_values_t = [0.485, 0.456, 0.406])]
-    pub mean: Vec<f64>,
-    /// Standard deviation, likewise.
-    #[arg(long, value_delimiter = ',', default_values_t = [0.229, 0.224, 0.225])]
-    pub std: Vec<f64>,
-    /// Share of an image's shorter side that the network sees, in its middle.
-    #[arg(long, default_value_t = 0.875)]
-    pub crop_share: f64,
+    /// Mean of red, green and blue in 0…1 with which the network was trained. Where neither it nor the next two are
+    /// given, images are prepared as the file says, if it is one of Spacewright's; else by default that of
+    /// ImageNet, 0.485,0.456,0.406.
+    #[arg(long, value_delimiter = ',')]
+    pub mean: Option<Vec<f64>>,
+    /// Standard deviation, likewise; by default that of ImageNet, 0.229,0.224,0.225.
+    #[arg(long, value_delimiter = ',')]
+    pub std: Option<Vec<f64>>,
+    /// Share of an image's shorter side that the network sees, in its middle; by default 0.875.
+    #[arg(long, value_name = "SHARE")]
+    pub crop_share: Option<f64>,
     #[command(flatten)]
     pub opening: OpeningArgs,
     #[command(flatten)]

@@ -66,6 +66,19 @@ fn a_network_is_quantized_and_stands_beside_what_it_was() {
     assert!(classify("fp32.onnx").starts_with("class-"));
     assert!(classify("int8.onnx").starts_with("class-"));
 
+    // A file of Spacewright's says so to `model quantize`, too.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_spacewright"));
+    command.args(["--threads", "1", "--quiet", "--json", "model", "quantize"]);
+    command.arg(path("out/fp32.onnx")).arg("--data").arg(path("ten"));
+    command.arg("--out").arg(path("again")).env("SPACEWRIGHT_HOME", path("home"));
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let again: Value = serde_json::from_slice(&output.stdout).unwrap();
+    for same in ["preprocessing", "fp32_accuracy"] {
+        assert_eq!(again[same], report[same], "{same}");
+    }
+    assert!(again["calibration_images"].as_u64().unwrap() <= 60, "{again}");
+
     // Trained with quantizers, it answers at least about as well; the figures of before are kept.
     let steps = ["--steps", "6", "--batch", "8", "--learning-rate", "1e-4", "--json"];
     let (code, stdout, stderr) = run("ten", "trained", &[&values[..], &steps].concat());

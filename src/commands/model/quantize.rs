@@ -9,7 +9,7 @@ use std::{
 
 use serde::Serialize;
 use spacewright_core::{
-    data::{CenterCrop, Flip, Normalize, Resize, Transform},
+    data::{CenterCrop, Flip, Normalize, Preprocessing, Resize, Transform, check_judging},
     foreign::Escaped,
     graph::Graph,
     import::WEIGHTS,
@@ -26,7 +26,7 @@ use spacewright_engine::{
 use super::{
     float_cost::{self, FloatCost},
     folder::NewFolder,
-    import,
+    import, opened,
 };
 use crate::{
     catalog,
@@ -38,6 +38,12 @@ use crate::{
     report::percent,
 };
 
+/// With which networks for ImageNet are mostly trained and judged: mean and standard deviation of red, green and blue,
+/// and the share of an image's shorter side in its middle.
+const IMAGENET_MEAN: [f64; 3] = [0.485, 0.456, 0.406];
+const IMAGENET_STD: [f64; 3] = [0.229, 0.224, 0.225];
+const CROP_SHARE: f64 = 0.875;
+
 /// Images on which each operator is compared with exact integers.
 const CHECKED: usize = 2;
 
@@ -48,7 +54,10 @@ struct QuantizedReport<'a> {
     folder: String,
     target: String,
     quantizer: &'a str,
-    calibration_images: u32,
+    /// How many images chose the scales.
+    calibration_images: usize,
+    /// How images are prepared.
+    preprocessing: Preprocessing,
     #[serde(flatten)]
     report: QuantizeReport,
     /// What the operators cost that compute with real numbers.
@@ -89,7 +98,8 @@ pub fn run(args: &QuantizeArgs, global: &Global) -> Result<Output, Failure> {
 
     let bar = &progress::bar(0, global.quiet);
     let cancel = process::cancelled_by_signal();
-    let data = images(args, graph.input.channels, global)?.with_threads(threads);
+    let own = own_preprocessing(args, global);
+    let data = images(args, own.as_ref(), graph.input.channels, global)?.with_threads(threads);
     let looked = |done: usize, total: usize| {
         bar.set_length(total as u64);
         bar.set_position(done as u64);
@@ -172,7 +182,8 @@ pub fn run(args: &QuantizeArgs, global: &Global) -> Result<Output, Failure> {
         folder: args.out.display().to_string(),
         target: args.target.clone(),
         quantizer: &args.quantizer,
-        calibration_images: args.calibration_images,
+        calibration_images: context.images.train.len().min(args.calibration_images as usize),
+        preprocessing: context.images.preprocessing(graph.input.height),
         report: quantized.report,
         float_costs,
         fp32_latency,
@@ -200,9 +211,30 @@ fn float_costs(
     float_cost::costs(graph, operators, &*source, global.quiet)
 }
 
+/// How the file says that its images are prepared, where it does and nothing else is asked for.
+fn own_preprocessing(args: &QuantizeArgs, global: &Global) -> Option<Preprocessing> {
+    if args.model.is_dir() || args.mean.is_some() || args.std.is_some() || args.crop_share.is_some()
+    {
+        return None;
+    }
+    let task = Task::Inspect { measures: false };
+    let found = foreign::ask(&opened(&args.model, &args.opening, task, global), false).ok()?;
+    let metadata = found.summary?.metadata;
+    let own: Preprocessing = serde_json::from_str(metadata.get(Preprocessing::KEY)?).ok()?;
+    check_judging(&own.transforms).ok().map(|()| own)
+}
+
 /// Images as the network was trained on them.
-fn images(args: &QuantizeArgs, channels: usize, global: &Global) -> Result<StudyData, Failure> {
-    for (option, values) in [("--mean", &args.mean), ("--std", &args.std)] {
+fn images(
+    args: &QuantizeArgs,
+    own: Option<&Preprocessing>,
+    channels: usize,
+    global: &Global,
+) -> Result<StudyData, Failure> {
+    let mean = args.mean.clone().unwrap_or_else(|| IMAGENET_MEAN.to_vec());
+    let std = args.std.clone().unwrap_or_else(|| IMAGENET_STD.to_vec());
+    let given = [("--mean", &mean), ("--std", &std)];
+    for (option, values) in given.into_iter().filter(|_| own.is_none()) {
         if values.len() != channels {
             let message =
                 format!("{option}: {} numbers, and images have {channels} channels", values.len());
@@ -211,22 +243,24 @@ fn images(args: &QuantizeArgs, channels: usize, global: &Global) -> Result<Study
             );
         }
     }
-    let normalize = Normalize { mean: args.mean.clone(), std: args.std.clone() };
-    let resize = Resize { crop_share: args.crop_share, ..Resize::default() };
+    let resize = Resize { crop_share: args.crop_share.unwrap_or(CROP_SHARE), ..Resize::default() };
+    let usual = || {
+        vec![
+            Transform::Resize(resize),
+            Transform::CenterCrop(CenterCrop::default()),
+            Transform::Normalize(Normalize { mean, std }),
+        ]
+    };
+    let transforms = own.map_or_else(usual, |own| own.transforms.clone());
+    // Values are normalized after that as they are for judging.
+    let seen = transforms.iter().filter(|each| !matches!(each, Transform::Normalize(_)));
+    let augment = seen.cloned().chain([Transform::Flip(Flip::default())]).collect();
     let path = std::path::absolute(&args.data).unwrap_or_else(|_| args.data.clone());
     let settings = DataSettings {
         path: path.display().to_string(),
         channels,
-        transforms: vec![
-            Transform::Resize(resize.clone()),
-            Transform::CenterCrop(CenterCrop::default()),
-            Transform::Normalize(normalize),
-        ],
-        augment: vec![
-            Transform::Resize(resize),
-            Transform::CenterCrop(CenterCrop::default()),
-            Transform::Flip(Flip::default()),
-        ],
+        transforms,
+        augment,
         test_images: args.test_images,
         ..DataSettings::default()
     };
@@ -266,14 +300,33 @@ impl Monitor for Shown<'_> {
     }
 }
 
+/// Transforms in words.
+fn prepared(transforms: &[Transform]) -> String {
+    let numbers = |values: &[f64]| {
+        values.iter().map(|value| format!("{value:.3}")).collect::<Vec<_>>().join(",")
+    };
+    let named = transforms.iter().map(|transform| match transform {
+        Transform::Normalize(Normalize { mean, std }) => {
+            format!("{}, mean {}, std {}", transform.name(), numbers(mean), numbers(std))
+        }
+        Transform::Resize(Resize { crop_share, .. }) => {
+            format!("{}, crop share {crop_share}", transform.name())
+        }
+        other => other.name().to_owned(),
+    });
+    named.collect::<Vec<_>>().join("; ")
+}
+
 fn text(report: &QuantizedReport<'_>, files: &[String; 2]) -> String {
     let QuantizeReport { input, classes, macs, params, images, .. } = report.report;
     let mut text = format!(
         "{}: images of {input}, {classes} classes; {} parameters, {:.1} MMACs\n\
+         images   {}\n\
          scales   {} of {} images\n\n",
         report.model,
         grouped(&params.to_string()),
         macs as f64 / 1e6,
+        prepared(&report.preprocessing.transforms),
         report.quantizer,
         report.calibration_images
     );
