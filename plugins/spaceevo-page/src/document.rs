@@ -76,7 +76,9 @@ pub fn document(document: &Document<'_>) -> String {
                 }
                 @if parts.len() > 1 { nav aria-label="Contents" { (contents(parts)) } }
                 main #main {
-                    @for (index, part) in parts.iter().enumerate() { (section(index, part)) }
+                    @for (index, part) in parts.iter().enumerate() {
+                        (section((parts.len() > 1).then_some(index + 1), part))
+                    }
                 }
                 footer { p { (footer) } }
                 @if *live {
@@ -119,10 +121,14 @@ fn contents(parts: &[Part]) -> Markup {
     }
 }
 
-fn section(index: usize, part: &Part) -> Markup {
+/// A part with its number, where there are several.
+fn section(number: Option<usize>, part: &Part) -> Markup {
     html! {
         section #(part.id) aria-labelledby={ (part.id) "-title" } {
-            h2 id={ (part.id) "-title" } { span.number { (index + 1) } (part.title) }
+            h2 id={ (part.id) "-title" } {
+                @if let Some(number) = number { span.number { (number) } }
+                (part.title)
+            }
             p.lead { (part.lead) }
             (part.body)
         }

@@ -6,7 +6,7 @@ use super::{at, color};
 
 const WIDTH: f64 = 640.0;
 /// Where bars begin, and what is left for values behind the longest.
-const LEFT: f64 = 152.0;
+const LEFT: f64 = 172.0;
 const VALUE: f64 = 92.0;
 const BAR: f64 = 14.0;
 const BETWEEN_BARS: f64 = 4.0;

@@ -69,11 +69,11 @@ fn points(difference: f64) -> Markup {
 /// The best networks of both within the largest limit at which both have one.
 fn within_largest(report: &StudiesReport, position: usize, at: usize) -> Markup {
     let limits = report.matched[at].limits.iter().enumerate();
-    let known = limits.filter_map(|(limit, found)| {
+    let mut known = limits.filter_map(|(limit, found)| {
         let network = found.networks[position]?;
         Some((limit, found.limit_ms, network, network.difference?))
     });
-    let Some((limit, limit_ms, network, difference)) = known.last() else { return html! {} };
+    let Some((limit, limit_ms, network, difference)) = known.next_back() else { return html! {} };
     let path = format!("report.matched.{at}.limits.{limit}.limit_ms");
     html! {
         " Within " (Shown::ms(path, limit_ms)) " the best network is " (points(difference))

@@ -18,7 +18,7 @@ pub fn part(data: &PageData) -> Part {
 
 /// The network that is right most often, in words.
 fn lead(data: &PageData) -> Markup {
-    let networks = data.report.budgets.iter().enumerate();
+    let networks = data.report.budgets.iter().enumerate().rev();
     let best = networks
         .max_by(|(_, a), (_, b)| a.network.int8_accuracy.total_cmp(&b.network.int8_accuracy));
     let Some((index, best)) = best else {
@@ -37,6 +37,28 @@ fn lead(data: &PageData) -> Markup {
         " of the test images"
         @if data.plain.is_none() && data.report.rivals.is_empty() { "; no rival was compared" }
         "."
+        (against_plain(data))
+    }
+}
+
+/// The networks against those trained alone for an equal share of the study's images, in words.
+fn against_plain(data: &PageData) -> Markup {
+    let differences = data.plain.iter().flat_map(|plain| plain.differences.iter().enumerate());
+    let equal = differences.filter(|(_, against)| against.share == ImageShare::Study);
+    html! {
+        @for (index, against) in equal {
+            @let path = format!("plain.differences.{index}");
+            " Its networks are right for "
+            (Shown::plain("", 100.0 * against.deployed.abs(), 2).derived()) " percentage points "
+            @if against.deployed < 0.0 { "less" } @else { "more" }
+            @if let Some(error) = against.standard_error {
+                " (± " (Shown::percent(format!("{path}.standard_error"), error)) ")"
+            }
+            @match against.kind {
+                RivalKind::Chosen => " than themselves, trained alone.",
+                RivalKind::Uniform => " than networks with one block type everywhere, trained alone.",
+            }
+        }
     }
 }
 
@@ -67,7 +89,10 @@ fn card(data: &PageData, index: usize, network: &BudgetNetwork) -> Markup {
         article.card {
             h3 { a href={ "#network-" (index) } { (network_name(data, index)) } }
             p.big { (Shown::ms(at("int8_ms"), network.latency.int8_ms)) }
-            p.of { "INT8, for a budget of " (Shown::ms(at("budget_ms"), network.budget_ms)) }
+            p.of {
+                "INT8, for a budget of " (Shown::ms(at("budget_ms"), network.budget_ms))
+                (over_budget(network))
+            }
             p.big { (Shown::percent(at("int8_accuracy"), network.network.int8_accuracy)) }
             p.of {
                 "of the test images"
@@ -80,9 +105,34 @@ fn card(data: &PageData, index: usize, network: &BudgetNetwork) -> Markup {
                 p.big { (Shown::times(at("speed_up"), factor)) }
                 p.of { "as fast as in FP32" }
             }
+            @if let Some(first) = first_alike(data, index) {
+                p.rival {
+                    "The same as " (network_name(data, first)) ": within this budget no better one was found."
+                }
+            }
             (rival(data, network))
         }
     }
+}
+
+/// By how much a network takes longer than its budget, which holds for the sum of its parts.
+fn over_budget(network: &BudgetNetwork) -> Markup {
+    const EXACT: f64 = 0.02;
+    let over = network.latency.int8_ms / network.budget_ms - 1.0;
+    html! {
+        @if over > EXACT {
+            ", " (Shown::plain("", 100.0 * over, 0).derived()) " % above it: budgets are kept by the "
+            a href="#latency" { "sum of parts" }
+        }
+    }
+}
+
+/// The first network that is the same, where that is another one.
+fn first_alike(data: &PageData, index: usize) -> Option<usize> {
+    let encoding = |network: &BudgetNetwork| network.network.encoding.clone();
+    let own = encoding(&data.report.budgets[index]);
+    let first = data.report.budgets.iter().position(|network| encoding(network) == own)?;
+    (first != index).then_some(first)
 }
 
 /// The network of the same latency with one block type everywhere, or else the same network, trained
