@@ -87,7 +87,11 @@ fn step_line(event: &Event<'_>) -> Option<String> {
         Event::StepSkipped { step, seconds } => {
             format!("{step}: unchanged, skipped (took {})", duration(*seconds))
         }
-        Event::StepFinished { step, seconds } => {
+        Event::StepFinished { step, seconds, earlier_seconds } if *earlier_seconds > 0.0 => {
+            let (now, all) = (duration(seconds - earlier_seconds), duration(*seconds));
+            format!("{step}: finished in {now}, {all} with earlier attempts")
+        }
+        Event::StepFinished { step, seconds, .. } => {
             format!("{step}: finished in {}", duration(*seconds))
         }
         Event::Said { line, .. } => format!("  {line}"),

@@ -94,6 +94,10 @@ pub struct NewArgs {
     /// The hardware and its runtime. Asked for on a terminal, else `host-ort`.
     #[arg(long)]
     pub target: Option<String>,
+    /// With a twentieth of the training steps: to see that everything runs, before hours are spent. What such a
+    /// study finds means nothing.
+    #[arg(long)]
+    pub short: bool,
     /// A latency budget: milliseconds, such as `1.5`, or a share of all subnets, such as `20%`; may
     /// be given several times. Asked for on a terminal, else `10%`, `30%` and `60%`.
     #[arg(long = "budget", value_parser = budget)]

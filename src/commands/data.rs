@@ -39,6 +39,7 @@ pub fn run(command: &DataCommand, global: &Global) -> Result<Output, Failure> {
     });
     bar.finish_and_clear();
     let checked = checked.ok_or_else(EngineError::cancelled)?;
+    let mut text = text(&checked);
     // Where no image can be shown, the report says why.
     if let Some((path, mut file)) = sheet
         && let Some(part) = checked.parts.get(Part::Train.name()).filter(|part| part.images > 0)
@@ -46,9 +47,10 @@ pub fn run(command: &DataCommand, global: &Global) -> Result<Output, Failure> {
         let (side, transforms) = usual_training(part);
         let png = spacewright_data::sheet(&catalog, &division.train, &transforms, side, seed)?;
         file.write_all(&png).map_err(|error| at(path, error))?;
+        text += &format!("wrote {}\n", path.display());
     }
     let is_good = checked.bad.is_empty() && checked.study.refused.is_none();
-    Ok(Output::new(text(&checked), &checked)?.good(is_good))
+    Ok(Output::new(text, &checked)?.good(is_good))
 }
 
 /// Makes the file of a sheet, before hours are spent on what belongs in it.

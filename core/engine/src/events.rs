@@ -38,8 +38,11 @@ pub enum Event<'a> {
     StepFinished {
         /// Its name.
         step: Cow<'a, str>,
-        /// What it took, interrupted attempts included, in seconds.
+        /// What it took, earlier attempts included, in seconds.
         seconds: f64,
+        /// What earlier attempts took of that, in seconds.
+        #[serde(default)]
+        earlier_seconds: f64,
     },
     /// A step has failed or was stopped; what it finished is kept.
     StepStopped {

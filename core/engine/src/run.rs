@@ -205,8 +205,10 @@ impl Engine {
                 StepState::Missing => "which has not finished".into(),
             };
             let message = format!("step `{}` reads `{}`, {reason}", step.name(), input.name());
-            return Err(EngineError::new(ErrorKind::Missing, message)
-                .with_hint(format!("run the step `{}` first", input.name())));
+            return Err(EngineError::new(ErrorKind::Missing, message).with_hint(format!(
+                "run the study, which runs all that is missing, or the step `{}` first",
+                input.name()
+            )));
         }
         Ok(())
     }
@@ -328,7 +330,7 @@ impl Engine {
         recorder.ended(AttemptOutcome::Finished);
         store.clean(name)?;
         store.remove_superseded_results(name, &key)?;
-        tell(Event::StepFinished { step: name.into(), seconds });
+        tell(Event::StepFinished { step: name.into(), seconds, earlier_seconds: earlier });
         Ok(StepOutcome { step: name.to_owned(), skipped: false, seconds })
     }
 }

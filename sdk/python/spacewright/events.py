@@ -61,13 +61,16 @@ class StepFinished(Event):
     """A step has finished.
 
     Attributes:
-        seconds: what it took, interrupted attempts included.
+        seconds: what it took, earlier attempts included.
+        earlier_seconds: what earlier attempts took of that.
     """
 
     seconds: float
+    earlier_seconds: float = 0.0
 
     def __str__(self) -> str:
-        return f"{self.step}: finished in {self.seconds:.1f} s"
+        now = self.seconds - self.earlier_seconds
+        return f"{self.step}: finished in {now:.1f} s"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,11 @@ pub fn run(args: &HistoryArgs, global: &Global) -> Result<Output, Failure> {
     for step in steps {
         histories.extend(engine.history(step)?);
     }
+    if histories.is_empty() {
+        let runs = args.study.runs.display();
+        let text = format!("nothing has run yet of this study in `{runs}`");
+        return Output::new(text, &json!({ "steps": histories }));
+    }
     let mut text = format!("{}\n{}", attempts(&histories), curves(&histories));
     let earlier: Vec<&str> =
         histories.iter().filter(|history| !history.current).map(|h| h.step.as_str()).collect();

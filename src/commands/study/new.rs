@@ -59,13 +59,35 @@ pub fn run(args: &NewArgs, global: &Global) -> Result<Output, Failure> {
     // Without it editors do not complete fields; the study is the same.
     let schema = write_schema().map_err(|failure| tracing::warn!("{}", failure.in_one_line())).ok();
     let images = Images::of(&data, &args.file, global)?;
-    let text = text(&args.file, schema.as_deref(), &images, &target, &budgets);
+    let mut text = text(&args.file, schema.as_deref(), &images, &target, &budgets);
+    if args.short {
+        text = with_few_steps(&text);
+    }
     check(&args.file, &text, &registry)?;
     fs::write(&args.file, &text)
         .map_err(|error| Failure::failed(format!("{}: {error}", args.file.display())))?;
-    let shown =
+    let mut shown =
         format!("wrote {file}\nrun it with: spacewright run {file}", file = args.file.display());
-    Output::new(shown, &json!({ "file": args.file, "schema": schema }))
+    if images.bad > 0 {
+        shown += &format!(
+            "\n{} images cannot be used, and the study skips them: `spacewright data check {data}` names them",
+            images.bad
+        );
+    }
+    Output::new(shown, &json!({ "file": args.file, "schema": schema, "bad_images": images.bad }))
+}
+
+/// The study with a twentieth of the steps of each training.
+fn with_few_steps(text: &str) -> String {
+    const FIELD: &str = "steps = ";
+    let mut parts = text.split(FIELD);
+    let mut short = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let digits = part.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(part.len());
+        let steps: usize = part[..digits].parse().unwrap_or_default();
+        short += &format!("{FIELD}{}{}", (steps / 20).max(4), &part[digits..]);
+    }
+    short
 }
 
 /// Asks on a terminal; elsewhere the default is taken.

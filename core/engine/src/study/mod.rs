@@ -206,6 +206,7 @@ fn read_text(path: &Path) -> Result<(String, &Path)> {
         EngineError::study(format!("cannot read the study: {error}"))
             .about_file(path, None)
             .with_source(error)
+            .with_hint("name a study file; `spacewright study new FILE` writes one")
     })?;
     Ok((text, path.parent().unwrap_or(Path::new("."))))
 }

@@ -122,7 +122,7 @@ impl Step for Export {
         section: "export",
         field: "formats",
         help: "Formats besides that of the study's target: `onnx`, `tflite` or `all`; may be \
-               given several times",
+               given several times. For this call only: `formats` below [export] keeps them",
     }];
 
     type Settings = ExportSettings;

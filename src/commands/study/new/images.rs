@@ -31,6 +31,8 @@ pub struct Images {
     pub lines: Vec<String>,
     /// Images that are only judged on.
     pub held_out: usize,
+    /// Images that cannot be used.
+    pub bad: usize,
 }
 
 /// Up to this side, in pixels, images are small.
@@ -104,7 +106,8 @@ impl Images {
     pub fn of(data: &str, file: &Path, global: &Global) -> Result<Self, Failure> {
         if serde_json::from_value::<DataKind>(json!(data)).is_ok() {
             let (kind, held_out) = (Kind::SmallGrey, DataSettings::default().held_out);
-            return Ok(Self { kind, lines: vec![format!("set = {data:?}")], held_out });
+            let lines = vec![format!("set = {data:?}")];
+            return Ok(Self { kind, lines, held_out, bad: 0 });
         }
         let catalog = open(&[PathBuf::from(data)], None).map_err(|error| {
             let hint = error.hint().map(str::to_owned);
@@ -150,14 +153,14 @@ impl Images {
         }
         lines.push("# How images become a network's square input, when they are judged and when they are trained on.".into());
         lines.extend(kind.transforms(part));
-        if !checked.bad.is_empty() {
-            let count = checked.bad.len();
+        let bad = checked.bad.len();
+        if bad > 0 {
             lines.push(format!(
-                "# {count} images cannot be used: `spacewright data check` names them."
+                "# {bad} images cannot be used: `spacewright data check` names them."
             ));
             lines.push("on_bad_image = \"skip\"".into());
         }
-        Ok(Self { kind, lines, held_out })
+        Ok(Self { kind, lines, held_out, bad })
     }
 }
 
