@@ -24,7 +24,7 @@ pub fn part(history: &[PageStep]) -> Part {
         title: "Where the time went",
         lead: html! {
             "The steps took " b { (duration(all)) } " in all, and "
-            (Shown::plain("", core / 3600.0, 2).derived()) " hours of one core"
+            (Shown::plain("", core / 3600.0, 2).derived()) " core-hours"
             @if again > 0 {
                 "; " (again) @if again == 1 { " step" } @else { " steps" } " took more than one attempt"
             }

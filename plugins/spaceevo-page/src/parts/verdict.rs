@@ -121,7 +121,7 @@ fn over_budget(network: &BudgetNetwork) -> Markup {
     let over = network.latency.int8_ms / network.budget_ms - 1.0;
     html! {
         @if over > EXACT {
-            ", " (Shown::plain("", 100.0 * over, 0).derived()) " % above it: budgets are kept by the "
+            ", " (Shown::plain("", 100.0 * over, 0).derived()) "\u{202f}% above it: budgets are kept by the "
             a href="#latency" { "sum of parts" }
         }
     }
