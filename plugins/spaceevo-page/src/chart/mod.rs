@@ -12,7 +12,7 @@ pub use bars::{Bar, BarRow, Bars, shortened};
 pub use csv::Csv;
 pub use figure::{Figure, Key, keys};
 pub use intervals::{IntervalRow, Intervals};
-pub use plot::{Line, Mark, Plot, Rule, Shape, Stroke};
+pub use plot::{Line, Mark, Plot, Rule, Shape, Stroke, accuracy_axes};
 pub use scale::{Axis, Scale};
 
 /// Colours that repeat; the palette is in `chart.css`.

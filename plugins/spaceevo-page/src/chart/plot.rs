@@ -87,6 +87,17 @@ pub struct Plot {
     pub diagonal: bool,
 }
 
+/// Axes for accuracies against latencies in milliseconds, around marks with the ranges in which they lie.
+pub fn accuracy_axes(latency: &str, marks: &[Mark]) -> (Axis, Axis) {
+    let x = marks.iter().flat_map(|mark| [mark.x, mark.x_range.map_or(mark.x, |range| range.1)]);
+    let y = marks.iter().flat_map(|mark| {
+        let (low, high) = mark.y_range.unwrap_or((mark.y, mark.y));
+        [mark.y, low, high]
+    });
+    let accuracy = Axis::around("test images that are classified correctly, in %", y);
+    (Axis::around(latency, x), accuracy.in_percent())
+}
+
 impl Plot {
     /// Without anything in it.
     pub fn new(x: Axis, y: Axis) -> Self {

@@ -5,7 +5,7 @@ use spacewright_spaceevo::report::compare::StudiesReport;
 
 use super::study;
 use crate::{
-    chart::{Axis, Csv, Figure, Line, Mark, Plot, Shape, Stroke},
+    chart::{Csv, Figure, Line, Mark, Plot, Shape, Stroke, accuracy_axes},
     number::Shown,
     parts::{Part, accuracy_range},
 };
@@ -72,18 +72,8 @@ fn front(report: &StudiesReport, at: usize) -> Markup {
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
         lines.push(Line { points, color, stroke: Stroke::Solid, label: Some(name.to_owned()) });
     }
-    let x = Axis::around(
-        "INT8 latency in ms",
-        marks.iter().flat_map(|mark| [mark.x, mark.x_range.map_or(mark.x, |range| range.1)]),
-    );
-    let y = Axis::around(
-        "test images that are classified correctly, in %",
-        marks.iter().flat_map(|mark| {
-            let range = mark.y_range.unwrap_or((mark.y, mark.y));
-            [mark.y, range.0, range.1]
-        }),
-    );
-    let plot = Plot { lines, marks, ..Plot::new(x, y.in_percent()) };
+    let (x, y) = accuracy_axes("INT8 latency in ms", &marks);
+    let plot = Plot { lines, marks, ..Plot::new(x, y) };
     let target = &report.targets[at];
     let figure = Figure {
         id: &format!("front-{at}"),

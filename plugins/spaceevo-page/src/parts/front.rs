@@ -5,7 +5,7 @@ use spacewright_spaceevo::report::Interval;
 
 use super::{Part, network_name, network_number};
 use crate::{
-    chart::{Axis, Csv, Figure, Key, Line, Mark, Plot, Rule, Shape, Stroke, keys},
+    chart::{Csv, Figure, Key, Line, Mark, Plot, Rule, Shape, Stroke, accuracy_axes, keys},
     data::PageData,
     number::Shown,
 };
@@ -19,18 +19,7 @@ const OUTSIDE: usize = 3;
 pub fn part(data: &PageData) -> Part {
     let mut csv = Csv::new(&["network", "precision", "latency_ms", "spread_ms", "accuracy"]);
     let marks = marks(data, &mut csv);
-    let x = Axis::around(
-        "latency in ms",
-        marks.iter().flat_map(|mark| [mark.x, mark.x_range.map_or(mark.x, |range| range.1)]),
-    );
-    let y = Axis::around(
-        "test images that are classified correctly, in %",
-        marks.iter().flat_map(|mark| {
-            let range = mark.y_range.unwrap_or((mark.y, mark.y));
-            [mark.y, range.0, range.1]
-        }),
-    )
-    .in_percent();
+    let (x, y) = accuracy_axes("latency in ms", &marks);
     let mut plot = Plot::new(x, y);
     for (color, hollow) in [(INT8, false), (FP32, true)] {
         let of = marks.iter().filter(|mark| mark.color == color && mark.hollow == hollow);

@@ -5,7 +5,7 @@ use spacewright_spaceevo::report::SpacesReport;
 
 use super::table;
 use crate::{
-    chart::{Axis, Csv, Figure, Line, Mark, Plot, Shape, Stroke},
+    chart::{Axis, Csv, Figure, Line, Mark, Plot, Shape, Stroke, accuracy_axes},
     data::PageData,
     number::Shown,
 };
@@ -50,12 +50,8 @@ fn fronts(data: &PageData, spaces: &SpacesReport) -> Markup {
     for mark in marks.iter_mut().filter(|mark| mark.color == outside) {
         mark.shape = Shape::Triangle;
     }
-    let x = Axis::around("INT8 latency in ms", marks.iter().map(|mark| mark.x));
-    let y = Axis::around(
-        "test images that are classified correctly, in %",
-        marks.iter().map(|mark| mark.y),
-    );
-    let plot = Plot { lines, marks, ..Plot::new(x, y.in_percent()) };
+    let (x, y) = accuracy_axes("INT8 latency in ms", &marks);
+    let plot = Plot { lines, marks, ..Plot::new(x, y) };
     let figure = Figure {
         id: "space-fronts",
         title: "Networks of each space",
