@@ -208,6 +208,34 @@ fn write_idx(folder: &Path, count: u8, side: u8) {
 }
 
 #[test]
+fn a_study_to_see_that_all_runs_has_a_twentieth_of_the_steps() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |command: &str, name: &str, arguments: &[&str]| {
+        let mut command = super::command(command);
+        command.arg(folder.path().join(name)).args(arguments);
+        let output = command.env("SPACEWRIGHT_HOME", folder.path().join("home")).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let steps = |text: &str| -> Vec<usize> {
+        let numbers = text.split("steps = ").skip(1);
+        numbers.map(|rest| rest.split([',', ' ']).next().unwrap().parse().unwrap()).collect()
+    };
+    run("study new", "long.toml", &["--data", "synthetic"]);
+    run("study new", "short.toml", &["--data", "synthetic", "--short"]);
+    let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+    let twentieths: Vec<usize> =
+        steps(&read("long.toml")).iter().map(|steps| (steps / 20).max(4)).collect();
+    assert!(twentieths.len() >= 3, "{twentieths:?}");
+    assert_eq!(steps(&read("short.toml")), twentieths);
+    assert!(accepted(&read("short.toml")));
+
+    let runs = folder.path().join("runs");
+    let history = run("study history", "short.toml", &["--runs", runs.to_str().unwrap()]);
+    assert!(history.starts_with("nothing has run yet of this study in "), "{history}");
+}
+
+#[test]
 fn a_new_study_is_short_says_where_its_schema_is_and_can_be_opened() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("mine.toml");
