@@ -48,7 +48,8 @@ pub fn open_address(address: &str) -> Result<(), Failure> {
 /// Opens a page in the browser.
 pub fn open(page: Option<&Path>) -> Result<(), Failure> {
     let Some(page) = page else { return Err(Failure::failed("there is no page to open")) };
-    open::that(page).map_err(|_| {
+    open::that(page).map_err(|error| {
+        tracing::debug!("{error}");
         let page = std::path::absolute(page).unwrap_or_else(|_| page.to_owned());
         Failure::failed(format!("nothing here opens pages; this one is {}", page.display()))
             .hint("open the file in a browser, on this machine or on another one: it is all that is needed")

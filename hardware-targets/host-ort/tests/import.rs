@@ -446,6 +446,16 @@ fn shares_of_multiply_adds_are_told_where_shapes_are_declared() {
     declare(&mut model, "y", &[1, 5]);
     let convolution = 8.0 * 12.0 * 12.0 * 27.0;
     assert_eq!(shares(&model), [Some(convolution / (convolution + 40.0))]);
+
+    // Together more than can be counted.
+    let lines = "b = Conv x w:1x3x1x1
+         c = Conv x w:1x3x1x1
+         d = Einsum x";
+    let mut huge = file(&[1, 3, 16, 16], 17, lines);
+    for name in ["b", "c"] {
+        declare(&mut huge, name, &[1, i64::MAX / 2]);
+    }
+    assert_eq!(shares(&huge), [None]);
 }
 
 #[test]

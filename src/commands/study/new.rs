@@ -59,10 +59,11 @@ pub fn run(args: &NewArgs, global: &Global) -> Result<Output, Failure> {
     // Without it editors do not complete fields; the study is the same.
     let schema = write_schema().map_err(|failure| tracing::warn!("{}", failure.in_one_line())).ok();
     let images = Images::of(&data, &args.file, global)?;
-    let mut text = text(&args.file, schema.as_deref(), &images, &target, &budgets);
-    if args.short {
-        text = with_few_steps(&text);
-    }
+    let recipe = match args.short {
+        true => with_few_steps(images.kind.recipe()),
+        false => images.kind.recipe().to_owned(),
+    };
+    let text = text(&args.file, schema.as_deref(), &images, &recipe, (&target, &budgets));
     check(&args.file, &text, &registry)?;
     fs::write(&args.file, &text)
         .map_err(|error| Failure::failed(format!("{}: {error}", args.file.display())))?;
@@ -77,10 +78,10 @@ pub fn run(args: &NewArgs, global: &Global) -> Result<Output, Failure> {
     Output::new(shown, &json!({ "file": args.file, "schema": schema, "bad_images": images.bad }))
 }
 
-/// The study with a twentieth of the steps of each training.
-fn with_few_steps(text: &str) -> String {
+/// A recipe with a twentieth of the steps of each training.
+fn with_few_steps(recipe: &str) -> String {
     const FIELD: &str = "steps = ";
-    let mut parts = text.split(FIELD);
+    let mut parts = recipe.split(FIELD);
     let mut short = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         let digits = part.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(part.len());
@@ -149,8 +150,8 @@ fn text(
     file: &Path,
     schema: Option<&Path>,
     images: &Images,
-    target: &str,
-    budgets: &[Budget],
+    recipe: &str,
+    (target, budgets): (&str, &[Budget]),
 ) -> String {
     let name = file.file_stem().unwrap_or_default().to_string_lossy();
     let budget = |budget: &Budget| match budget {
@@ -169,7 +170,7 @@ fn text(
         ("{{images}}", images.lines.join("\n")),
         ("{{held-out}}", images.held_out.to_string()),
         ("{{budgets}}", budgets.join(", ")),
-        ("{{recipe}}", images.kind.recipe().to_owned()),
+        ("{{recipe}}", recipe.to_owned()),
     ];
     words.iter().fold(TEMPLATE.to_owned(), |text, (word, value)| text.replace(word, value))
 }

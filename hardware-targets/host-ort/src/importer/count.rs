@@ -2,17 +2,17 @@
 
 use std::collections::HashMap;
 
-use crate::proto::{GraphProto, NodeProto, ValueInfoProto};
+use crate::proto::{DimensionProto, GraphProto, NodeProto, ValueInfoProto};
 
 /// Sizes by the names of tensors.
 struct Sizes<'g>(HashMap<&'g str, Vec<u64>>);
 
 /// For each of some nodes, its share of the multiply-adds of the whole graph, from 0 to 1; `None` where the file
-/// leaves open what a node with weights gives.
+/// leaves open what a node with weights gives, or where they are too many to be counted.
 pub(super) fn shares(graph: &GraphProto, nodes: &[&NodeProto]) -> Option<Vec<f64>> {
     let sizes = Sizes::of(graph);
-    let each = graph.node.iter().map(|node| sizes.multiply_adds(node));
-    let all = each.sum::<Option<u64>>().filter(|all| *all > 0)?;
+    let mut each = graph.node.iter().map(|node| sizes.multiply_adds(node));
+    let all = each.try_fold(0u64, |all, node| all.checked_add(node?)).filter(|all| *all > 0)?;
     let share = |node: &&NodeProto| Some(sizes.multiply_adds(node)? as f64 / all as f64);
     nodes.iter().map(share).collect()
 }
@@ -41,7 +41,7 @@ impl<'g> Sizes<'g> {
             "Conv" => [product(output()?), product(input(1)?.get(1..)?)],
             // ... each input gives those of its channel once.
             "ConvTranspose" => [product(input(0)?), product(input(1)?.get(1..)?)],
-            // All weights, or rows of the second factor, are as many as there are of each column.
+            // Each output takes a column of the weights once, which is as long as a row of the input.
             "Gemm" => [product(output()?), product(input(1)?) / output()?.last()?.max(&1)],
             "MatMul" => [product(output()?), *input(0)?.last()?],
             _ => [0, 0],
@@ -53,7 +53,7 @@ impl<'g> Sizes<'g> {
 /// Sizes that a file declares, one image where the first is open.
 fn sizes(info: &ValueInfoProto) -> Option<Vec<u64>> {
     let shape = info.r#type.as_ref()?.tensor_type.as_ref()?.shape.as_ref()?;
-    let size = |(at, dim): (usize, &crate::proto::DimensionProto)| match dim.dim_value {
+    let size = |(at, dim): (usize, &DimensionProto)| match dim.dim_value {
         Some(size) if size > 0 => u64::try_from(size).ok(),
         _ => (at == 0).then_some(1),
     };

@@ -5,14 +5,14 @@ use maud::{Markup, html};
 use super::{at, color};
 
 const WIDTH: f64 = 640.0;
-/// Where bars begin, and what is left for values behind the longest.
-const LEFT: f64 = 172.0;
+/// Where what has a name at its left begins, and the letters of that name for which there is room.
+pub const LEFT: f64 = 172.0;
+pub const LETTERS: usize = 20;
+/// What is left for values behind the longest bar.
 const VALUE: f64 = 92.0;
 const BAR: f64 = 14.0;
 const BETWEEN_BARS: f64 = 4.0;
 const BETWEEN_ROWS: f64 = 14.0;
-/// Letters of names.
-const NAME: usize = 20;
 
 /// One bar.
 #[derive(Debug, Clone)]
@@ -62,7 +62,7 @@ impl Bars {
                 data-zero=(at(zero)) data-unit=(unit) {
                 @for (row, top, height) in placed {
                     text.row x=(LEFT - 10.0) y=(at(top + height / 2.0 + 4.5)) text-anchor="end" {
-                        (shortened(&row.name, NAME))
+                        (shortened(&row.name, LETTERS))
                         title { (row.name) }
                     }
                     @for (index, bar) in row.bars.iter().enumerate() {

@@ -8,7 +8,7 @@ mod intervals;
 mod plot;
 mod scale;
 
-pub use bars::{Bar, BarRow, Bars, shortened};
+pub use bars::{Bar, BarRow, Bars, LEFT, LETTERS, shortened};
 pub use csv::Csv;
 pub use figure::{Figure, Key, keys};
 pub use intervals::{IntervalRow, Intervals};

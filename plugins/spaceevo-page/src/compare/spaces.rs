@@ -4,17 +4,14 @@ use maud::{Markup, html};
 use spacewright_spaceevo::report::compare::{ComparedStudy, SpaceStage, StudiesReport};
 
 use crate::{
-    chart::{Csv, Figure, Key, at, color, keys, shortened},
+    chart::{Csv, Figure, Key, LEFT, LETTERS, at, color, keys, shortened},
     number::Shown,
     parts::Part,
 };
 
 const WIDTH: f64 = 640.0;
-/// Where stages begin, and the height of a study's row.
-const LEFT: f64 = 152.0;
+/// Height of a study's row.
 const ROW: f64 = 44.0;
-/// Letters of names.
-const NAME: usize = 20;
 
 pub fn part(report: &StudiesReport) -> Part {
     Part {
@@ -91,7 +88,7 @@ fn strips(report: &StudiesReport) -> Markup {
 fn strip(row: &ComparedStudy, types: &[&str], top: f64, column: f64) -> Markup {
     html! {
         text.row x=(LEFT - 10.0) y=(at(top + 17.0)) text-anchor="end" {
-            (shortened(&row.study, NAME))
+            (shortened(&row.study, LETTERS))
             title { (row.study) ": " (row.space) }
         }
         @for (index, stage) in row.stages.iter().enumerate() {

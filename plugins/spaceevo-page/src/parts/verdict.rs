@@ -129,9 +129,8 @@ fn over_budget(network: &BudgetNetwork) -> Markup {
 
 /// The first network that is the same, where that is another one.
 fn first_alike(data: &PageData, index: usize) -> Option<usize> {
-    let encoding = |network: &BudgetNetwork| network.network.encoding.clone();
-    let own = encoding(&data.report.budgets[index]);
-    let first = data.report.budgets.iter().position(|network| encoding(network) == own)?;
+    let own = &data.report.budgets[index].network.encoding;
+    let first = data.report.budgets.iter().position(|other| other.network.encoding == *own)?;
     (first != index).then_some(first)
 }
 

@@ -43,7 +43,8 @@ pub struct MatchedNetwork {
     pub interval: Option<Interval>,
 }
 
-/// Limits of which the smaller is less than this share below the larger are one: measurements are no more exact.
+/// Limits of which the smaller is less than this share below the larger are one, as are those of one network that was
+/// measured twice.
 const EQUAL: f64 = 0.02;
 
 impl MatchedTarget {
