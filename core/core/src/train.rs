@@ -266,6 +266,16 @@ pub struct Guidance {
     pub views: usize,
 }
 
+/// The weights that a network trained alone starts from: a weighted mean of a supernet's and of random ones, as
+/// "shrink and perturb" has it (Ash and Adams, arXiv 1910.08475).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SubnetStart {
+    /// A supernet over the network's stages, as [`Trainer::train`] writes it without quantizers.
+    pub supernet: PathBuf,
+    /// Its share in each weight, from 0 to 1; the rest is the weight's random initial value.
+    pub share: f64,
+}
+
 /// Trains one network alone: a subnet of a space, with weights that it shares with no other.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SubnetJob {
@@ -273,9 +283,8 @@ pub struct SubnetJob {
     pub stages: Vec<ElasticStage>,
     /// Which of its subnets.
     pub subnet: Subnet,
-    /// The weights that it starts from: a supernet over these stages, as [`Trainer::train`] writes
-    /// it without quantizers. `None`: random ones.
-    pub start: Option<PathBuf>,
+    /// The weights that it starts from. `None`: random ones.
+    pub start: Option<SubnetStart>,
     /// `None`: it learns from labels alone.
     pub guidance: Option<Guidance>,
     /// FP32 phase.

@@ -163,14 +163,17 @@ impl Params {
         Ok(())
     }
 
-    /// Takes over the part that each tensor uses of one of the same name in a file: first channels
-    /// and centre of kernels. The file must have a large enough one for each.
-    pub fn take_parts_of(&mut self, path: &Path) -> Result<(), TrainError> {
+    /// Makes each tensor a weighted mean of what it is and of the part that it uses of one of the same
+    /// name in a file: first channels and centre of kernels. The file's `share` is from 0 to 1; it must
+    /// have a large enough tensor for each.
+    pub fn mix_parts_of(&mut self, path: &Path, share: f64) -> Result<(), TrainError> {
         let given = Self::load(path)?;
         for (name, target) in &mut self.0 {
             let part = given.slice(name, &shape(target));
             let part = part.map_err(|error| TrainError::file(path, error))?;
-            *target = part.detach().copy().to_device(target.device()).set_requires_grad(true);
+            let part = part.detach().to_device(target.device());
+            let mixed = target.detach() * (1.0 - share) + part * share;
+            *target = mixed.set_requires_grad(true);
         }
         Ok(())
     }

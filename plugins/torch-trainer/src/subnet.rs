@@ -81,8 +81,8 @@ pub fn train(
     let mut layout = Layout::default();
     layout.include(&subnet_graph(context, &job.stages, &job.subnet)?, &context.scheme)?;
     let mut params = Params::init(&layout, random::seed(context.seed, &["subnet"]));
-    if let Some(file) = &job.start {
-        params.take_parts_of(file)?;
+    if let Some(start) = &job.start {
+        params.mix_parts_of(&start.supernet, start.share)?;
     }
     TwoPhases {
         context,
@@ -103,7 +103,7 @@ mod tests {
 
     use spacewright_core::{
         space::{ElasticStage, Subnet},
-        train::{Phase, Precision},
+        train::{Phase, Precision, SubnetStart},
     };
 
     use super::*;
@@ -119,7 +119,7 @@ mod tests {
     fn trained(
         context: &Context,
         folder: &Path,
-        start: Option<&Path>,
+        start: Option<SubnetStart>,
         fp32: Phase,
     ) -> (Subnet, Vec<(String, usize, f64)>) {
         let stages = stages(context);
@@ -128,7 +128,7 @@ mod tests {
         let job = SubnetJob {
             stages,
             subnet: subnet.clone(),
-            start: start.map(Path::to_owned),
+            start,
             guidance: None,
             fp32,
             int8: testing::phase(3),
@@ -194,7 +194,8 @@ mod tests {
         let file = folder.path().join("supernet");
         supernet.save(&file).unwrap();
         let still = Phase { learning_rate: 1e-30, ..testing::phase(1) };
-        trained(&context, folder.path(), Some(&file), still);
+        let start = SubnetStart { supernet: file, share: 1.0 };
+        trained(&context, folder.path(), Some(start), still);
         let network = Params::load(&folder.path().join("fp32")).unwrap();
         let mut smaller = 0;
         for (name, tensor) in &network.0 {
@@ -208,6 +209,25 @@ mod tests {
     }
 
     #[test]
+    fn a_start_is_mixed_with_random_weights_by_its_share() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("supernet");
+        let params = |weights: &[f32]| {
+            let mut params = Params::default();
+            params.insert("first.bias".into(), tch::Tensor::from_slice(weights));
+            params
+        };
+        params(&[1.0, 2.0, 3.0]).save(&file).unwrap();
+        for (share, expected) in [(1.0, [1.0, 2.0]), (0.25, [4.0, 8.0]), (0.0, [5.0, 10.0])] {
+            let mut mixed = params(&[5.0, 10.0]);
+            mixed.mix_parts_of(&file, share).unwrap();
+            let mixed = mixed.get("first.bias").unwrap();
+            assert!(mixed.requires_grad());
+            assert_eq!(Vec::<f32>::try_from(mixed.detach()).unwrap(), expected);
+        }
+    }
+
+    #[test]
     fn a_start_that_lacks_a_tensor_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let mut params = Params::default();
@@ -216,7 +236,7 @@ mod tests {
         params.save(&file).unwrap();
         let mut needed = Params::default();
         needed.insert("first.weight".into(), tch::Tensor::from_slice(&[1.0f32]));
-        let error = needed.take_parts_of(&file).unwrap_err().to_string();
+        let error = needed.mix_parts_of(&file, 1.0).unwrap_err().to_string();
         assert!(error.contains("other: there is no tensor `first.weight`"), "{error}");
     }
 }

@@ -19,6 +19,12 @@ pub struct FinetuneSettings {
     /// where they are better with these on the held-out images.
     #[default = true]
     pub enabled: bool,
+    /// Share of the supernet's weights, from 0 to 1, in those that a network starts from; the rest are
+    /// random initial values ("shrink and perturb", arXiv 1910.08475). Much training alone may end
+    /// higher from less of the supernet.
+    #[default = 1.0]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub supernet_share: f64,
     /// Training without quantizers.
     #[default(phase(800, 128, 0.1, 5e-4))]
     pub fp32: Phase,

@@ -5,7 +5,7 @@ use spacewright_core::{
     latency::milliseconds,
     space::ElasticStage,
     study::{Artifact, Step, StepContext, StepError, StepNeeds, Task},
-    train::{Guidance, SubnetJob, TrainError},
+    train::{Guidance, SubnetJob, SubnetStart, TrainError},
 };
 
 use super::{
@@ -108,7 +108,10 @@ fn train(
     found: &[(usize, &ChosenSubnet)],
 ) -> Result<Vec<Trained>, StepError> {
     let (trainer, images) = (super::trainer(context)?, context.train_context()?);
-    let start = context.file(&Train::SUPERNET)?.join(train::FP32);
+    let start = SubnetStart {
+        supernet: context.file(&Train::SUPERNET)?.join(train::FP32),
+        share: settings.supernet_share,
+    };
     let guidance = Guidance {
         teacher: Teach::teacher(context)?,
         teacher_share: settings.teacher_share,
