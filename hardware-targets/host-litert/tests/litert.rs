@@ -12,7 +12,7 @@ use spacewright_core::{
 use spacewright_host_litert::{HostLiteRt, Kernels, LiteRtRuntime, TfliteReader};
 use spacewright_measure::testing::{
     blocks, branches, check_sum_of_parts, evaluate, joined, quantized, random_image,
-    random_weights, rng,
+    random_weights, rng, windows,
 };
 use spacewright_sdk::{About, Plugin, conformance};
 use spacewright_tflite::scheme;
@@ -109,7 +109,7 @@ fn fixed_point_is_that_of_tflites_own_kernels() {
     let runtime = runtime().with(Kernels::Builtin);
     let scheme = Scheme { rounding: Rounding::FixedPoint, ..scheme() };
     let mut seen = std::collections::BTreeSet::new();
-    let graphs = blocks(&operators()).into_iter().chain([branches()]);
+    let graphs = blocks(&operators()).into_iter().chain([branches(), windows()]);
     for (seed, graph) in graphs.enumerate() {
         let graph = &graph;
         let (network, _, observed) = observed(&runtime, graph, &scheme, seed as u64);
@@ -173,6 +173,14 @@ fn operators_that_no_block_has() {
 fn joined_channels_come_to_one_scale() {
     for seed in 0..8 {
         check_graph(&branches(), seed);
+    }
+}
+
+#[test]
+#[cfg_attr(not(have_litert), ignore = "no LiteRT: run cargo xtask setup")]
+fn windows_that_are_not_square_or_dense_run_as_the_executor_says() {
+    for seed in 0..4 {
+        check_graph(&windows(), seed);
     }
 }
 

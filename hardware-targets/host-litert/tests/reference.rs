@@ -10,7 +10,7 @@ use spacewright_core::{
     target::{ModelInfo, ModelOutputs},
 };
 use spacewright_measure::testing::{
-    blocks, branches, quantized, random_image, random_weights, rng,
+    blocks, branches, quantized, random_image, random_weights, rng, windows,
 };
 use spacewright_tflite::{scheme, write_integer};
 
@@ -24,6 +24,7 @@ fn graphs() -> Vec<Graph> {
     let y = b.add("sum", x, y);
     graphs.push(b.finish(y));
     graphs.push(branches());
+    graphs.push(windows());
     graphs
 }
 

@@ -377,19 +377,39 @@ fn joined_channels_are_normalized_and_joined_again() {
     assert!(network.notes[0].starts_with("3 batch normalization(s)"), "{:?}", network.notes);
 }
 
+/// Blocks of Inception (arXiv 1512.00567): windows of 1×7 and 7×1, and averages that count the zeros around the map;
+/// then windows whose pixels lie apart, as networks for dense prediction have them.
+#[test]
+fn windows_need_not_be_square_or_dense() {
+    let lines = "a = Conv x w:8x3x1x7 b:8 ; pads=0,3,0,3
+         b = Relu a
+         c = Conv b w:8x8x7x1 b:8 ; pads=3,0,3,0
+         d = AveragePool x ; kernel_shape=3,3 pads=1,1,1,1 count_include_pad=1
+         e = AveragePool d ; kernel_shape=1,3 pads=0,1,0,1 count_include_pad=1
+         f = Concat c e ; axis=1
+         g = Conv f w:8x11x3x3 b:8 ; dilations=2,2 pads=2,2,2,2
+         h = Conv g w:8x1x3x3 ; group=8 dilations=3,3 pads=2,2,3,3 strides=2,2
+         i = Conv h w:8x8x1x3 ; dilations=4,2
+         p = GlobalAveragePool i
+         y = Flatten p";
+    let network = imported(&file(&[1, 3, 16, 16], 17, lines));
+    assert_eq!(count(&network, OpKind::AvgPool), 0);
+    assert_eq!(count(&network, OpKind::Conv2d), 7);
+}
+
 #[test]
 fn all_that_is_not_known_is_named_at_once() {
     let reasons = unknown(
-        "a = Conv x w:8x3x3x3 ; dilations=2,2
+        "a = Conv x w:8x3x3x3 ; strides=2,1
          b = Relu a
          c = LeakyRelu x
          d = Add b c
          e = Einsum d
-         f = Conv x w:8x3x1x3
+         f = Conv x w:8x3x3x3 ; dilations=2,1
          g = HardSigmoid x
          h = Clip x -1.0 1.0
          i = Transpose x ; perm=0,2,3,1
-         j = AveragePool x ; kernel_shape=3,3 pads=1,1,1,1 count_include_pad=1
+         j = MaxPool x ; kernel_shape=1,3
          k = Concat x x ; axis=2
          q = Concat x r ; axis=1
          r = Flatten x
@@ -399,14 +419,14 @@ fn all_that_is_not_known_is_named_at_once() {
          o = Add x w:16",
     );
     let expected = [
-        ("a", "a dilation of 2; 1 is known"),
+        ("a", "strides 2 and 1; equal ones are known"),
         ("c", "it is not known"),
         ("e", "it is not known"),
-        ("f", "a window of 1x3; square ones are known"),
+        ("f", "dilations 2 and 1; equal ones are known"),
         ("g", "`alpha` 0.2 and `beta` 0.5; 1/6 and 0.5 are known"),
         ("h", "limits of -1 and 1; 0 and 6 are known"),
         ("i", "images are channels first (NCHW) only, and stay so"),
-        ("j", "`count_include_pad`: averages without the padding are known"),
+        ("j", "a window of 1x3; square ones are known for pools"),
         ("k", "values are joined along axis 2; along channels is known"),
         ("l", "weights for 1 groups of 4 channels, and an input of 3x16x16"),
         ("m", "it is known as the end of a network only"),
@@ -431,7 +451,7 @@ fn declare(model: &mut ModelProto, name: &str, sizes: &[i64]) {
 
 #[test]
 fn shares_of_multiply_adds_are_told_where_shapes_are_declared() {
-    let lines = "a = Conv x w:8x3x3x3 b:8 ; dilations=2,2
+    let lines = "a = Conv x w:8x3x3x3 b:8 ; strides=2,1
          p = GlobalAveragePool a
          q = Flatten p
          y = Gemm q w:5x8 b:5 ; transB=1";

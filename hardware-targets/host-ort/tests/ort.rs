@@ -19,7 +19,7 @@ use spacewright_host_ort::{
 };
 use spacewright_measure::testing::{
     block, blocks, branches, check_sum_of_parts, evaluate, joined, quantized, random_image,
-    random_weights, rng,
+    random_weights, rng, windows,
 };
 use spacewright_sdk::{About, Plugin, conformance};
 
@@ -164,6 +164,15 @@ fn operators_that_no_block_has() {
 fn joined_channels_run_in_integers_as_the_executor_says() {
     for seed in 0..8 {
         let float = check_graph(&branches(), &scheme_7bit(), seed);
+        assert_eq!(float, Vec::<String>::new());
+    }
+}
+
+#[test]
+#[cfg_attr(not(have_ort), ignore = "no ONNX Runtime: run cargo xtask setup")]
+fn windows_that_are_not_square_or_dense_run_as_the_executor_says() {
+    for seed in 0..4 {
+        let float = check_graph(&windows(), &scheme_7bit(), seed);
         assert_eq!(float, Vec::<String>::new());
     }
 }

@@ -26,7 +26,9 @@ enum Work {
 impl Work {
     fn of(operator: &str, parameters: &Parameters) -> Result<Self, LatencyError> {
         let sigmoid = parameters.sigmoid_passes;
-        Ok(match operator {
+        // What follows its name is about windows, whose multiply-adds are known.
+        let name = operator.split(' ').next().unwrap_or(operator);
+        Ok(match name {
             "batch_norm" | "dropout" | "relu" | "relu6" => Self::Free,
             "conv2d" | "linear" => Self::Products,
             "avg_pool" | "max_pool" => Self::Window,

@@ -26,6 +26,7 @@ impl Expected {
 
     fn windowed(&mut self, kind: Kind, size: u32, channels: [u32; 2], kernel: u32, stride: u32) {
         let [cin, cout] = channels;
+        let kernel = [kernel; 2];
         self.kernels.push(Kernel { kind, kernel, stride, height: size, width: size, cin, cout });
     }
 

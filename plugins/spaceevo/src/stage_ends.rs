@@ -1,7 +1,7 @@
 //! Where the stages of a network end that knows no stages: which of its values a stage of a hyperspace can learn
 //! to give.
 
-use spacewright_core::graph::{Graph, GraphError, Op, Shape, ValueId};
+use spacewright_core::graph::{Graph, GraphError, KernelSize, Op, Shape, ValueId};
 use thiserror::Error;
 
 /// Why stages cannot be told apart.
@@ -213,7 +213,8 @@ fn widens(graph: &Graph, node: usize) -> bool {
             Op::BatchNorm { .. } | Op::Activation { .. } | Op::Dropout { .. } => at = next,
             Op::Conv2d(conv) => {
                 let input = graph.shapes().map(|shapes| shapes[next + 1].channels);
-                return conv.kernel == 1 && input.is_ok_and(|input| input < conv.out_channels);
+                return conv.kernel == KernelSize::ONE
+                    && input.is_ok_and(|input| input < conv.out_channels);
             }
             _ => return false,
         }
@@ -234,7 +235,9 @@ pub fn with_classes(mut graph: Graph, classes: usize) -> Option<(Graph, String)>
     let last = graph.nodes.get_mut(graph.output.node()?)?;
     match &mut last.op {
         Op::Linear { out_features, .. } => *out_features = classes,
-        Op::Conv2d(conv) if conv.kernel == 1 && conv.groups == 1 => conv.out_channels = classes,
+        Op::Conv2d(conv) if conv.kernel == KernelSize::ONE && conv.groups == 1 => {
+            conv.out_channels = classes
+        }
         _ => return None,
     }
     let name = last.name.clone();

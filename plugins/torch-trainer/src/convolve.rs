@@ -1,6 +1,9 @@
 //! Convolutions: those of the library, and what is faster on GPUs.
 
-use spacewright_core::{graph::Conv2d, train::TrainError};
+use spacewright_core::{
+    graph::{Conv2d, KernelSize},
+    train::TrainError,
+};
 use tch::{Device, Tensor};
 use torch_sys::C_tensor;
 
@@ -26,21 +29,24 @@ pub fn convolve(
 ) -> Result<Tensor, TrainError> {
     let pad = conv.padding;
     let x = channels_last(x)?;
-    let (padded, sides) = if pad.is_symmetric() {
-        (x, pad.top as i64)
+    let (padded, sides) = if pad.top == pad.bottom && pad.left == pad.right {
+        (x, [pad.top as i64, pad.left as i64])
     } else {
         let sides = [pad.left, pad.right, pad.top, pad.bottom].map(|side| side as i64);
-        (x.constant_pad_nd(sides), 0)
+        (x.constant_pad_nd(sides), [0, 0])
     };
-    let stride = conv.stride as i64;
+    let (stride, dilation) = (conv.stride as i64, conv.dilation as i64);
     let is_depthwise = conv.groups > 1 && kernel.size()[..2] == [padded.size()[1], 1];
-    if padded.device() != Device::Cpu && is_depthwise && bias.is_none() {
-        return depthwise(&padded, kernel, stride, sides);
+    let is_square = conv.kernel.is_square() && sides[0] == sides[1] && dilation == 1;
+    let on_gpu = padded.device() != Device::Cpu;
+    if on_gpu && is_depthwise && is_square && bias.is_none() {
+        return depthwise(&padded, kernel, stride, sides[0]);
     }
-    if padded.device() != Device::Cpu && conv.kernel == 1 && conv.groups == 1 && sides == 0 {
+    if on_gpu && conv.kernel == KernelSize::ONE && conv.groups == 1 && sides == [0, 0] {
         return Ok(pointwise(&padded, kernel, bias, stride));
     }
-    Ok(padded.conv2d(kernel, bias, [stride, stride], [sides, sides], [1, 1], conv.groups as i64))
+    let groups = conv.groups as i64;
+    Ok(padded.conv2d(kernel, bias, [stride; 2], sides, [dilation; 2], groups))
 }
 
 /// A convolution with one pixel as a product of matrices: libraries look up how to compute one much faster than
@@ -74,4 +80,44 @@ pub fn depthwise(
     take("a depth-wise convolution", unsafe {
         spacewright_depthwise(x.as_ptr(), kernel.as_ptr(), stride, padding)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use spacewright_core::graph::{ConvSpec, Op, Padding};
+
+    use super::*;
+    use crate::testing::randn;
+
+    fn convolved(x: &Tensor, spec: ConvSpec, kernel: &Tensor) -> Tensor {
+        let Op::Conv2d(conv) = spec.into() else { unreachable!() };
+        convolve(x, &conv, kernel, None).unwrap()
+    }
+
+    /// A window whose pixels lie apart, or that has more columns than rows, is a dense square one with zeros.
+    #[test]
+    fn windows_may_be_wide_and_their_pixels_apart() {
+        let x = randn("x", &[2, 6, 11, 13]);
+        let uneven = Padding { top: 0, left: 3, bottom: 2, right: 1 };
+        for (groups, stride, padding) in
+            [(1, 1, Padding::all(2)), (2, 2, uneven), (6, 1, Padding::same([3, 5])), (6, 2, uneven)]
+        {
+            let kernel = randn("kernel", &[6, 6 / groups as i64, 2, 3]);
+            let dense = Tensor::zeros([6, 6 / groups as i64, 5, 5], (tch::Kind::Float, x.device()));
+            for row in 0..2 {
+                for column in 0..3 {
+                    let mut place = dense.narrow(2, 2 * row, 1).narrow(3, 2 * column, 1);
+                    place.copy_(&kernel.narrow(2, row, 1).narrow(3, column, 1));
+                }
+            }
+            let spec = |kernel: [usize; 2]| ConvSpec::new(6, kernel).groups(groups).stride(stride);
+            let apart = convolved(&x, spec([2, 3]).dilation(2).padding(padding), &kernel);
+            // The last two rows of the dense window are zeros.
+            let longer = Padding { bottom: padding.bottom + 2, ..padding };
+            let filled = convolved(&x, spec([5, 5]).padding(longer), &dense);
+            assert_eq!(apart.size(), filled.size());
+            let difference = (&apart - &filled).abs().max().double_value(&[]);
+            assert!(difference < 1e-5, "{difference} in groups of {groups}");
+        }
+    }
 }

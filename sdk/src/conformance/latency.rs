@@ -94,10 +94,11 @@ fn same_in_columns(
 /// Graphs in each precision, at the positions where a study has the like of them.
 fn queries(unsupported: &[OpKind], precisions: &[Precision]) -> Vec<LatencyQuery> {
     let runs = |graph: &Graph| graph.nodes.iter().all(|n| !unsupported.contains(&n.op.kind()));
-    let graphs: [(Graph, &[Position]); 5] = [
+    let graphs: [(Graph, &[Position]); 6] = [
         (convolution(16), &POSITIONS),
         (residual(), &POSITIONS),
         (branches(), &POSITIONS),
+        (windows(), &POSITIONS),
         (classifier(), &[Position::Whole]),
         (head(), &[Position::Last]),
     ];
@@ -136,6 +137,15 @@ fn branches() -> Graph {
     let z = b.conv_bn_act("three", x, ConvSpec::new(8, 3), ActivationKind::Relu);
     let y = b.concat("all", &[y, z, x]);
     b.finish(y)
+}
+
+/// Windows that are not square, or whose pixels lie apart.
+fn windows() -> Graph {
+    let mut b = GraphBuilder::new(Shape::square(24, 16));
+    let x = b.conv_bn_act("wide", b.input(), ConvSpec::new(16, [1, 7]), ActivationKind::Relu);
+    let x = b.conv_bn_act("tall", x, ConvSpec::new(16, [7, 1]), ActivationKind::Relu);
+    let x = b.conv_bn_act("apart", x, ConvSpec::new(24, 3).dilation(2), ActivationKind::Relu);
+    b.finish(x)
 }
 
 fn classifier() -> Graph {

@@ -112,8 +112,9 @@ impl Sum {
 fn attribute_out_of_bounds(op: &Op) -> Option<String> {
     let sizes = match op {
         Op::Conv2d(conv) => {
-            let p = conv.padding;
-            vec![conv.out_channels, conv.kernel, conv.stride, p.top, p.left, p.bottom, p.right]
+            let ([rows, columns], p) = (conv.kernel.into(), conv.padding);
+            let sides = [p.top, p.left, p.bottom, p.right];
+            [&[conv.out_channels, rows, columns, conv.stride, conv.dilation], &sides[..]].concat()
         }
         Op::AvgPool(pool) | Op::MaxPool(pool) => vec![pool.kernel, pool.stride, pool.padding],
         Op::Linear { out_features, .. } => vec![*out_features],

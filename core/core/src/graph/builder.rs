@@ -1,27 +1,43 @@
 //! Making graphs.
 
-use super::{ActivationKind, Conv2d, Graph, Node, Op, Padding, Shape, ValueId};
+use super::{ActivationKind, Conv2d, Graph, KernelSize, Node, Op, Padding, Shape, ValueId};
 
-/// Attributes of a convolution, with the usual defaults: stride 1, padding `kernel / 2`,
-/// one group, no bias.
+/// Attributes of a convolution, with the usual defaults: stride 1, dilation 1, padding of half the
+/// window, which keeps the size where the kernel is odd, one group, no bias.
 #[derive(Debug, Clone)]
 pub struct ConvSpec(Conv2d);
 
 impl ConvSpec {
     /// A dense convolution.
-    pub fn new(out_channels: usize, kernel: usize) -> Self {
+    pub fn new(out_channels: usize, kernel: impl Into<KernelSize>) -> Self {
+        let kernel = kernel.into();
         let padding = Padding::same(kernel);
-        Self(Conv2d { out_channels, kernel, stride: 1, padding, groups: 1, bias: false })
+        Self(Conv2d {
+            out_channels,
+            kernel,
+            stride: 1,
+            dilation: 1,
+            padding,
+            groups: 1,
+            bias: false,
+        })
     }
 
     /// A depth-wise convolution of `channels` channels.
-    pub fn depthwise(channels: usize, kernel: usize) -> Self {
+    pub fn depthwise(channels: usize, kernel: impl Into<KernelSize>) -> Self {
         Self::new(channels, kernel).groups(channels)
     }
 
     /// Sets the stride.
     pub fn stride(mut self, stride: usize) -> Self {
         self.0.stride = stride;
+        self
+    }
+
+    /// Sets the dilation, and padding of half the window that it makes.
+    pub fn dilation(mut self, dilation: usize) -> Self {
+        self.0.dilation = dilation;
+        self.0.padding = Padding::same(self.0.kernel.dilated(dilation));
         self
     }
 

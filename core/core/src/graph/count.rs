@@ -23,7 +23,7 @@ impl Graph {
                 let output = shapes[index + 1];
                 match &node.op {
                     Op::Conv2d(conv) => {
-                        let taps = conv.kernel * conv.kernel * (input.channels / conv.groups);
+                        let taps = conv.kernel.taps() * (input.channels / conv.groups);
                         (taps * output.elements()) as u64
                     }
                     Op::Linear { out_features, .. } => (input.elements() * out_features) as u64,

@@ -7,6 +7,7 @@ mod bounds;
 mod builder;
 mod count;
 mod hash;
+mod kernel_size;
 mod op;
 mod shape;
 mod text;
@@ -17,9 +18,11 @@ use thiserror::Error;
 
 pub use builder::{ConvSpec, GraphBuilder};
 pub use hash::GraphHash;
+pub use kernel_size::{KernelSize, ParseKernelSizeError};
 pub use op::{ActivationKind, Conv2d, Op, OpAttributes, OpError, OpKind, Padding, Pool};
 pub use shape::{ParseShapeError, Shape};
 pub use text::GraphTextError;
+pub(crate) use text::TextAttributes;
 pub use weights::{WeightRole, WeightSpec};
 
 /// A value of a graph: `0` is the graph's input, `n` the output of node `n − 1`.

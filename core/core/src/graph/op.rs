@@ -5,6 +5,8 @@ use std::{fmt, ops::RangeInclusive};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::KernelSize;
+
 /// Element-wise non-linearity.
 #[derive(
     Debug,
@@ -90,9 +92,11 @@ impl Padding {
         Self { top: pixels, left: pixels, bottom: pixels, right: pixels }
     }
 
-    /// `kernel / 2` on all sides, which keeps the size of a stride-1 convolution.
-    pub fn same(kernel: usize) -> Self {
-        Self::all(kernel / 2)
+    /// Half of the window on all sides, which keeps the size where its sides are odd and the stride is 1.
+    pub fn same(window: impl Into<KernelSize>) -> Self {
+        let KernelSize { rows, columns } = window.into();
+        let (rows, columns) = (rows / 2, columns / 2);
+        Self { top: rows, left: columns, bottom: rows, right: columns }
     }
 
     /// Whether all four sides are equal.
@@ -101,22 +105,34 @@ impl Padding {
     }
 }
 
-/// Two-dimensional convolution (ONNX `Conv`, square kernel, dilation 1).
+/// Two-dimensional convolution (ONNX `Conv`).
 /// Depth-wise where `groups` equals the number of input channels.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Conv2d {
     /// Output channels.
     pub out_channels: usize,
-    /// Side of the square kernel.
-    pub kernel: usize,
+    /// Rows and columns of the kernel.
+    pub kernel: KernelSize,
     /// Step in both directions.
     pub stride: usize,
+    /// Distance, in both directions, of the pixels that neighbours in the kernel see: 1 where they are
+    /// neighbours, too.
+    #[serde(default = "neighbours", skip_serializing_if = "are_neighbours")]
+    pub dilation: usize,
     /// Zero padding of the input.
     pub padding: Padding,
     /// Groups of channels that do not see each other.
     pub groups: usize,
     /// Whether a bias per output channel is added.
     pub bias: bool,
+}
+
+fn neighbours() -> usize {
+    1
+}
+
+fn are_neighbours(dilation: &usize) -> bool {
+    *dilation == 1
 }
 
 /// Window of a pooling operator (square, no padding counted in averages).
@@ -202,8 +218,12 @@ pub enum OpError {
 
 /// Where the attributes of an operator are read from, such as a line of text.
 pub trait OpAttributes {
-    /// `out`, `kernel`, `stride`, `groups`, or `pad` of a pool.
+    /// `out`, `stride`, `groups`, or `kernel` and `pad` of a pool.
     fn count(&self, attribute: &str) -> Result<usize, OpError>;
+    /// `kernel` of a convolution.
+    fn kernel(&self) -> Result<KernelSize, OpError>;
+    /// `dilation`, which is 1 where nothing is said.
+    fn dilation(&self) -> Result<usize, OpError>;
     /// `bias`.
     fn flag(&self, attribute: &str) -> Result<bool, OpError>;
     /// `eps` or `rate`.
@@ -223,8 +243,9 @@ impl Op {
         Ok(match OpKind::named(name)? {
             OpKind::Conv2d => Self::Conv2d(Conv2d {
                 out_channels: count("out")?,
-                kernel: count("kernel")?,
+                kernel: attributes.kernel()?,
                 stride: count("stride")?,
+                dilation: attributes.dilation()?,
                 padding: attributes.padding()?,
                 groups: count("groups")?,
                 bias: attributes.flag("bias")?,

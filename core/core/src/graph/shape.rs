@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{Graph, GraphError, Node, Op, Padding};
+use super::{Graph, GraphError, KernelSize, Node, Op, Padding};
 
 /// `channels × height × width` of one image's activation.
 #[derive(
@@ -118,8 +118,8 @@ impl Graph {
 }
 
 impl Node {
-    /// Shape of a node's output from those of its inputs, as many as its operator takes. A window without
-    /// dilation gives ⌊(size + padding − kernel) / stride⌋ + 1 rows and columns, as in ONNX.
+    /// Shape of a node's output from those of its inputs, as many as its operator takes. A window gives
+    /// ⌊(size + padding − dilation · (kernel − 1) − 1) / stride⌋ + 1 rows and columns, as in ONNX.
     pub fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, GraphError> {
         let shape_error = |reason: String| GraphError::Shape {
             node: self.name.clone(),
@@ -142,9 +142,12 @@ impl Node {
                 if conv.out_channels == 0 {
                     return Err(shape_error("has no output channels".into()));
                 }
-                let (height, width) =
-                    window_positions(input, conv.kernel, conv.stride, conv.padding)
-                        .map_err(shape_error)?;
+                if conv.dilation == 0 {
+                    return Err(shape_error("dilation 0 must be positive".into()));
+                }
+                let window = conv.kernel.dilated(conv.dilation);
+                let (height, width) = window_positions(input, window, conv.stride, conv.padding)
+                    .map_err(shape_error)?;
                 Ok(Shape::new(conv.out_channels, height, width))
             }
             Op::AvgPool(pool) | Op::MaxPool(pool) => {
@@ -154,8 +157,9 @@ impl Node {
                         pool.padding, pool.kernel
                     )));
                 }
+                let padding = Padding::all(pool.padding);
                 let (height, width) =
-                    window_positions(input, pool.kernel, pool.stride, Padding::all(pool.padding))
+                    window_positions(input, pool.kernel.into(), pool.stride, padding)
                         .map_err(shape_error)?;
                 Ok(Shape::new(input.channels, height, width))
             }
@@ -194,22 +198,22 @@ impl Node {
 /// Rows and columns of positions that a window takes in a padded input.
 fn window_positions(
     input: Shape,
-    kernel: usize,
+    window: KernelSize,
     stride: usize,
     pad: Padding,
 ) -> Result<(usize, usize), String> {
-    if kernel == 0 || stride == 0 {
-        return Err(format!("kernel {kernel} and stride {stride} must be positive"));
+    if window.rows.min(window.columns) == 0 || stride == 0 {
+        return Err(format!("kernel {window} and stride {stride} must be positive"));
     }
-    let size = |length: usize, before: usize, after: usize| {
+    let size = |length: usize, window: usize, before: usize, after: usize| {
         let padded = length.checked_add(before).and_then(|length| length.checked_add(after));
         let padded = padded.ok_or_else(|| format!("padding {before} and {after} is too large"))?;
-        padded.checked_sub(kernel).map(|rest| rest / stride + 1).ok_or_else(|| {
-            format!("kernel {kernel} is larger than the padded input of {padded} pixels")
+        padded.checked_sub(window).map(|rest| rest / stride + 1).ok_or_else(|| {
+            format!("kernel {window} is larger than the padded input of {padded} pixels")
         })
     };
-    let height = size(input.height, pad.top, pad.bottom)?;
-    Ok((height, size(input.width, pad.left, pad.right)?))
+    let height = size(input.height, window.rows, pad.top, pad.bottom)?;
+    Ok((height, size(input.width, window.columns, pad.left, pad.right)?))
 }
 
 #[cfg(test)]
@@ -222,6 +226,25 @@ mod tests {
         let mut b = GraphBuilder::new(Shape::square(3, 7));
         let x = b.conv("c", b.input(), ConvSpec::new(8, 3).stride(2));
         assert_eq!(b.finish(x).output_shape().unwrap(), Shape::square(8, 4));
+    }
+
+    #[test]
+    fn windows_need_not_be_square_or_dense() {
+        let output = |spec: ConvSpec| {
+            let mut b = GraphBuilder::new(Shape::new(3, 9, 12));
+            let x = b.conv("c", b.input(), spec);
+            b.finish(x).output_shape()
+        };
+        let wide = ConvSpec::new(8, [1, 7]);
+        assert_eq!(output(wide.clone()).unwrap(), Shape::new(8, 9, 12));
+        assert_eq!(output(wide.padding(Padding::default())).unwrap(), Shape::new(8, 9, 6));
+        let apart = ConvSpec::new(8, 3).dilation(4);
+        assert_eq!(output(apart.clone()).unwrap(), Shape::new(8, 9, 12));
+        assert_eq!(output(apart.padding(Padding::default())).unwrap(), Shape::new(8, 1, 4));
+        let error = output(ConvSpec::new(8, 3).dilation(0)).unwrap_err().to_string();
+        assert!(error.contains("dilation 0 must be positive"), "{error}");
+        let error = output(ConvSpec::new(8, [0, 3])).unwrap_err().to_string();
+        assert!(error.contains("kernel 0x3 and stride 1 must be positive"), "{error}");
     }
 
     #[test]

@@ -17,8 +17,8 @@ use std::{
 use thiserror::Error;
 
 use super::{
-    Conv2d, Graph, GraphError, Node, Op, OpAttributes, OpError, Padding, ParseShapeError, Shape,
-    ValueId,
+    Conv2d, Graph, GraphError, KernelSize, Node, Op, OpAttributes, OpError, Padding,
+    ParseShapeError, Shape, ValueId,
 };
 
 /// What is wrong with a line of a graph's text form.
@@ -52,11 +52,7 @@ pub enum GraphTextError {
 
 pub(super) fn write_attributes(text: &mut String, op: &Op) {
     let _ = match op {
-        Op::Conv2d(Conv2d { out_channels, kernel, stride, padding: p, groups, bias }) => write!(
-            text,
-            " out={out_channels} kernel={kernel} stride={stride} pad={},{},{},{} groups={groups} bias={bias}",
-            p.top, p.left, p.bottom, p.right
-        ),
+        Op::Conv2d(conv) => write_convolution(text, conv),
         Op::Linear { out_features, bias } => write!(text, " out={out_features} bias={bias}"),
         Op::BatchNorm { eps } => write!(text, " eps={eps}"),
         Op::AvgPool(pool) | Op::MaxPool(pool) => {
@@ -65,6 +61,17 @@ pub(super) fn write_attributes(text: &mut String, op: &Op) {
         Op::Dropout { rate } => write!(text, " rate={rate}"),
         Op::Activation { .. } | Op::Add | Op::Mul | Op::Concat | Op::GlobalAvgPool => Ok(()),
     };
+}
+
+fn write_convolution(text: &mut String, conv: &Conv2d) -> fmt::Result {
+    let Conv2d { out_channels, kernel, stride, dilation, padding: p, groups, bias } = conv;
+    write!(text, " out={out_channels} kernel={kernel} stride={stride}")?;
+    // Hashes of graphs stay what they were before there were dilations.
+    if *dilation != 1 {
+        write!(text, " dilation={dilation}")?;
+    }
+    let Padding { top, left, bottom, right } = p;
+    write!(text, " pad={top},{left},{bottom},{right} groups={groups} bias={bias}")
 }
 
 impl fmt::Display for Graph {
@@ -139,11 +146,15 @@ fn node(values: &Values, line: &str) -> Result<Node, GraphTextError> {
 }
 
 /// Attributes written as `name=value`, separated by spaces.
-struct TextAttributes<'a>(HashMap<&'a str, &'a str>);
+pub(crate) struct TextAttributes<'a>(HashMap<&'a str, &'a str>);
 
 impl<'a> TextAttributes<'a> {
-    fn new(text: &'a str) -> Self {
+    pub(crate) fn new(text: &'a str) -> Self {
         Self(text.split_whitespace().filter_map(|pair| pair.split_once('=')).collect())
+    }
+
+    pub(crate) fn has(&self, attribute: &str) -> bool {
+        self.0.contains_key(attribute)
     }
 
     fn get<T>(
@@ -166,6 +177,14 @@ impl<'a> TextAttributes<'a> {
 impl OpAttributes for TextAttributes<'_> {
     fn count(&self, attribute: &str) -> Result<usize, OpError> {
         self.get(attribute, "a whole number from 0", |text| text.parse().ok())
+    }
+
+    fn kernel(&self) -> Result<KernelSize, OpError> {
+        self.get("kernel", "a whole number, or two like 1x7", |text| text.parse().ok())
+    }
+
+    fn dilation(&self) -> Result<usize, OpError> {
+        if self.has("dilation") { self.count("dilation") } else { Ok(1) }
     }
 
     fn flag(&self, attribute: &str) -> Result<bool, OpError> {
@@ -206,6 +225,8 @@ mod tests {
         for kind in ActivationKind::ALL {
             x = b.act(kind.name(), x, kind);
         }
+        x = b.conv("wide", x, ConvSpec::new(8, [1, 7]));
+        x = b.conv("apart", x, ConvSpec::new(8, [3, 2]).dilation(2));
         let pool = Pool { kernel: 3, stride: 1, padding: 1 };
         x = b.node("max", Op::MaxPool(pool), &[x]);
         x = b.node("avg", Op::AvgPool(pool), &[x]);
@@ -245,6 +266,10 @@ mod tests {
             (
                 conv(&format!("c = conv2d(input) {attributes} pad=1,1,x,1,1")),
                 "line 2: `pad=1,1,x,1,1` is not four whole numbers: top, left, bottom, right",
+            ),
+            (
+                conv("c = conv2d(input) out=4 kernel=1x stride=1"),
+                "line 2: `kernel=1x` is not a whole number, or two like 1x7",
             ),
             (
                 conv("c = linear input"),

@@ -8,7 +8,7 @@ use super::{Graph, GraphError, Op};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WeightRole {
-    /// Kernel of a convolution (`out, in / groups, k, k`) or linear layer (`out, in`).
+    /// Kernel of a convolution (`out, in / groups, rows, columns`) or linear layer (`out, in`).
     Weight,
     /// Bias per output channel.
     Bias,
@@ -66,7 +66,8 @@ impl Graph {
             match &node.op {
                 Op::Conv2d(conv) => {
                     let per_group = input.channels / conv.groups;
-                    let shape = vec![conv.out_channels, per_group, conv.kernel, conv.kernel];
+                    let [rows, columns] = conv.kernel.into();
+                    let shape = vec![conv.out_channels, per_group, rows, columns];
                     push(WeightRole::Weight, shape, conv.groups > 1 && per_group > 1);
                     if conv.bias {
                         push(WeightRole::Bias, vec![conv.out_channels], false);

@@ -138,8 +138,9 @@ impl Kind {
 pub struct Kernel {
     /// What is computed.
     pub kind: Kind,
-    /// Side of the square window; 1 where there is none.
-    pub kernel: u32,
+    /// Rows and columns of the window; 1 where there is none. That its pixels may lie apart (dilation) is taken to
+    /// cost nothing.
+    pub kernel: [u32; 2],
     /// Step in both directions; 1 where there is no window.
     pub stride: u32,
     /// Rows.
@@ -170,14 +171,19 @@ pub struct Amounts {
 impl Kernel {
     /// A kernel without a window, on maps of one shape.
     pub fn pointwise(kind: Kind, height: u32, width: u32, channels: u32) -> Self {
-        Self { kind, kernel: 1, stride: 1, height, width, cin: channels, cout: channels }
+        Self { kind, kernel: [1; 2], stride: 1, height, width, cin: channels, cout: channels }
+    }
+
+    /// Pixels of the window.
+    pub fn taps(&self) -> f64 {
+        f64::from(self.kernel[0]) * f64::from(self.kernel[1])
     }
 
     /// What the kernel computes and moves.
     pub fn amounts(&self) -> Amounts {
         let out = |size: u32| f64::from(size.div_ceil(self.stride.max(1)));
         let pixels = out(self.height) * out(self.width);
-        let taps = f64::from(self.kernel) * f64::from(self.kernel);
+        let taps = self.taps();
         let (cin, cout) = (f64::from(self.cin), f64::from(self.cout));
         let input = f64::from(self.height) * f64::from(self.width) * cin;
         let (macs, weights) = match self.kind {
@@ -195,7 +201,10 @@ impl fmt::Display for Kernel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kind.name())?;
         if self.kind.has_window() {
-            write!(f, "-k{}s{}", self.kernel, self.stride)?;
+            match self.kernel {
+                [rows, columns] if rows == columns => write!(f, "-k{rows}s{}", self.stride)?,
+                [rows, columns] => write!(f, "-k{rows}x{columns}s{}", self.stride)?,
+            }
         }
         write!(f, " {}x{} {}", self.height, self.width, self.cin)?;
         if self.cout != self.cin || matches!(self.kind, Kind::Conv | Kind::Fc | Kind::Se) {

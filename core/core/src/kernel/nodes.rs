@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::{
     graph::{Graph, GraphError, Op, OpKind, Shape},
-    latency::{ColumnsError, GraphColumns, Position},
+    latency::{ColumnsError, GraphColumns, ListedOperator, Position},
 };
 
 /// Sizes of a value: channels, rows, columns.
@@ -17,7 +17,7 @@ pub(super) struct Node {
     /// Where the values that are read begin and end in [`Nodes::inputs`].
     inputs: (u32, u32),
     pub output: Sizes,
-    pub kernel: u32,
+    pub kernel: [u32; 2],
     pub stride: u32,
     pub groups: u32,
 }
@@ -74,16 +74,16 @@ impl Nodes {
         self.clear();
         for (node, shape) in graph.nodes.iter().zip(&shapes[1..]) {
             let (kernel, stride, groups) = match &node.op {
-                Op::Conv2d(conv) => (conv.kernel, conv.stride, conv.groups),
-                Op::AvgPool(pool) | Op::MaxPool(pool) => (pool.kernel, pool.stride, 1),
-                _ => (1, 1, 1),
+                Op::Conv2d(conv) => (conv.kernel.into(), conv.stride, conv.groups),
+                Op::AvgPool(pool) | Op::MaxPool(pool) => ([pool.kernel; 2], pool.stride, 1),
+                _ => ([1; 2], 1, 1),
             };
             let inputs = self.reads(node.inputs.iter().map(|value| value.0));
             self.nodes.push(Node {
                 op: node.op.kind(),
                 inputs,
                 output: sizes(shape),
-                kernel: count(kernel),
+                kernel: kernel.map(count),
                 stride: count(stride),
                 groups: count(groups),
             });
@@ -95,13 +95,13 @@ impl Nodes {
 /// Columns whose lengths and operators have been checked.
 pub(super) struct CheckedColumns<'a> {
     columns: &'a GraphColumns,
-    operators: Vec<OpKind>,
+    operators: Vec<ListedOperator>,
 }
 
 impl<'a> CheckedColumns<'a> {
     pub fn new(columns: &'a GraphColumns) -> Result<Self, ColumnsError> {
-        let kinds = columns.operators.iter().map(|name| OpKind::named(name));
-        let operators = kinds.collect::<Result<_, _>>()?;
+        let listed = columns.operators.iter().map(|entry| ListedOperator::read(entry));
+        let operators = listed.collect::<Result<_, _>>()?;
         columns.check_lengths()?;
         Ok(Self { columns, operators })
     }
@@ -124,7 +124,8 @@ impl<'a> CheckedColumns<'a> {
         for at in first..end {
             let (node, operator) = (at - first, c.operator[at]);
             let not_listed = || ColumnsError::NotListed { graph, node, operator };
-            let op = *self.operators.get(usize::from(operator)).ok_or_else(not_listed)?;
+            let listed = *self.operators.get(usize::from(operator)).ok_or_else(not_listed)?;
+            let op = listed.kind;
             let inputs = into.reads(c.inputs(at));
             let read = &into.inputs[inputs.0 as usize..];
             if read.iter().any(|value| *value as usize > node) {
@@ -136,7 +137,8 @@ impl<'a> CheckedColumns<'a> {
                 op,
                 inputs,
                 output: [c.out_channels[at], c.out_height[at], c.out_width[at]],
-                kernel: window(c.kernel[at]),
+                kernel: <[usize; 2]>::from(listed.window(c.kernel[at]))
+                    .map(|side| window(count(side))),
                 stride: window(c.stride[at]),
                 groups: window(c.groups[at]),
             });

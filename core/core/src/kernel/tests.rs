@@ -97,6 +97,15 @@ fn pools_and_layers() {
 }
 
 #[test]
+fn windows_need_not_be_square() {
+    let graph = "input 4x6x9\n\
+        a = conv2d(input) out=8 kernel=1x7 stride=1 pad=0,3,0,3 groups=1 bias=false\n\
+        b = conv2d(a) out=8 kernel=3 stride=1 dilation=2 pad=2,2,2,2 groups=8 bias=false\noutput b";
+    let kernels = ["conv-k1x7s1 6x9 4->8", "dwconv-k3s1 6x9 8"];
+    check(&FusionRules::common(), graph, &kernels);
+}
+
+#[test]
 fn joined_channels_are_one_kernel_with_all_of_them() {
     let graph = "input 4x6x6\n\
         a = conv2d(input) out=8 kernel=1 stride=1 pad=0,0,0,0 groups=1 bias=false\n\
@@ -199,8 +208,15 @@ fn entering_and_leaving_a_runtime_can_be_kernels() {
     }
 }
 
-const CONV: Kernel =
-    Kernel { kind: Kind::Conv, kernel: 3, stride: 2, height: 57, width: 57, cin: 24, cout: 48 };
+const CONV: Kernel = Kernel {
+    kind: Kind::Conv,
+    kernel: [3; 2],
+    stride: 2,
+    height: 57,
+    width: 57,
+    cin: 24,
+    cout: 48,
+};
 
 #[test]
 fn kernels_have_names() {
@@ -208,6 +224,7 @@ fn kernels_have_names() {
     for (kernel, name) in [
         (CONV, "conv-k3s2 57x57 24->48"),
         (Kernel { kind: Kind::Dwconv, cout: 24, ..CONV }, "dwconv-k3s2 57x57 24"),
+        (Kernel { kernel: [1, 7], ..CONV }, "conv-k1x7s2 57x57 24->48"),
         (Kernel::pointwise(Kind::Add, 14, 14, 96), "add 14x14 96"),
         (se, "se 14x14 96->24"),
     ] {

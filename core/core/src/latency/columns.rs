@@ -6,16 +6,16 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{LatencyQuery, Position, Precision};
+use super::{LatencyQuery, ListedOperator, Position, Precision};
 use crate::graph::{
-    Graph, GraphError, Node, Op, OpAttributes, OpError, OpKind, Padding, Shape, ValueId,
+    Graph, GraphError, KernelSize, Node, Op, OpAttributes, OpError, OpKind, Padding, Shape, ValueId,
 };
 
 /// Stands for the second input of nodes that have one only.
 pub const NO_VALUE: u32 = u32::MAX;
 
 /// A batch of graphs as columns: those before `names` have an entry for each graph, the others one
-/// for each node, but for `operators`, the list that `operator` refers to, `padding`, which has
+/// for each node, but for `operators`, the [`ListedOperator`]s that `operator` refers to, `padding`, which has
 /// four, and `second_input`, which goes on with what concatenations read after their second value.
 /// `latency-source` in `core/plugin/wit/plugin.wit` documents each of them.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -166,10 +166,10 @@ impl GraphColumns {
     fn push_node(&mut self, node: &Node, further: &mut Vec<u32>) {
         self.names.push_str(&node.name);
         self.names.push('\n');
-        let operator = node.op.kind().name();
-        let known = self.operators.iter().position(|name| name == operator);
+        let operator = ListedOperator::entry(&node.op);
+        let known = self.operators.iter().position(|entry| *entry == operator);
         let known = known.unwrap_or_else(|| {
-            self.operators.push(operator.into());
+            self.operators.push(operator);
             self.operators.len() - 1
         });
         self.operator.push(known as u8);
@@ -179,7 +179,7 @@ impl GraphColumns {
         let (mut groups, mut bias, mut parameter) = (0, false, 0.0);
         match &node.op {
             Op::Conv2d(conv) => {
-                window = (conv.kernel, conv.stride, conv.padding);
+                window = (conv.kernel.rows, conv.stride, conv.padding);
                 (groups, bias) = (conv.groups, conv.bias);
             }
             Op::AvgPool(pool) | Op::MaxPool(pool) => {
@@ -329,7 +329,8 @@ impl GraphColumns {
 
     fn node(&self, at: usize, name: &str, operator: &str) -> Result<Node, OpError> {
         let inputs = self.inputs(at).map(ValueId).collect();
-        let op = Op::read(operator, &NodeColumns { columns: self, at })?;
+        let listed = ListedOperator::read(operator)?;
+        let op = Op::read(listed.kind.name(), &NodeColumns { columns: self, listed, at })?;
         Ok(Node { name: name.to_owned(), op, inputs })
     }
 }
@@ -337,12 +338,13 @@ impl GraphColumns {
 /// The attributes of the node at one position of columns that have equal lengths.
 struct NodeColumns<'a> {
     columns: &'a GraphColumns,
+    listed: ListedOperator,
     at: usize,
 }
 
 impl OpAttributes for NodeColumns<'_> {
     fn count(&self, attribute: &str) -> Result<usize, OpError> {
-        let Self { columns, at } = *self;
+        let Self { columns, at, .. } = *self;
         Ok(match attribute {
             "out" => columns.out_channels[at],
             "kernel" => columns.kernel[at],
@@ -351,6 +353,14 @@ impl OpAttributes for NodeColumns<'_> {
             "pad" => columns.padding[4 * at],
             _ => return Err(OpError::MissingAttribute { attribute: attribute.to_owned() }),
         } as usize)
+    }
+
+    fn kernel(&self) -> Result<KernelSize, OpError> {
+        Ok(self.listed.window(self.columns.kernel[self.at]))
+    }
+
+    fn dilation(&self) -> Result<usize, OpError> {
+        Ok(self.listed.dilation)
     }
 
     fn flag(&self, _: &str) -> Result<bool, OpError> {
@@ -383,7 +393,8 @@ mod tests {
     fn every_operator() -> Graph {
         let text = "input 4x8x8\n\
             c = conv2d(input) out=8 kernel=5 stride=2 pad=2,1,1,2 groups=2 bias=true\n\
-            bn = batch_norm(c) eps=0.001\n\
+            wide = conv2d(c) out=8 kernel=1x3 stride=1 dilation=2 pad=0,2,0,2 groups=1 bias=false\n\
+            bn = batch_norm(wide) eps=0.001\n\
             a = relu(bn)\nb = relu6(a)\nd = h_swish(b)\ne = swish(d)\nf = h_sigmoid(e)\n\
             g = sigmoid(f)\n\
             max = max_pool(g) kernel=3 stride=1 pad=1\n\
@@ -437,17 +448,17 @@ mod tests {
             spoil(&mut columns);
             assert_eq!(columns.queries().unwrap_err().to_string(), message);
         };
-        check(|c| c.first_node[0] = 1000, "graph 0: no nodes 1000 to 18");
+        check(|c| c.first_node[0] = 1000, "graph 0: no nodes 1000 to 19");
         check(|c| c.precision[0] = 7, "graph 0: no such precision or position: 7, 0");
         check(|c| c.operator[3] = 99, "graph 0, node 3: operator 99 is not listed");
-        let names = "column `names` does not have one line for each of 18 nodes";
+        let names = "column `names` does not have one line for each of 19 nodes";
         check(|c| c.names.push_str("more\n"), names);
         check(|c| c.names.clear(), names);
-        check(|c| c.kernel.truncate(2), "column `kernel` has 2 entries, not 18");
-        check(|c| c.padding.truncate(59), "column `padding` has 59 entries, not 72");
-        check(|c| c.second_input.truncate(18), "column `second_input` has 18 entries, not 22");
+        check(|c| c.kernel.truncate(2), "column `kernel` has 2 entries, not 19");
+        check(|c| c.padding.truncate(59), "column `padding` has 59 entries, not 76");
+        check(|c| c.second_input.truncate(19), "column `second_input` has 19 entries, not 23");
         let concat = columns.groups.iter().rposition(|further| *further == 1).unwrap();
-        assert_eq!(columns.inputs(concat).collect::<Vec<_>>(), [15, 14, 14]);
+        assert_eq!(columns.inputs(concat).collect::<Vec<_>>(), [16, 15, 15]);
         let mut astray = columns.clone();
         astray.kernel[concat] = 4;
         let graph = &astray.queries().unwrap()[0].graph;

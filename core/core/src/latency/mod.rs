@@ -2,9 +2,11 @@
 
 mod accuracy;
 mod columns;
+mod listed;
 
 pub use accuracy::{Accuracy, AccuracyError, HeldOut, quantile};
 pub use columns::{ColumnsError, GraphColumns, NO_VALUE};
+pub use listed::ListedOperator;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};

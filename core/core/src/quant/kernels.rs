@@ -4,7 +4,7 @@
 //! and without its zero point, with the `f32` operations that ONNX Runtime's CPU kernels use.
 
 use super::{IntegerWeights, QParams};
-use crate::graph::{ActivationKind, Conv2d, Padding, Pool, Shape};
+use crate::graph::{ActivationKind, Conv2d, KernelSize, Padding, Pool, Shape};
 
 /// A quantized value as its kernels read it.
 #[derive(Debug, Clone)]
@@ -27,7 +27,7 @@ impl Centred {
 fn accumulate(conv: &Conv2d, weights: &[i8], x: &Centred, out: Shape) -> Vec<i32> {
     let (inputs, area) = (x.shape.channels / conv.groups, x.shape.height * x.shape.width);
     let outputs = conv.out_channels / conv.groups;
-    let taps = conv.kernel * conv.kernel;
+    let taps = conv.kernel.taps();
     let mut sums = vec![0i32; out.elements()];
     for (channel, plane) in sums.chunks_mut(out.height * out.width).enumerate() {
         for input in 0..inputs {
@@ -36,7 +36,9 @@ fn accumulate(conv: &Conv2d, weights: &[i8], x: &Centred, out: Shape) -> Vec<i32
             for tap in 0..taps {
                 let weight = i32::from(weights[(channel * inputs + input) * taps + tap]);
                 if weight != 0 {
-                    add_tap(conv, (tap / conv.kernel, tap % conv.kernel), weight, image, x, plane);
+                    let (row, column) = (tap / conv.kernel.columns, tap % conv.kernel.columns);
+                    let offset = (row * conv.dilation, column * conv.dilation);
+                    add_tap(conv, offset, weight, image, x, plane);
                 }
             }
         }
@@ -44,7 +46,7 @@ fn accumulate(conv: &Conv2d, weights: &[i8], x: &Centred, out: Shape) -> Vec<i32
     sums
 }
 
-/// Adds `weight` times the image, shifted by one tap of the kernel, to a plane of sums.
+/// Adds `weight` times the image, shifted by the offset of one tap of the kernel, to a plane of sums.
 fn add_tap(
     conv: &Conv2d,
     (row, column): (usize, usize),
@@ -53,13 +55,13 @@ fn add_tap(
     x: &Centred,
     plane: &mut [i32],
 ) {
-    if conv.kernel == 1 && conv.stride == 1 && conv.padding == Padding::default() {
+    if conv.kernel == KernelSize::ONE && conv.stride == 1 && conv.padding == Padding::default() {
         plane.iter_mut().zip(image).for_each(|(sum, x)| *sum = sum.wrapping_add(weight * x));
         return;
     }
     let Shape { height, width, .. } = x.shape;
-    let out_width =
-        (width + conv.padding.left + conv.padding.right - conv.kernel) / conv.stride + 1;
+    let window = conv.kernel.dilated(conv.dilation).columns;
+    let out_width = (width + conv.padding.left + conv.padding.right - window) / conv.stride + 1;
     // Columns of the output whose tap lies inside the image.
     let first = conv.padding.left.saturating_sub(column).div_ceil(conv.stride);
     let Some(reach) = (width + conv.padding.left).checked_sub(column + 1) else { return };

@@ -11,6 +11,8 @@ use super::{
 };
 use crate::proto::NodeProto;
 
+/// Weights that an average needs as a convolution: a file that says little may not ask for much memory.
+const MOST_EQUAL_WEIGHTS: usize = 1 << 22;
 /// From here on an upper limit is none.
 const NO_LIMIT: f32 = 1e30;
 
@@ -104,7 +106,8 @@ impl<'g> Importer<'g> {
             width: input.width.saturating_add(before.left).saturating_add(before.right),
             ..input
         };
-        let Window { kernel, stride, padding } = Window::of(node, Some([rows, columns]), padded)?;
+        let window = Window::of(node, Some([rows, columns]), padded)?;
+        let Window { kernel, stride, dilation, padding } = window;
         let groups = usize::try_from(Attributes(node).integer("group", 1)).unwrap_or(0);
         if groups.checked_mul(per_group) != Some(input.channels) {
             return Err(format!(
@@ -124,7 +127,8 @@ impl<'g> Importer<'g> {
             right: padding.right.saturating_add(before.right),
         };
         let has_bias = bias.is_some();
-        let conv = Conv2d { out_channels, kernel, stride, padding, groups, bias: has_bias };
+        let conv =
+            Conv2d { out_channels, kernel, stride, dilation, padding, groups, bias: has_bias };
         let value = self.network.push(label(node), Op::Conv2d(conv), &[real.value])?;
         self.network.set(value, "weight", sizes, weights)?;
         if let Some((shape, bias)) = bias {
@@ -289,19 +293,56 @@ impl<'g> Importer<'g> {
             return Err("places of the largest elements are asked for".into());
         }
         let window = Window::of(node, None, input)?;
-        let Window { kernel, stride, padding } = window;
         if is_average && window.is_whole(input) {
             return self.push(node, Op::GlobalAvgPool, real, 4);
         }
+        let counts_padding = Attributes(node).integer("count_include_pad", 0) != 0;
+        let pads = window.padding != Padding::default();
+        if is_average && (counts_padding && pads || !pads && !window.kernel.is_square()) {
+            return self.average_as_convolution(node, real, window);
+        }
+        let Window { kernel, stride, dilation, padding } = window;
         if !padding.is_symmetric() {
             return Err("padding that differs between sides".into());
         }
-        let counts_padding = Attributes(node).integer("count_include_pad", 0) != 0;
-        if is_average && counts_padding && padding != Padding::default() {
-            return Err("`count_include_pad`: averages without the padding are known".into());
+        if !kernel.is_square() {
+            return Err(format!("a window of {kernel}; square ones are known for pools"));
         }
-        let pool = Pool { kernel, stride, padding: padding.top };
+        if dilation != 1 {
+            return Err(format!("a dilation of {dilation}; 1 is known for pools"));
+        }
+        let pool = Pool { kernel: kernel.rows, stride, padding: padding.top };
         self.push(node, if is_average { Op::AvgPool(pool) } else { Op::MaxPool(pool) }, real, 4)
+    }
+
+    /// An average that pools of the op graph do not know, as zeros around the map count or the window is not square:
+    /// a depth-wise convolution with equal weights.
+    fn average_as_convolution(
+        &mut self,
+        node: &NodeProto,
+        real: Real,
+        window: Window,
+    ) -> Result<Value, String> {
+        let Window { kernel, stride, dilation, padding } = window;
+        let channels = self.network.shape(real).channels;
+        let conv = Conv2d {
+            out_channels: channels,
+            kernel,
+            stride,
+            dilation,
+            padding,
+            groups: channels,
+            bias: false,
+        };
+        let value = self.network.push(label(node), Op::Conv2d(conv), &[real.value])?;
+        let count = channels.saturating_mul(kernel.taps());
+        if count > MOST_EQUAL_WEIGHTS {
+            return Err(format!("an average over {kernel} pixels of {channels} channels"));
+        }
+        let weights = vec![1.0 / kernel.taps() as f32; count];
+        let sizes = vec![channels, 1, kernel.rows, kernel.columns];
+        self.network.set(value, "weight", sizes, weights)?;
+        Ok(Value::Real(Real { value, rank: 4, shared: false }))
     }
 
     /// The mean over height and width.

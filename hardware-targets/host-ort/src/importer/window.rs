@@ -1,6 +1,6 @@
 //! Windows of convolutions and pools: sizes, steps and padding.
 
-use spacewright_core::graph::{Padding, Shape};
+use spacewright_core::graph::{KernelSize, Padding, Shape};
 
 use crate::proto::{AttributeProto, NodeProto};
 
@@ -25,11 +25,12 @@ impl<'g> Attributes<'g> {
     }
 }
 
-/// A square window.
+/// A window that moves over a map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Window {
-    pub kernel: usize,
+    pub kernel: KernelSize,
     pub stride: usize,
+    pub dilation: usize,
     pub padding: Padding,
 }
 
@@ -56,18 +57,20 @@ impl Window {
         };
         let stride = pair("strides")?.unwrap_or([1, 1]);
         let dilation = pair("dilations")?.unwrap_or([1, 1]);
-        if kernel[0] != kernel[1] {
-            return Err(format!("a window of {}x{}; square ones are known", kernel[0], kernel[1]));
-        }
         if stride[0] != stride[1] {
             return Err(format!("strides {} and {}; equal ones are known", stride[0], stride[1]));
         }
-        if dilation != [1, 1] && kernel[0] > 1 {
-            return Err(format!("a dilation of {}; 1 is known", dilation[0].max(dilation[1])));
+        // Along one pixel there is nothing to move apart.
+        let [down, right] = [0, 1].map(|axis| Some(dilation[axis]).filter(|_| kernel[axis] > 1));
+        if let (Some(down), Some(right)) = (down, right)
+            && down != right
+        {
+            return Err(format!("dilations {down} and {right}; equal ones are known"));
         }
-        let (kernel, stride) = (kernel[0], stride[0]);
-        let padding = padding(&attributes, kernel, stride, input)?;
-        let window = Self { kernel, stride, padding };
+        let dilation = down.or(right).unwrap_or(1);
+        let (kernel, stride) = (KernelSize::from(kernel), stride[0]);
+        let padding = padding(&attributes, kernel.dilated(dilation), stride, input)?;
+        let window = Self { kernel, stride, dilation, padding };
         if attributes.integer("ceil_mode", 0) != 0 && !window.fits(input) {
             return Err("`ceil_mode`, with a last window that is not whole".into());
         }
@@ -77,23 +80,24 @@ impl Window {
     /// Whether the last window ends where the padded input does.
     fn fits(self, input: Shape) -> bool {
         let Padding { top, left, bottom, right } = self.padding;
-        let ends = |size: usize, before: usize, after: usize| {
+        let span = self.kernel.dilated(self.dilation);
+        let ends = |size: usize, span: usize, before: usize, after: usize| {
             let padded = size.saturating_add(before).saturating_add(after);
-            let rest = padded.checked_sub(self.kernel);
+            let rest = padded.checked_sub(span);
             rest.is_some_and(|rest| rest.is_multiple_of(self.stride))
         };
-        ends(input.height, top, bottom) && ends(input.width, left, right)
+        ends(input.height, span.rows, top, bottom) && ends(input.width, span.columns, left, right)
     }
 
     /// Whether it is over the whole input at once.
     pub(super) fn is_whole(self, input: Shape) -> bool {
-        [input.height, input.width] == [self.kernel; 2] && self.padding == Padding::default()
+        self.kernel == [input.height, input.width].into() && self.padding == Padding::default()
     }
 }
 
 fn padding(
     attributes: &Attributes<'_>,
-    kernel: usize,
+    span: KernelSize,
     stride: usize,
     input: Shape,
 ) -> Result<Padding, String> {
@@ -106,14 +110,15 @@ fn padding(
         "VALID" => Ok(Padding::default()),
         "SAME_UPPER" | "SAME_LOWER" => {
             // As many windows as strides fit into the size, rounded up; an odd pixel at one end.
-            let ends = |size: usize| {
+            let ends = |size: usize, span: usize| {
                 let steps = size.div_ceil(stride).saturating_sub(1);
-                let reach = steps.saturating_mul(stride).saturating_add(kernel);
+                let reach = steps.saturating_mul(stride).saturating_add(span);
                 let all = reach.saturating_sub(size);
                 let (less, more) = (all / 2, all.div_ceil(2));
                 if automatic == "SAME_UPPER" { (less, more) } else { (more, less) }
             };
-            let ((top, bottom), (left, right)) = (ends(input.height), ends(input.width));
+            let (top, bottom) = ends(input.height, span.rows);
+            let (left, right) = ends(input.width, span.columns);
             Ok(Padding { top, left, bottom, right })
         }
         other => Err(format!("`auto_pad` is `{other}`")),
@@ -169,12 +174,25 @@ mod tests {
             Window::of(&node(attributes, ""), None, Shape::square(1, 9)).unwrap_err()
         };
         assert_eq!(error(&[]), "it has no `kernel_shape`");
-        assert_eq!(error(&[("kernel_shape", &[1, 3])]), "a window of 1x3; square ones are known");
         let three: (&str, &[i64]) = ("kernel_shape", &[3, 3]);
-        assert!(error(&[three, ("dilations", &[2, 2])]).contains("a dilation of 2"));
+        assert!(error(&[three, ("dilations", &[2, 1])]).contains("dilations 2 and 1"));
         assert!(error(&[three, ("strides", &[1, 2])]).contains("strides 1 and 2"));
         assert!(error(&[three, ("strides", &[0, 0])]).contains("`strides` is 0, 0"));
         assert!(error(&[three, ("pads", &[0, -1, 0, 0])]).contains("negative"));
+    }
+
+    #[test]
+    fn windows_need_not_be_square_or_dense() {
+        let window = |attributes: &[(&str, &[i64])]| {
+            let window = Window::of(&node(attributes, "SAME_UPPER"), None, Shape::square(1, 9));
+            let Window { kernel, dilation, padding, .. } = window.unwrap();
+            (kernel.to_string(), dilation, [padding.top, padding.left])
+        };
+        let wide: (&str, &[i64]) = ("kernel_shape", &[1, 7]);
+        assert_eq!(window(&[wide]), ("1x7".into(), 1, [0, 3]));
+        assert_eq!(window(&[wide, ("dilations", &[5, 2])]), ("1x7".into(), 2, [0, 6]));
+        let three: (&str, &[i64]) = ("kernel_shape", &[3, 3]);
+        assert_eq!(window(&[three, ("dilations", &[2, 2])]), ("3".into(), 2, [2, 2]));
     }
 
     #[test]

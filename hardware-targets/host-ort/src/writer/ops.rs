@@ -1,6 +1,6 @@
 //! The ONNX operator of each operator of a graph, with its attributes.
 
-use spacewright_core::graph::{ActivationKind, Conv2d, Op, Padding, Pool};
+use spacewright_core::graph::{ActivationKind, Conv2d, KernelSize, Op, Padding, Pool};
 
 use crate::proto::{AttributeProto, attribute_type};
 
@@ -33,17 +33,20 @@ pub(super) fn onnx(op: &Op) -> Option<(&'static str, Vec<AttributeProto>)> {
 fn convolution(conv: &Conv2d) -> Vec<AttributeProto> {
     let mut attributes = vec![int("group", conv.groups)];
     attributes.extend(geometry(conv.kernel, conv.stride, conv.padding));
+    if conv.dilation != 1 {
+        attributes.push(ints("dilations", &[conv.dilation; 2]));
+    }
     attributes
 }
 
 fn window(pool: Pool) -> Vec<AttributeProto> {
-    geometry(pool.kernel, pool.stride, Padding::all(pool.padding)).into()
+    geometry(pool.kernel.into(), pool.stride, Padding::all(pool.padding)).into()
 }
 
-fn geometry(kernel: usize, stride: usize, padding: Padding) -> [AttributeProto; 3] {
+fn geometry(kernel: KernelSize, stride: usize, padding: Padding) -> [AttributeProto; 3] {
     let Padding { top, left, bottom, right } = padding;
     [
-        ints("kernel_shape", &[kernel, kernel]),
+        ints("kernel_shape", &[kernel.rows, kernel.columns]),
         ints("pads", &[top, left, bottom, right]),
         ints("strides", &[stride, stride]),
     ]

@@ -53,7 +53,8 @@ impl Feature {
 pub fn features(kernel: &Kernel, amounts: &Amounts) -> [f32; FEATURES] {
     [
         kernel.kind as usize as f32,
-        kernel.kernel as f32,
+        // The side of a square window of as many pixels.
+        kernel.taps().sqrt() as f32,
         kernel.stride as f32,
         kernel.height as f32 * kernel.width as f32,
         kernel.cin as f32,
@@ -80,7 +81,7 @@ mod tests {
     fn features_stand_in_their_order() {
         let kernel = Kernel {
             kind: Kind::Dwconv,
-            kernel: 5,
+            kernel: [5; 2],
             stride: 2,
             height: 4,
             width: 6,

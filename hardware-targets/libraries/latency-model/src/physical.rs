@@ -49,7 +49,7 @@ impl Group {
     /// The group of a kernel.
     pub fn of(kernel: &Kernel) -> Self {
         match kernel.kind {
-            Kind::Conv if kernel.kernel <= 1 => Self::Conv1x1,
+            Kind::Conv if kernel.taps() <= 1.0 => Self::Conv1x1,
             kind => Self::Of(kind),
         }
     }
@@ -100,7 +100,7 @@ impl Group {
 pub fn terms(kernel: &Kernel, amounts: &Amounts) -> [f64; TERMS] {
     let Amounts { pixels, macs, weights, input, output } = *amounts;
     let (cin, cout) = (f64::from(kernel.cin), f64::from(kernel.cout));
-    let window = f64::from(kernel.kernel) * f64::from(kernel.kernel);
+    let window = kernel.taps();
     let up = |value: f64, multiple: f64| (value / multiple).ceil() * multiple;
     match kernel.kind {
         Kind::Conv => {
@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn each_name_has_a_value_and_each_value_a_name() {
         for kind in Kind::ALL {
-            for kernel in [1, 3] {
+            for kernel in [[1; 2], [3; 2]] {
                 let kernel =
                     Kernel { kind, kernel, stride: 1, height: 7, width: 7, cin: 20, cout: 20 };
                 let group = Group::of(&kernel);
@@ -219,7 +219,7 @@ mod tests {
     fn convolutions_know_vectors() {
         let kernel = Kernel {
             kind: Kind::Conv,
-            kernel: 1,
+            kernel: [1; 2],
             stride: 1,
             height: 3,
             width: 3,

@@ -6,13 +6,13 @@ mod blocks;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 use spacewright_core::{
-    graph::{Conv2d, Graph, Op, Padding, Pool, Shape, ValueId, WeightRole},
+    graph::{Conv2d, Graph, KernelSize, Op, Padding, Pool, Shape, ValueId, WeightRole},
     quant::{FloatWeights, IntegerNetwork, Scheme, TensorData, fold_integer, place},
 };
 
 use crate::synthetic::with_scales;
 
-pub use blocks::{block, blocks, branches, check_sum_of_parts, joined, parts};
+pub use blocks::{block, blocks, branches, check_sum_of_parts, joined, parts, windows};
 
 /// Weights and statistics with negative and zero scales of batch normalization.
 pub fn random_weights(graph: &Graph, rng: &mut Pcg64) -> FloatWeights {
@@ -115,10 +115,10 @@ pub fn evaluate(graph: &Graph, weights: &FloatWeights, image: &[f32]) -> Vec<Vec
             Op::GlobalAvgPool => {
                 x.chunks(area).map(|plane| plane.iter().sum::<f32>() / area as f32).collect()
             }
-            Op::AvgPool(pool) => windows(*pool, x, input, output)
+            Op::AvgPool(pool) => under_pool(*pool, x, input, output)
                 .map(|window| window.iter().sum::<f32>() / window.len() as f32)
                 .collect(),
-            Op::MaxPool(pool) => windows(*pool, x, input, output)
+            Op::MaxPool(pool) => under_pool(*pool, x, input, output)
                 .map(|window| window.into_iter().fold(f32::NEG_INFINITY, f32::max))
                 .collect(),
             Op::Dropout { .. } => x.clone(),
@@ -127,18 +127,27 @@ pub fn evaluate(graph: &Graph, weights: &FloatWeights, image: &[f32]) -> Vec<Vec
     values
 }
 
+struct Window {
+    kernel: KernelSize,
+    stride: usize,
+    dilation: usize,
+    padding: Padding,
+}
+
 /// Pixels of one channel under a window, as (position in the window, value).
 fn under(
     x: &[f32],
     input: Shape,
     channel: usize,
-    (kernel, stride, padding): (usize, usize, Padding),
+    window: &Window,
     (row, column): (usize, usize),
 ) -> Vec<(usize, f32)> {
+    let Window { kernel, stride, dilation, padding } = *window;
     let mut found = Vec::new();
-    for tap in 0..kernel * kernel {
-        let y = (row * stride + tap / kernel).checked_sub(padding.top);
-        let x_ = (column * stride + tap % kernel).checked_sub(padding.left);
+    for tap in 0..kernel.taps() {
+        let (down, right) = (tap / kernel.columns * dilation, tap % kernel.columns * dilation);
+        let y = (row * stride + down).checked_sub(padding.top);
+        let x_ = (column * stride + right).checked_sub(padding.left);
         if let (Some(y), Some(x_)) = (y, x_)
             && y < input.height
             && x_ < input.width
@@ -163,14 +172,15 @@ fn convolution(
     bias: Option<&[f32]>,
 ) -> Vec<f32> {
     let per_group = input.channels / conv.groups;
-    let taps = conv.kernel * conv.kernel;
+    let taps = conv.kernel.taps();
+    let Conv2d { kernel, stride, dilation, padding, .. } = *conv;
+    let window = Window { kernel, stride, dilation, padding };
     positions(output)
         .map(|(channel, pixel)| {
             let group = channel / (conv.out_channels / conv.groups);
             let mut sum = f64::from(bias.map_or(0.0, |bias| bias[channel]));
             for i in 0..per_group {
-                let window = (conv.kernel, conv.stride, conv.padding);
-                for (tap, value) in under(x, input, group * per_group + i, window, pixel) {
+                for (tap, value) in under(x, input, group * per_group + i, &window, pixel) {
                     sum += f64::from(value * weights[(channel * per_group + i) * taps + tap]);
                 }
             }
@@ -179,14 +189,16 @@ fn convolution(
         .collect()
 }
 
-fn windows<'a>(
+fn under_pool<'a>(
     pool: Pool,
     x: &'a [f32],
     input: Shape,
     output: Shape,
 ) -> impl Iterator<Item = Vec<f32>> + 'a {
-    let window = (pool.kernel, pool.stride, Padding::all(pool.padding));
+    let Pool { kernel, stride, padding } = pool;
+    let window =
+        Window { kernel: kernel.into(), stride, dilation: 1, padding: Padding::all(padding) };
     positions(output).map(move |(channel, pixel)| {
-        under(x, input, channel, window, pixel).into_iter().map(|(_, value)| value).collect()
+        under(x, input, channel, &window, pixel).into_iter().map(|(_, value)| value).collect()
     })
 }

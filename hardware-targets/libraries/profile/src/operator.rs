@@ -94,8 +94,10 @@ impl Operator {
             let gated = node.inputs.iter().any(|input| pooled[input.index()]);
             let channels = shapes[node.inputs[0].index()].channels;
             found.extend(match node.op {
+                // What is not square, or lies apart, is not profiled.
+                Op::Conv2d(ref conv) if !conv.kernel.is_square() || conv.dilation != 1 => None,
                 Op::Conv2d(ref conv) => {
-                    let kernel = conv.kernel;
+                    let kernel = conv.kernel.rows;
                     Some(match conv.groups {
                         1 => Self::Conv { kernel },
                         groups if groups == channels => Self::DepthwiseConv { kernel },

@@ -96,16 +96,31 @@ impl From<Border> for Field {
     }
 }
 
-pub(crate) fn convolution(border: Border, stride: usize, fused: Fused) -> Options {
-    let stride = Field::Int(stride as i32);
-    let one = Field::Int(1);
-    Options::of(1, &[byte(border), stride, stride, byte(fused), one, one])
+/// How a convolution's window moves, in both directions.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Steps {
+    pub border: Border,
+    pub stride: usize,
+    pub dilation: usize,
 }
 
-pub(crate) fn depthwise(border: Border, stride: usize, multiplier: usize, fused: Fused) -> Options {
-    let stride = Field::Int(stride as i32);
-    let (multiplier, one) = (Field::Int(multiplier as i32), Field::Int(1));
-    Options::of(2, &[byte(border), stride, stride, multiplier, byte(fused), one, one])
+impl Steps {
+    /// Over each pixel, without padding.
+    pub(crate) const EACH: Self = Self { border: Border::Valid, stride: 1, dilation: 1 };
+}
+
+pub(crate) fn convolution(steps: Steps, fused: Fused) -> Options {
+    let Steps { border, stride, dilation } = steps;
+    let [stride, dilation] = [stride, dilation].map(|pixels| Field::Int(pixels as i32));
+    Options::of(1, &[byte(border), stride, stride, byte(fused), dilation, dilation])
+}
+
+pub(crate) fn depthwise(steps: Steps, multiplier: usize, fused: Fused) -> Options {
+    let Steps { border, stride, dilation } = steps;
+    let numbers = [stride, dilation, multiplier].map(|number| Field::Int(number as i32));
+    let [stride, dilation, multiplier] = numbers;
+    let (border, fused) = (byte(border), byte(fused));
+    Options::of(2, &[border, stride, stride, multiplier, fused, dilation, dilation])
 }
 
 pub(crate) fn pool(border: Border, stride: usize, side: usize) -> Options {

@@ -86,7 +86,8 @@ fn count(graph: &Graph, operators: &mut IndexMap<String, u64>) -> Result<(), Ste
         let operator = match &node.op {
             Op::Conv2d(conv) => {
                 let kind = if conv.groups > 1 { "depthwise" } else { "convolution" };
-                format!("{0}×{0} {kind}", conv.kernel)
+                let [rows, columns] = conv.kernel.into();
+                format!("{rows}×{columns} {kind}")
             }
             Op::Linear { .. } => "linear".to_owned(),
             _ => continue,

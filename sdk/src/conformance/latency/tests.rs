@@ -82,7 +82,7 @@ impl LatencySource for Confused {
 #[test]
 fn answers_to_columns_are_those_to_graphs() {
     let check = "latencies: the same answers to columns";
-    expect(Plugin::new(about()).latency_source(Confused), &[(check, "126 answers")], &[]);
+    expect(Plugin::new(about()).latency_source(Confused), &[(check, "198 answers")], &[]);
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn faults_of_latency_sources_are_named() {
     offer(
         spoilt(|source, queries| source.predict(&queries[..queries.len().min(3)])),
         "latencies: one answer to each question",
-        "a batch of 28: 3 answers to 28 questions",
+        "a batch of 36: 3 answers to 36 questions",
     );
     offer(
         Roofline { ms: |query| macs(query) - 0.5, ..GOOD },

@@ -15,7 +15,7 @@ fn truth(kernel: &Kernel) -> f64 {
 }
 
 fn dw(channels: u32, size: u32) -> Kernel {
-    Kernel { kernel: 3, ..Kernel::pointwise(Kind::Dwconv, size, size, channels) }
+    Kernel { kernel: [3; 2], ..Kernel::pointwise(Kind::Dwconv, size, size, channels) }
 }
 
 /// Sums of a convolution and up to two additions, of which every 23rd is five times too slow.

@@ -1,7 +1,7 @@
 //! Graphs of operator blocks: every block type alone, and a small network in parts.
 
 use spacewright_core::{
-    graph::{ActivationKind, ConvSpec, Graph, GraphBuilder, Op, Pool, Shape},
+    graph::{ActivationKind, ConvSpec, Graph, GraphBuilder, Op, Padding, Pool, Shape},
     latency::{LatencyQuery, LatencySource, Position, Precision},
     operators::{BlockConfig, BlockRequest, Operators},
 };
@@ -54,6 +54,25 @@ pub fn branches() -> Graph {
     let features = b.concat("features", &[hidden, pooled]);
     let y = b.linear("logits", features, 7);
     b.finish(y)
+}
+
+/// Convolutions whose windows are not square, or whose pixels lie apart: dense, in groups, depth-wise, with a stride,
+/// with padding that differs between sides, and without any.
+pub fn windows() -> Graph {
+    use ActivationKind::{Relu, Relu6};
+    let mut b = GraphBuilder::new(Shape::new(6, 17, 15));
+    let x = b.conv_bn_act("wide", b.input(), ConvSpec::new(12, [1, 7]), Relu);
+    let x = b.conv_bn_act("tall", x, ConvSpec::new(16, [7, 1]), Relu6);
+    let x = b.conv_bn_act("apart", x, ConvSpec::new(16, 3).dilation(2), Relu);
+    let x = b.conv_bn_act("grouped", x, ConvSpec::new(16, [3, 5]).groups(4).dilation(2), Relu);
+    let depthwise = b.conv_bn_act("depthwise", x, ConvSpec::depthwise(16, 3).dilation(3), Relu);
+    let x = b.add("sum", x, depthwise);
+    let uneven = Padding { top: 0, left: 1, bottom: 1, right: 0 };
+    let spec = ConvSpec::depthwise(16, [2, 3]).stride(2).padding(uneven);
+    let x = b.conv_bn("uneven", x, spec);
+    let x = b.conv_bn_act("strided", x, ConvSpec::new(12, 3).dilation(2).stride(2), Relu);
+    let x = b.conv("bare", x, ConvSpec::new(8, [3, 2]).padding(Padding::default()).bias());
+    b.finish(x)
 }
 
 /// Stem, two blocks and head: the parts of a network with 32×32 pixels.

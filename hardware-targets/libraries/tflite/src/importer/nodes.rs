@@ -212,7 +212,7 @@ impl<'f> Importer<'f> {
         fused: i8,
     ) -> Result<Value, String> {
         let input = self.input(found, 0)?;
-        let (kernel, stride) = window.square()?;
+        let (stride, dilation) = window.steps()?;
         let before = match input.pending {
             Pending::Nothing => Padding::default(),
             Pending::Zeros(padding) => padding,
@@ -235,8 +235,9 @@ impl<'f> Importer<'f> {
         let bias = found.inputs.get(2).copied();
         let conv = Conv2d {
             out_channels,
-            kernel,
+            kernel: window.kernel.into(),
             stride,
+            dilation,
             padding: Padding {
                 top: own.top + before.top,
                 left: own.left + before.left,

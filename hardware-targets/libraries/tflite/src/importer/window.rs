@@ -1,6 +1,6 @@
 //! Windows as TFLite describes them (`Padding` of its schema; its documentation of `tf.nn` has the rule of SAME).
 
-use spacewright_core::graph::{Padding, Shape};
+use spacewright_core::graph::{KernelSize, Padding, Shape};
 
 use crate::operators::Border;
 
@@ -39,22 +39,37 @@ impl Window {
         })
     }
 
-    /// Side and stride of a square window without dilation.
-    pub(super) fn square(&self) -> Result<(usize, usize), String> {
+    /// Stride and dilation, which are the same for rows and columns.
+    pub(super) fn steps(&self) -> Result<(usize, usize), String> {
         let Self { kernel: [rows, columns], stride, dilation, .. } = *self;
-        if rows != columns || stride[0] != stride[1] {
+        if stride[0] != stride[1] {
+            return Err(format!("strides {} and {}; equal ones are known", stride[0], stride[1]));
+        }
+        // Along one pixel there is nothing to move apart.
+        let [down, right] = [(rows, dilation[0]), (columns, dilation[1])]
+            .map(|(pixels, dilation)| if pixels == 1 { None } else { Some(dilation) });
+        if let (Some(down), Some(right)) = (down, right)
+            && down != right
+        {
+            return Err(format!("dilations {down} and {right}; equal ones are known"));
+        }
+        let dilation = down.or(right).unwrap_or(1);
+        if rows.min(columns) == 0 || stride[0] == 0 || dilation == 0 {
             return Err(format!(
-                "a window of {rows}×{columns} with strides {} and {}; square ones are known",
-                stride[0], stride[1]
+                "a window of {rows}×{columns} pixels with stride {} and dilation {dilation}",
+                stride[0]
             ));
         }
-        if dilation != [1, 1] {
-            return Err(format!("dilation {} and {}; 1 is known", dilation[0], dilation[1]));
+        Ok((stride[0], dilation))
+    }
+
+    /// Side and stride of a pool's window.
+    pub(super) fn square(&self) -> Result<(usize, usize), String> {
+        let [rows, columns] = self.kernel;
+        if rows != columns {
+            return Err(format!("a window of {rows}×{columns}; square ones are known for pools"));
         }
-        if rows == 0 || stride[0] == 0 {
-            return Err(format!("a window of {rows} pixels with stride {}", stride[0]));
-        }
-        Ok((rows, stride[0]))
+        Ok((rows, self.steps()?.0))
     }
 
     /// The zeros around a map of this shape.
@@ -71,8 +86,10 @@ impl Window {
             let total = covered.saturating_sub(size);
             [total / 2, total - total / 2]
         };
-        let [top, bottom] = sides(map.height, self.kernel[0], self.stride[0]);
-        let [left, right] = sides(map.width, self.kernel[1], self.stride[1]);
+        let span =
+            |axis: usize| KernelSize::from(self.kernel[axis]).dilated(self.dilation[axis]).rows;
+        let [top, bottom] = sides(map.height, span(0), self.stride[0]);
+        let [left, right] = sides(map.width, span(1), self.stride[1]);
         Ok(Padding { top, left, bottom, right })
     }
 }

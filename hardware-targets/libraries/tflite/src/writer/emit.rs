@@ -16,7 +16,7 @@ use crate::{
     operators::{
         self, ADD, AVERAGE_POOL_2D, Border, CONCATENATION, CONV_2D, DEPTHWISE_CONV_2D,
         FULLY_CONNECTED, Fused, HARD_SWISH, Kind, LOGISTIC, MAX_POOL_2D, MEAN, MUL, PAD, PADV2,
-        QUANTIZE, RELU, RELU6,
+        QUANTIZE, RELU, RELU6, Steps,
     },
     scheme::SIGMOID,
 };
@@ -58,7 +58,8 @@ impl Writer<'_> {
     fn convolution(&mut self, group: &Group, conv: &Conv2d) -> Result<(), WriteError> {
         let input = self.input(group, 0);
         let (shape, output) = (self.shapes[input.index()], self.shapes[group.first + 1]);
-        let window = Window { side: conv.kernel, stride: conv.stride, padding: conv.padding };
+        let span = conv.kernel.dilated(conv.dilation);
+        let window = Window { span, stride: conv.stride, padding: conv.padding };
         let x = self.map(input, group.first)?;
         let (x, border) = self.padded(group, x, window, (shape, output), None)?;
         let depthwise = conv.groups > 1 && conv.groups == shape.channels;
@@ -67,12 +68,12 @@ impl Writer<'_> {
         let name = self.name(group).to_owned();
         let [kernel, bias] = self.weights.write(&mut self.file, &name, layout, scale)?;
         let y = self.make(group.value)?;
+        let steps = Steps { border, stride: conv.stride, dilation: conv.dilation };
         let (kind, options) = if depthwise {
             let multiplier = conv.out_channels / shape.channels;
-            let options = operators::depthwise(border, conv.stride, multiplier, group.fused);
-            (DEPTHWISE_CONV_2D, options)
+            (DEPTHWISE_CONV_2D, operators::depthwise(steps, multiplier, group.fused))
         } else {
-            (CONV_2D, operators::convolution(border, conv.stride, group.fused))
+            (CONV_2D, operators::convolution(steps, group.fused))
         };
         self.operator(kind, &[x, kernel, bias], y, options);
         Ok(())
@@ -229,7 +230,7 @@ impl Writer<'_> {
         let [kernel, bias] =
             weights::integers(&mut self.file, &name, &weights, Layout::Depthwise, params.scale);
         let y = self.make(group.value)?;
-        let options = operators::depthwise(Border::Valid, 1, 1, Fused::Nothing);
+        let options = operators::depthwise(Steps::EACH, 1, Fused::Nothing);
         self.operator(DEPTHWISE_CONV_2D, &[x, kernel, bias], y, options);
         Ok(())
     }
@@ -254,7 +255,7 @@ impl Writer<'_> {
         let input = self.input(group, 0);
         let (shape, output) = (self.shapes[input.index()], self.shapes[group.first + 1]);
         let padding = Padding::all(pool.padding);
-        let window = Window { side: pool.kernel, stride: pool.stride, padding };
+        let window = Window { span: pool.kernel.into(), stride: pool.stride, padding };
         let needs_more = window.border(shape, output).1.is_some();
         if needs_more && kind == AVERAGE_POOL_2D && pool.padding > 0 {
             let reason = "TFLite has no average over windows that are padded like this";

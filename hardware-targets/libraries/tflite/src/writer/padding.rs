@@ -1,13 +1,14 @@
 //! Padding: TFLite has two kinds; everything else is an operator of its own.
 
-use spacewright_core::graph::{Padding, Shape};
+use spacewright_core::graph::{KernelSize, Padding, Shape};
 
 use crate::operators::Border;
 
-/// A square window that moves over an image.
+/// A window that moves over an image.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Window {
-    pub side: usize,
+    /// Rows and columns that it spans, those between its pixels included.
+    pub span: KernelSize,
     pub stride: usize,
     pub padding: Padding,
 }
@@ -18,25 +19,50 @@ pub(super) type Added = [[usize; 2]; 2];
 impl Window {
     /// How TFLite pads for the same result, and what must be added first, if anything.
     pub(super) fn border(&self, input: Shape, output: Shape) -> (Border, Option<Added>) {
-        let rows = (input.height, output.height, self.padding.top);
-        let columns = (input.width, output.width, self.padding.left);
+        let Self { span, stride, padding } = *self;
+        let rows = Line {
+            size: input.height,
+            count: output.height,
+            before: padding.top,
+            covered: (output.height - 1) * stride + span.rows,
+        };
+        let columns = Line {
+            size: input.width,
+            count: output.width,
+            before: padding.left,
+            covered: (output.width - 1) * stride + span.columns,
+        };
         let both = [rows, columns];
-        if both.iter().all(|&(size, count, before)| self.is_same(size, count, before)) {
+        if both.iter().all(|line| line.is_same(stride)) {
             return (Border::Same, None);
         }
-        let added = both.map(|(size, count, before)| [before, self.after(size, count, before)]);
+        let added = both.map(|line| [line.before, line.after()]);
         (Border::Valid, (added != [[0; 2]; 2]).then_some(added))
     }
+}
 
+/// What happens along rows, or along columns.
+struct Line {
+    /// Pixels of the image.
+    size: usize,
+    /// Positions of the window.
+    count: usize,
+    /// Pixels added before the image.
+    before: usize,
+    /// Pixels from the beginning of the first window to the end of the last.
+    covered: usize,
+}
+
+impl Line {
     /// TFLite's `SAME`: ⌈size / stride⌉ outputs, of the padding the smaller half first.
-    fn is_same(&self, size: usize, count: usize, before: usize) -> bool {
-        let total = ((count - 1) * self.stride + self.side).saturating_sub(size);
-        count == size.div_ceil(self.stride) && before == total / 2
+    fn is_same(&self, stride: usize) -> bool {
+        let total = self.covered.saturating_sub(self.size);
+        self.count == self.size.div_ceil(stride) && self.before == total / 2
     }
 
     /// What the last window covers behind the image.
-    fn after(&self, size: usize, count: usize, before: usize) -> usize {
-        ((count - 1) * self.stride + self.side).saturating_sub(before + size)
+    fn after(&self) -> usize {
+        self.covered.saturating_sub(self.before + self.size)
     }
 }
 
@@ -46,7 +72,7 @@ mod tests {
 
     fn check(side: usize, stride: usize, padding: Padding, size: usize) -> (Border, Option<Added>) {
         let count = (size + padding.top + padding.bottom - side) / stride + 1;
-        let window = Window { side, stride, padding };
+        let window = Window { span: side.into(), stride, padding };
         window.border(Shape::square(1, size), Shape::square(1, count))
     }
 
