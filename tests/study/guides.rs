@@ -176,7 +176,10 @@ fn the_later_guides_put_the_study_to_the_test() {
 
 #[test]
 #[cfg_attr(not(spacewright_long), ignore = "takes minutes; SPACEWRIGHT_TEST_LONG asks for it")]
-#[cfg_attr(not(spacewright_tables), ignore = "SPACEWRIGHT_TABLES names no folder")]
+#[cfg_attr(
+    all(spacewright_long, not(spacewright_tables)),
+    ignore = "SPACEWRIGHT_TABLES names no folder"
+)]
 fn the_guide_to_spaces_is_typed_with_published_tables() {
     let place = Place::new();
     write_programs(&place);

@@ -88,17 +88,23 @@ class Conv2d(_Weighted):
         sides = node["padding"]
         self.padding = [sides[side] for side in ("left", "right", "top", "bottom")]
         self.stride, self.groups = node["stride"], node["groups"]
+        self.dilation = node.get("dilation", 1)
 
     def forward(self, x: Tensor) -> Tensor:
         left, right, top, bottom = self.padding
         even = left == right and top == bottom
         x = x if even else F.pad(x, self.padding)
         padding = (top, left) if even else 0
-        return F.conv2d(x, self.rounded_weight(), self.bias, self.stride, padding, 1, self.groups)
+        weight = self.rounded_weight()
+        return F.conv2d(x, weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
     def extra_repr(self) -> str:
-        out, of, kernel, _ = self.weight.shape
-        return f"{of * self.groups}, {out}, kernel_size={kernel}, stride={self.stride}, groups={self.groups}"
+        out, of, *kernel = self.weight.shape
+        dilation = "" if self.dilation == 1 else f", dilation={self.dilation}"
+        return (
+            f"{of * self.groups}, {out}, kernel_size={tuple(kernel)}, stride={self.stride}{dilation}, "
+            f"groups={self.groups}"
+        )
 
 
 class Linear(_Weighted):

@@ -25,8 +25,9 @@ def graph_of(channels: int, side: int, *nodes: dict[str, Any]) -> dict[str, Any]
     return {"input": shape, "nodes": named, "output": len(nodes)}
 
 
-def conv(name: str, out: int, kernel: int = 1, **more: Any) -> dict[str, Any]:
-    padding = dict.fromkeys(("top", "left", "bottom", "right"), kernel // 2)
+def conv(name: str, out: int, kernel: int | list[int] = 1, **more: Any) -> dict[str, Any]:
+    half = kernel // 2 if isinstance(kernel, int) else 0
+    padding = dict.fromkeys(("top", "left", "bottom", "right"), half)
     sizes = {"out_channels": out, "kernel": kernel, "stride": 1, "groups": 1, "bias": False}
     return {"name": name, "op": "conv2d", "padding": padding, **sizes, **more}
 
@@ -60,6 +61,15 @@ def test_channels_are_joined_in_order() -> None:
     )
     images = np.array([-1.0, 2.0]).reshape(1, 2, 1, 1)
     np.testing.assert_array_equal(run(graph, {}, images)[0], [-1.0, 2.0, 0.0, 2.0, -1.0, 2.0])
+
+
+def test_windows_may_be_wide_and_their_pixels_apart() -> None:
+    sides = {"top": 0, "left": 2, "bottom": 0, "right": 0}
+    graph = graph_of(1, 3, conv("c", 1, kernel=[1, 2], dilation=2, padding=sides))
+    weights = {"c.weight": np.array([[[[10.0, 1.0]]]])}
+    found = run(graph, weights, np.arange(1.0, 10.0).reshape(1, 1, 3, 3))
+    expected = [[1.0, 2.0, 13.0], [4.0, 5.0, 46.0], [7.0, 8.0, 79.0]]
+    np.testing.assert_array_equal(found[0, 0], expected)
 
 
 def test_padding_may_differ_between_sides() -> None:
