@@ -1,10 +1,13 @@
 //! Batches of questions to a latency source as columns of numbers: the form in which they cross to
 //! plugins. Nothing is lost in it.
 
+mod error;
+
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
+
+pub use error::ColumnsError;
 
 use super::{LatencyQuery, ListedOperator, Position, Precision};
 use crate::graph::{
@@ -13,6 +16,8 @@ use crate::graph::{
 
 /// Stands for the second input of nodes that have one only.
 pub const NO_VALUE: u32 = u32::MAX;
+/// As many as a column of bytes can tell apart.
+const MOST_OPERATORS: usize = 1 << u8::BITS;
 
 /// A batch of graphs as columns: those before `names` have an entry for each graph, the others one
 /// for each node, but for `operators`, the [`ListedOperator`]s that `operator` refers to, `padding`, which has
@@ -43,86 +48,6 @@ pub struct GraphColumns {
     pub groups: Vec<u32>,
     pub bias: Vec<u8>,
     pub parameter: Vec<f64>,
-}
-
-/// What a batch in columns contradicts. Positions count from 0, graphs in the batch, nodes in
-/// their graph.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum ColumnsError {
-    /// A graph that was to be written as columns is wrong.
-    #[error("graph {graph}: {source}")]
-    Graph {
-        /// Position of the graph.
-        graph: usize,
-        /// What is wrong with it.
-        source: GraphError,
-    },
-    /// A column has too few or too many entries.
-    #[error("column `{column}` has {found} entries, not {needed}")]
-    Length {
-        /// The column.
-        column: &'static str,
-        /// How many entries it has.
-        found: usize,
-        /// How many it needs: one for each graph or node, four of padding, and one more of
-        /// `second_input` for each value that a concatenation reads after its second one.
-        needed: usize,
-    },
-    /// There is not one line in `names` for each node.
-    #[error("column `names` does not have one line for each of {nodes} nodes")]
-    Names {
-        /// How many nodes there are.
-        nodes: usize,
-    },
-    /// The nodes of a graph are not those that follow on the graph before it.
-    #[error("graph {graph}: no nodes {first} to {end}")]
-    NodeRange {
-        /// Position of the graph.
-        graph: usize,
-        /// Where its nodes begin in the columns of nodes.
-        first: usize,
-        /// Where they end.
-        end: usize,
-    },
-    /// The code of a precision or of a position stands for none.
-    #[error("graph {graph}: no such precision or position: {precision}, {position}")]
-    Codes {
-        /// Position of the graph.
-        graph: usize,
-        /// The code that stands for its precision.
-        precision: u8,
-        /// The code that stands for its position in the network.
-        position: u8,
-    },
-    /// A node's operator is not in the list of operators.
-    #[error("graph {graph}, node {node}: operator {operator} is not listed")]
-    NotListed {
-        /// Position of the graph.
-        graph: usize,
-        /// Position of the node.
-        node: usize,
-        /// The place in `operators` that the node names.
-        operator: u8,
-    },
-    /// A node reads a value that no node before it makes.
-    #[error("graph {graph}, node {node}: reads a value that is not computed")]
-    NotComputed {
-        /// Position of the graph.
-        graph: usize,
-        /// Position of the node.
-        node: usize,
-    },
-    /// The output of a graph is no value of it.
-    #[error("graph {graph}: there is no value {value}")]
-    NoOutput {
-        /// Position of the graph.
-        graph: usize,
-        /// The value that should be the output.
-        value: u32,
-    },
-    /// An operator is unknown or lacks an attribute.
-    #[error(transparent)]
-    Op(#[from] OpError),
 }
 
 const POSITIONS: [Position; 4] =
@@ -159,6 +84,11 @@ impl GraphColumns {
             self.out_width.push(shape.width as u32);
             self.macs.push(macs);
             self.push_node(node, further);
+            // Few kinds, but any number of windows.
+            if self.operators.len() > MOST_OPERATORS {
+                let reason = format!("more than {MOST_OPERATORS} different operators in a batch");
+                return Err(GraphError::Structure { node: node.name.clone(), reason });
+            }
         }
         Ok(())
     }
@@ -433,6 +363,23 @@ mod tests {
             .collect();
         round_trip(&queries);
         round_trip(&[]);
+    }
+
+    #[test]
+    fn a_batch_has_as_many_operators_as_a_byte_tells_apart() {
+        let columns = |windows: usize| {
+            let mut b = GraphBuilder::new(Shape::square(1, 8));
+            let mut x = b.input();
+            for dilation in 1..=windows {
+                x = b.conv(&format!("c{dilation}"), x, ConvSpec::new(1, 3).dilation(dilation));
+            }
+            let (precision, position) = (Precision::Int8, Position::Whole);
+            GraphColumns::of(&[LatencyQuery { graph: b.finish(x), precision, position }])
+        };
+        let read = columns(256).unwrap().queries().unwrap();
+        assert_eq!(GraphColumns::of(&read), columns(256));
+        let error = columns(257).unwrap_err().to_string();
+        assert!(error.contains("more than 256 different operators"), "{error}");
     }
 
     #[test]
