@@ -3,6 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 /// Rows and columns of a convolution's window. In text `3` where it is square, else `1x7`; in JSON a number, or
 /// a list of two.
@@ -27,6 +28,17 @@ impl KernelSize {
     /// Whether there are as many rows as columns.
     pub fn is_square(self) -> bool {
         self.rows == self.columns
+    }
+
+    /// The dilation that does what these of rows and columns do: along a single pixel there is nothing to move
+    /// apart. `None` where the two differ.
+    pub fn common_dilation(self, [down, right]: [usize; 2]) -> Option<usize> {
+        match (self.rows > 1, self.columns > 1) {
+            (true, true) => (down == right).then_some(down),
+            (true, false) => Some(down),
+            (false, true) => Some(right),
+            (false, false) => Some(1),
+        }
     }
 
     /// The rows and columns that the window spans where neighbouring pixels of it lie `dilation` apart.
@@ -67,9 +79,12 @@ impl fmt::Display for KernelSize {
 }
 
 /// A text that is no size of a window.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is neither a whole number nor two like 1x7")]
-pub struct ParseKernelSizeError(pub String);
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("`{text}` is neither a whole number nor two like 1x7")]
+pub struct ParseKernelSizeError {
+    /// The text.
+    pub text: String,
+}
 
 impl FromStr for KernelSize {
     type Err = ParseKernelSizeError;
@@ -82,7 +97,7 @@ impl FromStr for KernelSize {
                 number(rows).zip(number(columns)).map(|(rows, columns)| Self { rows, columns })
             }
         };
-        size.ok_or_else(|| ParseKernelSizeError(text.to_owned()))
+        size.ok_or_else(|| ParseKernelSizeError { text: text.to_owned() })
     }
 }
 
@@ -135,5 +150,14 @@ mod tests {
         assert_eq!(KernelSize::from([3, 1]).dilated(2), [5, 1].into());
         assert_eq!(KernelSize::from(5).dilated(1), 5.into());
         assert_eq!(KernelSize::from(3).dilated(usize::MAX), usize::MAX.into());
+        for (kernel, dilations, common) in [
+            ([3, 3], [2, 2], Some(2)),
+            ([3, 3], [2, 1], None),
+            ([1, 7], [5, 2], Some(2)),
+            ([7, 1], [5, 2], Some(5)),
+            ([1, 1], [5, 2], Some(1)),
+        ] {
+            assert_eq!(KernelSize::from(kernel).common_dilation(dilations), common);
+        }
     }
 }

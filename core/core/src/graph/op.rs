@@ -382,6 +382,18 @@ impl OpKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::graph::ConvSpec;
+
+    /// Graphs that were written before there were dilations are read, and written as they were.
+    #[test]
+    fn only_dilations_above_one_are_written() {
+        let of = |dilation| Op::from(ConvSpec::new(8, 3).dilation(dilation));
+        for (dilation, written) in [(1, None), (2, Some(2))] {
+            let json = serde_json::to_value(of(dilation)).unwrap();
+            assert_eq!(json.get("dilation").and_then(|value| value.as_u64()), written);
+            assert_eq!(serde_json::from_value::<Op>(json).unwrap(), of(dilation));
+        }
+    }
 
     #[test]
     fn names_are_those_of_json() {

@@ -325,6 +325,11 @@ impl<'g> Importer<'g> {
     ) -> Result<Value, String> {
         let Window { kernel, stride, dilation, padding } = window;
         let channels = self.network.shape(real).channels;
+        let count = channels.saturating_mul(kernel.taps());
+        if count > MOST_EQUAL_WEIGHTS {
+            let [rows, columns] = kernel.into();
+            return Err(format!("an average over {rows}x{columns} pixels of {channels} channels"));
+        }
         let conv = Conv2d {
             out_channels: channels,
             kernel,
@@ -335,10 +340,6 @@ impl<'g> Importer<'g> {
             bias: false,
         };
         let value = self.network.push(label(node), Op::Conv2d(conv), &[real.value])?;
-        let count = channels.saturating_mul(kernel.taps());
-        if count > MOST_EQUAL_WEIGHTS {
-            return Err(format!("an average over {kernel} pixels of {channels} channels"));
-        }
         let weights = vec![1.0 / kernel.taps() as f32; count];
         let sizes = vec![channels, 1, kernel.rows, kernel.columns];
         self.network.set(value, "weight", sizes, weights)?;

@@ -60,15 +60,11 @@ impl Window {
         if stride[0] != stride[1] {
             return Err(format!("strides {} and {}; equal ones are known", stride[0], stride[1]));
         }
-        // Along one pixel there is nothing to move apart.
-        let [down, right] = [0, 1].map(|axis| Some(dilation[axis]).filter(|_| kernel[axis] > 1));
-        if let (Some(down), Some(right)) = (down, right)
-            && down != right
-        {
-            return Err(format!("dilations {down} and {right}; equal ones are known"));
-        }
-        let dilation = down.or(right).unwrap_or(1);
         let (kernel, stride) = (KernelSize::from(kernel), stride[0]);
+        let Some(dilation) = kernel.common_dilation(dilation) else {
+            let [down, right] = dilation;
+            return Err(format!("dilations {down} and {right}; equal ones are known"));
+        };
         let padding = padding(&attributes, kernel.dilated(dilation), stride, input)?;
         let window = Self { kernel, stride, dilation, padding };
         if attributes.integer("ceil_mode", 0) != 0 && !window.fits(input) {

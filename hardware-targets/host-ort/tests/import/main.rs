@@ -324,7 +324,8 @@ fn all_that_is_not_known_is_named_at_once() {
          l = Conv x w:8x4x3x3
          m = Softmax x
          n = Gemm x w:5x8
-         o = Add x w:16",
+         o = Add x w:16
+         s = AveragePool x ; kernel_shape=2001,2001 pads=1000,1000,1000,1000 count_include_pad=1",
     );
     let expected = [
         ("a", "strides 2 and 1; equal ones are known"),
@@ -341,6 +342,7 @@ fn all_that_is_not_known_is_named_at_once() {
         ("n", "its input has 4 dimensions, not 2"),
         ("o", "a constant of the shape [16]; one number for each channel is known"),
         ("q", "its inputs have 4 and 2 dimensions"),
+        ("s", "an average over 2001x2001 pixels of 3 channels"),
     ];
     let expected = expected.map(|(node, reason)| (format!("/net/{node}"), reason.to_owned()));
     // What only reads such nodes is not their fault.

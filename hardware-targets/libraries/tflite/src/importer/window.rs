@@ -45,15 +45,10 @@ impl Window {
         if stride[0] != stride[1] {
             return Err(format!("strides {} and {}; equal ones are known", stride[0], stride[1]));
         }
-        // Along one pixel there is nothing to move apart.
-        let [down, right] = [(rows, dilation[0]), (columns, dilation[1])]
-            .map(|(pixels, dilation)| if pixels == 1 { None } else { Some(dilation) });
-        if let (Some(down), Some(right)) = (down, right)
-            && down != right
-        {
+        let Some(dilation) = KernelSize { rows, columns }.common_dilation(dilation) else {
+            let [down, right] = dilation;
             return Err(format!("dilations {down} and {right}; equal ones are known"));
-        }
-        let dilation = down.or(right).unwrap_or(1);
+        };
         if rows.min(columns) == 0 || stride[0] == 0 || dilation == 0 {
             return Err(format!(
                 "a window of {rows}×{columns} pixels with stride {} and dilation {dilation}",
