@@ -298,6 +298,18 @@ mod tests {
         check(&["m = Mul image %s", "result = Softmax m"], &["Mul (n-m)", "Softmax (n-result)"]);
     }
 
+    /// The first input of a concatenation is the scale of its result, a real number.
+    #[test]
+    fn joined_integers_are_integers() {
+        let operators = [
+            "q = QuantizeLinear image %s #z",
+            "c = QLinearConcat %cs #cz q %s #z q %s #z",
+            "p = NhwcMaxPool c",
+            "result = DequantizeLinear p %cs #cz",
+        ];
+        check(&operators, &[]);
+    }
+
     #[test]
     fn in_a_file_operators_between_conversions_are_integers() {
         let quantized = [

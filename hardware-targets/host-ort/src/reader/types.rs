@@ -55,6 +55,7 @@ impl<'g> ElementTypes<'g> {
             "ConvInteger" | "MatMulInteger" | "MatMulInteger16" => Some(INT32),
             "MatMulIntegerToFloat" | "DynamicQuantizeMatMul" => Some(FLOAT),
             "QLinearConv" | "QLinearMatMul" => input(7).or_else(first),
+            "QLinearConcat" => input(1),
             "QGemm" => Some(input(8).unwrap_or(FLOAT)),
             "Cast" => number("to"),
             "EyeLike" | "RandomNormal" | "RandomUniform" | "RandomNormalLike"
