@@ -176,10 +176,29 @@ with_tables! {
             let second = share(&other.to_string(), limits, &devices[1]["score_alone"]);
             assert!((first + second) / 2.0 <= kept + 1e-4, "{best}: {first} {second} {kept}");
         }
-        let error = refusal(&format!("{search} --and {other}=10 --strategy exact"));
-        assert!(error.contains("one device only"), "{error}");
         let error = refusal(&format!("{search} --and {other}"));
         assert!(error.contains("`DIR=15,20`"), "{error}");
+
+        let proved = json(&format!(
+            "space search --hyperspace onnxw --tables {tables} --constraint 10 --evaluations 100 --quiet \
+             --and {other}=10 --strategy exact --strategy-options {{\"candidates\":1000}}"
+        ));
+        assert!((0.0..0.1).contains(&number(&proved["gap"])), "{proved}");
+    }
+}
+
+with_tables! {
+    fn limits_that_no_network_keeps_to_are_named() {
+        let search = |limits: &str| {
+            let tables = tables();
+            format!("space search --hyperspace onnxw --tables {tables} {limits} --evaluations 200 --quiet")
+        };
+        let error = refusal(&search("--constraint 0.5 --constraint 0.7"));
+        assert!(error.contains("has a network within 0.5 ms or 0.7 ms"), "{error}");
+        assert!(error.contains("hint: give --constraint larger limits"), "{error}");
+        let found = json(&search("--constraint 10 --constraint 0.5"));
+        assert_eq!(found["unmet_constraints_ms"], serde_json::json!([0.5]));
+        assert!(json(&search("--constraint 10")).get("unmet_constraints_ms").is_none());
     }
 }
 

@@ -28,13 +28,13 @@ use spacewright_core::{
     options,
     quality::Composition,
     score::{
-        Analysis, Candidates, ConstraintScore, PreparedScorer, ScoreError, ScoreProblem, Scorer,
+        Analysis, Bounds, ConstraintScore, PreparedScorer, ScoreError, ScoreProblem, Scorer,
         SpaceScore, Support,
     },
     space::Space,
 };
 
-use bounds::Bounds;
+use bounds::QtBounds;
 use exact::{BestSubnets, Exact, TopShare};
 use rows::{Extremes, Tables};
 
@@ -257,6 +257,16 @@ impl PreparedScorer for PreparedQtScore {
     fn analysis(&self) -> Option<&dyn Analysis> {
         self.exact.is_some().then_some(self)
     }
+
+    fn bounds(&self, known: &Space) -> Result<Option<Box<dyn Bounds + '_>>, ScoreError> {
+        if self.exact.is_none() {
+            return Ok(None);
+        }
+        self.tables.check(known, self.composition)?;
+        let bounds =
+            QtBounds::new(&self.tables, self.composition, &self.limits_ms, &self.options, known);
+        Ok(Some(Box::new(bounds)))
+    }
 }
 
 impl Analysis for PreparedQtScore {
@@ -270,22 +280,6 @@ impl Analysis for PreparedQtScore {
             (score.score - finer.score).abs() * 4.0 / 3.0 + ROUNDING * score.score
         };
         Ok(finer.map_or(0.0, error))
-    }
-
-    fn candidates(
-        &self,
-        known: &Space,
-        threshold: f64,
-        most: usize,
-    ) -> Result<Candidates, ScoreError> {
-        self.tables.check(known, self.composition)?;
-        let bounds = Bounds {
-            tables: &self.tables,
-            composition: self.composition,
-            limits_ms: &self.limits_ms,
-            options: &self.options,
-        };
-        Ok(bounds.candidates(known, threshold, most))
     }
 
     fn distribution(&self, space: &Space, limit: usize) -> Result<Vec<(f64, f64)>, ScoreError> {

@@ -157,14 +157,15 @@ impl Tables {
         if least.is_finite() { least } else { 0.0 }
     }
 
-    /// A lower bound of the summed loss of all subnets of all spaces.
-    pub(super) fn least_loss(&self) -> f64 {
-        (0..self.stages()).map(|stage| self.least_loss_of(stage)).sum()
-    }
-
-    /// An upper bound of the summed loss of all subnets of all spaces.
-    pub(super) fn largest_loss(&self) -> f64 {
-        (0..self.stages()).map(|stage| self.losses(stage).fold(0.0, f64::max)).sum()
+    /// A lower bound of the latencies of a stage's rows, the head's behind the last stage added.
+    pub(super) fn least_latency_of(&self, stage: usize) -> f64 {
+        let cells = self.cells.iter().filter(|(cell, _)| cell.stage == stage);
+        let rows = cells.flat_map(|(_, cell)| cell.rows.iter().map(|row| row.latency_ms));
+        let least = |all: &mut dyn Iterator<Item = f64>| all.fold(f64::INFINITY, f64::min);
+        let is_last = stage + 1 == self.stages();
+        // Heads of unknown latency are not numbers, which `min` passes over.
+        let mut heads = self.fixed.iter().flat_map(|fixed| fixed.head.iter().copied());
+        least(&mut rows.into_iter()) + if is_last { least(&mut heads) } else { 0.0 }
     }
 
     fn losses(&self, stage: usize) -> impl Iterator<Item = f64> + '_ {

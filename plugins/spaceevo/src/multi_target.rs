@@ -1,7 +1,7 @@
 //! One space for several devices: good on all of them, with what each one loses.
 
 use spacewright_core::{
-    score::{ConstraintScore, PreparedScorer, ScoreError, SpaceScore},
+    score::{Bounds, ConstraintScore, PreparedScorer, ScoreError, SpaceScore},
     search::{ScoredSpace, Searched},
     space::Space,
 };
@@ -57,6 +57,41 @@ impl PreparedScorer for MultiTargetScorer<'_> {
         }
         Ok(sums)
     }
+
+    fn bounds(&self, known: &Space) -> Result<Option<Box<dyn Bounds + '_>>, ScoreError> {
+        let mut devices = Vec::new();
+        for (scorer, best) in &self.devices {
+            let Some(bounds) = scorer.bounds(known)? else { return Ok(None) };
+            devices.push((bounds, 1.0 / (best * self.devices.len() as f64)));
+        }
+        Ok(Some(Box::new(MultiTargetBounds(devices))))
+    }
+}
+
+/// Of each device, with the factor of its scores.
+struct MultiTargetBounds<'a>(Vec<(Box<dyn Bounds + 'a>, f64)>);
+
+impl MultiTargetBounds<'_> {
+    fn sum(&self, of_device: impl Fn(&dyn Bounds) -> Vec<f64>) -> Vec<f64> {
+        let scaled = |(bounds, share): &(Box<dyn Bounds + '_>, f64)| {
+            of_device(&**bounds).into_iter().map(|bound| share * bound).collect::<Vec<f64>>()
+        };
+        let added = |mut sums: Vec<f64>, bounds: Vec<f64>| {
+            sums.iter_mut().zip(bounds).for_each(|(sum, bound)| *sum += bound);
+            sums
+        };
+        self.0.iter().map(scaled).reduce(added).unwrap_or_default()
+    }
+}
+
+impl Bounds for MultiTargetBounds<'_> {
+    fn rough(&self, first: usize) -> Vec<f64> {
+        self.sum(|bounds| bounds.rough(first))
+    }
+
+    fn tight(&self, pairs: &[(u32, u32)]) -> Vec<f64> {
+        self.sum(|bounds| bounds.tight(pairs))
+    }
 }
 
 /// The outcome on one device.
@@ -108,18 +143,34 @@ pub fn search<E: From<ScoreError>>(
 #[cfg(test)]
 mod tests {
     use serde_json::Value;
-    use spacewright_core::search::{SearchBudget, Strategy};
+    use spacewright_core::{
+        search::{SearchBudget, Strategy},
+        space::Halves,
+    };
 
     use super::*;
-    use crate::{hyperspaces::built_in, strategies::Descent};
+    use crate::{
+        hyperspaces::built_in,
+        strategies::{Descent, Exact},
+    };
 
-    /// A sum over the stages of what each likes in a block.
+    /// A sum over the stages of what each likes in a block; its bounds are 1 above.
     struct Likes(fn(usize) -> usize);
+
+    impl Likes {
+        fn of(&self, space: &Space) -> f64 {
+            space.blocks.iter().map(|block| (self.0)(*block)).sum::<usize>() as f64
+        }
+
+        fn bound(&self, first: usize, last: usize) -> f64 {
+            self.of(&Halves::of(&built_in("mini").unwrap()).space(first, last)) + 1.0
+        }
+    }
 
     impl PreparedScorer for Likes {
         fn score(&self, spaces: &[Space], _: u64) -> Result<Vec<SpaceScore>, ScoreError> {
             let score = |space: &Space| {
-                let score = space.blocks.iter().map(|block| (self.0)(*block)).sum::<usize>() as f64;
+                let score = self.of(space);
                 let part = ConstraintScore {
                     limit_ms: 1.0,
                     feasible: 1.0,
@@ -130,6 +181,21 @@ mod tests {
                 SpaceScore { score, constraints: vec![part] }
             };
             Ok(spaces.iter().map(score).collect())
+        }
+
+        fn bounds(&self, _: &Space) -> Result<Option<Box<dyn Bounds + '_>>, ScoreError> {
+            Ok(Some(Box::new(Likes(self.0))))
+        }
+    }
+
+    impl Bounds for Likes {
+        fn rough(&self, first: usize) -> Vec<f64> {
+            let lasts = Halves::of(&built_in("mini").unwrap()).last_count();
+            (0..lasts).map(|last| self.bound(first, last)).collect()
+        }
+
+        fn tight(&self, pairs: &[(u32, u32)]) -> Vec<f64> {
+            pairs.iter().map(|(first, last)| self.bound(*first as usize, *last as usize)).collect()
         }
     }
 
@@ -156,6 +222,29 @@ mod tests {
         assert!((best.score.score - 0.85).abs() < 1e-12);
         let parts = best.score.constraints.iter().map(|part| part.score);
         assert!((parts.sum::<f64>() - 0.85).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_best_compromise_can_be_proved() {
+        let hyperspace = built_in("mini").unwrap();
+        let budget = SearchBudget { evaluations: 5, seed: 1 };
+        let walk = |scorer: &dyn PreparedScorer| {
+            Exact.search(&hyperspace, scorer, &budget, &Value::Null, &mut |_, _| true)
+        };
+        let [first, second] = devices();
+        let common = search(&[&first, &second], 1, walk).unwrap();
+        assert_eq!(common.found.scored[0].space.blocks, [2; 4]);
+        assert_eq!(common.found.gap(), Some(0.0));
+        // Spaces whose bounds are above the best had to be scored.
+        assert!(common.found.evaluations > 5, "{}", common.found.evaluations);
+        let options = serde_json::json!({ "candidates": 0 });
+        let walk = |scorer: &dyn PreparedScorer| {
+            Exact.search(&hyperspace, scorer, &budget, &options, &mut |_, _| true)
+        };
+        let common = search(&[&first, &second], 1, walk).unwrap();
+        // Each device's bounds are 1 above, as shares of the best scores of 40 and 80.
+        let gap = common.found.gap().unwrap();
+        assert!((gap - (0.5 / 40.0 + 0.5 / 80.0) / 0.85).abs() < 1e-12, "{gap}");
     }
 
     #[test]

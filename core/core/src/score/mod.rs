@@ -128,21 +128,30 @@ pub trait PreparedScorer: Send + Sync {
     fn analysis(&self) -> Option<&dyn Analysis> {
         None
     }
+
+    /// Bounds of the scores of all spaces, if the scorer has any. They may suit spaces like `known`, a good one,
+    /// better than others.
+    fn bounds(&self, known: &Space) -> Result<Option<Box<dyn Bounds + '_>>, ScoreError> {
+        let _ = known;
+        Ok(None)
+    }
+}
+
+/// Upper bounds of the scores of spaces, given as pairs of [`Halves`](crate::space::Halves) of the
+/// hyperspace: no space scores above its bound.
+pub trait Bounds: Send + Sync {
+    /// Bounds of a first half with each last half. They take little time: all spaces are asked for.
+    fn rough(&self, first: usize) -> Vec<f64>;
+
+    /// Lower bounds, if they can be had in more time, of spaces whose rough ones do not rule them out: of each
+    /// pair of a first and a last half.
+    fn tight(&self, pairs: &[(u32, u32)]) -> Vec<f64>;
 }
 
 /// What a scorer says about spaces beyond their scores.
 pub trait Analysis: Send + Sync {
     /// How far a space's score may be from what the scorer defines; 0 where it is that exactly.
     fn error_bound(&self, space: &Space) -> Result<f64, ScoreError>;
-
-    /// The spaces of the hyperspace that may score above `threshold`: at most `most`, those with
-    /// the highest bounds first. `known` is a good space.
-    fn candidates(
-        &self,
-        known: &Space,
-        threshold: f64,
-        most: usize,
-    ) -> Result<Candidates, ScoreError>;
 
     /// The feasible subnets under one latency limit (its position): summed losses, rising, each
     /// with its share of *all* subnets. Shares sum up to the feasible share.
@@ -162,15 +171,4 @@ pub struct Support {
     pub effective: f64,
     /// Rows of the stage's quality table.
     pub rows: usize,
-}
-
-/// Spaces that may beat a score.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Candidates {
-    /// The highest bounds first.
-    pub spaces: Vec<Space>,
-    /// No space scores above its bound.
-    pub bounds: Vec<f64>,
-    /// Where spaces were left out that may beat the score: what none of them scores above.
-    pub rest: Option<f64>,
 }

@@ -71,13 +71,6 @@ pub trait Strategy: Send + Sync {
     /// Name in study files.
     fn name(&self) -> &str;
 
-    /// Whether it asks the scorer for more than scores
-    /// ([`PreparedScorer::analysis`]). A score over several
-    /// targets has no more to say.
-    fn needs_analysis(&self) -> bool {
-        false
-    }
-
     /// Looks for the space with the best score.
     fn search(
         &self,

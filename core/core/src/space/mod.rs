@@ -2,6 +2,7 @@
 
 pub mod codec;
 mod count;
+mod halves;
 mod hyperspace;
 mod network;
 mod sample;
@@ -14,6 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use codec::EncodingError;
+pub use halves::Halves;
 pub use hyperspace::{Candidate, ElasticStage, HeadBlock, Hyperspace, Stage, StemStage};
 pub use network::{
     Segment, head_segments, network, stage_blocks, stage_blocks_batch, stage_graph,

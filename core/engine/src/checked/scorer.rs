@@ -3,7 +3,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use spacewright_core::{
     call::CallError,
-    score::{Analysis, PreparedScorer, ScoreError, ScoreProblem, Scorer, SpaceScore},
+    score::{Analysis, Bounds, PreparedScorer, ScoreError, ScoreProblem, Scorer, SpaceScore},
     space::Space,
 };
 
@@ -96,5 +96,9 @@ impl PreparedScorer for CheckedPreparedScorer {
 
     fn analysis(&self) -> Option<&dyn Analysis> {
         self.scorer.analysis()
+    }
+
+    fn bounds(&self, known: &Space) -> Result<Option<Box<dyn Bounds + '_>>, ScoreError> {
+        self.scorer.bounds(known)
     }
 }

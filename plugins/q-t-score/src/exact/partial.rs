@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use rayon::prelude::*;
@@ -17,9 +17,8 @@ use super::{
     grid::{ConvolutionPart, Distribution, StageTaps, Steps, WithinLimit},
 };
 
-/// Most bytes of each of three caches. Less on 32 bits, where this is a WebAssembly plugin, whose
-/// memory is limited.
-const KEPT_BYTES: usize = if cfg!(target_pointer_width = "32") { 64 << 20 } else { 1 << 30 };
+/// Most bytes of each of three caches: a search meets the same halves again soon, or not at all.
+const KEPT_BYTES: usize = 64 << 20;
 
 /// The distributions of one cell by resolution, input state and output state. States are widths;
 /// in independent composition there is a single one.
@@ -205,10 +204,24 @@ fn key(space: &Space, stages: std::ops::Range<usize>, state: usize) -> Key {
 /// used since the last time is dropped.
 struct Cache<T>(Mutex<Generations<T>>);
 
+/// A value, and its size in bytes.
+type Entry<T> = (Arc<T>, usize);
+
 struct Generations<T> {
-    young: HashMap<Key, Arc<T>>,
-    old: HashMap<Key, Arc<T>>,
+    young: HashMap<Key, Entry<T>>,
+    old: HashMap<Key, Entry<T>>,
     young_bytes: usize,
+}
+
+impl<T> Generations<T> {
+    fn keep(&mut self, key: Key, value: Entry<T>) {
+        self.young_bytes += value.1;
+        if self.young_bytes > KEPT_BYTES / 2 {
+            self.young_bytes = value.1;
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(key, value);
+    }
 }
 
 impl<T> Cache<T> {
@@ -217,28 +230,25 @@ impl<T> Cache<T> {
         Self(Mutex::new(Generations { young, old, young_bytes: 0 }))
     }
 
+    fn kept(&self) -> MutexGuard<'_, Generations<T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The cached value, else what `compute` gives with its size in bytes. Two threads may compute
     /// the same value at once, with equal results.
     fn get(&self, key: Key, compute: impl FnOnce() -> (T, usize)) -> Arc<T> {
-        {
-            let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(value) = kept.young.get(&key) {
-                return value.clone();
-            }
-            if let Some(value) = kept.old.remove(&key) {
-                kept.young.insert(key, value.clone());
-                return value;
-            }
+        let mut kept = self.kept();
+        if let Some((value, _)) = kept.young.get(&key) {
+            return value.clone();
         }
+        if let Some(value) = kept.old.remove(&key) {
+            kept.keep(key, value.clone());
+            return value.0;
+        }
+        drop(kept);
         let (value, bytes) = compute();
         let value = Arc::new(value);
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.young_bytes += bytes;
-        if kept.young_bytes > KEPT_BYTES / 2 {
-            kept.young_bytes = bytes;
-            kept.old = std::mem::take(&mut kept.young);
-        }
-        kept.young.insert(key, value.clone());
+        self.kept().keep(key, (value.clone(), bytes));
         value
     }
 }

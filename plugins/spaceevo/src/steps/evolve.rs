@@ -135,12 +135,6 @@ impl Step for Evolve {
         let refuse = |field: &str, reason: String, hint: &str| {
             Err(FieldError::refused(EvolveSettings::NAME, field, reason, hint))
         };
-        let several = !measure.also.is_empty();
-        if several && strategy(study, &evolve.strategy).is_ok_and(|found| found.needs_analysis()) {
-            let reason = format!("`{}` proves the best space of one target only", evolve.strategy);
-            let hint = "with `also` of [measure], use another one, such as `aging-evolution`";
-            return refuse("strategy", reason, hint);
-        }
         let Some(scorer) = study.scorers.get(&evolve.scorer) else { return Ok(()) };
         match scorer.check_options(&options(&evolve.score), measure.budgets.len()) {
             Ok(()) => Ok(()),

@@ -2,9 +2,9 @@ use std::collections::HashSet;
 
 use serde_json::{Value, json};
 use spacewright_core::{
-    score::{Analysis, Candidates, PreparedScorer, ScoreError, SpaceScore, Support},
+    score::{Bounds, PreparedScorer, ScoreError, SpaceScore},
     search::{SearchBudget, Searched, Strategy},
-    space::{Hyperspace, Space},
+    space::{Halves, Hyperspace, Space},
 };
 
 use super::*;
@@ -23,33 +23,25 @@ impl PreparedScorer for Sum {
         Ok(spaces.iter().map(score).collect())
     }
 
-    fn analysis(&self) -> Option<&dyn Analysis> {
-        Some(self)
+    fn bounds(&self, _: &Space) -> Result<Option<Box<dyn Bounds + '_>>, ScoreError> {
+        Ok(Some(Box::new(SumBounds(Halves::of(&built_in("mini").unwrap())))))
     }
 }
 
-impl Analysis for Sum {
-    fn error_bound(&self, _: &Space) -> Result<f64, ScoreError> {
-        Ok(0.0)
+struct SumBounds(Halves);
+
+impl Bounds for SumBounds {
+    fn rough(&self, first: usize) -> Vec<f64> {
+        let bound = |last| sum(&self.0.space(first, last)) + 3.0;
+        (0..self.0.last_count()).map(bound).collect()
     }
 
-    fn candidates(&self, _: &Space, threshold: f64, most: usize) -> Result<Candidates, ScoreError> {
-        let hyperspace = built_in("mini").unwrap();
-        let bound = |space: &Space| sum(space) + f64::from(space.blocks[0] as u32 % 4);
-        let mut spaces: Vec<Space> =
-            hyperspace.spaces().filter(|space| bound(space) > threshold).collect();
-        spaces.sort_by(|a, b| bound(b).total_cmp(&bound(a)));
-        let rest = spaces.get(most).map(bound);
-        spaces.truncate(most);
-        Ok(Candidates { bounds: spaces.iter().map(bound).collect(), spaces, rest })
-    }
-
-    fn distribution(&self, _: &Space, _: usize) -> Result<Vec<(f64, f64)>, ScoreError> {
-        Ok(Vec::new())
-    }
-
-    fn support(&self, _: &Space, _: usize) -> Result<Option<Vec<Support>>, ScoreError> {
-        Ok(None)
+    fn tight(&self, pairs: &[(u32, u32)]) -> Vec<f64> {
+        let bound = |(first, last): &(u32, u32)| {
+            let space = self.0.space(*first as usize, *last as usize);
+            sum(&space) + f64::from(space.blocks[0] as u32 % 4)
+        };
+        pairs.iter().map(bound).collect()
     }
 }
 

@@ -1,18 +1,21 @@
 //! The best space, proved: bounds rule out most spaces, and all others are scored. The proof is as
 //! exact as scores are: another space may be better by less than their error bounds.
 
+mod candidates;
+
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
     options,
     score::{PreparedScorer, ScoreError},
     search::{ScoredSpace, SearchBudget, SearchProgress, Searched, Strategy},
-    space::{Hyperspace, Space},
+    space::{Halves, Hyperspace, Space},
 };
 
 use super::AgingEvolution;
+use candidates::{Candidate, Candidates};
 
-/// Candidates that are scored together.
-const BATCH: usize = 1024;
+/// Candidates that are scored together, those with a common half side by side.
+const BATCH: usize = 1 << 14;
 /// Spaces that are kept beside the best.
 const KEPT: usize = 1000;
 
@@ -39,10 +42,6 @@ impl Strategy for Exact {
         "exact"
     }
 
-    fn needs_analysis(&self) -> bool {
-        true
-    }
-
     fn search(
         &self,
         hyperspace: &Hyperspace,
@@ -52,11 +51,6 @@ impl Strategy for Exact {
         progress: &mut SearchProgress<'_>,
     ) -> Result<Searched, ScoreError> {
         let options: ExactOptions = options::read(self.name(), options)?;
-        let Some(analysis) = scorer.analysis() else {
-            let reason = "the scorer has no bounds, which the strategy `exact` needs; `q-t` has \
-                          them with mode = \"exact\"";
-            return Err(ScoreError::new(reason));
-        };
         let mut goes_on = true;
         let mut watch = |evaluations: usize, best: &ScoredSpace| {
             goes_on = progress(evaluations, best);
@@ -65,22 +59,32 @@ impl Strategy for Exact {
         let walk = &serde_json::Value::Null;
         let mut found = AgingEvolution.search(hyperspace, scorer, budget, walk, &mut watch)?;
         let Some(mut best) = found.scored.first().cloned() else { return Ok(found) };
+        let bounds = scorer.bounds(&best.space)?.ok_or_else(|| {
+            ScoreError::new(
+                "the scorer has no bounds, which the strategy `exact` needs; `q-t` has them with mode = \"exact\"",
+            )
+        })?;
         if !goes_on {
             return Ok(found);
         }
-        let candidates = analysis.candidates(&best.space, best.score.score, options.candidates)?;
-        let mut bound = candidates.rest.unwrap_or(f64::NEG_INFINITY);
-        let batches = candidates.spaces.chunks(BATCH).zip(candidates.bounds.chunks(BATCH));
-        for (spaces, bounds) in batches {
-            if bounds[0] <= best.score.score {
+        let halves = Halves::of(hyperspace);
+        let score = best.score.score;
+        let mut candidates = Candidates::find(&*bounds, &halves, score, options.candidates);
+        let mut bound = candidates.rest;
+        for batch in candidates.spaces.chunks_mut(BATCH) {
+            let highest = batch[0].bound;
+            if highest <= best.score.score {
                 break;
             }
             if !progress(found.evaluations, &best) {
-                bound = bound.max(bounds[0]);
+                bound = bound.max(highest);
                 break;
             }
+            batch.sort_unstable_by_key(Candidate::pair);
+            let space = |found: &Candidate| halves.space(found.first as usize, found.last as usize);
+            let spaces: Vec<Space> = batch.iter().map(space).collect();
             found.evaluations += spaces.len();
-            for scored in scored(scorer, spaces, budget.seed)? {
+            for scored in scored(scorer, &spaces, budget.seed)? {
                 if scored.score.score > best.score.score {
                     best = scored.clone();
                 }
