@@ -268,7 +268,7 @@ fn no_space_scores_above_its_bounds() {
             .collect();
         let space = |(first, last): &(u32, u32)| halves.space(*first as usize, *last as usize);
         let spaces: Vec<Space> = pairs.iter().map(space).collect();
-        let rough = (0..halves.first_count()).step_by(7).flat_map(|first| bounds.rough(first));
+        let rough = (0..halves.first_count()).step_by(7).flat_map(|first| bounds.rough(first, 0.0));
         let each = bounds.tight(&pairs).into_iter().zip(rough);
         let (mut closest, mut lowered) = (f64::INFINITY, 0);
         for ((score, space), (tight, rough)) in

@@ -85,8 +85,9 @@ impl MultiTargetBounds<'_> {
 }
 
 impl Bounds for MultiTargetBounds<'_> {
-    fn rough(&self, first: usize) -> Vec<f64> {
-        self.sum(|bounds| bounds.rough(first))
+    fn rough(&self, first: usize, _: f64) -> Vec<f64> {
+        // What a device may have at most depends on the others.
+        self.sum(|bounds| bounds.rough(first, f64::NEG_INFINITY))
     }
 
     fn tight(&self, pairs: &[(u32, u32)]) -> Vec<f64> {
@@ -189,7 +190,7 @@ mod tests {
     }
 
     impl Bounds for Likes {
-        fn rough(&self, first: usize) -> Vec<f64> {
+        fn rough(&self, first: usize, _: f64) -> Vec<f64> {
             let lasts = Halves::of(&built_in("mini").unwrap()).last_count();
             (0..lasts).map(|last| self.bound(first, last)).collect()
         }

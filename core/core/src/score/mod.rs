@@ -140,8 +140,9 @@ pub trait PreparedScorer: Send + Sync {
 /// Upper bounds of the scores of spaces, given as pairs of [`Halves`](crate::space::Halves) of the
 /// hyperspace: no space scores above its bound.
 pub trait Bounds: Send + Sync {
-    /// Bounds of a first half with each last half. They take little time: all spaces are asked for.
-    fn rough(&self, first: usize) -> Vec<f64>;
+    /// Bounds of a first half with each last half. They take little time: all spaces are asked for. Where one is
+    /// above `threshold`, a little more is spent on a lower one.
+    fn rough(&self, first: usize, threshold: f64) -> Vec<f64>;
 
     /// Lower bounds, if they can be had in more time, of spaces whose rough ones do not rule them out: of each
     /// pair of a first and a last half.

@@ -168,10 +168,16 @@ fn shares(options: &QtOptions, top: &TopShare, limit: usize) -> Vec<Share> {
 }
 
 impl Bounds for QtBounds<'_> {
-    fn rough(&self, first: usize) -> Vec<f64> {
+    fn rough(&self, first: usize, threshold: f64) -> Vec<f64> {
         let mut sums = vec![0.0; self.halves.last_count()];
         for limit in &self.rough {
             limit[0].add_first(first, &mut sums);
+        }
+        for (last, sum) in sums.iter_mut().enumerate().filter(|(_, sum)| **sum > threshold) {
+            let least = |limit: &Vec<LimitBounds>| {
+                limit.iter().map(|b| b.of_pair(first, last)).fold(f64::INFINITY, f64::min)
+            };
+            *sum = self.rough.iter().map(least).sum();
         }
         sums
     }

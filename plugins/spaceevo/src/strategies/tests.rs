@@ -31,7 +31,7 @@ impl PreparedScorer for Sum {
 struct SumBounds(Halves);
 
 impl Bounds for SumBounds {
-    fn rough(&self, first: usize) -> Vec<f64> {
+    fn rough(&self, first: usize, _: f64) -> Vec<f64> {
         let bound = |last| sum(&self.0.space(first, last)) + 3.0;
         (0..self.0.last_count()).map(bound).collect()
     }

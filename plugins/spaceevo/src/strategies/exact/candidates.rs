@@ -33,7 +33,7 @@ impl Candidates {
     pub(super) fn find(bounds: &dyn Bounds, halves: &Halves, threshold: f64, most: usize) -> Self {
         let of_first = |first: usize| {
             let mut highest = Highest::new(MOST_PAIRS);
-            for (last, bound) in bounds.rough(first).into_iter().enumerate() {
+            for (last, bound) in bounds.rough(first, threshold).into_iter().enumerate() {
                 if bound > threshold {
                     highest.push(Candidate { bound, first: first as u32, last: last as u32 });
                 }
