@@ -284,12 +284,13 @@ impl<'a> Computation<'a> {
 
     fn convolved(&self, stage: &StageOfHalf, cell: &StageMoments, before: &[f32]) -> Vec<f32> {
         let mut after = vec![0.0; self.resolutions() * stage.to * self.fine];
-        let before: Vec<&[f32]> = before.chunks_exact(self.fine).collect();
         for (at, after) in after.chunks_exact_mut(self.fine).enumerate() {
             let (resolution, to) = (at / stage.to, at % stage.to);
-            for from in resolution * stage.from..(resolution + 1) * stage.from {
-                let taps = &cell.0[from * stage.to + to];
-                Arch::new().dispatch(|| convolve(after, before[from], taps));
+            let of_resolution = stage.from * self.fine;
+            let before = before[resolution * of_resolution..][..of_resolution].chunks(self.fine);
+            for (from, before) in before.enumerate() {
+                let taps = &cell.0[(resolution * stage.from + from) * stage.to + to];
+                Arch::new().dispatch(|| convolve(after, before, taps));
             }
         }
         after
