@@ -188,21 +188,6 @@ with_tables! {
 }
 
 with_tables! {
-    fn limits_that_no_network_keeps_to_are_named() {
-        let search = |limits: &str| {
-            let tables = tables();
-            format!("space search --hyperspace onnxw --tables {tables} {limits} --evaluations 200 --quiet")
-        };
-        let error = refusal(&search("--constraint 0.5 --constraint 0.7"));
-        assert!(error.contains("has a network within 0.5 ms or 0.7 ms"), "{error}");
-        assert!(error.contains("hint: give --constraint larger limits"), "{error}");
-        let found = json(&search("--constraint 10 --constraint 0.5"));
-        assert_eq!(found["unmet_constraints_ms"], serde_json::json!([0.5]));
-        assert!(json(&search("--constraint 10")).get("unmet_constraints_ms").is_none());
-    }
-}
-
-with_tables! {
     fn fronts_hold_what_no_other_space_beats() {
         let search = |flags: &str| {
             format!(

@@ -32,9 +32,6 @@ struct SearchReport {
     score: f64,
     /// How much better another space may be, as a share of the score, where it is known.
     gap: Option<f64>,
-    /// Latency limits that no network of any scored space keeps to, of all devices.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    unmet_constraints_ms: Vec<f64>,
     evaluations: usize,
     seconds: f64,
     /// Of all walks, on each device alone too.
@@ -116,15 +113,6 @@ pub fn search(args: &SpaceSearchArgs, seed: u64, quiet: bool) -> Result<Output, 
     let Some(best) = found.scored.first() else {
         return Err(Failure::input("no space was scored").hint("give --evaluations of at least 1"));
     };
-    let unmet = unmet(&found);
-    if !unmet.is_empty() && unmet.len() == best.score.constraints.len() {
-        walker.bar.finish_and_clear();
-        let limits = milliseconds(&unmet);
-        return Err(Failure::input(format!(
-            "no space that was scored has a network within {limits}"
-        ))
-        .hint("give --constraint larger limits, in milliseconds of the tables' device"));
-    }
     let front = args.front.map(|typed| {
         // Weighted sums have no bounds; every strategy finds their best, this one fast.
         let walk = |scorer: &dyn PreparedScorer| walker.walk(&AgingEvolution, &Value::Null, scorer);
@@ -141,7 +129,6 @@ pub fn search(args: &SpaceSearchArgs, seed: u64, quiet: bool) -> Result<Output, 
         best: best.space.to_string(),
         score: best.score.score,
         gap: found.gap(),
-        unmet_constraints_ms: unmet,
         evaluations: found.evaluations,
         scores_per_second,
         seconds,
@@ -150,19 +137,6 @@ pub fn search(args: &SpaceSearchArgs, seed: u64, quiet: bool) -> Result<Output, 
         front,
     };
     Output::new(text(args, &report), &report)
-}
-
-/// Latency limits within which no scored space has a network.
-fn unmet(found: &Searched) -> Vec<f64> {
-    let Some(best) = found.scored.first() else { return Vec::new() };
-    let limits = best.score.constraints.iter().enumerate();
-    let is_met = |at: usize| found.scored.iter().any(|s| s.score.constraints[at].feasible > 0.0);
-    limits.filter(|(at, _)| !is_met(*at)).map(|(_, part)| part.limit_ms).collect()
-}
-
-fn milliseconds(limits: &[f64]) -> String {
-    let limits: Vec<String> = limits.iter().map(|limit| format!("{limit} ms")).collect();
-    limits.join(" or ")
 }
 
 /// What fails late otherwise.
@@ -222,10 +196,6 @@ fn text(args: &SpaceSearchArgs, report: &SearchReport) -> String {
         report.seconds,
         table.render()
     );
-    if !report.unmet_constraints_ms.is_empty() {
-        let limits = milliseconds(&report.unmet_constraints_ms);
-        let _ = writeln!(text, "\nno space that was scored has a network within {limits}");
-    }
     if !report.devices.is_empty() {
         let mut table =
             Table::new(&["tables", "limits ms", "best alone", "alone", "common", "lost"]);
