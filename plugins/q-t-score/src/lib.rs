@@ -28,8 +28,8 @@ use spacewright_core::{
     options,
     quality::Composition,
     score::{
-        Analysis, Bounds, ConstraintScore, PreparedScorer, ScoreError, ScoreProblem, Scorer,
-        SpaceScore, Support,
+        Analysis, Bounded, Bounds, ConstraintScore, PreparedScorer, ScoreError, ScoreProblem,
+        Scorer, SpaceScore, Support,
     },
     space::Space,
 };
@@ -258,14 +258,17 @@ impl PreparedScorer for PreparedQtScore {
         self.exact.is_some().then_some(self)
     }
 
-    fn bounds(&self, known: &Space) -> Result<Option<Box<dyn Bounds + '_>>, ScoreError> {
-        if self.exact.is_none() {
-            return Ok(None);
-        }
+    fn bounded(&self) -> Option<&dyn Bounded> {
+        self.exact.is_some().then_some(self)
+    }
+}
+
+impl Bounded for PreparedQtScore {
+    fn bounds(&self, known: &Space) -> Result<Box<dyn Bounds + '_>, ScoreError> {
         self.tables.check(known, self.composition)?;
         let bounds =
             QtBounds::new(&self.tables, self.composition, &self.limits_ms, &self.options, known);
-        Ok(Some(Box::new(bounds)))
+        Ok(Box::new(bounds))
     }
 }
 

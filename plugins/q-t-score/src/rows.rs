@@ -161,11 +161,11 @@ impl Tables {
     pub(super) fn least_latency_of(&self, stage: usize) -> f64 {
         let cells = self.cells.iter().filter(|(cell, _)| cell.stage == stage);
         let rows = cells.flat_map(|(_, cell)| cell.rows.iter().map(|row| row.latency_ms));
-        let least = |all: &mut dyn Iterator<Item = f64>| all.fold(f64::INFINITY, f64::min);
-        let is_last = stage + 1 == self.stages();
         // Heads of unknown latency are not numbers, which `min` passes over.
-        let mut heads = self.fixed.iter().flat_map(|fixed| fixed.head.iter().copied());
-        least(&mut rows.into_iter()) + if is_last { least(&mut heads) } else { 0.0 }
+        let heads = self.fixed.iter().flat_map(|fixed| fixed.head.iter().copied());
+        let is_last = stage + 1 == self.stages();
+        let head = if is_last { heads.fold(f64::INFINITY, f64::min) } else { 0.0 };
+        rows.fold(f64::INFINITY, f64::min) + head
     }
 
     fn losses(&self, stage: usize) -> impl Iterator<Item = f64> + '_ {

@@ -259,9 +259,12 @@ fn no_space_scores_above_its_bounds() {
         // Predicted latencies may be negative.
         let columns = problem.cells.values_mut().next().unwrap();
         columns.latency_ms[0] = -0.3;
+        if let FixedLatency::Predicted { stem, .. } = &mut problem.fixed {
+            stem[0].latency_ms = -0.1;
+        }
         let options = json!({ "top": 2000, "stage_weights": [1.0, 0.5, 2.0, 1.0] });
         let scorer = QtScore.prepare(problem, &options).unwrap();
-        let bounds = scorer.bounds(&known).unwrap().unwrap();
+        let bounds = scorer.bounded().unwrap().bounds(&known).unwrap();
         let pairs: Vec<(u32, u32)> = (0..halves.first_count() as u32)
             .step_by(7)
             .flat_map(|first| (0..halves.last_count() as u32).map(move |last| (first, last)))
@@ -293,5 +296,5 @@ fn no_space_scores_above_its_bounds() {
 fn drawn_scores_have_no_bounds() {
     let options = json!({ "mode": "monte-carlo" });
     let drawn = QtScore.prepare(problem(Composition::Consistent), &options).unwrap();
-    assert!(drawn.bounds(&space("mini-00-00")).unwrap().is_none());
+    assert!(drawn.bounded().is_none());
 }

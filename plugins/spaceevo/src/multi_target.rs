@@ -1,7 +1,7 @@
 //! One space for several devices: good on all of them, with what each one loses.
 
 use spacewright_core::{
-    score::{Bounds, ConstraintScore, PreparedScorer, ScoreError, SpaceScore},
+    score::{Bounded, Bounds, ConstraintScore, PreparedScorer, ScoreError, SpaceScore},
     search::{ScoredSpace, Searched},
     space::Space,
 };
@@ -58,13 +58,23 @@ impl PreparedScorer for MultiTargetScorer<'_> {
         Ok(sums)
     }
 
-    fn bounds(&self, known: &Space) -> Result<Option<Box<dyn Bounds + '_>>, ScoreError> {
+    fn bounded(&self) -> Option<&dyn Bounded> {
+        let all = self.devices.iter().all(|(scorer, _)| scorer.bounded().is_some());
+        all.then_some(self)
+    }
+}
+
+impl Bounded for MultiTargetScorer<'_> {
+    fn bounds(&self, known: &Space) -> Result<Box<dyn Bounds + '_>, ScoreError> {
+        let scale = 1.0 / self.devices.len() as f64;
         let mut devices = Vec::new();
         for (scorer, best) in &self.devices {
-            let Some(bounds) = scorer.bounds(known)? else { return Ok(None) };
-            devices.push((bounds, 1.0 / (best * self.devices.len() as f64)));
+            let Some(bounded) = scorer.bounded() else {
+                return Err(ScoreError::new("the scorer of a device has no bounds"));
+            };
+            devices.push((bounded.bounds(known)?, scale / best));
         }
-        Ok(Some(Box::new(MultiTargetBounds(devices))))
+        Ok(Box::new(MultiTargetBounds(devices)))
     }
 }
 
@@ -184,8 +194,14 @@ mod tests {
             Ok(spaces.iter().map(score).collect())
         }
 
-        fn bounds(&self, _: &Space) -> Result<Option<Box<dyn Bounds + '_>>, ScoreError> {
-            Ok(Some(Box::new(Likes(self.0))))
+        fn bounded(&self) -> Option<&dyn Bounded> {
+            Some(self)
+        }
+    }
+
+    impl Bounded for Likes {
+        fn bounds(&self, _: &Space) -> Result<Box<dyn Bounds + '_>, ScoreError> {
+            Ok(Box::new(Likes(self.0)))
         }
     }
 
@@ -229,22 +245,18 @@ mod tests {
     fn the_best_compromise_can_be_proved() {
         let hyperspace = built_in("mini").unwrap();
         let budget = SearchBudget { evaluations: 5, seed: 1 };
-        let walk = |scorer: &dyn PreparedScorer| {
-            Exact.search(&hyperspace, scorer, &budget, &Value::Null, &mut |_, _| true)
-        };
         let [first, second] = devices();
-        let common = search(&[&first, &second], 1, walk).unwrap();
-        assert_eq!(common.found.scored[0].space.blocks, [2; 4]);
-        assert_eq!(common.found.gap(), Some(0.0));
-        // Spaces whose bounds are above the best had to be scored.
-        assert!(common.found.evaluations > 5, "{}", common.found.evaluations);
-        let options = serde_json::json!({ "candidates": 0 });
-        let walk = |scorer: &dyn PreparedScorer| {
-            Exact.search(&hyperspace, scorer, &budget, &options, &mut |_, _| true)
+        let proved = |options: Value| {
+            let walk = |scorer: &dyn PreparedScorer| {
+                Exact.search(&hyperspace, scorer, &budget, &options, &mut |_, _| true)
+            };
+            search(&[&first, &second], 1, walk).unwrap().found
         };
-        let common = search(&[&first, &second], 1, walk).unwrap();
+        let found = proved(Value::Null);
+        assert_eq!(found.scored[0].space.blocks, [2; 4]);
+        assert_eq!(found.gap(), Some(0.0));
         // Each device's bounds are 1 above, as shares of the best scores of 40 and 80.
-        let gap = common.found.gap().unwrap();
+        let gap = proved(serde_json::json!({ "candidates": 0 })).gap().unwrap();
         assert!((gap - (0.5 / 40.0 + 0.5 / 80.0) / 0.85).abs() < 1e-12, "{gap}");
     }
 

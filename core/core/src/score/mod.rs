@@ -129,23 +129,28 @@ pub trait PreparedScorer: Send + Sync {
         None
     }
 
-    /// Bounds of the scores of all spaces, if the scorer has any. They may suit spaces like `known`, a good one,
-    /// better than others.
-    fn bounds(&self, known: &Space) -> Result<Option<Box<dyn Bounds + '_>>, ScoreError> {
-        let _ = known;
-        Ok(None)
+    /// Where bounds of scores are to be had, if the scorer has any.
+    fn bounded(&self) -> Option<&dyn Bounded> {
+        None
     }
+}
+
+/// A scorer that knows what no space scores above.
+pub trait Bounded: Send + Sync {
+    /// Bounds of the scores of all spaces of the hyperspace. They may suit spaces like `known`, a good one,
+    /// better than others.
+    fn bounds(&self, known: &Space) -> Result<Box<dyn Bounds + '_>, ScoreError>;
 }
 
 /// Upper bounds of the scores of spaces, given as pairs of [`Halves`](crate::space::Halves) of the
 /// hyperspace: no space scores above its bound.
 pub trait Bounds: Send + Sync {
     /// Bounds of a first half with each last half. They take little time: all spaces are asked for. Where one is
-    /// above `threshold`, a little more is spent on a lower one.
+    /// above `threshold`, a little more is spent on making it smaller.
     fn rough(&self, first: usize, threshold: f64) -> Vec<f64>;
 
-    /// Lower bounds, if they can be had in more time, of spaces whose rough ones do not rule them out: of each
-    /// pair of a first and a last half.
+    /// Bounds of pairs of a first and a last half that may take more time: asked for where the rough ones do not
+    /// rule spaces out.
     fn tight(&self, pairs: &[(u32, u32)]) -> Vec<f64>;
 }
 

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use spacewright_core::{
     call::CallError,
-    score::{Analysis, Bounds, PreparedScorer, ScoreError, ScoreProblem, Scorer, SpaceScore},
+    score::{Analysis, Bounded, PreparedScorer, ScoreError, ScoreProblem, Scorer, SpaceScore},
     space::Space,
 };
 
@@ -98,7 +98,7 @@ impl PreparedScorer for CheckedPreparedScorer {
         self.scorer.analysis()
     }
 
-    fn bounds(&self, known: &Space) -> Result<Option<Box<dyn Bounds + '_>>, ScoreError> {
-        self.scorer.bounds(known)
+    fn bounded(&self) -> Option<&dyn Bounded> {
+        self.scorer.bounded()
     }
 }

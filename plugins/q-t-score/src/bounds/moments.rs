@@ -22,6 +22,8 @@ pub(super) struct Source<'a> {
     composition: Composition,
     /// The least of any row, by stage: losses and latencies are counted from there.
     least: Vec<Least>,
+    /// The least latency of a stem; 0 at most.
+    least_stem_ms: f64,
 }
 
 #[derive(Clone, Copy)]
@@ -37,7 +39,13 @@ impl<'a> Source<'a> {
             loss: tables.least_loss_of(stage),
             latency_ms: tables.least_latency_of(stage).min(0.0),
         };
-        Self { tables, composition, least: (0..tables.stages()).map(least).collect() }
+        let stems = tables.fixed.iter().flat_map(|fixed| &fixed.stem);
+        Self {
+            tables,
+            composition,
+            least: (0..tables.stages()).map(least).collect(),
+            least_stem_ms: stems.map(|stem| stem.latency_ms).fold(0.0, f64::min),
+        }
     }
 
     /// A lower bound of the summed loss of all subnets of all spaces, above 0.
@@ -47,7 +55,7 @@ impl<'a> Source<'a> {
 
     /// A latency limit, counted as latencies are.
     pub(super) fn counted(&self, limit_ms: f64) -> f64 {
-        limit_ms - self.least.iter().map(|least| least.latency_ms).sum::<f64>()
+        limit_ms - self.least_stem_ms - self.least.iter().map(|least| least.latency_ms).sum::<f64>()
     }
 
     /// How many widths are told apart at the input of a stage, or of the head.
@@ -98,6 +106,7 @@ impl Moments {
     /// An upper bound of `E[exp(−s L − q T); T within the limit]`, but for rounding errors of single precision.
     pub(super) fn of_pair(&self, first: usize, last: usize) -> f32 {
         let (first, last) = (self.first(first), self.last(last));
+        // So short ones fill no vector register.
         if self.width < 16 { sum_of_products(first, last) } else { product(first, last) }
     }
 
@@ -198,8 +207,9 @@ impl<'a> Computation<'a> {
             let share = 1.0 / (fixed.stem.len() * self.resolutions()) as f64;
             for stem in &fixed.stem {
                 let state = if states == 1 { 0 } else { stem.width as usize };
-                let moment = share * (-self.rates.latency * stem.latency_ms).exp();
-                self.add(&mut moments[state * self.fine..][..self.fine], stem.latency_ms, moment);
+                let latency_ms = stem.latency_ms - self.source.least_stem_ms;
+                let moment = share * (-self.rates.latency * latency_ms).exp();
+                self.add(&mut moments[state * self.fine..][..self.fine], latency_ms, moment);
             }
         }
         moments

@@ -2,7 +2,7 @@ use std::collections::HashSet;
 
 use serde_json::{Value, json};
 use spacewright_core::{
-    score::{Bounds, PreparedScorer, ScoreError, SpaceScore},
+    score::{Bounded, Bounds, PreparedScorer, ScoreError, SpaceScore},
     search::{SearchBudget, Searched, Strategy},
     space::{Halves, Hyperspace, Space},
 };
@@ -23,8 +23,14 @@ impl PreparedScorer for Sum {
         Ok(spaces.iter().map(score).collect())
     }
 
-    fn bounds(&self, _: &Space) -> Result<Option<Box<dyn Bounds + '_>>, ScoreError> {
-        Ok(Some(Box::new(SumBounds(Halves::of(&built_in("mini").unwrap())))))
+    fn bounded(&self) -> Option<&dyn Bounded> {
+        Some(self)
+    }
+}
+
+impl Bounded for Sum {
+    fn bounds(&self, _: &Space) -> Result<Box<dyn Bounds + '_>, ScoreError> {
+        Ok(Box::new(SumBounds(Halves::of(&built_in("mini").unwrap()))))
     }
 }
 
@@ -149,4 +155,22 @@ fn wrong_options_are_refused() {
     );
     let error = search(&Random, &hyperspace, 10, json!({ "parents": 3 })).unwrap_err();
     assert!(error.to_string().contains("unknown field `parents`"), "{error}");
+}
+
+/// Gives scores to nobody.
+struct Unasked;
+
+impl PreparedScorer for Unasked {
+    fn score(&self, _: &[Space], _: u64) -> Result<Vec<SpaceScore>, ScoreError> {
+        Err(ScoreError::new("asked for scores"))
+    }
+}
+
+#[test]
+fn a_proof_without_bounds_is_refused_before_anything_is_scored() {
+    let hyperspace = built_in("mini").unwrap();
+    let budget = SearchBudget { evaluations: 10, seed: 7 };
+    let found = Exact.search(&hyperspace, &Unasked, &budget, &Value::Null, &mut |_, _| true);
+    let reason = found.unwrap_err().to_string();
+    assert!(reason.starts_with("the scorer has no bounds"), "{reason}");
 }

@@ -51,6 +51,11 @@ impl Strategy for Exact {
         progress: &mut SearchProgress<'_>,
     ) -> Result<Searched, ScoreError> {
         let options: ExactOptions = options::read(self.name(), options)?;
+        let Some(bounded) = scorer.bounded() else {
+            let reason = "the scorer has no bounds, which the strategy `exact` needs; `q-t` has \
+                          them with mode = \"exact\"";
+            return Err(ScoreError::new(reason));
+        };
         let mut goes_on = true;
         let mut watch = |evaluations: usize, best: &ScoredSpace| {
             goes_on = progress(evaluations, best);
@@ -59,14 +64,10 @@ impl Strategy for Exact {
         let walk = &serde_json::Value::Null;
         let mut found = AgingEvolution.search(hyperspace, scorer, budget, walk, &mut watch)?;
         let Some(mut best) = found.scored.first().cloned() else { return Ok(found) };
-        let bounds = scorer.bounds(&best.space)?.ok_or_else(|| {
-            ScoreError::new(
-                "the scorer has no bounds, which the strategy `exact` needs; `q-t` has them with mode = \"exact\"",
-            )
-        })?;
         if !goes_on {
             return Ok(found);
         }
+        let bounds = bounded.bounds(&best.space)?;
         let halves = Halves::of(hyperspace);
         let score = best.score.score;
         let mut candidates = Candidates::find(&*bounds, &halves, score, options.candidates);
