@@ -1,8 +1,8 @@
-//! ResNet bottlenecks (arXiv 1512.03385), with and without squeeze and excitation. The hidden
-//! width is a multiple of the *output* width.
+//! ResNet's blocks (arXiv 1512.03385, figure 5): bottlenecks, with and without squeeze and
+//! excitation, and the basic block. The hidden width is a multiple of the *output* width.
 
 use spacewright_core::{
-    graph::{ActivationKind, ConvSpec, GraphBuilder},
+    graph::{ActivationKind, ConvSpec, Graph, GraphBuilder, ValueId},
     operators::BlockRequest,
 };
 
@@ -24,6 +24,12 @@ pub(crate) const BLOCKS: &[Block] = &[
         axes: &["kernel", "expand"],
         graph: |r| bottleneck(r, true),
     },
+    Block {
+        name: "resnet-basic",
+        summary: "Two dense k x k convolutions; activation after the sum",
+        axes: &["kernel", "expand"],
+        graph: basic,
+    },
 ];
 
 fn bottleneck(r: &BlockRequest, se: bool) -> Built {
@@ -38,7 +44,21 @@ fn bottleneck(r: &BlockRequest, se: bool) -> Built {
         y = squeeze_excite(&mut b, y, hidden, width((r.input.channels / 4) as f64));
     }
     let y = b.conv_bn("project", y, ConvSpec::new(r.out_channels, 1));
+    Ok(summed(b, r, y))
+}
+
+fn basic(r: &BlockRequest) -> Built {
+    let (hidden, kernel) = (expanded(r, r.out_channels)?, r.kernel()?);
+    let mut b = GraphBuilder::new(r.input);
+    let x = b.input();
+    let spec = ConvSpec::new(hidden, kernel).stride(r.stride);
+    let y = b.conv_bn_act("conv", x, spec, ActivationKind::Relu);
+    let y = b.conv_bn("project", y, ConvSpec::new(r.out_channels, kernel));
+    Ok(summed(b, r, y))
+}
+
+fn summed(mut b: GraphBuilder, r: &BlockRequest, y: ValueId) -> Graph {
     let y = add_shortcut(&mut b, r, y, Shortcut::Projecting);
-    let y = b.act("act", y, relu);
-    Ok(b.finish(y))
+    let y = b.act("act", y, ActivationKind::Relu);
+    b.finish(y)
 }

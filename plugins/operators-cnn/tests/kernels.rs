@@ -122,6 +122,12 @@ impl Expected {
                 self.conv(out, hidden, cout, 1, 1);
                 self.shortcut(name.ends_with("-res"));
             }
+            "resnet-basic" => {
+                let hidden = width(expand * f64::from(cout));
+                self.conv(size, cin, hidden, kernel, stride);
+                self.conv(out, hidden, cout, kernel, 1);
+                self.shortcut(true);
+            }
             _ if name.starts_with("resnet") => {
                 let hidden = width(expand * f64::from(cout));
                 self.conv(size, cin, hidden, 1, 1);
