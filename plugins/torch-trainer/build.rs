@@ -6,7 +6,7 @@ use std::{env, fs, path::PathBuf};
 /// group reads them once. Those whose own names clash are alone.
 const GROUPS: [&[&str]; 7] = [
     &["kernels", "descend", "fake_quant", "normalize", "part", "cuda/depthwise"],
-    &["processor/descend", "processor/fake_quant", "processor/normalize"],
+    &["processor/descend", "processor/elements", "processor/fake_quant", "processor/normalize"],
     &["composed"],
     &["cuda/driver"],
     &["cuda/kernels"],

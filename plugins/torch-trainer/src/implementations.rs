@@ -205,6 +205,14 @@ fn tensor_operations_give_what_the_loops_give() {
     compare(Place { composed: true, ..PROCESSOR });
 }
 
+/// Elements of half the length are widened, and what comes of them is shortened.
+#[test]
+fn loops_over_short_elements_give_what_those_over_floats_give() {
+    for composed in [false, true] {
+        compare(Place { composed, kind: Kind::BFloat16, ..PROCESSOR });
+    }
+}
+
 /// Convolutions that are not the library's own on GPUs.
 fn compare_convolutions(place: Place) {
     let tolerance = if place.kind == Kind::Float { 1e-5 } else { 2e-2 };

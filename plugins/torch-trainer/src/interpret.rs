@@ -7,7 +7,7 @@ use spacewright_core::{
     quant::{PlacedGraph, TensorStats, ValueQuant},
     train::TrainError,
 };
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use crate::{
     convolve::convolve,
@@ -296,8 +296,8 @@ impl Run<'_> {
         self.optional_weight(plan, index, role)?.ok_or_else(missing)
     }
 
-    /// Multiplies with rounded factors, where they are. On a GPU what comes out stays as short, as most time goes
-    /// by reading and writing it.
+    /// Multiplies with rounded factors, where they are. What comes out stays as short, as most time goes by reading
+    /// and writing it.
     fn multiply(
         &self,
         x: &Tensor,
@@ -307,8 +307,7 @@ impl Run<'_> {
     ) -> Result<Tensor, TrainError> {
         let Some(kind) = self.factors else { return by(x, kernel, bias) };
         let bias = bias.map(|bias| bias.to_kind(kind));
-        let y = by(&x.to_kind(kind), &kernel.to_kind(kind), bias.as_ref())?;
-        Ok(if y.device() == Device::Cpu { y.to_kind(Kind::Float) } else { y })
+        by(&x.to_kind(kind), &kernel.to_kind(kind), bias.as_ref())
     }
 
     fn apply(

@@ -115,9 +115,8 @@ pub enum Precision {
     /// NVIDIA's TensorFloat-32: factors keep 10 bits of their fraction, sums are in single precision.
     /// GPUs only.
     Tf32,
-    /// Factors and results keep 7 bits of their fraction, sums are in single precision. Fast on GPUs, where what
-    /// follows a convolution is kept as short up to the next one, and on processors that multiply such numbers
-    /// (AVX-512 BF16, AMX).
+    /// Factors and results keep 7 bits of their fraction, sums are in single precision; what follows a convolution is
+    /// kept as short up to the next one. Fast on GPUs and on processors that multiply such numbers (AVX-512 BF16, AMX).
     Bf16,
 }
 

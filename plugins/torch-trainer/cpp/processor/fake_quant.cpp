@@ -3,6 +3,8 @@
 #include "processor.hpp"
 
 using namespace spacewright;
+using processor::Reader;
+using processor::Writer;
 
 namespace {
 
@@ -94,10 +96,17 @@ Tensor processor::round(const Tensor& input, const Rounding& rounding) {
   const Tensor x = dense(input);
   const Grid grid(rounding);
   Tensor y = at::empty_like(x);
-  const float* src = x.data_ptr<float>();
-  float* dst = y.data_ptr<float>();
-  at::parallel_for(0, x.numel(), ELEMENTS, [&](int64_t begin, int64_t end) {
-    activation_forward(src + begin, dst + begin, end - begin, grid.scale, grid.zero);
+  const Reader from(x);
+  const Writer to(y);
+  const int64_t n = x.numel(), chunks = (n + ELEMENTS - 1) / ELEMENTS;
+  at::parallel_for(0, chunks, 1, [&](int64_t first, int64_t last) {
+    std::vector<float> room(processor::room_for(x, 2, ELEMENTS));
+    for (int64_t c = first; c < last; ++c) {
+      const int64_t begin = c * ELEMENTS, length = std::min(ELEMENTS, n - begin);
+      float* dst = to.place(begin, room.data() + ELEMENTS);
+      activation_forward(from.read(begin, length, room.data()), dst, length, grid.scale, grid.zero);
+      to.store(begin, length, dst);
+    }
   });
   return y;
 }
@@ -109,14 +118,17 @@ RoundingGradients processor::round_backward(const Tensor& input, const Tensor& u
   Tensor gx = at::empty_like(x);
   const int64_t n = x.numel(), chunks = (n + ELEMENTS - 1) / ELEMENTS;
   std::vector<float> scale_sums(chunks), offset_sums(chunks);
-  const float* src = x.data_ptr<float>();
-  const float* up = gy.data_ptr<float>();
-  float* down = gx.data_ptr<float>();
+  const Reader values(x), upstreams(gy);
+  const Writer downstreams(gx);
   at::parallel_for(0, chunks, 1, [&](int64_t first, int64_t last) {
+    std::vector<float> room(processor::room_for(x, 3, ELEMENTS));
     for (int64_t c = first; c < last; ++c) {
       const int64_t begin = c * ELEMENTS, length = std::min(ELEMENTS, n - begin);
-      activation_backward(src + begin, up + begin, down + begin, length, grid, &scale_sums[c],
-                          &offset_sums[c]);
+      const float* src = values.read(begin, length, room.data());
+      const float* up = upstreams.read(begin, length, room.data() + ELEMENTS);
+      float* down = downstreams.place(begin, room.data() + 2 * ELEMENTS);
+      activation_backward(src, up, down, length, grid, &scale_sums[c], &offset_sums[c]);
+      downstreams.store(begin, length, down);
     }
   });
   double scale_grad = 0, offset_grad = 0;

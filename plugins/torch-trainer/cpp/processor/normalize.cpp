@@ -7,6 +7,8 @@
 #include "processor.hpp"
 
 using namespace spacewright;
+using processor::Reader;
+using processor::Writer;
 
 namespace {
 
@@ -60,16 +62,21 @@ struct Walk {
   }
 
   // Calls `work(chunk, first float, floats, scratch)` for each chunk, on several threads; there is room
-  // for `periods` periods in `scratch`.
+  // for so many floats in `scratch`.
   template <typename Work>
-  void each(int64_t periods, const Work& work) const {
+  void each(int64_t room, const Work& work) const {
     at::parallel_for(0, chunks, 1, [&](int64_t first, int64_t last) {
-      std::vector<float> scratch(periods * period);
+      std::vector<float> scratch(room);
       for (int64_t c = first; c < last; ++c) {
         const int64_t begin = c * chunk;
         work(c, begin, std::min(chunk, floats() - begin), scratch.data());
       }
     });
+  }
+
+  // Floats of room for so many tensors' elements of a chunk, where these are not floats themselves.
+  int64_t room(const Tensor& x, int64_t tensors) const {
+    return processor::room_for(x, tensors, chunk);
   }
 };
 
@@ -231,21 +238,22 @@ Statistics processor::statistics(const Tensor& input, double eps) {
   const Walk walk(x);
   const int64_t channels = walk.channels;
   std::vector<float> means(walk.chunks * channels), squares(walk.chunks * channels);
-  const float* src = x.data_ptr<float>();
-  walk.each(2, [&](int64_t c, int64_t begin, int64_t n, float* sums) {
+  const Reader from(x);
+  walk.each(2 * walk.period + walk.room(x, 1), [&](int64_t c, int64_t begin, int64_t n, float* sums) {
     float *repeated = sums + walk.period, *own = means.data() + c * channels;
+    const float* src = from.read(begin, n, repeated + walk.period);
     std::fill(sums, sums + walk.period, 0.0f);
-    add_all(src + begin, n, walk.period, sums);
+    add_all(src, n, walk.period, sums);
     walk.fold(sums, own);
     for (int64_t channel = 0; channel < channels; ++channel) {
       own[channel] /= static_cast<float>(n / channels);
     }
     walk.repeat(own, repeated);
     std::fill(sums, sums + walk.period, 0.0f);
-    add_squares(src + begin, n, walk.period, repeated, sums);
+    add_squares(src, n, walk.period, repeated, sums);
     walk.fold(sums, squares.data() + c * channels);
   });
-  Tensor mean = at::empty({channels}, x.options()), inverse = at::empty_like(mean);
+  Tensor mean = at::empty({channels}, at::kFloat), inverse = at::empty_like(mean);
   for (int64_t channel = 0; channel < channels; ++channel) {
     double count = 0, average = 0, square = 0;
     for (int64_t c = 0; c < walk.chunks; ++c) {
@@ -268,18 +276,20 @@ Tensor processor::normalize(const Tensor& input, const Normalization& normalizat
   const Affine by = affine(walk, normalization);
   const float least = normalization.least, most = normalization.most;
   Tensor y = at::empty_like(x);
-  const float* src = x.data_ptr<float>();
-  float* dst = y.data_ptr<float>();
-  if (!normalization.rounding.scale.defined()) {
-    walk.each(0, [&](int64_t, int64_t begin, int64_t n, float*) {
-      forward_plain(src + begin, dst + begin, n, walk.period, by.a.data(), by.b.data(), least, most);
-    });
-    return y;
-  }
+  const Reader from(x);
+  const Writer to(y);
+  const bool quantized = normalization.rounding.scale.defined();
   const Grid grid(normalization.rounding);
-  walk.each(0, [&](int64_t, int64_t begin, int64_t n, float*) {
-    forward_quantized(src + begin, dst + begin, n, walk.period, by.a.data(), by.b.data(), least, most,
-                      grid.scale, grid.zero);
+  walk.each(walk.room(x, 2), [&](int64_t, int64_t begin, int64_t n, float* room) {
+    const float* src = from.read(begin, n, room);
+    float* dst = to.place(begin, room + walk.chunk);
+    if (quantized) {
+      forward_quantized(src, dst, n, walk.period, by.a.data(), by.b.data(), least, most, grid.scale,
+                        grid.zero);
+    } else {
+      forward_plain(src, dst, n, walk.period, by.a.data(), by.b.data(), least, most);
+    }
+    to.store(begin, n, dst);
   });
   return y;
 }
@@ -293,17 +303,19 @@ NormalizationGradients processor::normalize_backward(const Tensor& input, const 
   const bool quantized = rounding.scale.defined();
   const Grid grid(rounding);
   const float least = normalization.least, most = normalization.most;
-  const float *src = x.data_ptr<float>(), *up = gy.data_ptr<float>();
+  const Reader values(x), upstreams(gy);
   const int64_t channels = walk.channels, chunks = walk.chunks;
 
   std::vector<float> gradients(chunks * channels), moments(chunks * channels);
   std::vector<double> scales(chunks), offsets(chunks);
-  walk.each(4, [&](int64_t c, int64_t begin, int64_t n, float* gradient) {
+  walk.each(4 * walk.period + walk.room(x, 2), [&](int64_t c, int64_t begin, int64_t n, float* gradient) {
     const int64_t period = walk.period;
     float *moment = gradient + period, *scale = moment + period, *offset = scale + period;
+    float* room = offset + period;
+    const float *src = values.read(begin, n, room), *up = upstreams.read(begin, n, room + walk.chunk);
     std::fill(gradient, offset + period, 0.0f);
     if (quantized) {
-      backward_sums_quantized(src + begin, up + begin, n, period, by.a.data(), by.b.data(),
+      backward_sums_quantized(src, up, n, period, by.a.data(), by.b.data(),
                               by.h.data(), by.m.data(), least, most, grid, gradient, moment, scale,
                               offset);
       for (int64_t i = 0; i < period; ++i) {
@@ -311,7 +323,7 @@ NormalizationGradients processor::normalize_backward(const Tensor& input, const 
         offsets[c] += offset[i];
       }
     } else {
-      backward_sums(src + begin, up + begin, n, period, by.a.data(), by.b.data(), by.h.data(),
+      backward_sums(src, up, n, period, by.a.data(), by.b.data(), by.h.data(),
                     by.m.data(), least, most, gradient, moment);
     }
     walk.fold(gradient, gradients.data() + c * channels);
@@ -319,7 +331,7 @@ NormalizationGradients processor::normalize_backward(const Tensor& input, const 
   });
 
   // gx = a (g − mean(g) − n mean(g n)), where n = h x + m is the normalized value.
-  Tensor g_gamma = at::empty({channels}, x.options()), g_beta = at::empty_like(g_gamma);
+  Tensor g_gamma = at::empty({channels}, at::kFloat), g_beta = at::empty_like(g_gamma);
   std::vector<float> slope(channels), constant(channels);
   for (int64_t channel = 0; channel < channels; ++channel) {
     double gradient = 0, moment = 0;
@@ -336,16 +348,19 @@ NormalizationGradients processor::normalize_backward(const Tensor& input, const 
   }
   const std::vector<float> slopes = walk.repeated(slope), constants = walk.repeated(constant);
   Tensor gx = at::empty_like(x);
-  float* down = gx.data_ptr<float>();
-  walk.each(0, [&](int64_t, int64_t begin, int64_t n, float*) {
+  const Writer downstreams(gx);
+  walk.each(walk.room(x, 3), [&](int64_t, int64_t begin, int64_t n, float* room) {
+    const float *src = values.read(begin, n, room), *up = upstreams.read(begin, n, room + walk.chunk);
+    float* down = downstreams.place(begin, room + 2 * walk.chunk);
     if (quantized) {
-      backward_values_quantized(src + begin, up + begin, down + begin, n, walk.period, by.a.data(),
+      backward_values_quantized(src, up, down, n, walk.period, by.a.data(),
                                 by.b.data(), slopes.data(), constants.data(), least, most, grid.scale,
                                 grid.zero);
     } else {
-      backward_values(src + begin, up + begin, down + begin, n, walk.period, by.a.data(), by.b.data(),
-                      slopes.data(), constants.data(), least, most);
+      backward_values(src, up, down, n, walk.period, by.a.data(), by.b.data(), slopes.data(),
+                      constants.data(), least, most);
     }
+    downstreams.store(begin, n, down);
   });
   if (!quantized) return {gx, g_gamma, g_beta, {}, {}};
   double scale = 0, offset = 0;

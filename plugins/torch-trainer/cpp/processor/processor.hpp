@@ -1,4 +1,4 @@
-// Loops on the processor, for tensors of floats.
+// Loops on the processor, for tensors of floats, and for those of bfloat16, which are widened chunk by chunk.
 #pragma once
 
 #include <ATen/Parallel.h>
@@ -49,6 +49,34 @@ struct Grid {
 };
 
 namespace processor {
+
+// Elements as floats: where they lie, or widened, in the caller's room for `n` of them.
+class Reader {
+ public:
+  explicit Reader(const Tensor& x);
+  const float* read(int64_t begin, int64_t n, float* room) const;
+
+ private:
+  const float* floats = nullptr;
+  const uint16_t* halves = nullptr;
+};
+
+// Elements that are computed as floats: where they shall lie, or in the caller's room until they are stored.
+class Writer {
+ public:
+  explicit Writer(const Tensor& y);
+  float* place(int64_t begin, float* room) const { return floats ? floats + begin : room; }
+  void store(int64_t begin, int64_t n, const float* room) const;
+
+ private:
+  float* floats = nullptr;
+  uint16_t* halves = nullptr;
+};
+
+// Floats of such room: for `tensors` times `n` elements of a tensor like this one; none where it holds floats.
+inline int64_t room_for(const Tensor& x, int64_t tensors, int64_t n) {
+  return x.scalar_type() == at::kFloat ? 0 : tensors * n;
+}
 
 Tensor round(const Tensor& x, const Rounding&);
 RoundingGradients round_backward(const Tensor& x, const Tensor& gy, const Rounding&);
