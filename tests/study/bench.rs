@@ -65,8 +65,17 @@ fn proxy_is_sound(report: &Value) {
             assert!((-1.0..=1.0).contains(&number(&compared[field])), "{field}: {compared}");
         }
     }
-    for (part, n) in [("fitted", 8), ("held_out", 8), ("second", 6), ("both", 14)] {
+    for (part, n) in [("fitted", 8), ("held_out", 8), ("second", 6)] {
         assert_eq!(report[part]["n"], n, "{part}");
+    }
+    let manual = list(&report["manual"]);
+    assert!(manual.len() >= 2 && manual.iter().all(|space| space["n"] == 4), "{manual:?}");
+    assert_eq!(report["all"]["n"], 14 + 4 * manual.len());
+    for by in ["raw", "weighted"] {
+        let parts = &report["parts"][by];
+        let part = |name: &str| number(&parts[name]["contribution"]);
+        let sum = part("within") + part("between");
+        assert!((sum - number(&report["all"][by]["kendall_tau"])).abs() < 1e-9, "{parts}");
     }
     assert_ne!(report["second"]["space"], report["space"]);
     let weights: Vec<f64> = list(&report["weights"]).iter().map(number).collect();

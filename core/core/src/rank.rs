@@ -2,30 +2,80 @@
 
 use std::cmp::Ordering;
 
+/// Pairs of positions, by how two lists order them.
+#[derive(Debug, Clone, Copy, Default)]
+struct Pairs {
+    count: usize,
+    /// Those that both lists order the same way minus those that they order differently.
+    agreement: f64,
+    /// Those that each list orders.
+    ordered: [f64; 2],
+}
+
+impl Pairs {
+    fn add(&mut self, a: Ordering, b: Ordering) {
+        let [a, b] = [a, b].map(|order| f64::from(order as i8));
+        self.count += 1;
+        self.agreement += a * b;
+        self.ordered[0] += a * a;
+        self.ordered[1] += b * b;
+    }
+
+    fn ordered(&self) -> f64 {
+        f64::sqrt(self.ordered[0] * self.ordered[1])
+    }
+
+    fn tau(&self) -> Option<f64> {
+        (self.ordered() > 0.0).then(|| self.agreement / self.ordered())
+    }
+}
+
 /// Kendall's τ-b ("The treatment of ties in ranking problems", Biometrika 33, 1945): pairs that
 /// both lists order the same way minus pairs that they order differently, over the geometric mean
 /// of the pairs that each list orders. From −1 to 1; `None` where a list orders no pair, or where
 /// the lengths differ.
 pub fn kendall_tau(a: &[f64], b: &[f64]) -> Option<f64> {
-    if a.len() != b.len() {
+    let [within, _] = pairs(a, b, &vec![0; a.len()])?;
+    within.tau()
+}
+
+/// What a part of the pairs has to do with Kendall's τ over all of them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PartOfTau {
+    /// How many pairs.
+    pub pairs: usize,
+    /// τ-b over these pairs alone; `None` where a list orders none of them.
+    pub tau: Option<f64>,
+    /// What they add to τ-b over all pairs; `None` where a list orders no pair at all.
+    pub contribution: Option<f64>,
+}
+
+/// What pairs within a group, and pairs between two groups, have to do with [`kendall_tau`] over all of them: the
+/// contributions add up to it. `groups` holds the group of each position; `None` where lengths differ.
+pub fn kendall_tau_by_group(a: &[f64], b: &[f64], groups: &[usize]) -> Option<[PartOfTau; 2]> {
+    let parts = pairs(a, b, groups)?;
+    let sum = |list: usize| parts[0].ordered[list] + parts[1].ordered[list];
+    let ordered = f64::sqrt(sum(0) * sum(1));
+    Some(parts.map(|part| PartOfTau {
+        pairs: part.count,
+        tau: part.tau(),
+        contribution: (ordered > 0.0).then(|| part.agreement / ordered),
+    }))
+}
+
+/// The pairs within a group, and those between two groups.
+fn pairs(a: &[f64], b: &[f64], groups: &[usize]) -> Option<[Pairs; 2]> {
+    if a.len() != b.len() || a.len() != groups.len() {
         return None;
     }
-    let sign = |values: &[f64], i: usize, j: usize| match values[i].total_cmp(&values[j]) {
-        Ordering::Less => -1.0,
-        Ordering::Equal => 0.0,
-        Ordering::Greater => 1.0,
-    };
-    let (mut agreement, mut ordered_a, mut ordered_b) = (0.0, 0.0, 0.0);
+    let mut pairs = [Pairs::default(); 2];
     for i in 0..a.len() {
         for j in 0..i {
-            let (x, y): (f64, f64) = (sign(a, i, j), sign(b, i, j));
-            agreement += x * y;
-            ordered_a += x * x;
-            ordered_b += y * y;
+            let is_between = usize::from(groups[i] != groups[j]);
+            pairs[is_between].add(a[i].total_cmp(&a[j]), b[i].total_cmp(&b[j]));
         }
     }
-    let pairs = f64::sqrt(ordered_a * ordered_b);
-    (pairs > 0.0).then(|| agreement / pairs)
+    Some(pairs)
 }
 
 /// Spearman's ρ: the correlation of the ranks, where equal values share the mean of theirs. From −1
@@ -77,6 +127,22 @@ mod tests {
         // Five of six pairs are ordered in either list, four of them by both, in the same way.
         close(kendall_tau(&[1.0, 1.0, 2.0, 3.0], &[1.0, 2.0, 3.0, 3.0]), 0.8);
         close(spearman(&[1.0, 1.0, 2.0, 3.0], &[1.0, 2.0, 3.0, 3.0]), 8.0 / 9.0);
+    }
+
+    #[test]
+    fn tau_is_the_sum_of_what_groups_and_pairs_of_groups_add() {
+        // Each group has its two values the wrong way round, and the second group is right to be above the first.
+        let (a, b, groups) = ([1.0, 2.0, 3.0, 4.0], [2.0, 1.0, 4.0, 3.0], [0, 0, 1, 1]);
+        let [within, between] = kendall_tau_by_group(&a, &b, &groups).unwrap();
+        assert_eq!((within.pairs, between.pairs), (2, 4));
+        close(within.tau, -1.0);
+        close(between.tau, 1.0);
+        close(within.contribution, -2.0 / 6.0);
+        close(between.contribution, 4.0 / 6.0);
+        close(kendall_tau(&a, &b), 2.0 / 6.0);
+        let [within, between] = kendall_tau_by_group(&a, &b, &[0, 1, 2, 3]).unwrap();
+        assert_eq!((within.pairs, within.tau, between.pairs), (0, None, 6));
+        assert_eq!(kendall_tau_by_group(&a, &b, &[0]), None);
     }
 
     #[test]

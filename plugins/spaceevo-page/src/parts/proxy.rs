@@ -1,7 +1,7 @@
 //! Whether losses of blocks rank subnets as their accuracies do.
 
 use maud::{Markup, html};
-use spacewright_spaceevo::report::{Compared, ProxyReport, SubnetPart};
+use spacewright_spaceevo::report::{AgreementParts, ProxyReport, SubnetPart};
 
 use super::{Part, command, lacking, table};
 use crate::{
@@ -42,14 +42,16 @@ fn lead(proxy: &ProxyReport) -> Markup {
 }
 
 fn drawing(proxy: &ProxyReport) -> Markup {
-    let mut csv = Csv::new(&["subnet", "part", "loss", "weighted_loss", "accuracy"]);
+    let mut csv = Csv::new(&["space", "subnet", "part", "loss", "weighted_loss", "accuracy"]);
     let marks = proxy.subnets.iter().enumerate().map(|(index, subnet)| {
         let (part, color, shape) = match subnet.part {
             SubnetPart::Fitted => ("fitted", 0, Shape::Circle),
             SubnetPart::HeldOut => ("held out", 1, Shape::Square),
             SubnetPart::Second => ("of a random space", 2, Shape::Triangle),
+            SubnetPart::Manual => ("of a manual space", 3, Shape::Triangle),
         };
         csv.row([
+            (&subnet.space).into(),
             (&subnet.subnet).into(),
             part.into(),
             subnet.loss.into(),
@@ -87,24 +89,24 @@ fn drawing(proxy: &ProxyReport) -> Markup {
             key("weights were fitted on it ○", 0),
             key("held out □", 1),
             key("of a random space △", 2),
+            key("of manual spaces △", 3),
         ]))
         (figure.markup())
     }
 }
 
 fn agreement(proxy: &ProxyReport) -> Markup {
-    let compared: [(&str, &str, &Compared); 4] = [
+    let manual = proxy.manual.iter().enumerate().map(|(at, compared)| {
+        (format!("of a manual space, {}", compared.space), format!("manual.{at}"), compared)
+    });
+    let named = [
         ("weights were fitted on them", "fitted", &proxy.fitted),
         ("held out", "held_out", &proxy.held_out),
         ("of a random space", "second", &proxy.second),
-        ("held out, both spaces", "both", &proxy.both),
     ];
-    let number = |path: String, value: Option<f64>| {
-        html! {
-            @match value { Some(value) => (Shown::plain(path, value, 3)), None => "–" }
-        }
-    };
-    let rows = compared.map(|(name, field, compared)| {
+    let named = named.map(|(name, field, compared)| (name.to_owned(), field.to_owned(), compared));
+    let all = ("all but the fitted".to_owned(), "all".to_owned(), &proxy.all);
+    let rows = named.into_iter().chain(manual).chain([all]).map(|(name, field, compared)| {
         let path = format!("proxy.{field}");
         vec![
             html! { (name) },
@@ -117,8 +119,44 @@ fn agreement(proxy: &ProxyReport) -> Markup {
     });
     let heading = ["subnets", "how many", "τ", "ρ", "τ, weighted", "ρ, weighted"];
     html! {
-        (table(&heading, rows.into()))
+        (table(&heading, rows.collect()))
+        (parts(proxy))
         p { "To search with weights for the stages, below " code { "[evolve]" } " of the study:" }
         pre { (proxy.setting) }
+    }
+}
+
+fn number(path: String, value: Option<f64>) -> Markup {
+    html! {
+        @match value { Some(value) => (Shown::plain(path, value, 3)), None => "–" }
+    }
+}
+
+/// Where the agreement over all spaces comes from.
+fn parts(proxy: &ProxyReport) -> Markup {
+    let AgreementParts { raw, weighted } = &proxy.parts;
+    let rows = [
+        ("of one space", "within", raw.within, weighted.within),
+        ("of two spaces", "between", raw.between, weighted.between),
+    ];
+    let rows = rows.map(|(name, field, raw, weighted)| {
+        let path = |by: &str, figure: &str| format!("proxy.parts.{by}.{field}.{figure}");
+        vec![
+            html! { (name) },
+            html! { (Shown::count(path("raw", "pairs"), raw.pairs as u64)) },
+            number(path("raw", "kendall_tau"), raw.kendall_tau),
+            number(path("raw", "contribution"), raw.contribution),
+            number(path("weighted", "kendall_tau"), weighted.kendall_tau),
+            number(path("weighted", "contribution"), weighted.contribution),
+        ]
+    });
+    let heading =
+        ["pairs of subnets", "how many", "τ", "adds to τ", "τ, weighted", "adds to τ, weighted"];
+    html! {
+        p {
+            "A score compares spaces, a search the subnets of one. Which pairs the agreement over all spaces comes "
+            "from:"
+        }
+        (table(&heading, rows.into()))
     }
 }

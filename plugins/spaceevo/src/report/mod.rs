@@ -22,7 +22,9 @@ pub use plain::{
 };
 pub(crate) use proxy::SampledSubnets;
 pub(crate) use proxy::publish as publish_proxy;
-pub use proxy::{Agreement, Compared, JudgedSubnet, ProxyReport, SubnetPart};
+pub use proxy::{
+    Agreement, AgreementParts, Compared, JudgedSubnet, PairPart, PairParts, ProxyReport, SubnetPart,
+};
 pub use space::SpaceSummary;
 pub(crate) use space::blocks_of;
 pub(crate) use spaces::publish as publish_spaces;

@@ -4,7 +4,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
-    rank::{kendall_tau, spearman},
+    rank::{PartOfTau, kendall_tau, kendall_tau_by_group, spearman},
     space::Subnet,
     study::{StepContext, StepError},
 };
@@ -40,9 +40,13 @@ pub struct ProxyReport {
     pub held_out: Compared,
     /// Agreement over subnets of another space, drawn at random.
     pub second: Compared,
-    /// Agreement over the subnets of both spaces together on which nothing was fitted: a score compares spaces.
-    pub both: Compared,
-    /// All subnets, those of the random space included.
+    /// Agreement over subnets of each of the manual spaces.
+    pub manual: Vec<Compared>,
+    /// Agreement over the subnets of all spaces together on which nothing was fitted: a score compares spaces.
+    pub all: Compared,
+    /// Where the agreement over all spaces comes from.
+    pub parts: AgreementParts,
+    /// All subnets, those of the other spaces included.
     pub subnets: Vec<JudgedSubnet>,
 }
 
@@ -68,11 +72,44 @@ pub struct Agreement {
     pub spearman: Option<f64>,
 }
 
+/// Where Kendall's τ over subnets of several spaces comes from: a score ranks spaces, a search ranks subnets of one.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AgreementParts {
+    /// Where every stage counts the same.
+    pub raw: PairParts,
+    /// Where stages count as the weights say.
+    pub weighted: PairParts,
+}
+
+/// Pairs of subnets of one space, and pairs of subnets of two.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PairParts {
+    /// Both of one space.
+    pub within: PairPart,
+    /// Of two spaces.
+    pub between: PairPart,
+}
+
+/// A part of all pairs of subnets.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PairPart {
+    /// How many pairs.
+    pub pairs: usize,
+    /// Kendall's τ over these alone.
+    pub kendall_tau: Option<f64>,
+    /// What they add to Kendall's τ over all pairs: both parts add up to it.
+    pub contribution: Option<f64>,
+}
+
 /// A subnet with its losses and its accuracy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct JudgedSubnet {
     /// What it was used for.
     pub part: SubnetPart,
+    /// Name of its space: `found`, `random`, or what the study calls a manual one.
+    pub name: String,
+    /// Encoding of its space.
+    pub space: String,
     /// Its encoding.
     pub subnet: String,
     /// Loss of each stage: noise-to-signal ratio of its output against the teacher's.
@@ -95,10 +132,14 @@ pub enum SubnetPart {
     HeldOut,
     /// It is of the random space.
     Second,
+    /// It is of a manual space.
+    Manual,
 }
 
 /// Random subnets of one space.
 pub(crate) struct SampledSubnets {
+    /// `found`, `random`, or what the study calls a manual space.
+    pub name: String,
     /// Encoding of the space.
     pub space: String,
     /// The subnets.
@@ -110,36 +151,34 @@ pub(crate) struct SampledSubnets {
 }
 
 impl ProxyReport {
-    /// Of the found space and a random one. Weights of the stages are fitted on a share of the
-    /// found space's subnets.
-    pub(crate) fn new(
-        stages: Vec<String>,
-        fit_share: f64,
-        found: &SampledSubnets,
-        random: &SampledSubnets,
-    ) -> Self {
+    /// Of the found space, a random one, and the manual ones, in this order. Weights of the stages are fitted on a
+    /// share of the found space's subnets.
+    pub(crate) fn new(stages: Vec<String>, fit_share: f64, spaces: &[SampledSubnets]) -> Self {
+        let found = &spaces[0];
         let n = found.subnets.len();
         let fitted = (fit_share * n as f64).round() as usize;
         let weights = fit(&found.losses[..fitted], &found.accuracies[..fitted]);
-        let part = |index: usize| {
-            if index < fitted { SubnetPart::Fitted } else { SubnetPart::HeldOut }
+        let part = |space: usize, index: usize| match space {
+            0 if index < fitted => SubnetPart::Fitted,
+            0 => SubnetPart::HeldOut,
+            1 => SubnetPart::Second,
+            _ => SubnetPart::Manual,
         };
-        let mut subnets = judged(found, &weights, part);
-        subnets.extend(judged(random, &weights, |_| SubnetPart::Second));
-        let compared = |parts: &[SubnetPart], space: String| {
-            let subnets: Vec<&JudgedSubnet> =
-                subnets.iter().filter(|subnet| parts.contains(&subnet.part)).collect();
-            Compared {
-                space,
-                n: subnets.len(),
-                raw: agreement(&subnets, |subnet| subnet.loss),
-                weighted: agreement(&subnets, |subnet| subnet.weighted_loss),
-            }
+        let of_space = |(at, sampled): (usize, &SampledSubnets)| {
+            judged(sampled, &weights, |index| part(at, index))
         };
-        let all: Vec<&JudgedSubnet> = subnets.iter().take(n).collect();
-        let Agreement { kendall_tau, spearman } = agreement(&all, |subnet| subnet.loss);
+        let subnets: Vec<JudgedSubnet> = spaces.iter().enumerate().flat_map(of_space).collect();
+        let compared = |space: &str, wanted: &dyn Fn(&JudgedSubnet) -> bool| {
+            Compared::new(space.to_owned(), &subnets, wanted)
+        };
+        let of_part = |part: SubnetPart, space: &str| compared(space, &|s| s.part == part);
+        let of_found: Vec<&JudgedSubnet> = subnets.iter().take(n).collect();
+        let Agreement { kendall_tau, spearman } = agreement(&of_found, |subnet| subnet.loss);
+        let manual = spaces[2..].iter().map(|s| compared(&s.space, &|subnet| subnet.name == s.name));
+        let encodings: Vec<&str> = spaces.iter().map(|space| space.space.as_str()).collect();
+        let is_new = |subnet: &JudgedSubnet| subnet.part != SubnetPart::Fitted;
+        let all: Vec<&JudgedSubnet> = subnets.iter().filter(|subnet| is_new(subnet)).collect();
         let rounded: Vec<String> = weights.iter().map(|weight| format!("{weight:.3}")).collect();
-        let both = format!("{}, {}", found.space, random.space);
         Self {
             space: found.space.clone(),
             n,
@@ -147,13 +186,51 @@ impl ProxyReport {
             spearman,
             stages,
             setting: format!("score = {{ stage_weights = [{}] }}", rounded.join(", ")),
-            fitted: compared(&[SubnetPart::Fitted], found.space.clone()),
-            held_out: compared(&[SubnetPart::HeldOut], found.space.clone()),
-            second: compared(&[SubnetPart::Second], random.space.clone()),
-            both: compared(&[SubnetPart::HeldOut, SubnetPart::Second], both),
+            fitted: of_part(SubnetPart::Fitted, &found.space),
+            held_out: of_part(SubnetPart::HeldOut, &found.space),
+            second: of_part(SubnetPart::Second, &spaces[1].space),
+            manual: manual.collect(),
+            all: compared(&encodings.join(", "), &is_new),
+            parts: AgreementParts {
+                raw: PairParts::new(&all, |subnet| subnet.loss),
+                weighted: PairParts::new(&all, |subnet| subnet.weighted_loss),
+            },
             weights,
             subnets,
         }
+    }
+}
+
+impl Compared {
+    fn new(
+        space: String,
+        subnets: &[JudgedSubnet],
+        wanted: &dyn Fn(&JudgedSubnet) -> bool,
+    ) -> Self {
+        let subnets: Vec<&JudgedSubnet> = subnets.iter().filter(|subnet| wanted(subnet)).collect();
+        Self {
+            space,
+            n: subnets.len(),
+            raw: agreement(&subnets, |subnet| subnet.loss),
+            weighted: agreement(&subnets, |subnet| subnet.weighted_loss),
+        }
+    }
+}
+
+impl PairParts {
+    fn new(subnets: &[&JudgedSubnet], loss: impl Fn(&JudgedSubnet) -> f64) -> Self {
+        let (losses, accuracies) = ranked(subnets, loss);
+        let spaces: Vec<&str> = subnets.iter().map(|subnet| subnet.space.as_str()).collect();
+        let first = |space: &&str| spaces.iter().position(|other| other == space).unwrap_or(0);
+        let groups: Vec<usize> = spaces.iter().map(first).collect();
+        let none = PartOfTau { pairs: 0, tau: None, contribution: None };
+        let parts = kendall_tau_by_group(&losses, &accuracies, &groups).unwrap_or([none; 2]);
+        let [within, between] = parts.map(|PartOfTau { pairs, tau, contribution }| PairPart {
+            pairs,
+            kendall_tau: tau,
+            contribution,
+        });
+        Self { within, between }
     }
 }
 
@@ -167,6 +244,8 @@ fn judged(
         let losses = sampled.losses[index].clone();
         JudgedSubnet {
             part: part(index),
+            name: sampled.name.clone(),
+            space: sampled.space.clone(),
             subnet: subnet.to_string(),
             loss: losses.iter().sum(),
             weighted_loss: weighted(&losses, weights),
@@ -177,10 +256,17 @@ fn judged(
     sampled.subnets.iter().enumerate().map(judge).collect()
 }
 
+/// Losses, the largest first, and accuracies, whose orders are to agree.
+fn ranked(
+    subnets: &[&JudgedSubnet],
+    loss: impl Fn(&JudgedSubnet) -> f64,
+) -> (Vec<f64>, Vec<f64>) {
+    subnets.iter().map(|subnet| (-loss(subnet), subnet.accuracy)).unzip()
+}
+
 /// How well losses rank subnets as their accuracies do.
 fn agreement(subnets: &[&JudgedSubnet], loss: impl Fn(&JudgedSubnet) -> f64) -> Agreement {
-    let losses: Vec<f64> = subnets.iter().map(|subnet| -loss(subnet)).collect();
-    let accuracies: Vec<f64> = subnets.iter().map(|subnet| subnet.accuracy).collect();
+    let (losses, accuracies) = ranked(subnets, loss);
     Agreement {
         kendall_tau: kendall_tau(&losses, &accuracies),
         spearman: spearman(&losses, &accuracies),
@@ -191,39 +277,97 @@ fn agreement(subnets: &[&JudgedSubnet], loss: impl Fn(&JudgedSubnet) -> f64) -> 
 pub(crate) fn publish(context: &dyn StepContext, report: &ProxyReport) -> Result<(), StepError> {
     let text = serde_json::to_string_pretty(report)? + "\n";
     context.publish("proxy.json", text.as_bytes())?;
-    let mut csv = format!("part,subnet,{},loss,weighted_loss,accuracy\n", report.stages.join(","));
-    for JudgedSubnet { part, subnet, losses, loss, weighted_loss, accuracy } in &report.subnets {
+    let stages = report.stages.join(",");
+    let mut csv = format!("part,name,space,subnet,{stages},loss,weighted_loss,accuracy\n");
+    for judged in &report.subnets {
+        let JudgedSubnet { part, name, space, subnet, losses, loss, weighted_loss, accuracy } = judged;
         let losses: Vec<String> = losses.iter().map(f64::to_string).collect();
         let part = match part {
             SubnetPart::Fitted => "fitted",
             SubnetPart::HeldOut => "held out",
             SubnetPart::Second => "second space",
+            SubnetPart::Manual => "manual space",
         };
         let losses = losses.join(",");
-        csv += &format!("{part},{subnet},{losses},{loss},{weighted_loss},{accuracy}\n");
+        csv += &format!(
+            "{part},{name},{space},{subnet},{losses},{loss},{weighted_loss},{accuracy}\n"
+        );
     }
     context.publish("proxy.csv", csv.as_bytes())?;
-    let points = |part: SubnetPart, x: fn(&JudgedSubnet) -> f64| {
-        let of_part = report.subnets.iter().filter(move |subnet| subnet.part == part);
-        of_part.map(|subnet| (x(subnet), 100.0 * subnet.accuracy)).collect::<Vec<_>>()
-    };
-    let parts = [SubnetPart::Fitted, SubnetPart::HeldOut, SubnetPart::Second];
-    let panel = |x: &'static str, value: fn(&JudgedSubnet) -> f64| Panel {
-        x,
-        y: "INT8 accuracy in %",
-        series: parts.map(|part| points(part, value)).into(),
-        joined: Joined::Dots,
+    let series = series(report);
+    let panel = |x: &'static str, value: fn(&JudgedSubnet) -> f64| {
+        let point = |subnet: &&JudgedSubnet| (value(subnet), 100.0 * subnet.accuracy);
+        let points = series.iter().map(|(_, subnets)| subnets.iter().map(point).collect());
+        Panel { x, y: "INT8 accuracy in %", series: points.collect(), joined: Joined::Dots }
     };
     let panels = [
         panel("sum of block-wise losses", |subnet| subnet.loss),
         panel("weighted sum of block-wise losses", |subnet| subnet.weighted_loss),
     ];
-    let names = [
-        format!("{}, fitted", report.space),
-        format!("{}, held out", report.space),
-        format!("{}, random space", report.second.space),
-    ];
+    let names: Vec<String> = series.iter().map(|(name, _)| name.clone()).collect();
     let svg = plot::svg("Block-wise loss and accuracy of subnets", &names, &panels)
         .map_err(SpaceEvoError::from)?;
     context.publish("proxy.svg", svg.as_bytes()).map(drop)
+}
+
+/// The subnets of each space, those of the found one in two parts, with what a legend calls them.
+fn series(report: &ProxyReport) -> Vec<(String, Vec<&JudgedSubnet>)> {
+    let mut series: Vec<(String, Vec<&JudgedSubnet>)> = Vec::new();
+    for subnet in &report.subnets {
+        let name = match subnet.part {
+            SubnetPart::Fitted => format!("{}, fitted", subnet.space),
+            SubnetPart::HeldOut => format!("{}, held out", subnet.space),
+            SubnetPart::Second | SubnetPart::Manual => format!("{}, {}", subnet.space, subnet.name),
+        };
+        match series.last_mut().filter(|(known, _)| *known == name) {
+            Some((_, subnets)) => subnets.push(subnet),
+            None => series.push((name, vec![subnet])),
+        }
+    }
+    series
+}
+
+#[cfg(test)]
+mod tests {
+    use spacewright_core::space::Subnet;
+
+    use super::*;
+    use crate::hyperspaces;
+
+    /// Subnets of a space with these losses of their one stage and accuracies.
+    fn sampled(name: &str, judged: &[(f64, f64)]) -> SampledSubnets {
+        let hyperspace = hyperspaces::built_in("mini").unwrap();
+        let stages = hyperspace.uniform_spaces()[0].elastic_stages(&hyperspace);
+        let subnet = Subnet::smallest(&stages, &hyperspace.resolutions);
+        SampledSubnets {
+            name: name.into(),
+            space: format!("mini-{name}"),
+            subnets: vec![subnet; judged.len()],
+            losses: judged.iter().map(|(loss, _)| vec![*loss]).collect(),
+            accuracies: judged.iter().map(|(_, accuracy)| *accuracy).collect(),
+        }
+    }
+
+    /// Losses rank the spaces, but the subnets of each the wrong way round.
+    #[test]
+    fn agreement_over_all_spaces_comes_from_pairs_within_and_between() {
+        let spaces = [
+            sampled("found", &[(1.0, 0.9), (1.0, 0.9), (1.1, 0.91), (1.2, 0.92)]),
+            sampled("random", &[(2.1, 0.81), (2.2, 0.82)]),
+            sampled("resnet", &[(3.1, 0.71), (3.2, 0.72)]),
+        ];
+        let report = ProxyReport::new(vec!["stage1".into()], 0.5, &spaces);
+        assert_eq!((report.fitted.n, report.held_out.n, report.second.n), (2, 2, 2));
+        assert_eq!((report.manual.len(), report.manual[0].n, report.all.n), (1, 2, 6));
+        assert_eq!(report.manual[0].raw.kendall_tau, Some(-1.0));
+        let PairParts { within, between } = report.parts.raw;
+        assert_eq!((within.pairs, within.kendall_tau), (3, Some(-1.0)));
+        assert_eq!((between.pairs, between.kendall_tau), (12, Some(1.0)));
+        let sum = within.contribution.unwrap() + between.contribution.unwrap();
+        assert!((sum - report.all.raw.kendall_tau.unwrap()).abs() < 1e-12);
+        let names: Vec<String> = series(&report).into_iter().map(|(name, _)| name).collect();
+        let expected =
+            ["mini-found, fitted", "mini-found, held out", "mini-random, random", "mini-resnet, resnet"];
+        assert_eq!(names, expected);
+    }
 }

@@ -17,6 +17,9 @@ pub struct ProxySettings {
     #[default = 24]
     #[schemars(range(min = 1))]
     pub second_subnets: usize,
+    /// Random subnets of each of its manual spaces.
+    #[default = 12]
+    pub manual_subnets: usize,
     /// Share of the first space's subnets that the stages' weights are fitted on.
     #[default = 0.5]
     #[schemars(range(min = 0.0, max = 1.0))]

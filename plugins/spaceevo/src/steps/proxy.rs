@@ -1,6 +1,6 @@
 //! Whether block-wise losses rank subnets as their INT8 accuracy does.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, iter};
 
 use spacewright_core::{
     quality::TableRow,
@@ -12,7 +12,7 @@ use spacewright_core::{
 use super::{
     distil::{Distil, Distilled},
     evolve::Evolve,
-    rivals::{Contender, Contenders, TrainRandom},
+    rivals::{Contender, Contenders, TrainManual, TrainRandom},
     sampled::{self, SubnetJudge},
     teach::Teach,
     train::Train,
@@ -30,8 +30,14 @@ pub struct Proxy;
 impl Step for Proxy {
     const NAME: &'static str = "proxy";
     const SUMMARY: &'static str = "compare block-wise losses of subnets with their accuracy";
-    const READS: &'static [&'static str] =
-        &[Teach::NAME, Distil::NAME, Evolve::NAME, Train::NAME, TrainRandom::NAME];
+    const READS: &'static [&'static str] = &[
+        Teach::NAME,
+        Distil::NAME,
+        Evolve::NAME,
+        Train::NAME,
+        TrainRandom::NAME,
+        TrainManual::NAME,
+    ];
     const NEEDS: StepNeeds = StepNeeds::TRAINING;
     const EXTRA: bool = true;
 
@@ -44,17 +50,18 @@ impl Step for Proxy {
         (distil, rivals, settings): Self::Settings,
     ) -> Result<ProxyReport, StepError> {
         let contenders = Contenders::of(context, &rivals)?;
-        let spaces = [&contenders.found, &contenders.random];
-        let counts = [settings.subnets, settings.second_subnets];
+        let spaces = contenders.all();
+        let ProxySettings { subnets, second_subnets, manual_subnets, .. } = settings;
+        let counts = [subnets, second_subnets].into_iter().chain(iter::repeat(manual_subnets));
         let study = context.study();
-        let draw = |at: usize| {
-            let stages = spaces[at].space.elastic_stages(&study.hyperspace);
+        let draw = |(contender, count): (&&Contender, usize)| {
+            let stages = contender.space.elastic_stages(&study.hyperspace);
             let resolutions = &study.hyperspace.table_resolutions;
-            let purpose = ["proxy", spaces[at].name.as_str()];
-            sampled::draw(&stages, resolutions, counts[at], study.seed, &purpose)
+            let purpose = ["proxy", contender.name.as_str()];
+            sampled::draw(&stages, resolutions, count, study.seed, &purpose)
         };
-        let drawn = [draw(0), draw(1)];
-        let [found_losses, random_losses] = losses(context, &distil, spaces, &drawn)?;
+        let drawn: Vec<Vec<Subnet>> = spaces.iter().zip(counts).map(draw).collect();
+        let losses = losses(context, &distil, &spaces, &drawn)?;
         let trainer = super::trainer(context)?;
         let judge = SubnetJudge {
             context,
@@ -67,17 +74,17 @@ impl Step for Proxy {
         for (contender, subnets) in spaces.iter().zip(&drawn) {
             tasks.push(judge.task(format!("accuracy-{}", contender.name), contender, subnets)?);
         }
-        let mut accuracies = context.tasks(tasks, 1)?.into_iter();
-        let mut sampled = |contender: &Contender, subnets: &[Subnet], losses| SampledSubnets {
+        let accuracies = context.tasks(tasks, 1)?;
+        let judged = spaces.iter().zip(drawn).zip(losses).zip(accuracies);
+        let sampled = judged.map(|(((contender, subnets), losses), accuracies)| SampledSubnets {
+            name: contender.name.clone(),
             space: contender.space.to_string(),
-            subnets: subnets.to_vec(),
+            subnets,
             losses,
-            accuracies: accuracies.next().unwrap_or_default(),
-        };
-        let found = sampled(spaces[0], &drawn[0], found_losses);
-        let random = sampled(spaces[1], &drawn[1], random_losses);
+            accuracies,
+        });
         let stages = study.hyperspace.stages.iter().map(|stage| stage.name.clone()).collect();
-        let report = ProxyReport::new(stages, settings.fit_share, &found, &random);
+        let report = ProxyReport::new(stages, settings.fit_share, &sampled.collect::<Vec<_>>());
         publish_proxy(context, &report)?;
         Ok(report)
     }
@@ -115,9 +122,9 @@ type RowsByBlock = BTreeMap<(usize, usize), Vec<TableRow>>;
 fn losses(
     context: &dyn StepContext,
     settings: &DistilSettings,
-    spaces: [&Contender; 2],
-    drawn: &[Vec<Subnet>; 2],
-) -> Result<[Vec<Vec<f64>>; 2], StepError> {
+    spaces: &[&Contender],
+    drawn: &[Vec<Subnet>],
+) -> Result<Vec<Vec<Vec<f64>>>, StepError> {
     let stem = context.study().hyperspace.stem.len();
     let mut wanted = RowsByBlock::new();
     for (contender, subnets) in spaces.iter().zip(drawn) {
@@ -135,11 +142,11 @@ fn losses(
         let position = wanted[&block].iter().position(|known| *known == row).unwrap_or_default();
         judged[&block][position]
     };
-    let of_space = |at: usize| {
-        let subnets = drawn[at].iter();
-        subnets.map(|s| rows_of(spaces[at], s, stem).into_iter().map(loss).collect()).collect()
+    let of_space = |(contender, subnets): (&&Contender, &Vec<Subnet>)| {
+        let of_subnet = |subnet| rows_of(contender, subnet, stem).into_iter().map(loss).collect();
+        subnets.iter().map(of_subnet).collect()
     };
-    Ok([of_space(0), of_space(1)])
+    Ok(spaces.iter().zip(drawn).map(of_space).collect())
 }
 
 /// INT8 losses of sub-stages, by stage and block type.
