@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use spacewright_spaceevo::report::{AgainstSpace, ComparedSpace, SpacesReport};
+use spacewright_spaceevo::report::{
+    AgainstSpace, Certainty, ComparedNetwork, ComparedSpace, Estimate, SpacesReport, Verdict,
+};
 
 use crate::{
     render::Table,
@@ -15,7 +17,8 @@ pub fn text(report: &SpacesReport) -> String {
         report.latency_source,
         networks(&report.spaces)
     );
-    let _ = writeln!(text, "\nthe found space against:\n\n{}", comparisons(&report.comparisons));
+    let _ = write!(text, "\nthe found space against:\n\n{}", comparisons(&report.comparisons));
+    let _ = writeln!(text, "\nbudget by budget:\n\n{}", budgets(&report.comparisons));
     let _ = write!(text, "errors of random subnets on held-out images:\n\n{}", errors(report));
     for left_out in &report.left_out {
         let _ = write!(text, "\n`{}` is left out: {}\n", left_out.name, left_out.reason);
@@ -24,37 +27,43 @@ pub fn text(report: &SpacesReport) -> String {
 }
 
 fn networks(spaces: &[ComparedSpace]) -> String {
-    let heading = ["space", "encoding", "budget ms", "INT8 ms", "INT8 accuracy", "MMACs"];
+    let heading = ["space", "encoding", "seed", "budget ms", "INT8 ms", "INT8 accuracy", "MMACs"];
     let mut table = Table::new(&heading);
-    for ComparedSpace { name, space, networks, infeasible_budgets_ms, .. } in spaces {
-        for network in networks {
-            table.row([
-                name.clone(),
-                space.clone(),
-                ms(network.budget_ms),
-                ms(network.int8_ms),
-                percent(network.test_accuracy),
-                format!("{:.2}", network.macs as f64 / 1e6),
-            ]);
+    for ComparedSpace { name, space, networks, infeasible_budgets_ms, repeats, .. } in spaces {
+        let repeats = repeats.iter().map(|repeat| (repeat.seed, &repeat.networks));
+        for (seed, networks) in std::iter::once((0, networks)).chain(repeats) {
+            for ComparedNetwork { budget_ms, int8_ms, test_accuracy, macs, .. } in networks {
+                table.row([
+                    name.clone(),
+                    space.clone(),
+                    seed.to_string(),
+                    ms(*budget_ms),
+                    ms(*int8_ms),
+                    percent(*test_accuracy),
+                    format!("{:.2}", *macs as f64 / 1e6),
+                ]);
+            }
         }
         for budget in infeasible_budgets_ms {
             let none = || "-".to_owned();
-            table.row([name.clone(), space.clone(), ms(*budget), none(), none(), none()]);
+            table.row([name.clone(), space.clone(), none(), ms(*budget), none(), none(), none()]);
         }
     }
     table.render()
 }
 
-/// Means, with how many points they are over.
+/// Means over all trainings with their intervals, and how many points they are over with the study's seed.
 fn comparisons(comparisons: &[AgainstSpace]) -> String {
     let mut table = Table::new(&[
         "space",
+        "trainings",
         "speed-up at equal accuracy",
         "reached",
         "accuracy at equal latency",
         "compared",
+        "shown",
     ]);
-    for AgainstSpace { name, compared } in comparisons {
+    for AgainstSpace { name, compared, certainty } in comparisons {
         let speed_ups = &compared.speed_ups;
         let at_least = match speed_ups.iter().any(|point| point.at_least) {
             true => "at least ",
@@ -62,15 +71,47 @@ fn comparisons(comparisons: &[AgainstSpace]) -> String {
         };
         let reached = speed_ups.iter().filter(|point| point.speed_up.is_some()).count();
         let gained = compared.gains.iter().filter(|point| point.gain.is_some()).count();
+        let estimate = |of: fn(&Certainty) -> Option<Estimate>| certainty.as_ref().and_then(of);
+        let (speed_up, gain) = (estimate(|c| c.speed_up), estimate(|c| c.gain));
+        let trainings = certainty.as_ref();
         table.row([
             name.clone(),
-            or_dash(compared.mean_speed_up, |times| format!("{at_least}{times:.2}x")),
+            or_dash(trainings, |c| format!("{} and {}", c.own_trainings, c.other_trainings)),
+            or_dash(speed_up, |times| format!("{at_least}{}", in_times(&times))),
             format!("{reached} of {}", speed_ups.len()),
-            or_dash(compared.mean_gain, |gain| format!("{:+.2} points", 100.0 * gain)),
+            or_dash(gain, |gain| in_points(&gain)),
             format!("{gained} of {}", compared.gains.len()),
+            Verdict::in_words(speed_up.as_ref(), gain.as_ref()).to_owned(),
         ]);
     }
     table.render()
+}
+
+fn budgets(comparisons: &[AgainstSpace]) -> String {
+    let heading = ["space", "budget ms", "more accurate", "p", "speed-up at its accuracy", "shown"];
+    let mut table = Table::new(&heading);
+    for AgainstSpace { name, certainty, .. } in comparisons {
+        for pair in certainty.iter().flat_map(|certainty| &certainty.budgets) {
+            table.row([
+                name.clone(),
+                ms(pair.budget_ms),
+                in_points(&pair.difference),
+                format!("{:.2}", pair.p),
+                or_dash(pair.speed_up, |times| in_times(&times)),
+                Verdict::in_words(pair.speed_up.as_ref(), Some(&pair.difference)).to_owned(),
+            ]);
+        }
+    }
+    table.render()
+}
+
+fn in_times(Estimate { value, interval, .. }: &Estimate) -> String {
+    format!("{value:.2}x ({:.2} to {:.2})", interval.low, interval.high)
+}
+
+fn in_points(Estimate { value, interval, .. }: &Estimate) -> String {
+    let [value, low, high] = [value, &interval.low, &interval.high].map(|share| 100.0 * share);
+    format!("{value:+.2} points ({low:+.2} to {high:+.2})")
 }
 
 fn errors(report: &SpacesReport) -> String {

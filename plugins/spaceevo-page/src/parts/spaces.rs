@@ -1,18 +1,22 @@
 //! The space against a random one, manual ones, and networks from outside.
 
 use maud::{Markup, html};
-use spacewright_spaceevo::report::SpacesReport;
+use spacewright_spaceevo::report::{Certainty, Estimate, SpacesReport, Verdict};
 
 use super::table;
 use crate::{
-    chart::{Axis, Csv, Figure, Line, Mark, Plot, Shape, Stroke, accuracy_axes},
+    chart::{
+        Axis, Csv, Figure, IntervalRow, Intervals, Line, Mark, Plot, Shape, Stroke, accuracy_axes,
+    },
     data::PageData,
     number::Shown,
 };
 
 /// What came of training and searching all of them alike.
 pub fn markup(data: &PageData, spaces: &SpacesReport) -> Markup {
-    html! { (fronts(data, spaces)) (distributions(spaces)) (comparisons(spaces)) }
+    html! {
+        (fronts(data, spaces)) (distributions(spaces)) (comparisons(spaces)) (differences(spaces))
+    }
 }
 
 /// The networks of each space, and those from outside that the report knows.
@@ -95,25 +99,119 @@ fn distributions(spaces: &SpacesReport) -> Markup {
 fn comparisons(spaces: &SpacesReport) -> Markup {
     let rows = spaces.comparisons.iter().enumerate().map(|(index, against)| {
         let path = format!("spaces.comparisons.{index}");
+        let estimate = |of: fn(&Certainty) -> Option<Estimate>| against.certainty.as_ref().and_then(of);
+        let (speed_up, gain) = (estimate(|c| c.speed_up), estimate(|c| c.gain));
         vec![
             html! { (against.name) },
             html! {
-                @match against.compared.mean_speed_up {
-                    Some(factor) => (Shown::times(format!("{path}.mean_speed_up"), factor)),
+                @match (speed_up, against.compared.mean_speed_up) {
+                    (Some(Estimate { value, interval, .. }), _) => {
+                        (Shown::times(format!("{path}.certainty.speed_up.value"), value)) " ("
+                        (Shown::times("", interval.low).derived()) " to "
+                        (Shown::times("", interval.high).derived()) ")"
+                    }
+                    (None, Some(factor)) => (Shown::times(format!("{path}.mean_speed_up"), factor)),
+                    (None, None) => "–",
+                }
+            },
+            html! {
+                @match (gain, against.compared.mean_gain) {
+                    (Some(Estimate { value, interval, .. }), _) => {
+                        (points(value)) " (" (points(interval.low)) " to " (points(interval.high)) ") points"
+                    }
+                    (None, Some(gain)) => { (points(gain)) " points" }
+                    (None, None) => "–",
+                }
+            },
+            html! {
+                @match &against.certainty {
+                    Some(certainty) => {
+                        (Shown::count(
+                            format!("{path}.certainty.own_trainings"),
+                            certainty.own_trainings as u64,
+                        )) " and "
+                        (Shown::count(
+                            format!("{path}.certainty.other_trainings"),
+                            certainty.other_trainings as u64,
+                        ))
+                    }
                     None => "–",
                 }
             },
             html! {
-                @match against.compared.mean_gain {
-                    Some(gain) => { (Shown::signed("", 100.0 * gain, 2).derived()) " points" }
-                    None => "–",
-                }
+                @if against.certainty.is_some() {
+                    (Verdict::in_words(speed_up.as_ref(), gain.as_ref()))
+                } @else { "–" }
             },
         ]
     });
-    let heading = ["the space against", "faster at equal accuracy", "more right at equal latency"];
+    let heading = [
+        "the space against",
+        "faster at equal accuracy",
+        "more right at equal latency",
+        "trainings",
+        "shown",
+    ];
     html! {
         (table(&heading, rows.collect()))
+        p.note {
+            "In brackets: with 95 % certainty, over test images and trainings drawn with replacement. With one training \
+             of a supernet nothing is known of how the next one would differ."
+        }
         @for left in &spaces.left_out { p.note { (left.name) " is not compared: " (left.reason) } }
     }
+}
+
+fn points(share: f64) -> Shown {
+    Shown::signed("", 100.0 * share, 2).derived()
+}
+
+/// Differences within the same budgets.
+fn differences(spaces: &SpacesReport) -> Markup {
+    let mut csv = Csv::new(&["space", "budget_ms", "difference", "low", "high", "p"]);
+    let mut rows = Vec::new();
+    for (index, against) in spaces.comparisons.iter().enumerate() {
+        let budgets = against.certainty.iter().flat_map(|certainty| &certainty.budgets).enumerate();
+        for (at, pair) in budgets {
+            let Estimate { value, interval, .. } = pair.difference;
+            csv.row([
+                (&against.name).into(),
+                pair.budget_ms.into(),
+                value.into(),
+                interval.low.into(),
+                interval.high.into(),
+                pair.p.into(),
+            ]);
+            let within = Shown::ms("", pair.budget_ms);
+            let path =
+                format!("spaces.comparisons.{index}.certainty.budgets.{at}.difference.value");
+            rows.push(IntervalRow {
+                name: format!("{} {}", within.text(), against.name),
+                value,
+                range: Some((interval.low, interval.high)),
+                color: index + 1,
+                tip: format!(
+                    "against {} within {}: {} points, p = {:.3}",
+                    against.name,
+                    within.text(),
+                    points(value).text(),
+                    pair.p
+                ),
+                path,
+            });
+        }
+    }
+    if rows.is_empty() {
+        return html! {};
+    }
+    let figure = Figure {
+        id: "space-differences",
+        title: "Differences of accuracy within the same budgets",
+        about: "To the right of the line the network of the space that was found is better. p is McNemar's, of the \
+                networks of the first trainings.",
+        svg: Intervals { label: "points more than the other space", rows }
+            .svg("Differences of accuracy between the space that was found and the others"),
+        csv,
+    };
+    figure.markup()
 }

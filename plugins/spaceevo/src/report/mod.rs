@@ -7,6 +7,7 @@ mod layers;
 mod matched;
 mod networks;
 mod outcome;
+mod paired;
 mod plain;
 mod proxy;
 mod space;
@@ -17,6 +18,7 @@ pub use certainty::Interval;
 pub use fronts::{AgainstNetwork, Comparison, Front, Gain, Point, SpeedUp};
 pub use layers::{NetworkLayer, NetworkShape, OperatorMacs};
 pub(crate) use networks::publish as publish_networks;
+pub use paired::{Certainty, Estimate, PairedNetworks, Verdict};
 pub use plain::{
     MeanAccuracy, PlainNetwork, PlainReport, RivalDifference, RivalledNetwork, SeenImages,
 };
@@ -28,7 +30,9 @@ pub use proxy::{
 pub use space::SpaceSummary;
 pub(crate) use space::blocks_of;
 pub(crate) use spaces::publish as publish_spaces;
-pub use spaces::{AgainstSpace, ComparedNetwork, ComparedSpace, ErrorDistribution, SpacesReport};
+pub use spaces::{
+    AgainstSpace, ComparedNetwork, ComparedRepeat, ComparedSpace, ErrorDistribution, SpacesReport,
+};
 pub use study::{
     AlternativeChoice, BudgetNetwork, RivalNetwork, StageChoice, StudyReport, SumOfPartsError,
 };

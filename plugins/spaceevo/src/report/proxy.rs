@@ -174,7 +174,8 @@ impl ProxyReport {
         let of_part = |part: SubnetPart, space: &str| compared(space, &|s| s.part == part);
         let of_found: Vec<&JudgedSubnet> = subnets.iter().take(n).collect();
         let Agreement { kendall_tau, spearman } = agreement(&of_found, |subnet| subnet.loss);
-        let manual = spaces[2..].iter().map(|s| compared(&s.space, &|subnet| subnet.name == s.name));
+        let manual =
+            spaces[2..].iter().map(|s| compared(&s.space, &|subnet| subnet.name == s.name));
         let encodings: Vec<&str> = spaces.iter().map(|space| space.space.as_str()).collect();
         let is_new = |subnet: &JudgedSubnet| subnet.part != SubnetPart::Fitted;
         let all: Vec<&JudgedSubnet> = subnets.iter().filter(|subnet| is_new(subnet)).collect();
@@ -257,10 +258,7 @@ fn judged(
 }
 
 /// Losses, the largest first, and accuracies, whose orders are to agree.
-fn ranked(
-    subnets: &[&JudgedSubnet],
-    loss: impl Fn(&JudgedSubnet) -> f64,
-) -> (Vec<f64>, Vec<f64>) {
+fn ranked(subnets: &[&JudgedSubnet], loss: impl Fn(&JudgedSubnet) -> f64) -> (Vec<f64>, Vec<f64>) {
     subnets.iter().map(|subnet| (-loss(subnet), subnet.accuracy)).unzip()
 }
 
@@ -280,7 +278,8 @@ pub(crate) fn publish(context: &dyn StepContext, report: &ProxyReport) -> Result
     let stages = report.stages.join(",");
     let mut csv = format!("part,name,space,subnet,{stages},loss,weighted_loss,accuracy\n");
     for judged in &report.subnets {
-        let JudgedSubnet { part, name, space, subnet, losses, loss, weighted_loss, accuracy } = judged;
+        let JudgedSubnet { part, name, space, subnet, losses, loss, weighted_loss, accuracy } =
+            judged;
         let losses: Vec<String> = losses.iter().map(f64::to_string).collect();
         let part = match part {
             SubnetPart::Fitted => "fitted",
@@ -289,9 +288,8 @@ pub(crate) fn publish(context: &dyn StepContext, report: &ProxyReport) -> Result
             SubnetPart::Manual => "manual space",
         };
         let losses = losses.join(",");
-        csv += &format!(
-            "{part},{name},{space},{subnet},{losses},{loss},{weighted_loss},{accuracy}\n"
-        );
+        csv +=
+            &format!("{part},{name},{space},{subnet},{losses},{loss},{weighted_loss},{accuracy}\n");
     }
     context.publish("proxy.csv", csv.as_bytes())?;
     let series = series(report);
@@ -366,8 +364,12 @@ mod tests {
         let sum = within.contribution.unwrap() + between.contribution.unwrap();
         assert!((sum - report.all.raw.kendall_tau.unwrap()).abs() < 1e-12);
         let names: Vec<String> = series(&report).into_iter().map(|(name, _)| name).collect();
-        let expected =
-            ["mini-found, fitted", "mini-found, held out", "mini-random, random", "mini-resnet, resnet"];
+        let expected = [
+            "mini-found, fitted",
+            "mini-found, held out",
+            "mini-random, random",
+            "mini-resnet, resnet",
+        ];
         assert_eq!(names, expected);
     }
 }

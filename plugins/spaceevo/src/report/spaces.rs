@@ -10,12 +10,18 @@ use spacewright_core::{
 use super::{
     blocks_of,
     fronts::{Comparison, Front},
+    paired::{Certainty, TestedNetwork},
 };
 use crate::{
     error::SpaceEvoError,
     network_parts::whole_network,
     plot::{self, Joined, Panel},
-    steps::{rivals::LeftOut, search::BudgetOutcome, spaces::SpaceOutcome, train::PhaseReports},
+    steps::{
+        rivals::{Contender, LeftOut},
+        search::BudgetOutcome,
+        spaces::{SpaceOutcome, TrainedOutcome},
+        train::PhaseReports,
+    },
 };
 
 /// Quantiles of all spaces' errors at which the share of better subnets is shown.
@@ -59,10 +65,24 @@ pub struct ComparedSpace {
     pub networks: Vec<ComparedNetwork>,
     /// Budgets in milliseconds that none of its subnets keeps to.
     pub infeasible_budgets_ms: Vec<f64>,
+    /// What came of training its supernet again, with other seeds.
+    #[serde(default)]
+    pub repeats: Vec<ComparedRepeat>,
     /// INT8 errors on held-out images of all random subnets.
     pub errors: ErrorDistribution,
     /// The same of those within the largest budget.
     pub errors_within_budget: ErrorDistribution,
+}
+
+/// What came of a training of a space's supernet with another seed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ComparedRepeat {
+    /// Which further training, from 1.
+    pub seed: usize,
+    /// What the largest subnet of the supernet achieves after each phase of training, `fp32` and `int8`.
+    pub supernet: PhaseReports,
+    /// The networks that were chosen, one for each budget that the space can keep to.
+    pub networks: Vec<ComparedNetwork>,
 }
 
 /// The network that was chosen for a budget.
@@ -108,9 +128,12 @@ pub struct ErrorDistribution {
 pub struct AgainstSpace {
     /// Name of the other one, as in `spaces`.
     pub name: String,
-    /// The found space against it.
+    /// The found space against it, each with the study's seed.
     #[serde(flatten)]
     pub compared: Comparison,
+    /// How sure that is, over the test images and all trainings; none of reports of before this was told.
+    #[serde(default)]
+    pub certainty: Option<Certainty>,
 }
 
 impl ErrorDistribution {
@@ -135,7 +158,7 @@ impl ErrorDistribution {
 }
 
 fn errors(outcome: &SpaceOutcome<'_>, most_ms: f64) -> Vec<f64> {
-    let subnets = outcome.accuracies.iter().zip(&outcome.latencies.sampled);
+    let subnets = outcome.accuracies.iter().zip(&outcome.sampled_ms);
     subnets.filter(|(_, ms)| **ms <= most_ms).map(|(accuracy, _)| 1.0 - accuracy).collect()
 }
 
@@ -154,14 +177,22 @@ impl SpacesReport {
         let levels = LEVELS.map(|level| quantile(&all, level));
         let mut spaces = Vec::new();
         for outcome in outcomes {
-            let space = &outcome.contender.space;
+            let TrainedOutcome { contender, searched, .. } = &outcome.first;
+            let repeat = |trained: &TrainedOutcome<'_>| {
+                Ok(ComparedRepeat {
+                    seed: trained.contender.seed,
+                    supernet: context.get(&trained.contender.supernet)?,
+                    networks: networks(context, trained)?,
+                })
+            };
             spaces.push(ComparedSpace {
-                name: outcome.contender.name.clone(),
-                space: space.to_string(),
-                blocks: blocks_of(space, &study.hyperspace),
-                supernet: context.get(&outcome.contender.supernet)?,
-                networks: networks(context, outcome)?,
-                infeasible_budgets_ms: infeasible(&outcome.searched),
+                name: contender.name.clone(),
+                space: contender.space.to_string(),
+                blocks: blocks_of(&contender.space, &study.hyperspace),
+                supernet: context.get(&contender.supernet)?,
+                networks: networks(context, &outcome.first)?,
+                infeasible_budgets_ms: infeasible(searched),
+                repeats: outcome.repeats.iter().map(repeat).collect::<Result<_, StepError>>()?,
                 errors: ErrorDistribution::new(errors(outcome, f64::INFINITY), &levels),
                 errors_within_budget: ErrorDistribution::new(errors(outcome, most_ms), &levels),
             });
@@ -169,10 +200,11 @@ impl SpacesReport {
         let front = |space: &ComparedSpace| {
             Front::new(space.networks.iter().map(|n| (n.int8_ms, n.test_accuracy)).collect())
         };
-        let own = front(&spaces[0]);
-        let against = |space: &ComparedSpace| AgainstSpace {
+        let (own, own_tested) = (front(&spaces[0]), tested(&outcomes[0]));
+        let against = |(space, outcome): (&ComparedSpace, &SpaceOutcome<'_>)| AgainstSpace {
             name: space.name.clone(),
             compared: Comparison::new(&own, &front(space)),
+            certainty: Some(Certainty::new(&own_tested, &tested(outcome), study.seed)),
         };
         Ok(Self {
             target: study.target.description().name,
@@ -180,22 +212,36 @@ impl SpacesReport {
             seed: study.seed,
             budgets_ms,
             levels: levels.into(),
-            comparisons: spaces[1..].iter().map(against).collect(),
+            comparisons: spaces[1..].iter().zip(&outcomes[1..]).map(against).collect(),
             spaces,
             left_out,
         })
     }
 }
 
+/// The networks of each training on the test images.
+fn tested(outcome: &SpaceOutcome<'_>) -> Vec<Vec<TestedNetwork>> {
+    let of_training = |trained: &TrainedOutcome<'_>| {
+        let judged = trained.chosen().zip(&trained.tested).zip(&trained.latencies);
+        let tested = judged.map(|((chosen, tested), (ms, _))| TestedNetwork {
+            budget_ms: chosen.budget_ms,
+            ms: *ms,
+            right: tested.right(),
+        });
+        tested.collect()
+    };
+    std::iter::once(&outcome.first).chain(&outcome.repeats).map(of_training).collect()
+}
+
 fn networks(
     context: &dyn StepContext,
-    outcome: &SpaceOutcome<'_>,
+    trained: &TrainedOutcome<'_>,
 ) -> Result<Vec<ComparedNetwork>, StepError> {
     let study = context.study();
-    let stages = outcome.contender.space.elastic_stages(&study.hyperspace);
+    let stages = trained.contender.space.elastic_stages(&study.hyperspace);
     let mut rows = Vec::new();
-    let figures = outcome.test_accuracies.iter().zip(&outcome.latencies.chosen);
-    for (chosen, (&test_accuracy, &(int8_ms, int8_spread_ms))) in outcome.chosen().zip(figures) {
+    let figures = trained.tested.iter().zip(&trained.latencies);
+    for (chosen, (tested, &(int8_ms, int8_spread_ms))) in trained.chosen().zip(figures) {
         let graph = whole_network(study, &stages, &chosen.subnet)?;
         rows.push(ComparedNetwork {
             budget_ms: chosen.budget_ms,
@@ -206,7 +252,7 @@ fn networks(
             int8_ms,
             int8_spread_ms,
             held_out_accuracy: chosen.held_out_accuracy,
-            test_accuracy,
+            test_accuracy: tested.accuracy,
         });
     }
     Ok(rows)
@@ -228,30 +274,34 @@ pub(crate) fn publish(
 ) -> Result<(), StepError> {
     let text = serde_json::to_string_pretty(report)? + "\n";
     context.publish("spaces.json", text.as_bytes())?;
-    let mut networks = "name,space,budget_ms,subnet,macs,params,predicted_ms,int8_ms,\
-                        int8_spread_ms,held_out_accuracy,test_accuracy\n"
+    let mut rows = "name,space,seed,budget_ms,subnet,macs,params,predicted_ms,int8_ms,\
+                    int8_spread_ms,held_out_accuracy,test_accuracy\n"
         .to_owned();
-    for ComparedSpace { name, space, networks: rows, .. } in &report.spaces {
-        for n in rows {
-            networks += &format!(
-                "{name},{space},{},{},{},{},{},{},{},{},{}\n",
-                n.budget_ms,
-                n.subnet,
-                n.macs,
-                n.params,
-                n.predicted_ms,
-                n.int8_ms,
-                n.int8_spread_ms,
-                n.held_out_accuracy,
-                n.test_accuracy
-            );
+    for ComparedSpace { name, space, networks, repeats, .. } in &report.spaces {
+        let repeats = repeats.iter().map(|repeat| (repeat.seed, &repeat.networks));
+        for (seed, networks) in std::iter::once((0, networks)).chain(repeats) {
+            for n in networks {
+                rows += &format!(
+                    "{name},{space},{seed},{},{},{},{},{},{},{},{},{}\n",
+                    n.budget_ms,
+                    n.subnet,
+                    n.macs,
+                    n.params,
+                    n.predicted_ms,
+                    n.int8_ms,
+                    n.int8_spread_ms,
+                    n.held_out_accuracy,
+                    n.test_accuracy
+                );
+            }
         }
     }
-    context.publish("spaces.csv", networks.as_bytes())?;
+    context.publish("spaces.csv", rows.as_bytes())?;
     let mut subnets = "name,space,subnet,predicted_ms,error\n".to_owned();
-    for SpaceOutcome { contender, sampled, accuracies, latencies, .. } in outcomes {
-        for ((subnet, accuracy), ms) in sampled.iter().zip(accuracies).zip(&latencies.sampled) {
-            let (name, space, error) = (&contender.name, &contender.space, 1.0 - accuracy);
+    for SpaceOutcome { first, sampled, accuracies, sampled_ms, .. } in outcomes {
+        let Contender { name, space, .. } = first.contender;
+        for ((subnet, accuracy), ms) in sampled.iter().zip(accuracies).zip(sampled_ms) {
+            let error = 1.0 - accuracy;
             subnets += &format!("{name},{space},{subnet},{ms},{error}\n");
         }
     }

@@ -9,6 +9,7 @@ mod on_runtime;
 mod outside;
 pub mod plain;
 pub mod proxy;
+pub mod repeats;
 pub mod report;
 pub mod rivals;
 mod sampled;
@@ -56,6 +57,7 @@ impl Method for SpaceEvo {
             Arc::new(report::Report),
             Arc::new(rivals::TrainRandom),
             Arc::new(rivals::TrainManual),
+            Arc::new(repeats::TrainRepeats),
             Arc::new(proxy::Proxy),
             Arc::new(spaces::Spaces),
             Arc::new(plain::Plain),

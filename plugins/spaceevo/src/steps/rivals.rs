@@ -13,7 +13,7 @@ use super::{
     distil::Distil,
     evolve::{Evolve, Evolved},
     teach::Teach,
-    train::{PhaseReports, Train, supernets},
+    train::{PhaseReports, Supernet, Train, supernets},
 };
 use crate::{
     error::SpaceEvoError,
@@ -31,8 +31,20 @@ pub(crate) struct Contender {
     pub name: String,
     /// The space.
     pub space: Space,
+    /// Which training of its supernet: 0 has the study's seed.
+    pub seed: usize,
     /// Its supernet.
     pub supernet: Artifact<PhaseReports>,
+}
+
+impl Contender {
+    /// What tasks that have to do with this training are called after.
+    pub fn label(&self) -> String {
+        match self.seed {
+            0 => self.name.clone(),
+            seed => format!("{}-seed-{seed}", self.name),
+        }
+    }
 }
 
 /// A manual space, or a network from outside, that is not compared.
@@ -71,6 +83,7 @@ impl Contenders {
         let contender = |name: &str, space: &Space, supernet: Artifact<PhaseReports>| Contender {
             name: name.to_owned(),
             space: space.clone(),
+            seed: 0,
             supernet,
         };
         let mut manual: Vec<Contender> = Vec::new();
@@ -188,7 +201,8 @@ impl Step for TrainRandom {
     ) -> Result<PhaseReports, StepError> {
         let Contender { space, .. } = Contenders::of(context, &rivals)?.random;
         context.say(&format!("random space: {space}"));
-        Ok(supernets(context, &train, &[(Self::SUPERNET.task(), &space)])?.remove(0))
+        let supernet = Supernet::new(Self::SUPERNET.task(), &space, context);
+        Ok(supernets(context, &train, &[supernet])?.remove(0))
     }
 }
 
@@ -222,8 +236,8 @@ impl Step for TrainManual {
         for LeftOut { name, reason } in &contenders.left_out {
             context.say(&format!("`{name}` is left out: {reason}"));
         }
-        let spaces: Vec<(&str, &Space)> =
-            contenders.manual.iter().map(|rival| (rival.name.as_str(), &rival.space)).collect();
-        supernets(context, &train, &spaces)
+        let supernet = |rival: &Contender| Supernet::new(&rival.name, &rival.space, context);
+        let manual: Vec<Supernet> = contenders.manual.iter().map(supernet).collect();
+        supernets(context, &train, &manual)
     }
 }

@@ -151,44 +151,53 @@ impl Searcher<'_> {
     }
 }
 
-/// The best finalist of each budget. Those within one standard error of the most accurate are as good
-/// as it, for all that is known: of these the one with the most multiply-adds is taken, which gains
-/// the most where it is trained alone. `judged` holds shares of `images` images and multiply-adds, by
-/// encoding.
+/// The best finalist of each budget, those of smaller budgets included. Those within one standard error of the most
+/// accurate are as good as it, for all that is known: of these the one with the most multiply-adds is taken, which
+/// gains the most where it is trained alone. None is less accurate than what a smaller budget has. `judged` holds shares
+/// of `images` images and multiply-adds, by encoding.
 fn choose(
     budgets_ms: &[f64],
     searched: &[Searched],
     judged: &HashMap<String, Judged>,
     images: usize,
 ) -> Vec<BudgetOutcome> {
-    let outcome = |(&budget_ms, searched): (&f64, &Searched)| {
-        let Finalists { best, evaluations } = match searched {
-            Searched::Feasible(finalists) => finalists,
+    let mut order: Vec<usize> = (0..budgets_ms.len()).collect();
+    order.sort_by(|&a, &b| budgets_ms[a].total_cmp(&budgets_ms[b]));
+    let of = |finalist: &Finalist| judged[&finalist.subnet.to_string()];
+    let mut outcomes = vec![None; budgets_ms.len()];
+    let (mut finalists, mut least) = (Vec::new(), 0.0);
+    for index in order {
+        let budget_ms = budgets_ms[index];
+        let evaluations = match &searched[index] {
+            Searched::Feasible(Finalists { best, evaluations }) => {
+                finalists.extend(best);
+                *evaluations
+            }
             Searched::Infeasible(range) => {
-                return BudgetOutcome::Infeasible { budget_ms, range: *range };
+                outcomes[index] = Some(BudgetOutcome::Infeasible { budget_ms, range: *range });
+                continue;
             }
         };
-        let of = |finalist: &Finalist| judged[&finalist.subnet.to_string()];
-        let highest = best.iter().map(|finalist| of(finalist).accuracy).fold(0.0, f64::max);
-        let lowest = highest - standard_error(highest, images);
-        let as_good = best.iter().filter(|finalist| of(finalist).accuracy >= lowest);
-        let rank = |finalist: &Finalist| (of(finalist).macs, of(finalist).accuracy);
-        let larger = |a: &&Finalist, b: &&Finalist| {
-            let ((macs, accuracy), (other_macs, other)) = (rank(a), rank(b));
-            macs.cmp(&other_macs).then(accuracy.total_cmp(&other))
+        let highest = finalists.iter().map(|finalist| of(finalist).accuracy).fold(0.0, f64::max);
+        let lowest = f64::max(highest - standard_error(highest, images), least);
+        let as_good = finalists.iter().filter(|finalist| of(finalist).accuracy >= lowest);
+        let larger = |a: &&&Finalist, b: &&&Finalist| {
+            let (a, b) = (of(a), of(b));
+            a.macs.cmp(&b.macs).then(a.accuracy.total_cmp(&b.accuracy))
         };
-        let taken = as_good.max_by(larger).unwrap_or(&best[0]);
+        let taken = as_good.max_by(larger).unwrap_or(&finalists[0]);
         let accuracy = of(taken).accuracy;
-        BudgetOutcome::Found(ChosenSubnet {
+        least = accuracy;
+        outcomes[index] = Some(BudgetOutcome::Found(ChosenSubnet {
             budget_ms,
             subnet: taken.subnet.clone(),
             predicted_ms: taken.latency_ms,
             held_out_accuracy: accuracy,
             standard_error: standard_error(accuracy, images),
-            evaluations: *evaluations,
-        })
-    };
-    budgets_ms.iter().zip(searched).map(outcome).collect()
+            evaluations,
+        }));
+    }
+    outcomes.into_iter().flatten().collect()
 }
 
 /// Standard error of a share of so many images.
@@ -203,43 +212,62 @@ mod tests {
     use super::*;
     use crate::hyperspaces;
 
-    /// What is chosen for two budgets, of which the first has no subnet, from finalists of 3 and 4 ms
-    /// with these accuracies on 100 images; the slower one has more multiply-adds.
-    fn chosen(accuracies: [f64; 2]) -> Vec<BudgetOutcome> {
+    /// What is chosen for budgets of 1 ms, which no subnet keeps to, of 4 ms and of 2 ms, each from finalists of such
+    /// latencies with such accuracies on 100 images; slower ones have more multiply-adds.
+    fn chosen(within_4: &[(f64, f64)], within_2: &[(f64, f64)]) -> Vec<BudgetOutcome> {
         let hyperspace = hyperspaces::built_in("mini").unwrap();
         let stages = hyperspace.uniform_spaces()[0].elastic_stages(&hyperspace);
         let mut rng = random::generator(1, &["test"]);
         let mut judged = HashMap::new();
-        let finalist = |(latency_ms, accuracy): (f64, f64)| {
+        let mut finalist = |&(latency_ms, accuracy): &(f64, f64)| {
             let subnet = Subnet::random(&stages, &hyperspace.resolutions, &mut rng);
             judged.insert(subnet.to_string(), Judged { accuracy, macs: latency_ms as u64 });
             // What the search saw counts no more.
             Finalist { subnet, latency_ms, accuracy: 1.0 - accuracy }
         };
-        let best = [3.0, 4.0].into_iter().zip(accuracies).map(finalist).collect();
-        let searched = [
-            Searched::Infeasible(LatencyRange { fastest_ms: 1.5, slowest_ms: 9.0 }),
-            Searched::Feasible(Finalists { best, evaluations: 5 }),
-        ];
-        choose(&[1.0, 4.0], &searched, &judged, 100)
+        let mut feasible = |finalists: &[(f64, f64)]| {
+            let best = finalists.iter().map(&mut finalist).collect();
+            Searched::Feasible(Finalists { best, evaluations: 5 })
+        };
+        let infeasible = Searched::Infeasible(LatencyRange { fastest_ms: 1.5, slowest_ms: 9.0 });
+        let searched = [infeasible, feasible(within_4), feasible(within_2)];
+        choose(&[1.0, 4.0, 2.0], &searched, &judged, 100)
     }
 
+    /// What is chosen within 4 ms from finalists of 3 and 4 ms with these accuracies, beside a bad one of 2 ms.
     fn latency(accuracies: [f64; 2]) -> f64 {
-        chosen(accuracies)[1].chosen().unwrap().predicted_ms
+        let within_4 = [(3.0, accuracies[0]), (4.0, accuracies[1])];
+        chosen(&within_4, &[(2.0, 0.1)])[1].chosen().unwrap().predicted_ms
     }
 
     #[test]
     fn a_clearly_better_finalist_is_taken() {
         assert_eq!((latency([0.9, 0.5]), latency([0.5, 0.9])), (3.0, 4.0));
-        let outcomes = chosen([0.5, 0.9]);
+        let outcomes = chosen(&[(3.0, 0.5), (4.0, 0.9)], &[(2.0, 0.1)]);
         assert!(outcomes[0].chosen().is_none());
         let best = outcomes[1].chosen().unwrap();
-        assert_eq!((best.held_out_accuracy, best.evaluations), (0.9, 5));
+        assert_eq!((best.budget_ms, best.held_out_accuracy, best.evaluations), (4.0, 0.9, 5));
         assert!((best.standard_error - 0.03).abs() < 1e-12);
     }
 
     #[test]
     fn of_finalists_that_cannot_be_told_apart_the_larger_is_taken() {
         assert_eq!((latency([0.9, 0.88]), latency([0.9, 0.86])), (4.0, 3.0));
+    }
+
+    #[test]
+    fn no_network_is_less_accurate_than_that_of_a_smaller_budget() {
+        let of = |within_4: &[(f64, f64)], within_2: &[(f64, f64)]| {
+            let outcomes = chosen(within_4, within_2);
+            [2, 1].map(|index| {
+                let network = outcomes[index].chosen().unwrap();
+                (network.budget_ms, network.predicted_ms, network.held_out_accuracy)
+            })
+        };
+        // What a larger budget lets in, but the search within it did not find.
+        assert_eq!(of(&[(4.0, 0.7)], &[(1.9, 0.9)]), [(2.0, 1.9, 0.9), (4.0, 1.9, 0.9)]);
+        // Within one standard error, and larger, but less accurate.
+        assert_eq!(of(&[(4.0, 0.89)], &[(1.9, 0.9)]), [(2.0, 1.9, 0.9), (4.0, 1.9, 0.9)]);
+        assert_eq!(of(&[(4.0, 0.91)], &[(1.9, 0.9)]), [(2.0, 1.9, 0.9), (4.0, 4.0, 0.91)]);
     }
 }

@@ -4,13 +4,14 @@ use serde::{Deserialize, Serialize};
 use spacewright_core::{
     latency::{Position, Precision},
     space::Subnet,
-    study::{Step, StepContext, StepError, StepNeeds, Task},
+    study::{FlagValue, Section, Step, StepContext, StepError, StepFlag, StepNeeds, Task},
     train::{TrainContext, Trainer},
 };
 
 use super::{
     evolve::Evolve,
     measure::Measure,
+    repeats::{TrainRepeats, repeats},
     rivals::{Contender, Contenders, TrainManual, TrainRandom},
     sampled::{self, SubnetJudge},
     search::{BudgetOutcome, ChosenSubnet, Search, found},
@@ -20,35 +21,69 @@ use super::{
 use crate::{
     network_parts::{self, PartLatencies},
     report::{SpacesReport, publish_spaces},
-    settings::{RivalSettings, SearchSettings, SpacesSettings},
+    settings::{RepeatSettings, RivalSettings, SearchSettings, SpacesSettings},
 };
 
-/// Latencies of a space's networks, in milliseconds.
+/// A chosen network on the test images, in INT8.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct SpaceLatencies {
-    /// The chosen networks as measured, with the spread.
-    pub chosen: Vec<(f64, f64)>,
-    /// The random ones as sums of their parts.
-    pub sampled: Vec<f64>,
+pub(crate) struct TestedSubnet {
+    /// Share of the images that it classifies correctly.
+    pub accuracy: f64,
+    /// A digit for each image: 1 where it classifies it correctly, else 0.
+    right: String,
 }
 
-/// What was found out about one space.
-pub(crate) struct SpaceOutcome<'a> {
+impl TestedSubnet {
+    fn new(classes: &[u32], labels: &[u32]) -> Self {
+        let digit = |(class, label): (&u32, &u32)| if class == label { '1' } else { '0' };
+        let right: String = classes.iter().zip(labels).map(digit).collect();
+        let count = right.bytes().filter(|digit| *digit == b'1').count();
+        Self { accuracy: count as f64 / labels.len().max(1) as f64, right }
+    }
+
+    /// Whether it classifies each image correctly.
+    pub fn right(&self) -> Vec<bool> {
+        self.right.bytes().map(|digit| digit == b'1').collect()
+    }
+}
+
+/// Latencies of the networks of all spaces, in milliseconds.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Latencies {
+    /// By training, the chosen networks as measured, with the spread.
+    chosen: Vec<Vec<(f64, f64)>>,
+    /// By space, the random ones as sums of their parts.
+    sampled: Vec<Vec<f64>>,
+}
+
+/// What came of one training of a space's supernet.
+pub(crate) struct TrainedOutcome<'a> {
     pub contender: &'a Contender,
     pub searched: Vec<BudgetOutcome>,
-    /// INT8, shares of the test images, of the chosen networks.
-    pub test_accuracies: Vec<f64>,
-    pub sampled: &'a [Subnet],
-    /// INT8, shares of held-out images, of the random networks.
-    pub accuracies: Vec<f64>,
-    pub latencies: SpaceLatencies,
+    /// The chosen networks, in the order of their budgets.
+    pub tested: Vec<TestedSubnet>,
+    /// Their latencies as measured, in milliseconds, with the spread.
+    pub latencies: Vec<(f64, f64)>,
 }
 
-impl SpaceOutcome<'_> {
+impl TrainedOutcome<'_> {
     /// The networks that were chosen, in the order of their budgets.
     pub fn chosen(&self) -> impl Iterator<Item = &ChosenSubnet> {
         chosen(&self.searched)
     }
+}
+
+/// What was found out about one space.
+pub(crate) struct SpaceOutcome<'a> {
+    /// With the study's seed.
+    pub first: TrainedOutcome<'a>,
+    /// With other seeds.
+    pub repeats: Vec<TrainedOutcome<'a>>,
+    pub sampled: &'a [Subnet],
+    /// INT8, shares of held-out images, of the random networks.
+    pub accuracies: Vec<f64>,
+    /// Sums of their parts in milliseconds.
+    pub sampled_ms: Vec<f64>,
 }
 
 fn chosen(searched: &[BudgetOutcome]) -> impl Iterator<Item = &ChosenSubnet> {
@@ -68,20 +103,30 @@ impl Step for Spaces {
         Search::NAME,
         TrainRandom::NAME,
         TrainManual::NAME,
+        TrainRepeats::NAME,
     ];
     const NEEDS: StepNeeds = StepNeeds { training: true, latencies: true, runtime: false };
     const EXTRA: bool = true;
+    const FLAGS: &'static [StepFlag] = &[StepFlag {
+        flag: "seeds",
+        value: FlagValue::Number("N"),
+        section: RepeatSettings::NAME,
+        field: "seeds",
+        help: "Times that the supernets of the space, of the best manual one and of MobileNetV2's are trained",
+    }];
 
-    type Settings = (SearchSettings, RivalSettings, SpacesSettings);
+    type Settings = (SearchSettings, RivalSettings, RepeatSettings, SpacesSettings);
     type Output = SpacesReport;
 
     fn run(
         &self,
         context: &dyn StepContext,
-        (searching, rivals, settings): Self::Settings,
+        (searching, rivals, repeated, settings): Self::Settings,
     ) -> Result<SpacesReport, StepError> {
         let contenders = Contenders::of(context, &rivals)?;
-        let all = contenders.all();
+        let spaces = contenders.all();
+        let again = repeats(&contenders, &repeated, &context.get(&Evolve::OUTPUT)?)?;
+        let all: Vec<&Contender> = spaces.iter().copied().chain(&again).collect();
         let study = context.study();
         let budgets_ms = context.get(&Measure::OUTPUT)?.own.budgets_ms;
         let searched = search_all(context, &searching, &budgets_ms, &all)?;
@@ -91,7 +136,7 @@ impl Step for Spaces {
             let resolutions = &study.hyperspace.resolutions;
             sampled::draw(&stages, resolutions, settings.subnets, study.seed, &purpose)
         };
-        let drawn: Vec<Vec<Subnet>> = all.iter().map(draw).collect();
+        let drawn: Vec<Vec<Subnet>> = spaces.iter().map(draw).collect();
         let trainer = super::trainer(context)?;
         let images = context.train_context()?;
         let SpacesSettings { calibration_images, judge_images, .. } = settings;
@@ -102,29 +147,26 @@ impl Step for Spaces {
             calibration_images,
             judge_images,
         };
-        let test_accuracies = test(&judge, &all, &searched)?;
-        let accuracies = judge_sampled(&judge, &all, &drawn)?;
+        let tested = test(&judge, &all, &searched)?;
+        let accuracies = judge_sampled(&judge, &spaces, &drawn)?;
         let latencies = latencies(context, &all, &searched, &drawn)?;
-        let outcomes: Vec<SpaceOutcome<'_>> = all
-            .iter()
-            .zip(searched)
-            .zip(test_accuracies)
-            .zip(&drawn)
-            .zip(accuracies)
-            .zip(latencies)
-            .map(
-                |(((((contender, searched), test_accuracies), sampled), accuracies), latencies)| {
-                    SpaceOutcome {
-                        contender,
-                        searched,
-                        test_accuracies,
-                        sampled,
-                        accuracies,
-                        latencies,
-                    }
-                },
-            )
-            .collect();
+        let trained = all.iter().zip(searched).zip(tested).zip(latencies.chosen).map(
+            |(((contender, searched), tested), latencies)| TrainedOutcome {
+                contender,
+                searched,
+                tested,
+                latencies,
+            },
+        );
+        let mut first: Vec<TrainedOutcome<'_>> = trained.collect();
+        let mut repeated = first.split_off(spaces.len());
+        let judged = first.into_iter().zip(&drawn).zip(accuracies).zip(latencies.sampled);
+        let mut outcomes = Vec::new();
+        for (((first, sampled), accuracies), sampled_ms) in judged {
+            let name = &first.contender.name;
+            let repeats = repeated.extract_if(.., |again| again.contender.name == *name).collect();
+            outcomes.push(SpaceOutcome { first, repeats, sampled, accuracies, sampled_ms });
+        }
         let left_out = contenders.left_out.clone();
         let report = SpacesReport::new(context, budgets_ms, &outcomes, left_out)?;
         publish_spaces(context, &report, &outcomes)?;
@@ -132,7 +174,7 @@ impl Step for Spaces {
     }
 }
 
-/// The same search in every space; that of the found space is the study's own.
+/// The same search after every training; that of the found space with the study's seed is the study's own.
 fn search_all(
     context: &dyn StepContext,
     settings: &SearchSettings,
@@ -145,7 +187,7 @@ fn search_all(
     for rival in &contenders[1..] {
         let weights = context.file(&rival.supernet)?.join(train::INT8);
         searchers.push(Searcher {
-            prefix: format!("search-{}-", rival.name),
+            prefix: format!("search-{}-", rival.label()),
             job: settings.job(context.study(), &rival.space, weights),
             settings: settings.clone(),
             trainer: trainer.as_ref(),
@@ -157,28 +199,29 @@ fn search_all(
     Ok(all)
 }
 
-/// Accuracy of the chosen networks on the test images.
+/// The chosen networks on the test images.
 fn test(
     judge: &SubnetJudge<'_>,
     contenders: &[&Contender],
     searched: &[Vec<BudgetOutcome>],
-) -> Result<Vec<Vec<f64>>, StepError> {
+) -> Result<Vec<Vec<TestedSubnet>>, StepError> {
     let mut tasks = Vec::new();
     for (contender, searched) in contenders.iter().zip(searched) {
         let job = judge.job(contender)?;
         let (trainer, images): (&dyn Trainer, &TrainContext) = (judge.trainer, judge.train);
-        tasks.push(Task::new(format!("test-{}", contender.name), move |_, monitor| {
+        tasks.push(Task::new(format!("test-{}", contender.label()), move |_, monitor| {
+            let labels = images.images.labels(&images.images.test);
             let mut evaluator = trainer.evaluator(images, &job)?;
-            let mut accuracies = Vec::new();
+            let mut tested = Vec::new();
             for chosen in chosen(searched) {
                 if monitor.cancelled() {
                     return Err(StepError::Cancelled);
                 }
                 let predictions = evaluator.recalibrate(&chosen.subnet)?.test_predictions()?;
-                accuracies.push(predictions.accuracy(&images.images.labels(&images.images.test)));
-                monitor.progress(accuracies.len(), searched.len(), "test set");
+                tested.push(TestedSubnet::new(&predictions.classes, &labels));
+                monitor.progress(tested.len(), searched.len(), "test set");
             }
-            Ok(accuracies)
+            Ok(tested)
         }));
     }
     judge.context.tasks(tasks, judge.context.study().threads)
@@ -203,26 +246,27 @@ fn latencies(
     contenders: &[&Contender],
     searched: &[Vec<BudgetOutcome>],
     drawn: &[Vec<Subnet>],
-) -> Result<Vec<SpaceLatencies>, StepError> {
+) -> Result<Latencies, StepError> {
     let measure = || {
         let study = context.study();
-        let mut known = PartLatencies::default();
+        let stages = |contender: &&Contender| contender.space.elastic_stages(&study.hyperspace);
         let mut queries = Vec::new();
-        let mut sampled = Vec::new();
-        for ((contender, searched), drawn) in contenders.iter().zip(searched).zip(drawn) {
-            let stages = contender.space.elastic_stages(&study.hyperspace);
+        for (contender, searched) in contenders.iter().zip(searched) {
             for chosen in chosen(searched) {
-                let graph = network_parts::whole_network(study, &stages, &chosen.subnet)?;
+                let graph =
+                    network_parts::whole_network(study, &stages(contender), &chosen.subnet)?;
                 queries.push(network_parts::query(graph, Position::Whole, Precision::Int8));
             }
-            sampled.push(known.of(context, &stages, drawn)?);
         }
-        let mut measured = context.latencies(&queries)?.into_iter();
-        let of_space = |(searched, sampled): (&Vec<BudgetOutcome>, Vec<f64>)| {
-            let networks = measured.by_ref().take(chosen(searched).count());
-            SpaceLatencies { chosen: networks.map(|l| (l.ms, l.spread_ms)).collect(), sampled }
+        let mut known = PartLatencies::default();
+        let parts = contenders.iter().zip(drawn);
+        let sampled = parts.map(|(contender, drawn)| known.of(context, &stages(contender), drawn));
+        let sampled = sampled.collect::<Result<_, StepError>>()?;
+        let mut measured = context.latencies(&queries)?.into_iter().map(|l| (l.ms, l.spread_ms));
+        let of_training = |searched: &Vec<BudgetOutcome>| {
+            measured.by_ref().take(chosen(searched).count()).collect()
         };
-        Ok::<_, StepError>(searched.iter().zip(sampled).map(of_space).collect::<Vec<_>>())
+        Ok(Latencies { chosen: searched.iter().map(of_training).collect(), sampled })
     };
     context.task(Task::new("latency", |_, _| measure()))
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs};
 use spacewright_core::{
     space::Space,
     study::{Artifact, FileError, Step, StepContext, StepError, StepNeeds, Task, TaskFiles},
-    train::{Guidance, Start, SupernetJob, TrainReport, TwoPhaseFiles},
+    train::{Guidance, Start, SupernetJob, TrainContext, TrainReport, TwoPhaseFiles},
 };
 
 use super::{
@@ -47,8 +47,8 @@ impl Step for Train {
     ) -> Result<PhaseReports, StepError> {
         let evolved = context.get(&Evolve::OUTPUT)?;
         let supernet = Self::SUPERNET;
-        let spaces = [(supernet.task(), evolved.space())];
-        let reports = supernets(context, &settings, &spaces)?.remove(0);
+        let supernet = Supernet::new(supernet.task(), evolved.space(), context);
+        let reports = supernets(context, &settings, &[supernet])?.remove(0);
         for (phase, report) in &reports {
             let share = 100.0 * report.held_out_accuracy;
             context.say(&format!("largest subnet, {phase}: {share:.2} % of held-out images"));
@@ -57,25 +57,42 @@ impl Step for Train {
     }
 }
 
-/// Trains the supernet of each space in a task of the given name, one after the other: each uses
-/// all threads, so that all are trained alike.
+/// A supernet that is to be trained.
+pub(crate) struct Supernet {
+    /// Name of its task.
+    pub task: String,
+    /// Its space.
+    pub space: Space,
+    /// Seed of its training.
+    pub seed: u64,
+}
+
+impl Supernet {
+    /// With the study's seed.
+    pub fn new(task: &str, space: &Space, context: &dyn StepContext) -> Self {
+        Self { task: task.to_owned(), space: space.clone(), seed: context.study().seed }
+    }
+}
+
+/// Trains supernets, one after the other: each uses all threads, so that all are trained alike.
 pub(crate) fn supernets(
     context: &dyn StepContext,
     settings: &TrainSettings,
-    spaces: &[(&str, &Space)],
+    supernets: &[Supernet],
 ) -> Result<Vec<PhaseReports>, StepError> {
     let trainer = super::trainer(context)?;
     let train = context.train_context()?;
     let mut tasks = Vec::new();
-    for (name, space) in spaces {
-        let (trainer, train, job) = (trainer.as_ref(), &train, job(context, settings, space)?);
-        tasks.push(Task::new(*name, move |files, monitor| {
-            Ok(trainer.train(train, &job, &two_phase_files(files)?, monitor)?)
+    for Supernet { task, space, seed } in supernets {
+        let train = TrainContext { seed: *seed, ..train.clone() };
+        let (trainer, job) = (trainer.as_ref(), job(context, settings, space)?);
+        tasks.push(Task::new(task, move |files, monitor| {
+            Ok(trainer.train(&train, &job, &two_phase_files(files)?, monitor)?)
         }));
     }
     let reports = context.tasks(tasks, 1)?;
-    for ((name, _), phases) in spaces.iter().zip(&reports) {
-        warn_of_int8_loss(context, name, phases);
+    for (supernet, phases) in supernets.iter().zip(&reports) {
+        warn_of_int8_loss(context, &supernet.task, phases);
     }
     Ok(reports)
 }
