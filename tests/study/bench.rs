@@ -146,6 +146,25 @@ fn benches_end_the_same_again_and_killed_in_every_step() {
     assert_eq!(killed.bench("spaces"), spaces);
 }
 
+#[test]
+fn a_space_that_is_not_compared_cannot_be_repeated() {
+    let place = Place::new();
+    let study = place.folder.path().join("repeats.toml");
+    let hyperspace = tiny().with_file_name("tiny-space.toml");
+    let text = fs::read_to_string(tiny()).unwrap();
+    let text = text.replace("tiny-space.toml", hyperspace.to_str().unwrap());
+    fs::write(&study, text.replace("seeds = 2", "seeds = 2\nspaces = [\"nope\"]")).unwrap();
+    let output = place.command(&["bench", "spaces"], &study).output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    for part in
+        ["[repeats] spaces", "`nope` is none of the spaces of [rivals]", "name some of: random"]
+    {
+        assert!(stderr.contains(part), "{part}: {stderr}");
+    }
+    assert!(!stderr.contains("begins"), "{stderr}");
+}
+
 /// The networks of the study and their rivals, which are trained for as many images.
 #[test]
 fn networks_trained_alone_stand_beside_those_of_the_study() {

@@ -96,7 +96,7 @@ fn budgets(comparisons: &[AgainstSpace]) -> String {
                 name.clone(),
                 ms(pair.budget_ms),
                 in_points(&pair.difference),
-                format!("{:.2}", pair.p),
+                format!("{:.3}", pair.p),
                 or_dash(pair.speed_up, |times| in_times(&times)),
                 Verdict::in_words(pair.speed_up.as_ref(), Some(&pair.difference)).to_owned(),
             ]);
@@ -105,8 +105,12 @@ fn budgets(comparisons: &[AgainstSpace]) -> String {
     table.render()
 }
 
-fn in_times(Estimate { value, interval, .. }: &Estimate) -> String {
-    format!("{value:.2}x ({:.2} to {:.2})", interval.low, interval.high)
+fn in_times(Estimate { value, interval, known, .. }: &Estimate) -> String {
+    let draws = match *known < 1.0 {
+        true => format!(", in {:.0} % of draws", 100.0 * known),
+        false => String::new(),
+    };
+    format!("{value:.2}x ({:.2} to {:.2}{draws})", interval.low, interval.high)
 }
 
 fn in_points(Estimate { value, interval, .. }: &Estimate) -> String {

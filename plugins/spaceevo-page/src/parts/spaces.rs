@@ -105,10 +105,14 @@ fn comparisons(spaces: &SpacesReport) -> Markup {
             html! { (against.name) },
             html! {
                 @match (speed_up, against.compared.mean_speed_up) {
-                    (Some(Estimate { value, interval, .. }), _) => {
+                    (Some(Estimate { value, interval, known, .. }), _) => {
                         (Shown::times(format!("{path}.certainty.speed_up.value"), value)) " ("
                         (Shown::times("", interval.low).derived()) " to "
-                        (Shown::times("", interval.high).derived()) ")"
+                        (Shown::times("", interval.high).derived())
+                        @if known < 1.0 {
+                            ", in " (Shown::percent(format!("{path}.certainty.speed_up.known"), known)) " of draws"
+                        }
+                        ")"
                     }
                     (None, Some(factor)) => (Shown::times(format!("{path}.mean_speed_up"), factor)),
                     (None, None) => "–",
@@ -155,8 +159,9 @@ fn comparisons(spaces: &SpacesReport) -> Markup {
     html! {
         (table(&heading, rows.collect()))
         p.note {
-            "In brackets: with 95 % certainty, over test images and trainings drawn with replacement. With one training \
-             of a supernet nothing is known of how the next one would differ."
+            "In brackets: with 95 % certainty, over test images and trainings drawn with replacement; not every draw \
+             reaches the other's accuracies. With one training of a supernet nothing is known of how the next one \
+             would differ."
         }
         @for left in &spaces.left_out { p.note { (left.name) " is not compared: " (left.reason) } }
     }

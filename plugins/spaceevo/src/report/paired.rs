@@ -35,8 +35,8 @@ pub struct Certainty {
     pub own_trainings: usize,
     /// How often that of the other one was trained.
     pub other_trainings: usize,
-    /// How many times faster at equal accuracy, as the geometric mean over the other's networks; none where none of
-    /// their accuracies is reached.
+    /// How many times faster at equal accuracy, as the geometric mean over the other's networks whose accuracy is
+    /// reached, and at least so many where the own fastest network is more accurate; none where none is reached.
     pub speed_up: Option<Estimate>,
     /// How much more accurate at equal latency, as a share; none where the other has no network as fast.
     pub gain: Option<Estimate>,

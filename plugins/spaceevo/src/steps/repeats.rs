@@ -33,7 +33,7 @@ pub(crate) fn repeats(
     contenders: &Contenders,
     settings: &RepeatSettings,
     evolved: &Evolved,
-) -> Result<Vec<Contender>, FieldError> {
+) -> Vec<Contender> {
     let repeated: Vec<&Contender> = match settings.spaces.as_slice() {
         [] => {
             let score = |rival: &&Contender| {
@@ -47,28 +47,16 @@ pub(crate) fn repeats(
             best.into_iter().chain(mobile.filter(is_other)).collect()
         }
         names => {
-            let all = contenders.all();
-            let left_out = |name: &String| contenders.left_out.iter().any(|out| out.name == *name);
-            let mut named = Vec::new();
-            for name in names.iter().filter(|name| !left_out(name)) {
-                let rival = all[1..].iter().find(|rival| rival.name == *name);
-                named.push(*rival.ok_or_else(|| unknown(name, &all[1..]))?);
-            }
-            named
+            let mut rivals = contenders.all().split_off(1);
+            rivals.retain(|rival| names.contains(&rival.name));
+            rivals
         }
     };
     let again = |seed| {
         let all = [&contenders.found].into_iter().chain(repeated.iter().copied());
         all.map(move |contender| TrainRepeats::repeated(contender, seed))
     };
-    Ok((1..settings.seeds).flat_map(again).collect())
-}
-
-fn unknown(name: &str, known: &[&Contender]) -> FieldError {
-    let known: Vec<&str> = known.iter().map(|contender| contender.name.as_str()).collect();
-    let reason = format!("no space `{name}` is compared");
-    let hint = format!("compared are {}: see `manual` of [rivals]", known.join(", "));
-    FieldError::refused(RepeatSettings::NAME, "spaces", reason, hint)
+    (1..settings.seeds).flat_map(again).collect()
 }
 
 impl Step for TrainRepeats {
@@ -110,7 +98,7 @@ impl Step for TrainRepeats {
             seed: random::seed(context.study().seed, &["repeat", &seed.to_string()]),
         };
         // Seed by seed: what is there of an unfinished comparison says something of all spaces.
-        let repeats = repeats(&contenders, &settings, &evolved)?;
+        let repeats = repeats(&contenders, &settings, &evolved);
         supernets(context, &train, &repeats.iter().map(again).collect::<Vec<_>>())
     }
 }

@@ -125,7 +125,7 @@ impl Step for Spaces {
     ) -> Result<SpacesReport, StepError> {
         let contenders = Contenders::of(context, &rivals)?;
         let spaces = contenders.all();
-        let again = repeats(&contenders, &repeated, &context.get(&Evolve::OUTPUT)?)?;
+        let again = repeats(&contenders, &repeated, &context.get(&Evolve::OUTPUT)?);
         let all: Vec<&Contender> = spaces.iter().copied().chain(&again).collect();
         let study = context.study();
         let budgets_ms = context.get(&Measure::OUTPUT)?.own.budgets_ms;
