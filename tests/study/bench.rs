@@ -71,6 +71,7 @@ fn proxy_is_sound(report: &Value) {
     let manual = list(&report["manual"]);
     assert!(manual.len() >= 2 && manual.iter().all(|space| space["n"] == 4), "{manual:?}");
     assert_eq!(report["all"]["n"], 14 + 4 * manual.len());
+    assert_eq!(report["parts"]["spaces"], 2 + manual.len());
     for by in ["raw", "weighted"] {
         let parts = &report["parts"][by];
         let part = |name: &str| number(&parts[name]["contribution"]);

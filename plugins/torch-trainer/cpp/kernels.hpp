@@ -18,8 +18,10 @@ inline Tensor dense(const Tensor& x) {
   return x.is_non_overlapping_and_dense() ? x : x.contiguous();
 }
 
+// With the strides and the type of `model`.
 inline Tensor like(const Tensor& x, const Tensor& model) {
-  return x.strides() == model.strides() ? x : at::empty_like(model).copy_(x);
+  const bool is_like = x.strides() == model.strides() && x.scalar_type() == model.scalar_type();
+  return is_like ? x : at::empty_like(model).copy_(x);
 }
 
 // The text of the last error of this thread; the buffer stays.

@@ -49,7 +49,7 @@ pub fn text(report: &ProxyReport) -> String {
          smaller loss always means a higher accuracy\n\n{}",
         table.render()
     );
-    let _ = write!(text, "\nPairs of these subnets:\n\n{}", parts(report));
+    let _ = write!(text, "\nPairs of all but the fitted subnets:\n\n{}", parts(report));
     let _ = writeln!(text, "\nweights of the stages: {}", weights.join(", "));
     let _ = writeln!(text, "to search with them, below [evolve]:\n  {}", report.setting);
     text
@@ -60,13 +60,13 @@ fn parts(report: &ProxyReport) -> String {
     let heading = ["pairs", "n", "tau", "adds to tau", "weighted tau", "adds to weighted tau"];
     let mut table = Table::new(&heading);
     let figure = |value: Option<f64>| or_dash(value, |value| format!("{value:.3}"));
-    let AgreementParts { raw, weighted } = &report.parts;
+    let AgreementParts { spaces, raw, weighted } = &report.parts;
     for (name, raw, weighted) in [
-        ("within a space", raw.within, weighted.within),
-        ("between two spaces", raw.between, weighted.between),
+        ("within a space".to_owned(), raw.within, weighted.within),
+        (format!("between two of {spaces} spaces"), raw.between, weighted.between),
     ] {
         table.row([
-            name.into(),
+            name,
             raw.pairs.to_string(),
             figure(raw.kendall_tau),
             figure(raw.contribution),

@@ -18,7 +18,8 @@ pub fn text(report: &SpacesReport) -> String {
         networks(&report.spaces)
     );
     let _ = write!(text, "\nthe found space against:\n\n{}", comparisons(&report.comparisons));
-    let _ = writeln!(text, "\nbudget by budget:\n\n{}", budgets(&report.comparisons));
+    let _ = write!(text, "\nbudget by budget:\n\n{}", budgets(&report.comparisons));
+    let _ = writeln!(text, "\n{}\n", about(&report.comparisons));
     let _ = write!(text, "errors of random subnets on held-out images:\n\n{}", errors(report));
     for left_out in &report.left_out {
         let _ = write!(text, "\n`{}` is left out: {}\n", left_out.name, left_out.reason);
@@ -27,16 +28,17 @@ pub fn text(report: &SpacesReport) -> String {
 }
 
 fn networks(spaces: &[ComparedSpace]) -> String {
-    let heading = ["space", "encoding", "seed", "budget ms", "INT8 ms", "INT8 accuracy", "MMACs"];
+    let heading =
+        ["space", "encoding", "training", "budget ms", "INT8 ms", "INT8 accuracy", "MMACs"];
     let mut table = Table::new(&heading);
     for ComparedSpace { name, space, networks, infeasible_budgets_ms, repeats, .. } in spaces {
-        let repeats = repeats.iter().map(|repeat| (repeat.seed, &repeat.networks));
-        for (seed, networks) in std::iter::once((0, networks)).chain(repeats) {
+        let repeats = repeats.iter().map(|repeat| (repeat.training, &repeat.networks));
+        for (training, networks) in std::iter::once((0, networks)).chain(repeats) {
             for ComparedNetwork { budget_ms, int8_ms, test_accuracy, macs, .. } in networks {
                 table.row([
                     name.clone(),
                     space.clone(),
-                    seed.to_string(),
+                    training.to_string(),
                     ms(*budget_ms),
                     ms(*int8_ms),
                     percent(*test_accuracy),
@@ -65,10 +67,6 @@ fn comparisons(comparisons: &[AgainstSpace]) -> String {
     ]);
     for AgainstSpace { name, compared, certainty } in comparisons {
         let speed_ups = &compared.speed_ups;
-        let at_least = match speed_ups.iter().any(|point| point.at_least) {
-            true => "at least ",
-            false => "",
-        };
         let reached = speed_ups.iter().filter(|point| point.speed_up.is_some()).count();
         let gained = compared.gains.iter().filter(|point| point.gain.is_some()).count();
         let estimate = |of: fn(&Certainty) -> Option<Estimate>| certainty.as_ref().and_then(of);
@@ -77,7 +75,7 @@ fn comparisons(comparisons: &[AgainstSpace]) -> String {
         table.row([
             name.clone(),
             or_dash(trainings, |c| format!("{} and {}", c.own_trainings, c.other_trainings)),
-            or_dash(speed_up, |times| format!("{at_least}{}", in_times(&times))),
+            or_dash(speed_up, |times| in_times(&times)),
             format!("{reached} of {}", speed_ups.len()),
             or_dash(gain, |gain| in_points(&gain)),
             format!("{gained} of {}", compared.gains.len()),
@@ -88,7 +86,14 @@ fn comparisons(comparisons: &[AgainstSpace]) -> String {
 }
 
 fn budgets(comparisons: &[AgainstSpace]) -> String {
-    let heading = ["space", "budget ms", "more accurate", "p", "speed-up at its accuracy", "shown"];
+    let heading = [
+        "space",
+        "budget ms",
+        "more accurate",
+        "p, first trainings",
+        "speed-up at its accuracy",
+        "shown",
+    ];
     let mut table = Table::new(&heading);
     for AgainstSpace { name, certainty, .. } in comparisons {
         for pair in certainty.iter().flat_map(|certainty| &certainty.budgets) {
@@ -105,12 +110,28 @@ fn budgets(comparisons: &[AgainstSpace]) -> String {
     table.render()
 }
 
-fn in_times(Estimate { value, interval, known, .. }: &Estimate) -> String {
-    let draws = match *known < 1.0 {
-        true => format!(", in {:.0} % of draws", 100.0 * known),
+/// What intervals and verdicts hold, and what they do not.
+fn about(comparisons: &[AgainstSpace]) -> &'static str {
+    let mut certainties = comparisons.iter().filter_map(|against| against.certainty.as_ref());
+    match certainties.any(|certainty| certainty.over_trainings) {
+        true => {
+            "Intervals, of 95 % certainty, are over test images, spreads of latencies and trainings. Of twenty figures \
+             without a difference one may seem to have one."
+        }
+        false => {
+            "Intervals, of 95 % certainty, are over test images and spreads of latencies. Each supernet was trained \
+             once: what is shown holds for these trainings, and says nothing of the next ones; `--seeds 3` trains again."
+        }
+    }
+}
+
+fn in_times(Estimate { value, interval, known, at_least, .. }: &Estimate) -> String {
+    let at_least = if *at_least { "at least " } else { "" };
+    let reached = match *known < 1.0 {
+        true => format!(", {:.0} % reached", 100.0 * known),
         false => String::new(),
     };
-    format!("{value:.2}x ({:.2} to {:.2}{draws})", interval.low, interval.high)
+    format!("{at_least}{value:.2}x ({:.2} to {:.2}{reached})", interval.low, interval.high)
 }
 
 fn in_points(Estimate { value, interval, .. }: &Estimate) -> String {

@@ -134,7 +134,7 @@ fn number(path: String, value: Option<f64>) -> Markup {
 
 /// Where the agreement over all spaces comes from.
 fn parts(proxy: &ProxyReport) -> Markup {
-    let AgreementParts { raw, weighted } = &proxy.parts;
+    let AgreementParts { spaces, raw, weighted } = &proxy.parts;
     let rows = [
         ("of one space", "within", raw.within, weighted.within),
         ("of two spaces", "between", raw.between, weighted.between),
@@ -154,8 +154,9 @@ fn parts(proxy: &ProxyReport) -> Markup {
         ["pairs of subnets", "how many", "τ", "adds to τ", "τ, weighted", "adds to τ, weighted"];
     html! {
         p {
-            "A score compares spaces, a search the subnets of one. Which pairs the agreement over all spaces comes "
-            "from:"
+            "A score compares spaces, a search the subnets of one. Which pairs the agreement over all "
+            (Shown::count("proxy.parts.spaces", *spaces as u64))
+            " spaces comes from; those between two are many, but no more independent than these spaces:"
         }
         (table(&heading, rows.into()))
     }

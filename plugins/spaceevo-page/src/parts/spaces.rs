@@ -105,12 +105,13 @@ fn comparisons(spaces: &SpacesReport) -> Markup {
             html! { (against.name) },
             html! {
                 @match (speed_up, against.compared.mean_speed_up) {
-                    (Some(Estimate { value, interval, known, .. }), _) => {
+                    (Some(Estimate { value, interval, known, at_least, .. }), _) => {
+                        @if at_least { "at least " }
                         (Shown::times(format!("{path}.certainty.speed_up.value"), value)) " ("
                         (Shown::times("", interval.low).derived()) " to "
                         (Shown::times("", interval.high).derived())
                         @if known < 1.0 {
-                            ", in " (Shown::percent(format!("{path}.certainty.speed_up.known"), known)) " of draws"
+                            ", " (Shown::percent(format!("{path}.certainty.speed_up.known"), known)) " reached"
                         }
                         ")"
                     }
@@ -156,12 +157,19 @@ fn comparisons(spaces: &SpacesReport) -> Markup {
         "trainings",
         "shown",
     ];
+    let mut certainties =
+        spaces.comparisons.iter().filter_map(|against| against.certainty.as_ref());
+    let over_trainings = certainties.any(|certainty| certainty.over_trainings);
     html! {
         (table(&heading, rows.collect()))
         p.note {
-            "In brackets: with 95 % certainty, over test images and trainings drawn with replacement; not every draw \
-             reaches the other's accuracies. With one training of a supernet nothing is known of how the next one \
-             would differ."
+            "In brackets: with 95 % certainty, over test images, spreads of latencies and, where a supernet was trained \
+             several times, trainings; how many of the other's accuracies are reached. "
+            @if !over_trainings {
+                "Each supernet was trained once: what is shown holds for these trainings, and says nothing of the next \
+                 ones. "
+            }
+            "Of twenty figures without a difference one may seem to have one."
         }
         @for left in &spaces.left_out { p.note { (left.name) " is not compared: " (left.reason) } }
     }

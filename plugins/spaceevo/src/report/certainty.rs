@@ -43,9 +43,40 @@ impl Interval {
     }
 }
 
+/// How many standard errors an interval of 95 % certainty reaches to either side where the standard error itself was
+/// estimated with so many degrees of freedom, 1 or more: the quantile of Student's distribution (Biometrika 6, 1908).
+pub(super) fn student(degrees: f64) -> f64 {
+    const STEPS: usize = 20_000;
+    // Beyond, the difference to the normal distribution is in the fourth digit.
+    if degrees > 1000.0 {
+        return Z;
+    }
+    // With t = √ν tan θ the density is cos θ to the power of ν − 1.
+    let step = std::f64::consts::FRAC_PI_2 / STEPS as f64;
+    let density = |index: usize| ((index as f64 + 0.5) * step).cos().powf(degrees - 1.0);
+    let wanted = 0.95 * (0..STEPS).map(density).sum::<f64>();
+    let (mut index, mut below) = (0, 0.0);
+    while below + density(index) < wanted {
+        below += density(index);
+        index += 1;
+    }
+    let angle = step * (index as f64 + (wanted - below) / density(index));
+    degrees.sqrt() * angle.tan()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn quantiles_of_students_distribution_are_those_of_tables() {
+        for (degrees, quantile) in
+            [(1.0, 12.706), (2.0, 4.303), (4.0, 2.776), (10.0, 2.228), (60.0, 2.000), (1e4, 1.960)]
+        {
+            assert!((student(degrees) - quantile).abs() < 2e-3, "{degrees}: {}", student(degrees));
+        }
+        assert!(student(1.5) < student(1.2) && student(1.2) < student(1.0));
+    }
 
     fn close(found: Interval, low: f64, high: f64) {
         assert!((found.low - low).abs() < 1e-4 && (found.high - high).abs() < 1e-4, "{found:?}");

@@ -4,17 +4,18 @@
 use rand::Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use spacewright_core::{latency::quantile, random};
+use spacewright_core::random;
 
 use super::{
     Interval,
+    certainty::student,
     fronts::{AgainstNetwork, Comparison, Front, Point, mean},
 };
 
-/// Draws of images and trainings, with replacement (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993).
-const DRAWS: usize = 2000;
-/// Shares of the draws at which an interval of 95 % certainty ends.
-const ENDS: [f64; 2] = [0.025, 0.975];
+/// Draws of test images, with replacement (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993).
+const DRAWS: usize = 1000;
+/// Share of cases that have to have a figure before it says something.
+const MOST: f64 = 0.975;
 
 /// A network on the test images.
 #[derive(Debug, Clone)]
@@ -23,22 +24,30 @@ pub(crate) struct TestedNetwork {
     pub budget_ms: f64,
     /// Its measured latency in milliseconds.
     pub ms: f64,
+    /// Half of the measured runs take at most this much longer, in milliseconds.
+    pub spread_ms: f64,
     /// Whether it classifies each test image correctly.
     pub right: Vec<bool>,
 }
 
-/// How surely one space is better than another. Each training of the one is compared with each of the other.
+/// How surely one space is better than another. Each training of the one is compared with each of the other. No
+/// allowance is made for how many spaces and budgets are compared: of twenty figures without a difference, one may
+/// seem to have one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Certainty {
-    /// How often the supernet of the own space was trained. With one training, intervals are over images alone, and
-    /// leave out how one training differs from the next.
+    /// How often the supernet of the own space was trained.
     pub own_trainings: usize,
-    /// How often that of the other one was trained.
+    /// How often that of the other one was trained. What was trained once is taken to vary from one training to the
+    /// next as the space that was trained more often does.
     pub other_trainings: usize,
+    /// Whether intervals hold how one training differs from the next: where both were trained once, they are over
+    /// images and latencies alone, and verdicts are of these two trainings, not of the spaces.
+    pub over_trainings: bool,
     /// How many times faster at equal accuracy, as the geometric mean over the other's networks whose accuracy is
-    /// reached, and at least so many where the own fastest network is more accurate; none where none is reached.
+    /// reached; none where none is reached.
     pub speed_up: Option<Estimate>,
-    /// How much more accurate at equal latency, as a share; none where the other has no network as fast.
+    /// How much more accurate at equal latency, as a share, as the mean over the own networks for which the other has
+    /// one as fast; none where it has none.
     pub gain: Option<Estimate>,
     /// The networks within each budget that both have networks for.
     pub budgets: Vec<PairedNetworks>,
@@ -49,10 +58,10 @@ pub struct Certainty {
 pub struct PairedNetworks {
     /// The budget in milliseconds.
     pub budget_ms: f64,
-    /// How much larger the own network's share of right answers is.
+    /// How much larger the own network's share of right answers is, as the mean over all trainings.
     pub difference: Estimate,
-    /// Probability of a difference as large between the networks of the first trainings if they were equally good:
-    /// McNemar's exact test (Psychometrika 12, 1947), two-sided.
+    /// Probability of a difference as large between the networks of the first trainings alone if they were equally
+    /// good: McNemar's exact test (Psychometrika 12, 1947), two-sided.
     pub p: f64,
     /// How many times faster the own space reaches the accuracy of the other's network; none where it does not.
     pub speed_up: Option<Estimate>,
@@ -63,10 +72,15 @@ pub struct PairedNetworks {
 pub struct Estimate {
     /// As measured.
     pub value: f64,
-    /// From where to where it lies with 95 % certainty: of draws, with replacement, of test images and trainings.
+    /// From where to where it lies with 95 % certainty: by Student's distribution, with the variance over draws of
+    /// test images and of latencies within their spread, and that between trainings (degrees of freedom after
+    /// Satterthwaite, 1946).
     pub interval: Interval,
-    /// Share of the draws that have such a figure: some may not reach an accuracy.
+    /// For which share of the networks, trainings and draws there is such a figure: some accuracies may not be
+    /// reached, some latencies may be too short for the other.
     pub known: f64,
+    /// Whether a speed-up is at least this, as the own fastest network is more accurate than some of the other's.
+    pub at_least: bool,
     /// What it says of the own space.
     pub verdict: Verdict,
 }
@@ -75,9 +89,10 @@ pub struct Estimate {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// It is better in 97.5 % of all draws.
+    /// The whole interval is better; of speed-ups: and 97.5 % of the other's accuracies are reached.
     Better,
-    /// It is worse in 97.5 % of all draws.
+    /// The whole interval is worse; of speed-ups: and it is no lower bound; of gains: and the other has a network as
+    /// fast in 97.5 % of the cases.
     Worse,
     /// Neither: no difference is shown.
     NoDifference,
@@ -86,15 +101,19 @@ pub enum Verdict {
 impl Verdict {
     /// What two figures say of a space, in words.
     pub fn in_words(speed_up: Option<&Estimate>, gain: Option<&Estimate>) -> &'static str {
-        let verdict = |estimate: Option<&Estimate>| estimate.map(|estimate| estimate.verdict);
+        let verdict = |estimate: Option<&Estimate>| {
+            estimate.map_or(Self::NoDifference, |estimate| estimate.verdict)
+        };
         match (verdict(speed_up), verdict(gain)) {
-            (Some(Self::Better), Some(Self::Better)) => "faster, more accurate",
-            (Some(Self::Better), _) => "faster",
-            (_, Some(Self::Better)) => "more accurate",
-            (Some(Self::Worse), Some(Self::Worse)) => "slower, less accurate",
-            (Some(Self::Worse), _) => "slower",
-            (_, Some(Self::Worse)) => "less accurate",
-            _ => "no difference shown",
+            (Self::Better, Self::Better) => "faster, more accurate",
+            (Self::Better, Self::Worse) => "faster, but less accurate",
+            (Self::Better, Self::NoDifference) => "faster",
+            (Self::Worse, Self::Better) => "more accurate, but slower",
+            (Self::Worse, Self::Worse) => "slower, less accurate",
+            (Self::Worse, Self::NoDifference) => "slower",
+            (Self::NoDifference, Self::Better) => "more accurate",
+            (Self::NoDifference, Self::Worse) => "less accurate",
+            (Self::NoDifference, Self::NoDifference) => "no difference shown",
         }
     }
 }
@@ -105,130 +124,217 @@ impl Certainty {
         let images = own.iter().chain(other).flatten().map(|network| network.right.len()).max();
         let images = images.unwrap_or(0);
         let budgets = budgets(own, other);
-        let every = |trained: &[Vec<TestedNetwork>]| (0..trained.len()).collect::<Vec<_>>();
-        let once = Draw { own: every(own), other: every(other), times: vec![1; images] };
-        let measured = Figures::of(own, other, &budgets, &once);
+        let figures = |draw: &Draw, rng: &mut dyn FnMut() -> f64| {
+            let mut points = |trained: &[Vec<TestedNetwork>]| -> Vec<Judged> {
+                trained.iter().map(|networks| Judged::new(networks, draw, rng)).collect()
+            };
+            let (own, other) = (points(own), points(other));
+            let pairs =
+                |own| other.iter().map(|other| Figures::new(own, other, &budgets)).collect();
+            own.iter().map(pairs).collect::<Vec<Vec<Figures>>>()
+        };
+        let measured = figures(&Draw(vec![1; images]), &mut || 0.0);
         let mut rng = random::generator(seed, &["bootstrap"]);
         let mut draws = Vec::with_capacity(DRAWS);
         for _ in 0..DRAWS {
-            let draw = Draw::new(own.len(), other.len(), images, &mut rng);
-            draws.push(Figures::of(own, other, &budgets, &draw));
+            let draw = Draw::new(images, &mut rng);
+            draws.push(figures(&draw, &mut || rng.random_range(0.0..1.0)));
         }
-        let estimate = |neutral: f64, figure: &dyn Fn(&Figures) -> Option<f64>| {
-            Estimate::new(figure(&measured)?, neutral, draws.iter().map(figure))
+        let estimate = |scale: Scale, of: &dyn Fn(&Figures) -> Figure| {
+            let of_draw = |draw: &Vec<Vec<Figures>>| Figure::sum(draw.iter().flatten().map(of));
+            let table = measured.iter().map(|row| row.iter().map(|f| of(f).mean()).collect());
+            Estimate::new(scale, &table.collect::<Vec<_>>(), draws.iter().map(of_draw))
         };
         let of_budget = |(index, &budget_ms): (usize, &f64)| {
             let [first, second] = [own, other].map(|trained| network(&trained[0], budget_ms));
             Some(PairedNetworks {
                 budget_ms,
-                difference: estimate(0.0, &|figures| Some(figures.budgets[index].0))?,
+                difference: estimate(Scale::Points, &|figures| figures.budgets[index].0)?,
                 p: mcnemar(&first?.right, &second?.right),
-                speed_up: estimate(1.0, &|figures| figures.budgets[index].1),
+                speed_up: estimate(Scale::Times, &|figures| figures.budgets[index].1),
             })
         };
         Self {
             own_trainings: own.len(),
             other_trainings: other.len(),
-            speed_up: estimate(1.0, &|figures| figures.speed_up),
-            gain: estimate(0.0, &|figures| figures.gain),
+            over_trainings: own.len().max(other.len()) > 1,
+            speed_up: estimate(Scale::Times, &|figures| figures.speed_up),
+            gain: estimate(Scale::Points, &|figures| figures.gain),
             budgets: budgets.iter().enumerate().filter_map(of_budget).collect(),
         }
     }
 }
 
+/// What a figure is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Scale {
+    /// A factor, of which the logarithm is computed with.
+    Times,
+    /// A difference of shares.
+    Points,
+}
+
 impl Estimate {
-    /// Of the figure as measured, what it would be if both were equally good, and what it is in each draw.
-    fn new(value: f64, neutral: f64, draws: impl Iterator<Item = Option<f64>>) -> Option<Self> {
-        let all: Vec<Option<f64>> = draws.collect();
-        let mut known: Vec<f64> = all.iter().copied().flatten().collect();
-        known.sort_unstable_by(f64::total_cmp);
-        let share = |count: usize| count as f64 / all.len().max(1) as f64;
-        let above = share(known.iter().filter(|value| **value > neutral).count());
-        let below = share(known.iter().filter(|value| **value < neutral).count());
+    /// Of the figure by own training and other training, and of its sums in each draw.
+    fn new(
+        scale: Scale,
+        measured: &[Vec<Option<f64>>],
+        draws: impl Iterator<Item = Figure>,
+    ) -> Option<Self> {
+        let value = mean(measured.iter().flatten().copied().flatten())?;
+        let draws: Vec<Figure> = draws.collect();
+        let (_, over_images) = spread(draws.iter().filter_map(Figure::mean));
+        let own = spread(measured.iter().filter_map(|row| mean(row.iter().copied().flatten())));
+        let columns = (0..measured.first().map_or(0, Vec::len))
+            .filter_map(|column| mean(measured.iter().filter_map(|row| row[column])));
+        let other = spread(columns);
+        // Variances of the mean with their degrees of freedom.
+        let between: Vec<(f64, f64)> = match (own, other) {
+            ((0 | 1, _), (0 | 1, _)) => Vec::new(),
+            ((0 | 1, _), (n, variance)) | ((n, variance), (0 | 1, _)) => {
+                vec![(variance * (1.0 + 1.0 / n as f64), n as f64 - 1.0)]
+            }
+            (own, other) => {
+                [own, other].map(|(n, variance)| (variance / n as f64, n as f64 - 1.0)).into()
+            }
+        };
+        let variance = over_images + between.iter().map(|part| part.0).sum::<f64>();
+        let inverse: f64 = between.iter().map(|(part, degrees)| part * part / degrees).sum();
+        let degrees = if inverse > 0.0 { variance * variance / inverse } else { f64::INFINITY };
+        let half = student(degrees.max(1.0)) * variance.sqrt();
+        let all = Figure::sum(draws.into_iter());
+        let known = all.known as f64 / all.wanted.max(1) as f64;
+        let at_least = all.bounds as f64 > (1.0 - MOST) * all.known as f64;
+        let (low, high) = (value - half, value + half);
+        let (may_be_better, may_be_worse) = match scale {
+            Scale::Times => (known >= MOST, !at_least),
+            Scale::Points => (true, known >= MOST),
+        };
         let verdict = match () {
-            () if above >= ENDS[1] => Verdict::Better,
-            () if below >= ENDS[1] => Verdict::Worse,
+            () if low > 0.0 && may_be_better => Verdict::Better,
+            () if high < 0.0 && may_be_worse => Verdict::Worse,
             () => Verdict::NoDifference,
         };
-        let [low, high] = ENDS.map(|end| quantile(&known, end));
-        let interval = Interval { low, high };
-        (!known.is_empty()).then(|| Self { value, interval, known: share(known.len()), verdict })
+        let shown = |value: f64| if scale == Scale::Times { value.exp() } else { value };
+        let interval = Interval { low: shown(low), high: shown(high) };
+        Some(Self { value: shown(value), interval, known, at_least, verdict })
     }
 }
 
-/// Trainings of each space, and how often each image counts.
-struct Draw {
-    own: Vec<usize>,
-    other: Vec<usize>,
-    times: Vec<u32>,
+/// How many values, and their variance.
+fn spread(values: impl Iterator<Item = f64>) -> (usize, f64) {
+    let values: Vec<f64> = values.collect();
+    let n = values.len();
+    let Some(mean) = mean(values.iter().copied()) else { return (0, 0.0) };
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    (n, squares / n.saturating_sub(1).max(1) as f64)
 }
 
+/// How often each image counts.
+struct Draw(Vec<u32>);
+
 impl Draw {
-    fn new(own: usize, other: usize, images: usize, rng: &mut impl Rng) -> Self {
+    fn new(images: usize, rng: &mut impl Rng) -> Self {
         let mut times = vec![0; images];
         for _ in 0..images {
             times[rng.random_range(0..images)] += 1;
         }
-        let mut some = |all: usize| (0..all).map(|_| rng.random_range(0..all)).collect();
-        Self { own: some(own), other: some(other), times }
+        Self(times)
     }
 
     fn accuracy(&self, network: &TestedNetwork) -> f64 {
-        let times = self.times.iter().zip(&network.right);
+        let times = self.0.iter().zip(&network.right);
         let right: u32 = times.map(|(times, right)| times * u32::from(*right)).sum();
-        f64::from(right) / self.times.len().max(1) as f64
+        f64::from(right) / self.0.len().max(1) as f64
     }
 }
 
-/// What one draw says.
+/// The networks of one training in one draw.
+struct Judged {
+    /// With their budgets.
+    points: Vec<(f64, Point)>,
+    front: Front,
+}
+
+impl Judged {
+    /// `within` says where between its latency and its spread a network is.
+    fn new(networks: &[TestedNetwork], draw: &Draw, within: &mut dyn FnMut() -> f64) -> Self {
+        let mut point = |network: &TestedNetwork| {
+            let ms = network.ms + within() * network.spread_ms;
+            (network.budget_ms, (ms, draw.accuracy(network)))
+        };
+        let points: Vec<(f64, Point)> = networks.iter().map(&mut point).collect();
+        let front = Front::new(points.iter().map(|(_, point)| *point).collect());
+        Self { points, front }
+    }
+
+    fn at(&self, budget_ms: f64) -> Option<Point> {
+        self.points.iter().find(|(budget, _)| *budget == budget_ms).map(|(_, point)| *point)
+    }
+}
+
+/// A mean over networks, as a sum.
+#[derive(Debug, Clone, Copy, Default)]
+struct Figure {
+    sum: f64,
+    /// Values that are known, of those that are wanted.
+    known: usize,
+    wanted: usize,
+    /// Those that are lower bounds.
+    bounds: usize,
+}
+
+impl Figure {
+    fn of(values: impl Iterator<Item = (Option<f64>, bool)>) -> Self {
+        let mut figure = Self::default();
+        for (value, is_bound) in values {
+            figure.wanted += 1;
+            if let Some(value) = value {
+                figure.sum += value;
+                figure.known += 1;
+                figure.bounds += usize::from(is_bound);
+            }
+        }
+        figure
+    }
+
+    fn mean(&self) -> Option<f64> {
+        (self.known > 0).then(|| self.sum / self.known as f64)
+    }
+
+    fn sum(figures: impl Iterator<Item = Self>) -> Self {
+        figures.fold(Self::default(), |all, Self { sum, known, wanted, bounds }| Self {
+            sum: all.sum + sum,
+            known: all.known + known,
+            wanted: all.wanted + wanted,
+            bounds: all.bounds + bounds,
+        })
+    }
+}
+
+/// What one training says against another in one draw. Speed-ups are logarithms.
 struct Figures {
-    speed_up: Option<f64>,
-    gain: Option<f64>,
+    speed_up: Figure,
+    gain: Figure,
     /// Difference and speed-up of each budget.
-    budgets: Vec<(f64, Option<f64>)>,
+    budgets: Vec<(Figure, Figure)>,
 }
 
 impl Figures {
-    fn of(
-        own: &[Vec<TestedNetwork>],
-        other: &[Vec<TestedNetwork>],
-        budgets: &[f64],
-        draw: &Draw,
-    ) -> Self {
-        let points = |trained: &[Vec<TestedNetwork>], drawn: &[usize]| -> Vec<Vec<Point>> {
-            let judged: Vec<Vec<Point>> = trained
-                .iter()
-                .map(|networks| networks.iter().map(|n| (n.ms, draw.accuracy(n))).collect())
-                .collect();
-            drawn.iter().map(|&training| judged[training].clone()).collect()
-        };
-        let (own_points, other_points) = (points(own, &draw.own), points(other, &draw.other));
-        let front = |points: &Vec<Point>| Front::new(points.clone());
-        let own_fronts: Vec<Front> = own_points.iter().map(front).collect();
-        let other_fronts: Vec<Front> = other_points.iter().map(front).collect();
-        let pairs = || own_fronts.iter().flat_map(|o| other_fronts.iter().map(move |p| (o, p)));
-        let compared: Vec<Comparison> = pairs().map(|(o, p)| Comparison::new(o, p)).collect();
+    fn new(own: &Judged, other: &Judged, budgets: &[f64]) -> Self {
+        let compared = Comparison::new(&own.front, &other.front);
         let of_budget = |&budget_ms: &f64| {
-            let at = |trained: &[Vec<TestedNetwork>], drawn: &[usize], points: &[Vec<Point>]| {
-                let point = |(&training, points): (&usize, &Vec<Point>)| {
-                    let place = trained[training].iter().position(|n| n.budget_ms == budget_ms)?;
-                    Some(points[place])
-                };
-                drawn.iter().zip(points).filter_map(point).collect::<Vec<Point>>()
-            };
-            let own = at(own, &draw.own, &own_points);
-            let other = at(other, &draw.other, &other_points);
-            let accuracy = |points: &[Point]| mean(points.iter().map(|point| point.1));
-            let difference = accuracy(&own).zip(accuracy(&other)).map_or(0.0, |(a, b)| a - b);
-            let against = own_fronts.iter().flat_map(|own| {
-                other.iter().map(|network| AgainstNetwork::new(own, *network).speed_up)
-            });
-            (difference, mean(against.flatten().map(f64::ln)).map(f64::exp))
+            let (first, second) = (own.at(budget_ms), other.at(budget_ms));
+            let difference = first.zip(second).map(|(first, second)| first.1 - second.1);
+            let against = second.map(|network| AgainstNetwork::new(&own.front, network));
+            let speed_up = against.map(|against| (against.speed_up.map(f64::ln), against.at_least));
+            let one = |value: (Option<f64>, bool)| Figure::of(std::iter::once(value));
+            (one((difference, false)), one(speed_up.unwrap_or_default()))
         };
-        let speed_ups = compared.iter().filter_map(|c| c.mean_speed_up);
+        let speed_ups = compared.speed_ups.iter();
         Self {
-            speed_up: mean(speed_ups.map(f64::ln)).map(f64::exp),
-            gain: mean(compared.iter().filter_map(|c| c.mean_gain)),
+            speed_up: Figure::of(speed_ups.map(|s| (s.speed_up.map(f64::ln), s.at_least))),
+            gain: Figure::of(compared.gains.iter().map(|gain| (gain.gain, false))),
             budgets: budgets.iter().map(of_budget).collect(),
         }
     }
@@ -262,79 +368,4 @@ fn mcnemar(own: &[bool], other: &[bool]) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Right answers of a network: `base` of ten images, shifted so that errors differ between networks.
-    fn tested(budget_ms: f64, ms: f64, base: usize, images: usize, shift: usize) -> TestedNetwork {
-        let right = (0..images).map(|image| (image * 7 + shift) % 10 < base).collect();
-        TestedNetwork { budget_ms, ms, right }
-    }
-
-    #[test]
-    fn what_is_clearly_better_is_said_to_be() {
-        let own = [vec![tested(1.0, 1.0, 8, 2000, 0), tested(2.0, 2.0, 9, 2000, 0)]];
-        let other = [vec![tested(1.0, 1.0, 6, 2000, 0), tested(2.0, 2.0, 8, 2000, 3)]];
-        let certainty = Certainty::new(&own, &other, 1);
-        let speed_up = certainty.speed_up.unwrap();
-        assert_eq!((speed_up.verdict, speed_up.known), (Verdict::Better, 1.0));
-        assert!(speed_up.interval.low > 1.0 && speed_up.interval.high >= speed_up.value);
-        let gain = certainty.gain.unwrap();
-        assert!((gain.value - 0.15).abs() < 1e-9, "{gain:?}");
-        assert!(gain.interval.low < 0.15 && 0.15 < gain.interval.high, "{gain:?}");
-        let first = &certainty.budgets[0];
-        assert_eq!((first.budget_ms, first.difference.verdict), (1.0, Verdict::Better));
-        assert!((first.difference.value - 0.2).abs() < 1e-9 && first.p < 1e-6);
-        let reverse = Certainty::new(&other, &own, 1);
-        assert_eq!(reverse.gain.unwrap().verdict, Verdict::Worse);
-        assert_eq!(Certainty::new(&own, &other, 1), certainty);
-    }
-
-    #[test]
-    fn equals_show_no_difference() {
-        let own = [vec![tested(1.0, 1.0, 8, 500, 0), tested(2.0, 2.0, 9, 500, 1)]];
-        let certainty = Certainty::new(&own, &own, 1);
-        assert_eq!(certainty.gain.unwrap().verdict, Verdict::NoDifference);
-        assert_eq!((certainty.budgets.len(), certainty.budgets[1].p), (2, 1.0));
-    }
-
-    /// One training is better by five points and one is worse: images alone would call the first one better.
-    #[test]
-    fn trainings_that_differ_widen_the_interval() {
-        let of = |base: usize| vec![tested(1.0, 1.0, base, 4000, 0)];
-        let other = [of(8)];
-        let once = Certainty::new(&[of(9)], &other, 1);
-        assert_eq!(once.budgets[0].difference.verdict, Verdict::Better);
-        let twice = Certainty::new(&[of(9), of(7)], &other, 1);
-        assert_eq!((twice.own_trainings, twice.other_trainings), (2, 1));
-        assert_eq!(twice.budgets[0].difference.verdict, Verdict::NoDifference);
-        assert!(twice.budgets[0].difference.interval.low < -0.05);
-    }
-
-    #[test]
-    fn what_is_not_reached_is_not_known() {
-        let own = [vec![tested(1.0, 1.0, 6, 500, 0)]];
-        let other = [vec![tested(2.0, 2.0, 9, 500, 0)]];
-        let certainty = Certainty::new(&own, &other, 1);
-        assert_eq!((certainty.speed_up, certainty.gain), (None, None));
-        assert!(certainty.budgets.is_empty());
-        let nothing = Certainty::new(&[Vec::new()], &other, 1);
-        assert_eq!((nothing.speed_up, nothing.budgets.len()), (None, 0));
-    }
-
-    /// 2 (1 + 12 + 66) / 2¹² for 2 and 10 images that one network alone gets right.
-    #[test]
-    fn the_paired_test_is_that_of_mcnemar() {
-        let networks = |right: fn(usize) -> bool| (0..100).map(right).collect::<Vec<bool>>();
-        let (own, other) = (networks(|image| image < 80), networks(|image| image >= 10));
-        let other: Vec<bool> = other
-            .iter()
-            .enumerate()
-            .map(|(image, right)| *right && !(82..).contains(&image))
-            .collect();
-        assert!((mcnemar(&own, &other) - 158.0 / 4096.0).abs() < 1e-12);
-        assert_eq!(mcnemar(&own, &own), 1.0);
-        let many = mcnemar(&vec![true; 10_000], &vec![false; 10_000]);
-        assert!((0.0..1e-300).contains(&many));
-    }
-}
+mod tests;

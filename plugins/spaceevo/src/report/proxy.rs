@@ -75,6 +75,9 @@ pub struct Agreement {
 /// Where Kendall's τ over subnets of several spaces comes from: a score ranks spaces, a search ranks subnets of one.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AgreementParts {
+    /// How many spaces the subnets are of. Pairs between two of them are many, but no more independent than these
+    /// few spaces, each with one trained supernet.
+    pub spaces: usize,
     /// Where every stage counts the same.
     pub raw: PairParts,
     /// Where stages count as the weights say.
@@ -193,6 +196,7 @@ impl ProxyReport {
             manual: manual.collect(),
             all: compared(&encodings.join(", "), &is_new),
             parts: AgreementParts {
+                spaces: spaces.len(),
                 raw: PairParts::new(&all, |subnet| subnet.loss),
                 weighted: PairParts::new(&all, |subnet| subnet.weighted_loss),
             },

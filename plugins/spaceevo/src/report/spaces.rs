@@ -74,11 +74,11 @@ pub struct ComparedSpace {
     pub errors_within_budget: ErrorDistribution,
 }
 
-/// What came of a training of a space's supernet with another seed.
+/// What came of another training of a space's supernet.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ComparedRepeat {
-    /// Which further training, from 1.
-    pub seed: usize,
+    /// Which further training, from 1; the first one, with the study's seed, is 0.
+    pub training: usize,
     /// What the largest subnet of the supernet achieves after each phase of training, `fp32` and `int8`.
     pub supernet: PhaseReports,
     /// The networks that were chosen, one for each budget that the space can keep to.
@@ -180,7 +180,7 @@ impl SpacesReport {
             let TrainedOutcome { contender, searched, .. } = &outcome.first;
             let repeat = |trained: &TrainedOutcome<'_>| {
                 Ok(ComparedRepeat {
-                    seed: trained.contender.seed,
+                    training: trained.contender.training,
                     supernet: context.get(&trained.contender.supernet)?,
                     networks: networks(context, trained)?,
                 })
@@ -223,9 +223,10 @@ impl SpacesReport {
 fn tested(outcome: &SpaceOutcome<'_>) -> Vec<Vec<TestedNetwork>> {
     let of_training = |trained: &TrainedOutcome<'_>| {
         let judged = trained.chosen().zip(&trained.tested).zip(&trained.latencies);
-        let tested = judged.map(|((chosen, tested), (ms, _))| TestedNetwork {
+        let tested = judged.map(|((chosen, tested), (ms, spread_ms))| TestedNetwork {
             budget_ms: chosen.budget_ms,
             ms: *ms,
+            spread_ms: *spread_ms,
             right: tested.right(),
         });
         tested.collect()
@@ -274,15 +275,15 @@ pub(crate) fn publish(
 ) -> Result<(), StepError> {
     let text = serde_json::to_string_pretty(report)? + "\n";
     context.publish("spaces.json", text.as_bytes())?;
-    let mut rows = "name,space,seed,budget_ms,subnet,macs,params,predicted_ms,int8_ms,\
+    let mut rows = "name,space,training,budget_ms,subnet,macs,params,predicted_ms,int8_ms,\
                     int8_spread_ms,held_out_accuracy,test_accuracy\n"
         .to_owned();
     for ComparedSpace { name, space, networks, repeats, .. } in &report.spaces {
-        let repeats = repeats.iter().map(|repeat| (repeat.seed, &repeat.networks));
-        for (seed, networks) in std::iter::once((0, networks)).chain(repeats) {
+        let repeats = repeats.iter().map(|repeat| (repeat.training, &repeat.networks));
+        for (training, networks) in std::iter::once((0, networks)).chain(repeats) {
             for n in networks {
                 rows += &format!(
-                    "{name},{space},{seed},{},{},{},{},{},{},{},{},{}\n",
+                    "{name},{space},{training},{},{},{},{},{},{},{},{},{}\n",
                     n.budget_ms,
                     n.subnet,
                     n.macs,

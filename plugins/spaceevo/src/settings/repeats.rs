@@ -10,12 +10,13 @@ use spacewright_core::study::Section;
 #[serde(default, deny_unknown_fields)]
 pub struct RepeatSettings {
     /// Times that the supernets of the space that was found and of `spaces` are trained; `--seeds` of the command
-    /// sets it.
+    /// sets it. Another number trains all but the first ones anew. Intervals of two trainings are wide: three are
+    /// the fewest that say much.
     #[default = 1]
     #[schemars(range(min = 1))]
     pub seeds: usize,
     /// Those of the section `rivals`, by the names that they have there, or `random`; empty: the manual one with the
-    /// best score, and `mobilenet-v2-res`.
+    /// best score (the first where none has one), and `mobilenet-v2-res`.
     pub spaces: Vec<String>,
 }
 

@@ -16,7 +16,7 @@ pub struct SearchSettings {
     /// Generations after the first.
     #[default = 4]
     pub generations: usize,
-    /// Subnets use at least 1 − slack of their budget.
+    /// Subnets that are looked at use at least 1 − slack of their budget.
     #[default = 0.15]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub slack: f64,
@@ -29,8 +29,9 @@ pub struct SearchSettings {
     #[schemars(range(min = 1))]
     pub judge_images: usize,
     /// The best subnets of each budget, at most half of the population, which are judged again at the
-    /// end, on all held-out images. Of those within one standard error of the best, the one with the
-    /// most multiply-adds is chosen.
+    /// end, on all held-out images, together with those of smaller budgets. Of those within one standard
+    /// error of the best, and no less accurate than what a smaller budget has, the one with the most
+    /// multiply-adds is chosen.
     #[default = 8]
     #[schemars(range(min = 1))]
     pub finalists: usize,

@@ -2,13 +2,16 @@
 
 use spacewright_core::{
     random,
-    study::{Artifact, FieldError, Section, Step, StepContext, StepError, StepNeeds, StudyContext},
+    study::{
+        Artifact, FieldError, FlagValue, Section, Step, StepContext, StepError, StepFlag,
+        StepNeeds, StudyContext,
+    },
 };
 
 use super::{
     distil::Distil,
     evolve::{Evolve, Evolved},
-    rivals::{Contender, Contenders},
+    rivals::{Contender, Contenders, LeftOut},
     teach::Teach,
     train::{PhaseReports, Supernet, supernets},
 };
@@ -17,18 +20,27 @@ use crate::settings::{RepeatSettings, RivalSettings, TrainSettings};
 /// The manual space that is repeated beside the best one.
 const MOBILE: &str = "mobilenet-v2-res";
 
+/// How often supernets are trained.
+pub(super) const SEEDS: StepFlag = StepFlag {
+    flag: "seeds",
+    value: FlagValue::Number("N"),
+    section: RepeatSettings::NAME,
+    field: "seeds",
+    help: "Times that the supernets of the space, and of those that [repeats] names, are trained",
+};
+
 /// Trains the supernets of some of the compared spaces again, with other seeds.
 pub struct TrainRepeats;
 
 impl TrainRepeats {
-    /// What a contender is with a training of another seed, from 1 on.
-    fn repeated(contender: &Contender, seed: usize) -> Contender {
-        let again = Contender { seed, ..contender.clone() };
+    /// What a contender is with another training of its supernet, from 1 on.
+    fn repeated(contender: &Contender, training: usize) -> Contender {
+        let again = Contender { training, ..contender.clone() };
         Contender { supernet: Artifact::of_task(Self::NAME, again.label()), ..again }
     }
 }
 
-/// The contenders that are trained again, each with each further seed.
+/// The contenders that are trained again, once for each further seed.
 pub(crate) fn repeats(
     contenders: &Contenders,
     settings: &RepeatSettings,
@@ -41,7 +53,8 @@ pub(crate) fn repeats(
                 scored.map_or(f64::NEG_INFINITY, |scored| scored.score.score)
             };
             let better = |a: &&Contender, b: &&Contender| score(a).total_cmp(&score(b));
-            let best = contenders.manual.iter().max_by(better);
+            // Of equal ones the first, as the study names them.
+            let best = contenders.manual.iter().rev().max_by(better);
             let mobile = contenders.manual.iter().find(|rival| rival.name == MOBILE);
             let is_other = |mobile: &&Contender| best.is_none_or(|best| best.name != mobile.name);
             best.into_iter().chain(mobile.filter(is_other)).collect()
@@ -52,9 +65,9 @@ pub(crate) fn repeats(
             rivals
         }
     };
-    let again = |seed| {
+    let again = |training| {
         let all = [&contenders.found].into_iter().chain(repeated.iter().copied());
-        all.map(move |contender| TrainRepeats::repeated(contender, seed))
+        all.map(move |contender| TrainRepeats::repeated(contender, training))
     };
     (1..settings.seeds).flat_map(again).collect()
 }
@@ -65,6 +78,7 @@ impl Step for TrainRepeats {
     const READS: &'static [&'static str] = &[Teach::NAME, Distil::NAME, Evolve::NAME];
     const NEEDS: StepNeeds = StepNeeds::TRAINING;
     const EXTRA: bool = true;
+    const FLAGS: &'static [StepFlag] = &[SEEDS];
 
     type Settings = (TrainSettings, RivalSettings, RepeatSettings);
     type Output = Vec<PhaseReports>;
@@ -92,13 +106,20 @@ impl Step for TrainRepeats {
     ) -> Result<Vec<PhaseReports>, StepError> {
         let contenders = Contenders::of(context, &rivals)?;
         let evolved = context.get(&Evolve::OUTPUT)?;
-        let again = |Contender { space, seed, supernet, .. }: &Contender| Supernet {
+        let again = |Contender { space, training, supernet, .. }: &Contender| Supernet {
             task: supernet.task().to_owned(),
             space: space.clone(),
-            seed: random::seed(context.study().seed, &["repeat", &seed.to_string()]),
+            seed: random::seed(context.study().seed, &["repeat", &training.to_string()]),
         };
-        // Seed by seed: what is there of an unfinished comparison says something of all spaces.
+        for LeftOut { name, reason } in &contenders.left_out {
+            if settings.spaces.contains(name) {
+                context.say(&format!("`{name}` is not trained again: {reason}"));
+            }
+        }
         let repeats = repeats(&contenders, &settings, &evolved);
+        if repeats.is_empty() {
+            context.say("nothing is trained again: `seeds` of [repeats] is 1");
+        }
         supernets(context, &train, &repeats.iter().map(again).collect::<Vec<_>>())
     }
 }

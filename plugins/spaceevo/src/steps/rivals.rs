@@ -32,7 +32,7 @@ pub(crate) struct Contender {
     /// The space.
     pub space: Space,
     /// Which training of its supernet: 0 has the study's seed.
-    pub seed: usize,
+    pub training: usize,
     /// Its supernet.
     pub supernet: Artifact<PhaseReports>,
 }
@@ -40,9 +40,9 @@ pub(crate) struct Contender {
 impl Contender {
     /// What tasks that have to do with this training are called after.
     pub fn label(&self) -> String {
-        match self.seed {
+        match self.training {
             0 => self.name.clone(),
-            seed => format!("{}-seed-{seed}", self.name),
+            training => format!("{}-training-{training}", self.name),
         }
     }
 }
@@ -83,7 +83,7 @@ impl Contenders {
         let contender = |name: &str, space: &Space, supernet: Artifact<PhaseReports>| Contender {
             name: name.to_owned(),
             space: space.clone(),
-            seed: 0,
+            training: 0,
             supernet,
         };
         let mut manual: Vec<Contender> = Vec::new();

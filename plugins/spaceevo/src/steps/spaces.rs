@@ -4,14 +4,14 @@ use serde::{Deserialize, Serialize};
 use spacewright_core::{
     latency::{Position, Precision},
     space::Subnet,
-    study::{FlagValue, Section, Step, StepContext, StepError, StepFlag, StepNeeds, Task},
+    study::{Step, StepContext, StepError, StepFlag, StepNeeds, Task},
     train::{TrainContext, Trainer},
 };
 
 use super::{
     evolve::Evolve,
     measure::Measure,
-    repeats::{TrainRepeats, repeats},
+    repeats::{self, TrainRepeats},
     rivals::{Contender, Contenders, TrainManual, TrainRandom},
     sampled::{self, SubnetJudge},
     search::{BudgetOutcome, ChosenSubnet, Search, found},
@@ -107,13 +107,7 @@ impl Step for Spaces {
     ];
     const NEEDS: StepNeeds = StepNeeds { training: true, latencies: true, runtime: false };
     const EXTRA: bool = true;
-    const FLAGS: &'static [StepFlag] = &[StepFlag {
-        flag: "seeds",
-        value: FlagValue::Number("N"),
-        section: RepeatSettings::NAME,
-        field: "seeds",
-        help: "Times that the supernets of the space, of the best manual one and of MobileNetV2's are trained",
-    }];
+    const FLAGS: &'static [StepFlag] = &[repeats::SEEDS];
 
     type Settings = (SearchSettings, RivalSettings, RepeatSettings, SpacesSettings);
     type Output = SpacesReport;
@@ -125,7 +119,7 @@ impl Step for Spaces {
     ) -> Result<SpacesReport, StepError> {
         let contenders = Contenders::of(context, &rivals)?;
         let spaces = contenders.all();
-        let again = repeats(&contenders, &repeated, &context.get(&Evolve::OUTPUT)?);
+        let again = repeats::repeats(&contenders, &repeated, &context.get(&Evolve::OUTPUT)?);
         let all: Vec<&Contender> = spaces.iter().copied().chain(&again).collect();
         let study = context.study();
         let budgets_ms = context.get(&Measure::OUTPUT)?.own.budgets_ms;
