@@ -50,7 +50,7 @@ pub fn compared_page(data: &Value) -> String {
 }
 
 /// Fields of fixed words, which are no names.
-const WORDS: [&str; 5] = ["kind", "share", "part", "device", "precision"];
+const WORDS: [&str; 6] = ["kind", "share", "part", "device", "precision", "verdict"];
 
 fn rename(value: &mut Value, field: &str) {
     match value {
