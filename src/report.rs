@@ -4,7 +4,7 @@ use std::{fmt::Write, path::Path};
 
 use spacewright_core::{foreign::Escaped, latency::milliseconds, study::duration};
 use spacewright_spaceevo::{
-    report::{BudgetNetwork, RivalNetwork, SpaceSummary, StageChoice, StudyReport},
+    report::{BudgetNetwork, LossCorrection, RivalNetwork, SpaceSummary, StageChoice, StudyReport},
     steps::search::BudgetOutcome,
 };
 
@@ -40,6 +40,9 @@ pub fn text(report: &StudyReport, folder: &Path) -> String {
     let _ = writeln!(text, "teacher  {accuracy} of test images{before}");
     if let Some(trained_with) = &report.trained_with {
         let _ = writeln!(text, "trained  on {trained_with}");
+    }
+    if let Some(correction) = &report.correction {
+        let _ = writeln!(text, "losses   {}", losses(correction));
     }
     let _ = writeln!(text, "\nnetworks, on {}:\n", report.latency_source);
     text += &networks(&report.budgets, folder);
@@ -91,6 +94,16 @@ pub fn text(report: &StudyReport, folder: &Path) -> String {
         seconds.map(|(step, seconds)| format!("{step} {}", duration(*seconds))).collect();
     let _ = writeln!(text, "time: {}", steps.join(", "));
     text
+}
+
+fn losses(correction: &LossCorrection) -> String {
+    let LossCorrection { networks, distilled_tau, corrected_tau, .. } = correction;
+    let tau = |value: Option<f64>| or_dash(value, |value| format!("{value:.2}"));
+    format!(
+        "rank {networks} networks of mixed block types with Kendall's tau {}; corrected, those left out with {}",
+        tau(*distilled_tau),
+        tau(*corrected_tau)
+    )
 }
 
 fn networks(budgets: &[BudgetNetwork], folder: &Path) -> String {

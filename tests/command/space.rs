@@ -49,7 +49,7 @@ fn sample() {
 #[test]
 fn errors_say_where_and_what_is_allowed() {
     assert_snapshot!(refusal("space count nope"), @"
-    error: no hyperspace `nope`; known are mobilew, onnxw, mini, cifar, photographs
+    error: no hyperspace `nope`; known are mobilew, onnxw, mini, cifar, cifar_small, photographs
     ");
     assert_snapshot!(refusal("space show onnxw-151122-923231"), @"error: `onnxw-151122-923231`: windows, position 1: found `9`, allowed: 0 to 1 in `stage1`");
     assert_snapshot!(refusal("space show 151122-023231"), @"

@@ -31,9 +31,9 @@ use rusqlite::Connection;
 use serde_json::Value;
 use tempfile::TempDir;
 
-const STEPS: [&str; 10] = [
-    "tables", "measure", "teach", "distil", "evolve", "train", "search", "finetune", "export",
-    "report",
+const STEPS: [&str; 11] = [
+    "tables", "measure", "teach", "distil", "correct", "evolve", "train", "search", "finetune",
+    "export", "report",
 ];
 
 fn tiny() -> PathBuf {
@@ -338,6 +338,15 @@ fn the_report_holds_what_was_verified() {
     let place = Place::new();
     place.finish(&["run", "--quiet"]);
     let report = place.report();
+    let correction = &report["correction"];
+    assert_eq!(correction["networks"], 6);
+    let factors = correction["factors"].as_array().unwrap();
+    assert_eq!(factors.len(), 2);
+    for of_stage in factors {
+        let of_stage = of_stage.as_array().unwrap();
+        assert_eq!(of_stage.len(), 3);
+        assert!(of_stage.iter().all(|factor| factor.as_f64().unwrap() > 0.0), "{correction}");
+    }
     let budgets = report["budgets"].as_array().unwrap();
     assert_eq!(budgets.len(), 2);
     for choice in report["choices"].as_array().unwrap() {

@@ -9,6 +9,7 @@ pub fn sources() -> Vec<&'static str> {
         include_str!("../hyperspaces/onnxw.toml"),
         include_str!("../hyperspaces/mini.toml"),
         include_str!("../hyperspaces/cifar.toml"),
+        include_str!("../hyperspaces/cifar_small.toml"),
         include_str!("../hyperspaces/photographs.toml"),
     ]
 }
@@ -68,5 +69,11 @@ mod tests {
                 "{found_smallest} {found_largest}"
             );
         }
+    }
+
+    #[test]
+    fn networks_of_cifar_small_train_in_minutes() {
+        let [smallest, largest] = extremes("cifar_small");
+        assert!(smallest < 2.5 && (20.0..27.0).contains(&largest), "{smallest} {largest}");
     }
 }

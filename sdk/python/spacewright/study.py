@@ -24,6 +24,7 @@ Step = Literal[
     "measure",
     "teach",
     "distil",
+    "correct",
     "evolve",
     "train",
     "search",

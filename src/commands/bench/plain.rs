@@ -15,10 +15,10 @@ use crate::{
 };
 
 pub fn text(report: &PlainReport) -> String {
-    let SeenImages { networks, teach, distil, train, finetune } = report.images;
+    let SeenImages { networks, teach, distil, correct, train, finetune } = report.images;
     let mut text = format!(
         "Networks of the study against networks trained alone, INT8 on the runtime, test images\n\n\
-         images: teach {teach}, distil {distil}, train {train}, finetune {finetune}; shared among \
+         images: teach {teach}, distil {distil}, correct {correct}, train {train}, finetune {finetune}; shared among \
          {networks} networks\n\n{}",
         rivals(&report.networks)
     );

@@ -7,7 +7,17 @@ use spacewright_spaceevo::report::{Agreement, AgreementParts, Compared, ProxyRep
 use crate::{render::Table, report::or_dash};
 
 pub fn text(report: &ProxyReport) -> String {
-    let heading = ["subnets", "space", "n", "tau", "rho", "weighted tau", "weighted rho"];
+    let heading = [
+        "subnets",
+        "space",
+        "n",
+        "tau",
+        "rho",
+        "corrected tau",
+        "corrected rho",
+        "weighted tau",
+        "weighted rho",
+    ];
     let mut table = Table::new(&heading);
     let figure = |value: Option<f64>| or_dash(value, |value| format!("{value:.3}"));
     table.row([
@@ -18,6 +28,8 @@ pub fn text(report: &ProxyReport) -> String {
         figure(report.spearman),
         String::new(),
         String::new(),
+        String::new(),
+        String::new(),
     ]);
     let of_manual = report.manual.iter().map(|manual| ("of a manual space", manual));
     let named = [
@@ -25,28 +37,34 @@ pub fn text(report: &ProxyReport) -> String {
         ("held out", &report.held_out),
         ("of a random space", &report.second),
     ];
-    for (name, Compared { space, n, raw, weighted }) in named.into_iter().chain(of_manual) {
-        let figures =
-            |agreement: &Agreement| (figure(agreement.kendall_tau), figure(agreement.spearman));
-        let ((tau, rho), (weighted_tau, weighted_rho)) = (figures(raw), figures(weighted));
-        let (space, n) = (space.clone(), n.to_string());
-        table.row([name.into(), space, n, tau, rho, weighted_tau, weighted_rho]);
+    let mut row = |name: &str, space: String, compared: &Compared| {
+        let Compared { n, raw, corrected, weighted, .. } = compared;
+        let figures = [raw, corrected, weighted]
+            .map(|Agreement { kendall_tau, spearman }| [figure(*kendall_tau), figure(*spearman)]);
+        let [[tau, rho], corrected, [weighted_tau, weighted_rho]] = figures;
+        let [corrected_tau, corrected_rho] = corrected;
+        table.row([
+            name.into(),
+            space,
+            n.to_string(),
+            tau,
+            rho,
+            corrected_tau,
+            corrected_rho,
+            weighted_tau,
+            weighted_rho,
+        ]);
+    };
+    for (name, compared) in named.into_iter().chain(of_manual) {
+        row(name, compared.space.clone(), compared);
     }
-    let Compared { n, raw, weighted, .. } = &report.all;
-    table.row([
-        "all but the fitted".into(),
-        format!("{} spaces", 2 + report.manual.len()),
-        n.to_string(),
-        figure(raw.kendall_tau),
-        figure(raw.spearman),
-        figure(weighted.kendall_tau),
-        figure(weighted.spearman),
-    ]);
+    row("all but the fitted", format!("{} spaces", 2 + report.manual.len()), &report.all);
     let stages = report.stages.iter().zip(&report.weights);
     let weights: Vec<String> = stages.map(|(name, weight)| format!("{name} {weight:.2}")).collect();
     let mut text = format!(
         "Summed block-wise loss against INT8 accuracy: Kendall's tau and Spearman's rho, 1 where a \
-         smaller loss always means a higher accuracy\n\n{}",
+         smaller loss always means a higher accuracy; corrected as the step `correct` says, and weighted by \
+         stage on top of that\n\n{}",
         table.render()
     );
     let _ = write!(text, "\nPairs of all but the fitted subnets:\n\n{}", parts(report));
@@ -57,19 +75,35 @@ pub fn text(report: &ProxyReport) -> String {
 
 /// Where the agreement over all spaces comes from.
 fn parts(report: &ProxyReport) -> String {
-    let heading = ["pairs", "n", "tau", "adds to tau", "weighted tau", "adds to weighted tau"];
+    let heading = [
+        "pairs",
+        "n",
+        "tau",
+        "adds to tau",
+        "corrected tau",
+        "adds to corrected tau",
+        "weighted tau",
+        "adds to weighted tau",
+    ];
     let mut table = Table::new(&heading);
     let figure = |value: Option<f64>| or_dash(value, |value| format!("{value:.3}"));
-    let AgreementParts { spaces, raw, weighted } = &report.parts;
-    for (name, raw, weighted) in [
-        ("within a space".to_owned(), raw.within, weighted.within),
-        (format!("between two of {spaces} spaces"), raw.between, weighted.between),
+    let AgreementParts { spaces, raw, corrected, weighted } = &report.parts;
+    for (name, raw, corrected, weighted) in [
+        ("within a space".to_owned(), raw.within, corrected.within, weighted.within),
+        (
+            format!("between two of {spaces} spaces"),
+            raw.between,
+            corrected.between,
+            weighted.between,
+        ),
     ] {
         table.row([
             name,
             raw.pairs.to_string(),
             figure(raw.kendall_tau),
             figure(raw.contribution),
+            figure(corrected.kendall_tau),
+            figure(corrected.contribution),
             figure(weighted.kendall_tau),
             figure(weighted.contribution),
         ]);

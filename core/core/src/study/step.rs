@@ -141,6 +141,7 @@ tuples! {
     (A, B, C);
     (A, B, C, D);
     (A, B, C, D, E);
+    (A, B, C, D, E, F);
 }
 
 /// A step whose types are not known: how the engine sees it.

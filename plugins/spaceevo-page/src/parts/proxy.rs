@@ -42,7 +42,15 @@ fn lead(proxy: &ProxyReport) -> Markup {
 }
 
 fn drawing(proxy: &ProxyReport) -> Markup {
-    let mut csv = Csv::new(&["space", "subnet", "part", "loss", "weighted_loss", "accuracy"]);
+    let mut csv = Csv::new(&[
+        "space",
+        "subnet",
+        "part",
+        "loss",
+        "corrected_loss",
+        "weighted_loss",
+        "accuracy",
+    ]);
     let marks = proxy.subnets.iter().enumerate().map(|(index, subnet)| {
         let (part, color, shape) = match subnet.part {
             SubnetPart::Fitted => ("fitted", 0, Shape::Circle),
@@ -55,6 +63,7 @@ fn drawing(proxy: &ProxyReport) -> Markup {
             (&subnet.subnet).into(),
             part.into(),
             subnet.loss.into(),
+            subnet.corrected_loss.into(),
             subnet.weighted_loss.into(),
             subnet.accuracy.into(),
         ]);
@@ -113,14 +122,29 @@ fn agreement(proxy: &ProxyReport) -> Markup {
             html! { (Shown::count(format!("{path}.n"), compared.n as u64)) },
             number(format!("{path}.raw.kendall_tau"), compared.raw.kendall_tau),
             number(format!("{path}.raw.spearman"), compared.raw.spearman),
+            number(format!("{path}.corrected.kendall_tau"), compared.corrected.kendall_tau),
+            number(format!("{path}.corrected.spearman"), compared.corrected.spearman),
             number(format!("{path}.weighted.kendall_tau"), compared.weighted.kendall_tau),
             number(format!("{path}.weighted.spearman"), compared.weighted.spearman),
         ]
     });
-    let heading = ["subnets", "how many", "τ", "ρ", "τ, weighted", "ρ, weighted"];
+    let heading = [
+        "subnets",
+        "how many",
+        "τ",
+        "ρ",
+        "τ, corrected",
+        "ρ, corrected",
+        "τ, weighted",
+        "ρ, weighted",
+    ];
     html! {
         (table(&heading, rows.collect()))
         (parts(proxy))
+        p {
+            "Corrected: with the factors of the step " code { "correct" } ", where networks of mixed block types were \
+             trained for a short time. Weighted: with weights of the stages on top of that."
+        }
         p { "To search with weights for the stages, below " code { "[evolve]" } " of the study:" }
         pre { (proxy.setting) }
     }
@@ -134,24 +158,34 @@ fn number(path: String, value: Option<f64>) -> Markup {
 
 /// Where the agreement over all spaces comes from.
 fn parts(proxy: &ProxyReport) -> Markup {
-    let AgreementParts { spaces, raw, weighted } = &proxy.parts;
+    let AgreementParts { spaces, raw, corrected, weighted } = &proxy.parts;
     let rows = [
-        ("of one space", "within", raw.within, weighted.within),
-        ("of two spaces", "between", raw.between, weighted.between),
+        ("of one space", "within", [raw.within, corrected.within, weighted.within]),
+        ("of two spaces", "between", [raw.between, corrected.between, weighted.between]),
     ];
-    let rows = rows.map(|(name, field, raw, weighted)| {
+    let rows = rows.map(|(name, field, [raw, corrected, weighted])| {
         let path = |by: &str, figure: &str| format!("proxy.parts.{by}.{field}.{figure}");
         vec![
             html! { (name) },
             html! { (Shown::count(path("raw", "pairs"), raw.pairs as u64)) },
             number(path("raw", "kendall_tau"), raw.kendall_tau),
             number(path("raw", "contribution"), raw.contribution),
+            number(path("corrected", "kendall_tau"), corrected.kendall_tau),
+            number(path("corrected", "contribution"), corrected.contribution),
             number(path("weighted", "kendall_tau"), weighted.kendall_tau),
             number(path("weighted", "contribution"), weighted.contribution),
         ]
     });
-    let heading =
-        ["pairs of subnets", "how many", "τ", "adds to τ", "τ, weighted", "adds to τ, weighted"];
+    let heading = [
+        "pairs of subnets",
+        "how many",
+        "τ",
+        "adds to τ",
+        "τ, corrected",
+        "adds to τ, corrected",
+        "τ, weighted",
+        "adds to τ, weighted",
+    ];
     html! {
         p {
             "A score compares spaces, a search the subnets of one. Which pairs the agreement over all "

@@ -34,5 +34,6 @@ pub use spaces::{
     AgainstSpace, ComparedNetwork, ComparedRepeat, ComparedSpace, ErrorDistribution, SpacesReport,
 };
 pub use study::{
-    AlternativeChoice, BudgetNetwork, RivalNetwork, StageChoice, StudyReport, SumOfPartsError,
+    AlternativeChoice, BudgetNetwork, LossCorrection, RivalNetwork, StageChoice, StudyReport,
+    SumOfPartsError,
 };

@@ -37,6 +37,9 @@ pub struct SeenImages {
     /// Images that all stages with all block types saw, each a part of a network; what diverged and was repeated
     /// more slowly counts once.
     pub distil: usize,
+    /// Images that the networks saw which tell what the losses of block types are worth.
+    #[serde(default)]
+    pub correct: usize,
     /// Images that the supernet saw, four subnets a step.
     pub train: usize,
     /// Images that the chosen subnets saw, trained alone.
@@ -47,7 +50,9 @@ impl SeenImages {
     /// The images for one network that is trained alone.
     pub fn share(&self, share: ImageShare) -> usize {
         let all = match share {
-            ImageShare::Study => self.teach + self.distil + self.train + self.finetune,
+            ImageShare::Study => {
+                self.teach + self.distil + self.correct + self.train + self.finetune
+            }
             ImageShare::Supernet => self.train,
         };
         all / self.networks.max(1)
@@ -286,7 +291,14 @@ mod tests {
 
     #[test]
     fn images_are_shared_among_the_networks() {
-        let images = SeenImages { networks: 3, teach: 100, distil: 20, train: 300, finetune: 60 };
+        let images = SeenImages {
+            networks: 3,
+            teach: 90,
+            distil: 20,
+            correct: 10,
+            train: 300,
+            finetune: 60,
+        };
         assert_eq!(images.share(ImageShare::Study), 160);
         assert_eq!(images.share(ImageShare::Supernet), 100);
     }

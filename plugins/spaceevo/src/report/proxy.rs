@@ -5,14 +5,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
     rank::{PartOfTau, kendall_tau, kendall_tau_by_group, spearman},
-    space::Subnet,
+    space::{Space, Subnet},
     study::{StepContext, StepError},
 };
 
 use crate::{
     error::SpaceEvoError,
+    loss_factors::{self, JudgedNetwork, corrected},
     plot::{self, Joined, Panel},
-    stage_weights::{fit, weighted},
 };
 
 /// Whether losses of blocks rank subnets as their accuracies do: `proxy.json` in the folder of the run, which
@@ -57,9 +57,11 @@ pub struct Compared {
     pub space: String,
     /// How many subnets.
     pub n: usize,
-    /// Agreement where every stage counts the same.
+    /// Agreement of losses as they were distilled.
     pub raw: Agreement,
-    /// Agreement where stages count as the weights say.
+    /// Agreement of losses as the search for spaces reads them, with the factors of the step `correct`.
+    pub corrected: Agreement,
+    /// Agreement where, of these, stages count as the weights say.
     pub weighted: Agreement,
 }
 
@@ -78,9 +80,11 @@ pub struct AgreementParts {
     /// How many spaces the subnets are of. Pairs between two of them are many, but no more independent than these
     /// few spaces, each with one trained supernet.
     pub spaces: usize,
-    /// Where every stage counts the same.
+    /// Of losses as they were distilled.
     pub raw: PairParts,
-    /// Where stages count as the weights say.
+    /// Of losses as the search for spaces reads them.
+    pub corrected: PairParts,
+    /// Where, of these, stages count as the weights say.
     pub weighted: PairParts,
 }
 
@@ -115,11 +119,13 @@ pub struct JudgedSubnet {
     pub space: String,
     /// Its encoding.
     pub subnet: String,
-    /// Loss of each stage: noise-to-signal ratio of its output against the teacher's.
+    /// Loss of each stage as it was distilled: noise-to-signal ratio of its output against the teacher's.
     pub losses: Vec<f64>,
     /// Their sum.
     pub loss: f64,
-    /// Their weighted sum.
+    /// Their sum with the factors of the step `correct`.
+    pub corrected_loss: f64,
+    /// The sum of these with the weights of the stages.
     pub weighted_loss: f64,
     /// Share of held-out images that it classifies correctly in INT8, from 0 to 1.
     pub accuracy: f64,
@@ -143,11 +149,11 @@ pub enum SubnetPart {
 pub(crate) struct SampledSubnets {
     /// `found`, `random`, or what the study calls a manual space.
     pub name: String,
-    /// Encoding of the space.
-    pub space: String,
+    /// The space.
+    pub space: Space,
     /// The subnets.
     pub subnets: Vec<Subnet>,
-    /// Loss of each stage of each subnet.
+    /// Loss of each stage of each subnet, as it was distilled.
     pub losses: Vec<Vec<f64>>,
     /// INT8 accuracy of each subnet, a share of held-out images.
     pub accuracies: Vec<f64>,
@@ -155,12 +161,17 @@ pub(crate) struct SampledSubnets {
 
 impl ProxyReport {
     /// Of the found space, a random one, and the manual ones, in this order. Weights of the stages are fitted on a
-    /// share of the found space's subnets.
-    pub(crate) fn new(stages: Vec<String>, fit_share: f64, spaces: &[SampledSubnets]) -> Self {
+    /// share of the found space's subnets; `factors` are those of the step `correct`, by stage and block type.
+    pub(crate) fn new(
+        stages: Vec<String>,
+        factors: &[Vec<f64>],
+        fit_share: f64,
+        spaces: &[SampledSubnets],
+    ) -> Self {
         let found = &spaces[0];
         let n = found.subnets.len();
         let fitted = (fit_share * n as f64).round() as usize;
-        let weights = fit(&found.losses[..fitted], &found.accuracies[..fitted]);
+        let weights = stage_weights(found, factors, fitted);
         let part = |space: usize, index: usize| match space {
             0 if index < fitted => SubnetPart::Fitted,
             0 => SubnetPart::HeldOut,
@@ -168,7 +179,7 @@ impl ProxyReport {
             _ => SubnetPart::Manual,
         };
         let of_space = |(at, sampled): (usize, &SampledSubnets)| {
-            judged(sampled, &weights, |index| part(at, index))
+            judged(sampled, factors, &weights, |index| part(at, index))
         };
         let subnets: Vec<JudgedSubnet> = spaces.iter().enumerate().flat_map(of_space).collect();
         let compared = |space: &str, wanted: &dyn Fn(&JudgedSubnet) -> bool| {
@@ -177,27 +188,31 @@ impl ProxyReport {
         let of_part = |part: SubnetPart, space: &str| compared(space, &|s| s.part == part);
         let of_found: Vec<&JudgedSubnet> = subnets.iter().take(n).collect();
         let Agreement { kendall_tau, spearman } = agreement(&of_found, |subnet| subnet.loss);
-        let manual =
-            spaces[2..].iter().map(|s| compared(&s.space, &|subnet| subnet.name == s.name));
-        let encodings: Vec<&str> = spaces.iter().map(|space| space.space.as_str()).collect();
+        let encodings: Vec<String> = spaces.iter().map(|space| space.space.to_string()).collect();
+        let manual = spaces
+            .iter()
+            .zip(&encodings)
+            .skip(2)
+            .map(|(sampled, space)| compared(space, &|subnet| subnet.name == sampled.name));
         let is_new = |subnet: &JudgedSubnet| subnet.part != SubnetPart::Fitted;
         let all: Vec<&JudgedSubnet> = subnets.iter().filter(|subnet| is_new(subnet)).collect();
         let rounded: Vec<String> = weights.iter().map(|weight| format!("{weight:.3}")).collect();
         Self {
-            space: found.space.clone(),
+            space: encodings[0].clone(),
             n,
             kendall_tau,
             spearman,
             stages,
             setting: format!("score = {{ stage_weights = [{}] }}", rounded.join(", ")),
-            fitted: of_part(SubnetPart::Fitted, &found.space),
-            held_out: of_part(SubnetPart::HeldOut, &found.space),
-            second: of_part(SubnetPart::Second, &spaces[1].space),
+            fitted: of_part(SubnetPart::Fitted, &encodings[0]),
+            held_out: of_part(SubnetPart::HeldOut, &encodings[0]),
+            second: of_part(SubnetPart::Second, &encodings[1]),
             manual: manual.collect(),
             all: compared(&encodings.join(", "), &is_new),
             parts: AgreementParts {
                 spaces: spaces.len(),
                 raw: PairParts::new(&all, |subnet| subnet.loss),
+                corrected: PairParts::new(&all, |subnet| subnet.corrected_loss),
                 weighted: PairParts::new(&all, |subnet| subnet.weighted_loss),
             },
             weights,
@@ -217,6 +232,7 @@ impl Compared {
             space,
             n: subnets.len(),
             raw: agreement(&subnets, |subnet| subnet.loss),
+            corrected: agreement(&subnets, |subnet| subnet.corrected_loss),
             weighted: agreement(&subnets, |subnet| subnet.weighted_loss),
         }
     }
@@ -239,21 +255,48 @@ impl PairParts {
     }
 }
 
+/// Weights of the stages that the first `fitted` subnets of a space ask for; their mean is 1.
+fn stage_weights(found: &SampledSubnets, factors: &[Vec<f64>], fitted: usize) -> Vec<f64> {
+    let subnet = |(losses, accuracy): (&Vec<f64>, &f64)| {
+        let of_stage =
+            |(stage, loss): (usize, &f64)| factors[stage][found.space.blocks[stage]] * loss;
+        JudgedNetwork {
+            blocks: vec![0; losses.len()],
+            losses: losses.iter().enumerate().map(of_stage).collect(),
+            accuracy: *accuracy,
+        }
+    };
+    let subnets = found.losses.iter().zip(&found.accuracies).take(fitted);
+    let subnets: Vec<JudgedNetwork> = subnets.map(subnet).collect();
+    let weights = loss_factors::fit(&subnets, factors.len(), 1).concat();
+    let mean = weights.iter().sum::<f64>() / weights.len() as f64;
+    weights.into_iter().map(|weight| weight / mean).collect()
+}
+
+/// The factors of one stage, times its weight.
+fn times((factors, weight): (&Vec<f64>, &f64)) -> Vec<f64> {
+    factors.iter().map(|factor| factor * weight).collect()
+}
+
 /// The subnets of one space; `part` says what each position was used for.
 fn judged(
     sampled: &SampledSubnets,
+    factors: &[Vec<f64>],
     weights: &[f64],
     part: impl Fn(usize) -> SubnetPart,
 ) -> Vec<JudgedSubnet> {
     let judge = |(index, subnet): (usize, &Subnet)| {
         let losses = sampled.losses[index].clone();
+        let blocks = &sampled.space.blocks;
+        let weighed: Vec<Vec<f64>> = factors.iter().zip(weights).map(times).collect();
         JudgedSubnet {
             part: part(index),
             name: sampled.name.clone(),
-            space: sampled.space.clone(),
+            space: sampled.space.to_string(),
             subnet: subnet.to_string(),
             loss: losses.iter().sum(),
-            weighted_loss: weighted(&losses, weights),
+            corrected_loss: corrected(&losses, blocks, factors),
+            weighted_loss: corrected(&losses, blocks, &weighed),
             losses,
             accuracy: sampled.accuracies[index],
         }
@@ -280,10 +323,20 @@ pub(crate) fn publish(context: &dyn StepContext, report: &ProxyReport) -> Result
     let text = serde_json::to_string_pretty(report)? + "\n";
     context.publish("proxy.json", text.as_bytes())?;
     let stages = report.stages.join(",");
-    let mut csv = format!("part,name,space,subnet,{stages},loss,weighted_loss,accuracy\n");
+    let mut csv =
+        format!("part,name,space,subnet,{stages},loss,corrected_loss,weighted_loss,accuracy\n");
     for judged in &report.subnets {
-        let JudgedSubnet { part, name, space, subnet, losses, loss, weighted_loss, accuracy } =
-            judged;
+        let JudgedSubnet {
+            part,
+            name,
+            space,
+            subnet,
+            losses,
+            loss,
+            corrected_loss,
+            weighted_loss,
+            accuracy,
+        } = judged;
         let losses: Vec<String> = losses.iter().map(f64::to_string).collect();
         let part = match part {
             SubnetPart::Fitted => "fitted",
@@ -292,8 +345,9 @@ pub(crate) fn publish(context: &dyn StepContext, report: &ProxyReport) -> Result
             SubnetPart::Manual => "manual space",
         };
         let losses = losses.join(",");
-        csv +=
-            &format!("{part},{name},{space},{subnet},{losses},{loss},{weighted_loss},{accuracy}\n");
+        csv += &format!(
+            "{part},{name},{space},{subnet},{losses},{loss},{corrected_loss},{weighted_loss},{accuracy}\n"
+        );
     }
     context.publish("proxy.csv", csv.as_bytes())?;
     let series = series(report);
@@ -304,7 +358,8 @@ pub(crate) fn publish(context: &dyn StepContext, report: &ProxyReport) -> Result
     };
     let panels = [
         panel("sum of block-wise losses", |subnet| subnet.loss),
-        panel("weighted sum of block-wise losses", |subnet| subnet.weighted_loss),
+        panel("corrected sum", |subnet| subnet.corrected_loss),
+        panel("corrected and weighted sum", |subnet| subnet.weighted_loss),
     ];
     let names: Vec<String> = series.iter().map(|(name, _)| name.clone()).collect();
     let svg = plot::svg("Block-wise loss and accuracy of subnets", &names, &panels)
@@ -337,13 +392,13 @@ mod tests {
     use crate::hyperspaces;
 
     /// Subnets of a space with these losses of their one stage and accuracies.
-    fn sampled(name: &str, judged: &[(f64, f64)]) -> SampledSubnets {
+    fn sampled(name: &str, position: usize, judged: &[(f64, f64)]) -> SampledSubnets {
         let hyperspace = hyperspaces::built_in("mini").unwrap();
         let stages = hyperspace.uniform_spaces()[0].elastic_stages(&hyperspace);
         let subnet = Subnet::smallest(&stages, &hyperspace.resolutions);
         SampledSubnets {
             name: name.into(),
-            space: format!("mini-{name}"),
+            space: hyperspace.uniform_spaces().swap_remove(position),
             subnets: vec![subnet; judged.len()],
             losses: judged.iter().map(|(loss, _)| vec![*loss]).collect(),
             accuracies: judged.iter().map(|(_, accuracy)| *accuracy).collect(),
@@ -354,11 +409,12 @@ mod tests {
     #[test]
     fn agreement_over_all_spaces_comes_from_pairs_within_and_between() {
         let spaces = [
-            sampled("found", &[(1.0, 0.9), (1.0, 0.9), (1.1, 0.91), (1.2, 0.92)]),
-            sampled("random", &[(2.1, 0.81), (2.2, 0.82)]),
-            sampled("resnet", &[(3.1, 0.71), (3.2, 0.72)]),
+            sampled("found", 0, &[(1.0, 0.9), (1.0, 0.9), (1.1, 0.91), (1.2, 0.92)]),
+            sampled("random", 1, &[(2.1, 0.81), (2.2, 0.82)]),
+            sampled("resnet", 2, &[(3.1, 0.71), (3.2, 0.72)]),
         ];
-        let report = ProxyReport::new(vec!["stage1".into()], 0.5, &spaces);
+        let report =
+            ProxyReport::new(vec!["stage1".into()], &[vec![1.0, 0.1, 0.1, 1.0, 1.0]], 0.5, &spaces);
         assert_eq!((report.fitted.n, report.held_out.n, report.second.n), (2, 2, 2));
         assert_eq!((report.manual.len(), report.manual[0].n, report.all.n), (1, 2, 6));
         assert_eq!(report.manual[0].raw.kendall_tau, Some(-1.0));
@@ -369,10 +425,10 @@ mod tests {
         assert!((sum - report.all.raw.kendall_tau.unwrap()).abs() < 1e-12);
         let names: Vec<String> = series(&report).into_iter().map(|(name, _)| name).collect();
         let expected = [
-            "mini-found, fitted",
-            "mini-found, held out",
-            "mini-random, random",
-            "mini-resnet, resnet",
+            "mini-0000-0000, fitted",
+            "mini-0000-0000, held out",
+            "mini-0000-1111, random",
+            "mini-1111-0000, resnet",
         ];
         assert_eq!(names, expected);
     }

@@ -13,6 +13,7 @@ use super::{AgainstNetwork, Point, SpaceSummary};
 use crate::{
     explain::{Alternative, Explanation},
     steps::{
+        correct::Correction,
         evolve::TargetLoss,
         export::{NetworkLatency, VerifiedNetwork},
         measure::SumOfParts,
@@ -44,6 +45,9 @@ pub struct StudyReport {
     /// What a teacher from outside achieved before the study trained it; none where it did not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub teacher_before: Option<Accuracies>,
+    /// What losses of block types are worth; none where the study does not ask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correction: Option<LossCorrection>,
     /// The space that was found.
     pub space: SpaceSummary,
     /// The space's choices, by stage.
@@ -76,6 +80,28 @@ pub struct StudyReport {
     pub diverged_blocks: Vec<String>,
     /// Seconds that each step took, by its name.
     pub seconds: IndexMap<String, f64>,
+}
+
+/// What a few networks of mixed block types, trained for a short time, say of the losses of block types.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct LossCorrection {
+    /// How many networks.
+    pub networks: usize,
+    /// Kendall's τ of the networks' sums of losses, as they were distilled, with their INT8 accuracy.
+    pub distilled_tau: Option<f64>,
+    /// The same of corrected losses, each pair of networks with factors that were fitted without one of them.
+    pub corrected_tau: Option<f64>,
+    /// Factors that the search for spaces gave to losses, by stage and by block type, in the hyperspace's order: 1
+    /// where networks that were left out are ranked no better with them than without.
+    pub factors: Vec<Vec<f64>>,
+}
+
+impl LossCorrection {
+    pub(crate) fn new(correction: Correction) -> Option<Self> {
+        let Correction { factors, networks, distilled_tau, corrected_tau } = correction;
+        let networks = networks.len();
+        (networks > 0).then_some(Self { networks, distilled_tau, corrected_tau, factors })
+    }
 }
 
 /// The choice of a space for one stage.

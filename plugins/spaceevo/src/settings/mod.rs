@@ -1,5 +1,6 @@
 //! The method's sections of a study file: each field with its meaning, default and limits.
 
+mod correct;
 mod distil;
 mod evolve;
 mod export;
@@ -22,6 +23,7 @@ use spacewright_core::{
     train::Phase,
 };
 
+pub use correct::CorrectSettings;
 pub use distil::DistilSettings;
 pub use evolve::EvolveSettings;
 pub use export::ExportSettings;

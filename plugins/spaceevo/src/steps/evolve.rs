@@ -16,6 +16,7 @@ use spacewright_core::{
 };
 
 use super::{
+    correct::Correct,
     distil::{Distil, Distilled},
     measure::{Measure, TargetLatencies},
     tables::Tables,
@@ -121,7 +122,8 @@ pub struct Evolve;
 impl Step for Evolve {
     const NAME: &'static str = "evolve";
     const SUMMARY: &'static str = "search for the best space";
-    const READS: &'static [&'static str] = &[Tables::NAME, Measure::NAME, Distil::NAME];
+    const READS: &'static [&'static str] =
+        &[Tables::NAME, Measure::NAME, Distil::NAME, Correct::NAME];
     const NEEDS: StepNeeds = StepNeeds::NOTHING;
 
     type Settings = (MeasureSettings, EvolveSettings);
@@ -266,12 +268,16 @@ struct JudgedRows {
     rows: Vec<(TableRow, RowFigures)>,
 }
 
-/// All rows with their losses and with the counts of their graphs.
+/// All rows with their corrected losses and with the counts of their graphs.
 fn table_rows(context: &dyn StepContext) -> Result<Vec<JudgedRows>, StepError> {
     let study = context.study();
     let tables = context.get(&Tables::OUTPUT)?;
     let distilled = context.get(&Distil::OUTPUT)?;
-    let judge = |(table, distilled)| judged_rows(study, table, distilled);
+    let factors = context.get(&Correct::OUTPUT)?.factors;
+    let judge = |(table, distilled): (BlockRows, _)| {
+        let factor = factors[table.stage][table.block];
+        judged_rows(study, table, distilled, factor)
+    };
     tables.into_iter().zip(&distilled).map(judge).collect()
 }
 
@@ -279,6 +285,7 @@ fn judged_rows(
     study: &StudyContext,
     table: BlockRows,
     distilled: &Distilled,
+    factor: f64,
 ) -> Result<JudgedRows, StepError> {
     let name = table.task_name(&study.hyperspace);
     let losses = distilled.losses(table.rows.len());
@@ -292,6 +299,7 @@ fn judged_rows(
     let mut rows = Vec::with_capacity(table.rows.len());
     for ((row, loss), graph) in table.rows.into_iter().zip(losses).zip(graphs) {
         let (macs, params) = (graph.macs()?, graph.params()?);
+        let loss = factor * loss;
         rows.push((row, RowFigures { macs, params, loss, latency_ms: f64::NAN }));
     }
     Ok(JudgedRows { name, rows })

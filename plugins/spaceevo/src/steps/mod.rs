@@ -1,5 +1,6 @@
 //! The steps of the method, in terms of traits: trainer, target, scorer and strategy.
 
+pub mod correct;
 pub mod distil;
 pub mod evolve;
 pub mod export;
@@ -49,6 +50,7 @@ impl Method for SpaceEvo {
             Arc::new(measure::Measure),
             Arc::new(teach::Teach),
             Arc::new(distil::Distil),
+            Arc::new(correct::Correct),
             Arc::new(evolve::Evolve),
             Arc::new(train::Train),
             Arc::new(search::Search),

@@ -36,7 +36,10 @@ use super::{
 use crate::{
     network_parts::{self, PartLatencies},
     report::{PlainReport, SeenImages},
-    settings::{DistilSettings, FinetuneSettings, PlainSettings, TeachSettings, TrainSettings},
+    settings::{
+        CorrectSettings, DistilSettings, FinetuneSettings, PlainSettings, TeachSettings,
+        TrainSettings,
+    },
 };
 
 /// Largest difference of a uniform network's latency from that of the study's network, as a share.
@@ -119,13 +122,20 @@ impl Step for Plain {
         help: "Times that each network is trained",
     }];
 
-    type Settings = (PlainSettings, TeachSettings, DistilSettings, TrainSettings, FinetuneSettings);
+    type Settings = (
+        PlainSettings,
+        TeachSettings,
+        DistilSettings,
+        CorrectSettings,
+        TrainSettings,
+        FinetuneSettings,
+    );
     type Output = PlainReport;
 
     fn run(
         &self,
         context: &dyn StepContext,
-        (settings, teach, distil, train, finetune): Self::Settings,
+        (settings, teach, distil, correct, train, finetune): Self::Settings,
     ) -> Result<PlainReport, StepError> {
         let study = context.study();
         let networks = distinct(context.get(&Export::OUTPUT)?);
@@ -134,6 +144,7 @@ impl Step for Plain {
             networks: subnets,
             teach: Teach::images(study, &teach)?,
             distil: context.get(&Tables::OUTPUT)?.len() * distil.images(),
+            correct: correct.networks * correct.images(),
             train: train.images(),
             finetune: subnets * finetune.images(),
         };

@@ -10,6 +10,7 @@ use spacewright_core::{
 };
 
 use super::{
+    correct::Correct,
     distil::{Distil, Distilled},
     evolve::Evolve,
     rivals::{Contender, Contenders, TrainManual, TrainRandom},
@@ -33,6 +34,7 @@ impl Step for Proxy {
     const READS: &'static [&'static str] = &[
         Teach::NAME,
         Distil::NAME,
+        Correct::NAME,
         Evolve::NAME,
         Train::NAME,
         TrainRandom::NAME,
@@ -78,13 +80,15 @@ impl Step for Proxy {
         let judged = spaces.iter().zip(drawn).zip(losses).zip(accuracies);
         let sampled = judged.map(|(((contender, subnets), losses), accuracies)| SampledSubnets {
             name: contender.name.clone(),
-            space: contender.space.to_string(),
+            space: contender.space.clone(),
             subnets,
             losses,
             accuracies,
         });
         let stages = study.hyperspace.stages.iter().map(|stage| stage.name.clone()).collect();
-        let report = ProxyReport::new(stages, settings.fit_share, &sampled.collect::<Vec<_>>());
+        let factors = context.get(&Correct::OUTPUT)?.factors;
+        let sampled: Vec<SampledSubnets> = sampled.collect();
+        let report = ProxyReport::new(stages, &factors, settings.fit_share, &sampled);
         publish_proxy(context, &report)?;
         Ok(report)
     }

@@ -6,6 +6,7 @@ use spacewright_core::{
 };
 
 use super::{
+    correct::Correct,
     distil::{Distil, Distilled},
     evolve::Evolve,
     export::{Export, ExportedNetwork, file_name},
@@ -18,8 +19,8 @@ use super::{
 };
 use crate::{
     report::{
-        AgainstNetwork, BudgetNetwork, Front, RivalNetwork, SpaceSummary, StageChoice, StudyReport,
-        SumOfPartsError, publish_networks,
+        AgainstNetwork, BudgetNetwork, Front, LossCorrection, RivalNetwork, SpaceSummary,
+        StageChoice, StudyReport, SumOfPartsError, publish_networks,
     },
     settings::{EvolveSettings, ExportSettings, ReportSettings},
 };
@@ -35,6 +36,7 @@ impl Step for Report {
         Measure::NAME,
         Teach::NAME,
         Distil::NAME,
+        Correct::NAME,
         Evolve::NAME,
         Train::NAME,
         Search::NAME,
@@ -99,6 +101,7 @@ impl Step for Report {
             teacher_accuracy: teacher.test_accuracy,
             teacher_held_out_accuracy: teacher.held_out_accuracy,
             teacher_before: teacher.before,
+            correction: LossCorrection::new(context.get(&Correct::OUTPUT)?),
             space: SpaceSummary::new(&evolve.strategy, &evolved.best[0], hyperspace),
             choices: StageChoice::of(&evolved.explanation, hyperspace),
             evaluations: evolved.evaluations,
