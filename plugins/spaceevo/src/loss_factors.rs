@@ -29,8 +29,8 @@ pub fn corrected(losses: &[f64], blocks: &[usize], factors: &[Vec<f64>]) -> f64 
 
 /// Iterations of gradient descent; a problem has some dozens of unknowns.
 const ITERATIONS: usize = 400;
-/// How far, by experience, logarithms of factors lie from 0: those of a stage, of a block type, and of a block type in
-/// a stage beyond these two.
+/// How far logarithms of factors are taken to lie from 0 (standard deviations): those of a stage, of a block type, and of
+/// a block type in a stage beyond these two.
 const SPREAD_OF_STAGES: f64 = 1.0;
 const SPREAD_OF_BLOCKS: f64 = 0.5;
 const SPREAD_OF_PAIRS: f64 = 0.25;

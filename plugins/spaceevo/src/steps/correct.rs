@@ -8,7 +8,7 @@ use spacewright_core::{
     rank::kendall_tau,
     space::{Hyperspace, Space, SubStage, Subnet},
     study::{Step, StepContext, StepError, StepNeeds, Task},
-    train::{SubnetJob, TrainError},
+    train::SubnetJob,
 };
 
 use super::{distil::Distil, tables::Tables, train};
@@ -114,12 +114,9 @@ impl Step for Correct {
                 threads: 1,
             };
             let (trainer, images) = (trainer.as_ref(), &images);
-            tasks.push(Task::new(format!("network-{index}"), move |files, monitor| match trainer
-                .train_subnet(images, &job, &train::two_phase_files(files)?, monitor)
-            {
-                Ok(phases) => Ok(phases.get("int8").map(|report| report.held_out_accuracy)),
-                Err(TrainError::Diverged { .. }) => Ok(None),
-                Err(error) => Err(error.into()),
+            tasks.push(Task::new(format!("network-{index}"), move |files, monitor| {
+                let phases = train::alone(trainer, images, &job, files, monitor)?;
+                Ok(phases.and_then(|phases| Some(phases.get("int8")?.held_out_accuracy)))
             }));
         }
         let accuracies = context.tasks_anywhere(tasks, study.threads)?;

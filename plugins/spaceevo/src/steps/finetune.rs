@@ -5,7 +5,7 @@ use spacewright_core::{
     latency::milliseconds,
     space::ElasticStage,
     study::{Artifact, Step, StepContext, StepError, StepNeeds, Task},
-    train::{Guidance, SubnetJob, SubnetStart, TrainError},
+    train::{Guidance, SubnetJob, SubnetStart},
 };
 
 use super::{
@@ -135,11 +135,7 @@ fn train(
         };
         let (trainer, images) = (trainer.as_ref(), &images);
         tasks.push(Task::new(name, move |files, monitor| {
-            match trainer.train_subnet(images, &job, &train::two_phase_files(files)?, monitor) {
-                Ok(phases) => Ok(Some(phases)),
-                Err(TrainError::Diverged { .. }) => Ok(None),
-                Err(error) => Err(error.into()),
-            }
+            train::alone(trainer, images, &job, files, monitor)
         }));
     }
     let last = tasks.split_off(side_by_side);

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, fs};
 use spacewright_core::{
     space::Space,
     study::{Artifact, FileError, Step, StepContext, StepError, StepNeeds, Task, TaskFiles},
-    train::{Guidance, Start, SupernetJob, TrainContext, TrainReport, TwoPhaseFiles},
+    train::{
+        Guidance, Monitor, Start, SubnetJob, SupernetJob, TrainContext, TrainError, TrainReport,
+        Trainer, TwoPhaseFiles,
+    },
 };
 
 use super::{
@@ -95,6 +98,21 @@ pub(crate) fn supernets(
         warn_of_int8_loss(context, &supernet.task, phases);
     }
     Ok(reports)
+}
+
+/// Trains a subnet alone, with the files of a task; `None` where its training diverges.
+pub(crate) fn alone(
+    trainer: &dyn Trainer,
+    train: &TrainContext,
+    job: &SubnetJob,
+    files: &TaskFiles,
+    monitor: &dyn Monitor,
+) -> Result<Option<PhaseReports>, StepError> {
+    match trainer.train_subnet(train, job, &two_phase_files(files)?, monitor) {
+        Ok(phases) => Ok(Some(phases)),
+        Err(TrainError::Diverged { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The files of a task that trains in two phases, in a folder that is made: [`FP32`] and [`INT8`].
