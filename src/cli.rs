@@ -32,7 +32,9 @@ pub use plugin::{CarrierArg, LanguageArg, PluginCommand, PluginNewArgs};
 pub use serve::ServeArgs;
 pub use space::{FrontArg, OtherDevice, SpaceExplainArgs};
 pub use steps::{command, parse};
-pub use study::{CompareArgs, HistoryArgs, NewArgs, ReportName, StudyCommand, budget};
+pub use study::{
+    CompareArgs, HistoryArgs, NewArgs, ReportName, SeveralStudies, StudyCommand, budget,
+};
 pub use target::{EvaluateArgs, FitArgs, PredictArgs, ProfileArgs, TargetCommand};
 
 /// Designs INT8 neural networks that are really fast on the hardware at hand.
@@ -335,6 +337,16 @@ pub enum TableCommand {
         /// Built-in name, or path of a TOML file.
         #[arg(long)]
         hyperspace: String,
+    },
+    /// Whether the losses of a study's rows rank as those that were published for them. First runs its steps up to
+    /// `distil`, where they are not current. The study should take its rows out of the same tables (`published` below
+    /// `[tables]`).
+    Compare {
+        #[command(flatten)]
+        study: StudyArgs,
+        /// Folder of the published tables.
+        #[arg(long, value_name = "DIR")]
+        tables: PathBuf,
     },
 }
 

@@ -4,7 +4,10 @@ use std::{fmt::Write, path::Path};
 
 use spacewright_core::{foreign::Escaped, latency::milliseconds, study::duration};
 use spacewright_spaceevo::{
-    report::{BudgetNetwork, LossCorrection, RivalNetwork, SpaceSummary, StageChoice, StudyReport},
+    report::{
+        BudgetNetwork, Interval, LossCorrection, RivalNetwork, SpaceSummary, StageChoice,
+        StudyReport,
+    },
     steps::search::BudgetOutcome,
 };
 
@@ -96,13 +99,18 @@ pub fn text(report: &StudyReport, folder: &Path) -> String {
     text
 }
 
+/// A correlation with its interval.
+pub fn correlation(found: Option<f64>, interval: Option<Interval>) -> String {
+    let interval = interval.map(|Interval { low, high }| format!(" ({low:.2} to {high:.2})"));
+    or_dash(found, |found| format!("{found:.2}{}", interval.unwrap_or_default()))
+}
+
 fn losses(correction: &LossCorrection) -> String {
     let LossCorrection { networks, distilled_tau, corrected_tau, .. } = correction;
-    let tau = |value: Option<f64>| or_dash(value, |value| format!("{value:.2}"));
     format!(
         "rank {networks} networks of mixed block types with Kendall's tau {}; corrected, those left out with {}",
-        tau(*distilled_tau),
-        tau(*corrected_tau)
+        correlation(*distilled_tau, correction.distilled_interval),
+        correlation(*corrected_tau, correction.corrected_interval)
     )
 }
 

@@ -39,6 +39,9 @@ pub enum StudyCommand {
     /// The spaces and networks of several studies side by side, all measured on the targets of
     /// all. First runs their steps up to `export`, where they are not current.
     Compare(CompareArgs),
+    /// How several studies of one hyperspace rank block types, and whether they agree: with other teachers, say. First
+    /// runs their steps up to `evolve`, where they are not current.
+    Blocks(SeveralStudies),
 }
 
 /// What programs read.
@@ -58,28 +61,36 @@ pub enum ReportName {
     Spaces,
     /// What `--json study compare` prints.
     Compare,
+    /// What `--json study blocks` prints.
+    Blocks,
     /// A line of what `--progress json` tells.
     Progress,
 }
 
 #[derive(Debug, Args)]
-pub struct CompareArgs {
+pub struct SeveralStudies {
     /// Study files (TOML), two or more.
     #[arg(required = true, value_name = "STUDY")]
     pub studies: Vec<PathBuf>,
     /// Folder of all runs.
     #[arg(long, default_value = "runs", value_name = "DIR")]
     pub runs: PathBuf,
+    #[command(flatten)]
+    pub compute: ComputeArgs,
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    #[command(flatten)]
+    pub several: SeveralStudies,
     /// Also write a page that shows them side by side: one file, which opens in a browser without a network.
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
     /// Open the page in the browser.
     #[arg(long, requires = "html")]
     pub open: bool,
-    #[command(flatten)]
-    pub compute: ComputeArgs,
-    #[command(flatten)]
-    pub cluster: ClusterArgs,
 }
 
 #[derive(Debug, Args)]

@@ -57,7 +57,7 @@ pub fn run(typed: &Typed) -> Result<Output, Failure> {
             space::run(command, cli.global.seed.unwrap_or(0), cli.global.quiet)
         }
         Command::Subnet(command) => subnet::run(command),
-        Command::Table(command) => table::run(command),
+        Command::Table(command) => table::run(command, &cli.global),
         Command::Data(command) => data::run(command, &cli.global),
         Command::Model(command) => model::run(command, &cli.global),
         Command::Cache(command) => cache::run(command),

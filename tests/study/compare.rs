@@ -74,6 +74,23 @@ fn spaces_for_two_runtimes_and_for_both_stand_side_by_side() {
     assert_eq!(code, 2);
     assert!(stderr.contains("name another study file"), "{stderr}");
 
+    let (code, stdout, stderr) = place.on(&["study", "blocks", "--json"], &studies);
+    assert_eq!(code, 0, "{stderr}");
+    let report: Value = serde_json::from_str(&stdout).unwrap();
+    check_schema("blocks", slice::from_ref(&report));
+    let of_studies = report["studies"].as_array().unwrap();
+    for (study, row) in of_studies.iter().zip(rows) {
+        assert_eq!((&study["study"], &study["space"]), (&row["study"], &row["space"]));
+        assert_eq!(
+            study["uniform"].as_array().unwrap().len(),
+            report["blocks"].as_array().unwrap().len()
+        );
+    }
+    assert_eq!((of_studies.len(), report["tau"].as_array().unwrap().len()), (3, 3));
+    let (code, text, _) = place.on(&["study", "blocks"], &studies);
+    assert_eq!(code, 0);
+    assert!(text.contains("block type everywhere") && text.contains("space found"), "{text}");
+
     let page = place.folder.path().join("compared.html");
     let html = ["study", "compare", "--quiet", "--html", page.to_str().unwrap()];
     let (code, text, _) = place.on(&html, &studies);

@@ -10,6 +10,7 @@ mod guides;
 mod page;
 mod photographs;
 mod processes;
+mod published;
 mod quantize;
 #[cfg(feature = "serve")]
 mod serve;

@@ -118,8 +118,13 @@ pub struct Phase {
     #[schemars(range(min = 0.0, max = 1.0))]
     pub warmup: f64,
     /// Steps between checkpoints.
+    #[serde(default = "default_checkpoint_steps")]
     #[schemars(range(min = 1))]
     pub checkpoint_steps: usize,
+}
+
+fn default_checkpoint_steps() -> usize {
+    100
 }
 
 /// Files of a training without quantizers, then with them.

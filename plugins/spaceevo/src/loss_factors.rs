@@ -75,22 +75,51 @@ pub fn fit(networks: &[JudgedNetwork], stages: usize, blocks: usize) -> Vec<Vec<
     all
 }
 
-/// Kendall's τ of corrected sums of losses with accuracy over pairs of networks, each pair with factors that were
-/// fitted without one of the two. It tells what a correction is worth; `None` where nothing can be compared.
-pub fn left_out_tau(networks: &[JudgedNetwork], stages: usize, blocks: usize) -> Option<f64> {
-    let (mut agreement, mut pairs) = (0.0, 0);
-    for (left_out, network) in networks.iter().enumerate() {
-        let mut others = networks.to_vec();
-        others.remove(left_out);
-        let factors = fit(&others, stages, blocks);
-        let sum = network.corrected(&factors);
-        for other in others.iter().filter(|other| other.accuracy != network.accuracy) {
-            let by_loss = (other.corrected(&factors) - sum).signum();
-            agreement += by_loss * (network.accuracy - other.accuracy).signum();
-            pairs += 1;
+/// How sums of losses order pairs of networks, each pair with factors that were fitted without one of the two. It tells
+/// what a correction is worth.
+pub struct LeftOutPairs {
+    /// Which network the factors were fitted without, which network it was compared with, and 1 where the better one
+    /// has the smaller sum, −1 where it has the larger, 0 where the sums are equal.
+    pairs: Vec<(usize, usize, f64)>,
+}
+
+impl LeftOutPairs {
+    /// Fits factors as often as there are networks.
+    pub fn new(networks: &[JudgedNetwork], stages: usize, blocks: usize) -> Self {
+        let mut pairs = Vec::new();
+        for (left_out, network) in networks.iter().enumerate() {
+            let mut others = networks.to_vec();
+            others.remove(left_out);
+            let factors = fit(&others, stages, blocks);
+            let sum = network.corrected(&factors);
+            for (other, beside) in networks.iter().enumerate() {
+                let by_loss = beside.corrected(&factors).total_cmp(&sum) as i8;
+                let by_accuracy = network.accuracy.total_cmp(&beside.accuracy) as i8;
+                if by_accuracy != 0 {
+                    pairs.push((left_out, other, f64::from(by_loss * by_accuracy)));
+                }
+            }
         }
+        Self { pairs }
     }
-    (pairs > 0).then(|| agreement / f64::from(pairs))
+
+    /// Kendall's τ over all pairs; `None` where nothing can be compared.
+    pub fn tau(&self) -> Option<f64> {
+        self.tau_where(|_| true)
+    }
+
+    /// Kendall's τ over the pairs without one network.
+    pub fn tau_without(&self, network: usize) -> Option<f64> {
+        self.tau_where(|one| one != network)
+    }
+
+    fn tau_where(&self, wanted: impl Fn(usize) -> bool) -> Option<f64> {
+        let pairs =
+            self.pairs.iter().filter(|(left_out, other, _)| wanted(*left_out) && wanted(*other));
+        let (count, agreement) =
+            pairs.fold((0, 0.0), |(count, sum), pair| (count + 1, sum + pair.2));
+        (count > 0).then(|| agreement / f64::from(count))
+    }
 }
 
 /// The parts of the logarithms of factors, in units of their spreads.
@@ -257,7 +286,8 @@ mod tests {
         for seed in 0..5 {
             let [raw, corrected] = taus(&truth, 0.01, seed);
             assert!(corrected > raw + 0.05, "{seed}: {raw} {corrected}");
-            let left_out = left_out_tau(&networks(&truth, 0.01, seed)[..24], 4, 2).unwrap();
+            let left_out =
+                LeftOutPairs::new(&networks(&truth, 0.01, seed)[..24], 4, 2).tau().unwrap();
             assert!(left_out > raw, "{seed}: {raw} {left_out}");
         }
     }
@@ -283,10 +313,10 @@ mod tests {
         let ones = vec![vec![1.0; 2]; 2];
         let same_accuracy = [network([0.1, 0.2], 0.5), network([0.3, 0.1], 0.5)];
         assert_eq!(fit(&same_accuracy, 2, 2), ones);
-        assert_eq!(left_out_tau(&same_accuracy, 2, 2), None);
+        assert_eq!(LeftOutPairs::new(&same_accuracy, 2, 2).tau(), None);
         let same_losses = [network([0.1, 0.2], 0.5), network([0.1, 0.2], 0.6)];
         assert_eq!(fit(&same_losses, 2, 2), ones);
         assert_eq!(fit(&[], 2, 2), ones);
-        assert_eq!(left_out_tau(&[], 2, 2), None);
+        assert_eq!(LeftOutPairs::new(&[], 2, 2).tau(), None);
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use spacewright_spaceevo::report::{Agreement, AgreementParts, Compared, ProxyReport};
 
-use crate::{render::Table, report::or_dash};
+use crate::{render::Table, report::correlation};
 
 pub fn text(report: &ProxyReport) -> String {
     let heading = [
@@ -19,7 +19,7 @@ pub fn text(report: &ProxyReport) -> String {
         "weighted rho",
     ];
     let mut table = Table::new(&heading);
-    let figure = |value: Option<f64>| or_dash(value, |value| format!("{value:.3}"));
+    let figure = |value: Option<f64>| correlation(value, None);
     table.row([
         "all".into(),
         report.space.clone(),
@@ -39,8 +39,10 @@ pub fn text(report: &ProxyReport) -> String {
     ];
     let mut row = |name: &str, space: String, compared: &Compared| {
         let Compared { n, raw, corrected, weighted, .. } = compared;
-        let figures = [raw, corrected, weighted]
-            .map(|Agreement { kendall_tau, spearman }| [figure(*kendall_tau), figure(*spearman)]);
+        let figures =
+            [raw, corrected, weighted].map(|Agreement { kendall_tau, interval, spearman }| {
+                [correlation(*kendall_tau, *interval), figure(*spearman)]
+            });
         let [[tau, rho], corrected, [weighted_tau, weighted_rho]] = figures;
         let [corrected_tau, corrected_rho] = corrected;
         table.row([
@@ -64,10 +66,16 @@ pub fn text(report: &ProxyReport) -> String {
     let mut text = format!(
         "Summed block-wise loss against INT8 accuracy: Kendall's tau and Spearman's rho, 1 where a \
          smaller loss always means a higher accuracy; corrected as the step `correct` says, and weighted by \
-         stage on top of that\n\n{}",
+         stage on top of that; in brackets, where tau lies with 95 % certainty for other subnets of the same \
+         supernets\n\n{}",
         table.render()
     );
-    let _ = write!(text, "\nPairs of all but the fitted subnets:\n\n{}", parts(report));
+    let _ = write!(
+        text,
+        "\nPairs of all but the fitted subnets; in brackets, where tau lies with 95 % certainty for other \
+         spaces:\n\n{}",
+        parts(report)
+    );
     let _ = writeln!(text, "\nweights of the stages: {}", weights.join(", "));
     let _ = writeln!(text, "to search with them, below [evolve]:\n  {}", report.setting);
     text
@@ -86,7 +94,6 @@ fn parts(report: &ProxyReport) -> String {
         "adds to weighted tau",
     ];
     let mut table = Table::new(&heading);
-    let figure = |value: Option<f64>| or_dash(value, |value| format!("{value:.3}"));
     let AgreementParts { spaces, raw, corrected, weighted } = &report.parts;
     for (name, raw, corrected, weighted) in [
         ("within a space".to_owned(), raw.within, corrected.within, weighted.within),
@@ -100,12 +107,12 @@ fn parts(report: &ProxyReport) -> String {
         table.row([
             name,
             raw.pairs.to_string(),
-            figure(raw.kendall_tau),
-            figure(raw.contribution),
-            figure(corrected.kendall_tau),
-            figure(corrected.contribution),
-            figure(weighted.kendall_tau),
-            figure(weighted.contribution),
+            correlation(raw.kendall_tau, raw.interval),
+            correlation(raw.contribution, None),
+            correlation(corrected.kendall_tau, corrected.interval),
+            correlation(corrected.contribution, None),
+            correlation(weighted.kendall_tau, weighted.interval),
+            correlation(weighted.contribution, None),
         ]);
     }
     table.render()

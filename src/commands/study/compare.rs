@@ -12,28 +12,19 @@ use spacewright_spaceevo::{
 };
 use spacewright_spaceevo_page::{ComparePageData, Origin, compare_page};
 
+use super::several;
 use crate::{
-    cli::{CompareArgs, Global, StudyArgs},
-    commands::{page, run::open},
+    cli::{CompareArgs, Global},
+    commands::page,
     measuring::Measuring,
     render::{Failure, Output, Table},
 };
 
 pub fn run(args: &CompareArgs, global: &Global) -> Result<Output, Failure> {
-    if args.studies.len() < 2 {
-        return Err(Failure::input("one study has nothing to be compared with")
-            .hint("name another study file"));
-    }
     if let Some(html) = &args.html {
         check_place(html)?;
     }
-    let open_one = |study: &std::path::PathBuf| {
-        let (study, runs) = (study.clone(), args.runs.clone());
-        let args =
-            StudyArgs { study, runs, target: None, compute: args.compute, cluster: args.cluster };
-        open(&args, Vec::new(), global)
-    };
-    let engines: Vec<Engine> = args.studies.iter().map(open_one).collect::<Result<_, _>>()?;
+    let engines = several(&args.several, global)?;
     check_threads(&engines)?;
     let mut outcomes = Vec::new();
     for engine in &engines {
@@ -99,13 +90,13 @@ fn costs(engine: &Engine) -> Result<Vec<StepCost>, EngineError> {
 }
 
 fn page_data(args: &CompareArgs, engines: &[Engine], report: StudiesReport) -> ComparePageData {
-    let files = engines.iter().zip(&args.studies);
+    let files = engines.iter().zip(&args.several.studies);
     ComparePageData {
         report,
         files: files.map(|(engine, file)| page::study_file(engine, file)).collect(),
         origin: Origin {
             program: env!("CARGO_PKG_VERSION").into(),
-            runs: page::unusual(&args.runs),
+            runs: page::unusual(&args.several.runs),
             threads: engines[0].options().threads.here(),
             flags: Vec::new(),
         },

@@ -1,5 +1,6 @@
 //! Study files and their runs.
 
+mod blocks;
 mod compare;
 mod history;
 mod new;
@@ -7,10 +8,10 @@ mod schema;
 
 use serde_json::json;
 use spacewright_core::study::duration;
-use spacewright_engine::{JobState, StepState, StepStatus, TaskOnCluster, list_runs};
+use spacewright_engine::{Engine, JobState, StepState, StepStatus, TaskOnCluster, list_runs};
 
 use crate::{
-    cli::{Global, StudyArgs, StudyCommand},
+    cli::{Global, SeveralStudies, StudyArgs, StudyCommand},
     commands::run::open,
     render::{Failure, Output, Table},
 };
@@ -24,9 +25,25 @@ pub fn run(command: &StudyCommand, global: &Global) -> Result<Output, Failure> {
         StudyCommand::Explain { section } => schema::explain(section.as_deref()),
         StudyCommand::List { runs } => list(runs),
         StudyCommand::Compare(args) => compare::run(args, global),
+        StudyCommand::Blocks(args) => blocks::run(args, global),
         StudyCommand::Show(args) => show(args, global),
         StudyCommand::History(args) => history::run(args, global),
     }
+}
+
+/// The studies that are to be compared.
+fn several(args: &SeveralStudies, global: &Global) -> Result<Vec<Engine>, Failure> {
+    if args.studies.len() < 2 {
+        return Err(Failure::input("one study has nothing to be compared with")
+            .hint("name another study file"));
+    }
+    let SeveralStudies { studies, runs, compute, cluster } = args;
+    let open_one = |study: &std::path::PathBuf| {
+        let (study, runs) = (study.clone(), runs.clone());
+        let args = StudyArgs { study, runs, target: None, compute: *compute, cluster: *cluster };
+        open(&args, Vec::new(), global)
+    };
+    studies.iter().map(open_one).collect()
 }
 
 fn list(runs: &std::path::Path) -> Result<Output, Failure> {

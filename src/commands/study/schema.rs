@@ -8,7 +8,7 @@ use spacewright_core::study::{
 };
 use spacewright_engine::{Event, engine_sections, study_schema};
 use spacewright_spaceevo::report::{
-    PlainReport, ProxyReport, SpacesReport, StudyReport, compare::StudiesReport,
+    BlockTypesReport, PlainReport, ProxyReport, SpacesReport, StudyReport, compare::StudiesReport,
 };
 
 use crate::{
@@ -48,6 +48,7 @@ pub fn of_report(name: ReportName) -> Result<Output, Failure> {
         ReportName::Proxy => report_schema::<ProxyReport>(),
         ReportName::Spaces => report_schema::<SpacesReport>(),
         ReportName::Compare => report_schema::<StudiesReport>(),
+        ReportName::Blocks => report_schema::<BlockTypesReport>(),
         ReportName::Progress => report_schema::<Event<'_>>(),
     };
     Output::new(format!("{schema:#}"), &schema)
@@ -64,8 +65,11 @@ pub fn schema() -> Result<Output, Failure> {
             let _ = writeln!(text, "\n# {summary}\n[{}]", section.name);
         }
         for FieldDescription { name, default, .. } in &section.fields {
-            let _ = match default.as_ref().and_then(toml_text) {
-                Some(default) => writeln!(text, "# {name} = {default}"),
+            let _ = match default {
+                Some(default) => match toml_text(default) {
+                    Some(default) => writeln!(text, "# {name} = {default}"),
+                    None => writeln!(text, "# {name}: none"),
+                },
                 None => writeln!(text, "{name} = \"\" # required"),
             };
         }
@@ -100,8 +104,10 @@ pub fn explain(name: Option<&str>) -> Result<Output, Failure> {
 /// A field, and the fields of the table that it is.
 fn explain_field(text: &mut String, above: &str, field: &FieldDescription) {
     let name = format!("{above}{}", field.name);
-    let default = field.default.as_ref().and_then(toml_text);
-    let default = default.unwrap_or_else(|| "required".into());
+    let default = match &field.default {
+        Some(default) => toml_text(default).unwrap_or_else(|| "none".into()),
+        None => "required".into(),
+    };
     let summary = &field.summary;
     let _ = if field.fields.is_empty() {
         writeln!(text, "  {name}\n      {summary}\n      default: {default}")

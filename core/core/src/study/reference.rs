@@ -35,6 +35,8 @@ pub enum Referred {
     /// The folder of a network, as an import makes it, relative to the study; empty for none. Its path and the
     /// content of its files count.
     Network(String),
+    /// The folder of published quality tables, relative to the study; empty for none. The content of its files counts.
+    Tables(String),
 }
 
 impl Referred {
@@ -48,6 +50,7 @@ impl Referred {
             Self::Block(_) => "block type",
             Self::Format(_) => "format",
             Self::Network(_) => "network",
+            Self::Tables(_) => "folder of tables",
         }
     }
 
@@ -60,7 +63,8 @@ impl Referred {
             | Self::Quantizer(name)
             | Self::Block(name)
             | Self::Format(name)
-            | Self::Network(name) => name,
+            | Self::Network(name)
+            | Self::Tables(name) => name,
         }
     }
 }

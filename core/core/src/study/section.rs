@@ -42,6 +42,9 @@ pub trait Section:
     const NAME: &'static str;
     /// Fields that have no default: a study must give them.
     const REQUIRED: &'static [&'static str] = &[];
+    /// Fields that came later than others: with their default, a step does what it did before they came, and what it
+    /// made then is still current.
+    const LATER: &'static [&'static str] = &[];
 
     /// What types and limits of single fields do not say.
     fn check(&self) -> Result<(), FieldError> {
@@ -75,6 +78,7 @@ pub struct SectionKind {
     /// Name of the table in a study file.
     pub name: &'static str,
     required: &'static [&'static str],
+    later: &'static [&'static str],
     schema: fn() -> Value,
     defaults: fn() -> String,
     read: fn(&Value) -> Result<Vec<Reference>, FieldError>,
@@ -120,6 +124,7 @@ impl SectionKind {
         Self {
             name: S::NAME,
             required: S::REQUIRED,
+            later: S::LATER,
             schema: schema::<S>,
             defaults: || serde_json::to_string(&S::default()).unwrap_or_default(),
             read: |value| {
@@ -169,6 +174,18 @@ impl SectionKind {
     /// What the fields of a complete section name.
     pub fn references(&self, complete: &Value) -> Result<Vec<Reference>, FieldError> {
         (self.read)(complete)
+    }
+
+    /// A complete section without those [later](Section::LATER) fields that have their default: what the key of a step
+    /// is made of.
+    pub fn as_before(&self, mut complete: Value) -> Value {
+        let defaults = self.defaults();
+        if let Some(fields) = complete.as_object_mut() {
+            fields.retain(|name, value| {
+                !self.later.contains(&name.as_str()) || defaults.get(name) != Some(value)
+            });
+        }
+        complete
     }
 
     /// With how many threads a complete section asks for latencies, if it is the one that says so.
@@ -397,6 +414,7 @@ mod tests {
 
     impl Section for Settings {
         const NAME: &'static str = "train";
+        const LATER: &'static [&'static str] = &["share"];
 
         fn check(&self) -> Result<(), FieldError> {
             match self.name.as_str() {
@@ -411,6 +429,18 @@ mod tests {
     }
 
     const KIND: SectionKind = SectionKind::of::<Settings>();
+
+    #[test]
+    fn later_fields_count_where_they_are_given() {
+        let fields = |given: Value| {
+            let complete = KIND.as_before(KIND.complete(&given).unwrap());
+            complete.as_object().unwrap().keys().cloned().collect::<Vec<String>>()
+        };
+        let before = fields(json!({}));
+        assert!(before.contains(&"name".to_owned()) && !before.contains(&"share".to_owned()));
+        assert_eq!(fields(json!({ "share": 0.5 })), before);
+        assert!(fields(json!({ "share": 0.25 })).contains(&"share".to_owned()));
+    }
 
     #[test]
     fn tables_are_merged_and_maps_replaced() {

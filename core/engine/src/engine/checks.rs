@@ -80,7 +80,16 @@ fn check_reference(
         Referred::Format(_) => context.format_names(),
         // The step that builds it says more than whether it is known.
         Referred::Block(_) => return Ok(()),
-        Referred::Network(folder) if folder.is_empty() => return Ok(()),
+        Referred::Network(folder) | Referred::Tables(folder) if folder.is_empty() => return Ok(()),
+        Referred::Tables(folder) => {
+            let folder = study.folder.join(folder);
+            if folder.is_dir() {
+                return Ok(());
+            }
+            let reason = format!("there is no folder {}", folder.display());
+            let hint = "name the folder that holds the files; a path is relative to the folder of the study";
+            return Err(FieldError::refused(section, reference.field, reason, hint));
+        }
         Referred::Network(folder) => {
             let folder = study.folder.join(folder);
             if folder.is_file() {

@@ -174,7 +174,7 @@ impl Sources<'_> {
             for reference in section.references(&value)? {
                 self.referred(&mut ingredients, section.name, reference)?;
             }
-            ingredients.sections.insert(section.name.into(), value);
+            ingredients.sections.insert(section.name.into(), section.as_before(value));
         }
         Ok(ingredients)
     }
@@ -207,7 +207,11 @@ impl Sources<'_> {
                     ingredients.runtimes.insert(name, runtime(other.target.as_ref()));
                 }
             }
-            Referred::Network(folder) if folder.is_empty() => {}
+            Referred::Network(folder) | Referred::Tables(folder) if folder.is_empty() => {}
+            Referred::Tables(folder) => {
+                let content = hash::object_name(&self.study.folder.join(&folder))?;
+                ingredients.files.insert(format!("[{section}] {}", reference.field), content);
+            }
             Referred::Network(folder) => {
                 for name in [GRAPH, WEIGHTS] {
                     let content = hash::of_file(&self.study.folder.join(&folder).join(name))?;

@@ -19,7 +19,9 @@ pub(crate) struct StudyFields {
     /// The sequence of steps.
     #[default = "spaceevo"]
     pub method: String,
-    /// All candidate search spaces: a name, a path to a TOML file next to the study, or a table.
+    /// All candidate search spaces: a name, a path to a TOML file next to the study, or a table. A study has to say it,
+    /// unless it takes that of another (`from`).
+    #[default(Value::String(String::new()))]
     #[schemars(schema_with = "hyperspace")]
     pub hyperspace: Value,
     /// The hardware and its runtime.

@@ -1,7 +1,9 @@
 //! Whether losses of blocks rank subnets as their accuracies do.
 
 use maud::{Markup, html};
-use spacewright_spaceevo::report::{AgreementParts, ProxyReport, SubnetPart};
+use spacewright_spaceevo::report::{
+    AgreementParts, Interval, LossCorrection, ProxyReport, SubnetPart,
+};
 
 use super::{Part, command, lacking, table};
 use crate::{
@@ -11,6 +13,7 @@ use crate::{
 };
 
 pub fn part(data: &PageData) -> Part {
+    let worth = data.report.correction.as_ref().map(|correction| worth(data, correction));
     let (lead, body) = match &data.proxy {
         Some(proxy) => (lead(proxy), html! { (drawing(proxy)) (agreement(proxy)) }),
         None => (
@@ -24,6 +27,7 @@ pub fn part(data: &PageData) -> Part {
             ),
         ),
     };
+    let body = html! { (body) @if let Some(worth) = worth { (worth) } };
     Part { id: "proxy", title: "Do losses of blocks tell accuracies?", lead, body }
 }
 
@@ -34,7 +38,7 @@ fn lead(proxy: &ProxyReport) -> Markup {
         @match proxy.kendall_tau {
             Some(tau) => {
                 "the two orders agree with Kendall's τ = "
-                (Shown::plain("proxy.kendall_tau", tau, 3)) "; 1 is always, 0 is by chance."
+                (Shown::plain("proxy.kendall_tau", tau, 2)) "; 1 is always, 0 is by chance."
             },
             None => "all were equal, so that no agreement can be told.",
         }
@@ -120,11 +124,19 @@ fn agreement(proxy: &ProxyReport) -> Markup {
         vec![
             html! { (name) },
             html! { (Shown::count(format!("{path}.n"), compared.n as u64)) },
-            number(format!("{path}.raw.kendall_tau"), compared.raw.kendall_tau),
+            tau(format!("{path}.raw"), compared.raw.kendall_tau, compared.raw.interval),
             number(format!("{path}.raw.spearman"), compared.raw.spearman),
-            number(format!("{path}.corrected.kendall_tau"), compared.corrected.kendall_tau),
+            tau(
+                format!("{path}.corrected"),
+                compared.corrected.kendall_tau,
+                compared.corrected.interval,
+            ),
             number(format!("{path}.corrected.spearman"), compared.corrected.spearman),
-            number(format!("{path}.weighted.kendall_tau"), compared.weighted.kendall_tau),
+            tau(
+                format!("{path}.weighted"),
+                compared.weighted.kendall_tau,
+                compared.weighted.interval,
+            ),
             number(format!("{path}.weighted.spearman"), compared.weighted.spearman),
         ]
     });
@@ -143,7 +155,8 @@ fn agreement(proxy: &ProxyReport) -> Markup {
         (parts(proxy))
         p {
             "Corrected: with the factors of the step " code { "correct" } ", where networks of mixed block types were \
-             trained for a short time. Weighted: with weights of the stages on top of that."
+             trained for a short time. Weighted: with weights of the stages on top of that. In brackets, where τ lies \
+             with 95 % certainty for other subnets of the same supernets; of pairs, for other spaces."
         }
         p { "To search with weights for the stages, below " code { "[evolve]" } " of the study:" }
         pre { (proxy.setting) }
@@ -152,7 +165,18 @@ fn agreement(proxy: &ProxyReport) -> Markup {
 
 fn number(path: String, value: Option<f64>) -> Markup {
     html! {
-        @match value { Some(value) => (Shown::plain(path, value, 3)), None => "–" }
+        @match value { Some(value) => (Shown::plain(path, value, 2)), None => "–" }
+    }
+}
+
+/// Kendall's τ, with its interval where that is known.
+fn tau(path: String, found: Option<f64>, interval: Option<Interval>) -> Markup {
+    html! {
+        (number(format!("{path}.kendall_tau"), found))
+        @if let Some(Interval { low, high }) = interval {
+            " (" (Shown::plain(format!("{path}.interval.low"), low, 2)) " to "
+            (Shown::plain(format!("{path}.interval.high"), high, 2)) ")"
+        }
     }
 }
 
@@ -164,16 +188,16 @@ fn parts(proxy: &ProxyReport) -> Markup {
         ("of two spaces", "between", [raw.between, corrected.between, weighted.between]),
     ];
     let rows = rows.map(|(name, field, [raw, corrected, weighted])| {
-        let path = |by: &str, figure: &str| format!("proxy.parts.{by}.{field}.{figure}");
+        let path = |by: &str| format!("proxy.parts.{by}.{field}");
         vec![
             html! { (name) },
-            html! { (Shown::count(path("raw", "pairs"), raw.pairs as u64)) },
-            number(path("raw", "kendall_tau"), raw.kendall_tau),
-            number(path("raw", "contribution"), raw.contribution),
-            number(path("corrected", "kendall_tau"), corrected.kendall_tau),
-            number(path("corrected", "contribution"), corrected.contribution),
-            number(path("weighted", "kendall_tau"), weighted.kendall_tau),
-            number(path("weighted", "contribution"), weighted.contribution),
+            html! { (Shown::count(format!("{}.pairs", path("raw")), raw.pairs as u64)) },
+            tau(path("raw"), raw.kendall_tau, raw.interval),
+            number(format!("{}.contribution", path("raw")), raw.contribution),
+            tau(path("corrected"), corrected.kendall_tau, corrected.interval),
+            number(format!("{}.contribution", path("corrected")), corrected.contribution),
+            tau(path("weighted"), weighted.kendall_tau, weighted.interval),
+            number(format!("{}.contribution", path("weighted")), weighted.contribution),
         ]
     });
     let heading = [
@@ -193,5 +217,44 @@ fn parts(proxy: &ProxyReport) -> Markup {
             " spaces comes from; those between two are many, but no more independent than these spaces:"
         }
         (table(&heading, rows.into()))
+    }
+}
+
+/// What the losses of block types are worth.
+fn worth(data: &PageData, correction: &LossCorrection) -> Markup {
+    let LossCorrection { networks, blocks, factors, .. } = correction;
+    let of = |name: &str, found: Option<f64>, interval: Option<Interval>| {
+        let shown = |end: &str, value: f64| {
+            Shown::plain(format!("report.correction.{name}_{end}"), value, 2)
+        };
+        html! {
+            @match found { Some(found) => (shown("tau", found)), None => "–" }
+            @if let Some(Interval { low, high }) = interval {
+                " (" (shown("interval.low", low)) " to " (shown("interval.high", high)) ")"
+            }
+        }
+    };
+    let distilled = of("distilled", correction.distilled_tau, correction.distilled_interval);
+    let corrected = of("corrected", correction.corrected_tau, correction.corrected_interval);
+    let rows =
+        data.report.choices.iter().zip(factors).enumerate().map(|(at, (choice, factors))| {
+            let factor = |(block, factor): (usize, &f64)| {
+                let path = format!("report.correction.factors.{at}.{block}");
+                html! { (Shown::plain(path, *factor, 2)) }
+            };
+            let factors = factors.iter().enumerate().map(factor);
+            std::iter::once(html! { (choice.stage) }).chain(factors).collect()
+        });
+    let heading: Vec<&str> =
+        std::iter::once("stage").chain(blocks.iter().map(String::as_str)).collect();
+    html! {
+        p {
+            "What a loss of each block type is worth was asked of "
+            (Shown::count("report.correction.networks", *networks as u64))
+            " networks of mixed block types, trained alone for a short time. Losses as they were distilled rank them \
+             with Kendall's τ = " (distilled) "; with the factors below, those left out of the fit with " (corrected)
+            ". Below 1, a loss means a better network than the same loss elsewhere:"
+        }
+        (table(&heading, rows.collect()))
     }
 }

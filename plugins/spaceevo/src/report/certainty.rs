@@ -37,6 +37,25 @@ impl Interval {
         Self { low: difference - below, high: difference + above }
     }
 
+    /// A correlation over all things of which `n` were drawn, where `found` is that over these, and `without(i)` that
+    /// over these without the one at `i`: Tukey's jackknife (Ann. Math. Stat. 29, 1958, p. 614) with the quantile of
+    /// Student's distribution. `None` for fewer than three, and where one of them is not known.
+    pub(crate) fn of_correlation(
+        found: f64,
+        n: usize,
+        without: impl Fn(usize) -> Option<f64>,
+    ) -> Option<Self> {
+        if n < 3 {
+            return None;
+        }
+        let others = (0..n).map(without).collect::<Option<Vec<f64>>>()?;
+        let mean = others.iter().sum::<f64>() / n as f64;
+        let squares: f64 = others.iter().map(|other| (other - mean).powi(2)).sum();
+        let degrees = n as f64 - 1.0;
+        let half = student(degrees) * (squares * degrees / n as f64).sqrt();
+        Some(Self { low: (found - half).max(-1.0), high: (found + half).min(1.0) })
+    }
+
     /// Whether the value may as well be nought.
     pub fn has_zero(&self) -> bool {
         self.low <= 0.0 && self.high >= 0.0
@@ -66,6 +85,9 @@ pub(super) fn student(degrees: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use rand::Rng;
+    use spacewright_core::{random, rank::kendall_tau};
+
     use super::*;
 
     #[test]
@@ -87,6 +109,39 @@ mod tests {
         close(Interval::of_share(0.5, 100), 0.4038, 0.5962);
         assert!(Interval::of_share(1.0, 50).high <= 1.0 + 1e-12);
         assert!(Interval::of_share(0.0, 50).low >= -1e-12);
+    }
+
+    /// Of pairs of independent normal values with Kendall's τ = 2/π asin ρ, nineteen of twenty intervals hold it.
+    #[test]
+    fn intervals_of_correlations_hold_what_they_are_about() {
+        let tau = 0.5;
+        let rho = f64::sin(tau * std::f64::consts::FRAC_PI_2);
+        let mut rng = random::generator(0, &["correlations"]);
+        let mut normal = || (0..12).map(|_| rng.random_range(0.0..1.0)).sum::<f64>() - 6.0;
+        let mut holds = || {
+            let (a, b): (Vec<f64>, Vec<f64>) = (0..24)
+                .map(|_| (normal(), normal()))
+                .map(|(x, y)| (x, rho * x + (1.0 - rho * rho).sqrt() * y))
+                .unzip();
+            let without = |left_out: usize| {
+                let [a, b] = [&a, &b].map(|values| {
+                    let mut values = values.clone();
+                    values.remove(left_out);
+                    values
+                });
+                kendall_tau(&a, &b)
+            };
+            let found = kendall_tau(&a, &b).unwrap();
+            let interval = Interval::of_correlation(found, a.len(), without).unwrap();
+            interval.low <= tau && tau <= interval.high
+        };
+        let held = (0..400).filter(|_| holds()).count();
+        assert!((364..=396).contains(&held), "{held} of 400");
+        assert_eq!(Interval::of_correlation(0.5, 2, |_| Some(0.5)), None);
+        assert_eq!(
+            Interval::of_correlation(0.5, 9, |left_out| (left_out > 0).then_some(0.5)),
+            None
+        );
     }
 
     /// The first example of the paper's table II.

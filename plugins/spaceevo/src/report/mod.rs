@@ -1,5 +1,6 @@
 //! What steps report: public types, written as JSON beside the networks and shown by the command.
 
+mod block_types;
 mod certainty;
 pub mod compare;
 mod fronts;
@@ -10,10 +11,12 @@ mod outcome;
 mod paired;
 mod plain;
 mod proxy;
+mod published;
 mod space;
 mod spaces;
 mod study;
 
+pub use block_types::{BlockTypesReport, StudyOfBlockTypes, UniformSpace};
 pub use certainty::Interval;
 pub use fronts::{AgainstNetwork, Comparison, Front, Gain, Point, SpeedUp};
 pub use layers::{NetworkLayer, NetworkShape, OperatorMacs};
@@ -27,6 +30,7 @@ pub(crate) use proxy::publish as publish_proxy;
 pub use proxy::{
     Agreement, AgreementParts, Compared, JudgedSubnet, PairPart, PairParts, ProxyReport, SubnetPart,
 };
+pub use published::{PublishedBlock, PublishedReport, PublishedStage};
 pub use space::SpaceSummary;
 pub(crate) use space::blocks_of;
 pub(crate) use spaces::publish as publish_spaces;

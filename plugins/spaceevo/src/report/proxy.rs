@@ -13,6 +13,7 @@ use crate::{
     error::SpaceEvoError,
     loss_factors::{self, JudgedNetwork, corrected},
     plot::{self, Joined, Panel},
+    report::Interval,
 };
 
 /// Whether losses of blocks rank subnets as their accuracies do: `proxy.json` in the folder of the run, which
@@ -70,6 +71,8 @@ pub struct Compared {
 pub struct Agreement {
     /// Kendall's τ.
     pub kendall_tau: Option<f64>,
+    /// From where to where τ lies with 95 % certainty, over all subnets of the same trained supernets.
+    pub interval: Option<Interval>,
     /// Spearman's ρ.
     pub spearman: Option<f64>,
 }
@@ -104,6 +107,8 @@ pub struct PairPart {
     pub pairs: usize,
     /// Kendall's τ over these alone.
     pub kendall_tau: Option<f64>,
+    /// From where to where it lies with 95 % certainty, over all spaces that might have been looked at.
+    pub interval: Option<Interval>,
     /// What they add to Kendall's τ over all pairs: both parts add up to it.
     pub contribution: Option<f64>,
 }
@@ -187,7 +192,7 @@ impl ProxyReport {
         };
         let of_part = |part: SubnetPart, space: &str| compared(space, &|s| s.part == part);
         let of_found: Vec<&JudgedSubnet> = subnets.iter().take(n).collect();
-        let Agreement { kendall_tau, spearman } = agreement(&of_found, |subnet| subnet.loss);
+        let Agreement { kendall_tau, spearman, .. } = agreement(&of_found, |subnet| subnet.loss);
         let encodings: Vec<String> = spaces.iter().map(|space| space.space.to_string()).collect();
         let manual = spaces
             .iter()
@@ -240,16 +245,29 @@ impl Compared {
 
 impl PairParts {
     fn new(subnets: &[&JudgedSubnet], loss: impl Fn(&JudgedSubnet) -> f64) -> Self {
-        let (losses, accuracies) = ranked(subnets, loss);
-        let spaces: Vec<&str> = subnets.iter().map(|subnet| subnet.space.as_str()).collect();
-        let first = |space: &&str| spaces.iter().position(|other| other == space).unwrap_or(0);
-        let groups: Vec<usize> = spaces.iter().map(first).collect();
-        let none = PartOfTau { pairs: 0, tau: None, contribution: None };
-        let parts = kendall_tau_by_group(&losses, &accuracies, &groups).unwrap_or([none; 2]);
-        let [within, between] = parts.map(|PartOfTau { pairs, tau, contribution }| PairPart {
-            pairs,
-            kendall_tau: tau,
-            contribution,
+        let mut spaces: Vec<&str> = Vec::new();
+        for subnet in subnets {
+            if !spaces.contains(&subnet.space.as_str()) {
+                spaces.push(&subnet.space);
+            }
+        }
+        let space = |subnet: &JudgedSubnet| spaces.iter().position(|space| *space == subnet.space);
+        let parts = |left_out: Option<usize>| {
+            let kept = subnets.iter().copied().filter(|&subnet| space(subnet) != left_out);
+            let kept: Vec<&JudgedSubnet> = kept.collect();
+            let groups: Vec<usize> = kept.iter().filter_map(|subnet| space(subnet)).collect();
+            let (losses, accuracies) = ranked(&kept, &loss);
+            let none = PartOfTau { pairs: 0, tau: None, contribution: None };
+            kendall_tau_by_group(&losses, &accuracies, &groups).unwrap_or([none; 2])
+        };
+        let without: Vec<[PartOfTau; 2]> = (0..spaces.len()).map(|one| parts(Some(one))).collect();
+        let all = parts(None);
+        let [within, between] = [0, 1].map(|part| {
+            let PartOfTau { pairs, tau: kendall_tau, contribution } = all[part];
+            let without = |left_out: usize| without[left_out][part].tau;
+            let interval =
+                kendall_tau.and_then(|tau| Interval::of_correlation(tau, spaces.len(), without));
+            PairPart { pairs, kendall_tau, interval, contribution }
         });
         Self { within, between }
     }
@@ -312,8 +330,15 @@ fn ranked(subnets: &[&JudgedSubnet], loss: impl Fn(&JudgedSubnet) -> f64) -> (Ve
 /// How well losses rank subnets as their accuracies do.
 fn agreement(subnets: &[&JudgedSubnet], loss: impl Fn(&JudgedSubnet) -> f64) -> Agreement {
     let (losses, accuracies) = ranked(subnets, loss);
+    let tau = kendall_tau(&losses, &accuracies);
+    let without = |left_out: usize| {
+        let [losses, accuracies] = [&losses, &accuracies]
+            .map(|values| [&values[..left_out], &values[left_out + 1..]].concat());
+        kendall_tau(&losses, &accuracies)
+    };
     Agreement {
-        kendall_tau: kendall_tau(&losses, &accuracies),
+        kendall_tau: tau,
+        interval: tau.and_then(|tau| Interval::of_correlation(tau, losses.len(), without)),
         spearman: spearman(&losses, &accuracies),
     }
 }
@@ -421,6 +446,10 @@ mod tests {
         let PairParts { within, between } = report.parts.raw;
         assert_eq!((within.pairs, within.kendall_tau), (3, Some(-1.0)));
         assert_eq!((between.pairs, between.kendall_tau), (12, Some(1.0)));
+        assert_eq!(within.interval, Some(Interval { low: -1.0, high: -1.0 }), "in all three alike");
+        assert_eq!(report.manual[0].raw.interval, None, "of two subnets");
+        let interval = report.all.raw.interval.unwrap();
+        assert!(interval.low <= report.all.raw.kendall_tau.unwrap() && interval.high <= 1.0);
         let sum = within.contribution.unwrap() + between.contribution.unwrap();
         assert!((sum - report.all.raw.kendall_tau.unwrap()).abs() < 1e-12);
         let names: Vec<String> = series(&report).into_iter().map(|(name, _)| name).collect();

@@ -9,7 +9,7 @@ use spacewright_core::{
     train::{Accuracies, TrainedWith},
 };
 
-use super::{AgainstNetwork, Point, SpaceSummary};
+use super::{AgainstNetwork, Interval, Point, SpaceSummary};
 use crate::{
     explain::{Alternative, Explanation},
     steps::{
@@ -89,18 +89,31 @@ pub struct LossCorrection {
     pub networks: usize,
     /// Kendall's τ of the networks' sums of losses, as they were distilled, with their INT8 accuracy.
     pub distilled_tau: Option<f64>,
+    /// From where to where this lies with 95 % certainty, over all networks that might have been drawn.
+    pub distilled_interval: Option<Interval>,
     /// The same of corrected losses, each pair of networks with factors that were fitted without one of them.
     pub corrected_tau: Option<f64>,
-    /// Factors that the search for spaces gave to losses, by stage and by block type, in the hyperspace's order: 1
-    /// where networks that were left out are ranked no better with them than without.
+    /// From where to where this lies with 95 % certainty, as if the factors were known.
+    pub corrected_interval: Option<Interval>,
+    /// The block types, in the order of the factors.
+    pub blocks: Vec<String>,
+    /// Factors that the search for spaces gave to losses, by stage and by block type: 1 where networks that were left
+    /// out are ranked no better with them than without.
     pub factors: Vec<Vec<f64>>,
 }
 
 impl LossCorrection {
-    pub(crate) fn new(correction: Correction) -> Option<Self> {
-        let Correction { factors, networks, distilled_tau, corrected_tau } = correction;
-        let networks = networks.len();
-        (networks > 0).then_some(Self { networks, distilled_tau, corrected_tau, factors })
+    pub(crate) fn new(correction: Correction, hyperspace: &Hyperspace) -> Option<Self> {
+        let candidates = hyperspace.candidates.iter();
+        (!correction.networks.is_empty()).then(|| Self {
+            networks: correction.networks.len(),
+            distilled_tau: correction.distilled_tau,
+            distilled_interval: correction.distilled_interval,
+            corrected_tau: correction.corrected_tau,
+            corrected_interval: correction.corrected_interval,
+            blocks: candidates.map(|candidate| candidate.block.clone()).collect(),
+            factors: correction.factors,
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use smart_default::SmartDefault;
-use spacewright_core::study::Section;
+use spacewright_core::study::{Reference, Referred, Section};
 
 /// The quality tables, one for each stage, block type and width window.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, SmartDefault)]
@@ -13,8 +13,16 @@ pub struct TableSettings {
     #[default = 4]
     #[schemars(range(min = 1))]
     pub rows: usize,
+    /// Folder of published tables of the hyperspace, relative to the study: rows are taken out of them, to compare
+    /// what is found with what was published (`spacewright table compare`). Empty: rows are drawn anew.
+    pub published: String,
 }
 
 impl Section for TableSettings {
     const NAME: &'static str = "tables";
+    const LATER: &'static [&'static str] = &["published"];
+
+    fn references(&self) -> Vec<Reference> {
+        vec![Reference::new("published", Referred::Tables(self.published.clone()))]
+    }
 }

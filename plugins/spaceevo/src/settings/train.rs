@@ -39,17 +39,12 @@ pub struct TrainSettings {
     pub augment: Vec<Transform>,
     /// Images of a subnet that are computed together, where memory is short; 0: all of a batch. Each part is
     /// normalized by itself (gradient accumulation).
-    #[serde(skip_serializing_if = "is_zero")]
     pub micro_batch: usize,
-}
-
-/// Of older runs nothing changes where it is not used.
-fn is_zero(count: &usize) -> bool {
-    *count == 0
 }
 
 impl Section for TrainSettings {
     const NAME: &'static str = "train";
+    const LATER: &'static [&'static str] = &["micro_batch"];
 
     fn check(&self) -> Result<(), FieldError> {
         super::checked_augment::<Self>(&self.augment)

@@ -13,8 +13,9 @@ use spacewright_core::{
 
 use super::{distil::Distil, tables::Tables, train};
 use crate::{
-    loss_factors::{self, JudgedNetwork},
+    loss_factors::{self, JudgedNetwork, LeftOutPairs},
     network_parts::stem_width,
+    report::Interval,
     settings::CorrectSettings,
     tables::BlockRows,
 };
@@ -32,8 +33,12 @@ pub struct Correction {
     pub networks: Vec<CorrectingNetwork>,
     /// Kendall's τ of the networks' sums of losses, as they were distilled, with their accuracy.
     pub distilled_tau: Option<f64>,
+    /// From where to where this lies with 95 % certainty, over all networks that might have been drawn.
+    pub distilled_interval: Option<Interval>,
     /// The same of corrected losses, each pair of networks with factors that were fitted without one of them.
     pub corrected_tau: Option<f64>,
+    /// From where to where this lies with 95 % certainty, as if the factors were known.
+    pub corrected_interval: Option<Interval>,
 }
 
 /// A network that was trained for a short time.
@@ -52,18 +57,32 @@ impl Correction {
         let [stages, blocks] = [hyperspace.stages.len(), hyperspace.candidates.len()];
         let judged: Vec<JudgedNetwork> =
             networks.iter().map(|network| network.judged.clone()).collect();
-        let sums: Vec<f64> =
-            judged.iter().map(|network| -network.losses.iter().sum::<f64>()).collect();
-        let accuracies: Vec<f64> = judged.iter().map(|network| network.accuracy).collect();
-        let distilled_tau = kendall_tau(&sums, &accuracies);
-        let corrected_tau = loss_factors::left_out_tau(&judged, stages, blocks);
+        let distilled = |wanted: &dyn Fn(usize) -> bool| {
+            let judged = judged.iter().enumerate().filter(|(index, _)| wanted(*index));
+            let (sums, accuracies): (Vec<f64>, Vec<f64>) = judged
+                .map(|(_, network)| (-network.losses.iter().sum::<f64>(), network.accuracy))
+                .unzip();
+            kendall_tau(&sums, &accuracies)
+        };
+        let left_out = LeftOutPairs::new(&judged, stages, blocks);
+        let (distilled_tau, corrected_tau) = (distilled(&|_| true), left_out.tau());
+        let interval = |tau: Option<f64>, without: &dyn Fn(usize) -> Option<f64>| {
+            Interval::of_correlation(tau?, judged.len(), without)
+        };
         let factors = match (distilled_tau, corrected_tau) {
             (Some(distilled), Some(corrected)) if corrected > distilled => {
                 loss_factors::fit(&judged, stages, blocks)
             }
             _ => vec![vec![1.0; blocks]; stages],
         };
-        Self { factors, networks, distilled_tau, corrected_tau }
+        Self {
+            factors,
+            networks,
+            distilled_tau,
+            distilled_interval: interval(distilled_tau, &|one| distilled(&|other| other != one)),
+            corrected_tau,
+            corrected_interval: interval(corrected_tau, &|one| left_out.tau_without(one)),
+        }
     }
 
     /// Whether a factor is other than 1.
@@ -120,6 +139,11 @@ impl Step for Correct {
             }));
         }
         let accuracies = context.tasks_anywhere(tasks, study.threads)?;
+        for (network, accuracy) in drawn.iter().zip(&accuracies) {
+            if accuracy.is_none() {
+                context.say(&format!("warning: {} diverged; it says nothing", network.space));
+            }
+        }
         let judged = drawn.into_iter().zip(accuracies).filter_map(|(network, accuracy)| {
             let loss = |&(table, row): &(usize, usize)| losses[table][row];
             let judged = JudgedNetwork {
@@ -263,6 +287,9 @@ mod tests {
         let wrong = correction([0.3, 0.1, 0.1, 0.05, 0.02]);
         assert!(wrong.is_applied(), "{wrong:?}");
         assert!(wrong.corrected_tau > wrong.distilled_tau);
+        let interval = wrong.corrected_interval.unwrap();
+        assert!(interval.low < wrong.corrected_tau.unwrap() && interval.high <= 1.0);
+        assert!(interval.high > interval.low && wrong.distilled_interval.is_some());
         assert_eq!(line(&Correction::new(&hyperspace, Vec::new())), None);
     }
 }

@@ -101,7 +101,7 @@ impl Step for Report {
             teacher_accuracy: teacher.test_accuracy,
             teacher_held_out_accuracy: teacher.held_out_accuracy,
             teacher_before: teacher.before,
-            correction: LossCorrection::new(context.get(&Correct::OUTPUT)?),
+            correction: LossCorrection::new(context.get(&Correct::OUTPUT)?, hyperspace),
             space: SpaceSummary::new(&evolve.strategy, &evolved.best[0], hyperspace),
             choices: StageChoice::of(&evolved.explanation, hyperspace),
             evaluations: evolved.evaluations,

@@ -1,10 +1,13 @@
 //! The rows of the quality tables: drawn once, for measuring, distilling and scoring.
 
-use spacewright_core::study::{Step, StepContext, StepError, StepNeeds};
+use spacewright_core::{
+    quality::TableRow,
+    study::{Step, StepContext, StepError, StepNeeds},
+};
 
 use crate::{
     settings::TableSettings,
-    tables::{BlockRows, draw},
+    tables::{BlockRows, draw, pick, published::rows_for_tables},
 };
 
 /// Draws the rows of the quality tables.
@@ -27,6 +30,13 @@ impl Step for Tables {
         settings: TableSettings,
     ) -> Result<Vec<BlockRows>, StepError> {
         let study = context.study();
-        Ok(draw(&study.hyperspace, settings.rows, study.seed))
+        let TableSettings { rows, published } = settings;
+        if published.is_empty() {
+            return Ok(draw(&study.hyperspace, rows, study.seed));
+        }
+        let known = rows_for_tables(&study.folder.join(published), &study.hyperspace)
+            .map_err(StepError::method)?;
+        let known: Vec<TableRow> = known.into_iter().map(|published| published.row).collect();
+        Ok(pick(&study.hyperspace, &known, rows, study.seed))
     }
 }

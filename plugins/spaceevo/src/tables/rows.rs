@@ -1,9 +1,12 @@
 //! Which sub-stages the quality tables hold.
 
-use rand::Rng;
+use std::collections::BTreeMap;
+
+use rand::{Rng, seq::IndexedRandom};
+use rand_pcg::Pcg64Mcg;
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
-    quality::TableRow,
+    quality::{Cell, TableRow},
     random,
     space::{BlockChoice, Hyperspace, SubStage},
 };
@@ -31,52 +34,119 @@ pub fn task_name(hyperspace: &Hyperspace, stage: usize, block: usize) -> String 
     format!("{}-{block}-{}", hyperspace.stages[stage].name, hyperspace.candidates[block].block)
 }
 
+/// What the rows of a part of a table have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    cell: Cell,
+    input_width: usize,
+    resolution: usize,
+}
+
+impl Place {
+    fn of(row: &TableRow) -> Self {
+        Self { cell: row.cell(), input_width: row.input_width, resolution: row.resolution }
+    }
+}
+
 /// The rows of every stage with every block type, in order: for each width window, input width and
 /// resolution `count` sub-stages, drawn with a fixed seed.
 pub fn draw(hyperspace: &Hyperspace, count: usize, seed: u64) -> Vec<BlockRows> {
-    let blocks = 0..hyperspace.candidates.len();
-    let cells =
-        (0..hyperspace.stages.len()).flat_map(|stage| blocks.clone().map(move |b| (stage, b)));
-    let rows = |(stage, block)| {
-        let rows = draw_block(hyperspace, stage, block, count, seed);
-        BlockRows { stage, block, rows }
-    };
-    cells.map(rows).collect()
+    at_all_places(
+        hyperspace,
+        |place: Place, rng| {
+            let Cell { stage, block, window } = place.cell;
+            let elastic = hyperspace.choice_stage(stage, block, Some(window));
+            let first: usize = rng.random_range(0..elastic.widths.len());
+            let sub_stage = |index| {
+                let mut sub_stage = SubStage::random(&elastic, rng);
+                // Output widths take turns, so that every width of a window is reached: the
+                // rows of the next stage begin at each of them.
+                if let Some(BlockChoice { width, .. }) = sub_stage.blocks.last_mut() {
+                    *width = elastic.widths[(first + index) % elastic.widths.len()];
+                }
+                sub_stage
+            };
+            (0..count).map(sub_stage).collect()
+        },
+        ("rows", seed),
+    )
 }
 
-fn draw_block(
+/// The same out of known rows, each taken once at most: fewer where fewer are known.
+pub fn pick(
     hyperspace: &Hyperspace,
-    stage: usize,
-    block: usize,
+    known: &[TableRow],
     count: usize,
     seed: u64,
-) -> Vec<TableRow> {
-    let purpose = ["rows", &stage.to_string(), &block.to_string()];
-    let mut rng = random::generator(seed, &purpose);
-    let mut rows = Vec::new();
-    for window in 0..hyperspace.stages[stage].windows() {
-        let elastic = hyperspace.choice_stage(stage, block, Some(window));
-        for &input_width in hyperspace.input_widths(stage) {
-            for &resolution in &hyperspace.table_resolutions {
-                let first: usize = rng.random_range(0..elastic.widths.len());
-                for index in 0..count {
-                    let mut sub_stage = SubStage::random(&elastic, &mut rng);
-                    // Output widths take turns, so that every width of a window is reached: the
-                    // rows of the next stage begin at each of them.
-                    if let Some(BlockChoice { width, .. }) = sub_stage.blocks.last_mut() {
-                        *width = elastic.widths[(first + index) % elastic.widths.len()];
-                    }
-                    rows.push(TableRow {
+) -> Vec<BlockRows> {
+    let mut places: BTreeMap<Place, Vec<&TableRow>> = BTreeMap::new();
+    for row in known {
+        places.entry(Place::of(row)).or_default().push(row);
+    }
+    at_all_places(
+        hyperspace,
+        |place, rng| {
+            let known = places.get(&place).map_or(&[][..], Vec::as_slice);
+            known.choose_multiple(rng, count).map(|row| row.sub_stage.clone()).collect()
+        },
+        ("published rows", seed),
+    )
+}
+
+/// Rows of every stage with every block type; `sub_stages` gives those of a place, `purpose` and seed are those of the
+/// generator that it gets for each stage and block type.
+fn at_all_places(
+    hyperspace: &Hyperspace,
+    sub_stages: impl Fn(Place, &mut Pcg64Mcg) -> Vec<SubStage>,
+    (purpose, seed): (&str, u64),
+) -> Vec<BlockRows> {
+    let blocks = 0..hyperspace.candidates.len();
+    let tables =
+        (0..hyperspace.stages.len()).flat_map(|stage| blocks.clone().map(move |b| (stage, b)));
+    let rows = |(stage, block): (usize, usize)| {
+        let purpose = [purpose, &stage.to_string(), &block.to_string()];
+        let mut rng = random::generator(seed, &purpose);
+        let mut rows = Vec::new();
+        for window in 0..hyperspace.stages[stage].windows() {
+            for &input_width in hyperspace.input_widths(stage) {
+                for &resolution in &hyperspace.table_resolutions {
+                    let cell = Cell { stage, block, window };
+                    let place = Place { cell, input_width, resolution };
+                    let row = |sub_stage| TableRow {
                         stage,
                         block,
                         window,
                         input_width,
                         resolution,
                         sub_stage,
-                    });
+                    };
+                    rows.extend(sub_stages(place, &mut rng).into_iter().map(row));
                 }
             }
         }
+        BlockRows { stage, block, rows }
+    };
+    tables.map(rows).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hyperspaces::built_in;
+
+    #[test]
+    fn picked_rows_are_known_ones_at_every_place() {
+        let hyperspace = built_in("mini").unwrap();
+        let known: Vec<TableRow> =
+            draw(&hyperspace, 3, 1).into_iter().flat_map(|table| table.rows).collect();
+        let picked = pick(&hyperspace, &known, 2, 5);
+        assert_eq!(picked, pick(&hyperspace, &known, 2, 5));
+        assert_ne!(picked, pick(&hyperspace, &known, 2, 6));
+        let rows: Vec<&TableRow> = picked.iter().flat_map(|table| &table.rows).collect();
+        assert_eq!(rows.len() * 3, known.len() * 2);
+        assert!(rows.iter().all(|row| known.contains(row)));
+        // All that are known, where more are asked for.
+        let all = pick(&hyperspace, &known, 9, 5).into_iter().flat_map(|table| table.rows).count();
+        assert_eq!(all, known.len());
     }
-    rows
 }

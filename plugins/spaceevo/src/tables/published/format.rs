@@ -47,18 +47,52 @@ pub struct PublishedRow {
 
 const COLUMNS: [&str; 6] = ["sub-stage", "input shape", "loss", "macs", "params", "latency"];
 
-/// Reads the table of a cell; `file` names it in errors.
+/// Reads the table of a cell, all of whose images have a size of which the hyperspace has tables; `file` names it in
+/// errors.
 pub fn read_published(
     file: &str,
     text: &str,
     hyperspace: &Hyperspace,
     cell: Cell,
 ) -> Result<Vec<PublishedRow>, TableError> {
+    read(file, text, hyperspace, cell, |row| {
+        if hyperspace.table_resolutions.contains(&row.resolution) {
+            return Ok(());
+        }
+        let stride = hyperspace.input_stride(cell.stage);
+        let side = |resolution: &usize| resolution / stride;
+        let sizes: Vec<usize> = hyperspace.table_resolutions.iter().map(side).collect();
+        let found = side(&row.resolution);
+        Err((COLUMNS[1], format!("{found} pixels; allowed are {sizes:?}")))
+    })
+}
+
+/// Reads the table of a cell, whatever size its images have; `file` names it in errors.
+pub fn read_of_all_sizes(
+    file: &str,
+    text: &str,
+    hyperspace: &Hyperspace,
+    cell: Cell,
+) -> Result<Vec<PublishedRow>, TableError> {
+    read(file, text, hyperspace, cell, |_| Ok(()))
+}
+
+fn read(
+    file: &str,
+    text: &str,
+    hyperspace: &Hyperspace,
+    cell: Cell,
+    check: impl Fn(&TableRow) -> Result<(), Fault>,
+) -> Result<Vec<PublishedRow>, TableError> {
     let stage = hyperspace.choice_stage(cell.stage, cell.block, Some(cell.window));
+    let read = |line: &str| {
+        let row = read_row(line.trim(), hyperspace, cell, &stage)?;
+        check(&row.row).map(|()| row)
+    };
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     lines
         .map(|(index, line)| {
-            read_row(line.trim(), hyperspace, cell, &stage).map_err(|(field, reason)| TableError {
+            read(line).map_err(|(field, reason)| TableError {
                 file: file.to_owned(),
                 line: index + 1,
                 field,
@@ -110,13 +144,7 @@ fn read_shape(text: &str, hyperspace: &Hyperspace, index: usize) -> Result<(usiz
     if !widths.contains(&shape.channels) {
         return Err(fault(format!("{} channels; allowed are {widths:?}", shape.channels)));
     }
-    let stride = hyperspace.input_stride(index);
-    let resolution = shape.height * stride;
-    if !hyperspace.table_resolutions.contains(&resolution) {
-        let sizes: Vec<usize> = hyperspace.table_resolutions.iter().map(|r| r / stride).collect();
-        return Err(fault(format!("{} pixels; allowed are {sizes:?}", shape.height)));
-    }
-    Ok((shape.channels, resolution))
+    Ok((shape.channels, shape.height * hyperspace.input_stride(index)))
 }
 
 /// The columns of a table. Multiply-adds and parameters are as printed (to a hundred; quantizer

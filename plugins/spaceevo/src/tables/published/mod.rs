@@ -18,7 +18,7 @@ use spacewright_core::{
 };
 use thiserror::Error;
 
-use format::{Counter, read_published};
+use format::{Counter, read_of_all_sizes, read_published};
 pub use format::{PublishedRow, TableError};
 pub use kept::read_columns;
 
@@ -58,6 +58,25 @@ pub fn read_rows(
     let cells: Vec<Cell> = Cell::of_hyperspace(hyperspace).into_iter().collect();
     let read = |cell: &Cell| Ok(read_cell(&folder, hyperspace, *cell)?.1);
     let rows = cells.par_iter().map(read).collect::<Result<Vec<_>, PublishedError>>()?;
+    Ok(rows.into_iter().flatten().collect())
+}
+
+/// Those rows of a hyperspace's tables that are for images of the sizes of which it has tables. `folder` holds the files,
+/// or a folder of the hyperspace's name that does.
+pub fn rows_for_tables(
+    folder: &Path,
+    hyperspace: &Hyperspace,
+) -> Result<Vec<PublishedRow>, PublishedError> {
+    let folder = table_folder(folder, hyperspace);
+    let cells: Vec<Cell> = Cell::of_hyperspace(hyperspace).into_iter().collect();
+    let read = |cell: &Cell| {
+        let text = read_text(&folder, hyperspace, *cell)?;
+        let rows = read_of_all_sizes(&file_of(hyperspace, *cell), &text, hyperspace, *cell)?;
+        let is_asked =
+            |row: &PublishedRow| hyperspace.table_resolutions.contains(&row.row.resolution);
+        Ok(rows.into_iter().filter(is_asked).collect())
+    };
+    let rows = cells.par_iter().map(read).collect::<Result<Vec<Vec<_>>, PublishedError>>()?;
     Ok(rows.into_iter().flatten().collect())
 }
 

@@ -1,0 +1,83 @@
+//! A study over the rows of published tables.
+
+use std::{fs, path::Path};
+
+use serde_json::Value;
+
+use crate::Place;
+
+/// Columns of a row besides its sub-stage and its input: loss, multiply-adds, parameters, latency.
+fn row(sub_stage: &str, width: usize, side: usize, loss: f64) -> String {
+    format!("{sub_stage},1x{width}x{side}x{side},{loss},1.0,0.1,2.5\n")
+}
+
+/// Tables of the tiny hyperspace, for images of 16, 24 and 32 pixels.
+fn write_tables(folder: &Path) {
+    fs::create_dir(folder).unwrap();
+    let expands: [&[&str]; 3] = [&["2"], &["1", "2"], &["0.5", "1.0"]];
+    for (block, expands) in expands.iter().enumerate() {
+        let rows = |widths: &[usize], inputs: &[usize], stride: usize| {
+            let mut text = String::new();
+            for (index, width) in widths.iter().enumerate() {
+                for expand in *expands {
+                    for input in inputs {
+                        for side in [16, 24, 32] {
+                            let loss = 0.2 + 0.1 * block as f64 + 0.01 * index as f64;
+                            text +=
+                                &row(&format!("3#{width}#{expand}"), *input, side / stride, loss);
+                        }
+                    }
+                }
+            }
+            text
+        };
+        let write = |name: &str, text: String| fs::write(folder.join(name), text).unwrap();
+        write(&format!("stage1_{block}_0.csv"), rows(&[8, 16], &[8], 2));
+        write(&format!("stage2_{block}_0.csv"), rows(&[16], &[8, 16], 4));
+        write(&format!("stage2_{block}_1.csv"), rows(&[24], &[8, 16], 4));
+    }
+}
+
+#[test]
+fn losses_stand_beside_those_that_were_published_for_the_same_rows() {
+    let place = Place::new();
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/study");
+    let at = |name: &str| place.folder.path().join(name);
+    write_tables(&at("tables"));
+    fs::copy(tests.join("tiny-space.toml"), at("tiny-space.toml")).unwrap();
+    let text = fs::read_to_string(tests.join("tiny.toml")).unwrap();
+    let study = at("tiny.toml");
+    let compare = |tables: &str, json: &[&str]| {
+        let published = format!("[tables]\n{tables}rows = 2\n");
+        fs::write(&study, text.replace("[tables]\nrows = 2\n", &published)).unwrap();
+        let mut command = place.command(&[&["table", "compare"], json].concat(), &study);
+        let output = command.arg("--tables").arg(at("tables")).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let (code, report, said) = compare("published = \"tables\"\n", &["--json"]);
+    assert_eq!(code, Some(0), "{said}");
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["not_published"], 0);
+    assert!(report["rows"].as_u64().unwrap() > 20, "{report}");
+    for stage in report["stages"].as_array().unwrap() {
+        assert_eq!(stage["blocks"].as_array().unwrap().len(), 3, "{stage}");
+        let between = stage["between"].as_f64().unwrap();
+        assert!((-1.0..=1.0).contains(&between), "{stage}");
+        for block in stage["blocks"].as_array().unwrap() {
+            let (found, published) = (block["loss"].as_f64(), block["published_loss"].as_f64());
+            assert!(found.unwrap() > 0.0 && published.unwrap() > 0.19, "{block}");
+        }
+    }
+    let (code, text, _) = compare("published = \"tables\"\n", &["--quiet"]);
+    assert_eq!(code, Some(0));
+    assert!(text.contains("rho within block types") && text.contains("stage2"), "{text}");
+
+    let (code, _, said) = compare("published = \"nowhere\"\n", &[]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("[tables] published: there is no folder"), "{said}");
+    fs::write(at("tables/stage1_0_0.csv"), row("3#8#2", 7, 8, 0.5)).unwrap();
+    let (code, _, said) = compare("published = \"tables\"\n", &[]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("stage1_0_0.csv, line 1, input shape: 7 channels"), "{said}");
+}
