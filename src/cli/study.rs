@@ -63,6 +63,8 @@ pub enum ReportName {
     Compare,
     /// What `--json study blocks` prints.
     Blocks,
+    /// What `--json table compare` prints.
+    Published,
     /// A line of what `--progress json` tells.
     Progress,
 }

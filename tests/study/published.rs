@@ -1,10 +1,10 @@
 //! A study over the rows of published tables.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, slice};
 
 use serde_json::Value;
 
-use crate::Place;
+use crate::{Place, check_schema};
 
 /// Columns of a row besides its sub-stage and its input: loss, multiply-adds, parameters, latency.
 fn row(sub_stage: &str, width: usize, side: usize, loss: f64) -> String {
@@ -58,6 +58,7 @@ fn losses_stand_beside_those_that_were_published_for_the_same_rows() {
     let (code, report, said) = compare("published = \"tables\"\n", &["--json"]);
     assert_eq!(code, Some(0), "{said}");
     let report: Value = serde_json::from_str(&report).unwrap();
+    check_schema("published", slice::from_ref(&report));
     assert_eq!(report["not_published"], 0);
     assert!(report["rows"].as_u64().unwrap() > 20, "{report}");
     for stage in report["stages"].as_array().unwrap() {

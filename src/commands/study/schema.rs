@@ -8,7 +8,8 @@ use spacewright_core::study::{
 };
 use spacewright_engine::{Event, engine_sections, study_schema};
 use spacewright_spaceevo::report::{
-    BlockTypesReport, PlainReport, ProxyReport, SpacesReport, StudyReport, compare::StudiesReport,
+    BlockTypesReport, PlainReport, ProxyReport, PublishedReport, SpacesReport, StudyReport,
+    compare::StudiesReport,
 };
 
 use crate::{
@@ -49,6 +50,7 @@ pub fn of_report(name: ReportName) -> Result<Output, Failure> {
         ReportName::Spaces => report_schema::<SpacesReport>(),
         ReportName::Compare => report_schema::<StudiesReport>(),
         ReportName::Blocks => report_schema::<BlockTypesReport>(),
+        ReportName::Published => report_schema::<PublishedReport>(),
         ReportName::Progress => report_schema::<Event<'_>>(),
     };
     Output::new(format!("{schema:#}"), &schema)

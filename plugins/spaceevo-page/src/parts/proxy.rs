@@ -171,11 +171,16 @@ fn number(path: String, value: Option<f64>) -> Markup {
 
 /// Kendall's τ, with its interval where that is known.
 fn tau(path: String, found: Option<f64>, interval: Option<Interval>) -> Markup {
+    let shown = number(format!("{path}.kendall_tau"), found);
+    with_interval(shown, format!("{path}.interval"), interval)
+}
+
+fn with_interval(shown: Markup, path: String, interval: Option<Interval>) -> Markup {
     html! {
-        (number(format!("{path}.kendall_tau"), found))
+        (shown)
         @if let Some(Interval { low, high }) = interval {
-            " (" (Shown::plain(format!("{path}.interval.low"), low, 2)) " to "
-            (Shown::plain(format!("{path}.interval.high"), high, 2)) ")"
+            " (" (Shown::plain(format!("{path}.low"), low, 2)) " to "
+            (Shown::plain(format!("{path}.high"), high, 2)) ")"
         }
     }
 }
@@ -224,15 +229,8 @@ fn parts(proxy: &ProxyReport) -> Markup {
 fn worth(data: &PageData, correction: &LossCorrection) -> Markup {
     let LossCorrection { networks, blocks, factors, .. } = correction;
     let of = |name: &str, found: Option<f64>, interval: Option<Interval>| {
-        let shown = |end: &str, value: f64| {
-            Shown::plain(format!("report.correction.{name}_{end}"), value, 2)
-        };
-        html! {
-            @match found { Some(found) => (shown("tau", found)), None => "–" }
-            @if let Some(Interval { low, high }) = interval {
-                " (" (shown("interval.low", low)) " to " (shown("interval.high", high)) ")"
-            }
-        }
+        let path = format!("report.correction.{name}");
+        with_interval(number(format!("{path}_tau"), found), format!("{path}_interval"), interval)
     };
     let distilled = of("distilled", correction.distilled_tau, correction.distilled_interval);
     let corrected = of("corrected", correction.corrected_tau, correction.corrected_interval);

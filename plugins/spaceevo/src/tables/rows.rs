@@ -51,25 +51,21 @@ impl Place {
 /// The rows of every stage with every block type, in order: for each width window, input width and
 /// resolution `count` sub-stages, drawn with a fixed seed.
 pub fn draw(hyperspace: &Hyperspace, count: usize, seed: u64) -> Vec<BlockRows> {
-    at_all_places(
-        hyperspace,
-        |place: Place, rng| {
-            let Cell { stage, block, window } = place.cell;
-            let elastic = hyperspace.choice_stage(stage, block, Some(window));
-            let first: usize = rng.random_range(0..elastic.widths.len());
-            let sub_stage = |index| {
-                let mut sub_stage = SubStage::random(&elastic, rng);
-                // Output widths take turns, so that every width of a window is reached: the
-                // rows of the next stage begin at each of them.
-                if let Some(BlockChoice { width, .. }) = sub_stage.blocks.last_mut() {
-                    *width = elastic.widths[(first + index) % elastic.widths.len()];
-                }
-                sub_stage
-            };
-            (0..count).map(sub_stage).collect()
-        },
-        ("rows", seed),
-    )
+    at_all_places(hyperspace, "rows", seed, |place, rng| {
+        let Cell { stage, block, window } = place.cell;
+        let elastic = hyperspace.choice_stage(stage, block, Some(window));
+        let first: usize = rng.random_range(0..elastic.widths.len());
+        let sub_stage = |index| {
+            let mut sub_stage = SubStage::random(&elastic, rng);
+            // Output widths take turns, so that every width of a window is reached: the
+            // rows of the next stage begin at each of them.
+            if let Some(BlockChoice { width, .. }) = sub_stage.blocks.last_mut() {
+                *width = elastic.widths[(first + index) % elastic.widths.len()];
+            }
+            sub_stage
+        };
+        (0..count).map(sub_stage).collect()
+    })
 }
 
 /// The same out of known rows, each taken once at most: fewer where fewer are known.
@@ -83,22 +79,19 @@ pub fn pick(
     for row in known {
         places.entry(Place::of(row)).or_default().push(row);
     }
-    at_all_places(
-        hyperspace,
-        |place, rng| {
-            let known = places.get(&place).map_or(&[][..], Vec::as_slice);
-            known.choose_multiple(rng, count).map(|row| row.sub_stage.clone()).collect()
-        },
-        ("published rows", seed),
-    )
+    at_all_places(hyperspace, "published rows", seed, |place, rng| {
+        let known = places.get(&place).map_or(&[][..], Vec::as_slice);
+        known.choose_multiple(rng, count).map(|row| row.sub_stage.clone()).collect()
+    })
 }
 
-/// Rows of every stage with every block type; `sub_stages` gives those of a place, `purpose` and seed are those of the
-/// generator that it gets for each stage and block type.
+/// Rows of every stage with every block type: `sub_stages` gives those of a place. For each stage and block type it has
+/// a generator of its own, for this purpose.
 fn at_all_places(
     hyperspace: &Hyperspace,
+    purpose: &str,
+    seed: u64,
     sub_stages: impl Fn(Place, &mut Pcg64Mcg) -> Vec<SubStage>,
-    (purpose, seed): (&str, u64),
 ) -> Vec<BlockRows> {
     let blocks = 0..hyperspace.candidates.len();
     let tables =
