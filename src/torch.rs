@@ -6,8 +6,13 @@ use std::{
     process::ExitCode,
 };
 
+use mimalloc::MiMalloc;
 use spacewright_core::train::{Compute, TeamPlace};
 use spacewright_torch_trainer::{NAME, TorchTrainer, announced};
+
+/// For libtorch, too: it takes the place of the C library's.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let make = |compute: &Compute, place: Option<&TeamPlace>| {

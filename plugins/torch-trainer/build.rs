@@ -5,8 +5,14 @@ use std::{env, fs, path::PathBuf};
 /// Sources that are compiled together. libtorch's headers take far longer to compile than what is here: each
 /// group reads them once. Those whose own names clash are alone.
 const GROUPS: [&[&str]; 7] = [
-    &["kernels", "descend", "fake_quant", "normalize", "part", "cuda/depthwise"],
-    &["processor/descend", "processor/elements", "processor/fake_quant", "processor/normalize"],
+    &["kernels", "descend", "fake_quant", "normalize", "part", "strided", "cuda/depthwise"],
+    &[
+        "processor/descend",
+        "processor/elements",
+        "processor/fake_quant",
+        "processor/normalize",
+        "processor/strided",
+    ],
     &["composed"],
     &["cuda/driver"],
     &["cuda/kernels"],

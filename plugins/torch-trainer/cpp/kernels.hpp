@@ -18,9 +18,12 @@ inline Tensor dense(const Tensor& x) {
   return x.is_non_overlapping_and_dense() ? x : x.contiguous();
 }
 
-// With the strides and the type of `model`.
+// In memory as `model`, which is dense, and of its type.
 inline Tensor like(const Tensor& x, const Tensor& model) {
-  const bool is_like = x.strides() == model.strides() && x.scalar_type() == model.scalar_type();
+  bool is_like = x.scalar_type() == model.scalar_type();
+  for (int64_t dimension = 0; dimension < x.dim(); ++dimension) {
+    is_like &= x.size(dimension) == 1 || x.stride(dimension) == model.stride(dimension);
+  }
   return is_like ? x : at::empty_like(model).copy_(x);
 }
 

@@ -1,4 +1,4 @@
-//! Convolutions: those of the library, and what is faster on GPUs.
+//! Convolutions: those of the library, and what is faster.
 
 use spacewright_core::{
     graph::{Conv2d, KernelSize},
@@ -9,10 +9,19 @@ use torch_sys::C_tensor;
 
 use crate::kernels::take;
 
-#[allow(unsafe_code, reason = "declares functions of cpp/kernels.cpp and cpp/cuda/depthwise.cpp")]
+#[allow(
+    unsafe_code,
+    reason = "declares functions of cpp/kernels.cpp, strided.cpp, cuda/depthwise.cpp"
+)]
 unsafe extern "C" {
     fn spacewright_channels_last(x: *const C_tensor) -> *mut C_tensor;
     fn spacewright_depthwise(
+        x: *const C_tensor,
+        w: *const C_tensor,
+        stride: i64,
+        padding: i64,
+    ) -> *mut C_tensor;
+    fn spacewright_strided(
         x: *const C_tensor,
         w: *const C_tensor,
         stride: i64,
@@ -44,6 +53,10 @@ pub fn convolve(
     }
     if on_gpu && conv.kernel == KernelSize::ONE && conv.groups == 1 && sides == [0, 0] {
         return Ok(pointwise(&padded, kernel, bias, stride));
+    }
+    let is_plain = conv.groups == 1 && sides[0] == sides[1] && dilation == 1 && bias.is_none();
+    if !on_gpu && stride > 1 && is_plain {
+        return strided(&padded, kernel, stride, sides[0]);
     }
     let groups = conv.groups as i64;
     Ok(padded.conv2d(kernel, bias, [stride; 2], sides, [dilation; 2], groups))
@@ -82,12 +95,22 @@ pub fn depthwise(
     })
 }
 
+/// Convolves `x` with dense kernels, `out × in × rows × columns`, `stride` pixels apart.
+#[allow(unsafe_code, reason = "calls a kernel with live tensors")]
+fn strided(x: &Tensor, kernel: &Tensor, stride: i64, padding: i64) -> Result<Tensor, TrainError> {
+    // SAFETY: both tensors outlive the call, which does not keep the pointers.
+    take("a strided convolution", unsafe {
+        spacewright_strided(x.as_ptr(), kernel.as_ptr(), stride, padding)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use spacewright_core::graph::{ConvSpec, Op, Padding};
+    use tch::Kind;
 
     use super::*;
-    use crate::testing::randn;
+    use crate::testing::{self, randn};
 
     fn convolved(x: &Tensor, spec: ConvSpec, kernel: &Tensor) -> Tensor {
         let Op::Conv2d(conv) = spec.into() else { unreachable!() };
@@ -119,5 +142,59 @@ mod tests {
             let difference = (&apart - &filled).abs().max().double_value(&[]);
             assert!(difference < 1e-5, "{difference} in groups of {groups}");
         }
+    }
+
+    /// Gradients of the input and the kernel, where outputs owe as much as their numbers say.
+    fn gradients(
+        x: &Tensor,
+        kernel: &Tensor,
+        by: impl Fn(&Tensor, &Tensor) -> Tensor,
+    ) -> [Tensor; 2] {
+        let [x, kernel] = [x, kernel].map(|tensor| tensor.detach().set_requires_grad(true));
+        let y = by(&x, &kernel);
+        (&y * testing::randn("upstream", &y.size())).sum(Kind::Float).backward();
+        [x.grad(), kernel.grad()]
+    }
+
+    #[test]
+    fn gradients_of_strided_convolutions_are_those_of_the_library() {
+        for (channels, side, kernel, stride, padding) in [
+            (1, [32, 32], 3, 2, 1),
+            (20, [9, 12], 3, 2, 1),
+            (7, [8, 8], 1, 2, 0),
+            (5, [11, 7], 2, 3, 1),
+        ] {
+            let x = randn("x", &[5, channels, side[0], side[1]]);
+            let w = randn("kernel", &[6, channels, kernel, kernel]);
+            let spec = || ConvSpec::new(6, kernel as usize).stride(stride as usize);
+            let ours =
+                |x: &Tensor, w: &Tensor| convolved(x, spec().padding(Padding::all(padding)), w);
+            let library = |x: &Tensor, w: &Tensor| {
+                let none = None::<&Tensor>;
+                x.conv2d(w, none, [stride; 2], [padding as i64; 2], [1, 1], 1)
+            };
+            let expected = gradients(&x, &w, library);
+            for threads in [1, 2] {
+                tch::set_num_threads(threads);
+                let computed = gradients(&x, &w, ours);
+                for (computed, expected) in computed.iter().zip(&expected) {
+                    let difference = (computed - expected).abs().max().double_value(&[]);
+                    let size = expected.abs().max().double_value(&[]);
+                    assert!(difference < 1e-5 * size, "{kernel} {stride}: {difference} of {size}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_number_of_threads_does_not_matter() {
+        let (x, w) = (randn("x", &[64, 24, 16, 16]), randn("kernel", &[32, 24, 3, 3]));
+        let bits = |threads: i32| {
+            tch::set_num_threads(threads);
+            let spec = ConvSpec::new(32, 3).stride(2).padding(Padding::all(1));
+            let [x, _] = gradients(&x, &w, |x, w| convolved(x, spec.clone(), w));
+            x
+        };
+        assert!(bits(1).equal(&bits(2)));
     }
 }

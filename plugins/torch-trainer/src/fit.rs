@@ -15,7 +15,7 @@ use crate::{
     group::Group,
     layout::Layout,
     optim::{Optimizer, Rule, rate},
-    params::{NamedTensors, Params, in_file},
+    params::{NamedTensors, Params, in_file, placed},
     scale_bounds::ScaleBounds,
     stopwatch::{Part, Stopwatch},
 };
@@ -210,7 +210,7 @@ fn restore(
         match name.strip_prefix("p.") {
             Some(name) => params.insert(name.to_owned(), tensor),
             None => {
-                optimizer.buffers.insert(name, tensor.to_device(params.device()));
+                optimizer.buffers.insert(name, placed(&tensor, params.device()));
             }
         }
     }

@@ -105,7 +105,7 @@ impl Params {
     /// The same on a device.
     pub fn on(self, device: Device) -> Self {
         let moved = |(name, tensor): (String, Tensor)| {
-            (name, tensor.detach().to_device(device).set_requires_grad(true))
+            (name, placed(&tensor, device).set_requires_grad(true))
         };
         Self(self.0.into_iter().map(moved).collect())
     }
@@ -117,7 +117,7 @@ impl Params {
 
     /// Adds a tensor that is trained, where the others are.
     pub fn insert(&mut self, name: String, value: Tensor) {
-        let value = value.detach().to_device(self.device()).contiguous();
+        let value = placed(&value, self.device());
         self.0.insert(name, value.set_requires_grad(true));
     }
 
@@ -200,6 +200,18 @@ pub fn beside(path: &Path) -> Result<PathBuf, TrainError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".tmp");
     Ok(name.into())
+}
+
+/// A tensor on a device, in the order in which it is read there: on the processor, kernels of convolutions with input
+/// channels innermost.
+pub fn placed(tensor: &Tensor, device: Device) -> Tensor {
+    let tensor = tensor.detach().to_device(device);
+    match tensor.size()[..] {
+        [_, inputs, rows, columns] if device == Device::Cpu && inputs > 1 && rows * columns > 1 => {
+            tensor.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
+        }
+        _ => tensor.contiguous(),
+    }
 }
 
 /// A tensor as files hold it.

@@ -50,16 +50,19 @@ void activation_backward(const float* __restrict x, const float* __restrict gy, 
 
 // The smallest scale at which neighbouring pairs of integers, in the order (row, column, input
 // channel), keep to the limit of 16-bit accumulation.
-float pair_floor(const float* w, int64_t inputs, int64_t area) {
-  const int64_t length = inputs * area;
+float pair_floor(const float* w, int64_t length) {
   float bound = 0.0f;
   for (int64_t p = 0; p < length; p += 2) {
-    const float a = w[(p % inputs) * area + p / inputs];
-    const float b = p + 1 < length ? w[((p + 1) % inputs) * area + (p + 1) / inputs] : 0.0f;
+    const float a = w[p], b = p + 1 < length ? w[p + 1] : 0.0f;
     bound = std::max(bound, std::max(a, 0.0f) + std::max(b, 0.0f));
     bound = std::max(bound, std::max(-a, 0.0f) + std::max(-b, 0.0f));
   }
   return bound / 127.0f;
+}
+
+// The weights of one output channel after the other, input channels innermost, as convolutions read them.
+Tensor by_output(const Tensor& w) {
+  return w.dim() == 4 ? w.contiguous(at::MemoryFormat::ChannelsLast) : w.contiguous();
 }
 
 MULTIVERSION
@@ -70,20 +73,28 @@ void weight_forward(const float* w, float* y, int64_t n, float scale, float max)
   }
 }
 
+// The gradient of a weight, and what it adds to that of its scale.
+inline float weight_gradients(float w, float gy, float scale, float max, float* gw) {
+  const float v = w / scale;
+  const float r = std::nearbyint(v);
+  const bool below = r < -max, above = r > max;
+  *gw = (below | above) ? 0.0f : gy;
+  return gy * (below ? -max : (above ? max : r - v));
+}
+
 MULTIVERSION
 float weight_backward(const float* __restrict w, const float* __restrict gy, float* __restrict gw,
                       int64_t n, float scale, float max) {
   float sums[LANES] = {};
-  for (int64_t first = 0; first < n; first += LANES) {
-    const int64_t count = std::min(LANES, n - first);
-    for (int64_t lane = 0; lane < count; ++lane) {
+  const int64_t whole = n - n % LANES;
+  for (int64_t first = 0; first < whole; first += LANES) {
+    for (int64_t lane = 0; lane < LANES; ++lane) {
       const int64_t i = first + lane;
-      const float v = w[i] / scale;
-      const float r = std::nearbyint(v);
-      const bool below = r < -max, above = r > max;
-      gw[i] = (below | above) ? 0.0f : gy[i];
-      sums[lane] += gy[i] * (below ? -max : (above ? max : r - v));
+      sums[lane] += weight_gradients(w[i], gy[i], scale, max, gw + i);
     }
+  }
+  for (int64_t i = whole; i < n; ++i) {
+    sums[i - whole] += weight_gradients(w[i], gy[i], scale, max, gw + i);
   }
   float sum = 0.0f;
   for (float lane : sums) sum += lane;
@@ -141,8 +152,8 @@ RoundingGradients processor::round_backward(const Tensor& input, const Tensor& u
 
 RoundedWeights processor::round_weights(const Tensor& weight, const Tensor& scales, int64_t max,
                                         bool pairs) {
-  const Tensor w = weight.contiguous();
-  const int64_t outputs = w.size(0), n = w.numel() / outputs, inputs = w.size(1);
+  const Tensor w = by_output(weight);
+  const int64_t outputs = w.size(0), n = w.numel() / outputs;
   Tensor used = at::empty({outputs}, w.options());
   Tensor free = at::ones({outputs}, w.options());
   Tensor y = at::empty_like(w);
@@ -151,7 +162,7 @@ RoundedWeights processor::round_weights(const Tensor& weight, const Tensor& scal
   for (int64_t c = 0; c < outputs; ++c) {
     float scale = std::max(std::fabs(learned.data_ptr<float>()[c]), SMALLEST_SCALE);
     if (pairs) {
-      const float floor = pair_floor(src + c * n, inputs, n / inputs);
+      const float floor = pair_floor(src + c * n, n);
       // The learned scale has no effect below the floor, so it gets no gradient there.
       if (floor > scale) free.data_ptr<float>()[c] = 0.0f;
       scale = std::max(scale, floor);
@@ -164,7 +175,7 @@ RoundedWeights processor::round_weights(const Tensor& weight, const Tensor& scal
 
 WeightGradients processor::round_weights_backward(const Tensor& upstream,
                                                   const RoundedWeights& rounded, int64_t most) {
-  const Tensor &w = rounded.w, gy = upstream.contiguous();
+  const Tensor &w = rounded.w, gy = by_output(upstream);
   const float max = static_cast<float>(most);
   const int64_t outputs = w.size(0), n = w.numel() / outputs;
   Tensor gw = at::empty_like(w), gs = at::empty({outputs}, w.options());
