@@ -10,15 +10,13 @@ using torch::autograd::variable_list;
 
 namespace {
 
-// The first channels, and the centre of a kernel.
+// The first channels, and the centre of a kernel, in one call of the library instead of one for each dimension.
 Tensor part_of(const Tensor& full, const std::vector<int64_t>& sizes) {
-  Tensor part = full;
-  for (int64_t dimension = 0; dimension < full.dim(); ++dimension) {
-    const int64_t size = sizes[dimension], available = full.size(dimension);
-    if (size == available) continue;
-    part = part.narrow(dimension, dimension >= 2 ? (available - size) / 2 : 0, size);
+  int64_t offset = full.storage_offset();
+  for (int64_t dimension = 2; dimension < full.dim(); ++dimension) {
+    offset += (full.size(dimension) - sizes[dimension]) / 2 * full.stride(dimension);
   }
-  return part;
+  return full.as_strided(sizes, full.strides(), offset);
 }
 
 // Its gradient is added to the part of the parameter's gradient that it belongs to, where what the library does

@@ -144,7 +144,7 @@ mod tests {
         }
     }
 
-    /// Gradients of the input and the kernel, where outputs owe as much as their numbers say.
+    /// Gradients of the input and the kernel, where each output has a random gradient.
     fn gradients(
         x: &Tensor,
         kernel: &Tensor,

@@ -1,5 +1,5 @@
-// The gradient of a strided convolution's input: a product of matrices gives what each output pixel owes to the
-// pixels below its kernel, and each input pixel collects its own.
+// The gradient of a strided convolution's input: a product of matrices gives what each output pixel contributes to
+// the pixels below its kernel, and these contributions are added up where they belong (col2im).
 #include <ATen/core/grad_mode.h>
 
 #include "processor.hpp"
@@ -8,17 +8,17 @@ using namespace spacewright;
 
 namespace {
 
-// Most floats of a product that is kept until it is collected: they should stay in a core's cache.
+// Most floats of a product: until they are added up, they should stay in a core's cache.
 constexpr int64_t MOST_FLOATS = 1 << 17;
 
 struct Sizes {
   int64_t channels, height, width, out_height, out_width, rows, columns, stride, padding;
 };
 
-// Adds up what each pixel of an image is owed. What an output pixel owes to the pixels below a row of its kernel lies
-// together, as these pixels do.
+// Of one image. What an output pixel contributes to the pixels below one row of its kernel lies together in memory, as
+// these pixels do.
 MULTIVERSION
-void collect(const float* __restrict products, const Sizes& sizes, float* __restrict to) {
+void col2im(const float* __restrict products, const Sizes& sizes, float* __restrict to) {
   const int64_t channels = sizes.channels, run = sizes.columns * channels;
   std::fill_n(to, sizes.height * sizes.width * channels, 0.0f);
   for (int64_t out_y = 0; out_y < sizes.out_height; ++out_y) {
@@ -29,8 +29,8 @@ void collect(const float* __restrict products, const Sizes& sizes, float* __rest
       for (int64_t row = 0; row < sizes.rows; ++row, products += run) {
         const int64_t y = out_y * sizes.stride - sizes.padding + row;
         if (y < 0 || y >= sizes.height) continue;
-        float* const pixels = to + (y * sizes.width + left) * channels;
-        for (int64_t i = begin; i < end; ++i) pixels[i] += products[i];
+        const int64_t first = (y * sizes.width + left) * channels;
+        for (int64_t i = begin; i < end; ++i) to[first + i] += products[i];
       }
     }
   }
@@ -43,24 +43,24 @@ Tensor processor::strided_input_gradient(const Tensor& x, const Tensor& gy, cons
   const Sizes sizes{x.size(1),  x.size(2), x.size(3), gy.size(2), gy.size(3),
                     w.size(2), w.size(3), stride,    padding};
   const int64_t images = x.size(0), area = sizes.out_height * sizes.out_width;
-  const int64_t owed = sizes.rows * sizes.columns * sizes.channels;
+  const int64_t contributions = sizes.rows * sizes.columns * sizes.channels;
   const Tensor by_pixel = gy.permute({0, 2, 3, 1}).reshape({images * area, w.size(0)});
-  const Tensor factors = w.permute({0, 2, 3, 1}).reshape({w.size(0), owed});
+  const Tensor factors = w.permute({0, 2, 3, 1}).reshape({w.size(0), contributions});
   Tensor gx = at::empty(x.sizes(), x.options().memory_format(at::MemoryFormat::ChannelsLast));
   float* const results = gx.data_ptr<float>();
   const int64_t pixels = sizes.height * sizes.width * sizes.channels;
   // How images are grouped does not depend on the number of threads, so that results do not either.
-  const int64_t together = std::max<int64_t>(1, MOST_FLOATS / (area * owed));
+  const int64_t together = std::max<int64_t>(1, MOST_FLOATS / (area * contributions));
   at::parallel_for(0, (images + together - 1) / together, 1, [&](int64_t begin, int64_t end) {
     at::NoGradGuard no_gradients;
-    const Tensor room = at::empty({together * area, owed}, x.options());
+    const Tensor room = at::empty({together * area, contributions}, x.options());
     for (int64_t group = begin; group < end; ++group) {
       const int64_t first = group * together, count = std::min(together, images - first);
       Tensor product = room.narrow(0, 0, count * area);
       at::mm_out(product, by_pixel.narrow(0, first * area, count * area), factors);
       const float* const products = product.data_ptr<float>();
       for (int64_t image = 0; image < count; ++image) {
-        collect(products + image * area * owed, sizes, results + (first + image) * pixels);
+        col2im(products + image * area * contributions, sizes, results + (first + image) * pixels);
       }
     }
   });
