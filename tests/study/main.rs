@@ -24,7 +24,9 @@ use std::{
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{Child, ChildStderr, Command, Stdio},
-    slice, thread,
+    slice,
+    sync::mpsc,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -94,12 +96,22 @@ impl Place {
         (stdout, stderr)
     }
 
-    /// Runs until a step has begun and `delay` has passed, or to the end if that step is done
-    /// already, and kills the process. Whether it was still running.
+    /// Runs until a step has begun and `delay` has passed or the step has ended, or to the end of the run if
+    /// that step is done already, and kills the process. Whether it was still running.
     fn kill_in(&self, step: &str, delay: Duration) -> bool {
         let mut child = self.command(&["run"], &tiny()).stderr(Stdio::piped()).spawn().unwrap();
-        if wait_for_step(child.stderr.take().unwrap(), step) {
-            thread::sleep(delay);
+        let lines = lines(child.stderr.take().unwrap());
+        let said = |line: &str| Some(line.strip_prefix(step)?.strip_prefix(": ")?.to_owned());
+        let ends = |line: &str| said(line).is_some_and(|rest| rest.starts_with("finished"));
+        let begins = |line: &str| {
+            !ends(line) && said(line).is_some_and(|rest| !rest.starts_with("unchanged"))
+        };
+        if lines.iter().any(|line| begins(&line)) {
+            let time = Instant::now() + delay;
+            // This run may be faster than the one by which `delay` was chosen.
+            while let Ok(line) = lines.recv_timeout(time.saturating_duration_since(Instant::now()))
+                && !ends(&line)
+            {}
         }
         kill(child)
     }
@@ -153,16 +165,15 @@ fn check_schema(name: &str, reports: &[Value]) {
     }
 }
 
-fn wait_for_step(stderr: ChildStderr, step: &str) -> bool {
-    let mut lines = BufReader::new(stderr).lines();
-    let begins = |line: &String| {
-        let rest = line.strip_prefix(step).and_then(|rest| rest.strip_prefix(": "));
-        rest.is_some_and(|rest| !rest.starts_with("unchanged") && !rest.starts_with("finished"))
-    };
-    let begun = lines.by_ref().map_while(Result::ok).any(|line| begins(&line));
-    // Somebody has to read on, or the process would stop at a full pipe.
-    thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-    begun
+/// What a process says, line by line. All is read even if nobody listens, or the process would stop at a full pipe.
+fn lines(stderr: ChildStderr) -> mpsc::Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            let _ = sender.send(line);
+        }
+    });
+    receiver
 }
 
 fn kill(mut child: Child) -> bool {

@@ -2,8 +2,13 @@
 
 use crate::{process, setup, test};
 use anyhow::Result;
+use std::env;
 
-/// Runs the fault suite in its long form; how many kills and damages, the environment says.
+/// Kills and damages of whole studies, where the environment does not say how many.
+const COUNTS: [(&str, &str); 2] =
+    [("SPACEWRIGHT_TEST_KILLS", "200"), ("SPACEWRIGHT_TEST_DAMAGES", "300")];
+
+/// Runs the fault suite in its long form.
 pub fn run() -> Result<()> {
     setup::run()?;
     for arguments in
@@ -13,6 +18,8 @@ pub fn run() -> Result<()> {
         command.arg("test").args(arguments).env(test::LONG, "1");
         if arguments.contains(&"study") {
             command.args(["--", "--nocapture", "faults::"]);
+            command
+                .envs(COUNTS.into_iter().filter(|(variable, _)| env::var_os(variable).is_none()));
         }
         process::run(test::one_thread(&mut command))?;
     }

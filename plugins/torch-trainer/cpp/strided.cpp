@@ -1,5 +1,5 @@
-// Strided convolutions on the processor, whose library takes up to three times as long for the gradient of their input
-// as a product of matrices does.
+// Strided convolutions on the processor, whose library takes longer for the gradient of their input than a product of
+// matrices does (benches/strided.rs).
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "processor/processor.hpp"
@@ -11,7 +11,8 @@ using torch::autograd::variable_list;
 
 namespace {
 
-// Kernels of more elements make products that no longer pay.
+// Kernels of more elements make larger products, for which the library is faster: of 5x5 by 1.1 times with AVX-512, by
+// 1.5 with AVX2.
 constexpr int64_t MOST_TAPS = 9;
 
 struct StridedConvolution : Function<StridedConvolution> {

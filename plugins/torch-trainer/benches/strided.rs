@@ -1,0 +1,78 @@
+//! The gradient of a strided convolution's input on one thread: by the library, and as training computes it.
+//! `cargo bench -p spacewright-torch-trainer` prints the smallest time of each, in turns, and their ratio.
+#![allow(clippy::print_stdout, clippy::unwrap_used)]
+
+use std::{env, time::Instant};
+
+// Named, or the linker leaves out the kernels.
+use spacewright_torch_trainer::NAME;
+use tch::{Device, Kind, Tensor};
+use torch_sys::C_tensor;
+
+#[allow(unsafe_code, reason = "declares a function of cpp/strided.cpp")]
+unsafe extern "C" {
+    fn spacewright_strided(
+        x: *const C_tensor,
+        w: *const C_tensor,
+        stride: i64,
+        padding: i64,
+    ) -> *mut C_tensor;
+}
+
+const ROUNDS: usize = 30;
+const IMAGES: i64 = 64;
+const STRIDE: i64 = 2;
+/// Input and output channels, side of the images, side of the kernel.
+const SHAPES: [[i64; 4]; 9] = [
+    [1, 16, 32, 3],
+    [3, 32, 32, 3],
+    [16, 24, 32, 3],
+    [40, 48, 16, 3],
+    [96, 40, 16, 3],
+    [192, 96, 8, 3],
+    [20, 40, 16, 1],
+    [40, 48, 16, 1],
+    [80, 96, 8, 1],
+];
+
+fn main() {
+    // `cargo test --all-targets` runs this, too, without the flag of `cargo bench`.
+    if !env::args().any(|argument| argument == "--bench") {
+        return;
+    }
+    tch::set_num_threads(1);
+    println!("{NAME}, one thread, {IMAGES} images, smallest of {ROUNDS} rounds");
+    for [inputs, outputs, side, kernel] in SHAPES {
+        let place = (Kind::Float, Device::Cpu);
+        let x = Tensor::randn([IMAGES, side, side, inputs], place).permute([0, 3, 1, 2]);
+        let x = x.set_requires_grad(true);
+        let w = Tensor::randn([outputs, inputs, kernel, kernel], place);
+        let padding = kernel / 2;
+        let by_library = || x.conv2d(&w, None::<&Tensor>, [STRIDE; 2], [padding; 2], [1, 1], 1);
+        let [mut library, mut own] = [f64::INFINITY; 2];
+        for _ in 0..ROUNDS {
+            library = library.min(milliseconds_backward(&x, &by_library()));
+            own = own.min(milliseconds_backward(&x, &strided(&x, &w, padding)));
+        }
+        println!(
+            "{inputs:3} to {outputs:3} channels, {side}x{side} pixels, {kernel}x{kernel}: \
+             library {library:.2} ms, here {own:.2} ms, ratio {:.2}",
+            library / own
+        );
+    }
+}
+
+#[allow(unsafe_code, reason = "calls a kernel with live tensors")]
+fn strided(x: &Tensor, w: &Tensor, padding: i64) -> Tensor {
+    // SAFETY: both tensors outlive the call, and what it gives is new and owned by nobody else.
+    unsafe { Tensor::from_ptr(spacewright_strided(x.as_ptr(), w.as_ptr(), STRIDE, padding)) }
+}
+
+/// Of the gradient of `x`, kernels are no parameters here; with one product of the size of `y`, which makes a gradient that
+/// is laid out as those of a training are.
+fn milliseconds_backward(x: &Tensor, y: &Tensor) -> f64 {
+    let sum = (y * y.ones_like()).sum(Kind::Float);
+    let start = Instant::now();
+    Tensor::run_backward(&[sum], &[x], false, false);
+    start.elapsed().as_secs_f64() * 1e3
+}
