@@ -23,7 +23,7 @@ const ROUNDS: usize = 30;
 const IMAGES: i64 = 64;
 const STRIDE: i64 = 2;
 /// Input and output channels, side of the images, side of the kernel.
-const SHAPES: [[i64; 4]; 9] = [
+const SHAPES: [[i64; 4]; 11] = [
     [1, 16, 32, 3],
     [3, 32, 32, 3],
     [16, 24, 32, 3],
@@ -33,6 +33,8 @@ const SHAPES: [[i64; 4]; 9] = [
     [20, 40, 16, 1],
     [40, 48, 16, 1],
     [80, 96, 8, 1],
+    [24, 40, 112, 3],
+    [96, 64, 56, 3],
 ];
 
 fn main() {
@@ -64,12 +66,15 @@ fn main() {
 
 #[allow(unsafe_code, reason = "calls a kernel with live tensors")]
 fn strided(x: &Tensor, w: &Tensor, padding: i64) -> Tensor {
-    // SAFETY: both tensors outlive the call, and what it gives is new and owned by nobody else.
-    unsafe { Tensor::from_ptr(spacewright_strided(x.as_ptr(), w.as_ptr(), STRIDE, padding)) }
+    // SAFETY: both tensors outlive the call.
+    let y = unsafe { spacewright_strided(x.as_ptr(), w.as_ptr(), STRIDE, padding) };
+    assert!(!y.is_null(), "the convolution has failed");
+    // SAFETY: what the call gives is new and owned by nobody else.
+    unsafe { Tensor::from_ptr(y) }
 }
 
-/// Of the gradient of `x`, kernels are no parameters here; with one product of the size of `y`, which makes a gradient that
-/// is laid out as those of a training are.
+/// Time of the gradient of `x` alone, as the weights need none here. Multiplying `y` by ones gives its gradient the
+/// order in memory that it has in training.
 fn milliseconds_backward(x: &Tensor, y: &Tensor) -> f64 {
     let sum = (y * y.ones_like()).sum(Kind::Float);
     let start = Instant::now();

@@ -39,7 +39,7 @@ struct Part : Function<Part> {
 
 }  // namespace
 
-// The part of a parameter that has these sizes, one of each of its dimensions.
+// The part of a parameter that has these sizes, one of each of its dimensions and none above it.
 extern "C" Tensor* spacewright_part(Tensor* full, const int64_t* sizes) {
   return guarded(
       [&] {

@@ -1,5 +1,5 @@
 // Strided convolutions on the processor, whose library takes longer for the gradient of their input than a product of
-// matrices does (benches/strided.rs).
+// matrices does (benches/strided.rs); all else of them is the library's.
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "processor/processor.hpp"
@@ -11,8 +11,7 @@ using torch::autograd::variable_list;
 
 namespace {
 
-// Kernels of more elements make larger products, for which the library is faster: of 5x5 by 1.1 times with AVX-512, by
-// 1.5 with AVX2.
+// Kernels of more elements make larger products, for which the library is faster.
 constexpr int64_t MOST_TAPS = 9;
 
 struct StridedConvolution : Function<StridedConvolution> {
@@ -27,27 +26,28 @@ struct StridedConvolution : Function<StridedConvolution> {
     const auto saved = ctx->get_saved_variables();
     const Tensor &x = saved[0], &w = saved[1], &gy = grads[0];
     const int64_t stride = ctx->saved_data["stride"].toInt(), padding = ctx->saved_data["padding"].toInt();
-    Tensor gw;
+    Tensor gx, gw;
+    if (ctx->needs_input_grad(0)) gx = processor::strided_input_gradient(x, gy, w, stride, padding);
     if (ctx->needs_input_grad(1)) {
       gw = std::get<1>(at::convolution_backward(gy, x, w, std::nullopt, {stride, stride}, {padding, padding},
                                                 {1, 1}, false, {0, 0}, 1, {false, true, false}));
     }
     const Tensor none;
-    return {processor::strided_input_gradient(x, gy, w, stride, padding), gw, none, none};
+    return {gx, gw, none, none};
   }
 };
 
-bool pays(const Tensor& x, const Tensor& w, int64_t stride) {
+bool pays(const Tensor& x, const Tensor& w) {
   const bool is_float = x.scalar_type() == at::kFloat && w.scalar_type() == at::kFloat;
-  return x.is_cpu() && is_float && x.requires_grad() && stride > 1 && w.size(2) * w.size(3) <= MOST_TAPS;
+  return is_float && x.requires_grad() && w.size(2) * w.size(3) <= MOST_TAPS;
 }
 
 }  // namespace
 
-// A dense convolution without bias; as many pixels are added at all sides.
+// A dense convolution without bias on the processor, with a stride above 1; as many pixels are added at all sides.
 extern "C" Tensor* spacewright_strided(Tensor* x, Tensor* w, int64_t stride, int64_t padding) {
   return guarded([&] {
-    if (pays(*x, *w, stride)) return StridedConvolution::apply(*x, *w, stride, padding);
+    if (pays(*x, *w)) return StridedConvolution::apply(*x, *w, stride, padding);
     return at::conv2d(*x, *w, {}, stride, padding);
   });
 }

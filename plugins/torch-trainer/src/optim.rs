@@ -169,7 +169,8 @@ fn descend(descents: &[Descent<'_>], rate: f64) -> Result<(), TrainError> {
     let buffers: Vec<_> = descents.iter().map(|descent| descent.momentum.as_ptr()).collect();
     let decays: Vec<f64> = descents.iter().map(|descent| descent.decay).collect();
     let shares: Vec<f64> = descents.iter().map(|descent| descent.largest_share).collect();
-    // SAFETY: all are dense tensors of floats, in pairs of one shape, which outlive the call.
+    // SAFETY: all are dense tensors of floats, in pairs of one shape and order in memory, which outlive the
+    // call.
     let done = unsafe {
         spacewright_descend(
             params.as_ptr(),

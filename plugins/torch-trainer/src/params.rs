@@ -158,7 +158,7 @@ impl Params {
                 let error = wrong_shape(name, found, shape(target));
                 return Err(TrainError::file(path, error));
             }
-            *target = found.detach().copy().to_device(target.device()).set_requires_grad(true);
+            *target = placed(found, target.device()).set_requires_grad(true);
         }
         Ok(())
     }
@@ -173,7 +173,7 @@ impl Params {
             let part = part.map_err(|error| TrainError::file(path, error))?;
             let part = part.detach().to_device(target.device());
             let mixed = target.detach() * (1.0 - share) + part * share;
-            *target = mixed.set_requires_grad(true);
+            *target = placed(&mixed, target.device()).set_requires_grad(true);
         }
         Ok(())
     }
@@ -203,7 +203,7 @@ pub fn beside(path: &Path) -> Result<PathBuf, TrainError> {
 }
 
 /// A tensor on a device, in the order in which it is read there: on the processor, kernels of convolutions with input
-/// channels innermost.
+/// channels innermost (channels-last), where that is another order.
 pub fn placed(tensor: &Tensor, device: Device) -> Tensor {
     let tensor = tensor.detach().to_device(device);
     match tensor.size()[..] {

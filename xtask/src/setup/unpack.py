@@ -18,7 +18,7 @@ for wheel in sorted(source.glob("*.whl")):
             for pattern, folder in rules:
                 if not fnmatch.fnmatchcase(member, pattern):
                     continue
-                base = pattern[: pattern.index("*")].rpartition("/")[0]
+                base = pattern.partition("*")[0].rpartition("/")[0]
                 place = target / folder / pathlib.PurePosixPath(member).relative_to(base)
                 place.parent.mkdir(parents=True, exist_ok=True)
                 with archive.open(member) as packed, open(place, "wb") as unpacked:

@@ -16,7 +16,7 @@ pub struct Wheel {
 }
 
 /// Files to take from the wheels: all that match `pattern` go to `folder`, keeping their place
-/// below the pattern's last folder without a wildcard.
+/// below the pattern's last folder without a wildcard; a pattern may have none.
 pub struct Take {
     /// A shell-style pattern over the archive's paths; `*` also crosses folders.
     pub pattern: &'static str,

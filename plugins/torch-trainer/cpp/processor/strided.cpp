@@ -8,8 +8,10 @@ using namespace spacewright;
 
 namespace {
 
-// Most floats of a product: until they are added up, they should stay in a core's cache.
+// Most floats of a product of several images: until they are added up, they should stay in a core's cache.
 constexpr int64_t MOST_FLOATS = 1 << 17;
+// Into how many groups images are put at least, so that threads get about as many.
+constexpr int64_t LEAST_GROUPS = 16;
 
 struct Sizes {
   int64_t channels, height, width, out_height, out_width, rows, columns, stride, padding;
@@ -45,19 +47,20 @@ Tensor processor::strided_input_gradient(const Tensor& x, const Tensor& gy, cons
   const int64_t images = x.size(0), area = sizes.out_height * sizes.out_width;
   const int64_t contributions = sizes.rows * sizes.columns * sizes.channels;
   const Tensor by_pixel = gy.permute({0, 2, 3, 1}).reshape({images * area, w.size(0)});
-  const Tensor factors = w.permute({0, 2, 3, 1}).reshape({w.size(0), contributions});
+  const Tensor weights = w.permute({0, 2, 3, 1}).reshape({w.size(0), contributions});
   Tensor gx = at::empty(x.sizes(), x.options().memory_format(at::MemoryFormat::ChannelsLast));
   float* const results = gx.data_ptr<float>();
   const int64_t pixels = sizes.height * sizes.width * sizes.channels;
   // How images are grouped does not depend on the number of threads, so that results do not either.
-  const int64_t together = std::max<int64_t>(1, MOST_FLOATS / (area * contributions));
-  at::parallel_for(0, (images + together - 1) / together, 1, [&](int64_t begin, int64_t end) {
+  const int64_t fitting = MOST_FLOATS / std::max<int64_t>(1, area * contributions);
+  const int64_t group_size = std::clamp<int64_t>(images / LEAST_GROUPS, 1, std::max<int64_t>(1, fitting));
+  at::parallel_for(0, (images + group_size - 1) / group_size, 1, [&](int64_t begin, int64_t end) {
     at::NoGradGuard no_gradients;
-    const Tensor room = at::empty({together * area, contributions}, x.options());
+    const Tensor room = at::empty({group_size * area, contributions}, x.options());
     for (int64_t group = begin; group < end; ++group) {
-      const int64_t first = group * together, count = std::min(together, images - first);
+      const int64_t first = group * group_size, count = std::min(group_size, images - first);
       Tensor product = room.narrow(0, 0, count * area);
-      at::mm_out(product, by_pixel.narrow(0, first * area, count * area), factors);
+      at::mm_out(product, by_pixel.narrow(0, first * area, count * area), weights);
       const float* const products = product.data_ptr<float>();
       for (int64_t image = 0; image < count; ++image) {
         col2im(products + image * area * contributions, sizes, results + (first + image) * pixels);
