@@ -16,6 +16,10 @@ const NAME: &str = "Ray";
 /// A dashboard that is busy starting processes takes seconds.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How Ray ends what it says, as an internal error, while no machine takes jobs yet: those of a cluster that has
+/// just started do so seconds after its dashboard answers.
+const LATER: &str = "please try again later";
+
 /// The Ray whose dashboard has this address.
 pub(super) struct Ray {
     address: String,
@@ -85,9 +89,12 @@ impl Ray {
             }
             _ => {
                 // The last line of a traceback says what it is.
-                let reason = text.trim().lines().last().unwrap_or_default();
-                let reason = format!("{status}: {reason}");
-                Err(ClusterError::Refused { engine: self.engine(), reason })
+                let said = text.trim().lines().last().unwrap_or_default();
+                let (engine, reason) = (self.engine(), format!("{status}: {said}"));
+                Err(match said.trim_end_matches('.').ends_with(LATER) {
+                    true => ClusterError::NoAnswer { engine, reason },
+                    false => ClusterError::Refused { engine, reason },
+                })
             }
         }
     }
@@ -272,6 +279,10 @@ mod tests {
         let (ray, requests) = server(&[
             ("503 Service Unavailable", ""),
             ("500 Internal Server Error", "Traceback\n  …\nValueError: no such resource\n"),
+            (
+                "500 Internal Server Error",
+                "Traceback\n  …\nException: No available agent to submit job, please try again later.\n",
+            ),
             ("200 OK", "no JSON"),
             ("200 OK", r#"{"stopped": true}"#),
             ("404 Not Found", ""),
@@ -280,6 +291,7 @@ mod tests {
         let refused = ray.check().unwrap_err();
         assert!(!refused.passes());
         assert!(refused.to_string().ends_with("ValueError: no such resource"), "{refused}");
+        assert!(ray.check().unwrap_err().passes());
         assert!(ray.jobs(&[&batch()]).unwrap_err().passes());
         // One of them was over.
         ray.cancel(&batch(), &[0, 2]).unwrap();
