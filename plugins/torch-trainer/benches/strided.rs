@@ -4,26 +4,15 @@
 
 use std::{env, time::Instant};
 
-// Named, or the linker leaves out the kernels.
-use spacewright_torch_trainer::NAME;
+use spacewright_core::graph::{ConvSpec, Op, Padding};
+use spacewright_torch_trainer::{NAME, convolve};
 use tch::{Device, Kind, Tensor};
-use torch_sys::C_tensor;
-
-#[allow(unsafe_code, reason = "declares a function of cpp/strided.cpp")]
-unsafe extern "C" {
-    fn spacewright_strided(
-        x: *const C_tensor,
-        w: *const C_tensor,
-        stride: i64,
-        padding: i64,
-    ) -> *mut C_tensor;
-}
 
 const ROUNDS: usize = 30;
 const IMAGES: i64 = 64;
 const STRIDE: i64 = 2;
 /// Input and output channels, side of the images, side of the kernel.
-const SHAPES: [[i64; 4]; 11] = [
+const SHAPES: [[i64; 4]; 13] = [
     [1, 16, 32, 3],
     [3, 32, 32, 3],
     [16, 24, 32, 3],
@@ -33,6 +22,8 @@ const SHAPES: [[i64; 4]; 11] = [
     [20, 40, 16, 1],
     [40, 48, 16, 1],
     [80, 96, 8, 1],
+    [96, 64, 32, 3],
+    [48, 64, 64, 3],
     [24, 40, 112, 3],
     [96, 64, 56, 3],
 ];
@@ -50,11 +41,16 @@ fn main() {
         let x = x.set_requires_grad(true);
         let w = Tensor::randn([outputs, inputs, kernel, kernel], place);
         let padding = kernel / 2;
+        let spec = ConvSpec::new(outputs as usize, kernel as usize).stride(STRIDE as usize);
+        let Op::Conv2d(conv) = spec.padding(Padding::all(padding as usize)).into() else {
+            unreachable!()
+        };
         let by_library = || x.conv2d(&w, None::<&Tensor>, [STRIDE; 2], [padding; 2], [1, 1], 1);
+        let here = || convolve(&x, &conv, &w, None).unwrap();
         let [mut library, mut own] = [f64::INFINITY; 2];
         for _ in 0..ROUNDS {
             library = library.min(milliseconds_backward(&x, &by_library()));
-            own = own.min(milliseconds_backward(&x, &strided(&x, &w, padding)));
+            own = own.min(milliseconds_backward(&x, &here()));
         }
         println!(
             "{inputs:3} to {outputs:3} channels, {side}x{side} pixels, {kernel}x{kernel}: \
@@ -62,15 +58,6 @@ fn main() {
             library / own
         );
     }
-}
-
-#[allow(unsafe_code, reason = "calls a kernel with live tensors")]
-fn strided(x: &Tensor, w: &Tensor, padding: i64) -> Tensor {
-    // SAFETY: both tensors outlive the call.
-    let y = unsafe { spacewright_strided(x.as_ptr(), w.as_ptr(), STRIDE, padding) };
-    assert!(!y.is_null(), "the convolution has failed");
-    // SAFETY: what the call gives is new and owned by nobody else.
-    unsafe { Tensor::from_ptr(y) }
 }
 
 /// Time of the gradient of `x` alone, as the weights need none here. Multiplying `y` by ones gives its gradient the

@@ -37,9 +37,10 @@ struct StridedConvolution : Function<StridedConvolution> {
   }
 };
 
-bool pays(const Tensor& x, const Tensor& w) {
+bool pays(const Tensor& x, const Tensor& w, int64_t stride, int64_t padding) {
   const bool is_float = x.scalar_type() == at::kFloat && w.scalar_type() == at::kFloat;
-  return is_float && x.requires_grad() && w.size(2) * w.size(3) <= MOST_TAPS;
+  return is_float && x.requires_grad() && w.size(2) * w.size(3) <= MOST_TAPS &&
+         processor::has_small_product(x, w, stride, padding);
 }
 
 }  // namespace
@@ -47,7 +48,7 @@ bool pays(const Tensor& x, const Tensor& w) {
 // A dense convolution without bias on the processor, with a stride above 1; as many pixels are added at all sides.
 extern "C" Tensor* spacewright_strided(Tensor* x, Tensor* w, int64_t stride, int64_t padding) {
   return guarded([&] {
-    if (pays(*x, *w)) return StridedConvolution::apply(*x, *w, stride, padding);
+    if (pays(*x, *w, stride, padding)) return StridedConvolution::apply(*x, *w, stride, padding);
     return at::conv2d(*x, *w, {}, stride, padding);
   });
 }

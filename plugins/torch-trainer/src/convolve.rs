@@ -29,7 +29,13 @@ unsafe extern "C" {
     ) -> *mut C_tensor;
 }
 
-/// Convolves `x`, `images × channels × height × width`; what comes out has channels innermost.
+/// Convolves `x`, `images × channels × height × width`, with a `kernel` of `out × in / groups × rows × columns` and one
+/// number of `bias` for each output channel, as training does; what comes out has channels innermost in memory. The
+/// convolution gives stride, dilation, padding and groups.
+///
+/// # Errors
+///
+/// [`TrainError::Computation`] if a kernel fails.
 pub fn convolve(
     x: &Tensor,
     conv: &Conv2d,

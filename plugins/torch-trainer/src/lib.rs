@@ -50,6 +50,7 @@ mod two_phases;
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use context::Context;
+pub use convolve::convolve;
 use group::Group;
 pub use group::announced;
 use spacewright_core::train::{

@@ -86,6 +86,8 @@ Statistics statistics(const Tensor& x, double eps);
 Tensor normalize(const Tensor& x, const Normalization&);
 NormalizationGradients normalize_backward(const Tensor& x, const Tensor& gy, const Normalization&);
 void descend(const std::vector<Descent>&, const Rates&);
+// Whether what all output pixels of an image contribute to its gradient stays in a core's cache.
+bool has_small_product(const Tensor& x, const Tensor& w, int64_t stride, int64_t padding);
 // Of a dense convolution of floats; `w` has out × in × rows × columns.
 Tensor strided_input_gradient(const Tensor& x, const Tensor& gy, const Tensor& w, int64_t stride, int64_t padding);
 

@@ -8,23 +8,34 @@ using namespace spacewright;
 
 namespace {
 
-// Most floats of a product of several images: until they are added up, they should stay in a core's cache.
-constexpr int64_t MOST_FLOATS = 1 << 17;
+// Most floats of a product: until they are added up, they should stay in a core's cache.
+constexpr int64_t MOST_FLOATS = 1 << 18;
 // Into how many groups images are put at least, so that threads get about as many.
 constexpr int64_t LEAST_GROUPS = 16;
 
 struct Sizes {
-  int64_t channels, height, width, out_height, out_width, rows, columns, stride, padding;
+  int64_t channels, height, width, rows, columns, stride, padding;
+
+  int64_t out_height() const { return (height + 2 * padding - rows) / stride + 1; }
+  int64_t out_width() const { return (width + 2 * padding - columns) / stride + 1; }
+  int64_t area() const { return out_height() * out_width(); }
+  // Of one output pixel.
+  int64_t contributions() const { return rows * columns * channels; }
 };
+
+Sizes sizes_of(const Tensor& x, const Tensor& w, int64_t stride, int64_t padding) {
+  return {x.size(1), x.size(2), x.size(3), w.size(2), w.size(3), stride, padding};
+}
 
 // Of one image. What an output pixel contributes to the pixels below one row of its kernel lies together in memory, as
 // these pixels do.
 MULTIVERSION
 void col2im(const float* __restrict products, const Sizes& sizes, float* __restrict to) {
   const int64_t channels = sizes.channels, run = sizes.columns * channels;
+  const int64_t out_height = sizes.out_height(), out_width = sizes.out_width();
   std::fill_n(to, sizes.height * sizes.width * channels, 0.0f);
-  for (int64_t out_y = 0; out_y < sizes.out_height; ++out_y) {
-    for (int64_t out_x = 0; out_x < sizes.out_width; ++out_x) {
+  for (int64_t out_y = 0; out_y < out_height; ++out_y) {
+    for (int64_t out_x = 0; out_x < out_width; ++out_x) {
       const int64_t left = out_x * sizes.stride - sizes.padding;
       const int64_t begin = std::max<int64_t>(-left, 0) * channels;
       const int64_t end = std::min(sizes.width - left, sizes.columns) * channels;
@@ -40,12 +51,15 @@ void col2im(const float* __restrict products, const Sizes& sizes, float* __restr
 
 }  // namespace
 
+bool processor::has_small_product(const Tensor& x, const Tensor& w, int64_t stride, int64_t padding) {
+  const Sizes sizes = sizes_of(x, w, stride, padding);
+  return sizes.area() * sizes.contributions() <= MOST_FLOATS;
+}
+
 Tensor processor::strided_input_gradient(const Tensor& x, const Tensor& gy, const Tensor& w, int64_t stride,
                                          int64_t padding) {
-  const Sizes sizes{x.size(1),  x.size(2), x.size(3), gy.size(2), gy.size(3),
-                    w.size(2), w.size(3), stride,    padding};
-  const int64_t images = x.size(0), area = sizes.out_height * sizes.out_width;
-  const int64_t contributions = sizes.rows * sizes.columns * sizes.channels;
+  const Sizes sizes = sizes_of(x, w, stride, padding);
+  const int64_t images = x.size(0), area = sizes.area(), contributions = sizes.contributions();
   const Tensor by_pixel = gy.permute({0, 2, 3, 1}).reshape({images * area, w.size(0)});
   const Tensor weights = w.permute({0, 2, 3, 1}).reshape({w.size(0), contributions});
   Tensor gx = at::empty(x.sizes(), x.options().memory_format(at::MemoryFormat::ChannelsLast));
