@@ -34,9 +34,19 @@ use rusqlite::Connection;
 use serde_json::Value;
 use tempfile::TempDir;
 
-const STEPS: [&str; 11] = [
-    "tables", "measure", "teach", "distil", "correct", "evolve", "train", "search", "finetune",
-    "export", "report",
+const STEPS: [&str; 12] = [
+    "tables",
+    "measure",
+    "teach",
+    "distil",
+    "train-mixed",
+    "correct",
+    "evolve",
+    "train",
+    "search",
+    "finetune",
+    "export",
+    "report",
 ];
 
 fn tiny() -> PathBuf {
@@ -200,7 +210,7 @@ fn a_study_ends_the_same_again_and_killed_in_every_step() {
         let half = seconds[step].as_f64().unwrap_or_default() / 2.0;
         let running = killed.kill_in(step, Duration::from_secs_f64(half));
         // These take a moment: all may be over before the signal arrives.
-        let short = ["tables", "search", "export", "report"].contains(&step);
+        let short = ["tables", "correct", "search", "export", "report"].contains(&step);
         assert!(running || short, "`{step}` ended before it was killed");
     }
     killed.finish(&["run"]);

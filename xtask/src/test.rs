@@ -95,7 +95,8 @@ fn tests(long: bool) -> Result<()> {
     }
     if long {
         let (ray, program) = setup::clusters::variable();
-        command.env(LONG, "1").env(ray, program);
+        // Who has waited for hours wants to know of all that fail.
+        command.arg("--no-fail-fast").env(LONG, "1").env(ray, program);
     }
     process::run(one_thread(&mut command))
 }

@@ -223,7 +223,7 @@ impl Engine {
     /// The engine that runs a step: this one, or that of the study that it takes the step from.
     pub(crate) fn owner(&self, step: &dyn AnyStep) -> &Engine {
         match &self.base {
-            Some(base) if step.is_shared() => base,
+            Some(base) if step.is_shared() && !self.study.runs(step.name()) => base,
             _ => self,
         }
     }

@@ -271,17 +271,22 @@ fn no_space_scores_above_its_bounds() {
             .collect();
         let space = |(first, last): &(u32, u32)| halves.space(*first as usize, *last as usize);
         let spaces: Vec<Space> = pairs.iter().map(space).collect();
-        let rough = (0..halves.first_count()).step_by(7).flat_map(|first| bounds.rough(first, 0.0));
-        let each = bounds.tight(&pairs).into_iter().zip(rough);
+        let lasts: Vec<u32> = (0..halves.last_count() as u32).collect();
+        let firsts = (0..halves.first_count()).step_by(7);
+        let each =
+            bounds.tight(&pairs).into_iter().zip(firsts.flat_map(|first| {
+                bounds.rough(first).into_iter().zip(bounds.closer(first, &lasts))
+            }));
         let (mut closest, mut lowered) = (f64::INFINITY, 0);
-        for ((score, space), (tight, rough)) in
+        for ((score, space), (tight, (rough, closer))) in
             scorer.score(&spaces, 0).unwrap().iter().zip(&spaces).zip(each)
         {
             let score = score.score;
             assert!(score <= tight, "{composition:?} {space}: {score}, bound {tight}");
-            assert!(tight <= rough, "{composition:?} {space}: {tight}, rough bound {rough}");
+            assert!(tight <= closer, "{composition:?} {space}: {tight}, closer bound {closer}");
+            assert!(closer <= rough, "{composition:?} {space}: {closer}, rough bound {rough}");
             closest = closest.min(tight / score);
-            lowered += usize::from(tight < 0.98 * rough);
+            lowered += usize::from(tight < 0.98 * closer);
         }
         assert!(closest < 1.2, "bounds that rule nothing out: {closest}");
         assert!(

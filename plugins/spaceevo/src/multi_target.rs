@@ -95,9 +95,12 @@ impl MultiTargetBounds<'_> {
 }
 
 impl Bounds for MultiTargetBounds<'_> {
-    fn rough(&self, first: usize, _: f64) -> Vec<f64> {
-        // What a device may have at most depends on the others.
-        self.sum(|bounds| bounds.rough(first, f64::NEG_INFINITY))
+    fn rough(&self, first: usize) -> Vec<f64> {
+        self.sum(|bounds| bounds.rough(first))
+    }
+
+    fn closer(&self, first: usize, lasts: &[u32]) -> Vec<f64> {
+        self.sum(|bounds| bounds.closer(first, lasts))
     }
 
     fn tight(&self, pairs: &[(u32, u32)]) -> Vec<f64> {
@@ -206,9 +209,13 @@ mod tests {
     }
 
     impl Bounds for Likes {
-        fn rough(&self, first: usize, _: f64) -> Vec<f64> {
+        fn rough(&self, first: usize) -> Vec<f64> {
             let lasts = Halves::of(&built_in("mini").unwrap()).last_count();
             (0..lasts).map(|last| self.bound(first, last)).collect()
+        }
+
+        fn closer(&self, first: usize, lasts: &[u32]) -> Vec<f64> {
+            lasts.iter().map(|last| self.bound(first, *last as usize)).collect()
         }
 
         fn tight(&self, pairs: &[(u32, u32)]) -> Vec<f64> {

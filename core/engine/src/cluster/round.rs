@@ -41,17 +41,21 @@ pub(super) struct Round<'d, 'a> {
     tasks: IndexMap<String, Pending>,
     /// All that was submitted for the step, the latest last.
     batches: Vec<Batch>,
-    /// When the engine last answered.
-    last_answer: Instant,
-    /// Whether it was said that it does not.
-    warned: bool,
+    /// Since when looks at jobs get no answer.
+    looks: Silence,
+    /// Since when nothing is taken that is submitted.
+    submissions: Silence,
 }
+
+/// Since when an engine has not answered, where it has not.
+#[derive(Default)]
+struct Silence(Option<Instant>);
 
 impl<'d, 'a> Round<'d, 'a> {
     pub fn new(dispatch: &'d Dispatch<'a>, key: &'d str, tasks: &[&str]) -> Self {
         let tasks = tasks.iter().map(|task| ((*task).to_owned(), Pending::default())).collect();
-        let last_answer = Instant::now();
-        Self { dispatch, key, tasks, batches: Vec::new(), last_answer, warned: false }
+        let (looks, submissions) = (Silence::default(), Silence::default());
+        Self { dispatch, key, tasks, batches: Vec::new(), looks, submissions }
     }
 
     /// What an earlier head has submitted, and not seen the end of.
@@ -67,7 +71,8 @@ impl<'d, 'a> Round<'d, 'a> {
                 if let Some(pending) = self.tasks.get_mut(task) {
                     // Of several, the latest counts.
                     *pending = Pending::default();
-                    pending.submitted(self.batches.len(), number, exchange.log(&batch, number));
+                    let log = exchange.log(&batch, number);
+                    pending.submitted(self.batches.len(), number, log, true);
                 }
             }
             self.batches.push(batch);
@@ -182,7 +187,9 @@ impl<'d, 'a> Round<'d, 'a> {
         }
         let jobs = self.dispatch.cluster.jobs(&batches);
         // Whatever it says: no job is harmed by asking again.
-        let Some(jobs) = self.answered(jobs, |_| true)? else { return Ok(()) };
+        let Some(jobs) = self.looks.answered(self.dispatch, jobs, |_| true)? else {
+            return Ok(());
+        };
         let known: BTreeMap<(String, usize), Job> =
             jobs.into_iter().map(|job| ((job.batch.clone(), job.number), job)).collect();
         let (mut begun, mut lost) = (Vec::new(), Vec::new());
@@ -206,16 +213,20 @@ impl<'d, 'a> Round<'d, 'a> {
         observer.event(&Event::TaskStarted { step: (*step).into(), task: task.into() });
     }
 
-    /// A job has ended without a result: the task is to be submitted again, unless that is too often.
+    /// A job has ended without a result, or was not taken: the task is to be submitted again, unless it has ended too
+    /// often.
     fn lost(&mut self, task: &str) -> Result<(), StepError> {
         let Some(pending) = self.tasks.get_mut(task) else { return Ok(()) };
-        let place = pending.place();
+        let (place, is_taken) = (pending.place(), pending.is_taken());
         if let Some((batch, number)) = pending.submitted {
             // One that cannot begin is still there.
             cancel(self.dispatch.cluster, &self.batches[batch], &[number]);
         }
         let why = pending.give_up();
         let most = self.dispatch.settings.attempts;
+        if !is_taken {
+            return Ok(());
+        }
         if pending.attempts >= most {
             let log = pending.log.display();
             let message = format!(
@@ -249,15 +260,18 @@ impl<'d, 'a> Round<'d, 'a> {
         // Before it is submitted, so that no job runs that a head would not find.
         exchange.add_batch(&batch)?;
         let submitted = cluster.submit(&self.submission(&batch));
+        let is_taken = submitted.is_ok();
         // Some of it may have arrived whatever was answered: what has not is missed at the next looks.
         for (number, task) in batch.tasks.iter().enumerate() {
             if let Some(pending) = self.tasks.get_mut(task) {
-                pending.submitted(self.batches.len(), number, exchange.log(&batch, number));
+                let log = exchange.log(&batch, number);
+                pending.submitted(self.batches.len(), number, log, is_taken);
             }
         }
         let count = batch.tasks.len();
         self.batches.push(batch);
-        if self.answered(submitted, ClusterError::passes)?.is_some() {
+        let answer = self.submissions.answered(self.dispatch, submitted, ClusterError::passes)?;
+        if answer.is_some() {
             let are = if count == 1 { "task is" } else { "tasks are" };
             self.dispatch.say(&format!("{count} {are} submitted to {}", cluster.name()));
         }
@@ -278,29 +292,6 @@ impl<'d, 'a> Round<'d, 'a> {
         }
     }
 
-    /// An answer of the engine; none where it is worth waiting for one, which is given up at some time.
-    fn answered<T>(
-        &mut self,
-        answer: Result<T, ClusterError>,
-        is_worth_waiting: fn(&ClusterError) -> bool,
-    ) -> Result<Option<T>, StepError> {
-        let error = match answer {
-            Ok(answer) => {
-                (self.last_answer, self.warned) = (Instant::now(), false);
-                return Ok(Some(answer));
-            }
-            Err(error) => error,
-        };
-        if is_worth_waiting(&error) && self.last_answer.elapsed() < self.dispatch.patience {
-            if !self.warned {
-                self.dispatch.say(&format!("warning: {error}; asked again"));
-                self.warned = true;
-            }
-            return Ok(None);
-        }
-        Err(EngineError::from(error).into())
-    }
-
     /// Cancels what nobody waits for: all where the list has come to no end, else jobs of tasks that had
     /// another one as well. What cannot be cancelled is found by the next run.
     pub fn withdraw(&self) {
@@ -318,6 +309,38 @@ impl<'d, 'a> Round<'d, 'a> {
                 tracing::warn!("{error}");
             }
         }
+    }
+}
+
+impl Silence {
+    /// An answer of the engine; none where it is worth waiting for one, which is given up at some time.
+    fn answered<T>(
+        &mut self,
+        dispatch: &Dispatch<'_>,
+        answer: Result<T, ClusterError>,
+        is_worth_waiting: fn(&ClusterError) -> bool,
+    ) -> Result<Option<T>, StepError> {
+        let error = match answer {
+            Ok(answer) => {
+                self.0 = None;
+                return Ok(Some(answer));
+            }
+            Err(error) => error,
+        };
+        if !is_worth_waiting(&error) {
+            return Err(EngineError::from(error).into());
+        }
+        match self.0 {
+            Some(since) if since.elapsed() >= dispatch.patience => {
+                return Err(EngineError::from(error).into());
+            }
+            Some(_) => {}
+            None => {
+                dispatch.say(&format!("warning: {error}; asked again"));
+                self.0 = Some(Instant::now());
+            }
+        }
+        Ok(None)
     }
 }
 

@@ -1,6 +1,9 @@
 //! Studies that take the teacher and the quality tables of another: `from`.
 
-use spacewright_core::study::{Method, Section as _};
+use std::{path::Path, sync::Arc};
+
+use serde_json::Value;
+use spacewright_core::study::{AnyStep, Method, Referred, Section as _, SectionKind, sections_of};
 
 use super::{
     FieldOverride, Overrides, Source, Study, document::Document, fields::StudyFields, read_text,
@@ -32,7 +35,8 @@ pub(super) fn read(
         let error = EngineError::study("it is taken from, and takes from another study itself");
         return Err(at_from(error.with_hint("name the first of them in `from`")));
     }
-    check_nothing_is_taken_twice(document, method)?;
+    check_nothing_is_taken_twice(document)?;
+    check_something_is_taken(document, method)?;
     let path = source.folder.join(&fields.from);
     let (text, folder) = read_text(&path).map_err(at_from)?;
     let origin = path.display().to_string();
@@ -54,11 +58,9 @@ pub(super) fn read(
     Ok(Some(base))
 }
 
-/// That a study says nothing that its base says: all such fields and sections in one message.
-fn check_nothing_is_taken_twice(document: &Document<'_>, method: &dyn Method) -> Result<()> {
-    let mut taken = shared_sections(method);
-    taken.extend(TAKEN_FIELDS);
-    let twice: Vec<&str> = document.names().filter(|name| taken.contains(name)).collect();
+/// That a study says nothing that is always that of its base: all such fields and sections in one message.
+fn check_nothing_is_taken_twice(document: &Document<'_>) -> Result<()> {
+    let twice: Vec<&str> = document.names().filter(|name| TAKEN_FIELDS.contains(name)).collect();
     let Some(first) = twice.first() else { return Ok(()) };
     let shown = |name: &&str| match document.is_table(name) {
         true => format!("[{name}]"),
@@ -70,27 +72,90 @@ fn check_nothing_is_taken_twice(document: &Document<'_>, method: &dyn Method) ->
     Err(document.place(&[*first], error.with_hint(format!("leave out {list}"))))
 }
 
-/// Sections that the shared steps of a method depend on.
-fn shared_sections(method: &dyn Method) -> Vec<&'static str> {
-    let shared = method.steps().into_iter().filter(|step| step.is_shared());
-    shared.flat_map(|step| step.sections()).map(|section| section.name).collect()
+/// That not every shared step is the study's own.
+fn check_something_is_taken(document: &Document<'_>, method: &dyn Method) -> Result<()> {
+    let (shared, own) = (shared_steps(method), own_steps(document, method));
+    if own.len() < shared.len() {
+        return Ok(());
+    }
+    let sections = sections_of(&shared);
+    let given = sections.iter().find(|section| document.names().any(|name| name == section.name));
+    let Some(given) = given else { return Ok(()) };
+    let message = format!("with a [{}] of its own, a study takes nothing by `from`", given.name);
+    let hint = format!("leave out [{}], or `from`", given.name);
+    Err(document.place(&[given.name], EngineError::study(message).with_hint(hint)))
+}
+
+fn shared_steps(method: &dyn Method) -> Vec<Arc<dyn AnyStep>> {
+    method.steps().into_iter().filter(|step| step.is_shared()).collect()
+}
+
+/// The shared steps that a study runs itself though it takes others: those that it has a section of, and those that
+/// read one of these.
+pub(super) fn own_steps(document: &Document<'_>, method: &dyn Method) -> Vec<String> {
+    let mut own: Vec<String> = Vec::new();
+    for step in shared_steps(method) {
+        let is_given = |section: &SectionKind| document.names().any(|name| name == section.name);
+        let is_own = |read: &&str| own.iter().any(|own| own == read);
+        if step.sections().iter().any(is_given) || step.reads().iter().any(is_own) {
+            own.push(step.name().to_owned());
+        }
+    }
+    own
 }
 
 impl Study {
-    /// The same study with what the shared steps of another depend on.
-    pub(super) fn taking(mut self, base: Self, method: &dyn Method) -> Self {
-        for name in shared_sections(method) {
-            if let Some(section) = base.sections.get(name) {
-                self.sections.insert(name.to_owned(), section.clone());
-            }
+    /// The same study with what it takes of another, which it names as `from`: images, and those sections of shared
+    /// steps that it has none of.
+    pub(super) fn taking(
+        mut self,
+        base: Self,
+        from: &str,
+        document: &Document<'_>,
+        method: &dyn Method,
+    ) -> Result<Self> {
+        let folder = Path::new(from).parent().unwrap_or(Path::new(""));
+        for kind in sections_of(&shared_steps(method)) {
+            let is_given = document.names().any(|name| name == kind.name);
+            let Some(section) = base.sections.get(kind.name).filter(|_| !is_given) else {
+                continue;
+            };
+            let section = seen_from(folder, &kind, section.clone())?;
+            self.sections.insert(kind.name.to_owned(), section);
         }
-        Self {
+        let mut data = base.data.clone();
+        if !data.path.is_empty() {
+            data.path = folder.join(data.path).display().to_string();
+        }
+        Ok(Self {
             seed: base.seed,
             quantizer: base.quantizer.clone(),
-            data: base.data.clone(),
-            folder: base.folder.clone(),
+            data,
+            own_steps: own_steps(document, method),
             from: Some(Box::new(base)),
             ..self
+        })
+    }
+}
+
+/// A section whose paths are relative to a folder, as it is from where that folder has this path.
+fn seen_from(folder: &Path, kind: &SectionKind, mut section: Value) -> Result<Value> {
+    for reference in kind.references(&section)? {
+        let (Referred::Network(path) | Referred::Tables(path)) = reference.to else { continue };
+        if path.is_empty() {
+            continue;
+        }
+        let field = section.pointer_mut(&format!("/{}", reference.field.replace('.', "/")));
+        let moved = |value: &mut Value| {
+            if value.as_str() == Some(&path) {
+                *value = folder.join(&path).display().to_string().into();
+            }
+        };
+        match field {
+            Some(Value::Array(paths)) => paths.iter_mut().for_each(moved),
+            Some(value) => Some(value).into_iter().for_each(moved),
+            None => {}
         }
     }
+    Ok(section)
 }

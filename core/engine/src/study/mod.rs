@@ -51,6 +51,9 @@ pub struct Study {
     /// The study whose shared steps this one takes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Box<Study>>,
+    /// Shared steps that it runs itself all the same: those that it has a section of, and those that read one of these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub own_steps: Vec<String>,
     /// Images.
     pub data: DataSettings,
     /// Where trainings are computed.
@@ -172,6 +175,7 @@ impl Study {
             latency: fields.latency,
             quantizer: fields.quantizer,
             from: None,
+            own_steps: Vec::new(),
             data,
             compute,
             cluster,
@@ -180,10 +184,15 @@ impl Study {
             text: text.to_owned(),
             folder: std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned()),
         };
-        Ok(match from {
-            Some(base) => study.taking(base, method.as_ref()),
-            None => study,
-        })
+        match from {
+            Some(base) => study.taking(base, &fields.from, &document, method.as_ref()),
+            None => Ok(study),
+        }
+    }
+
+    /// Whether it runs a shared step itself although it takes others.
+    pub(crate) fn runs(&self, step: &str) -> bool {
+        self.own_steps.iter().any(|own| own == step)
     }
 
     /// The error for a field, with its line in the file.

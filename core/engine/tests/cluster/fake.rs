@@ -43,6 +43,8 @@ struct State {
     most: usize,
     /// Looks that get no answer.
     silent: usize,
+    /// Submissions of which nothing is taken.
+    full: usize,
     /// Looks after which the head is killed.
     kill_after: Option<usize>,
 }
@@ -84,6 +86,11 @@ impl FakeCluster {
     /// Has so many looks get no answer.
     pub fn be_silent(&self, looks: usize) {
         self.state.lock().unwrap().silent = looks;
+    }
+
+    /// Takes nothing of so many submissions.
+    pub fn be_full(&self, submissions: usize) {
+        self.state.lock().unwrap().full = submissions;
     }
 
     /// Kills the head at a look.
@@ -164,6 +171,12 @@ impl ClusterEngine for FakeCluster {
     }
 
     fn submit(&self, submission: &Submission<'_>) -> Result<(), ClusterError> {
+        let full = self.state.lock().unwrap().full;
+        if full > 0 {
+            self.state.lock().unwrap().full = full - 1;
+            let (engine, reason) = ("Fake".to_owned(), "try again later".to_owned());
+            return Err(ClusterError::NoAnswer { engine, reason });
+        }
         let mut running = Vec::new();
         for (number, task) in submission.batch.tasks.iter().enumerate() {
             assert!(submission.lines[number].ends_with(task.as_str()));

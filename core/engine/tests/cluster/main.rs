@@ -278,6 +278,19 @@ fn a_cluster_that_does_not_answer_is_asked_again() {
     assert!(said(&bench).contains("warning: Fake does not answer: busy; asked again"));
 }
 
+/// What is not taken is no attempt at a task, however often it is not.
+#[test]
+fn a_cluster_that_takes_nothing_yet_is_asked_again() {
+    let (bench, cluster) = bench();
+    cluster.be_full(5);
+    assert_eq!(teach(&on(&bench, &cluster)).unwrap().len(), 4);
+    assert_eq!(cluster.submitted(), ALL);
+    let said = said(&bench);
+    let line = "warning: Fake does not answer: try again later; asked again";
+    assert_eq!(said.matches(line).count(), 1, "{said}");
+    assert!(!said.contains("ended without a result"), "{said}");
+}
+
 #[test]
 fn one_task_alone_stays_here() {
     let (bench, cluster) = bench();

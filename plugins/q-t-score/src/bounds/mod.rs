@@ -168,18 +168,20 @@ fn shares(options: &QtOptions, top: &TopShare, limit: usize) -> Vec<Share> {
 }
 
 impl Bounds for QtBounds<'_> {
-    fn rough(&self, first: usize, threshold: f64) -> Vec<f64> {
+    fn rough(&self, first: usize) -> Vec<f64> {
         let mut sums = vec![0.0; self.halves.last_count()];
         for limit in &self.rough {
             limit[0].add_first(first, &mut sums);
         }
-        for (last, sum) in sums.iter_mut().enumerate().filter(|(_, sum)| **sum > threshold) {
-            let least = |limit: &Vec<LimitBounds>| {
-                limit.iter().map(|b| b.of_pair(first, last)).fold(f64::INFINITY, f64::min)
-            };
-            *sum = self.rough.iter().map(least).sum();
-        }
         sums
+    }
+
+    fn closer(&self, first: usize, lasts: &[u32]) -> Vec<f64> {
+        let least = |limit: &Vec<LimitBounds>, last: usize| {
+            limit.iter().map(|b| b.of_pair(first, last)).fold(f64::INFINITY, f64::min)
+        };
+        let sum = |last: &u32| self.rough.iter().map(|limit| least(limit, *last as usize)).sum();
+        lasts.iter().map(sum).collect()
     }
 
     fn tight(&self, pairs: &[(u32, u32)]) -> Vec<f64> {

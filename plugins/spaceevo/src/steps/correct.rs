@@ -1,27 +1,17 @@
 //! What a loss of a block type is worth: a few whole networks, trained for a short time, say it.
 
-use rand::seq::{IndexedRandom, SliceRandom};
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
-    quality::TableRow,
-    random,
     rank::kendall_tau,
-    space::{Hyperspace, Space, SubStage, Subnet},
-    study::{Step, StepContext, StepError, StepNeeds, Task},
-    train::SubnetJob,
+    space::{Hyperspace, Space, Subnet},
+    study::{Step, StepContext, StepError, StepNeeds},
 };
 
-use super::{distil::Distil, tables::Tables, train};
+use super::{distil::Distil, tables::Tables, train_mixed::TrainMixed};
 use crate::{
     loss_factors::{self, JudgedNetwork, LeftOutPairs},
-    network_parts::stem_width,
     report::Interval,
-    settings::CorrectSettings,
-    tables::BlockRows,
 };
-
-/// How often a network is drawn anew where a stage has no row for the width that was reached.
-const TRIES: usize = 100;
 
 /// What the losses of block types are worth.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -96,64 +86,33 @@ pub struct Correct;
 
 impl Step for Correct {
     const NAME: &'static str = "correct";
-    const SUMMARY: &'static str =
-        "train a few networks for a short time, to see what the losses of block types are worth";
-    const READS: &'static [&'static str] = &[Tables::NAME, Distil::NAME];
-    const NEEDS: StepNeeds = StepNeeds::TRAINING;
+    const SUMMARY: &'static str = "fit factors to the losses of block types";
+    const READS: &'static [&'static str] = &[Tables::NAME, Distil::NAME, TrainMixed::NAME];
+    const NEEDS: StepNeeds = StepNeeds::NOTHING;
     const SHARED: bool = true;
 
-    type Settings = CorrectSettings;
+    type Settings = ();
     type Output = Correction;
 
-    fn run(
-        &self,
-        context: &dyn StepContext,
-        settings: CorrectSettings,
-    ) -> Result<Correction, StepError> {
-        let study = context.study();
+    fn run(&self, context: &dyn StepContext, (): ()) -> Result<Correction, StepError> {
+        let hyperspace = &context.study().hyperspace;
         let (tables, distilled) = (context.get(&Tables::OUTPUT)?, context.get(&Distil::OUTPUT)?);
         let losses: Vec<Vec<f64>> = tables
             .iter()
             .zip(&distilled)
             .map(|(table, distilled)| distilled.losses(table.rows.len()))
             .collect();
-        let drawn = draw(&study.hyperspace, &tables, settings.networks, study.seed);
-        let (trainer, images) = (super::trainer(context)?, context.train_context()?);
-        let mut tasks = Vec::new();
-        for (index, network) in drawn.iter().enumerate() {
-            let job = SubnetJob {
-                stages: network.space.elastic_stages(&study.hyperspace),
-                subnet: network.subnet.clone(),
-                start: None,
-                guidance: None,
-                fp32: settings.fp32.clone(),
-                int8: settings.int8.clone(),
-                augment: settings.augment.clone(),
-                label_smoothing: settings.label_smoothing,
-                threads: 1,
-            };
-            let (trainer, images) = (trainer.as_ref(), &images);
-            tasks.push(Task::new(format!("network-{index}"), move |files, monitor| {
-                let phases = train::alone(trainer, images, &job, files, monitor)?;
-                Ok(phases.and_then(|phases| Some(phases.get("int8")?.held_out_accuracy)))
-            }));
-        }
-        let accuracies = context.tasks_anywhere(tasks, study.threads)?;
-        for (network, accuracy) in drawn.iter().zip(&accuracies) {
-            if accuracy.is_none() {
-                context.say(&format!("warning: {} diverged; it says nothing", network.space));
-            }
-        }
-        let judged = drawn.into_iter().zip(accuracies).filter_map(|(network, accuracy)| {
+        let networks = context.get(&TrainMixed::OUTPUT)?;
+        let judged = networks.into_iter().filter_map(|network| {
             let loss = |&(table, row): &(usize, usize)| losses[table][row];
             let judged = JudgedNetwork {
                 blocks: network.space.blocks.clone(),
                 losses: network.rows.iter().map(loss).collect(),
-                accuracy: accuracy?,
+                accuracy: network.accuracy?,
             };
             Some(CorrectingNetwork { space: network.space, subnet: network.subnet, judged })
         });
-        let correction = Correction::new(&study.hyperspace, judged.collect());
+        let correction = Correction::new(hyperspace, judged.collect());
         if let Some(line) = line(&correction) {
             context.say(&line);
         }
@@ -171,98 +130,14 @@ fn line(correction: &Correction) -> Option<String> {
     ))
 }
 
-/// A network of rows of the quality tables.
-struct Drawn {
-    space: Space,
-    subnet: Subnet,
-    /// For each stage: which table, which row.
-    rows: Vec<(usize, usize)>,
-}
-
-/// Networks of rows whose losses are known. In each stage every block type stands as often as the next, give or take
-/// one, so that each is compared with each.
-fn draw(hyperspace: &Hyperspace, tables: &[BlockRows], count: usize, seed: u64) -> Vec<Drawn> {
-    let mut rng = random::generator(seed, &["correct"]);
-    let blocks = hyperspace.candidates.len();
-    let turns = |_| {
-        let mut turns: Vec<usize> = (0..count).map(|network| network % blocks).collect();
-        turns.shuffle(&mut rng);
-        turns
-    };
-    let by_stage: Vec<Vec<usize>> = (0..hyperspace.stages.len()).map(turns).collect();
-    let stem = hyperspace.stem_stages();
-    let network = |network: usize| {
-        let blocks: Vec<usize> = by_stage.iter().map(|turns| turns[network]).collect();
-        let network = network.to_string();
-        let mut rng = random::generator(seed, &["correct", network.as_str()]);
-        let mut attempt = |_| {
-            let resolution = *hyperspace.table_resolutions.choose(&mut rng)?;
-            let mut stages: Vec<SubStage> =
-                stem.iter().map(|stage| SubStage::random(stage, &mut rng)).collect();
-            let mut width = stem_width(&stages);
-            let (mut rows, mut windows) = (Vec::new(), Vec::new());
-            for (stage, &block) in blocks.iter().enumerate() {
-                let of = |table: &BlockRows| (table.stage, table.block) == (stage, block);
-                let table = tables.iter().position(of)?;
-                let fits = |(_, row): &(usize, &TableRow)| {
-                    (row.input_width, row.resolution) == (width, resolution)
-                };
-                let all = tables[table].rows.iter().enumerate();
-                let fitting: Vec<(usize, &TableRow)> = all.filter(fits).collect();
-                let (index, row) = *fitting.choose(&mut rng)?;
-                width = row.sub_stage.width()?;
-                rows.push((table, index));
-                windows.push(row.window);
-                stages.push(row.sub_stage.clone());
-            }
-            let space =
-                Space { hyperspace: hyperspace.name.clone(), blocks: blocks.clone(), windows };
-            Some(Drawn { space, subnet: Subnet { stages, resolution }, rows })
-        };
-        (0..TRIES).find_map(&mut attempt)
-    };
-    (0..count).filter_map(network).collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
     use super::*;
-    use crate::{hyperspaces, tables};
-
-    #[test]
-    fn networks_are_of_rows_and_each_block_type_stands_in_each_stage() {
-        let hyperspace = hyperspaces::built_in("mini").unwrap();
-        let tables = tables::draw(&hyperspace, 4, 1);
-        let drawn = draw(&hyperspace, &tables, 20, 1);
-        assert_eq!(drawn.len(), 20);
-        for stage in 0..hyperspace.stages.len() {
-            for block in 0..hyperspace.candidates.len() {
-                let is = |network: &&Drawn| network.space.blocks[stage] == block;
-                assert_eq!(drawn.iter().filter(is).count(), 4);
-            }
-        }
-        let stem = hyperspace.stem.len();
-        for Drawn { space, subnet, rows } in &drawn {
-            let mut width = stem_width(&subnet.stages[..stem]);
-            for (stage, &(table, index)) in rows.iter().enumerate() {
-                let BlockRows { stage: of_stage, block, rows } = &tables[table];
-                assert_eq!((*of_stage, *block), (stage, space.blocks[stage]));
-                let row = &rows[index];
-                assert_eq!((row.input_width, row.window), (width, space.windows[stage]));
-                assert_eq!(row.sub_stage, subnet.stages[stem + stage]);
-                width = row.sub_stage.width().unwrap();
-            }
-        }
-        let encodings = |seed| -> HashSet<String> {
-            let drawn = draw(&hyperspace, &tables, 20, seed);
-            drawn.iter().map(|network| network.subnet.to_string()).collect()
-        };
-        assert_eq!(encodings(1), encodings(1));
-        assert_ne!(encodings(1), encodings(2));
-        assert_eq!(encodings(1).len(), 20);
-    }
+    use crate::{
+        hyperspaces,
+        steps::train_mixed::{MixedNetwork, draw},
+        tables,
+    };
 
     /// Losses that rank networks the right way round are left as they are.
     #[test]
@@ -270,7 +145,7 @@ mod tests {
         let hyperspace = hyperspaces::built_in("mini").unwrap();
         let drawn = draw(&hyperspace, &tables::draw(&hyperspace, 4, 1), 20, 1);
         let correction = |worth: [f64; 5]| {
-            let network = |(index, drawn): (usize, &Drawn)| {
+            let network = |(index, drawn): (usize, &MixedNetwork)| {
                 let loss = 0.1 + 0.01 * index as f64;
                 let losses = vec![loss; drawn.space.blocks.len()];
                 let of_stage = drawn.space.blocks.iter().map(|&block| worth[block] * loss);

@@ -20,6 +20,7 @@ pub mod spaces;
 pub mod tables;
 pub mod teach;
 pub mod train;
+pub mod train_mixed;
 
 use std::sync::Arc;
 
@@ -50,6 +51,7 @@ impl Method for SpaceEvo {
             Arc::new(measure::Measure),
             Arc::new(teach::Teach),
             Arc::new(distil::Distil),
+            Arc::new(train_mixed::TrainMixed),
             Arc::new(correct::Correct),
             Arc::new(evolve::Evolve),
             Arc::new(train::Train),

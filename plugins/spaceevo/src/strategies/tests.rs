@@ -37,9 +37,14 @@ impl Bounded for Sum {
 struct SumBounds(Halves);
 
 impl Bounds for SumBounds {
-    fn rough(&self, first: usize, _: f64) -> Vec<f64> {
+    fn rough(&self, first: usize) -> Vec<f64> {
         let bound = |last| sum(&self.0.space(first, last)) + 3.0;
         (0..self.0.last_count()).map(bound).collect()
+    }
+
+    fn closer(&self, first: usize, lasts: &[u32]) -> Vec<f64> {
+        let rough = self.rough(first);
+        lasts.iter().map(|last| rough[*last as usize]).collect()
     }
 
     fn tight(&self, pairs: &[(u32, u32)]) -> Vec<f64> {

@@ -32,19 +32,22 @@ impl Candidates {
     /// Those with a bound above `threshold`, at most `most`.
     pub(super) fn find(bounds: &dyn Bounds, halves: &Halves, threshold: f64, most: usize) -> Self {
         let of_first = |first: usize| {
+            let rough = bounds.rough(first);
+            let may_beat = |last: &u32| rough[*last as usize] > threshold;
+            let lasts: Vec<u32> = (0..rough.len() as u32).filter(may_beat).collect();
             let mut highest = Highest::new(MOST_PAIRS);
-            for (last, bound) in bounds.rough(first, threshold).into_iter().enumerate() {
+            for (bound, last) in bounds.closer(first, &lasts).into_iter().zip(lasts) {
                 if bound > threshold {
-                    highest.push(Candidate { bound, first: first as u32, last: last as u32 });
+                    highest.push(Candidate { bound, first: first as u32, last });
                 }
             }
             highest
         };
         let firsts = (0..halves.first_count()).into_par_iter().map(of_first);
-        let rough = firsts.reduce(|| Highest::new(MOST_PAIRS), Highest::merged).finished();
-        let pairs: Vec<(u32, u32)> = rough.spaces.iter().map(Candidate::pair).collect();
+        let close = firsts.reduce(|| Highest::new(MOST_PAIRS), Highest::merged).finished();
+        let pairs: Vec<(u32, u32)> = close.spaces.iter().map(Candidate::pair).collect();
         let tight = bounds.tight(&pairs).into_iter().zip(pairs);
-        let mut highest = Highest { rest: rough.rest, ..Highest::new(most) };
+        let mut highest = Highest { rest: close.rest, ..Highest::new(most) };
         for (bound, (first, last)) in tight.filter(|(bound, _)| *bound > threshold) {
             highest.push(Candidate { bound, first, last });
         }
