@@ -143,3 +143,31 @@ fn networks_are_exported_in_every_format_and_can_be_looked_at() {
     assert!(stderr.contains("writes and runs `caffe` files"), "{stderr}");
     assert!(stderr.contains("known are"), "{stderr}");
 }
+
+#[test]
+fn a_study_with_a_teacher_of_its_own_takes_what_knows_none() {
+    let place = Place::new();
+    let (code, stdout, stderr) =
+        place.on(&["study", "blocks", "--json"], &["tiny", "tiny-teacher"]);
+    assert_eq!(code, 0, "{stderr}");
+    let report: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(report["studies"].as_array().unwrap().len(), 2, "{report}");
+    let attempts = |name: &str, step: &str| {
+        let (code, stdout, stderr) =
+            place.on(&["study", "history", "--json", "--step", step], &[name]);
+        assert_eq!(code, 0, "{stderr}");
+        let history: Value = serde_json::from_str(&stdout).unwrap();
+        history["steps"][0]["attempts"].clone()
+    };
+    for (step, is_taken) in [
+        ("tables", true),
+        ("train-mixed", true),
+        ("teach", false),
+        ("distil", false),
+        ("correct", false),
+    ] {
+        let [base, own] = ["tiny", "tiny-teacher"].map(|name| attempts(name, step));
+        assert!(!base.as_array().unwrap().is_empty(), "{step}");
+        assert_eq!(base == own, is_taken, "{step}: {base} {own}");
+    }
+}

@@ -54,7 +54,10 @@ fn what_is_the_other_studys_is_refused() {
     for (text, message) in [
         ("seed = 1", "`seed` is that of the study that `from` names"),
         ("hyperspace = \"tiny\"", "`hyperspace` is that of the study that `from` names"),
-        ("[teach]\nrate = 0.3", "with a [teach] of its own, a study takes nothing by `from`"),
+        (
+            "[teach]\nrate = 0.3",
+            "with [teach] of its own, a study takes no step of the one that `from` names",
+        ),
         (
             "seed = 1\n[data]\nheld_out = 28\n[teach]\nrate = 0.3",
             "`seed`, [data] are those of the study that `from` names",
@@ -71,6 +74,25 @@ fn what_is_the_other_studys_is_refused() {
         error.to_string().contains("base.toml:5") && error.to_string().ends_with(message),
         "{error}"
     );
+}
+
+#[test]
+fn paths_of_the_other_study_are_relative_to_its_folder() {
+    let bench = Bench::new();
+    let folder = bench.folder.path().join("sub");
+    fs::create_dir(&folder).unwrap();
+    let images = "path = \"images\"\ntransforms = [{ normalize = {} }]\naugment = [{ flip = {} }]";
+    fs::write(folder.join("base.toml"), STUDY.replace("set = \"synthetic\"", images)).unwrap();
+    let whole = |name: &str| folder.join(name).display().to_string();
+    for (from, path) in [
+        ("sub/base.toml", "sub/images"),
+        ("./sub/./base.toml", "sub/images"),
+        ("sub/../sub/base.toml", "sub/../sub/images"),
+        (&*whole("base.toml"), &*whole("images")),
+    ] {
+        let other = bench.study(&OTHER.replace("base.toml", from)).unwrap();
+        assert_eq!(other.data.path, path);
+    }
 }
 
 #[test]

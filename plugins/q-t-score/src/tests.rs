@@ -272,6 +272,9 @@ fn no_space_scores_above_its_bounds() {
         let space = |(first, last): &(u32, u32)| halves.space(*first as usize, *last as usize);
         let spaces: Vec<Space> = pairs.iter().map(space).collect();
         let lasts: Vec<u32> = (0..halves.last_count() as u32).collect();
+        let third: Vec<u32> = lasts.iter().copied().step_by(3).collect();
+        let of_third: Vec<f64> = bounds.closer(0, &lasts).into_iter().step_by(3).collect();
+        assert_eq!(bounds.closer(0, &third), of_third);
         let firsts = (0..halves.first_count()).step_by(7);
         let each =
             bounds.tight(&pairs).into_iter().zip(firsts.flat_map(|first| {
@@ -284,7 +287,8 @@ fn no_space_scores_above_its_bounds() {
             let score = score.score;
             assert!(score <= tight, "{composition:?} {space}: {score}, bound {tight}");
             assert!(tight <= closer, "{composition:?} {space}: {tight}, closer bound {closer}");
-            assert!(closer <= rough, "{composition:?} {space}: {closer}, rough bound {rough}");
+            // But for the order in which single precision adds up.
+            assert!(closer <= 1.01 * rough, "{composition:?} {space}: {closer}, rough {rough}");
             closest = closest.min(tight / score);
             lowered += usize::from(tight < 0.98 * closer);
         }

@@ -24,6 +24,7 @@ Step = Literal[
     "measure",
     "teach",
     "distil",
+    "train-mixed",
     "correct",
     "evolve",
     "train",

@@ -12,12 +12,14 @@ import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 
 import spacewright as sw
 from spacewright.events import Progress, StepFinished, StepSkipped, StepStarted
+from spacewright.study import Step
 
 EXAMPLES = os.environ.get("SPACEWRIGHT_EXAMPLES")
 pytestmark = pytest.mark.skipif(EXAMPLES is None, reason="SPACEWRIGHT_EXAMPLES is not set")
@@ -80,6 +82,8 @@ def test_the_example_of_the_documentation_runs(study: sw.Study, tmp_path: Path) 
     heard: list[sw.Event] = []
     study.run(on_event=heard.append)
     assert not any(isinstance(event, StepStarted) for event in heard)
+    skipped = [event.step for event in heard if isinstance(event, StepSkipped)]
+    assert skipped == list(get_args(Step))
 
 
 def test_spaces_and_files_can_be_asked(study: sw.Study) -> None:

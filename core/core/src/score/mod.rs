@@ -148,8 +148,8 @@ pub trait Bounds: Send + Sync {
     /// Bounds of a first half with each last half. They take little time: all spaces are asked for.
     fn rough(&self, first: usize) -> Vec<f64>;
 
-    /// Bounds of a first half with some last halves, none larger than the rough ones, that may take a little more
-    /// time: asked for where those do not rule spaces out.
+    /// Bounds of a first half with some last halves that may take a little more time: asked for where the rough ones
+    /// do not rule spaces out.
     fn closer(&self, first: usize, lasts: &[u32]) -> Vec<f64>;
 
     /// Bounds of pairs of a first and a last half that may take more time still: asked for where the closer ones do

@@ -22,6 +22,7 @@ mod round;
 mod settings;
 mod shell;
 mod show;
+mod silence;
 mod slurm;
 
 pub(crate) use dispatch::{Dispatch, Taken};

@@ -16,6 +16,7 @@ use super::{
     exchange::{TaskEnd, TaskOutcome, unique_name},
     pending::Pending,
     shell,
+    silence::Silence,
 };
 use crate::{
     error::{EngineError, ErrorKind, Result},
@@ -41,15 +42,11 @@ pub(super) struct Round<'d, 'a> {
     tasks: IndexMap<String, Pending>,
     /// All that was submitted for the step, the latest last.
     batches: Vec<Batch>,
-    /// Since when looks at jobs get no answer.
+    /// Of looks at jobs.
     looks: Silence,
-    /// Since when nothing is taken that is submitted.
+    /// Of submissions.
     submissions: Silence,
 }
-
-/// Since when an engine has not answered, where it has not.
-#[derive(Default)]
-struct Silence(Option<Instant>);
 
 impl<'d, 'a> Round<'d, 'a> {
     pub fn new(dispatch: &'d Dispatch<'a>, key: &'d str, tasks: &[&str]) -> Self {
@@ -72,7 +69,7 @@ impl<'d, 'a> Round<'d, 'a> {
                     // Of several, the latest counts.
                     *pending = Pending::default();
                     let log = exchange.log(&batch, number);
-                    pending.submitted(self.batches.len(), number, log, true);
+                    pending.submitted(self.batches.len(), number, log, false);
                 }
             }
             self.batches.push(batch);
@@ -139,6 +136,7 @@ impl<'d, 'a> Round<'d, 'a> {
         // Done by another attempt, or not of this list.
         let Some(pending) = self.tasks.get_mut(&task) else { return Ok(()) };
         let (job, has_begun) = (pending.place_or(&node), pending.has_begun());
+        self.submissions = Silence::default();
         match end {
             TaskEnd::Failed { reason, hint, passes: true } => {
                 pending.ended_for(&reason);
@@ -187,25 +185,30 @@ impl<'d, 'a> Round<'d, 'a> {
         }
         let jobs = self.dispatch.cluster.jobs(&batches);
         // Whatever it says: no job is harmed by asking again.
-        let Some(jobs) = self.looks.answered(self.dispatch, jobs, |_| true)? else {
+        let Some(jobs) = answered(self.dispatch, &mut self.looks, jobs, |_| true)? else {
             return Ok(());
         };
         let known: BTreeMap<(String, usize), Job> =
             jobs.into_iter().map(|job| ((job.batch.clone(), job.number), job)).collect();
-        let (mut begun, mut lost) = (Vec::new(), Vec::new());
+        let (mut begun, mut lost) = (Vec::new(), BTreeMap::<usize, Vec<(usize, String)>>::new());
         for (task, pending) in &mut self.tasks {
             let Some((batch, number)) = pending.submitted else { continue };
+            let was_taken = pending.is_taken();
             if pending.see(known.get(&(self.batches[batch].name.clone(), number))) {
                 begun.push((task.clone(), pending.place()));
             } else if pending.is_lost() {
-                lost.push(task.clone());
+                lost.entry(batch).or_default().push((number, task.clone()));
+            }
+            if pending.is_taken() && !was_taken {
+                // It has arrived whatever was answered.
+                self.submissions = Silence::default();
             }
         }
         for (task, place) in begun {
             self.told_begin(&task);
             self.dispatch.say(&format!("{task} runs as {place}"));
         }
-        lost.iter().try_for_each(|task| self.lost(task))
+        lost.into_iter().try_for_each(|(batch, jobs)| self.lost(batch, &jobs))
     }
 
     fn told_begin(&self, task: &str) {
@@ -213,20 +216,33 @@ impl<'d, 'a> Round<'d, 'a> {
         observer.event(&Event::TaskStarted { step: (*step).into(), task: task.into() });
     }
 
-    /// A job has ended without a result, or was not taken: the task is to be submitted again, unless it has ended too
-    /// often.
-    fn lost(&mut self, task: &str) -> Result<(), StepError> {
+    /// Jobs of a batch have ended without a result, or were not taken: their tasks are to be submitted again, unless
+    /// one has ended too often.
+    fn lost(&mut self, batch: usize, jobs: &[(usize, String)]) -> Result<(), StepError> {
+        let numbers: Vec<usize> = jobs.iter().map(|(number, _)| *number).collect();
+        // Those that cannot begin are still there.
+        let are_gone = cancel(self.dispatch.cluster, &self.batches[batch], &numbers);
+        let mut were_taken = false;
+        for (_, task) in jobs {
+            let Some(pending) = self.tasks.get_mut(task) else { continue };
+            if pending.is_taken() {
+                were_taken = true;
+                self.ended_without_result(task)?;
+            } else {
+                pending.give_up();
+            }
+        }
+        if are_gone && !were_taken && numbers.len() == self.batches[batch].tasks.len() {
+            self.dispatch.exchange.forget_batch(&self.batches[batch])?;
+            self.batches[batch].tasks.clear();
+        }
+        Ok(())
+    }
+
+    fn ended_without_result(&mut self, task: &str) -> Result<(), StepError> {
         let Some(pending) = self.tasks.get_mut(task) else { return Ok(()) };
-        let (place, is_taken) = (pending.place(), pending.is_taken());
-        if let Some((batch, number)) = pending.submitted {
-            // One that cannot begin is still there.
-            cancel(self.dispatch.cluster, &self.batches[batch], &[number]);
-        }
-        let why = pending.give_up();
+        let (place, why) = (pending.place(), pending.give_up());
         let most = self.dispatch.settings.attempts;
-        if !is_taken {
-            return Ok(());
-        }
         if pending.attempts >= most {
             let log = pending.log.display();
             let message = format!(
@@ -270,8 +286,8 @@ impl<'d, 'a> Round<'d, 'a> {
         }
         let count = batch.tasks.len();
         self.batches.push(batch);
-        let answer = self.submissions.answered(self.dispatch, submitted, ClusterError::passes)?;
-        if answer.is_some() {
+        let silence = &mut self.submissions;
+        if answered(self.dispatch, silence, submitted, ClusterError::passes)?.is_some() {
             let are = if count == 1 { "task is" } else { "tasks are" };
             self.dispatch.say(&format!("{count} {are} submitted to {}", cluster.name()));
         }
@@ -312,35 +328,28 @@ impl<'d, 'a> Round<'d, 'a> {
     }
 }
 
-impl Silence {
-    /// An answer of the engine; none where it is worth waiting for one, which is given up at some time.
-    fn answered<T>(
-        &mut self,
-        dispatch: &Dispatch<'_>,
-        answer: Result<T, ClusterError>,
-        is_worth_waiting: fn(&ClusterError) -> bool,
-    ) -> Result<Option<T>, StepError> {
-        let error = match answer {
-            Ok(answer) => {
-                self.0 = None;
-                return Ok(Some(answer));
-            }
-            Err(error) => error,
-        };
-        if !is_worth_waiting(&error) {
-            return Err(EngineError::from(error).into());
+/// An answer of the engine; none where it is worth waiting for one, which is given up at some time.
+fn answered<T>(
+    dispatch: &Dispatch<'_>,
+    silence: &mut Silence,
+    answer: Result<T, ClusterError>,
+    is_worth_waiting: fn(&ClusterError) -> bool,
+) -> Result<Option<T>, StepError> {
+    let error = match answer {
+        Ok(answer) => {
+            *silence = Silence::default();
+            return Ok(Some(answer));
         }
-        match self.0 {
-            Some(since) if since.elapsed() >= dispatch.patience => {
-                return Err(EngineError::from(error).into());
-            }
-            Some(_) => {}
-            None => {
+        Err(error) => error,
+    };
+    match silence.goes_on(dispatch.patience) {
+        Some(questions) if is_worth_waiting(&error) => {
+            if questions == 1 {
                 dispatch.say(&format!("warning: {error}; asked again"));
-                self.0 = Some(Instant::now());
             }
+            Ok(None)
         }
-        Ok(None)
+        _ => Err(EngineError::from(error).into()),
     }
 }
 

@@ -1,6 +1,10 @@
-//! Studies that take the teacher and the quality tables of another: `from`.
+//! Studies that take shared steps of another, with what all of its steps have in common: `from`.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::{Component, Path, PathBuf},
+    sync::Arc,
+};
 
 use serde_json::Value;
 use spacewright_core::study::{AnyStep, Method, Referred, Section as _, SectionKind, sections_of};
@@ -78,12 +82,15 @@ fn check_something_is_taken(document: &Document<'_>, method: &dyn Method) -> Res
     if own.len() < shared.len() {
         return Ok(());
     }
-    let sections = sections_of(&shared);
-    let given = sections.iter().find(|section| document.names().any(|name| name == section.name));
-    let Some(given) = given else { return Ok(()) };
-    let message = format!("with a [{}] of its own, a study takes nothing by `from`", given.name);
-    let hint = format!("leave out [{}], or `from`", given.name);
-    Err(document.place(&[given.name], EngineError::study(message).with_hint(hint)))
+    let is_given = |section: &SectionKind| document.names().any(|name| name == section.name);
+    let given: Vec<&str> =
+        sections_of(&shared).into_iter().filter(is_given).map(|section| section.name).collect();
+    let Some(first) = given.first() else { return Ok(()) };
+    let list = given.iter().map(|name| format!("[{name}]")).collect::<Vec<_>>().join(" and ");
+    let message =
+        format!("with {list} of its own, a study takes no step of the one that `from` names");
+    let hint = format!("leave out {list}, or `from`");
+    Err(document.place(&[*first], EngineError::study(message).with_hint(hint)))
 }
 
 fn shared_steps(method: &dyn Method) -> Vec<Arc<dyn AnyStep>> {
@@ -105,8 +112,8 @@ pub(super) fn own_steps(document: &Document<'_>, method: &dyn Method) -> Vec<Str
 }
 
 impl Study {
-    /// The same study with what it takes of another, which it names as `from`: images, and those sections of shared
-    /// steps that it has none of.
+    /// The same study with what it takes of another, which it names as `from`: seed, quantizer, images, and those
+    /// sections of shared steps that it has none of.
     pub(super) fn taking(
         mut self,
         base: Self,
@@ -114,13 +121,14 @@ impl Study {
         document: &Document<'_>,
         method: &dyn Method,
     ) -> Result<Self> {
-        let folder = Path::new(from).parent().unwrap_or(Path::new(""));
+        let folder = Path::new(from).parent().unwrap_or(Path::new("")).components();
+        let folder: PathBuf = folder.filter(|part| *part != Component::CurDir).collect();
         for kind in sections_of(&shared_steps(method)) {
             let is_given = document.names().any(|name| name == kind.name);
             let Some(section) = base.sections.get(kind.name).filter(|_| !is_given) else {
                 continue;
             };
-            let section = seen_from(folder, &kind, section.clone())?;
+            let section = seen_from(&folder, &kind, section.clone())?;
             self.sections.insert(kind.name.to_owned(), section);
         }
         let mut data = base.data.clone();
@@ -140,20 +148,22 @@ impl Study {
 
 /// A section whose paths are relative to a folder, as it is from where that folder has this path.
 fn seen_from(folder: &Path, kind: &SectionKind, mut section: Value) -> Result<Value> {
+    let mut fields: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for reference in kind.references(&section)? {
-        let (Referred::Network(path) | Referred::Tables(path)) = reference.to else { continue };
-        if path.is_empty() {
-            continue;
+        if let Referred::Network(path) | Referred::Tables(path) = reference.to {
+            fields.entry(reference.field).or_default().push(path);
         }
-        let field = section.pointer_mut(&format!("/{}", reference.field.replace('.', "/")));
-        let moved = |value: &mut Value| {
-            if value.as_str() == Some(&path) {
-                *value = folder.join(&path).display().to_string().into();
+    }
+    for (field, paths) in fields {
+        let moved = |value: &mut Value| match value.as_str() {
+            Some(path) if !path.is_empty() && paths.iter().any(|known| known == path) => {
+                *value = folder.join(path).display().to_string().into();
             }
+            _ => {}
         };
-        match field {
-            Some(Value::Array(paths)) => paths.iter_mut().for_each(moved),
-            Some(value) => Some(value).into_iter().for_each(moved),
+        match section.pointer_mut(&format!("/{}", field.replace('.', "/"))) {
+            Some(Value::Array(items)) => items.iter_mut().for_each(moved),
+            Some(value) => moved(value),
             None => {}
         }
     }

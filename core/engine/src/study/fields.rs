@@ -32,8 +32,9 @@ pub(crate) struct StudyFields {
     /// Where quantization parameters start.
     #[default = "lsq-plus"]
     pub quantizer: String,
-    /// Path of another study, next to this one, whose teacher and quality tables this one takes;
-    /// seed, hyperspace, quantizer, images and the sections of these steps are then that study's.
+    /// Path of another study, relative to this one, whose teacher and quality tables this one takes; seed, hyperspace,
+    /// quantizer, images and the sections of these steps are then that study's. Where this one has such a section
+    /// all the same, it is taken as a whole, and that step and those that read it are its own.
     pub from: String,
 }
 

@@ -292,6 +292,19 @@ fn a_cluster_that_takes_nothing_yet_is_asked_again() {
 }
 
 #[test]
+fn what_a_killed_head_could_not_submit_is_no_attempt() {
+    let (bench, cluster) = bench();
+    let text = format!("{}attempts = 1\n", text());
+    let head = || bench.engine(&text).with_cluster(cluster.clone());
+    cluster.be_full(1);
+    cluster.kill_head_after(0);
+    assert!(teach(&head()).unwrap_err().to_string().contains("killed"));
+    assert!(fs::read_dir(exchange(&head()).join("batches")).unwrap().count() == 1);
+    assert_eq!(teach(&head()).unwrap().len(), 4);
+    assert_eq!(cluster.submitted(), ALL);
+}
+
+#[test]
 fn one_task_alone_stays_here() {
     let (bench, cluster) = bench();
     let head = bench.engine(&format!("{}[teach]\ntasks = 1\n", text()));

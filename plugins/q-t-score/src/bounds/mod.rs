@@ -26,7 +26,7 @@ use moments::{Moments, Source};
 
 /// Steps of the feasible share, per decade: more make bounds tighter and cost time.
 const SHARES: i32 = 16;
-/// Factors of the rates that suit the known space, tried on every space: loss, latency.
+/// Factors of the rates that suit the known space: loss, latency. The first are tried on every space.
 const AROUND: [(f64, f64); 5] = [(1.0, 1.0), (1.3, 1.0), (0.77, 1.0), (1.0, 1.4), (1.0, 0.7)];
 /// The same for tight bounds.
 const AROUND_TIGHT: [f64; 3] = [1.0, 1.2, 0.83];
