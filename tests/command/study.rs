@@ -51,7 +51,7 @@ fn all_examples_are_valid_studies() {
         let study = json(&format!("study show {file} --runs {}", runs.path().display()));
         let steps = study["steps"].as_array().unwrap();
         let of_a_run = steps.iter().filter(|step| step["extra"] == false).count();
-        assert_eq!((of_a_run, steps.len()), (11, 17), "{example}");
+        assert_eq!((of_a_run, steps.len()), (12, 18), "{example}");
     }
 }
 

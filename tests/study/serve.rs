@@ -124,7 +124,7 @@ fn a_run_is_shown_while_it_goes_on() {
     server.heard("/runs/tiny/events", "curves-of-teach", "training loss");
     server.heard("/runs/tiny/events", "front-part", "no other one beats");
     let now = server.heard("/runs/tiny/events", "now-part", "All steps are finished");
-    assert_eq!(now.matches("class=\"finished\"").count(), 11, "{now}");
+    assert_eq!(now.matches("class=\"finished\"").count(), 12, "{now}");
     assert!(run.wait().unwrap().success());
 
     let page = server.page("/runs/tiny/");
