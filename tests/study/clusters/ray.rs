@@ -28,12 +28,14 @@ impl Ray {
         // Its own, short: Ray makes sockets below.
         let folder = tempfile::Builder::new().prefix("ray").tempdir_in("/tmp").unwrap();
         let [port, dashboard] = [free_port(), free_port()];
+        let at = |name: &str, value: &str| format!("--{name}={value}");
         let start = |arguments: &[String]| {
             let mut command = Command::new(program());
             command.args(["start", "--block", "--num-cpus=1", "--disable-usage-stats"]);
+            // All nodes of a machine would have the same one, that of another test included: without it none takes jobs.
+            command.arg(at("dashboard-agent-listen-port", &free_port().to_string()));
             Service::start(command.args(arguments).env("RAY_TMPDIR", folder.path()))
         };
-        let at = |name: &str, value: &str| format!("--{name}={value}");
         let head = start(&[
             "--head".into(),
             at("port", &port.to_string()),

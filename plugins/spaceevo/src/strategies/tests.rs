@@ -44,7 +44,7 @@ impl Bounds for SumBounds {
 
     fn closer(&self, first: usize, lasts: &[u32]) -> Vec<f64> {
         let rough = self.rough(first);
-        lasts.iter().map(|last| rough[*last as usize] - 1.0).collect()
+        lasts.iter().map(|last| rough[*last as usize] - 0.5).collect()
     }
 
     fn tight(&self, pairs: &[(u32, u32)]) -> Vec<f64> {
