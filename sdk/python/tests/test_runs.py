@@ -41,7 +41,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def study(place: Path) -> sw.Study:
     """The smallest example, trained enough for its networks to be sure of most images, and run by the module
     as a user would; interrupted once."""
-    longer = {"fp32": {"steps": 150, "batch": 64}, "int8": {"steps": 80, "batch": 64}}
+    longer = {"fp32": {"steps": 400, "batch": 64}, "int8": {"steps": 200, "batch": 64}}
     study = sw.Study(
         place / "smoke.toml",
         runs=place / "runs",
@@ -130,8 +130,7 @@ def test_classes_in_integers_differ_at_rounding_ties_only(study: sw.Study) -> No
         for at in np.flatnonzero(~same):
             difference = integers.first_difference(images[at])
             assert difference is not None and difference.is_tie(), (at, difference)
-        # A network that has been trained for so few steps is unsure of some images.
-        assert same.mean() >= 0.99, same.mean()
+        assert same.mean() >= 0.995, same.mean()
 
 
 def test_a_written_set_is_one_that_the_program_accepts(tmp_path: Path) -> None:

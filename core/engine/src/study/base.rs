@@ -82,9 +82,8 @@ fn check_something_is_taken(document: &Document<'_>, method: &dyn Method) -> Res
     if own.len() < shared.len() {
         return Ok(());
     }
-    let is_given = |section: &SectionKind| document.names().any(|name| name == section.name);
-    let given: Vec<&str> =
-        sections_of(&shared).into_iter().filter(is_given).map(|section| section.name).collect();
+    let sections = sections_of(&shared).into_iter().map(|section| section.name);
+    let given: Vec<&str> = sections.filter(|name| document.has(name)).collect();
     let Some(first) = given.first() else { return Ok(()) };
     let list = given.iter().map(|name| format!("[{name}]")).collect::<Vec<_>>().join(" and ");
     let message =
@@ -102,9 +101,9 @@ fn shared_steps(method: &dyn Method) -> Vec<Arc<dyn AnyStep>> {
 pub(super) fn own_steps(document: &Document<'_>, method: &dyn Method) -> Vec<String> {
     let mut own: Vec<String> = Vec::new();
     for step in shared_steps(method) {
-        let is_given = |section: &SectionKind| document.names().any(|name| name == section.name);
         let is_own = |read: &&str| own.iter().any(|own| own == read);
-        if step.sections().iter().any(is_given) || step.reads().iter().any(is_own) {
+        let has_section = step.sections().iter().any(|section| document.has(section.name));
+        if has_section || step.reads().iter().any(is_own) {
             own.push(step.name().to_owned());
         }
     }
@@ -124,10 +123,10 @@ impl Study {
         let folder = Path::new(from).parent().unwrap_or(Path::new("")).components();
         let folder: PathBuf = folder.filter(|part| *part != Component::CurDir).collect();
         for kind in sections_of(&shared_steps(method)) {
-            let is_given = document.names().any(|name| name == kind.name);
-            let Some(section) = base.sections.get(kind.name).filter(|_| !is_given) else {
+            if document.has(kind.name) {
                 continue;
-            };
+            }
+            let Some(section) = base.sections.get(kind.name) else { continue };
             let section = seen_from(&folder, &kind, section.clone())?;
             self.sections.insert(kind.name.to_owned(), section);
         }

@@ -33,6 +33,11 @@ impl<'t> Document<'t> {
         self.root.keys().map(|key| key.get_ref().as_ref())
     }
 
+    /// Whether there is a field or table of this name at the top.
+    pub fn has(&self, name: &str) -> bool {
+        self.root.contains_key(name)
+    }
+
     /// Whether a name at the top is a table.
     pub fn is_table(&self, name: &str) -> bool {
         self.root.get(name).is_some_and(|value| value.get_ref().is_table())
