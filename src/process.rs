@@ -70,7 +70,7 @@ fn trainers(compute: &Compute) -> Vec<Arc<dyn Trainer>> {
     };
     let launched = launch.map(launched).filter(|launched| launched.processes == compute.processes);
     // The name that the second program's trainer has for keys.
-    vec![Arc::new(WorkerTrainer::new("torch-trainer/4", trainer(), *compute, launched))]
+    vec![Arc::new(WorkerTrainer::new("torch-trainer/5", trainer(), *compute, launched))]
 }
 
 #[cfg(unix)]

@@ -61,7 +61,7 @@ use spacewright_core::train::{
 
 /// Name in keys and reports. The number changes with whatever changes a result in its last bits, such as the
 /// order of a sum; who starts it has the same, or is refused.
-pub const NAME: &str = "torch-trainer/4";
+pub const NAME: &str = "torch-trainer/5";
 
 /// The trainer.
 ///
