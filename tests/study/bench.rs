@@ -60,7 +60,8 @@ fn list(value: &Value) -> &Vec<Value> {
 
 fn proxy_is_sound(report: &Value) {
     assert_eq!(report["n"], 16);
-    let by = ["raw", "corrected", "weighted"].map(|by| &report["held_out"][by]);
+    let rankings = ["multiply_adds", "raw", "corrected", "weighted"];
+    let by = rankings.map(|by| &report["held_out"][by]);
     for compared in [report].into_iter().chain(by) {
         for field in ["kendall_tau", "spearman"] {
             assert!((-1.0..=1.0).contains(&number(&compared[field])), "{field}: {compared}");
@@ -73,7 +74,7 @@ fn proxy_is_sound(report: &Value) {
     assert!(manual.len() >= 2 && manual.iter().all(|space| space["n"] == 4), "{manual:?}");
     assert_eq!(report["all"]["n"], 14 + 4 * manual.len());
     assert_eq!(report["parts"]["spaces"], 2 + manual.len());
-    for by in ["raw", "corrected", "weighted"] {
+    for by in rankings {
         let parts = &report["parts"][by];
         let part = |name: &str| number(&parts[name]["contribution"]);
         let sum = part("within") + part("between");
@@ -90,6 +91,7 @@ fn proxy_is_sound(report: &Value) {
         assert!((losses.iter().sum::<f64>() - number(&subnet["loss"])).abs() < 1e-9);
         assert!(losses.iter().all(|loss| *loss > 0.0), "{subnet}");
         assert!((0.0..=1.0).contains(&number(&subnet["accuracy"])));
+        assert!(number(&subnet["multiply_adds"]) > 0.0, "{subnet}");
     }
 }
 

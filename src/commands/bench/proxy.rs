@@ -11,6 +11,7 @@ pub fn text(report: &ProxyReport) -> String {
         "subnets",
         "space",
         "n",
+        "multiply-adds' tau",
         "tau",
         "rho",
         "corrected tau",
@@ -24,6 +25,7 @@ pub fn text(report: &ProxyReport) -> String {
         "all".into(),
         report.space.clone(),
         report.n.to_string(),
+        String::new(),
         figure(report.kendall_tau),
         figure(report.spearman),
         String::new(),
@@ -38,7 +40,7 @@ pub fn text(report: &ProxyReport) -> String {
         ("of a random space", &report.second),
     ];
     let mut row = |name: &str, space: String, compared: &Compared| {
-        let Compared { n, raw, corrected, weighted, .. } = compared;
+        let Compared { n, multiply_adds, raw, corrected, weighted, .. } = compared;
         let figures =
             [raw, corrected, weighted].map(|Agreement { kendall_tau, interval, spearman }| {
                 [correlation(*kendall_tau, *interval), figure(*spearman)]
@@ -49,6 +51,7 @@ pub fn text(report: &ProxyReport) -> String {
             name.into(),
             space,
             n.to_string(),
+            correlation(multiply_adds.kendall_tau, multiply_adds.interval),
             tau,
             rho,
             corrected_tau,
@@ -66,7 +69,7 @@ pub fn text(report: &ProxyReport) -> String {
     let mut text = format!(
         "Summed block-wise loss against INT8 accuracy: Kendall's tau and Spearman's rho, 1 where a \
          smaller loss always means a higher accuracy; corrected as the step `correct` says, and weighted by \
-         stage on top of that; in brackets, where tau lies with 95 % certainty for other subnets of the same \
+         stage on top of that; multiply-adds' is 1 where more of them always do; in brackets, where tau lies with 95 % certainty for other subnets of the same \
          supernets\n\n{}",
         table.render()
     );
@@ -86,6 +89,7 @@ fn parts(report: &ProxyReport) -> String {
     let heading = [
         "pairs",
         "n",
+        "multiply-adds' tau",
         "tau",
         "adds to tau",
         "corrected tau",
@@ -94,19 +98,16 @@ fn parts(report: &ProxyReport) -> String {
         "adds to weighted tau",
     ];
     let mut table = Table::new(&heading);
-    let AgreementParts { spaces, raw, corrected, weighted } = &report.parts;
-    for (name, raw, corrected, weighted) in [
-        ("within a space".to_owned(), raw.within, corrected.within, weighted.within),
-        (
-            format!("between two of {spaces} spaces"),
-            raw.between,
-            corrected.between,
-            weighted.between,
-        ),
+    let AgreementParts { spaces, multiply_adds, raw, corrected, weighted } = &report.parts;
+    let all = [multiply_adds, raw, corrected, weighted];
+    for (name, [multiply_adds, raw, corrected, weighted]) in [
+        ("within a space".to_owned(), all.map(|parts| parts.within)),
+        (format!("between two of {spaces} spaces"), all.map(|parts| parts.between)),
     ] {
         table.row([
             name,
             raw.pairs.to_string(),
+            correlation(multiply_adds.kendall_tau, multiply_adds.interval),
             correlation(raw.kendall_tau, raw.interval),
             correlation(raw.contribution, None),
             correlation(corrected.kendall_tau, corrected.interval),

@@ -50,6 +50,7 @@ fn drawing(proxy: &ProxyReport) -> Markup {
         "space",
         "subnet",
         "part",
+        "multiply_adds",
         "loss",
         "corrected_loss",
         "weighted_loss",
@@ -66,6 +67,7 @@ fn drawing(proxy: &ProxyReport) -> Markup {
             (&subnet.space).into(),
             (&subnet.subnet).into(),
             part.into(),
+            (subnet.multiply_adds as f64).into(),
             subnet.loss.into(),
             subnet.corrected_loss.into(),
             subnet.weighted_loss.into(),
@@ -124,6 +126,11 @@ fn agreement(proxy: &ProxyReport) -> Markup {
         vec![
             html! { (name) },
             html! { (Shown::count(format!("{path}.n"), compared.n as u64)) },
+            tau(
+                format!("{path}.multiply_adds"),
+                compared.multiply_adds.kendall_tau,
+                compared.multiply_adds.interval,
+            ),
             tau(format!("{path}.raw"), compared.raw.kendall_tau, compared.raw.interval),
             number(format!("{path}.raw.spearman"), compared.raw.spearman),
             tau(
@@ -143,6 +150,7 @@ fn agreement(proxy: &ProxyReport) -> Markup {
     let heading = [
         "subnets",
         "how many",
+        "τ of multiply-adds",
         "τ",
         "ρ",
         "τ, corrected",
@@ -154,7 +162,8 @@ fn agreement(proxy: &ProxyReport) -> Markup {
         (table(&heading, rows.collect()))
         (parts(proxy))
         p {
-            "Corrected: with the factors of the step " code { "correct" } ", where networks of mixed block types were \
+            "What losses have to beat is the number of multiply-adds, whose τ is 1 where more of them always mean a \
+             higher accuracy. Corrected: with the factors of the step " code { "correct" } ", where networks of mixed block types were \
              trained for a short time. Weighted: with weights of the stages on top of that. In brackets, where τ lies \
              with 95 % certainty for other subnets of the same supernets; of pairs, for other spaces."
         }
@@ -187,16 +196,18 @@ fn with_interval(shown: Markup, path: String, interval: Option<Interval>) -> Mar
 
 /// Where the agreement over all spaces comes from.
 fn parts(proxy: &ProxyReport) -> Markup {
-    let AgreementParts { spaces, raw, corrected, weighted } = &proxy.parts;
+    let AgreementParts { spaces, multiply_adds, raw, corrected, weighted } = &proxy.parts;
+    let all = [multiply_adds, raw, corrected, weighted];
     let rows = [
-        ("of one space", "within", [raw.within, corrected.within, weighted.within]),
-        ("of two spaces", "between", [raw.between, corrected.between, weighted.between]),
+        ("of one space", "within", all.map(|parts| parts.within)),
+        ("of two spaces", "between", all.map(|parts| parts.between)),
     ];
-    let rows = rows.map(|(name, field, [raw, corrected, weighted])| {
+    let rows = rows.map(|(name, field, [multiply_adds, raw, corrected, weighted])| {
         let path = |by: &str| format!("proxy.parts.{by}.{field}");
         vec![
             html! { (name) },
             html! { (Shown::count(format!("{}.pairs", path("raw")), raw.pairs as u64)) },
+            tau(path("multiply_adds"), multiply_adds.kendall_tau, multiply_adds.interval),
             tau(path("raw"), raw.kendall_tau, raw.interval),
             number(format!("{}.contribution", path("raw")), raw.contribution),
             tau(path("corrected"), corrected.kendall_tau, corrected.interval),
@@ -208,6 +219,7 @@ fn parts(proxy: &ProxyReport) -> Markup {
     let heading = [
         "pairs of subnets",
         "how many",
+        "τ of multiply-adds",
         "τ",
         "adds to τ",
         "τ, corrected",

@@ -58,6 +58,9 @@ pub struct Compared {
     pub space: String,
     /// How many subnets.
     pub n: usize,
+    /// Agreement of the number of multiply-adds, 1 where more of them always mean a higher accuracy: what losses have
+    /// to beat.
+    pub multiply_adds: Agreement,
     /// Agreement of losses as they were distilled.
     pub raw: Agreement,
     /// Agreement of losses as the search for spaces reads them, with the factors of the step `correct`.
@@ -83,6 +86,8 @@ pub struct AgreementParts {
     /// How many spaces the subnets are of. Pairs between two of them are many, but no more independent than these
     /// few spaces, each with one trained supernet.
     pub spaces: usize,
+    /// Of the number of multiply-adds.
+    pub multiply_adds: PairParts,
     /// Of losses as they were distilled.
     pub raw: PairParts,
     /// Of losses as the search for spaces reads them.
@@ -124,6 +129,8 @@ pub struct JudgedSubnet {
     pub space: String,
     /// Its encoding.
     pub subnet: String,
+    /// Its multiply-adds for one image.
+    pub multiply_adds: u64,
     /// Loss of each stage as it was distilled: noise-to-signal ratio of its output against the teacher's.
     pub losses: Vec<f64>,
     /// Their sum.
@@ -158,6 +165,8 @@ pub(crate) struct SampledSubnets {
     pub space: Space,
     /// The subnets.
     pub subnets: Vec<Subnet>,
+    /// Multiply-adds of each subnet.
+    pub multiply_adds: Vec<u64>,
     /// Loss of each stage of each subnet, as it was distilled.
     pub losses: Vec<Vec<f64>>,
     /// INT8 accuracy of each subnet, a share of held-out images.
@@ -216,6 +225,7 @@ impl ProxyReport {
             all: compared(&encodings.join(", "), &is_new),
             parts: AgreementParts {
                 spaces: spaces.len(),
+                multiply_adds: PairParts::new(&all, fewness),
                 raw: PairParts::new(&all, |subnet| subnet.loss),
                 corrected: PairParts::new(&all, |subnet| subnet.corrected_loss),
                 weighted: PairParts::new(&all, |subnet| subnet.weighted_loss),
@@ -236,6 +246,7 @@ impl Compared {
         Self {
             space,
             n: subnets.len(),
+            multiply_adds: agreement(&subnets, fewness),
             raw: agreement(&subnets, |subnet| subnet.loss),
             corrected: agreement(&subnets, |subnet| subnet.corrected_loss),
             weighted: agreement(&subnets, |subnet| subnet.weighted_loss),
@@ -312,6 +323,7 @@ fn judged(
             name: sampled.name.clone(),
             space: sampled.space.to_string(),
             subnet: subnet.to_string(),
+            multiply_adds: sampled.multiply_adds[index],
             loss: losses.iter().sum(),
             corrected_loss: corrected(&losses, blocks, factors),
             weighted_loss: corrected(&losses, blocks, &weighed),
@@ -320,6 +332,11 @@ fn judged(
         }
     };
     sampled.subnets.iter().enumerate().map(judge).collect()
+}
+
+/// Multiply-adds as a loss: the fewer, the larger.
+fn fewness(subnet: &JudgedSubnet) -> f64 {
+    -(subnet.multiply_adds as f64)
 }
 
 /// Losses, the largest first, and accuracies, whose orders are to agree.
@@ -348,14 +365,16 @@ pub(crate) fn publish(context: &dyn StepContext, report: &ProxyReport) -> Result
     let text = serde_json::to_string_pretty(report)? + "\n";
     context.publish("proxy.json", text.as_bytes())?;
     let stages = report.stages.join(",");
-    let mut csv =
-        format!("part,name,space,subnet,{stages},loss,corrected_loss,weighted_loss,accuracy\n");
+    let mut csv = format!(
+        "part,name,space,subnet,multiply_adds,{stages},loss,corrected_loss,weighted_loss,accuracy\n"
+    );
     for judged in &report.subnets {
         let JudgedSubnet {
             part,
             name,
             space,
             subnet,
+            multiply_adds,
             losses,
             loss,
             corrected_loss,
@@ -371,7 +390,7 @@ pub(crate) fn publish(context: &dyn StepContext, report: &ProxyReport) -> Result
         };
         let losses = losses.join(",");
         csv += &format!(
-            "{part},{name},{space},{subnet},{losses},{loss},{corrected_loss},{weighted_loss},{accuracy}\n"
+            "{part},{name},{space},{subnet},{multiply_adds},{losses},{loss},{corrected_loss},{weighted_loss},{accuracy}\n"
         );
     }
     context.publish("proxy.csv", csv.as_bytes())?;
@@ -382,6 +401,7 @@ pub(crate) fn publish(context: &dyn StepContext, report: &ProxyReport) -> Result
         Panel { x, y: "INT8 accuracy in %", series: points.collect(), joined: Joined::Dots }
     };
     let panels = [
+        panel("million multiply-adds", |subnet| subnet.multiply_adds as f64 / 1e6),
         panel("sum of block-wise losses", |subnet| subnet.loss),
         panel("corrected sum", |subnet| subnet.corrected_loss),
         panel("corrected and weighted sum", |subnet| subnet.weighted_loss),
@@ -425,6 +445,7 @@ mod tests {
             name: name.into(),
             space: hyperspace.uniform_spaces().swap_remove(position),
             subnets: vec![subnet; judged.len()],
+            multiply_adds: (1..=judged.len() as u64).collect(),
             losses: judged.iter().map(|(loss, _)| vec![*loss]).collect(),
             accuracies: judged.iter().map(|(_, accuracy)| *accuracy).collect(),
         }
@@ -443,6 +464,11 @@ mod tests {
         assert_eq!((report.fitted.n, report.held_out.n, report.second.n), (2, 2, 2));
         assert_eq!((report.manual.len(), report.manual[0].n, report.all.n), (1, 2, 6));
         assert_eq!(report.manual[0].raw.kendall_tau, Some(-1.0));
+        assert_eq!(
+            report.manual[0].multiply_adds.kendall_tau,
+            Some(1.0),
+            "of the larger more is right"
+        );
         let PairParts { within, between } = report.parts.raw;
         assert_eq!((within.pairs, within.kendall_tau), (3, Some(-1.0)));
         assert_eq!((between.pairs, between.kendall_tau), (12, Some(1.0)));

@@ -19,7 +19,7 @@ use super::{
     train::Train,
 };
 use crate::{
-    network_parts::stem_width,
+    network_parts::{stem_width, whole_network},
     report::{ProxyReport, SampledSubnets, publish_proxy},
     settings::{DistilSettings, ProxySettings, RivalSettings},
     tables::task_name,
@@ -78,16 +78,24 @@ impl Step for Proxy {
         }
         let accuracies = context.tasks(tasks, 1)?;
         let judged = spaces.iter().zip(drawn).zip(losses).zip(accuracies);
-        let sampled = judged.map(|(((contender, subnets), losses), accuracies)| SampledSubnets {
-            name: contender.name.clone(),
-            space: contender.space.clone(),
-            subnets,
-            losses,
-            accuracies,
+        let sampled = judged.map(|(((contender, subnets), losses), accuracies)| {
+            let stages = contender.space.elastic_stages(&study.hyperspace);
+            let multiply_adds = |subnet| Ok(whole_network(study, &stages, subnet)?.macs()?);
+            Ok::<_, StepError>(SampledSubnets {
+                name: contender.name.clone(),
+                space: contender.space.clone(),
+                multiply_adds: subnets
+                    .iter()
+                    .map(multiply_adds)
+                    .collect::<Result<_, StepError>>()?,
+                subnets,
+                losses,
+                accuracies,
+            })
         });
         let stages = study.hyperspace.stages.iter().map(|stage| stage.name.clone()).collect();
         let factors = context.get(&Correct::OUTPUT)?.factors;
-        let sampled: Vec<SampledSubnets> = sampled.collect();
+        let sampled: Vec<SampledSubnets> = sampled.collect::<Result<_, _>>()?;
         let report = ProxyReport::new(stages, &factors, settings.fit_share, &sampled);
         publish_proxy(context, &report)?;
         Ok(report)
