@@ -171,3 +171,37 @@ fn a_study_with_a_teacher_of_its_own_takes_what_knows_none() {
         assert_eq!(base == own, is_taken, "{step}: {base} {own}");
     }
 }
+
+/// Losses rank block types by how well they copy the teacher, not by how fast they learn, where a study does not say how
+/// long it distils.
+#[test]
+#[cfg_attr(not(spacewright_long), ignore = "takes minutes; SPACEWRIGHT_TEST_LONG asks for it")]
+fn distilling_longer_than_by_default_ranks_block_types_alike() {
+    let place = Place::new();
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/study");
+    let at = |name: &str| place.folder.path().join(name);
+    fs::copy(tests.join("tiny-space.toml"), at("tiny-space.toml")).unwrap();
+    let tiny = fs::read_to_string(tests.join("tiny.toml")).unwrap();
+    let (before, rest) = tiny.split_once("[distil]\n").unwrap();
+    let (_, after) = rest.split_once("[evolve]\n").unwrap();
+    let before = before
+        .replace("distil_images = 96\njudge_images = 32", "distil_images = 180\njudge_images = 60");
+    let studies = [
+        ("brief", "fp32 = { steps = 56, batch = 64 }\nint8 = { steps = 18, batch = 64 }\n"),
+        ("default", ""),
+        ("long", "fp32 = { steps = 2400, batch = 16 }\nint8 = { steps = 300, batch = 16 }\n"),
+    ];
+    for (name, phases) in studies {
+        let before = before.replace("name = \"tiny\"", &format!("name = \"{name}\""));
+        let text = format!("{before}[distil]\n{phases}[evolve]\n{after}");
+        fs::write(at(&format!("{name}.toml")), text).unwrap();
+    }
+    let mut command = place.command(&["study", "blocks", "--json"], &at("brief.toml"));
+    let output = command.arg(at("default.toml")).arg(at("long.toml")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let tau = |a: usize, b: usize| report["tau"][a][b].as_f64().unwrap();
+    let space = |study: usize| &report["studies"][study]["space"];
+    assert_eq!((tau(1, 2), space(1)), (1.0, space(2)), "{report}");
+    assert!(tau(0, 2) < 1.0, "so few steps should not do on this problem: {report}");
+}

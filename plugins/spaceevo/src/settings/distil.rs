@@ -7,15 +7,16 @@ use spacewright_core::{study::Section, train::Phase};
 
 use super::phase;
 
-/// Block-wise distillation of every stage with every block type.
+/// Block-wise distillation of every stage with every block type. Many steps of few images serve best: each image is a
+/// map of values to copy, and after few steps losses say which block type learns fastest, not which copies best.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, SmartDefault)]
 #[serde(default, deny_unknown_fields)]
 pub struct DistilSettings {
     /// Training without quantizers.
-    #[default(phase(150, 64, 0.005, 0.0))]
+    #[default(phase(800, 16, 0.005, 0.0))]
     pub fp32: Phase,
     /// Training with quantizers, after that.
-    #[default(phase(75, 64, 0.001, 0.0))]
+    #[default(phase(100, 16, 0.001, 0.0))]
     pub int8: Phase,
     /// Images for recalibration of batch normalization.
     #[default = 256]
