@@ -12,12 +12,22 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// All documents that people read.
+/// All documents that people read: those of three folders, and all within two.
 fn documents() -> Vec<PathBuf> {
-    let folders = ["", "docs", "docs/plugins", "docs/reference", "examples/plugins", "sdk/python"];
-    let files = folders.iter().flat_map(|folder| fs::read_dir(root().join(folder)).unwrap());
+    let mut folders = ["", "examples/plugins", "sdk/python"].map(|path| root().join(path)).to_vec();
+    folders.extend(
+        ["docs", "hardware-targets"].map(|path| folders_within(root().join(path))).concat(),
+    );
+    let files = folders.iter().flat_map(|folder| fs::read_dir(folder).unwrap());
     let paths = files.map(|file| file.unwrap().path());
     paths.filter(|path| path.extension().is_some_and(|end| end == "md")).collect()
+}
+
+/// The folder, and those within it.
+fn folders_within(folder: PathBuf) -> Vec<PathBuf> {
+    let entries = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+    let within = entries.filter(|path| path.is_dir()).flat_map(folders_within).collect::<Vec<_>>();
+    [vec![folder], within].concat()
 }
 
 /// What links to headings are called: lower case, words joined by hyphens, no other signs.

@@ -28,7 +28,7 @@ const SEARCHED: [&str; 2] = ["LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"];
 
 /// How threads wait for each other; OpenMP reads these when it is loaded. Ones that spin as long as they
 /// like slow training down several times where cores are few; ones that do not spin at all sleep in each of
-/// thousands of short loops. So they spin for a moment (docs/results.md, training speed), where GNU's OpenMP is
+/// thousands of short loops. So they spin for a moment (docs/results/training.md), where GNU's OpenMP is
 /// what computes; LLVM's knows whole milliseconds only.
 const WAITING: [(&str, &str); 3] =
     [("OMP_WAIT_POLICY", "passive"), ("GOMP_SPINCOUNT", "10000"), ("KMP_BLOCKTIME", "0")];
