@@ -14,7 +14,7 @@ use super::command;
 fn documents() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = vec![root.join("README.md")];
-    for folder in ["docs", "docs/plugins"] {
+    for folder in ["docs", "docs/plugins", "docs/results"] {
         let files = fs::read_dir(root.join(folder)).unwrap().map(|file| file.unwrap().path());
         found.extend(files.filter(|path| path.extension().is_some_and(|end| end == "md")));
     }

@@ -77,8 +77,22 @@ fn losses_stand_beside_those_that_were_published_for_the_same_rows() {
     let (code, _, said) = compare("published = \"nowhere\"\n", &[]);
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("[tables] published: there is no folder"), "{said}");
-    fs::write(at("tables/stage1_0_0.csv"), row("3#8#2", 7, 8, 0.5)).unwrap();
+    let file = at("tables/stage1_0_0.csv");
+    let rows = fs::read_to_string(&file).unwrap();
+    fs::write(&file, row("3#8#wide", 8, 8, 0.5)).unwrap();
     let (code, _, said) = compare("published = \"tables\"\n", &[]);
     assert_eq!(code, Some(2), "{said}");
-    assert!(said.contains("stage1_0_0.csv, line 1, input shape: 7 channels"), "{said}");
+    assert!(said.contains("stage1_0_0.csv, line 1, sub-stage: `3#8#wide`: expand"), "{said}");
+
+    // What the hyperspace does not hold is left out, unless nothing remains.
+    let (widths, depths) = (row("3#12#2", 8, 8, 0.5), row(&["3#8#2"; 9].join("_"), 8, 8, 0.5));
+    let elsewhere = format!("{}{widths}{depths}", row("3#8#2", 7, 8, 0.5));
+    fs::write(&file, format!("{elsewhere}{rows}")).unwrap();
+    let (code, again, said) = compare("published = \"tables\"\n", &["--json"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(serde_json::from_str::<Value>(&again).unwrap(), report);
+    fs::write(&file, elsewhere).unwrap();
+    let (code, _, said) = compare("published = \"tables\"\n", &[]);
+    assert_ne!(code, Some(0), "{said}");
+    assert!(said.contains("none of the rows of `stage1-0-"), "{said}");
 }

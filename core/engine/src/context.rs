@@ -39,24 +39,26 @@ pub(crate) struct Context<'e> {
     store: &'e Store,
     step: &'e dyn AnyStep,
     key: String,
+    /// Earlier keys of the step under which its tasks were the same.
+    same_tasks: Vec<String>,
     recorder: Arc<Recorder>,
     earlier_seconds: f64,
     started: Instant,
 }
 
 impl<'e> Context<'e> {
-    /// A context whose step was marked as running in the store, after earlier attempts of so many
-    /// seconds.
+    /// A context whose step was marked as running in the store under a key, after earlier attempts of so many seconds;
+    /// with the earlier keys under which its tasks were the same.
     pub fn new(
         engine: &'e Engine,
         store: &'e Store,
         step: &'e dyn AnyStep,
-        key: String,
+        (key, same_tasks): (String, Vec<String>),
         recorder: &Arc<Recorder>,
         earlier_seconds: f64,
     ) -> Self {
         let (recorder, started) = (recorder.clone(), Instant::now());
-        Self { engine, store, step, key, recorder, earlier_seconds, started }
+        Self { engine, store, step, key, same_tasks, recorder, earlier_seconds, started }
     }
 
     /// Seconds that the step has taken, interrupted attempts included.
@@ -177,6 +179,7 @@ impl StepContext for Context<'_> {
             observer: self.recorder.as_ref(),
             step: self.step.name(),
             key: &self.key,
+            same_tasks: &self.same_tasks,
             failed: &failed,
             monitor: &|task: &str| self.monitor(task, &failed),
             spent: &|| self.spent(),

@@ -186,6 +186,19 @@ impl Engine {
         Ok(store.knows(&key)?.then_some(key))
     }
 
+    /// Earlier keys of a step under which its tasks were what they are now.
+    fn keys_of_same_tasks(&self, store: &Store, step: &dyn AnyStep) -> Result<Vec<String>> {
+        let fields = step.task_fields();
+        if fields.is_empty() {
+            return Ok(Vec::new());
+        }
+        let now = self.ingredients(step)?;
+        let (key, tasks) = (now.key()?, now.of_tasks(fields));
+        let earlier = store.all_ingredients(step.name())?.into_iter();
+        let same = earlier.filter(|(other, was)| *other != key && was.of_tasks(fields) == tasks);
+        Ok(same.map(|(key, _)| key).collect())
+    }
+
     fn require(&self, step: &dyn AnyStep, inputs: &[Arc<dyn AnyStep>]) -> Result<()> {
         let store = self.existing_store()?;
         for input in inputs {
@@ -310,7 +323,9 @@ impl Engine {
         };
         let (summary, changes) = (step.summary().into(), changes.into());
         tell(Event::StepStarted { step: name.into(), summary, changes });
-        let context = Context::new(self, store, step, key.clone(), &recorder, earlier);
+        let same_tasks = self.keys_of_same_tasks(store, step)?;
+        let context =
+            Context::new(self, store, step, (key.clone(), same_tasks), &recorder, earlier);
         let run = || step.run(&context, &|section| self.study().section(section));
         let kept = unless_panicked(run)
             .map_err(|error| EngineError::in_step(name, error))

@@ -35,6 +35,8 @@ pub(crate) struct TaskRunner<'a> {
     pub observer: &'a dyn Observer,
     pub step: &'static str,
     pub key: &'a str,
+    /// Earlier keys of the step under which its tasks were the same.
+    pub same_tasks: &'a [String],
     /// Set when a task has failed: no other is started, and running ones are asked to stop.
     pub failed: &'a AtomicBool,
     pub monitor: &'a (dyn Fn(&str) -> StepMonitor + Sync),
@@ -106,6 +108,7 @@ impl TaskRunner<'_> {
     /// A place for the result of each task, filled where the task has finished before.
     fn kept(&self, tasks: &[ErasedTask<'_>]) -> Result<Vec<Slot>> {
         check_names(tasks)?;
+        self.take_over(tasks)?;
         let mut slots: Vec<Slot> = Vec::with_capacity(tasks.len());
         for task in tasks {
             let kept = self.store.task(self.key, &task.name)?;
@@ -120,6 +123,21 @@ impl TaskRunner<'_> {
         }
         self.tell_tasks(slots.len() - pending(&slots).len(), slots.len());
         Ok(slots)
+    }
+
+    /// Takes over what tasks have come to before other ones were asked for.
+    fn take_over(&self, tasks: &[ErasedTask<'_>]) -> Result<()> {
+        let mut taken = 0;
+        for ErasedTask { name, .. } in tasks {
+            for earlier in self.same_tasks {
+                taken += usize::from(self.store.take_over(self.step, earlier, self.key, name)?);
+            }
+        }
+        if taken > 0 {
+            let line = format!("finished before, and taken over: {taken} of {} tasks", tasks.len());
+            self.observer.event(&Event::Said { step: self.step.into(), line: line.into() });
+        }
+        Ok(())
     }
 
     /// Runs one task from its scratch folder to the record of its result.

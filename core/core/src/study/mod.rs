@@ -27,7 +27,7 @@ pub use field::{FieldError, FieldProblem};
 pub use reference::{Reference, Referred};
 pub use report_schema::report_schema;
 pub use section::{FieldDescription, Section, SectionDescription, SectionKind};
-pub use step::{AnyStep, FlagValue, SettingsOfStep, Step, StepFlag, StepNeeds};
+pub use step::{AnyStep, FlagValue, SettingsOfStep, Step, StepFlag, StepNeeds, TaskField};
 pub use task::{ErasedTask, Place, Task, TaskFiles};
 
 /// A sequence of steps that turns a study's settings into networks.

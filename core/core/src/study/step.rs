@@ -52,6 +52,15 @@ pub enum FlagValue {
     Number(&'static str),
 }
 
+/// A field that says which tasks a step has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TaskField {
+    /// Name of the section.
+    pub section: &'static str,
+    /// The field.
+    pub field: &'static str,
+}
+
 /// A step of a method: all of it in one place.
 pub trait Step: Send + Sync + 'static {
     /// Its name: that of its command and of its folder of artifacts.
@@ -70,6 +79,9 @@ pub trait Step: Send + Sync + 'static {
     const SHARED: bool = false;
     /// Flags of its command.
     const FLAGS: &'static [StepFlag] = &[];
+    /// Fields that say which tasks there are, and nothing of what a task computes: where no more than these have
+    /// changed, tasks that have finished are taken over.
+    const TASK_FIELDS: &'static [TaskField] = &[];
     /// Its output, kept for later steps.
     const OUTPUT: Artifact<Self::Output> = Artifact::new(Self::NAME, ArtifactName::OUTPUT);
 
@@ -160,6 +172,8 @@ pub trait AnyStep: Send + Sync {
     fn is_shared(&self) -> bool;
     /// See [`Step::FLAGS`].
     fn flags(&self) -> &'static [StepFlag];
+    /// See [`Step::TASK_FIELDS`].
+    fn task_fields(&self) -> &'static [TaskField];
     /// The sections that it depends on.
     fn sections(&self) -> Vec<SectionKind>;
     /// See [`Step::check`]; `value` gives each section, defaults filled in.
@@ -199,6 +213,10 @@ impl<S: Step> AnyStep for S {
 
     fn flags(&self) -> &'static [StepFlag] {
         S::FLAGS
+    }
+
+    fn task_fields(&self) -> &'static [TaskField] {
+        S::TASK_FIELDS
     }
 
     fn sections(&self) -> Vec<SectionKind> {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use spacewright_core::{
     import::{GRAPH, WEIGHTS},
-    study::{AnyStep, Reference, Referred, StudyContext},
+    study::{AnyStep, Reference, Referred, StudyContext, TaskField},
     target::Target,
     train::{Device, Precision},
 };
@@ -92,6 +92,17 @@ impl Ingredients {
     pub fn key(&self) -> Result<String> {
         let value = serde_json::to_value(self).map_err(unwritable)?;
         Ok(hash::of_bytes(hash::canonical(&value).as_bytes()))
+    }
+
+    /// All that the tasks of the step depend on: without the fields that say which there are.
+    pub fn of_tasks(&self, fields: &[TaskField]) -> Self {
+        let mut ingredients = self.clone();
+        for TaskField { section, field } in fields {
+            if let Some(Value::Object(section)) = ingredients.sections.get_mut(*section) {
+                section.remove(*field);
+            }
+        }
+        ingredients
     }
 }
 

@@ -115,6 +115,18 @@ impl Store {
         Ok(text.flatten().and_then(|text| serde_json::from_str(&text).ok()))
     }
 
+    /// What a step was made with under each of its keys, the latest first.
+    pub fn all_ingredients(&self, step: &str) -> Result<Vec<(String, Ingredients)>> {
+        let rows: Vec<(String, String)> = self.read(|connection| {
+            let query = "SELECT key, ingredients FROM steps
+                WHERE step = ?1 AND ingredients IS NOT NULL ORDER BY started DESC, rowid DESC";
+            let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+            connection.prepare(query)?.query_map([step], row)?.collect()
+        })?;
+        let known = |(key, text): (String, String)| Some((key, serde_json::from_str(&text).ok()?));
+        Ok(rows.into_iter().filter_map(known).collect())
+    }
+
     /// Whether an earlier version has run a step, which did not keep what it was made with.
     pub fn holds_earlier(&self, step: &str) -> Result<bool> {
         self.read(|connection| {
@@ -153,6 +165,34 @@ impl Store {
             connection.execute("UPDATE steps SET state = 'superseded' WHERE key = ?1", [earlier])
         })?;
         Ok(())
+    }
+
+    /// Takes over, under a key of a step that has nothing of a task, what the task has come to under an earlier one:
+    /// its result and curve, or its checkpoints. Whether it had finished.
+    pub fn take_over(&self, step: &str, earlier: &str, key: &str, task: &str) -> Result<bool> {
+        let (from, to) = (self.scratch(step, earlier, task), self.scratch(step, key, task));
+        if self.knows_task(key, task)? || to.exists() {
+            return Ok(false);
+        }
+        if from.is_dir() {
+            let folder = self.scratch_of(step, key);
+            fs::create_dir_all(&folder).at(&folder)?;
+            fs::rename(&from, &to).at(&from)?;
+        }
+        self.write(|connection| {
+            connection.execute(
+                "INSERT OR IGNORE INTO curves
+                 SELECT ?2, task, phase, step, loss, learning_rate, held_out_accuracy
+                 FROM curves WHERE step_key = ?1 AND task = ?3 ORDER BY rowid",
+                [earlier, key, task],
+            )?;
+            connection.execute(
+                "INSERT INTO tasks SELECT ?2, task, result, object, seconds
+                 FROM tasks WHERE step_key = ?1 AND task = ?3",
+                [earlier, key, task],
+            )
+        })
+        .map(|taken| taken > 0)
     }
 
     /// Records how long a step has taken so far, and whether that was all of it.

@@ -24,7 +24,7 @@ use spacewright_core::{
     quant::{Scheme, WeightRange},
     study::{
         AnyStep, Artifact, EarlierStep, FieldError, FileError, Method, Section, Step, StepContext,
-        StepError, StepNeeds, Task, TaskFiles,
+        StepError, StepNeeds, Task, TaskField, TaskFiles,
     },
     target::{Target, TargetDescription, TargetError},
     train::{CurvePoint, Monitor},
@@ -276,6 +276,8 @@ impl Step for Teach {
     const READS: &'static [&'static str] = &[];
     const NEEDS: StepNeeds = StepNeeds::TRAINING;
     const SHARED: bool = true;
+    const TASK_FIELDS: &'static [TaskField] =
+        &[TaskField { section: TeachSettings::NAME, field: "tasks" }];
 
     type Settings = TeachSettings;
     type Output = Vec<Taught>;

@@ -10,7 +10,7 @@ use spacewright_core::study::Section;
 #[serde(default, deny_unknown_fields)]
 pub struct RepeatSettings {
     /// Times that the supernets of the space that was found and of `spaces` are trained; `--seeds` of the command
-    /// sets it. Another number trains all but the first ones anew. Intervals of two trainings are wide: three are
+    /// sets it. What was trained for another number is taken over. Intervals of two trainings are wide: three are
     /// the fewest that say much.
     #[default = 1]
     #[schemars(range(min = 1))]

@@ -13,8 +13,9 @@ pub struct TableSettings {
     #[default = 4]
     #[schemars(range(min = 1))]
     pub rows: usize,
-    /// Folder of published tables of the hyperspace, relative to the study: rows are taken out of them, to compare
-    /// what is found with what was published (`spacewright table compare`). Empty: rows are drawn anew.
+    /// Folder of published tables of the hyperspace, or of one that holds more, relative to the study: rows are taken
+    /// out of them, to compare what is found with what was published (`spacewright table compare`). Empty: rows are drawn
+    /// anew.
     pub published: String,
 }
 

@@ -15,7 +15,8 @@ use spacewright_core::{
     search::ScoredSpace,
     space::{Space, Subnet},
     study::{
-        FlagValue, Section, Step, StepContext, StepError, StepFlag, StepNeeds, Task, TaskFiles,
+        FlagValue, Section, Step, StepContext, StepError, StepFlag, StepNeeds, Task, TaskField,
+        TaskFiles,
     },
     target::ModelInfo,
     train::{
@@ -121,6 +122,8 @@ impl Step for Plain {
         field: "seeds",
         help: "Times that each network is trained",
     }];
+    const TASK_FIELDS: &'static [TaskField] =
+        &[TaskField { section: PlainSettings::NAME, field: "seeds" }];
 
     type Settings = (
         PlainSettings,

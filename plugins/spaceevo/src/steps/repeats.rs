@@ -4,7 +4,7 @@ use spacewright_core::{
     random,
     study::{
         Artifact, FieldError, FlagValue, Section, Step, StepContext, StepError, StepFlag,
-        StepNeeds, StudyContext,
+        StepNeeds, StudyContext, TaskField,
     },
 };
 
@@ -79,6 +79,8 @@ impl Step for TrainRepeats {
     const NEEDS: StepNeeds = StepNeeds::TRAINING;
     const EXTRA: bool = true;
     const FLAGS: &'static [StepFlag] = &[SEEDS];
+    const TASK_FIELDS: &'static [TaskField] =
+        &["seeds", "spaces"].map(|field| TaskField { section: RepeatSettings::NAME, field });
 
     type Settings = (TrainSettings, RivalSettings, RepeatSettings);
     type Output = Vec<PhaseReports>;

@@ -6,7 +6,10 @@ use spacewright_core::{
     random,
     search::ScoredSpace,
     space::Space,
-    study::{Artifact, FieldError, Section, Step, StepContext, StepError, StepNeeds, StudyContext},
+    study::{
+        Artifact, FieldError, Section, Step, StepContext, StepError, StepNeeds, StudyContext,
+        TaskField,
+    },
 };
 
 use super::{
@@ -222,6 +225,10 @@ impl Step for TrainManual {
     const READS: &'static [&'static str] = &[Teach::NAME, Distil::NAME, Evolve::NAME];
     const NEEDS: StepNeeds = StepNeeds::TRAINING;
     const EXTRA: bool = true;
+
+    // A name means the same space beside whatever others.
+    const TASK_FIELDS: &'static [TaskField] =
+        &["manual", "random"].map(|field| TaskField { section: RivalSettings::NAME, field });
 
     type Settings = (TrainSettings, RivalSettings);
     /// In the order of the study, those that are left out apart.

@@ -7,7 +7,10 @@ use spacewright_core::{
 
 use crate::{
     settings::TableSettings,
-    tables::{BlockRows, draw, pick, published::rows_for_tables},
+    tables::{
+        BlockRows, draw, pick,
+        published::{NoRow, rows_for_tables},
+    },
 };
 
 /// Draws the rows of the quality tables.
@@ -37,6 +40,13 @@ impl Step for Tables {
         let known = rows_for_tables(&study.folder.join(published), &study.hyperspace)
             .map_err(StepError::method)?;
         let known: Vec<TableRow> = known.into_iter().map(|published| published.row).collect();
-        Ok(pick(&study.hyperspace, &known, rows, study.seed))
+        let picked = pick(&study.hyperspace, &known, rows, study.seed);
+        match picked.iter().find(|table| table.rows.is_empty()) {
+            Some(table) => {
+                let table = table.task_name(&study.hyperspace);
+                Err(StepError::method(NoRow { table }))
+            }
+            None => Ok(picked),
+        }
     }
 }

@@ -39,6 +39,14 @@ pub struct EncodingError {
     pub allowed: String,
 }
 
+impl EncodingError {
+    /// Whether the text can be read, but chooses what the hyperspace does not hold: another number of blocks, or a
+    /// number that is none of the choices.
+    pub fn is_no_choice(&self) -> bool {
+        self.field == "depth" || number(&self.found).is_some()
+    }
+}
+
 fn at(position: Option<usize>) -> String {
     position.map_or(String::new(), |position| format!(", position {position}"))
 }

@@ -47,62 +47,62 @@ pub struct PublishedRow {
 
 const COLUMNS: [&str; 6] = ["sub-stage", "input shape", "loss", "macs", "params", "latency"];
 
-/// Reads the table of a cell, all of whose images have a size of which the hyperspace has tables; `file` names it in
-/// errors.
+/// Reads the table of a cell, all of whose rows must be rows of the hyperspace; `file` names it in errors.
 pub fn read_published(
     file: &str,
     text: &str,
     hyperspace: &Hyperspace,
     cell: Cell,
 ) -> Result<Vec<PublishedRow>, TableError> {
-    read(file, text, hyperspace, cell, |row| {
-        if hyperspace.table_resolutions.contains(&row.resolution) {
-            return Ok(());
-        }
-        let stride = hyperspace.input_stride(cell.stage);
-        let side = |resolution: &usize| resolution / stride;
-        let sizes: Vec<usize> = hyperspace.table_resolutions.iter().map(side).collect();
-        let found = side(&row.resolution);
-        Err((COLUMNS[1], format!("{found} pixels; allowed are {sizes:?}")))
-    })
+    let rows = read(text, hyperspace, cell);
+    rows.map(|(line, row)| row.map_err(|fault| fault.at(file, line))).collect()
 }
 
-/// Reads the table of a cell, whatever size its images have; `file` names it in errors.
-pub fn read_of_all_sizes(
+/// Reads those rows of the table of a cell that are rows of the hyperspace, which may hold less than the tables; `file`
+/// names it in errors.
+pub fn read_held(
     file: &str,
     text: &str,
     hyperspace: &Hyperspace,
     cell: Cell,
 ) -> Result<Vec<PublishedRow>, TableError> {
-    read(file, text, hyperspace, cell, |_| Ok(()))
+    let rows = read(text, hyperspace, cell)
+        .filter(|(_, row)| !row.as_ref().is_err_and(|fault| fault.is_no_choice));
+    rows.map(|(line, row)| row.map_err(|fault| fault.at(file, line))).collect()
 }
 
+/// What is wrong with a row.
+struct Fault {
+    column: &'static str,
+    reason: String,
+    /// It can be read; the hyperspace has no such sub-stage, input width or size of images.
+    is_no_choice: bool,
+}
+
+impl Fault {
+    fn unreadable(column: &'static str, reason: String) -> Self {
+        Self { column, reason, is_no_choice: false }
+    }
+
+    fn no_choice(column: &'static str, reason: String) -> Self {
+        Self { column, reason, is_no_choice: true }
+    }
+
+    fn at(self, file: &str, line: usize) -> TableError {
+        TableError { file: file.to_owned(), line, field: self.column, reason: self.reason }
+    }
+}
+
+/// The rows of a table, each with its line, counted from 1.
 fn read(
-    file: &str,
     text: &str,
     hyperspace: &Hyperspace,
     cell: Cell,
-    check: impl Fn(&TableRow) -> Result<(), Fault>,
-) -> Result<Vec<PublishedRow>, TableError> {
+) -> impl Iterator<Item = (usize, Result<PublishedRow, Fault>)> {
     let stage = hyperspace.choice_stage(cell.stage, cell.block, Some(cell.window));
-    let read = |line: &str| {
-        let row = read_row(line.trim(), hyperspace, cell, &stage)?;
-        check(&row.row).map(|()| row)
-    };
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    lines
-        .map(|(index, line)| {
-            read(line).map_err(|(field, reason)| TableError {
-                file: file.to_owned(),
-                line: index + 1,
-                field,
-                reason,
-            })
-        })
-        .collect()
+    lines.map(move |(index, line)| (index + 1, read_row(line.trim(), hyperspace, cell, &stage)))
 }
-
-type Fault = (&'static str, String);
 
 fn read_row(
     line: &str,
@@ -113,38 +113,52 @@ fn read_row(
     let fields: Vec<&str> = line.split(',').collect();
     let Ok(fields): Result<[&str; 6], _> = fields.try_into() else {
         let found = line.split(',').count();
-        return Err(("row", format!("{found} columns, needs {}", COLUMNS.len())));
+        let reason = format!("{found} columns, needs {}", COLUMNS.len());
+        return Err(Fault::unreadable("row", reason));
     };
-    let sub_stage =
-        SubStage::parse(fields[0], elastic).map_err(|error| (COLUMNS[0], error.to_string()))?;
-    let (input_width, resolution) = read_shape(fields[1], hyperspace, cell.stage)?;
     let number = |column: usize| {
         let value: Option<f64> = fields[column].trim().parse().ok();
         value.filter(|value| value.is_finite() && *value >= 0.0).ok_or_else(|| {
-            (COLUMNS[column], format!("`{}` is not a number from 0", fields[column]))
+            let reason = format!("`{}` is not a number from 0", fields[column]);
+            Fault::unreadable(COLUMNS[column], reason)
         })
     };
+    let figures = [number(2)?, number(3)?, number(4)?, number(5)?];
+    let sub_stage = SubStage::parse(fields[0], elastic).map_err(|error| {
+        let fault = if error.is_no_choice() { Fault::no_choice } else { Fault::unreadable };
+        fault(COLUMNS[0], error.to_string())
+    })?;
+    let (input_width, resolution) = read_shape(fields[1], hyperspace, cell.stage)?;
     let Cell { stage, block, window } = cell;
     Ok(PublishedRow {
         row: TableRow { stage, block, window, input_width, resolution, sub_stage },
-        loss: number(2)?,
-        macs_m: number(3)?,
-        params_m: number(4)?,
-        latency_ms: number(5)?,
+        loss: figures[0],
+        macs_m: figures[1],
+        params_m: figures[2],
+        latency_ms: figures[3],
     })
 }
 
+/// Width of a stage's input, and the size of images for which it has this size.
 fn read_shape(text: &str, hyperspace: &Hyperspace, index: usize) -> Result<(usize, usize), Fault> {
-    let fault = |reason: String| (COLUMNS[1], reason);
     let shape = text.trim().strip_prefix("1x").and_then(|shape| shape.parse::<Shape>().ok());
     let Some(shape) = shape.filter(|shape| shape.height == shape.width) else {
-        return Err(fault(format!("`{text}` is not a shape like 1x24x56x56")));
+        let reason = format!("`{text}` is not a shape like 1x24x56x56");
+        return Err(Fault::unreadable(COLUMNS[1], reason));
     };
+    let no_choice = |reason| Err(Fault::no_choice(COLUMNS[1], reason));
     let widths = hyperspace.input_widths(index);
     if !widths.contains(&shape.channels) {
-        return Err(fault(format!("{} channels; allowed are {widths:?}", shape.channels)));
+        return no_choice(format!("{} channels; allowed are {widths:?}", shape.channels));
     }
-    Ok((shape.channels, shape.height * hyperspace.input_stride(index)))
+    let stride = hyperspace.input_stride(index);
+    let resolution = shape.height * stride;
+    if !hyperspace.table_resolutions.contains(&resolution) {
+        let sizes: Vec<usize> =
+            hyperspace.table_resolutions.iter().map(|resolution| resolution / stride).collect();
+        return no_choice(format!("{} pixels; allowed are {sizes:?}", shape.height));
+    }
+    Ok((shape.channels, resolution))
 }
 
 /// The columns of a table. Multiply-adds and parameters are as printed (to a hundred; quantizer
@@ -327,6 +341,31 @@ mod tests {
             let text = format!("{good}\n{row}\n");
             let error = read_published("t.csv", &text, &hyperspace, CELL).unwrap_err();
             assert_eq!(error.to_string(), format!("t.csv, line 2, {message}"));
+        }
+    }
+
+    #[test]
+    fn rows_that_a_smaller_hyperspace_has_not_are_left_out_but_not_nonsense() {
+        let hyperspace = hyperspace();
+        let figures = "0.4,19.6,0.0,1.5";
+        let text = [
+            format!("3#24#0.5,1x16x16x16,{figures}"),
+            format!("7#24#0.5,1x16x16x16,{figures}"),
+            format!("3#99#0.5,1x16x16x16,{figures}"),
+            format!("3#24#2,1x16x16x16,{figures}"),
+            format!("3#24#0.5_3#24#0.5_3#24#0.5_3#24#0.5,1x16x16x16,{figures}"),
+            format!("3#24#0.5,1x8x16x16,{figures}"),
+            format!("3#24#0.5,1x16x20x20,{figures}"),
+            format!("5#32#1.0,1x24x16x16,{figures}"),
+        ]
+        .join("\n");
+        let rows = read_held("t.csv", &text, &hyperspace, CELL).unwrap();
+        assert_eq!(rows.iter().map(|row| row.row.input_width).collect::<Vec<_>>(), [16, 24]);
+        for row in
+            ["3#24,1x16x16x16", "3#wide#0.5,1x16x16x16", "3#24#None,1x16x16x16", "3#24#0.5,16"]
+        {
+            let text = format!("{row},{figures}\n");
+            assert!(read_held("t.csv", &text, &hyperspace, CELL).is_err(), "{row}");
         }
     }
 }

@@ -18,7 +18,7 @@ use spacewright_core::{
 };
 use thiserror::Error;
 
-use format::{Counter, read_of_all_sizes, read_published};
+use format::{Counter, read_held, read_published};
 pub use format::{PublishedRow, TableError};
 pub use kept::read_columns;
 
@@ -48,6 +48,14 @@ pub enum PublishedError {
     },
 }
 
+/// Published tables have no row that could be a row of a stage with a block type.
+#[derive(Debug, Error)]
+#[error("[tables] published: none of the rows of `{table}` is one of the hyperspace")]
+pub struct NoRow {
+    /// Name of the stage and block type.
+    pub table: String,
+}
+
 /// All rows of a hyperspace's tables, cell by cell. `folder` holds the files, or a folder of the
 /// hyperspace's name that does.
 pub fn read_rows(
@@ -61,8 +69,8 @@ pub fn read_rows(
     Ok(rows.into_iter().flatten().collect())
 }
 
-/// Those rows of a hyperspace's tables that are for images of the sizes of which it has tables. `folder` holds the files,
-/// or a folder of the hyperspace's name that does.
+/// Those rows of published tables that are rows of the hyperspace, too, which may hold less: fewer sizes of images, widths,
+/// depths or values of an axis. `folder` holds the files, or a folder of the hyperspace's name that does.
 pub fn rows_for_tables(
     folder: &Path,
     hyperspace: &Hyperspace,
@@ -71,10 +79,7 @@ pub fn rows_for_tables(
     let cells: Vec<Cell> = Cell::of_hyperspace(hyperspace).into_iter().collect();
     let read = |cell: &Cell| {
         let text = read_text(&folder, hyperspace, *cell)?;
-        let rows = read_of_all_sizes(&file_of(hyperspace, *cell), &text, hyperspace, *cell)?;
-        let is_asked =
-            |row: &PublishedRow| hyperspace.table_resolutions.contains(&row.row.resolution);
-        Ok(rows.into_iter().filter(is_asked).collect())
+        Ok(read_held(&file_of(hyperspace, *cell), &text, hyperspace, *cell)?)
     };
     let rows = cells.par_iter().map(read).collect::<Result<Vec<Vec<_>>, PublishedError>>()?;
     Ok(rows.into_iter().flatten().collect())
