@@ -102,7 +102,7 @@ pub struct InspectArgs {
 pub struct ModelFileArgs {
     /// The file: ONNX or TFLite; it need not be one of Spacewright's.
     pub model: PathBuf,
-    /// Whose runtime measures it, whatever the file's extension; by default the first target's
+    /// Whose runtime runs or measures it, whatever the file's extension; by default the first target's
     /// with this format.
     #[arg(long)]
     pub target: Option<String>,

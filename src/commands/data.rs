@@ -2,8 +2,7 @@
 
 use std::{
     fmt::Write as _,
-    fs::File,
-    io::{self, Write as _},
+    fs::{self, OpenOptions},
     path::Path,
     sync::atomic::Ordering,
 };
@@ -13,7 +12,7 @@ use spacewright_data::{
     BadImage, Catalog, Checked, CheckedPart, Part, Sizes, Wanted, check, divide, open,
     usual_training,
 };
-use spacewright_engine::{DataSettings, EngineError};
+use spacewright_engine::{DataSettings, EngineError, write_atomically};
 
 use crate::{
     cli::{DataCheckArgs, DataCommand, Global},
@@ -27,7 +26,7 @@ const SHOWN: usize = 20;
 pub fn run(command: &DataCommand, global: &Global) -> Result<Output, Failure> {
     let DataCommand::Check(DataCheckArgs { places, layout, held_out, sheet }) = command;
     let catalog = open(places, layout.as_deref())?;
-    let sheet = sheet.as_deref().map(create).transpose()?;
+    sheet.as_deref().map_or(Ok(()), can_be_written)?;
     let cancel = process::cancelled_by_signal();
     let bar = progress::bar(catalog.samples.len(), global.quiet);
     let (held_out, seed) = (held_out_of(&catalog, *held_out)?, global.seed.unwrap_or(0));
@@ -41,25 +40,24 @@ pub fn run(command: &DataCommand, global: &Global) -> Result<Output, Failure> {
     let checked = checked.ok_or_else(EngineError::cancelled)?;
     let mut text = text(&checked);
     // Where no image can be shown, the report says why.
-    if let Some((path, mut file)) = sheet
+    if let Some(path) = sheet
         && let Some(part) = checked.parts.get(Part::Train.name()).filter(|part| part.images > 0)
     {
         let (side, transforms) = usual_training(part);
         let png = spacewright_data::sheet(&catalog, &division.train, &transforms, side, seed)?;
-        file.write_all(&png).map_err(|error| at(path, error))?;
+        write_atomically(path, &png)?;
         text += &format!("wrote {}\n", path.display());
     }
     let is_good = checked.bad.is_empty() && checked.study.refused.is_none();
     Ok(Output::new(text, &checked)?.good(is_good))
 }
 
-/// Makes the file of a sheet, before hours are spent on what belongs in it.
-fn create(path: &Path) -> Result<(&Path, File), Failure> {
-    Ok((path, File::create(path).map_err(|error| at(path, error))?))
-}
-
-fn at(path: &Path, error: io::Error) -> Failure {
-    Failure::input(format!("{}: {error}", path.display()))
+/// Whether a sheet has a place, before hours are spent on what belongs in it. What is there stays until then.
+fn can_be_written(path: &Path) -> Result<(), Failure> {
+    let failure = |error| Failure::input(format!("{}: {error}", path.display()));
+    let is_new = !path.exists();
+    OpenOptions::new().append(true).create(true).open(path).map_err(failure)?;
+    if is_new { fs::remove_file(path).map_err(failure) } else { Ok(()) }
 }
 
 /// How many images are held out; a tenth is enough to judge by where they are few.
@@ -71,8 +69,9 @@ pub fn held_out_of(catalog: &Catalog, typed: Option<usize>) -> Result<usize, Fai
                 format!("--held-out {held_out} leaves none of {images} images to train on");
             Err(Failure::input(message))
         }
+        Some(0) => Err(Failure::input("--held-out 0 leaves no image to choose by")),
         Some(held_out) => Ok(held_out),
-        None => Ok(DataSettings::default().held_out.min(images / 10)),
+        None => Ok(DataSettings::default().held_out.min(images / 10).max(1)),
     }
 }
 
@@ -145,7 +144,8 @@ fn classes(checked: &Checked) -> String {
 }
 
 fn first(lines: impl Iterator<Item = String>, count: usize) -> String {
-    let mut text: String = lines.take(SHOWN).map(|line| format!("  {line}\n")).collect();
+    let mut text: String =
+        lines.take(SHOWN).map(|line| format!("  {}\n", Escaped(&line))).collect();
     if count > SHOWN {
         let _ = writeln!(text, "  … and {} more: --json lists all", count - SHOWN);
     }

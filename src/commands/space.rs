@@ -18,8 +18,8 @@ use crate::{
 #[derive(Serialize)]
 struct ConstraintRow {
     limit_ms: f64,
-    /// Mean summed loss of the best feasible subnets: the smaller, the better.
-    quality: f64,
+    /// Mean summed loss of the best feasible subnets: the smaller, the better; none where no subnet is feasible.
+    quality: Option<f64>,
     /// Share of subnets within the limit.
     feasible: f64,
     penalty: f64,
@@ -28,8 +28,16 @@ struct ConstraintRow {
 
 impl From<&ConstraintScore> for ConstraintRow {
     fn from(part: &ConstraintScore) -> Self {
-        let &ConstraintScore { limit_ms, feasible, loss: quality, penalty, score } = part;
+        let &ConstraintScore { limit_ms, feasible, loss, penalty, score } = part;
+        let quality = (feasible > 0.0).then_some(loss);
         Self { limit_ms, quality, feasible, penalty, score }
+    }
+}
+
+impl ConstraintRow {
+    /// Quality for a table.
+    fn quality(&self) -> String {
+        self.quality.map_or("-".into(), |quality| format!("{quality:.4}"))
     }
 }
 

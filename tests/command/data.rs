@@ -82,6 +82,32 @@ fn a_set_of_bad_images_is_described() {
     assert!(ran.stdout.contains("train/cat/1.jpg (class cat): is empty"), "{}", ran.stdout);
     let said = refusal(&format!("data check {path} --held-out 1"));
     assert_eq!(said, "error: --held-out 1 leaves none of 1 images to train on\n");
+    let said = refusal(&format!("data check {path} --held-out 0"));
+    assert_eq!(said, "error: --held-out 0 leaves no image to choose by\n");
+    assert!(!sheet.exists(), "there is nothing to show");
+    fs::write(&sheet, "mine").unwrap();
+    run(&format!("--quiet data check {path} --sheet {}", sheet.display()));
+    assert_eq!(fs::read_to_string(&sheet).unwrap(), "mine");
+}
+
+#[test]
+fn a_few_images_are_enough() {
+    let folder = tempfile::tempdir().unwrap();
+    for (class, red) in [("cat", 1), ("cat", 2), ("dog", 3), ("dog", 4)] {
+        write(&folder.path().join(format!("{class}/{red}.png")), red);
+    }
+    let path = folder.path().display();
+    let said = text(&format!("--quiet data check {path}"));
+    assert!(said.contains("train on 2 images, choose by 1 and test on 1"), "{said}");
+}
+
+#[cfg(unix)]
+#[test]
+fn names_of_files_begin_no_lines() {
+    let folder = set();
+    fs::write(folder.path().join("train/dog/a\nstudy would.png"), "").unwrap();
+    let ran = run(&format!("--quiet data check {}", folder.path().display()));
+    assert!(ran.stdout.contains("  train/dog/a\\nstudy would.png (class dog)"), "{}", ran.stdout);
 }
 
 #[test]

@@ -110,6 +110,23 @@ fn check_files(report: &Value, folder: &Path) {
 }
 
 with_tables! {
+    fn limits_far_apart_and_out_of_reach_are_judged_each_by_itself() {
+        let score = |limits: &str| {
+            let space = format!("space score onnxw-151121-012130 --tables {}", tables());
+            json(&format!("{space} {limits}"))["spaces"][0]["constraints"].clone()
+        };
+        let alone = score("--constraint 10")[0].clone();
+        let together = score("--constraint 10 --constraint 100000 --constraint 1e-20");
+        assert_eq!(together[0], alone);
+        assert!((number(&together[1]["feasible"]) - 1.0).abs() < 1e-6, "{together}");
+        assert_eq!((number(&together[2]["feasible"]), &together[2]["quality"]), (0.0, &Value::Null));
+        let explain = "space explain onnxw-151121-012130 --constraint 1e-20 --tables";
+        let shown = text(&format!("{explain} {}", tables()));
+        assert!(shown.contains("0.000 %   -  "), "{shown}");
+    }
+}
+
+with_tables! {
     fn only_scorers_with_an_analysis_explain() {
         let explain = format!("space explain onnxw-151121-012130 --tables {}", tables());
         let error = refusal(&format!("{explain} --constraint 10 --score monte-carlo"));

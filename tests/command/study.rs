@@ -253,6 +253,12 @@ fn a_new_study_is_short_says_where_its_schema_is_and_can_be_opened() {
     let text = fs::read_to_string(&path).unwrap();
     assert!(text.lines().count() <= 40, "{} lines", text.lines().count());
     assert!(text.contains("budgets = [{ ms = 0.5 }, { ms = 2 }]"), "{text}");
+    let twice = super::command("study compare").args([&path, &path]).output().unwrap();
+    let said = String::from_utf8_lossy(&twice.stderr).into_owned();
+    assert!(twice.status.code() == Some(2) && said.contains("mine.toml is named twice"), "{said}");
+    fs::remove_file(&path).unwrap();
+    let output = new(&["--data", "synthetic", "--budget", "1e300"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let schema = text.lines().next().unwrap().strip_prefix("#:schema ").unwrap();
     let schema = fs::read_to_string(schema).unwrap();
     assert_eq!(

@@ -136,7 +136,8 @@ pub struct Wanted {
 
 /// What a study uses the parts for, of the images that are `usable`. What is missing is held out of the
 /// training part: of every class the same share, as many images as are wanted or a few less; a set without a
-/// test part is tested on its validation part, one without either on as many images again.
+/// test part is tested on its validation part, one without either on as many images again, or on as many as are wanted
+/// for testing where these are fewer.
 ///
 /// At least one image of a class is left to train on.
 pub fn divide(catalog: &Catalog, usable: impl Fn(usize) -> bool, wanted: &Wanted) -> Division {
@@ -157,7 +158,8 @@ pub fn divide(catalog: &Catalog, usable: impl Fn(usize) -> bool, wanted: &Wanted
             Division { train, held_out, test: if test.is_empty() { validation } else { test } }
         }
         (true, true) => {
-            let (train, test) = hold_out(catalog, train, held_out, seed, "test");
+            let tested = if wanted.test == 0 { held_out } else { held_out.min(wanted.test) };
+            let (train, test) = hold_out(catalog, train, tested, seed, "test");
             let (train, held_out) = hold_out(catalog, train, held_out, seed, "held out");
             Division { train, held_out, test }
         }

@@ -265,7 +265,7 @@ fn images(
         ..DataSettings::default()
     };
     let catalog = spacewright_data::open(&[path], None)?;
-    let settings = DataSettings { held_out: held_out_of(&catalog, None)?.max(1), ..settings };
+    let settings = DataSettings { held_out: held_out_of(&catalog, None)?, ..settings };
     let seed = global.seed.unwrap_or_default();
     Ok(StudyData::new(settings, "".into(), &default_home()?, seed))
 }

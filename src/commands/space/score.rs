@@ -82,7 +82,7 @@ pub fn score(args: &SpaceScoreArgs, seed: u64) -> Result<Output, Failure> {
                 once(space.error_bound.map_or("-".into(), |bound| format!("{bound:.0e}"))),
                 format!("{} ms", part.limit_ms),
                 format!("{:.3} %", part.feasible * 100.0),
-                format!("{:.4}", part.quality),
+                part.quality(),
             ]);
         }
     }

@@ -6,6 +6,8 @@ mod history;
 mod new;
 mod schema;
 
+use std::{collections::HashSet, path::PathBuf};
+
 use serde_json::json;
 use spacewright_core::study::duration;
 use spacewright_engine::{Engine, JobState, StepState, StepStatus, TaskOnCluster, list_runs};
@@ -38,7 +40,16 @@ fn several(args: &SeveralStudies, global: &Global) -> Result<Vec<Engine>, Failur
             .hint("name another study file"));
     }
     let SeveralStudies { studies, runs, compute, cluster } = args;
-    let open_one = |study: &std::path::PathBuf| {
+    let mut files = HashSet::new();
+    let is_again = |study: &&PathBuf| {
+        let file = study.canonicalize();
+        file.is_ok_and(|file| !files.insert(file))
+    };
+    if let Some(twice) = studies.iter().find(is_again) {
+        return Err(Failure::input(format!("{} is named twice", twice.display()))
+            .hint("name different study files"));
+    }
+    let open_one = |study: &PathBuf| {
         let (study, runs) = (study.clone(), runs.clone());
         let args = StudyArgs { study, runs, target: None, compute: *compute, cluster: *cluster };
         open(&args, Vec::new(), global)

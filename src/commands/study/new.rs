@@ -156,6 +156,8 @@ fn text(
     let name = file.file_stem().unwrap_or_default().to_string_lossy();
     let budget = |budget: &Budget| match budget {
         Budget::Quantile(share) => format!("{{ quantile = {share} }}"),
+        // Such a number without an exponent would be an integer, and too large for one.
+        Budget::Ms(ms) if *ms >= 1e15 => format!("{{ ms = {ms:e} }}"),
         Budget::Ms(ms) => format!("{{ ms = {ms} }}"),
     };
     let budgets: Vec<String> = budgets.iter().map(budget).collect();

@@ -61,6 +61,13 @@ pub struct TaskField {
     pub field: &'static str,
 }
 
+impl TaskField {
+    /// A field of a section.
+    pub const fn new(section: &'static str, field: &'static str) -> Self {
+        Self { section, field }
+    }
+}
+
 /// A step of a method: all of it in one place.
 pub trait Step: Send + Sync + 'static {
     /// Its name: that of its command and of its folder of artifacts.

@@ -223,6 +223,11 @@ fn the_first_images_to_judge_on_are_of_all_classes() {
         let classes: std::collections::HashSet<u32> = first.collect();
         assert_eq!((images.len(), classes.len()), (40, 4));
     }
+    for (wanted, tested) in [(0, 40), (8, 8), (100, 40)] {
+        let wanted = Wanted { held_out: 40, test: wanted, ..Wanted::default() };
+        let division = divide(&catalog, |_| true, &wanted);
+        assert_eq!((division.held_out.len(), division.test.len()), (40, tested));
+    }
 }
 
 #[test]

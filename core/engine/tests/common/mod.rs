@@ -276,8 +276,7 @@ impl Step for Teach {
     const READS: &'static [&'static str] = &[];
     const NEEDS: StepNeeds = StepNeeds::TRAINING;
     const SHARED: bool = true;
-    const TASK_FIELDS: &'static [TaskField] =
-        &[TaskField { section: TeachSettings::NAME, field: "tasks" }];
+    const TASK_FIELDS: &'static [TaskField] = &[TaskField::new(TeachSettings::NAME, "tasks")];
 
     type Settings = TeachSettings;
     type Output = Vec<Taught>;

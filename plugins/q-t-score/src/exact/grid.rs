@@ -70,8 +70,13 @@ impl StageTaps {
         let most = least + MOST_ROWS as f64 * steps.loss;
         let mut bins: Vec<(i32, u32, f64)> = Vec::new();
         for (loss, latency_ms) in points {
+            let position = latency_ms / steps.latency_ms;
+            // Beyond all columns, and perhaps beyond all integers.
+            if position > steps.columns as f64 {
+                continue;
+            }
             let (row, row_weights) = split(loss.min(most) / steps.loss);
-            let (column, column_weights) = split(latency_ms / steps.latency_ms);
+            let (column, column_weights) = split(position);
             for (i, row_weight) in (-1..).zip(row_weights) {
                 for (j, column_weight) in (0..).zip(column_weights) {
                     let (row, column) = (row + i, column + j);

@@ -37,8 +37,9 @@ const LOSS_BINS: f64 = 11.0;
 const LATENCY_BINS: f64 = 64.0;
 /// How much narrower bins are on the grid from which errors of the usual one are estimated.
 const FINER: f64 = 2.0;
-/// Bins of latency at most, where limits are far apart.
-const MOST_COLUMNS: usize = 1024;
+/// How many times as wide as the tightest limit of a grid the others of it may be: bins have to be narrow beside the
+/// former, and enough for the latter.
+const FARTHEST: f64 = 7.0;
 /// Rows of the grid that are summed at a time, until they hold the share that counts.
 const CHUNK: usize = 16;
 
@@ -60,10 +61,13 @@ pub(super) struct Exact {
 
 enum Method {
     Enumeration,
-    Grid(Box<Grids>),
+    /// One for limits that are not far apart from each other, the tightest first.
+    Grids(Vec<Grids>),
 }
 
 struct Grids {
+    /// Which of the limits.
+    limits: Vec<usize>,
     usual: Partials,
     /// With bins half as wide.
     finer: OnceLock<Partials>,
@@ -82,9 +86,13 @@ impl Exact {
             // Losses that do not vary need no bins.
             let deviation = tables.typical_deviation();
             let loss = if deviation > 0.0 { deviation / LOSS_BINS } else { 1.0 };
-            let steps = steps(limits_ms, tables.stages(), loss, LATENCY_BINS);
-            let usual = Partials::new(tables, composition, limits_ms, steps);
-            Method::Grid(Box::new(Grids { usual, finer: OnceLock::new() }))
+            let grids = |limits: Vec<usize>| {
+                let limits_ms: Vec<f64> = limits.iter().map(|&limit| limits_ms[limit]).collect();
+                let steps = steps(&limits_ms, tables.stages(), loss, LATENCY_BINS);
+                let usual = Partials::new(tables, composition, &limits_ms, steps);
+                Grids { limits, usual, finer: OnceLock::new() }
+            };
+            Method::Grids(near_limits(limits_ms).into_iter().map(grids).collect())
         };
         Self { composition, limits_ms: limits_ms.to_vec(), top, method }
     }
@@ -95,20 +103,20 @@ impl Exact {
             Method::Enumeration => {
                 self.of_subnets(enumerate::subnets(tables, space, self.composition))
             }
-            Method::Grid(grids) => self.on_grid(&grids.usual, space),
+            Method::Grids(grids) => self.on_grids(grids, space, |grids| &grids.usual),
         }
     }
 
     /// The same on a grid with bins half as wide, `None` where subnets are enumerated.
     pub(super) fn finer(&self, tables: &Tables, space: &Space) -> Option<Vec<BestSubnets>> {
-        let Method::Grid(grids) = &self.method else { return None };
-        let Grids { usual, finer } = &**grids;
-        let finer = finer.get_or_init(|| {
-            let (limits, stages) = (&self.limits_ms, tables.stages());
-            let steps = steps(limits, stages, usual.steps.loss / FINER, LATENCY_BINS * FINER);
-            Partials::new(tables, self.composition, limits, steps)
-        });
-        Some(self.on_grid(finer, space))
+        let Method::Grids(grids) = &self.method else { return None };
+        let finer = |Grids { limits, usual, .. }: &Grids| {
+            let limits: Vec<f64> = limits.iter().map(|&limit| self.limits_ms[limit]).collect();
+            let (loss, bins) = (usual.steps.loss / FINER, LATENCY_BINS * FINER);
+            let steps = steps(&limits, tables.stages(), loss, bins);
+            Partials::new(tables, self.composition, &limits, steps)
+        };
+        Some(self.on_grids(grids, space, |grids| grids.finer.get_or_init(|| finer(grids))))
     }
 
     fn of_subnets(&self, mut subnets: Vec<Subnet>) -> Vec<BestSubnets> {
@@ -126,11 +134,22 @@ impl Exact {
         self.limits_ms.iter().map(best).collect()
     }
 
-    fn on_grid(&self, partials: &Partials, space: &Space) -> Vec<BestSubnets> {
-        let halves = Halves::of(partials, space);
-        (0..self.limits_ms.len())
-            .map(|limit| self.on_grid_within(&halves.within(limit), &partials.steps))
-            .collect()
+    /// One entry per limit, from those of each grid.
+    fn on_grids<'g>(
+        &self,
+        grids: &'g [Grids],
+        space: &Space,
+        partials: impl Fn(&'g Grids) -> &'g Partials,
+    ) -> Vec<BestSubnets> {
+        let mut best = vec![BestSubnets { feasible: 0.0, loss: None }; self.limits_ms.len()];
+        for of_grid in grids {
+            let partials = partials(of_grid);
+            let halves = Halves::of(partials, space);
+            for (index, &limit) in of_grid.limits.iter().enumerate() {
+                best[limit] = self.on_grid_within(&halves.within(index), &partials.steps);
+            }
+        }
+        best
     }
 
     fn on_grid_within(&self, sums: &Sums<'_>, steps: &Steps) -> BestSubnets {
@@ -156,8 +175,8 @@ impl Exact {
         space: &Space,
         limit: usize,
     ) -> Vec<(f64, f64)> {
-        let partials = match &self.method {
-            Method::Grid(grids) => &grids.usual,
+        let grids = match &self.method {
+            Method::Grids(grids) => grids,
             Method::Enumeration => {
                 let subnets = enumerate::subnets(tables, space, self.composition).into_iter();
                 let feasible = subnets.filter(|subnet| subnet.latency_ms <= self.limits_ms[limit]);
@@ -168,12 +187,15 @@ impl Exact {
             }
         };
         let mut points = Vec::new();
-        Halves::of(partials, space).within(limit).rows(|row, mass, _| {
-            if mass != 0.0 {
-                points.push((f64::from(row) * partials.steps.loss, mass));
-            }
-            ControlFlow::Continue(())
-        });
+        for Grids { limits, usual, .. } in grids {
+            let Some(index) = limits.iter().position(|other| *other == limit) else { continue };
+            Halves::of(usual, space).within(index).rows(|row, mass, _| {
+                if mass != 0.0 {
+                    points.push((f64::from(row) * usual.steps.loss, mass));
+                }
+                ControlFlow::Continue(())
+            });
+        }
         points
     }
 
@@ -254,14 +276,30 @@ impl Sums<'_> {
     }
 }
 
+/// Limits that can share a grid, by their indices; the tightest ones first.
+fn near_limits(limits_ms: &[f64]) -> Vec<Vec<usize>> {
+    let mut limits: Vec<usize> = (0..limits_ms.len()).collect();
+    limits.sort_by(|&a, &b| limits_ms[a].total_cmp(&limits_ms[b]));
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for limit in limits {
+        match groups.last_mut() {
+            Some(group) if limits_ms[limit] <= FARTHEST * limits_ms[group[0]] => group.push(limit),
+            _ => groups.push(vec![limit]),
+        }
+    }
+    groups
+}
+
+/// Bins for limits that are near each other: `bins` up to the tightest one.
 fn steps(limits_ms: &[f64], stages: usize, loss: f64, bins: f64) -> Steps {
     let tightest = limits_ms.iter().copied().fold(f64::INFINITY, f64::min);
     let widest = limits_ms.iter().copied().fold(0.0, f64::max);
     // Every distribution moves by a column, and a smooth step reaches some columns further.
     let more = stages + 1 + grid::REACH as usize;
-    let columns = ((widest / tightest * bins) as usize + more + 1).min(MOST_COLUMNS);
+    let columns = (widest / tightest * bins) as usize + more + 1;
     let columns = columns.next_multiple_of(grid::LANES);
-    Steps { loss, latency_ms: widest / (columns - more - 1) as f64, columns }
+    let latency_ms = (widest / (columns - more - 1) as f64).max(f64::MIN_POSITIVE);
+    Steps { loss, latency_ms, columns }
 }
 
 #[cfg(test)]

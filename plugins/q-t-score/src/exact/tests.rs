@@ -95,6 +95,35 @@ fn distributions_hold_the_feasible_subnets_and_their_best() {
 }
 
 #[test]
+fn a_limit_counts_alike_beside_others_however_far_they_are() {
+    let hyperspace = testing::hyperspace();
+    let space = Space::parse("mini-0123-0101", &hyperspace).unwrap();
+    for composition in [Composition::Consistent, Composition::Independent] {
+        let tables = tables(&hyperspace, composition, 24);
+        assert!(tables.most_subnets(composition) > ENUMERATED);
+        let both = |limits: &[f64]| {
+            let exact = Exact::new(&tables, composition, limits, TopShare::new(100_000, 50));
+            let points = exact.distribution(&tables, &space, 0);
+            (exact.best(&tables, &space), exact.finer(&tables, &space).unwrap(), points)
+        };
+        let (alone, finer, points) = both(&[5.0]);
+        for other in [1e-300, 1e-20, 1e-3, 100.0, 1e6, 1e300] {
+            let (best, finer_too, points_too) = both(&[5.0, other]);
+            assert_eq!((best[0], finer_too[0], &points_too), (alone[0], finer[0], &points));
+            let feasible = if other < 1.0 { 0.0 } else { 1.0 };
+            for best in [best[1], finer_too[1]] {
+                assert!((best.feasible - feasible).abs() < 1e-6, "{other}: {best:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn near_limits_share_a_grid() {
+    assert_eq!(near_limits(&[20.0, 1000.0, 3.0, 15.0, 2000.0]), [vec![2, 3, 0], vec![1, 4]]);
+}
+
+#[test]
 fn outliers_and_limits_that_are_far_apart_do_no_harm() {
     let hyperspace = testing::hyperspace();
     let composition = Composition::Consistent;

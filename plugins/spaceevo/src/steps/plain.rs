@@ -122,8 +122,7 @@ impl Step for Plain {
         field: "seeds",
         help: "Times that each network is trained",
     }];
-    const TASK_FIELDS: &'static [TaskField] =
-        &[TaskField { section: PlainSettings::NAME, field: "seeds" }];
+    const TASK_FIELDS: &'static [TaskField] = &[TaskField::new(PlainSettings::NAME, "seeds")];
 
     type Settings = (
         PlainSettings,

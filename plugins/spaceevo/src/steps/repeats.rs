@@ -79,8 +79,10 @@ impl Step for TrainRepeats {
     const NEEDS: StepNeeds = StepNeeds::TRAINING;
     const EXTRA: bool = true;
     const FLAGS: &'static [StepFlag] = &[SEEDS];
-    const TASK_FIELDS: &'static [TaskField] =
-        &["seeds", "spaces"].map(|field| TaskField { section: RepeatSettings::NAME, field });
+    const TASK_FIELDS: &'static [TaskField] = &[
+        TaskField::new(RepeatSettings::NAME, "seeds"),
+        TaskField::new(RepeatSettings::NAME, "spaces"),
+    ];
 
     type Settings = (TrainSettings, RivalSettings, RepeatSettings);
     type Output = Vec<PhaseReports>;

@@ -227,8 +227,10 @@ impl Step for TrainManual {
     const EXTRA: bool = true;
 
     // A name means the same space beside whatever others.
-    const TASK_FIELDS: &'static [TaskField] =
-        &["manual", "random"].map(|field| TaskField { section: RivalSettings::NAME, field });
+    const TASK_FIELDS: &'static [TaskField] = &[
+        TaskField::new(RivalSettings::NAME, "manual"),
+        TaskField::new(RivalSettings::NAME, "random"),
+    ];
 
     type Settings = (TrainSettings, RivalSettings);
     /// In the order of the study, those that are left out apart.

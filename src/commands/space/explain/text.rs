@@ -41,7 +41,7 @@ fn constraints(report: &ExplainReport) -> String {
         table.row([
             constraint.row.limit_ms.to_string(),
             format!("{:.3} %", 100.0 * constraint.row.feasible),
-            format!("{:.4}", constraint.row.quality),
+            constraint.row.quality(),
             format!("{:.5}", constraint.row.score),
             least,
         ]);

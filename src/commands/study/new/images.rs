@@ -115,7 +115,7 @@ impl Images {
                 hint.unwrap_or_else(|| "give `fashion-mnist`, `synthetic`, or a folder".into());
             Failure::input(error).hint(hint)
         })?;
-        let held_out = held_out_of(&catalog, None)?.max(1);
+        let held_out = held_out_of(&catalog, None)?;
         let wanted = Wanted { held_out, ..Wanted::default() };
         let cancel = process::cancelled_by_signal();
         let bar = progress::bar(catalog.samples.len(), global.quiet);
