@@ -96,40 +96,6 @@ fn a_failed_step_goes_on_where_it_stopped() {
 }
 
 #[test]
-fn tasks_stay_finished_where_others_are_asked_for() {
-    let bench = Bench::new();
-    let of = |tasks: usize, rate: f64| format!("{STUDY}[teach]\ntasks = {tasks}\nrate = {rate}\n");
-    let run = |text: &str| {
-        bench.engine(text).run_all().unwrap();
-        bench.controls.take_ran()
-    };
-    run(&of(2, 0.1));
-    assert_eq!(run(&of(4, 0.1)), ["report", "t2", "t3"]);
-    let said = serde_json::to_string(&*bench.controls.events.lock().unwrap()).unwrap();
-    assert!(said.contains("finished before, and taken over: 2 of 4 tasks"), "{said}");
-    let engine = bench.engine(&of(4, 0.1));
-    assert_eq!(engine.get(&Teach::of(1)).unwrap().index, 1);
-    let history = engine.history("teach").unwrap().unwrap();
-    let curves: Vec<&str> = history.curves.iter().map(|curve| curve.task.as_str()).collect();
-    assert_eq!(curves, ["t0", "t1", "t2", "t3"]);
-    assert_eq!(run(&of(3, 0.1)), ["report"]);
-    assert_eq!(bench.engine(&of(3, 0.1)).tasks("teach").unwrap(), ["t0", "t1", "t2"]);
-
-    set(&bench.controls.fail, Some("t4"));
-    bench.engine(&of(5, 0.1)).run_all().unwrap_err();
-    set(&bench.controls.fail, None);
-    bench.controls.take_ran();
-    assert_eq!(run(&of(6, 0.1)), ["report", "t4", "t5"]);
-    let engine = bench.engine(&of(6, 0.1));
-    assert!(engine.get(&Teach::of(4)).unwrap().resumed, "checkpoints are kept");
-
-    let weights = engine.file(&Teach::of(0)).unwrap().join("weights");
-    fs::write(&weights, "damaged").unwrap();
-    assert_eq!(run(&of(7, 0.1)), ["report", "t0", "t6"], "what is damaged is made anew");
-    assert_eq!(run(&of(2, 0.2)), ["report", "t0", "t1"], "another rate makes other tasks");
-}
-
-#[test]
 fn a_request_to_stop_keeps_what_is_finished() {
     let bench = Bench::new();
     set(&bench.controls.stop, Some("t1"));
