@@ -236,15 +236,15 @@ pub struct SpaceSearchArgs {
     #[arg(long, default_value = "aging-evolution")]
     pub strategy: String,
     /// The strategy's options as JSON, such as `{"population": 200}`.
-    #[arg(long, value_parser = json_value)]
+    #[arg(long, value_parser = json_object)]
     pub strategy_options: Option<Value>,
     /// Spaces to score, the first ones included, before the descent or the proof that ends the
     /// search.
     #[arg(long, default_value_t = 5000)]
     pub evaluations: usize,
     /// How many of the best spaces to list.
-    #[arg(long, default_value_t = 10)]
-    pub top: usize,
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..))]
+    pub top: u16,
     /// In how many stages listed spaces differ, at least.
     #[arg(long, default_value_t = 2)]
     pub apart: usize,
@@ -279,12 +279,13 @@ pub struct ScoringArgs {
     #[arg(long, default_value = "q-t")]
     pub scorer: String,
     /// The scorer's options as JSON, such as `{"draws": 20000}`.
-    #[arg(long, value_parser = json_value)]
+    #[arg(long, value_parser = json_object)]
     pub options: Option<Value>,
 }
 
-fn json_value(text: &str) -> Result<Value, serde_json::Error> {
-    serde_json::from_str(text)
+/// Options by name.
+fn json_object(text: &str) -> Result<Value, serde_json::Error> {
+    serde_json::from_str(text).map(Value::Object)
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -10,7 +10,7 @@ use std::{
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use spacewright_core::study::duration;
-use spacewright_engine::{Event, Observer, Silent};
+use spacewright_engine::{Change, Event, Observer, Silent};
 
 use crate::{
     cli::{Global, ProgressFormat},
@@ -80,8 +80,8 @@ fn line(text: &str) {
 fn step_line(event: &Event<'_>) -> Option<String> {
     Some(match event {
         Event::StepStarted { step, summary, changes } => {
-            let reasons: String =
-                changes.iter().map(|change| format!("\n  runs again: {change}")).collect();
+            let lines = Change::lines(changes).into_iter();
+            let reasons: String = lines.map(|line| format!("\n  runs again: {line}")).collect();
             format!("{step}: {summary}{reasons}")
         }
         Event::StepSkipped { step, seconds } => {

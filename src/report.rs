@@ -1,8 +1,12 @@
 //! A study's report as text.
 
-use std::{fmt::Write, path::Path};
+use std::{fmt::Write, path::Path, sync::Arc};
 
-use spacewright_core::{foreign::Escaped, latency::milliseconds, study::duration};
+use spacewright_core::{
+    foreign::Escaped,
+    latency::milliseconds,
+    study::{AnyStep, duration},
+};
 use spacewright_spaceevo::{
     report::{
         BudgetNetwork, Interval, LossCorrection, RivalNetwork, SpaceSummary, StageChoice,
@@ -28,8 +32,8 @@ pub fn or_dash<T>(value: Option<T>, show: impl FnOnce(T) -> String) -> String {
     value.map_or_else(|| "-".into(), show)
 }
 
-/// The report for people; model files lie in `folder`.
-pub fn text(report: &StudyReport, folder: &Path) -> String {
+/// The report for people; model files lie in `folder`, `steps` are the method's in their order.
+pub fn text(report: &StudyReport, folder: &Path, steps: &[Arc<dyn AnyStep>]) -> String {
     let mut text = String::new();
     let space = &report.space;
     let _ = writeln!(text, "space    {} ({})", space.space, space.blocks.join(", "));
@@ -92,10 +96,12 @@ pub fn text(report: &StudyReport, folder: &Path) -> String {
     for block in &report.diverged_blocks {
         let _ = writeln!(text, "warning: {block} diverged in distillation");
     }
-    let seconds = report.seconds.iter();
-    let steps: Vec<String> =
-        seconds.map(|(step, seconds)| format!("{step} {}", duration(*seconds))).collect();
-    let _ = writeln!(text, "time: {}", steps.join(", "));
+    let time = |step: &Arc<dyn AnyStep>| {
+        let seconds = report.seconds.get(step.name())?;
+        Some(format!("{} {}", step.name(), duration(*seconds)))
+    };
+    let times: Vec<String> = steps.iter().filter_map(time).collect();
+    let _ = writeln!(text, "time: {}", times.join(", "));
     text
 }
 

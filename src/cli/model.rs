@@ -62,6 +62,9 @@ pub struct QuantizeArgs {
     /// Images on which both files are run, of each class its share; 0: all to test on.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub test_images: usize,
+    /// Leave out images that cannot be used, and count them.
+    #[arg(long)]
+    pub skip_bad_images: bool,
     /// Mean of red, green and blue in 0…1 with which the network was trained. Where neither it nor the next two are
     /// given, images are prepared as the file says, if it is one of Spacewright's; else by default that of
     /// ImageNet, 0.485,0.456,0.406.

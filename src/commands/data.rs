@@ -76,7 +76,7 @@ pub fn held_out_of(catalog: &Catalog, typed: Option<usize>) -> Result<usize, Fai
 }
 
 fn text(checked: &Checked) -> String {
-    let Checked { layout, parts, skipped, duplicates, bad, notices, study } = checked;
+    let Checked { layout, parts, skipped, duplicates, bad, notices, study, .. } = checked;
     let mut text = format!("layout  {layout}\n\n");
     let mut table = Table::new(&["part", "images", "classes", "width", "height", "grey"]);
     for (name, part) in parts {
@@ -95,7 +95,7 @@ fn text(checked: &Checked) -> String {
     text += &classes(checked);
     if !skipped.is_empty() {
         let skipped: Vec<String> =
-            skipped.iter().map(|(what, count)| format!("{count} {what}")).collect();
+            skipped.iter().map(|(what, count)| format!("{count} {}", Escaped(what))).collect();
         let _ = writeln!(text, "\nskipped: {}", skipped.join(", "));
     }
     if !notices.is_empty() {

@@ -94,7 +94,8 @@ pub fn run(args: &StudyArgs, global: &Global) -> Result<Output, Failure> {
         let report = engine.output::<Report>()?;
         let page = page::written(&engine, &args.study);
         let page = page.map(|page| format!("\npage: {}\n", page.display()));
-        let text = report::text(&report, &engine.folder()) + &page.unwrap_or_default();
+        let text =
+            report::text(&report, &engine.folder(), engine.steps()) + &page.unwrap_or_default();
         return Output::new(text, &report);
     }
     let text = format!("finished; its files lie in {}", engine.folder().display());

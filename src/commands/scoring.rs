@@ -27,13 +27,14 @@ pub fn prepare(
     prepared(args, problem(args, hyperspace)?)
 }
 
-/// The same for a search; limits that no network keeps to are refused.
+/// The same for a search; limits, given by `flag`, that no network keeps to are refused.
 pub fn prepare_search(
     args: &ScoringArgs,
     hyperspace: &Hyperspace,
+    flag: &str,
 ) -> Result<Box<dyn PreparedScorer>, Failure> {
     let problem = problem(args, hyperspace)?;
-    check_limits(&problem)?;
+    check_limits(&problem, flag)?;
     prepared(args, problem)
 }
 
@@ -69,7 +70,7 @@ pub fn problem(args: &ScoringArgs, hyperspace: &Hyperspace) -> Result<ScoreProbl
 
 /// That no limit is below what stem, head and the fastest sub-stages take, of whatever space: a search
 /// would compare nothing.
-fn check_limits(problem: &ScoreProblem) -> Result<(), Failure> {
+fn check_limits(problem: &ScoreProblem, flag: &str) -> Result<(), Failure> {
     let ScoreProblem { hyperspace, cells, constraints_ms, .. } = problem;
     let mut of_stages = vec![f64::INFINITY; hyperspace.stages.len()];
     for (cell, columns) in cells {
@@ -85,7 +86,7 @@ fn check_limits(problem: &ScoreProblem) -> Result<(), Failure> {
                 "no network of `{}` keeps to {limit} ms: by these tables the fastest takes {fastest} ms",
                 hyperspace.name
             );
-            Err(Failure::input(message).hint("give a larger --constraint"))
+            Err(Failure::input(message).hint(format!("give a larger limit in {flag}")))
         }
         None => Ok(()),
     }

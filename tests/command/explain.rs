@@ -237,3 +237,35 @@ with_tables! {
         assert!(error.contains("at least two"), "{error}");
     }
 }
+
+/// Whether two lines have the same words, and numbers that differ in their last digits at most.
+fn are_alike(shown: &str, printed: &str) -> bool {
+    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<String>>();
+    let (shown, printed) = (words(shown), words(printed));
+    let alike = |(a, b): (&String, &String)| match (a.parse::<f64>(), b.parse::<f64>()) {
+        (Ok(a), Ok(b)) => (a - b).abs() <= 3e-5 + 2e-3 * b.abs(),
+        _ => a == b,
+    };
+    shown.len() == printed.len() && shown.iter().zip(&printed).all(alike)
+}
+
+with_tables! {
+    fn the_document_shows_what_is_printed() {
+        let folder = tempfile::tempdir().unwrap();
+        let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/spaces.md");
+        let document = fs::read_to_string(document).unwrap();
+        let (_, section) = document.split_once("## Explain").unwrap();
+        let mut blocks = section.split("```").skip(1).step_by(2);
+        let command = blocks.next().and_then(|block| block.strip_prefix("sh\nspacewright ")).unwrap();
+        let shown = blocks.next().and_then(|block| block.strip_prefix("text\n")).unwrap();
+        let plots = folder.path().join("plots");
+        let command = command.replace("\\\n", " ").replace("DIR", &tables());
+        let printed = text(&command.replace("plots", plots.to_str().unwrap()));
+        let printed = printed.replace(folder.path().to_str().unwrap(), "").replace("/plots/", "plots/");
+        // How exact a score is depends on the processor's instructions.
+        for (shown, printed) in shown.lines().zip(printed.lines()).skip(1) {
+            assert!(are_alike(shown, printed), "docs/spaces.md shows\n{shown}\nand not\n{printed}");
+        }
+        assert_eq!(shown.lines().count(), printed.lines().count());
+    }
+}

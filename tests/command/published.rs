@@ -40,7 +40,7 @@ with_tables! {
         ));
         let begin = "error: no network of `onnxw` keeps to 0.00100 ms: by these tables the fastest takes ";
         assert!(said.starts_with(begin), "{said}");
-        assert!(said.ends_with(" ms\nhint: give a larger --constraint\n"), "{said}");
+        assert!(said.ends_with(" ms\nhint: give a larger limit in --constraint\n"), "{said}");
     }
 }
 

@@ -292,6 +292,19 @@ fn a_new_study_is_short_says_where_its_schema_is_and_can_be_opened() {
         assert_eq!(status["study"], "mine");
     }
 
+    // Those to test on fit, too.
+    fs::remove_file(&path).unwrap();
+    let larger = folder.path().join("larger");
+    fs::create_dir(&larger).unwrap();
+    write_idx(&larger, 40, 40);
+    write_idx(folder.path(), 40, 28);
+    let images = "t10k-images-idx3-ubyte";
+    fs::copy(larger.join(images), folder.path().join(images)).unwrap();
+    fs::remove_dir_all(&larger).unwrap();
+    assert!(new(&["--data", folder.path().to_str().unwrap()]).status.success());
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains("{ center-crop = {} }") && !text.contains("pad"), "{text}");
+
     // Whatever the folder is called; of one class nothing can be learned.
     let (many, one) = (folder.path().join("a\u{a0}\u{301}\"b"), folder.path().join("one"));
     for (place, class) in [(&many, "cat"), (&many, "dog"), (&one, "cat")] {

@@ -39,6 +39,49 @@ fn write_tables(folder: &Path) {
 }
 
 #[test]
+fn budgets_are_found_where_tables_have_gaps_and_nothing_is_measured_where_no_subnet_is_left() {
+    let place = Place::new();
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/study");
+    let at = |name: &str| place.folder.path().join(name);
+    write_tables(&at("tables"));
+    fs::copy(tests.join("tiny-space.toml"), at("tiny-space.toml")).unwrap();
+    let text = fs::read_to_string(tests.join("tiny.toml")).unwrap();
+    let published = "[tables]\npublished = \"tables\"\nrows = 2\n";
+    fs::write(at("tiny.toml"), text.replace("[tables]\nrows = 2\n", published)).unwrap();
+    let measure = || {
+        let mut command = place.command(&["measure", "--with-inputs"], &at("tiny.toml"));
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let cut = |name: &str, columns: &str| {
+        let table = at("tables").join(name);
+        let text = fs::read_to_string(&table).unwrap();
+        let left: String = text
+            .lines()
+            .filter(|line| !line.contains(columns))
+            .map(|line| line.to_owned() + "\n")
+            .collect();
+        assert!(left.len() < text.len(), "no row of {name} has {columns}");
+        fs::write(&table, left).unwrap();
+    };
+    let width = |input: usize| format!(",1x{input}x");
+    cut("stage2_0_0.csv", &width(8));
+    let (code, said) = measure();
+    assert_eq!(code, Some(0), "{said}");
+    cut("stage2_0_1.csv", &width(8));
+    for block in 0..3 {
+        cut(&format!("stage1_{block}_0.csv"), "3#16#");
+        if block > 0 {
+            cut(&format!("stage2_{block}_0.csv"), &width(8));
+            cut(&format!("stage2_{block}_1.csv"), &width(8));
+        }
+    }
+    let (code, said) = measure();
+    assert_ne!(code, Some(0), "{said}");
+    assert!(said.contains("no subnet can be composed") && !said.contains("latencies"), "{said}");
+}
+
+#[test]
 fn losses_stand_beside_those_that_were_published_for_the_same_rows() {
     let place = Place::new();
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/study");

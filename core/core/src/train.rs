@@ -112,6 +112,7 @@ pub struct Phase {
     pub learning_rate: f64,
     /// Decay of convolution and linear weights; never of scales, biases or norms.
     #[serde(default)]
+    #[schemars(range(min = 0.0))]
     pub weight_decay: f64,
     /// Share of the steps in which the rate rises linearly.
     #[serde(default)]

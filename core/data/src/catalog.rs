@@ -181,9 +181,11 @@ impl Catalog {
     /// Names the classes; of several with one name all but the first get their number, too.
     pub(crate) fn name_classes(&mut self, names: Vec<String>) {
         let mut seen = HashSet::new();
-        for (number, name) in names.into_iter().enumerate() {
-            let is_new = seen.insert(name.clone());
-            self.classes.push(if is_new { name } else { format!("{name} ({number})") });
+        for (number, mut name) in names.into_iter().enumerate() {
+            while !seen.insert(name.clone()) {
+                name = format!("{name} ({number})");
+            }
+            self.classes.push(name);
         }
     }
 

@@ -8,12 +8,14 @@ use std::{
 use indexmap::IndexMap;
 use rayon::prelude::*;
 use serde::Serialize;
+use spacewright_core::data::{Transform, TransformError};
 
 use crate::{
     catalog::{Catalog, Sample},
     decode::Pixels,
     division::{Part, Wanted, divide},
     error::BadImage,
+    transform::Pipeline,
 };
 
 /// What was found.
@@ -33,6 +35,34 @@ pub struct Checked {
     pub notices: Vec<String>,
     /// What a study would use, in images.
     pub study: InStudy,
+    /// Columns and rows of each image that can be decoded.
+    #[serde(skip)]
+    pub sizes: Vec<[usize; 2]>,
+}
+
+impl Checked {
+    /// How many of the images that can be decoded one of these lists of transforms cannot bring to one of these sides,
+    /// in pixels.
+    ///
+    /// # Errors
+    ///
+    /// Which transform no images can go through.
+    pub fn unfit(
+        &self,
+        lists: &[Vec<Transform>],
+        sides: &[usize],
+    ) -> Result<usize, TransformError> {
+        let mut pipelines = Vec::new();
+        for transforms in lists {
+            let sizing = transforms.iter().filter(|one| !matches!(one, Transform::Normalize(_)));
+            pipelines.push(Pipeline::new(&sizing.cloned().collect::<Vec<_>>(), 1)?);
+        }
+        let fits = |size: &[usize; 2]| {
+            let sides = || sides.iter();
+            pipelines.iter().all(|one| sides().all(|side| one.check_size(*size, *side).is_ok()))
+        };
+        Ok(self.sizes.iter().filter(|size| !fits(size)).count())
+    }
 }
 
 /// What was found of a part.
@@ -123,6 +153,7 @@ pub fn check(
         duplicates: duplicates(catalog, &seen),
         bad: catalog.refused.iter().chain(undecodable).cloned().collect(),
         notices,
+        sizes: seen.iter().flatten().map(|seen| [seen.width, seen.height]).collect(),
         study: InStudy {
             train: division.train.len(),
             held_out: division.held_out.len(),

@@ -171,7 +171,7 @@ pub fn divide(catalog: &Catalog, usable: impl Fn(usize) -> bool, wanted: &Wanted
 }
 
 /// Takes `count` of the images out, of every class its share, and leaves one of each class; both lists
-/// keep their order.
+/// keep their order. Where all shares fall to classes of one image, the other classes share alone.
 fn hold_out(
     catalog: &Catalog,
     images: Vec<usize>,
@@ -187,17 +187,29 @@ fn hold_out(
         of_class[catalog.samples[index].class as usize].push(index);
     }
     let mut rng = random::generator(seed, &["data", purpose]);
+    of_class.iter_mut().for_each(|members| members.shuffle(&mut rng));
+    let mut out = shares(&of_class, count);
+    if out.is_empty() {
+        of_class.retain(|members| members.len() > 1);
+        out = shares(&of_class, count);
+    }
     let mut is_out = vec![false; catalog.samples.len()];
+    out.into_iter().for_each(|index| is_out[index] = true);
+    images.into_iter().partition(|&index| !is_out[index])
+}
+
+/// `count` of the images of all classes, or a few less, of every class its share, and never its last image.
+fn shares(of_class: &[Vec<usize>], count: usize) -> Vec<usize> {
+    let images: usize = of_class.iter().map(Vec::len).sum();
+    let share = count.min(images) as f64 / images.max(1) as f64;
     let (mut seen, mut taken) = (0, 0);
-    let share = count.min(images.len()) as f64 / images.len().max(1) as f64;
-    for mut members in of_class {
-        members.shuffle(&mut rng);
+    let mut out = Vec::new();
+    for members in of_class {
         // What rounding leaves of one class is added to the next; what a class cannot give is not.
         seen += members.len();
         let due = (seen as f64 * share).round() as usize - taken;
         taken += due;
-        let out = due.min(members.len().saturating_sub(1));
-        members[..out].iter().for_each(|&index| is_out[index] = true);
+        out.extend(&members[..due.min(members.len().saturating_sub(1))]);
     }
-    images.into_iter().partition(|&index| !is_out[index])
+    out
 }

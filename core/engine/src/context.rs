@@ -3,7 +3,7 @@
 use std::{
     path::{Component, Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Instant,
@@ -42,7 +42,8 @@ pub(crate) struct Context<'e> {
     /// Earlier keys of the step under which its tasks were the same.
     same_tasks: Vec<String>,
     recorder: Arc<Recorder>,
-    earlier_seconds: f64,
+    /// Of earlier attempts, and of tasks that were taken over.
+    earlier_seconds: Mutex<f64>,
     started: Instant,
 }
 
@@ -58,12 +59,17 @@ impl<'e> Context<'e> {
         earlier_seconds: f64,
     ) -> Self {
         let (recorder, started) = (recorder.clone(), Instant::now());
+        let earlier_seconds = Mutex::new(earlier_seconds);
         Self { engine, store, step, key, same_tasks, recorder, earlier_seconds, started }
     }
 
-    /// Seconds that the step has taken, interrupted attempts included.
+    /// Seconds that the step has taken, interrupted attempts and tasks that were taken over included.
     pub fn spent(&self) -> f64 {
-        self.earlier_seconds + self.started.elapsed().as_secs_f64()
+        *self.earlier_seconds() + self.started.elapsed().as_secs_f64()
+    }
+
+    fn earlier_seconds(&self) -> MutexGuard<'_, f64> {
+        self.earlier_seconds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn finished(&self, artifact: &ArtifactName) -> Result<Finished> {
@@ -183,6 +189,7 @@ impl StepContext for Context<'_> {
             failed: &failed,
             monitor: &|task: &str| self.monitor(task, &failed),
             spent: &|| self.spent(),
+            took_over: &|seconds| *self.earlier_seconds() += seconds,
         };
         match self.engine.cluster() {
             // A task without neighbours gains nothing from being elsewhere.

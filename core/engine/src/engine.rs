@@ -11,9 +11,10 @@ use std::{
 
 use serde::de::DeserializeOwned;
 use spacewright_core::{
+    data::Transform,
     latency::{Latency, LatencyQuery, LatencySource},
     space::Hyperspace,
-    study::{AnyStep, Artifact, ArtifactName, Method, Step, StudyContext},
+    study::{AnyStep, Artifact, ArtifactName, Method, Step, StudyContext, sections_of},
     target::Target,
     train::{Monitor, TrainContext},
 };
@@ -330,6 +331,19 @@ impl Engine {
         Ok(source)
     }
 
+    /// What sections have as `augment` of their own.
+    fn augments(&self) -> Result<Vec<(&'static str, Vec<Transform>)>> {
+        let mut augments = Vec::new();
+        for section in sections_of(&self.steps) {
+            let augment = section.augment(&self.study.section(section.name));
+            let augment = augment.map_err(|error| self.study.refuse(error))?;
+            if !augment.is_empty() {
+                augments.push((section.name, augment));
+            }
+        }
+        Ok(augments)
+    }
+
     /// Images, operators and scheme for the trainer. Images are looked through when first asked for;
     /// `progress` is told how many of how many were, and says whether to go on.
     pub fn train_context(
@@ -340,7 +354,7 @@ impl Engine {
         let known = self.context.quantizers.keys().map(String::as_str);
         Ok(TrainContext {
             operators: self.context.operators.clone(),
-            images: self.data.images(&self.sides(), progress)?,
+            images: self.data.images(&self.sides(), &self.augments()?, progress)?,
             hyperspace: hyperspace.clone(),
             scheme: self.context.target.description().scheme,
             quantizer: self

@@ -39,7 +39,7 @@ pub enum StepState {
     Current,
     /// It has run, but something that it depends on has changed since.
     Stale,
-    /// Never finished, nor left for other settings.
+    /// Unfinished under the present settings, or never begun under any.
     Missing,
 }
 
@@ -108,7 +108,7 @@ impl Engine {
         outcome.ok_or_else(|| EngineError::study("no step to run"))
     }
 
-    /// How all steps stand. Starts no run; a store of an earlier version is brought up to date.
+    /// How all steps stand. Writes nothing, also where the store is that of an earlier version.
     pub fn status(&self) -> Result<Vec<StepStatus>> {
         let store = self.existing_store()?;
         self.steps().iter().map(|step| self.status_of(store.as_deref(), step.as_ref())).collect()
@@ -155,7 +155,7 @@ impl Engine {
             return Ok(status);
         }
         status.taken_over = self.left_by_earlier_version(store, step)?.is_some();
-        if store.has_run_before(step.name())? {
+        if store.has_run_before(step.name())? && !store.is_unfinished(&key)? {
             status.state = StepState::Stale;
         }
         if !status.taken_over {
@@ -194,16 +194,22 @@ impl Engine {
         }
         let now = self.ingredients(step)?;
         let (key, tasks) = (now.key()?, now.of_tasks(fields));
-        let earlier = store.all_ingredients(step.name())?.into_iter();
-        let same = earlier.filter(|(other, was)| *other != key && was.of_tasks(fields) == tasks);
-        Ok(same.map(|(key, _)| key).collect())
+        let mut same = Vec::new();
+        for (other, was) in store.all_ingredients(step.name())? {
+            // Other versions may have kept more than this one reads.
+            if other != key && was.key()? == other && was.of_tasks(fields) == tasks {
+                same.push(other);
+            }
+        }
+        Ok(same)
     }
 
     fn require(&self, step: &dyn AnyStep, inputs: &[Arc<dyn AnyStep>]) -> Result<()> {
         let store = self.existing_store()?;
+        let mut missing = Vec::new();
         for input in inputs {
             let status = self.status_of(store.as_deref(), input.as_ref())?;
-            let changes: Vec<String> = status.changes.iter().map(Change::to_string).collect();
+            let changes = Change::lines(&status.changes);
             let reason = match status.state {
                 StepState::Current => continue,
                 _ if status.taken_over => {
@@ -217,13 +223,14 @@ impl Engine {
                 }
                 StepState::Missing => "which has not finished".into(),
             };
-            let message = format!("step `{}` reads `{}`, {reason}", step.name(), input.name());
-            return Err(EngineError::new(ErrorKind::Missing, message).with_hint(format!(
-                "run the study, which runs all that is missing, or the step `{}` first",
-                input.name()
-            )));
+            missing.push(format!("`{}`, {reason}", input.name()));
         }
-        Ok(())
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let message = format!("step `{}` reads {}", step.name(), missing.join("; and "));
+        let hint = "`--with-inputs` runs what is missing first, as running the study does";
+        Err(EngineError::new(ErrorKind::Missing, message).with_hint(hint))
     }
 
     /// That the steps among these that train can.
@@ -315,6 +322,7 @@ impl Engine {
         }
         let changes = self.changes(store, step)?;
         store.set_damage_aside(&key)?;
+        let same_tasks = self.keys_of_same_tasks(store, step)?;
         let earlier = store.begin(name, &key, &self.ingredients(step)?)?;
         let trainer = self.context().trainer.clone();
         let recorder = Arc::new(Recorder::new(store, &key, &self.options().observer, trainer)?);
@@ -323,9 +331,8 @@ impl Engine {
         };
         let (summary, changes) = (step.summary().into(), changes.into());
         tell(Event::StepStarted { step: name.into(), summary, changes });
-        let same_tasks = self.keys_of_same_tasks(store, step)?;
         let context =
-            Context::new(self, store, step, (key.clone(), same_tasks), &recorder, earlier);
+            Context::new(self, store, step, (key.clone(), same_tasks.clone()), &recorder, earlier);
         let run = || step.run(&context, &|section| self.study().section(section));
         let kept = unless_panicked(run)
             .map_err(|error| EngineError::in_step(name, error))
@@ -343,7 +350,7 @@ impl Engine {
             return Err(error);
         }
         recorder.ended(AttemptOutcome::Finished);
-        store.clean(name)?;
+        store.clean(name, &same_tasks)?;
         store.remove_superseded_results(name, &key)?;
         tell(Event::StepFinished { step: name.into(), seconds, earlier_seconds: earlier });
         Ok(StepOutcome { step: name.to_owned(), skipped: false, seconds })

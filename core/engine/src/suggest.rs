@@ -16,7 +16,7 @@ pub fn closest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
 pub fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> EngineError {
     let known: Vec<&str> = known.collect();
     if known.is_empty() {
-        return EngineError::study(format!("no {what} `{name}`; this program has none"));
+        return EngineError::study(format!("no {what} `{name}`; there is no {what} at all"));
     }
     let error = EngineError::study(format!("no {what} `{name}`; known are {}", known.join(", ")));
     match closest(name, known) {

@@ -42,6 +42,8 @@ pub(crate) struct TaskRunner<'a> {
     pub monitor: &'a (dyn Fn(&str) -> StepMonitor + Sync),
     /// Seconds that the step has taken so far.
     pub spent: &'a (dyn Fn() -> f64 + Sync),
+    /// Adds what tasks that are taken over took.
+    pub took_over: &'a (dyn Fn(f64) + Sync),
 }
 
 type Slot = Mutex<Option<Result<Value, StepError>>>;
@@ -49,7 +51,7 @@ type Slot = Mutex<Option<Result<Value, StepError>>>;
 impl TaskRunner<'_> {
     /// Runs what is not finished yet, `workers` at a time; results in the order of the tasks.
     pub fn run(&self, tasks: &[ErasedTask<'_>], workers: usize) -> Result<Vec<Value>, StepError> {
-        let slots = self.kept(tasks)?;
+        let slots = self.kept(tasks, workers)?;
         let pending = pending(&slots);
         let done = AtomicUsize::new(tasks.len() - pending.len());
         let next = AtomicUsize::new(0);
@@ -80,7 +82,7 @@ impl TaskRunner<'_> {
         recorder: &Recorder,
         prepare: impl FnOnce() -> Result<Dispatch<'d>>,
     ) -> Result<Vec<Value>, StepError> {
-        let slots = self.kept(tasks)?;
+        let slots = self.kept(tasks, 1)?;
         let pending = pending(&slots);
         if pending.is_empty() {
             return collect(slots);
@@ -105,13 +107,19 @@ impl TaskRunner<'_> {
         collect(slots)
     }
 
-    /// A place for the result of each task, filled where the task has finished before.
-    fn kept(&self, tasks: &[ErasedTask<'_>]) -> Result<Vec<Slot>> {
+    /// A place for the result of each task, filled where the task has finished before: perhaps before others were
+    /// asked for, `workers` at a time.
+    fn kept(&self, tasks: &[ErasedTask<'_>], workers: usize) -> Result<Vec<Slot>> {
         check_names(tasks)?;
-        self.take_over(tasks)?;
+        let mut taken_over = 0;
         let mut slots: Vec<Slot> = Vec::with_capacity(tasks.len());
         for task in tasks {
+            let seconds = self.take_over(task)?;
             let kept = self.store.task(self.key, &task.name)?;
+            if let (Some(seconds), Some(_)) = (seconds, &kept) {
+                taken_over += 1;
+                (self.took_over)(seconds / workers.clamp(1, tasks.len()) as f64);
+            }
             if kept.is_none() && self.store.knows_task(self.key, &task.name)? {
                 let line = format!(
                     "task `{}` is done anew: what it had written is damaged or gone",
@@ -121,23 +129,25 @@ impl TaskRunner<'_> {
             }
             slots.push(Mutex::new(kept.map(|kept| Ok(kept.result))));
         }
+        if taken_over > 0 {
+            let all = tasks.len();
+            let line = format!("finished before, and taken over: {taken_over} of {all} tasks");
+            self.observer.event(&Event::Said { step: self.step.into(), line: line.into() });
+            self.store.spent(self.key, (self.spent)(), false)?;
+        }
         self.tell_tasks(slots.len() - pending(&slots).len(), slots.len());
         Ok(slots)
     }
 
-    /// Takes over what tasks have come to before other ones were asked for.
-    fn take_over(&self, tasks: &[ErasedTask<'_>]) -> Result<()> {
-        let mut taken = 0;
-        for ErasedTask { name, .. } in tasks {
-            for earlier in self.same_tasks {
-                taken += usize::from(self.store.take_over(self.step, earlier, self.key, name)?);
-            }
+    /// Takes over what a task has come to before other ones were asked for; the seconds that it took, where it had
+    /// finished.
+    fn take_over(&self, task: &ErasedTask<'_>) -> Result<Option<f64>> {
+        let mut seconds = None;
+        for earlier in self.same_tasks {
+            let taken = self.store.take_over(self.step, earlier, self.key, &task.name)?;
+            seconds = seconds.or(taken);
         }
-        if taken > 0 {
-            let line = format!("finished before, and taken over: {taken} of {} tasks", tasks.len());
-            self.observer.event(&Event::Said { step: self.step.into(), line: line.into() });
-        }
-        Ok(())
+        Ok(seconds)
     }
 
     /// Runs one task from its scratch folder to the record of its result.

@@ -55,11 +55,23 @@ fn data(settings: DataSettings, folder: &Path) -> StudyData {
 }
 
 fn images(settings: DataSettings, folder: &Path) -> Result<StudyImages, EngineError> {
-    data(settings, folder).images(&[2], |_, _| true)
+    data(settings, folder).images(&[2], &[], |_, _| true)
 }
 
 fn error(settings: DataSettings, folder: &Path) -> String {
     images(settings, folder).map(|_| ()).unwrap_err().to_string()
+}
+
+#[test]
+fn images_have_to_suit_what_sections_do_with_them() {
+    let folder = folder();
+    write_set(&folder.path().join("set"), false);
+    let data = || data(settings(), folder.path());
+    let of = |to| [("train", vec![Transform::Pad(Pad { to })])];
+    assert!(data().images(&[2], &of(2), |_, _| true).is_ok());
+    let error = data().images(&[2], &of(3), |_, _| true).map(|_| ()).unwrap_err();
+    let said = error.to_string();
+    assert!(said.ends_with("(`augment` of [train])"), "{said}");
 }
 
 #[test]
@@ -158,7 +170,7 @@ fn held_out_images_depend_on_the_seed_alone() {
     let folder = tempfile::tempdir().unwrap();
     let held_out = |seed| {
         let data = StudyData::new(settings.clone(), "".into(), folder.path(), seed);
-        data.images(&[32], |_, _| true).unwrap().held_out
+        data.images(&[32], &[], |_, _| true).unwrap().held_out
     };
     assert_eq!(held_out(1), held_out(1));
     assert_ne!(held_out(1), held_out(2));

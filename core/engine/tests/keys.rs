@@ -199,7 +199,7 @@ fn said(text: &str, threads: usize) -> Vec<String> {
     bench.engine(STUDY).run_all().unwrap();
     let status = bench.engine_on(text, threads).status().unwrap();
     let teach = status.iter().find(|status| status.step == "teach").unwrap();
-    teach.changes.iter().map(Change::to_string).collect()
+    Change::lines(&teach.changes)
 }
 
 #[test]
@@ -208,6 +208,8 @@ fn why_a_step_runs_again_is_said() {
     let rate = format!("{STUDY}[teach]\nrate = 0.2\nphase = {{ steps = 3 }}");
     let fields = ["[teach] phase.steps was 0, is 3", "[teach] rate was 0.1, is 0.2"];
     assert_eq!(said(&rate, 2), fields);
+    let alike = said(&rate, 1);
+    assert_eq!(alike, ["made with 2 threads, now 1", fields[0], fields[1]], "no option goes on");
     assert_eq!(said(&format!("seed = 1\n{STUDY}"), 2), ["the seed was 0, is 1"]);
     let images = STUDY.replace("test_images = 20", "test_images = 30");
     assert_eq!(said(&images, 2), ["the images have changed"]);
@@ -215,11 +217,15 @@ fn why_a_step_runs_again_is_said() {
 
 /// A bench whose trainers compute as they are told, on a card of this name; none where it has none.
 fn with_card(card: Option<&'static str>) -> Bench {
+    with_trainer("fake trainer 1", card)
+}
+
+fn with_trainer(program: &'static str, card: Option<&'static str>) -> Bench {
     let mut bench = Bench::new();
     bench.registry.trainers = vec![Arc::new(move |compute: &Compute| {
         let missing =
             (compute.device != Device::Cpu && card.is_none()).then(|| "no card".to_owned());
-        let name = format!("fake trainer 1, {}", compute.in_keys(card));
+        let name = format!("{program}, {}", compute.in_keys(card));
         vec![Arc::new(FakeTrainer { name, refusal: missing }) as Arc<dyn Trainer>]
     })];
     bench
@@ -238,7 +244,7 @@ fn another_device_or_precision_makes_trainings_stale() {
         let status = bench.engine_on(&computed(device, precision), threads).status().unwrap();
         let states: Vec<StepState> = status.iter().map(|step| step.state).collect();
         assert_eq!(states[0], StepState::Current, "measure trains nothing");
-        status[1].changes.iter().map(Change::to_string).collect::<Vec<String>>()
+        Change::lines(&status[1].changes)
     };
     assert!(said("cpu", "fp32", 2).is_empty());
     let device = "made on cpu, now cuda; `--device cpu` goes on from it";
@@ -255,12 +261,22 @@ fn another_device_or_precision_makes_trainings_stale() {
     ];
     assert_eq!(said("cpu", "fp32", 2), back);
     let registry = with_card(Some("Card 2")).registry;
-    let other = Bench { registry, ..bench };
+    let mut other = Bench { registry, ..bench };
     let status = other.engine(&computed("cuda", "tf32")).status().unwrap();
     assert_eq!(
-        status[1].changes.iter().map(Change::to_string).collect::<Vec<String>>(),
+        Change::lines(&status[1].changes),
         ["the trainer was `fake trainer 1, cuda, Card 1, tf32`, \
              is `fake trainer 1, cuda, Card 2, tf32`"]
+    );
+    other.registry = with_trainer("fake trainer 2", Some("Card 1")).registry;
+    let status = other.engine(&computed("cuda", "fp32")).status().unwrap();
+    assert_eq!(
+        Change::lines(&status[1].changes),
+        [
+            "made with tf32, now fp32",
+            "the trainer was `fake trainer 1, cuda, Card 1, tf32`, \
+             is `fake trainer 2, cuda, Card 1`"
+        ]
     );
 }
 
@@ -322,6 +338,10 @@ fn tasks_stay_finished_where_others_are_asked_for() {
     bench.engine(&of(5, 0.1)).run_all().unwrap_err();
     *bench.controls.fail.lock().unwrap() = None;
     bench.controls.take_ran();
+    let states: Vec<StepState> =
+        bench.engine(&of(5, 0.1)).status().unwrap().iter().map(|step| step.state).collect();
+    assert_eq!(states[1], StepState::Missing, "it was stopped, and nothing has changed since");
+    assert!(run(&of(3, 0.1)).is_empty(), "nothing is done anew, nor checkpoints removed");
     assert_eq!(run(&of(6, 0.1)), ["report", "t4", "t5"]);
     let engine = bench.engine(&of(6, 0.1));
     assert!(engine.get(&Teach::of(4)).unwrap().resumed, "checkpoints are kept");

@@ -119,11 +119,12 @@ fn a_panic_is_an_error() {
 fn a_step_alone_says_what_it_lacks() {
     let bench = Bench::new();
     let error = bench.engine(STUDY).run_step("report", Inputs::Require).unwrap_err();
-    assert_eq!(error.to_string(), "step `report` reads `measure`, which has not finished");
     assert_eq!(
-        error.hint.as_deref(),
-        Some("run the study, which runs all that is missing, or the step `measure` first")
+        error.to_string(),
+        "step `report` reads `measure`, which has not finished; and `teach`, which has not finished"
     );
+    let hint = "`--with-inputs` runs what is missing first, as running the study does";
+    assert_eq!(error.hint.as_deref(), Some(hint));
     assert!(!bench.engine(STUDY).run_step("report", Inputs::Run).unwrap().skipped);
     let changed = format!("{STUDY}[measure]\nkernels = [7]");
     let error = bench.engine(&changed).run_step("report", Inputs::Require).unwrap_err();

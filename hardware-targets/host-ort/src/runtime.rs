@@ -90,9 +90,12 @@ impl OrtRuntime {
                 ValueType::Tensor { shape, .. } if shape.iter().all(|&size| size > 0) => {
                     shape.to_vec()
                 }
-                other => {
-                    return Err(self.error(format!("the model's input is {other:?}, not an image")));
+                ValueType::Tensor { shape, .. } => {
+                    let sizes: Vec<String> = shape.iter().map(i64::to_string).collect();
+                    let sizes = sizes.join("x").replace("-1", "?");
+                    return Err(self.error(format!("the model's input has open sizes: {sizes}")));
                 }
+                _ => return Err(self.error("the model's input is no tensor")),
             },
             inputs => {
                 return Err(self.error(format!("the model has {} inputs, not one", inputs.len())));

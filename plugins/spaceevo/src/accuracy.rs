@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     fs::{self, File, OpenOptions},
-    io::Write,
+    io::{ErrorKind, Write},
     path::{Path, PathBuf},
     thread,
 };
@@ -36,9 +36,12 @@ impl<'a> Accuracies<'a> {
         workers: usize,
     ) -> Result<Self, StepError> {
         let path = scratch.join("accuracies.jsonl");
-        let text = fs::read_to_string(&path).unwrap_or_default();
-        // The last line of a killed search may be torn.
-        let known: HashMap<String, f64> = text
+        let kept = match fs::read(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+            kept => kept.map_err(FileError::at(&path))?,
+        };
+        // The last line of a killed search may be torn, and any of them damaged since.
+        let known: HashMap<String, f64> = String::from_utf8_lossy(&kept)
             .split_inclusive('\n')
             .filter_map(|line| serde_json::from_str::<(String, f64)>(unseal_line(line)?).ok())
             .collect();

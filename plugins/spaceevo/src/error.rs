@@ -31,9 +31,22 @@ pub enum SpaceEvoError {
         /// Latencies.
         measured: usize,
     },
-    /// No subnet can be put together of the rows that were drawn.
-    #[error("the stem's rows reach a width that no row of the first stage takes")]
-    NoMatchingRows,
+    /// No subnet can be composed of the rows of the quality tables.
+    #[error(
+        "no subnet can be composed of the rows of the quality tables: `{block}` in {stage}, window {window}, has \
+         none for {input_width} input channels, say; ask for more `rows` in [tables], or for a hyperspace of which \
+         the tables hold more"
+    )]
+    NoMatchingRows {
+        /// Name of a stage at which an attempt ended.
+        stage: String,
+        /// Block type that the attempt had there.
+        block: String,
+        /// Window of widths that it had there.
+        window: usize,
+        /// Width that it had reached.
+        input_width: usize,
+    },
     /// The encoding of a space cannot be read.
     #[error(transparent)]
     Encoding(#[from] EncodingError),

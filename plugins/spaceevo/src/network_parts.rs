@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use indexmap::IndexSet;
 use spacewright_core::{
     graph::{Graph, GraphHash, Shape},
     latency::{Latency, LatencyQuery, Position, Precision},
@@ -62,19 +63,16 @@ impl PartLatencies {
         context: &dyn StepContext,
         parts: impl IntoIterator<Item = &'a NetworkPart>,
     ) -> Result<(), StepError> {
-        let mut keys = Vec::new();
+        let mut asked = IndexSet::new();
         let mut queries = Vec::new();
         for part in parts {
             let key = part.key();
-            if !self.known.contains_key(&key) {
-                self.known.insert(key.clone(), f64::NAN);
-                keys.push(key);
+            if !self.known.contains_key(&key) && asked.insert(key) {
                 queries.push(query(part.graph.clone(), part.position, Precision::Int8));
             }
         }
-        for (key, latency) in keys.into_iter().zip(self.latencies(context, &queries)?) {
-            self.known.insert(key, latency.ms);
-        }
+        let answers = self.latencies(context, &queries)?;
+        self.known.extend(asked.into_iter().zip(answers.into_iter().map(|answer| answer.ms)));
         Ok(())
     }
 

@@ -94,7 +94,7 @@ fn text(report: &RunReport) -> String {
             (None, error) => (error.clone().unwrap_or_default(), String::new()),
         };
         let next = shares.next().map(|(class, share)| format!("{class} {share}"));
-        table.row([image.clone(), class, probability, next.unwrap_or_default()]);
+        table.row([Escaped(image).to_string(), class, probability, next.unwrap_or_default()]);
     }
     table.render()
 }

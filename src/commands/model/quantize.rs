@@ -20,7 +20,8 @@ use spacewright_core::{
     train::{LearnScalesJob, Monitor, Phase, TrainContext},
 };
 use spacewright_engine::{
-    Chosen, DataSettings, EngineError, StudyData, Threads, default_home, import::read_graph,
+    Chosen, DataSettings, EngineError, OnBadImage, StudyData, Threads, default_home,
+    import::read_graph,
 };
 
 use super::{
@@ -105,7 +106,7 @@ pub fn run(args: &QuantizeArgs, global: &Global) -> Result<Output, Failure> {
         bar.set_position(done as u64);
         !cancel.load(Ordering::Relaxed)
     };
-    let images = data.images(&[graph.input.height], looked)?;
+    let images = data.images(&[graph.input.height], &[], looked)?;
     let classes = data.described()?.classes;
     let given = graph.output_shape().map_err(|error| Failure::input(error.to_string()))?.elements();
     let context = TrainContext {
@@ -262,6 +263,7 @@ fn images(
         transforms,
         augment,
         test_images: args.test_images,
+        on_bad_image: if args.skip_bad_images { OnBadImage::Skip } else { OnBadImage::Stop },
         ..DataSettings::default()
     };
     let catalog = spacewright_data::open(&[path], None)?;

@@ -97,7 +97,11 @@ pub fn search(args: &SpaceSearchArgs, seed: u64, quiet: bool) -> Result<Output, 
     let devices = devices(args);
     let scorers = devices
         .iter()
-        .map(|scoring| scoring::prepare_search(scoring, &hyperspace))
+        .enumerate()
+        .map(|(index, scoring)| {
+            let flag = if index == 0 { "--constraint" } else { "--and" };
+            scoring::prepare_search(scoring, &hyperspace, flag)
+        })
         .collect::<Result<Vec<_>, _>>()?;
     let walker = Walker {
         hyperspace: &hyperspace,
@@ -132,7 +136,7 @@ pub fn search(args: &SpaceSearchArgs, seed: u64, quiet: bool) -> Result<Output, 
         evaluations: found.evaluations,
         scores_per_second,
         seconds,
-        top: found.diverse(args.top, args.apart).into_iter().map(top).collect(),
+        top: found.diverse(args.top.into(), args.apart).into_iter().map(top).collect(),
         devices: devices.iter().zip(on_devices).map(device_row).collect(),
         front,
     };

@@ -10,7 +10,9 @@ use std::{collections::HashSet, path::PathBuf};
 
 use serde_json::json;
 use spacewright_core::study::duration;
-use spacewright_engine::{Engine, JobState, StepState, StepStatus, TaskOnCluster, list_runs};
+use spacewright_engine::{
+    Change, Engine, JobState, StepState, StepStatus, TaskOnCluster, list_runs,
+};
 
 use crate::{
     cli::{Global, SeveralStudies, StudyArgs, StudyCommand},
@@ -136,5 +138,5 @@ fn reasons(status: &StepStatus) -> Vec<String> {
     if status.taken_over {
         return vec![format!("\n{step}: made by an earlier version, and taken over by `run`")];
     }
-    status.changes.iter().map(|change| format!("\n{step}: {change}")).collect()
+    Change::lines(&status.changes).iter().map(|line| format!("\n{step}: {line}")).collect()
 }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
+use spacewright_core::foreign::Escaped;
 use spacewright_engine::{
     DataSettings, Overrides, Registry, Study, default_home, engine_sections, home,
 };
@@ -75,7 +76,16 @@ pub fn run(args: &NewArgs, global: &Global) -> Result<Output, Failure> {
             images.bad
         );
     }
-    Output::new(shown, &json!({ "file": args.file, "schema": schema, "bad_images": images.bad }))
+    for notice in &images.notices {
+        shown += &format!("\nto be known: {}", Escaped(notice));
+    }
+    let told = json!({
+        "file": args.file,
+        "schema": schema,
+        "bad_images": images.bad,
+        "notices": images.notices,
+    });
+    Output::new(shown, &told)
 }
 
 /// A recipe with a twentieth of the steps of each training.
@@ -188,4 +198,47 @@ fn check(file: &Path, text: &str, registry: &Registry) -> Result<(), Failure> {
     let origin = file.display().to_string();
     Study::parse(&origin, text, folder, registry, &Overrides::default())?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use spacewright_core::study::sections_of;
+
+    use super::{images::Kind, *};
+
+    /// Steps of all trainings of a complete study, by section and field.
+    fn steps(path: &str, value: &Value, found: &mut Vec<(String, u64)>) {
+        for (name, value) in value.as_object().into_iter().flatten() {
+            let path = format!("{path}.{name}");
+            match value.as_u64() {
+                Some(count) if name == "steps" => found.push((path, count)),
+                _ => steps(&path, value, found),
+            }
+        }
+    }
+
+    #[test]
+    fn a_short_study_has_a_twentieth_of_the_steps_of_every_training() {
+        let steps_of_method = catalog::steps().unwrap();
+        let run: Vec<_> = steps_of_method.into_iter().filter(|step| !step.is_extra()).collect();
+        for kind in [Kind::SmallGrey, Kind::Small, Kind::Photographs] {
+            let all = |recipe: &str| {
+                let recipe: Value = toml::from_str(recipe).unwrap();
+                let mut found = Vec::new();
+                for section in sections_of(&run) {
+                    let given = recipe.get(section.name).cloned().unwrap_or_else(|| json!({}));
+                    let complete = section.complete(&given).unwrap();
+                    // Trains nothing unless it is asked for networks.
+                    if complete.get("networks") != Some(&json!(0)) {
+                        steps(section.name, &complete, &mut found);
+                    }
+                }
+                found
+            };
+            let (long, short) = (all(kind.recipe()), all(&with_few_steps(kind.recipe())));
+            let twentieth = |(path, steps): &(String, u64)| (path.clone(), (steps / 20).max(4));
+            assert_eq!(short, long.iter().map(twentieth).collect::<Vec<_>>());
+            assert!(long.len() >= 7, "{long:?}");
+        }
+    }
 }

@@ -66,11 +66,12 @@ pub fn schema() -> Result<Output, Failure> {
         } else {
             let _ = writeln!(text, "\n# {summary}\n[{}]", section.name);
         }
-        for FieldDescription { name, default, .. } in &section.fields {
+        for FieldDescription { name, default, fields, .. } in &section.fields {
             let _ = match default {
                 Some(default) => match toml_text(default) {
                     Some(default) => writeln!(text, "# {name} = {default}"),
-                    None => writeln!(text, "# {name}: none"),
+                    None if fields.is_empty() => writeln!(text, "# {name}: none"),
+                    None => writeln!(text, "# {name}: none, or a table {}", table_of(fields)),
                 },
                 None => writeln!(text, "{name} = \"\" # required"),
             };
@@ -111,12 +112,19 @@ fn explain_field(text: &mut String, above: &str, field: &FieldDescription) {
         None => "required".into(),
     };
     let summary = &field.summary;
-    let _ = if field.fields.is_empty() {
+    let has_default = field.fields.is_empty() || field.default == Some(Value::Null);
+    let _ = if has_default {
         writeln!(text, "  {name}\n      {summary}\n      default: {default}")
     } else {
         writeln!(text, "  {name}\n      {summary}")
     };
     field.fields.iter().for_each(|inner| explain_field(text, &format!("{name}."), inner));
+}
+
+/// What a table must have, or may have.
+fn table_of(fields: &[FieldDescription]) -> String {
+    let names: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
+    format!("{{ {} }}", names.join(", "))
 }
 
 /// A value as TOML on one line; nothing for a value that is not there.

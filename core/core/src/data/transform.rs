@@ -288,10 +288,12 @@ impl Transform {
                     .or(share("hue", *hue, 0.5))
             }
             Self::Normalize(Normalize { mean, std }) => {
-                let known = mean.iter().chain(std).all(|value| value.is_finite());
-                let bad = !known || std.iter().any(|std| *std <= 0.0);
+                let bad = mean.iter().any(|mean| !(0.0..=1.0).contains(mean))
+                    || std.iter().any(|std| !(*std > 0.0 && *std <= 1.0));
                 let uneven = !mean.is_empty() && !std.is_empty() && mean.len() != std.len();
-                bad.then(|| "`mean` must be numbers, `std` numbers above 0".to_owned()).or(uneven
+                const RANGE: &str = "values are from 0 to 1: `mean` must be, too, and `std` above 0 and at most 1 \
+                                     (divide numbers for values up to 255 by that)";
+                bad.then(|| RANGE.to_owned()).or(uneven
                     .then(|| format!("has {} means and {} deviations", mean.len(), std.len())))
             }
             Self::Pad(Pad { to }) => count("to", *to, 1, LARGEST_SIDE),

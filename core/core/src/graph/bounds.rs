@@ -48,7 +48,7 @@ impl Graph {
         let shapes = self.shapes()?;
         let mut elements = Sum::new("elements of values", bounds.elements);
         for (value, shape) in shapes.iter().enumerate() {
-            let name = if value == 0 { "input" } else { &self.nodes[value - 1].name };
+            let name = if value == 0 { Self::INPUT_NAME } else { &self.nodes[value - 1].name };
             let Shape { channels, height, width } = *shape;
             if channels.max(height).max(width) > LARGEST_SIZE {
                 let reason = format!("a value of {shape}; sizes are at most {LARGEST_SIZE}");

@@ -115,6 +115,9 @@ pub enum GraphError {
 }
 
 impl Graph {
+    /// What the text form calls the input; no node has this name.
+    const INPUT_NAME: &str = "input";
+
     /// The graph without nodes, whose output is its input.
     pub fn identity(input: Shape) -> Self {
         Self { input, nodes: Vec::new(), output: ValueId::INPUT }
@@ -129,7 +132,7 @@ impl Graph {
     pub fn value_name(&self, value: ValueId) -> &str {
         match value.node() {
             Some(index) => self.nodes.get(index).map_or("?", |node| &node.name),
-            None => "input",
+            None => Self::INPUT_NAME,
         }
     }
 

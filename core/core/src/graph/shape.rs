@@ -106,14 +106,14 @@ impl Graph {
 
     fn check_names(&self) -> Result<(), GraphError> {
         let mut names: Vec<&str> = self.nodes.iter().map(|node| node.name.as_str()).collect();
+        names.push(Self::INPUT_NAME);
         names.sort_unstable();
-        match names.windows(2).find(|pair| pair[0] == pair[1]) {
-            None => Ok(()),
-            Some(pair) => Err(GraphError::Structure {
-                node: pair[0].to_owned(),
-                reason: "the name is used twice".into(),
-            }),
-        }
+        let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) else { return Ok(()) };
+        let reason = match pair[0] {
+            Self::INPUT_NAME => "the name is that of the graph's input",
+            _ => "the name is used twice",
+        };
+        Err(GraphError::Structure { node: pair[0].to_owned(), reason: reason.into() })
     }
 }
 

@@ -95,18 +95,22 @@ impl FromStr for Graph {
         let mut input = None;
         let mut output = None;
         let mut nodes: Vec<Node> = Vec::new();
-        let mut values = HashMap::from([("input".to_owned(), ValueId::INPUT)]);
+        let mut values = HashMap::from([(Self::INPUT_NAME.to_owned(), ValueId::INPUT)]);
         for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
             let at_line = |source| GraphError::Text { line: index + 1, source };
-            if let Some(shape) = line.strip_prefix("input ") {
+            // A node, too, may be called `output`.
+            if line.contains(" = ") {
+                let node = node(&values, line).map_err(at_line)?;
+                values.insert(node.name.clone(), ValueId::of_node(nodes.len()));
+                nodes.push(node);
+            } else if let Some(shape) = line.strip_prefix("input ") {
                 let shape = shape.trim().parse::<Shape>();
                 input = Some(shape.map_err(|error| at_line(error.into()))?);
             } else if let Some(name) = line.strip_prefix("output ") {
                 output = Some(value(&values, name.trim()).map_err(at_line)?);
             } else {
-                let node = node(&values, line).map_err(at_line)?;
-                values.insert(node.name.clone(), ValueId::of_node(nodes.len()));
-                nodes.push(node);
+                let found = line.trim().to_owned();
+                return Err(at_line(GraphTextError::Form { found }));
             }
         }
         let missing = |keyword| GraphError::Text {
@@ -235,7 +239,7 @@ mod tests {
         x = b.add("twice", x, x);
         x = b.concat("thrice", &[x, x, x]);
         x = b.node("drop", Op::Dropout { rate: 0.2 }, &[x]);
-        x = b.linear("fc", x, 10);
+        x = b.linear("output", x, 10);
         check_round_trip(&b.finish(x));
     }
 
@@ -275,6 +279,14 @@ mod tests {
                 conv("c = linear input"),
                 "line 2: `c = linear input` is none of `input <shape>`, `output <name>`, \
                  `<name> = <op>(<inputs>) …`",
+            ),
+            (
+                conv("c"),
+                "line 2: `c` is none of `input <shape>`, `output <name>`, `<name> = <op>(<inputs>) …`",
+            ),
+            (
+                "input 3x8x8\ninput = relu(input)\noutput input".into(),
+                "node `input`: the name is that of the graph's input",
             ),
             ("input 3x8\n".into(), "line 1: `3x8` is not a shape like 16x32x32"),
             ("input 3x8x8".into(), "line 1: no `output` line"),

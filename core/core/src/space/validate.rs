@@ -10,7 +10,7 @@ use crate::{
     operators::{BlockConfig, BlockRequest, Operators},
 };
 
-/// Larger sizes and depths are taken for mistakes. Products of sizes stay within 64 bits.
+/// Larger sizes, strides and depths are taken for mistakes. Products of sizes stay within 64 bits.
 const LARGEST_SIZE: usize = 1 << 13;
 const LARGEST_DEPTH: usize = 100;
 /// Entries of a kind, such as stages: more are taken for mistakes.
@@ -105,14 +105,17 @@ impl Hyperspace {
     }
 
     fn check_stages(&self, operators: &Operators) -> FieldCheck {
+        let mut divisor: usize = 1;
         for (index, stage) in self.stem.iter().enumerate() {
             let at = format!("stem[{index}]");
             check_stage(&at, stage.stride, &stage.widths, stage.depths)?;
+            divisor = shrunk(&at, divisor, stage.stride)?;
             check_candidate(&at, &stage.candidate, operators)?;
         }
         for (index, stage) in self.stages.iter().enumerate() {
             let at = format!("stage[{index}]");
             check_stage(&at, stage.stride, &stage.widths, stage.depths)?;
+            divisor = shrunk(&at, divisor, stage.stride)?;
             let most = stage.widths.len();
             require((1..=most).contains(&stage.window), &format!("{at}.window"), || {
                 format!("{} is not between 1 and the number of widths, {most}", stage.window)
@@ -161,12 +164,23 @@ fn ascending(field: &str, values: &[usize]) -> FieldCheck {
 }
 
 fn check_stage(at: &str, stride: usize, widths: &[usize], depths: [usize; 2]) -> FieldCheck {
-    require(stride > 0, &format!("{at}.stride"), || "must be at least 1".into())?;
+    require((1..=LARGEST_SIZE).contains(&stride), &format!("{at}.stride"), || {
+        format!("{stride} is not between 1 and {LARGEST_SIZE}")
+    })?;
     ascending(&format!("{at}.widths"), widths)?;
     let [fewest, most] = depths;
     require(1 <= fewest && fewest <= most && most <= LARGEST_DEPTH, &format!("{at}.depths"), || {
         format!("{depths:?} is not a fewest and a most number of blocks, from 1 to {LARGEST_DEPTH}")
     })
+}
+
+/// Product of the strides up to a stage.
+fn shrunk(at: &str, before: usize, stride: usize) -> Result<usize, (String, String)> {
+    let divisor = before * stride;
+    require(divisor <= LARGEST_SIZE, &format!("{at}.stride"), || {
+        format!("the strides up to here multiply to {divisor}, more than {LARGEST_SIZE}")
+    })?;
+    Ok(divisor)
 }
 
 fn check_candidate(at: &str, candidate: &Candidate, operators: &Operators) -> FieldCheck {

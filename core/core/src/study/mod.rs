@@ -8,6 +8,7 @@
 
 mod artifact;
 mod context;
+mod description;
 mod duration;
 mod error;
 mod field;
@@ -21,12 +22,13 @@ use std::sync::Arc;
 
 pub use artifact::{Artifact, ArtifactName};
 pub use context::{OtherFormat, StepContext, StudyContext};
+pub use description::{FieldDescription, SectionDescription};
 pub use duration::duration;
 pub use error::{FileError, StepError};
 pub use field::{FieldError, FieldProblem};
 pub use reference::{Reference, Referred};
 pub use report_schema::report_schema;
-pub use section::{FieldDescription, Section, SectionDescription, SectionKind};
+pub use section::{Section, SectionKind};
 pub use step::{AnyStep, FlagValue, SettingsOfStep, Step, StepFlag, StepNeeds, TaskField};
 pub use task::{ErasedTask, Place, Task, TaskFiles};
 

@@ -1,12 +1,16 @@
 //! Sections of a study file. A section is a struct: its doc comments, types, defaults and limits
 //! are all that parsing, checking, explaining and JSON Schema know.
 
-use indexmap::IndexMap;
 use schemars::{JsonSchema, generate::SchemaSettings};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
-use super::{FieldError, FieldProblem, Reference};
+use crate::data::{Transform, check_training};
+
+use super::{
+    FieldError, FieldProblem, Reference,
+    description::{FieldDescription, SectionDescription, describe, description},
+};
 
 /// A section of a study file.
 ///
@@ -56,6 +60,12 @@ pub trait Section:
         Vec::new()
     }
 
+    /// Its field `augment`: how images to train on are transformed where that is not as the study's data says; empty
+    /// where it is.
+    fn augment(&self) -> &[Transform] {
+        &[]
+    }
+
     /// With how many threads latencies are to be measured, where it is the section that says so.
     fn measuring_threads(&self) -> Option<usize> {
         None
@@ -83,30 +93,7 @@ pub struct SectionKind {
     defaults: fn() -> String,
     read: fn(&Value) -> Result<Vec<Reference>, FieldError>,
     threads: fn(&Value) -> Result<Option<usize>, FieldError>,
-}
-
-/// A field of a section, for people.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct FieldDescription {
-    /// Its name within the table that holds it.
-    pub name: String,
-    /// Its default; none where a study must give it.
-    pub default: Option<Value>,
-    /// What it means.
-    pub summary: String,
-    /// Where it is a table of its own: the fields of that.
-    pub fields: Vec<FieldDescription>,
-}
-
-/// A section, for people.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct SectionDescription {
-    /// Name of the table in a study file.
-    pub name: String,
-    /// What the section is about.
-    pub summary: String,
-    /// Its fields, in the order of their declaration.
-    pub fields: Vec<FieldDescription>,
+    augment: fn(&Value) -> Result<Vec<Transform>, FieldError>,
 }
 
 impl SectionKind {
@@ -130,10 +117,14 @@ impl SectionKind {
             read: |value| {
                 let settings = S::from_value(value.clone())?;
                 limits(S::NAME, &schema::<S>(), value, "")?;
+                check_training(settings.augment()).map_err(|error| {
+                    FieldError::refused(S::NAME, "augment", error.to_string(), "see docs/data.md")
+                })?;
                 settings.check()?;
                 Ok(settings.references())
             },
             threads: |value| Ok(S::from_value(value.clone())?.measuring_threads()),
+            augment: |value| Ok(S::from_value(value.clone())?.augment().to_vec()),
         }
     }
 
@@ -188,6 +179,11 @@ impl SectionKind {
         complete
     }
 
+    /// How a complete section transforms images to train on; empty where it does so as the study's data says.
+    pub fn augment(&self, complete: &Value) -> Result<Vec<Transform>, FieldError> {
+        (self.augment)(complete)
+    }
+
     /// With how many threads a complete section asks for latencies, if it is the one that says so.
     pub fn measuring_threads(&self, complete: &Value) -> Result<Option<usize>, FieldError> {
         (self.threads)(complete)
@@ -209,7 +205,11 @@ fn schema<S: Section>() -> Value {
     schema
 }
 
+/// Not so within tables that need not be there: they have no defaults.
 fn nothing_required(schema: &mut Value) {
+    if is_optional(schema) {
+        return;
+    }
     let Some(schema) = schema.as_object_mut() else { return };
     schema.remove("required");
     if let Some(fields) = schema.get_mut("properties").and_then(Value::as_object_mut) {
@@ -240,32 +240,13 @@ fn bound_counts(schema: &mut Value) {
     }
 }
 
+fn is_optional(schema: &Value) -> bool {
+    schema["type"].as_array().is_some_and(|kinds| kinds.contains(&"null".into()))
+}
+
 /// The fields of a schema that is a table with fields of its own.
-fn properties(schema: &Value) -> Option<&Map<String, Value>> {
+pub(super) fn properties(schema: &Value) -> Option<&Map<String, Value>> {
     schema.get("properties").and_then(Value::as_object)
-}
-
-/// A doc comment as one line.
-fn description(schema: &Value) -> String {
-    let text = schema.get("description").and_then(Value::as_str).unwrap_or_default();
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// Fields in the order of `defaults`, which is that of the declaration; JSON values are sorted.
-fn describe(schema: &Value, defaults: &IndexMap<String, Value>) -> Vec<FieldDescription> {
-    let Some(properties) = properties(schema) else { return Vec::new() };
-    let field = |(name, default): (&String, &Value)| {
-        let schema = properties.get(name)?;
-        let nested: IndexMap<String, Value> =
-            serde_json::from_value(default.clone()).unwrap_or_default();
-        Some(FieldDescription {
-            name: name.clone(),
-            default: Some(default.clone()),
-            summary: description(schema),
-            fields: describe(schema, &nested),
-        })
-    };
-    defaults.iter().filter_map(field).collect()
 }
 
 fn join(above: &str, name: &str) -> String {
@@ -370,6 +351,8 @@ fn limits(section: &str, schema: &Value, value: &Value, path: &str) -> Result<()
 
 #[cfg(test)]
 mod tests {
+    use indexmap::IndexMap;
+    use serde::Deserialize;
     use serde_json::json;
     use smart_default::SmartDefault;
 
@@ -397,6 +380,19 @@ mod tests {
         #[default = 0.5]
         #[schemars(range(min = 0.0, max = 1.0))]
         share: f64,
+        /// How it goes on; none: it does not.
+        more: Option<More>,
+    }
+
+    #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    struct More {
+        /// Optimizer steps.
+        #[schemars(range(min = 1))]
+        steps: usize,
+        /// Share of the steps in which the rate rises.
+        #[serde(default)]
+        warmup: f64,
     }
 
     #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, SmartDefault)]
@@ -487,8 +483,16 @@ mod tests {
         assert_eq!(KIND.describe().summary, "How something is trained.");
         let fields = KIND.fields();
         let names: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
-        assert_eq!(names, ["phase", "name", "config", "many", "share"]);
+        assert_eq!(names, ["phase", "name", "config", "many", "share", "more"]);
         assert_eq!(fields[1].summary, "What it is called, on two lines.");
         assert_eq!(fields[0].fields[1].default, Some(json!(7)), "those of tables are sorted");
+        assert_eq!(fields[5].default, Some(Value::Null));
+        let more: Vec<(&str, Option<Value>)> = fields[5]
+            .fields
+            .iter()
+            .map(|field| (field.name.as_str(), field.default.clone()))
+            .collect();
+        assert_eq!(more, [("steps", None), ("warmup", Some(json!(0.0)))]);
+        assert_eq!(KIND.schema()["properties"]["more"]["required"], json!(["steps"]));
     }
 }

@@ -133,13 +133,25 @@ impl Found {
         self.catalog.refused.push(BadImage { file, class: None, problem });
     }
 
+    /// A folder that may not be read: what lies there is missed.
+    fn refuse_folder(&mut self, class: &OsString, folder: &Path, error: &io::Error) {
+        let file = folder.strip_prefix(&self.catalog.root).unwrap_or(folder).display().to_string();
+        let class = Some(class.display().to_string());
+        self.catalog.refused.push(BadImage {
+            file,
+            class,
+            problem: ImageProblem::unreadable(error),
+        });
+    }
+
     /// Lists the classes of a part.
     fn part(&mut self, part: Part, folder: &Path) -> Result<(), DataError> {
+        // Of all classes: images that two of them link to would have two labels.
+        let mut walk = Walk { above: vec![real(folder)?], seen: HashSet::new() };
         for path in entries(folder)? {
             if path.is_dir() && !is_hidden(&path) {
                 let before = self.images.len();
                 let class = path.file_name().unwrap_or_default().to_owned();
-                let mut walk = Walk { above: vec![real(folder)?], seen: HashSet::new() };
                 self.class(part, &class, &path, &mut walk)?;
                 if self.images.len() == before {
                     let class = class.display();
@@ -172,9 +184,18 @@ impl Found {
             self.catalog.notices.push(format!("{} {reason}: left out", folder.display()));
             return Ok(());
         }
+        let entries = match entries(folder) {
+            Err(DataError::Storage { source, .. })
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                self.refuse_folder(class, folder, &source);
+                return Ok(());
+            }
+            entries => entries?,
+        };
         walk.above.push(here.clone());
         walk.seen.insert(here);
-        for path in entries(folder)? {
+        for path in entries {
             let kind = fs::metadata(&path);
             if is_hidden(&path) || !is_image(path.extension()) && !is_folder(&kind) {
                 self.skip(foreign(&path));

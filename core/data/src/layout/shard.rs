@@ -226,7 +226,9 @@ fn member<R: Read>(entry: &mut Entry<'_, R>) -> io::Result<Option<Member>> {
 fn class(content: &[u8]) -> Result<u32, ImageProblem> {
     let json: Option<Value> = serde_json::from_slice(content).ok();
     let of_json = json.as_ref().and_then(|json| match json {
-        Value::Object(fields) => fields.get("label").or(fields.get("cls"))?.as_i64(),
+        Value::Object(fields) => {
+            ["label", "cls"].iter().find_map(|name| fields.get(*name)?.as_i64())
+        }
         other => other.as_i64(),
     });
     // A number may start with zeros, as JSON's do not.

@@ -89,6 +89,11 @@ pub(crate) fn catalog(root: &Path, shards: &[PathBuf]) -> Result<Catalog, DataEr
     let names_in = if root.is_dir() { root } else { beside };
     let names = class_names(names_in, *largest as usize + 1)?;
     catalog.name_classes(names);
+    let with_more = samples.iter().filter(|(_, found)| found.has_more).count();
+    if with_more > 0 {
+        let notice = format!("{with_more} samples have several images, of which the first is used");
+        catalog.notices.push(notice);
+    }
     samples.sort_by_key(|(part, _)| *part);
     for (part, found) in samples {
         catalog.add_found(part, found);
@@ -111,7 +116,7 @@ fn wrong(path: &Path, error: io::Error) -> DataError {
 }
 
 impl Catalog {
-    fn add_found(&mut self, part: Part, Found { archive, key, image, label }: Found) {
+    fn add_found(&mut self, part: Part, Found { archive, key, image, label, .. }: Found) {
         let name = image.as_ref().map_or(key, |image| image.name.clone());
         let shown = format!("{}: {name}", self.archives[archive as usize].name);
         let class = match (&image, label) {
@@ -134,6 +139,8 @@ struct Found {
     key: String,
     image: Option<Member>,
     label: Result<u32, ImageProblem>,
+    /// Whether it has other images, such as a mask.
+    has_more: bool,
 }
 
 /// Puts neighbouring files of one key together.
@@ -146,10 +153,12 @@ fn group(archive: u32, members: Vec<Member>) -> Vec<Found> {
             key: key.to_owned(),
             image: None,
             label: Err(ImageProblem::NoLabel),
+            has_more: false,
         });
         match member.label {
             Some(label) if current.label.is_err() => current.label = label,
             Some(_) => {}
+            None if current.image.is_some() => current.has_more = true,
             None => current.image = Some(member),
         }
         samples.push(current);

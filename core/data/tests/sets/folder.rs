@@ -198,6 +198,25 @@ mod unix {
     }
 
     #[test]
+    fn images_that_two_classes_link_to_have_one_label() {
+        let (folder, elsewhere) = (Folder::new(), Folder::new());
+        elsewhere.write("images/1.png", png(7));
+        folder.write("train/cat/2.png", png(8)).write("train/dog/3.png", png(9));
+        for class in ["cow", "ox"] {
+            let link = folder.path().join("train").join(class);
+            std::os::unix::fs::symlink(elsewhere.path().join("images"), link).unwrap();
+        }
+        let catalog = folder.open().unwrap();
+        assert_eq!((catalog.classes.len(), reds(&catalog)), (3, vec![8, 7, 9]));
+        let notices = catalog.notices.join("; ");
+        assert!(
+            notices.contains("ox leads to a folder that is listed already: left out"),
+            "{notices}"
+        );
+        assert!(notices.contains("class ox has no images in the train part"), "{notices}");
+    }
+
+    #[test]
     fn names_need_not_be_text() {
         let folder = Folder::new();
         let name = OsStr::from_bytes(b"train/b\xff/\xfe.png");
@@ -228,6 +247,21 @@ fn the_first_images_to_judge_on_are_of_all_classes() {
         let division = divide(&catalog, |_| true, &wanted);
         assert_eq!((division.held_out.len(), division.test.len()), (40, tested));
     }
+}
+
+#[test]
+fn something_is_held_out_where_classes_of_one_image_would_have_to_give_all() {
+    let folder = Folder::new();
+    for (class, index) in (0..100).flat_map(|class| (0..2).map(move |index| (class, index))) {
+        folder.write(format!("{class:02}/{index}.png"), png(index));
+    }
+    let catalog = folder.open().unwrap();
+    // The second division, of 20 of the 180 images that are left, falls to the classes of the first alone.
+    let Division { train, held_out, test } = divided(&catalog, 20, 0);
+    assert_eq!((train.len(), held_out.len(), test.len()), (160, 20, 20));
+    let classes: std::collections::HashSet<u32> =
+        train.iter().map(|image| catalog.samples[*image].class).collect();
+    assert_eq!(classes.len(), 100, "each keeps one to train on");
 }
 
 #[test]

@@ -158,6 +158,8 @@ fn labels_that_name_no_class_are_told() {
     );
     folder.write("classes.txt", "\u{feff}crane\ncrane\n");
     assert_eq!(folder.open().unwrap().classes, ["crane", "crane (1)"]);
+    folder.write("classes.txt", "crane\ncrane\ncrane (1)\n");
+    assert_eq!(folder.open().unwrap().classes, ["crane", "crane (1)", "crane (1) (2)"]);
 }
 
 #[test]

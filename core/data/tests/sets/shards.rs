@@ -53,6 +53,23 @@ fn shards_are_read_packed_and_plain() {
 }
 
 #[test]
+fn of_several_images_the_first_is_used_and_that_is_told() {
+    let folder = Folder::new();
+    let members: [(&str, &[u8]); 5] = [
+        ("0.jpg", &png(1)),
+        ("0.png", &png(2)),
+        ("0.json", br#"{"label": null, "cls": 1}"#),
+        ("1.png", &png(3)),
+        ("1.cls", b"0"),
+    ];
+    folder.write("train.tar", tar(&members));
+    let catalog = folder.open().unwrap();
+    assert_eq!(reds(&catalog), [1, 3]);
+    assert_eq!(catalog.samples[0].class, 1);
+    assert_eq!(catalog.notices, ["1 samples have several images, of which the first is used"]);
+}
+
+#[test]
 fn patterns_name_shards() {
     let folder = Folder::new();
     for (name, red) in [("x-test-09.tar", 1), ("x-train-09.tar", 3), ("x-train-10.tar", 5)] {

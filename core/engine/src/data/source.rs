@@ -2,7 +2,7 @@
 //! needs them.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     env, fs,
     path::{Path, PathBuf},
     sync::Arc,
@@ -161,11 +161,13 @@ impl StudyData {
         Ok(self.survey_files()?.read(samples).map_or(0, |(survey, _)| survey.kept_bytes()))
     }
 
-    /// The images, once each was looked at, for networks whose inputs have these sides, in pixels; `progress`
-    /// is told how many of how many were, and says whether to go on.
+    /// The images, once each was looked at, for networks whose inputs have these sides, in pixels. Those to train on
+    /// have to suit what sections, by name, have as `augment` of their own, too. `progress` is told how many of how
+    /// many were looked at, and says whether to go on.
     pub fn images(
         &self,
         sides: &[usize],
+        of_sections: &[(&str, Vec<Transform>)],
         progress: impl Fn(usize, usize) -> bool + Sync,
     ) -> Result<StudyImages> {
         self.images.get(|| {
@@ -187,6 +189,7 @@ impl StudyData {
             bad.extend(of_other_sizes);
             self.check_bad(&bad)?;
             let Division { train, held_out, test } = self.division(&catalog, &usable)?;
+            check_sections(&catalog, survey, (channels, of_sections), sides, &train)?;
             Ok(StudyImages {
                 all: Arc::new(CatalogImages::new(catalog, kept, channels)),
                 train: train.into(),
@@ -271,8 +274,8 @@ impl StudyData {
             1 => format!("an image cannot be used: {}", shown.join("")),
             _ => format!("{count} images cannot be used:\n  {}", shown.join("\n  ")),
         };
-        let hint = "mend or remove them, or set `on_bad_image = \"skip\"` in [data]; \
-                    `spacewright data check` lists all that cannot be decoded";
+        let hint = "mend or remove them, or leave them out: `on_bad_image = \"skip\"` in [data] of a study, \
+                    `--skip-bad-images` elsewhere; `spacewright data check` lists all that cannot be decoded";
         Err(EngineError::study(message).with_hint(hint))
     }
 
@@ -347,6 +350,35 @@ fn usable(
         bad.extend(problem.map(|problem| format!("{}: {problem}", catalog.named(sample))));
     }
     Ok((usable, bad))
+}
+
+/// That these images suit what sections have as `augment`.
+fn check_sections(
+    catalog: &Catalog,
+    survey: Option<&Survey>,
+    (channels, of_sections): (usize, &[(&str, Vec<Transform>)]),
+    sides: &[usize],
+    images: &[usize],
+) -> Result<()> {
+    for (section, transforms) in of_sections {
+        let pipeline = Pipeline::new(transforms, channels).map_err(DataError::from)?;
+        let mut sizes = HashSet::new();
+        for &image in images {
+            let sample = &catalog.samples[image];
+            let size = survey.map_or_else(|| catalog.size(sample), |survey| survey.size(image));
+            let Some(size) = size.filter(|size| sizes.insert(*size)) else { continue };
+            // Not every step trains at all resolutions.
+            let unfit: Option<Vec<_>> =
+                sides.iter().map(|side| pipeline.check_size(size, *side).err()).collect();
+            if let Some(problem) = unfit.and_then(|problems| problems.into_iter().next()) {
+                let named = catalog.named(sample);
+                let message = format!("{named}: {problem} (`augment` of [{section}])");
+                let hint = "it must suit all images to train on that those of [data] suit";
+                return Err(EngineError::study(message).with_hint(hint));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn fashion_mnist_folder() -> Option<PathBuf> {

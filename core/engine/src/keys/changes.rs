@@ -144,26 +144,27 @@ impl fmt::Display for Change {
         let or_none = |side: &Option<String>| side.clone().unwrap_or_else(|| "none".into());
         match self {
             Self::Field { section, field, was, now } => {
-                write!(f, "[{section}] {field} was {was}, is {now}")
+                let or_unset = |side: &Value| match side {
+                    Value::Null => "unset".to_owned(),
+                    value => value.to_string(),
+                };
+                write!(f, "[{section}] {field} was {}, is {}", or_unset(was), or_unset(now))
             }
             Self::Seed { was, now } => write!(f, "the seed was {was}, is {now}"),
             Self::Threads { was, now } => {
                 let s = if *was == 1 { "" } else { "s" };
-                write!(f, "made with {was} thread{s}, now {now}; `--threads {was}` goes on from it")
+                write!(f, "made with {was} thread{s}, now {now}")
             }
             Self::Processes { was, now } => {
                 let es = if *was == 1 { "" } else { "es" };
-                write!(
-                    f,
-                    "made by {was} process{es}, now {now}; `--processes {was}` goes on from it"
-                )
+                write!(f, "made by {was} process{es}, now {now}")
             }
             Self::Device { was, now } => {
-                write!(f, "made on {was}, now {now}; `--device {was}` goes on from it")
+                write!(f, "made on {was}, now {now}")
             }
             Self::Precision { was, now } => {
                 let (was, now) = (was.name(), now.name());
-                write!(f, "made with {was}, now {now}; `--precision {was}` goes on from it")
+                write!(f, "made with {was}, now {now}")
             }
             Self::Images => f.write_str("the images have changed"),
             Self::Hyperspace => f.write_str("the hyperspace has changed"),
@@ -198,6 +199,29 @@ impl fmt::Display for Change {
             Self::Untold => f.write_str("made by an earlier version with other settings"),
             Self::Damaged { file } => write!(f, "`{file}` is not as it was written"),
             Self::Lost { file } => write!(f, "`{file}` is gone"),
+        }
+    }
+}
+
+impl Change {
+    /// A line for each. Where options alone made the difference, it says which goes on from what there is.
+    pub fn lines(changes: &[Self]) -> Vec<String> {
+        let options: Option<Vec<String>> = changes.iter().map(Self::option_before).collect();
+        let line = |(index, change): (usize, &Self)| match &options {
+            Some(options) => format!("{change}; `{}` goes on from it", options[index]),
+            None => change.to_string(),
+        };
+        changes.iter().enumerate().map(line).collect()
+    }
+
+    /// The option that the step was made with, where that is what has changed.
+    fn option_before(&self) -> Option<String> {
+        match self {
+            Self::Threads { was, .. } => Some(format!("--threads {was}")),
+            Self::Processes { was, .. } => Some(format!("--processes {was}")),
+            Self::Device { was, .. } => Some(format!("--device {was}")),
+            Self::Precision { was, .. } => Some(format!("--precision {}", was.name())),
+            _ => None,
         }
     }
 }
@@ -238,9 +262,10 @@ impl Ingredients {
         if let (Some(was), Some(now)) = (&was.training, &self.training) {
             training(was, now, &mut changes);
         }
-        for (section, now) in &self.sections {
-            let was = was.sections.get(section).unwrap_or(&Value::Null);
-            fields(section, "", was, now, &mut changes);
+        let gone = was.sections.keys().filter(|section| !self.sections.contains_key(*section));
+        for section in self.sections.keys().chain(gone) {
+            let side = |of: &Self| of.sections.get(section).cloned().unwrap_or_default();
+            fields(section, "", &side(was), &side(self), &mut changes);
         }
         maps(&was.latencies, &self.latencies, |target, was, now| {
             changes.push(Change::Latencies { target, was, now });
@@ -300,11 +325,15 @@ fn training(was: &Training, now: &Training, changes: &mut Vec<Change>) {
     }
     let is_named = !named.is_empty();
     changes.extend(named);
+    // What a fingerprint begins with: name and version.
+    let program = |training: &Training| -> Option<String> {
+        training.trainer.as_ref()?.split(", ").next().map(str::to_owned)
+    };
     if was.images != now.images {
         changes.push(Change::Images);
     }
     changes.extend(name("quantizer", &was.quantizer, &now.quantizer));
-    if was.trainer != now.trainer && !is_named {
+    if was.trainer != now.trainer && (!is_named || program(was) != program(now)) {
         let (was, now) = (was.trainer.clone(), now.trainer.clone());
         changes.push(Change::Trainer { was, now });
     }

@@ -67,7 +67,7 @@ fn linked_plugins_are_found_by_name() {
     assert_eq!(error.to_string(), "no quantizer `lsq-puls`; known are lsq-plus, min-max");
     assert_eq!(error.hint.as_deref(), Some("did you mean `lsq-plus`?"));
     let error = registry.target("host-ort").err().unwrap();
-    assert_eq!(error.to_string(), "no target `host-ort`; this program has none");
+    assert_eq!(error.to_string(), "no target `host-ort`; there is no target at all");
 }
 
 #[test]

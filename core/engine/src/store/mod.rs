@@ -168,31 +168,49 @@ impl Store {
     }
 
     /// Takes over, under a key of a step that has nothing of a task, what the task has come to under an earlier one:
-    /// its result and curve, or its checkpoints. Whether it had finished.
-    pub fn take_over(&self, step: &str, earlier: &str, key: &str, task: &str) -> Result<bool> {
+    /// its result and curve, or its checkpoints. The seconds that it took, where it had finished.
+    pub fn take_over(
+        &self,
+        step: &str,
+        earlier: &str,
+        key: &str,
+        task: &str,
+    ) -> Result<Option<f64>> {
         let (from, to) = (self.scratch(step, earlier, task), self.scratch(step, key, task));
         if self.knows_task(key, task)? || to.exists() {
-            return Ok(false);
+            return Ok(None);
         }
-        if from.is_dir() {
-            let folder = self.scratch_of(step, key);
-            fs::create_dir_all(&folder).at(&folder)?;
-            fs::rename(&from, &to).at(&from)?;
-        }
-        self.write(|connection| {
-            connection.execute(
-                "INSERT OR IGNORE INTO curves
-                 SELECT ?2, task, phase, step, loss, learning_rate, held_out_accuracy
-                 FROM curves WHERE step_key = ?1 AND task = ?3 ORDER BY rowid",
-                [earlier, key, task],
-            )?;
+        let has_checkpoints = from.is_dir();
+        // First what is known, as a run that is killed before the checkpoints have moved does both again.
+        let seconds = self.write(|connection| {
             connection.execute(
                 "INSERT INTO tasks SELECT ?2, task, result, object, seconds
                  FROM tasks WHERE step_key = ?1 AND task = ?3",
                 [earlier, key, task],
-            )
-        })
-        .map(|taken| taken > 0)
+            )?;
+            let seconds: Option<f64> = connection
+                .query_row(
+                    "SELECT seconds FROM tasks WHERE step_key = ?1 AND task = ?2",
+                    [key, task],
+                    |row| row.get(0),
+                )
+                .optional()?;
+            if seconds.is_some() || has_checkpoints {
+                connection.execute(
+                    "INSERT OR IGNORE INTO curves
+                     SELECT ?2, task, phase, step, loss, learning_rate, held_out_accuracy
+                     FROM curves WHERE step_key = ?1 AND task = ?3 ORDER BY rowid",
+                    [earlier, key, task],
+                )?;
+            }
+            Ok(seconds)
+        })?;
+        if has_checkpoints {
+            let folder = self.scratch_of(step, key);
+            fs::create_dir_all(&folder).at(&folder)?;
+            fs::rename(&from, &to).at(&from)?;
+        }
+        Ok(seconds)
     }
 
     /// Records how long a step has taken so far, and whether that was all of it.
@@ -223,6 +241,14 @@ impl Store {
                  AND EXISTS (SELECT 1 FROM tasks WHERE step_key = key AND task = ?2)"
             );
             connection.query_row(&query, [key, ArtifactName::OUTPUT], |row| row.get(0)).optional()
+        })
+    }
+
+    /// Whether a step has begun under this key and not finished.
+    pub fn is_unfinished(&self, key: &str) -> Result<bool> {
+        self.read(|connection| {
+            let query = "SELECT EXISTS (SELECT 1 FROM steps WHERE key = ?1 AND state = 'running')";
+            connection.query_row(query, [key], |row| row.get(0))
         })
     }
 
@@ -369,10 +395,21 @@ impl Store {
         self.folder.join("scratch").join(step).join(&key[..16.min(key.len())])
     }
 
-    /// Removes the unfinished work of a step, under whatever key, and what it has exchanged with other
-    /// machines.
-    pub fn clean(&self, step: &str) -> Result<()> {
-        remove(&self.folder.join("scratch").join(step))?;
+    /// Removes the unfinished work of a step but for that under the keys to `keep`, and what it has exchanged with
+    /// other machines.
+    pub fn clean(&self, step: &str, keep: &[String]) -> Result<()> {
+        let folder = self.folder.join("scratch").join(step);
+        let kept: Vec<PathBuf> = keep.iter().map(|key| self.scratch_of(step, key)).collect();
+        if kept.iter().any(|folder| folder.is_dir()) {
+            for entry in fs::read_dir(&folder).at(&folder)? {
+                let path = entry.at(&folder)?.path();
+                if !kept.contains(&path) {
+                    remove(&path)?;
+                }
+            }
+        } else {
+            remove(&folder)?;
+        }
         remove(&Exchange::of_step(&self.folder, step))
     }
 

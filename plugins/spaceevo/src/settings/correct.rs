@@ -3,11 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use smart_default::SmartDefault;
-use spacewright_core::{
-    data::Transform,
-    study::{FieldError, Section},
-    train::Phase,
-};
+use spacewright_core::{data::Transform, study::Section, train::Phase};
 
 use super::phase;
 
@@ -36,8 +32,8 @@ pub struct CorrectSettings {
 impl Section for CorrectSettings {
     const NAME: &'static str = "correct";
 
-    fn check(&self) -> Result<(), FieldError> {
-        super::checked_augment::<Self>(&self.augment)
+    fn augment(&self) -> &[Transform] {
+        &self.augment
     }
 }
 

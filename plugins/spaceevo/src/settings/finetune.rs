@@ -3,11 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use smart_default::SmartDefault;
-use spacewright_core::{
-    data::Transform,
-    study::{FieldError, Section},
-    train::Phase,
-};
+use spacewright_core::{data::Transform, study::Section, train::Phase};
 
 use super::phase;
 
@@ -48,8 +44,8 @@ pub struct FinetuneSettings {
 impl Section for FinetuneSettings {
     const NAME: &'static str = "finetune";
 
-    fn check(&self) -> Result<(), FieldError> {
-        super::checked_augment::<Self>(&self.augment)
+    fn augment(&self) -> &[Transform] {
+        &self.augment
     }
 }
 

@@ -17,11 +17,7 @@ mod tables;
 mod teach;
 mod train;
 
-use spacewright_core::{
-    data::{Transform, check_training},
-    study::{FieldError, Section},
-    train::Phase,
-};
+use spacewright_core::train::Phase;
 
 pub use correct::CorrectSettings;
 pub use distil::DistilSettings;
@@ -45,14 +41,7 @@ fn phase(steps: usize, batch: usize, learning_rate: f64, weight_decay: f64) -> P
     Phase { steps, batch, learning_rate, weight_decay, warmup: 0.05, checkpoint_steps: 100 }
 }
 
-/// That a step can train on images by these transforms.
-fn checked_augment<S: Section>(augment: &[Transform]) -> Result<(), FieldError> {
-    check_training(augment).map_err(|error| {
-        FieldError::refused(S::NAME, "augment", error.to_string(), "see docs/data.md")
-    })
-}
-
 /// Images that a phase sees.
-fn images(phase: &Phase) -> usize {
+pub(crate) fn images(phase: &Phase) -> usize {
     phase.steps * phase.batch
 }

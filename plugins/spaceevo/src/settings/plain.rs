@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use smart_default::SmartDefault;
 use spacewright_core::{
     data::Transform,
-    study::{FieldError, Reference, Referred, Section},
+    study::{Reference, Referred, Section},
     train::Phase,
 };
 
@@ -35,6 +35,7 @@ pub struct PlainSettings {
     pub int8_share: f64,
     /// Decay of convolution and linear weights.
     #[default = 5e-4]
+    #[schemars(range(min = 0.0))]
     pub weight_decay: f64,
     /// Share of the steps in which the rate rises linearly.
     #[default = 0.15]
@@ -58,8 +59,8 @@ pub struct PlainSettings {
 impl Section for PlainSettings {
     const NAME: &'static str = "plain";
 
-    fn check(&self) -> Result<(), FieldError> {
-        super::checked_augment::<Self>(&self.augment)
+    fn augment(&self) -> &[Transform] {
+        &self.augment
     }
 
     fn references(&self) -> Vec<Reference> {

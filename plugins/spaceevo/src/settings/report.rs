@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
-    data::{Transform, check_judging},
+    data::{Normalize, Transform, check_judging},
     study::{FieldError, Reference, Referred, Section},
     train::Phase,
 };
@@ -25,10 +25,20 @@ impl Section for ReportSettings {
     const NAME: &'static str = "report";
 
     fn check(&self) -> Result<(), FieldError> {
+        const FIELD: &str = "rival_transforms";
         check_judging(&self.rival_transforms).map_err(|error| {
-            let (field, hint) = ("rival_transforms", "see docs/data.md");
-            FieldError::refused(Self::NAME, field, error.to_string(), hint)
-        })
+            FieldError::refused(Self::NAME, FIELD, error.to_string(), "see docs/data.md")
+        })?;
+        match self.rival_transforms.last() {
+            Some(Transform::Normalize(Normalize { mean, std }))
+                if mean.is_empty() || std.is_empty() =>
+            {
+                let reason = "a network from outside has a mean and a deviation of its own";
+                let hint = "normalize = { mean = [0.485, 0.456, 0.406], std = [0.229, 0.224, 0.225] }, say";
+                Err(FieldError::refused(Self::NAME, FIELD, reason.to_owned(), hint))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn references(&self) -> Vec<Reference> {

@@ -7,7 +7,7 @@ use smart_default::SmartDefault;
 use spacewright_core::{
     data::Transform,
     graph::ActivationKind,
-    study::{FieldError, Reference, Referred, Section},
+    study::{Reference, Referred, Section},
     train::Phase,
 };
 
@@ -52,6 +52,7 @@ pub struct TeachSettings {
     pub augment: Vec<Transform>,
     /// Share of the label that is spread over all classes.
     #[default = 0.05]
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub label_smoothing: f64,
     /// Training images whose features are kept.
     #[default = 4096]
@@ -66,8 +67,8 @@ pub struct TeachSettings {
 impl Section for TeachSettings {
     const NAME: &'static str = "teach";
 
-    fn check(&self) -> Result<(), FieldError> {
-        super::checked_augment::<Self>(&self.augment)
+    fn augment(&self) -> &[Transform] {
+        &self.augment
     }
 
     fn references(&self) -> Vec<Reference> {

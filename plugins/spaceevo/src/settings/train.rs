@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use smart_default::SmartDefault;
 use spacewright_core::{
     data::Transform,
-    study::{FieldError, Section},
+    study::Section,
     train::{Guide, Phase, SUBNETS_PER_STEP},
 };
 
@@ -46,8 +46,8 @@ impl Section for TrainSettings {
     const NAME: &'static str = "train";
     const LATER: &'static [&'static str] = &["micro_batch"];
 
-    fn check(&self) -> Result<(), FieldError> {
-        super::checked_augment::<Self>(&self.augment)
+    fn augment(&self) -> &[Transform] {
+        &self.augment
     }
 }
 

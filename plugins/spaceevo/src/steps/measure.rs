@@ -1,11 +1,12 @@
 //! Latency of the quality tables' rows, of stem and head; budgets; how well parts add up.
 
+mod composed;
+
 use indexmap::IndexMap;
-use rand::{Rng, seq::IndexedRandom};
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
     latency::{Position, Precision, milliseconds},
-    quality::{FixedLatency, HeadRow, StemRow, TableRow},
+    quality::{FixedLatency, HeadRow, StemRow},
     random,
     space::{Space, SubStage, Subnet},
     study::{
@@ -14,9 +15,9 @@ use spacewright_core::{
     target::Target,
 };
 
+use self::composed::ComposedSubnet;
 use super::tables::Tables;
 use crate::{
-    error::SpaceEvoError,
     network_parts::{self, NetworkPart, PartLatencies},
     settings::{Budget, MeasureSettings},
     tables::BlockRows,
@@ -156,6 +157,7 @@ fn measure(
         .collect::<Result<Vec<_>, StepError>>()?;
     let stems = stems(study, settings.stem_rows)?;
     let heads = heads(study)?;
+    let subnets = composed::draw(study, settings.subnets, tables, (&stems, &heads))?;
     let mut latencies = PartLatencies::on(target);
     let all = row_parts
         .iter()
@@ -179,7 +181,11 @@ fn measure(
     };
     let stem: Vec<StemRow> = stems.iter().map(stem).collect();
     let head: Vec<HeadRow> = heads.iter().map(head).collect();
-    let mut sampled = distribution(study, settings.subnets, tables, &rows_ms, (&stem, &head))?;
+    let subnet_ms = |subnet: &ComposedSubnet| {
+        let rows = subnet.rows.iter().map(|&(table, row)| rows_ms[table][row]);
+        rows.fold(stem[subnet.stem].latency_ms, |sum, ms| sum + ms) + head[subnet.head].latency_ms
+    };
+    let mut sampled: Vec<f64> = subnets.iter().map(subnet_ms).collect();
     sampled.sort_by(f64::total_cmp);
     let quantile = |q: f64| sampled[((sampled.len() - 1) as f64 * q).round() as usize];
     let fastest_rows: f64 = stages_rows(study, &rows_ms).map(shortest).sum();
@@ -269,40 +275,6 @@ fn heads(study: &StudyContext) -> Result<Vec<NetworkEnd>, StepError> {
         }
     }
     Ok(heads)
-}
-
-/// Latencies of random subnets of random spaces, composed of rows whose widths match.
-fn distribution(
-    study: &StudyContext,
-    count: usize,
-    tables: &[BlockRows],
-    rows_ms: &[Vec<f64>],
-    (stem, head): (&[StemRow], &[HeadRow]),
-) -> Result<Vec<f64>, SpaceEvoError> {
-    let candidates = study.hyperspace.candidates.len();
-    let mut rng = random::generator(study.seed, &["measure", "distribution"]);
-    let one = |rng: &mut rand_pcg::Pcg64Mcg| {
-        let start = stem.choose(rng)?;
-        let (mut width, mut total) = (start.width, start.latency_ms);
-        for stage in 0..study.hyperspace.stages.len() {
-            let table = stage * candidates + rng.random_range(0..candidates);
-            let window = rng.random_range(0..study.hyperspace.stages[stage].windows());
-            let rows = &tables[table].rows;
-            let fits = |row: &TableRow| {
-                row.window == window
-                    && row.input_width == width
-                    && row.resolution == start.resolution
-            };
-            let fitting: Vec<usize> = (0..rows.len()).filter(|&index| fits(&rows[index])).collect();
-            let row = *fitting.choose(rng)?;
-            total += rows_ms[table][row];
-            width = rows[row].sub_stage.width()?;
-        }
-        let ends = |h: &&HeadRow| h.width == width && h.resolution == start.resolution;
-        Some(total + head.iter().find(ends)?.latency_ms)
-    };
-    let drawn: Option<Vec<f64>> = (0..count).map(|_| one(&mut rng)).collect();
-    drawn.ok_or(SpaceEvoError::NoMatchingRows)
 }
 
 fn check_sums(

@@ -114,18 +114,24 @@ impl Step for Search {
             let on = OnRuntime { study: context.study(), train: &train, runtime: runtime.as_ref() };
             on.accepts(&network).map_err(refused)?;
         }
-        match outcomes.last() {
-            Some(BudgetOutcome::Infeasible { budget_ms, range })
-                if found(&outcomes).next().is_none() =>
-            {
-                let ms = milliseconds(*budget_ms);
-                let reason = format!("no subnet of the space takes at most {ms} ms");
-                let hint = format!("its subnets take {range}: set `budgets` of [measure] within");
-                Err(FieldError::refused(MeasureSettings::NAME, "budgets", reason, hint).into())
-            }
-            _ => Ok(outcomes),
+        match nothing_found(&outcomes) {
+            Some(error) => Err(error.into()),
+            None => Ok(outcomes),
         }
     }
+}
+
+/// What is wrong where no budget has a subnet, told of the largest.
+fn nothing_found(outcomes: &[BudgetOutcome]) -> Option<FieldError> {
+    let infeasible = |outcome: &BudgetOutcome| match outcome {
+        BudgetOutcome::Found(_) => None,
+        BudgetOutcome::Infeasible { budget_ms, range } => Some((*budget_ms, *range)),
+    };
+    let all: Vec<_> = outcomes.iter().map(infeasible).collect::<Option<_>>()?;
+    let (ms, range) = all.into_iter().max_by(|a, b| a.0.total_cmp(&b.0))?;
+    let reason = format!("no subnet of the space takes at most {} ms", milliseconds(ms));
+    let hint = format!("its subnets take {range}: set `budgets` of [measure] within");
+    Some(FieldError::refused(MeasureSettings::NAME, "budgets", reason, hint))
 }
 
 /// A network of the supernet that the target's runtime does not take.

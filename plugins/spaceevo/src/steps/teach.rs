@@ -66,7 +66,7 @@ impl Teach {
         settings: &TeachSettings,
     ) -> Result<usize, StepError> {
         let (job, _) = job(study, settings)?;
-        Ok(job.phase.map_or(0, |phase| phase.steps * phase.batch))
+        Ok(job.phase.as_ref().map_or(0, crate::settings::images))
     }
 }
 

@@ -6,11 +6,14 @@ use std::{
 };
 
 use serde_json::json;
+use spacewright_core::data::Transform;
 use spacewright_data::{Checked, CheckedPart, Part, Wanted, check, open};
 use spacewright_engine::{DataKind, DataSettings, EngineError};
 
 use super::quoted;
-use crate::{cli::Global, commands::data::held_out_of, process, progress, render::Failure};
+use crate::{
+    catalog, cli::Global, commands::data::held_out_of, process, progress, render::Failure,
+};
 
 /// A kind of images that has a hyperspace of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +36,8 @@ pub struct Images {
     pub held_out: usize,
     /// Images that cannot be used.
     pub bad: usize,
+    /// What a user may want to know of the set.
+    pub notices: Vec<String>,
 }
 
 /// Up to this side, in pixels, images are small.
@@ -42,8 +47,9 @@ const SMALL: usize = 40;
 const SIDE: usize = 32;
 
 impl Kind {
-    fn of(part: &CheckedPart) -> Self {
-        let largest = part.width.largest.max(part.height.largest);
+    /// By the images to train on; those of other parts have to fit as well.
+    fn of(part: &CheckedPart, sizes: &[[usize; 2]]) -> Self {
+        let largest = sizes.iter().flatten().copied().max().unwrap_or_default();
         let is_grey = part.grey == part.images;
         match (is_grey, part.width.median.max(part.height.median)) {
             (true, _) if largest <= SIDE => Self::SmallGrey,
@@ -71,10 +77,8 @@ impl Kind {
     }
 
     /// How images are judged and trained on.
-    fn transforms(self, part: &CheckedPart) -> [String; 2] {
-        let is_side = |size: usize| size == SIDE;
-        let sizes = [part.width, part.height];
-        let all_are_side = sizes.iter().all(|size| is_side(size.smallest) && is_side(size.largest));
+    fn transforms(self, sizes: &[[usize; 2]]) -> [String; 2] {
+        let all_are_side = sizes.iter().all(|size| *size == [SIDE; 2]);
         let (judging, training) = match self {
             Self::SmallGrey => (
                 format!("{{ pad = {{ to = {SIDE} }} }}"),
@@ -96,7 +100,7 @@ impl Kind {
                 "{ random-resized-crop = { scale = [0.25, 1.0] } }, { flip = {} }".to_owned(),
             ),
         };
-        [format!("transforms = [{judging}]"), format!("augment = [{training}]")]
+        [judging, training]
     }
 }
 
@@ -107,7 +111,7 @@ impl Images {
         if serde_json::from_value::<DataKind>(json!(data)).is_ok() {
             let (kind, held_out) = (Kind::SmallGrey, DataSettings::default().held_out);
             let lines = vec![format!("set = {data:?}")];
-            return Ok(Self { kind, lines, held_out, bad: 0 });
+            return Ok(Self { kind, lines, held_out, bad: 0, notices: Vec::new() });
         }
         let catalog = open(&[PathBuf::from(data)], None).map_err(|error| {
             let hint = error.hint().map(str::to_owned);
@@ -143,7 +147,8 @@ impl Images {
             let message = format!("{data}: no image to train on can be used");
             return Err(Failure::input(message).hint(format!("spacewright data check {data}")));
         };
-        let kind = Kind::of(part);
+        let sizes = &checked.sizes;
+        let kind = Kind::of(part, sizes);
         let mut lines = vec![
             format!("path = {}", quoted(&path_from(file, data))),
             format!("layout = {:?}", checked.layout),
@@ -152,16 +157,27 @@ impl Images {
             lines.push("channels = 1".into());
         }
         lines.push("# How images become a network's square input, when they are judged and when they are trained on.".into());
-        lines.extend(kind.transforms(part));
-        let bad = checked.bad.len();
+        let [judging, training] = kind.transforms(sizes);
+        lines.push(format!("transforms = [{judging}]"));
+        lines.push(format!("augment = [{training}]"));
+        let lists = [&judging, &training].map(|list| listed(list));
+        let lists = lists.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let sides = catalog::hyperspace(kind.hyperspace())?.resolutions;
+        let bad = checked.bad.len() + checked.unfit(&lists, &sides).map_err(Failure::failed)?;
         if bad > 0 {
             lines.push(format!(
-                "# {bad} images cannot be used: `spacewright data check` names them."
+                "# {bad} images cannot be used: `spacewright data check` names those that do not decode."
             ));
             lines.push("on_bad_image = \"skip\"".into());
         }
-        Ok(Self { kind, lines, held_out, bad })
+        Ok(Self { kind, lines, held_out, bad, notices: checked.notices.clone() })
     }
+}
+
+/// Transforms as a study has them.
+fn listed(list: &str) -> Result<Vec<Transform>, Failure> {
+    let table: toml::Table = format!("list = [{list}]").parse().map_err(Failure::failed)?;
+    table["list"].clone().try_into().map_err(Failure::failed)
 }
 
 /// A path that a study in `file` can name: absolute where the two are not in one folder.
