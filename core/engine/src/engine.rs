@@ -14,7 +14,7 @@ use spacewright_core::{
     data::Transform,
     latency::{Latency, LatencyQuery, LatencySource},
     space::Hyperspace,
-    study::{AnyStep, Artifact, ArtifactName, Method, Step, StudyContext, sections_of},
+    study::{AnyStep, Artifact, ArtifactName, Method, Section, Step, StudyContext, sections_of},
     target::Target,
     train::{Monitor, TrainContext},
 };
@@ -329,6 +329,11 @@ impl Engine {
         let source = source_of(found.as_ref())?;
         others.insert(target.to_owned(), source.clone());
         Ok(source)
+    }
+
+    /// A section of the study, with what it leaves out.
+    pub fn settings<S: Section>(&self) -> Result<S> {
+        S::from_value(self.study.section(S::NAME)).map_err(|error| self.study.refuse(error))
     }
 
     /// What sections have as `augment` of their own.

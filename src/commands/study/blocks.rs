@@ -4,6 +4,7 @@ use spacewright_core::study::Step;
 use spacewright_engine::Inputs;
 use spacewright_spaceevo::{
     report::{BlockTypesReport, StudyOfBlockTypes, UniformSpace},
+    settings::TeachSettings,
     steps::evolve::Evolve,
 };
 
@@ -28,7 +29,8 @@ pub fn run(args: &SeveralStudies, global: &Global) -> Result<Output, Failure> {
     for engine in &engines {
         engine.run_step(Evolve::NAME, Inputs::Run)?;
         let name = engine.study().name.clone();
-        studies.push(StudyOfBlockTypes::new(name, &engine.output::<Evolve>()?));
+        let teach: TeachSettings = engine.settings()?;
+        studies.push(StudyOfBlockTypes::new(name, &teach, &engine.output::<Evolve>()?));
     }
     let report = BlockTypesReport::new(&first.context().hyperspace, studies);
     Output::new(text(&report), &report)
@@ -37,7 +39,7 @@ pub fn run(args: &SeveralStudies, global: &Global) -> Result<Output, Failure> {
 fn text(report: &BlockTypesReport) -> String {
     let names: Vec<&str> = report.studies.iter().map(|study| study.study.as_str()).collect();
     let header = |first: &'static str| [vec![first], names.clone()].concat();
-    let mut scores = Table::new(&header("block type everywhere"));
+    let mut scores = Table::new(&[header("block type everywhere"), vec!["by others"]].concat());
     for (at, block) in report.blocks.iter().enumerate() {
         let cell = |uniform: Option<&UniformSpace>| {
             or_dash(uniform, |UniformSpace { score, losses, .. }| {
@@ -46,20 +48,29 @@ fn text(report: &BlockTypesReport) -> String {
             })
         };
         let cells = report.studies.iter().map(|study| cell(study.uniform.get(at)));
-        scores.cells(std::iter::once(block.clone()).chain(cells).collect());
+        let by_others = or_dash(report.relative_loss[at], |loss| format!("{loss:.2}"));
+        scores.cells(std::iter::once(block.clone()).chain(cells).chain([by_others]).collect());
     }
     let found = report.studies.iter().map(|study| study.space.to_string());
-    scores.cells(std::iter::once("space found".to_owned()).chain(found).collect());
-    let mut taus = Table::new(&header("study"));
-    for (name, row) in names.iter().zip(&report.tau) {
-        let cells = row.iter().map(|tau| correlation(*tau, None));
-        taus.cells(std::iter::once((*name).to_owned()).chain(cells).collect());
-    }
+    scores.cells(
+        std::iter::once("space found".to_owned()).chain(found).chain([String::new()]).collect(),
+    );
+    let taus = |taus: &[Vec<Option<f64>>]| {
+        let mut table = Table::new(&header("study"));
+        for (name, row) in names.iter().zip(taus) {
+            let cells = row.iter().map(|tau| correlation(*tau, None));
+            table.cells(std::iter::once((*name).to_owned()).chain(cells).collect());
+        }
+        table.render()
+    };
     format!(
         "Score of the best space with one block type in every stage, and the summed loss of its best subnets within \
-         the last budget:\n\n{}\nKendall's tau of the scores of two studies, 1 where both rank block types \
-         alike:\n\n{}",
+         the last budget. By others: that loss by teachers of other blocks on average, relative to block types that \
+         are no teacher's; a teacher's own blocks copy it more easily than they are good.\n\n{}\nKendall's tau of \
+         the scores of two studies, 1 where both rank block types alike:\n\n{}\nThe same of the losses within the \
+         last budget, without the teachers' own blocks:\n\n{}",
         scores.render(),
-        taus.render()
+        taus(&report.tau),
+        taus(&report.tau_of_others)
     )
 }
