@@ -1,6 +1,11 @@
 //! A study over the rows of published tables.
 
-use std::{fs, path::Path, slice};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    slice,
+};
 
 use serde_json::Value;
 
@@ -38,19 +43,41 @@ fn write_tables(folder: &Path) {
     }
 }
 
+/// The tiny study beside published tables.
+struct Published {
+    place: Place,
+}
+
+impl Published {
+    fn new() -> Self {
+        let published = Self { place: Place::new() };
+        write_tables(&published.at("tables"));
+        let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/study");
+        fs::copy(tests.join("tiny-space.toml"), published.at("tiny-space.toml")).unwrap();
+        published
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.place.folder.path().join(name)
+    }
+
+    /// A command on the study whose `[tables]` begins with these lines.
+    fn command(&self, arguments: &[&str], tables: &str) -> Command {
+        let text = include_str!("tiny.toml");
+        let tables = format!("[tables]\n{tables}rows = 2\n");
+        let study = self.at("tiny.toml");
+        fs::write(&study, text.replace("[tables]\nrows = 2\n", &tables)).unwrap();
+        self.place.command(arguments, &study)
+    }
+}
+
 #[test]
 fn budgets_are_found_where_tables_have_gaps_and_nothing_is_measured_where_no_subnet_is_left() {
-    let place = Place::new();
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/study");
-    let at = |name: &str| place.folder.path().join(name);
-    write_tables(&at("tables"));
-    fs::copy(tests.join("tiny-space.toml"), at("tiny-space.toml")).unwrap();
-    let text = fs::read_to_string(tests.join("tiny.toml")).unwrap();
-    let published = "[tables]\npublished = \"tables\"\nrows = 2\n";
-    fs::write(at("tiny.toml"), text.replace("[tables]\nrows = 2\n", published)).unwrap();
+    let published = Published::new();
+    let at = |name: &str| published.at(name);
     let measure = || {
-        let mut command = place.command(&["measure", "--with-inputs"], &at("tiny.toml"));
-        let output = command.output().unwrap();
+        let arguments = ["measure", "--with-inputs"];
+        let output = published.command(&arguments, "published = \"tables\"\n").output().unwrap();
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
     };
     let cut = |name: &str, columns: &str| {
@@ -83,17 +110,10 @@ fn budgets_are_found_where_tables_have_gaps_and_nothing_is_measured_where_no_sub
 
 #[test]
 fn losses_stand_beside_those_that_were_published_for_the_same_rows() {
-    let place = Place::new();
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/study");
-    let at = |name: &str| place.folder.path().join(name);
-    write_tables(&at("tables"));
-    fs::copy(tests.join("tiny-space.toml"), at("tiny-space.toml")).unwrap();
-    let text = fs::read_to_string(tests.join("tiny.toml")).unwrap();
-    let study = at("tiny.toml");
+    let published = Published::new();
+    let at = |name: &str| published.at(name);
     let compare = |tables: &str, json: &[&str]| {
-        let published = format!("[tables]\n{tables}rows = 2\n");
-        fs::write(&study, text.replace("[tables]\nrows = 2\n", &published)).unwrap();
-        let mut command = place.command(&[&["table", "compare"], json].concat(), &study);
+        let mut command = published.command(&[&["table", "compare"], json].concat(), tables);
         let output = command.arg("--tables").arg(at("tables")).output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         (output.status.code(), text(output.stdout), text(output.stderr))
