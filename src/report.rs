@@ -85,6 +85,7 @@ pub fn text(report: &StudyReport, folder: &Path, steps: &[Arc<dyn AnyStep>]) -> 
     text += &spaces(std::iter::once(space).chain(&report.other_spaces));
     let _ = writeln!(text, "\nchoices of the space, and what the next best would change:\n");
     text += &choices(&report.choices);
+    text.extend(report.teacher_block.as_deref().and_then(|own| flattered(own, &report.choices)));
     let latency = &report.latency;
     let _ = writeln!(
         text,
@@ -215,6 +216,22 @@ fn choices(choices: &[StageChoice]) -> String {
         ]);
     }
     table.render()
+}
+
+/// What to think of stages that have the teacher's own block type.
+fn flattered(own: &str, choices: &[StageChoice]) -> Option<String> {
+    let stages: Vec<&str> = choices
+        .iter()
+        .filter(|choice| choice.block == own)
+        .map(|choice| choice.stage.as_str())
+        .collect();
+    (!stages.is_empty()).then(|| {
+        format!(
+            "note: {own} in {} is the teacher's own block type, which copies it more easily than others do; \
+             `spacewright study blocks` tells what other teachers say\n",
+            stages.join(", ")
+        )
+    })
 }
 
 fn spaces<'r>(spaces: impl Iterator<Item = &'r SpaceSummary>) -> String {

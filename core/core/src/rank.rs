@@ -39,6 +39,14 @@ pub fn kendall_tau(a: &[f64], b: &[f64]) -> Option<f64> {
     within.tau()
 }
 
+/// Kendall's τ-b as [`kendall_tau`] tells it, of pairs that need not be all pairs of two lists: for each pair how one
+/// list orders it, and how the other does. `None` where a list orders none.
+pub fn kendall_tau_of_pairs(ordered: impl IntoIterator<Item = [Ordering; 2]>) -> Option<f64> {
+    let mut pairs = Pairs::default();
+    ordered.into_iter().for_each(|[a, b]| pairs.add(a, b));
+    pairs.tau()
+}
+
 /// What a part of the pairs has to do with Kendall's τ over all of them.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PartOfTau {

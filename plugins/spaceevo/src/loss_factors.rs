@@ -1,7 +1,10 @@
 //! Factors of block-wise losses, one for each stage and block type, with which the sums of losses rank networks as
 //! their accuracy does.
 
+use std::cmp::Ordering;
+
 use serde::{Deserialize, Serialize};
+use spacewright_core::rank::kendall_tau_of_pairs;
 
 /// What a network loses stage by stage, and what it reaches as a whole.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -78,9 +81,9 @@ pub fn fit(networks: &[JudgedNetwork], stages: usize, blocks: usize) -> Vec<Vec<
 /// How sums of losses order pairs of networks, each pair with factors that were fitted without one of the two. It tells
 /// what a correction is worth.
 pub struct LeftOutPairs {
-    /// Which network the factors were fitted without, which network it was compared with, and 1 where the better one
-    /// has the smaller sum, −1 where it has the larger, 0 where the sums are equal.
-    pairs: Vec<(usize, usize, f64)>,
+    /// Which network the factors were fitted without, which network it was compared with, and how the two are ordered:
+    /// by falling sums of losses, and by accuracies.
+    pairs: Vec<(usize, usize, [Ordering; 2])>,
 }
 
 impl LeftOutPairs {
@@ -92,23 +95,23 @@ impl LeftOutPairs {
             others.remove(left_out);
             let factors = fit(&others, stages, blocks);
             let sum = network.corrected(&factors);
-            for (other, beside) in networks.iter().enumerate() {
-                let by_loss = beside.corrected(&factors).total_cmp(&sum) as i8;
-                let by_accuracy = network.accuracy.total_cmp(&beside.accuracy) as i8;
-                if by_accuracy != 0 {
-                    pairs.push((left_out, other, f64::from(by_loss * by_accuracy)));
-                }
+            for (other, beside) in
+                networks.iter().enumerate().filter(|(other, _)| *other != left_out)
+            {
+                let by_loss = beside.corrected(&factors).total_cmp(&sum);
+                let by_accuracy = network.accuracy.total_cmp(&beside.accuracy);
+                pairs.push((left_out, other, [by_loss, by_accuracy]));
             }
         }
         Self { pairs }
     }
 
-    /// Kendall's τ over all pairs; `None` where nothing can be compared.
+    /// Kendall's τ-b over all pairs; `None` where nothing can be compared.
     pub fn tau(&self) -> Option<f64> {
         self.tau_where(|_| true)
     }
 
-    /// Kendall's τ over the pairs without one network.
+    /// Kendall's τ-b over the pairs without one network.
     pub fn tau_without(&self, network: usize) -> Option<f64> {
         self.tau_where(|one| one != network)
     }
@@ -116,9 +119,7 @@ impl LeftOutPairs {
     fn tau_where(&self, wanted: impl Fn(usize) -> bool) -> Option<f64> {
         let pairs =
             self.pairs.iter().filter(|(left_out, other, _)| wanted(*left_out) && wanted(*other));
-        let (count, agreement) =
-            pairs.fold((0, 0.0), |(count, sum), pair| (count + 1, sum + pair.2));
-        (count > 0).then(|| agreement / f64::from(count))
+        kendall_tau_of_pairs(pairs.map(|(.., ordered)| *ordered))
     }
 }
 
@@ -301,6 +302,28 @@ mod tests {
         };
         let mean = (0..10).map(lost).sum::<f64>() / 10.0;
         assert!(mean < 0.07, "{mean}");
+    }
+
+    /// Networks of one block type: factors change no sum in relation to another, whatever they are fitted on.
+    #[test]
+    fn a_correction_that_changes_no_order_is_worth_nothing() {
+        let network =
+            |loss: f64, accuracy| JudgedNetwork { blocks: vec![0], losses: vec![loss], accuracy };
+        let networks = [
+            network(0.1, 0.9),
+            network(0.2, 0.7),
+            network(0.3, 0.8),
+            network(0.4, 0.1),
+            network(0.5, 0.1),
+            network(0.6, 0.1),
+        ];
+        let losses = networks.each_ref().map(|network| -network.losses[0]);
+        let accuracies = networks.each_ref().map(|network| network.accuracy);
+        let (raw, corrected) = (
+            kendall_tau(&losses, &accuracies).unwrap(),
+            LeftOutPairs::new(&networks, 1, 1).tau().unwrap(),
+        );
+        assert!((raw - corrected).abs() < 1e-12, "{raw} {corrected}");
     }
 
     #[test]

@@ -65,7 +65,7 @@ impl StudyOfBlockTypes {
                 losses: limits.map(|of| (of.feasible > 0.0).then_some(of.loss)).collect(),
             }
         });
-        let teacher = teach.model.is_empty().then(|| teach.block.clone());
+        let teacher = teach.own_block().map(str::to_owned);
         Self { study, teacher, space: evolved.space().clone(), uniform: uniform.collect() }
     }
 

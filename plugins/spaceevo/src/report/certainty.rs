@@ -39,7 +39,8 @@ impl Interval {
 
     /// A correlation over all things of which `n` were drawn, where `found` is that over these, and `without(i)` that
     /// over these without the one at `i`: Tukey's jackknife (Ann. Math. Stat. 29, 1958, p. 614) with the quantile of
-    /// Student's distribution. `None` for fewer than three, and where one of them is not known.
+    /// Student's distribution. `None` for fewer than three, where one of them is not known, and where none
+    /// of them is another: an order without an exception does not tell how rare exceptions are.
     pub(crate) fn of_correlation(
         found: f64,
         n: usize,
@@ -49,6 +50,9 @@ impl Interval {
             return None;
         }
         let others = (0..n).map(without).collect::<Option<Vec<f64>>>()?;
+        if others.iter().all(|other| *other == others[0]) {
+            return None;
+        }
         let mean = others.iter().sum::<f64>() / n as f64;
         let squares: f64 = others.iter().map(|other| (other - mean).powi(2)).sum();
         let degrees = n as f64 - 1.0;
@@ -138,6 +142,7 @@ mod tests {
         let held = (0..400).filter(|_| holds()).count();
         assert!((364..=396).contains(&held), "{held} of 400");
         assert_eq!(Interval::of_correlation(0.5, 2, |_| Some(0.5)), None);
+        assert_eq!(Interval::of_correlation(1.0, 9, |_| Some(1.0)), None);
         assert_eq!(
             Interval::of_correlation(0.5, 9, |left_out| (left_out > 0).then_some(0.5)),
             None

@@ -82,10 +82,16 @@ impl NetworkShape {
 
 /// Adds the multiply-adds of a graph by the kind of operator.
 fn count(graph: &Graph, operators: &mut IndexMap<String, u64>) -> Result<(), StepError> {
-    for (node, macs) in graph.nodes.iter().zip(graph.macs_per_node()?) {
+    let shapes = graph.shapes()?;
+    for (node, macs) in graph.nodes.iter().zip(graph.macs_of(&shapes)) {
         let operator = match &node.op {
             Op::Conv2d(conv) => {
-                let kind = if conv.groups > 1 { "depthwise" } else { "convolution" };
+                let channels = shapes[node.inputs[0].index()].channels;
+                let kind = match conv.groups {
+                    1 => "convolution",
+                    groups if groups == channels => "depthwise",
+                    _ => "grouped convolution",
+                };
                 let [rows, columns] = conv.kernel.into();
                 format!("{rows}×{columns} {kind}")
             }

@@ -94,7 +94,7 @@ pub enum Verdict {
     /// The whole interval is worse; of speed-ups: and it is no lower bound; of gains: and the other has a network as
     /// fast in 97.5 % of the cases.
     Worse,
-    /// Neither: no difference is shown.
+    /// Neither, or only one of several trainings has the figure: no difference is shown.
     NoDifference,
 }
 
@@ -141,7 +141,10 @@ impl Certainty {
             draws.push(figures(&draw, &mut || rng.random_range(0.0..1.0)));
         }
         let estimate = |scale: Scale, of: &dyn Fn(&Figures) -> Figure| {
-            let of_draw = |draw: &Vec<Vec<Figures>>| Figure::sum(draw.iter().flatten().map(of));
+            let of_draw = |draw: &Vec<Vec<Figures>>| {
+                let pairs = || draw.iter().flatten().map(of);
+                (mean(pairs().filter_map(|figure| figure.mean())), Figure::sum(pairs()))
+            };
             let table = measured.iter().map(|row| row.iter().map(|f| of(f).mean()).collect());
             Estimate::new(scale, &table.collect::<Vec<_>>(), draws.iter().map(of_draw))
         };
@@ -175,15 +178,15 @@ enum Scale {
 }
 
 impl Estimate {
-    /// Of the figure by own training and other training, and of its sums in each draw.
+    /// Of the figure by own training and other training, and in each draw: its mean over these, and its sums.
     fn new(
         scale: Scale,
         measured: &[Vec<Option<f64>>],
-        draws: impl Iterator<Item = Figure>,
+        draws: impl Iterator<Item = (Option<f64>, Figure)>,
     ) -> Option<Self> {
         let value = mean(measured.iter().flatten().copied().flatten())?;
-        let draws: Vec<Figure> = draws.collect();
-        let (_, over_images) = spread(draws.iter().filter_map(Figure::mean));
+        let (means, figures): (Vec<Option<f64>>, Vec<Figure>) = draws.unzip();
+        let (_, over_images) = spread(means.into_iter().flatten());
         let own = spread(measured.iter().filter_map(|row| mean(row.iter().copied().flatten())));
         let columns = (0..measured.first().map_or(0, Vec::len))
             .filter_map(|column| mean(measured.iter().filter_map(|row| row[column])));
@@ -202,7 +205,7 @@ impl Estimate {
         let inverse: f64 = between.iter().map(|(part, degrees)| part * part / degrees).sum();
         let degrees = if inverse > 0.0 { variance * variance / inverse } else { f64::INFINITY };
         let half = student(degrees.max(1.0)) * variance.sqrt();
-        let all = Figure::sum(draws.into_iter());
+        let all = Figure::sum(figures.into_iter());
         let known = all.known as f64 / all.wanted.max(1) as f64;
         let at_least = all.bounds as f64 > (1.0 - MOST) * all.known as f64;
         let (low, high) = (value - half, value + half);
@@ -210,7 +213,11 @@ impl Estimate {
             Scale::Times => (known >= MOST, !at_least),
             Scale::Points => (true, known >= MOST),
         };
+        let trainings = measured.len().max(measured.first().map_or(0, Vec::len));
+        // Two trainings without the figure, of three, say that it varies, not how much.
+        let is_shown = trainings == 1 || !between.is_empty();
         let verdict = match () {
+            () if !is_shown => Verdict::NoDifference,
             () if low > 0.0 && may_be_better => Verdict::Better,
             () if high < 0.0 && may_be_worse => Verdict::Worse,
             () => Verdict::NoDifference,

@@ -84,7 +84,7 @@ impl PublishedReport {
         for row in published {
             known.entry(name(&row.row)).or_insert(row.loss);
         }
-        let mut not_published = 0;
+        let mut not_published: BTreeSet<String> = BTreeSet::new();
         let mut stages: Vec<PublishedStage> = Vec::new();
         let of_stages = tables.iter().zip(distilled).collect::<Vec<_>>();
         for of_stage in of_stages.chunk_by(|(a, _), (b, _)| a.stage == b.stage) {
@@ -97,7 +97,7 @@ impl PublishedReport {
                         Some(published) => {
                             pairs.entry(name).or_insert((loss, *published));
                         }
-                        None => not_published += 1,
+                        None => drop(not_published.insert(name)),
                     }
                 }
                 let block = hyperspace.candidates[table.block].block.clone();
@@ -107,7 +107,7 @@ impl PublishedReport {
             stages.push(PublishedStage::new(stage, &blocks));
         }
         let rows = stages.iter().map(|stage| stage.rows).sum();
-        Self { rows, not_published, stages }
+        Self { rows, not_published: not_published.len(), stages }
     }
 }
 
@@ -193,6 +193,7 @@ mod tests {
             })
             .collect();
         let row = |table: &BlockRows, (index, row): (usize, &TableRow)| PublishedRow {
+            line: index + 1,
             row: row.clone(),
             loss: published_loss(table, index),
             macs_m: 1.0,

@@ -45,6 +45,10 @@ pub struct StudyReport {
     /// What a teacher from outside achieved before the study trained it; none where it did not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub teacher_before: Option<Accuracies>,
+    /// Block type of the teacher, whose losses are flattered: such blocks copy it more easily than they are good.
+    /// None where it is a network from outside; reports of earlier versions do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teacher_block: Option<String>,
     /// What losses of block types are worth; none where the study does not ask.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correction: Option<LossCorrection>,
@@ -52,7 +56,7 @@ pub struct StudyReport {
     pub space: SpaceSummary,
     /// The space's choices, by stage.
     pub choices: Vec<StageChoice>,
-    /// How many spaces were scored to find it.
+    /// How many spaces the search that found it has scored: where there are several targets, that for all of them.
     pub evaluations: usize,
     /// How much better another space may be, as a share of the score; none where the strategy does not know it.
     pub gap: Option<f64>,

@@ -80,6 +80,11 @@ impl Section for TeachSettings {
 }
 
 impl TeachSettings {
+    /// Block type of the teacher; none where it is a network from outside.
+    pub fn own_block(&self) -> Option<&str> {
+        self.model.is_empty().then_some(&self.block)
+    }
+
     /// How a network from outside is trained, whose last layer is new or not.
     pub fn finetuned(&self, is_new: bool) -> Option<Phase> {
         let phase = || Phase { warmup: 0.1, ..phase(600, 64, 0.02, 1e-4) };

@@ -104,6 +104,17 @@ pub(crate) struct Rival {
     pub subnet: Subnet,
 }
 
+impl Rival {
+    /// What its trainings are called after.
+    fn name(&self) -> String {
+        let kind = match self.kind {
+            RivalKind::Chosen => "chosen",
+            RivalKind::Uniform => "uniform",
+        };
+        format!("network-{}-{kind}", self.network)
+    }
+}
+
 /// Trains networks as one would without a study.
 pub struct Plain;
 
@@ -306,15 +317,11 @@ impl TrainedAlone<'_> {
         (share, images): (ImageShare, usize),
         seed: usize,
     ) -> Task<'t, PlainAccuracy> {
-        let kind = match rival.kind {
-            RivalKind::Chosen => "chosen",
-            RivalKind::Uniform => "uniform",
-        };
         let share = match share {
             ImageShare::Study => "study",
             ImageShare::Supernet => "supernet",
         };
-        let name = format!("network-{}-{kind}-{share}-{seed}", rival.network);
+        let name = format!("{}-{share}-{seed}", rival.name());
         Task::new(name, move |files, monitor| self.train(rival, images, seed, files, monitor))
     }
 
@@ -327,8 +334,8 @@ impl TrainedAlone<'_> {
         monitor: &dyn Monitor,
     ) -> Result<PlainAccuracy, StepError> {
         let Self { settings, trainer, on } = self;
-        let seed =
-            random::seed(on.study.seed, &["plain", &rival.subnet.to_string(), &seed.to_string()]);
+        // By the rival's name: one subnet may rival two networks, and is trained for each.
+        let seed = random::seed(on.study.seed, &["plain", &rival.name(), &seed.to_string()]);
         let context = TrainContext { seed, ..on.train.clone() };
         let stages = rival.space.elastic_stages(&on.study.hyperspace);
         let written = train::two_phase_files(files)?;

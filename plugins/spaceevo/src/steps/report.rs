@@ -22,7 +22,7 @@ use crate::{
         AgainstNetwork, BudgetNetwork, Front, LossCorrection, RivalNetwork, SpaceSummary,
         StageChoice, StudyReport, SumOfPartsError, publish_networks,
     },
-    settings::{EvolveSettings, ExportSettings, ReportSettings},
+    settings::{EvolveSettings, ExportSettings, ReportSettings, TeachSettings},
 };
 
 /// Says what was found.
@@ -44,7 +44,7 @@ impl Step for Report {
     ];
     const NEEDS: StepNeeds = StepNeeds { training: true, latencies: true, runtime: true };
 
-    type Settings = (ReportSettings, EvolveSettings, ExportSettings);
+    type Settings = (ReportSettings, EvolveSettings, ExportSettings, TeachSettings);
     type Output = StudyReport;
 
     fn check(
@@ -58,7 +58,7 @@ impl Step for Report {
     fn run(
         &self,
         context: &dyn StepContext,
-        (settings, evolve, export): Self::Settings,
+        (settings, evolve, export, teach): Self::Settings,
     ) -> Result<StudyReport, StepError> {
         let study = context.study();
         let hyperspace = &study.hyperspace;
@@ -101,6 +101,7 @@ impl Step for Report {
             teacher_accuracy: teacher.test_accuracy,
             teacher_held_out_accuracy: teacher.held_out_accuracy,
             teacher_before: teacher.before,
+            teacher_block: teach.own_block().map(str::to_owned),
             correction: LossCorrection::new(context.get(&Correct::OUTPUT)?, hyperspace),
             space: SpaceSummary::new(&evolve.strategy, &evolved.best[0], hyperspace),
             choices: StageChoice::of(&evolved.explanation, hyperspace),

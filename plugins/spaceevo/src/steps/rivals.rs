@@ -108,7 +108,7 @@ impl Contenders {
         }
         let random = match settings.random.as_str() {
             "" => drawn(study, found, &manual)?,
-            encoding => Space::parse(encoding, &study.hyperspace).map_err(SpaceEvoError::from)?,
+            encoding => given(study, encoding, found, &manual)?,
         };
         Ok(Self {
             found: contender("found", found, Train::SUPERNET),
@@ -134,6 +134,24 @@ fn written(study: &StudyContext, name: &str, uniform: &[ScoredSpace]) -> Option<
         }
         None => Space::parse(name, hyperspace).ok(),
     }
+}
+
+/// The random space that the study gives, which is none of the others.
+fn given(
+    study: &StudyContext,
+    encoding: &str,
+    found: &Space,
+    manual: &[Contender],
+) -> Result<Space, StepError> {
+    let space = Space::parse(encoding, &study.hyperspace).map_err(SpaceEvoError::from)?;
+    let twin = match manual.iter().find(|known| known.space == space) {
+        _ if space == *found => "the space that was found".to_owned(),
+        Some(known) => format!("the manual space `{}`", known.name),
+        None => return Ok(space),
+    };
+    let hint = "give another one, or leave it empty: then one is drawn";
+    Err(FieldError::refused(RivalSettings::NAME, "random", format!("{encoding} is {twin}"), hint)
+        .into())
 }
 
 /// A space drawn uniformly that is none of the others.

@@ -158,6 +158,15 @@ fn from_outside(
             refused("model", reason, "take a network that ends with its logits")
         })?;
         graph = with;
+        let given = graph.output_shape().map_err(|error| unfit(&error))?;
+        if given != Shape::new(classes, 1, 1) {
+            let reason = format!("with a new last layer it gives {given} for {classes} classes");
+            return Err(refused(
+                "model",
+                reason,
+                "take a network that gives one value for each class",
+            ));
+        }
         new_nodes.push(node);
     }
     let stem = hyperspace.stem.iter().map(|stage| stage.stride).product();

@@ -77,6 +77,18 @@ fn who_misses_accuracies_is_not_said_to_be_faster() {
     assert_eq!(speed_up.verdict, Verdict::NoDifference);
 }
 
+/// Of three trainings one reaches the accuracy: how the next ones do is not known.
+#[test]
+fn what_one_of_several_trainings_reaches_shows_nothing() {
+    let of =
+        |base: usize, ms: f64| vec![tested(1.0, 1.0, 3, 1000, 0), tested(2.0, ms, base, 1000, 0)];
+    let other = [vec![tested(2.0, 1.5, 8, 1000, 0)]];
+    let once = Certainty::new(&[of(9, 2.0)], &other, 1).speed_up.unwrap();
+    assert_eq!(once.verdict, Verdict::Worse, "{once:?}");
+    let thrice = Certainty::new(&[of(9, 2.0), of(6, 2.0), of(6, 2.0)], &other, 1);
+    assert_eq!(thrice.speed_up.unwrap().verdict, Verdict::NoDifference);
+}
+
 #[test]
 fn differences_within_the_spread_of_latencies_are_none() {
     let of = |ms| [vec![TestedNetwork { spread_ms: 0.1, ..tested(1.0, ms, 8, 1000, 0) }]];

@@ -33,6 +33,8 @@ pub struct TableError {
 /// A row of a published table with its figures as they are printed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PublishedRow {
+    /// Its line, counted from 1.
+    pub line: usize,
     /// The sub-stage.
     pub row: TableRow,
     /// Noise-to-signal ratio.
@@ -101,18 +103,21 @@ fn read(
 ) -> impl Iterator<Item = (usize, Result<PublishedRow, Fault>)> {
     let stage = hyperspace.choice_stage(cell.stage, cell.block, Some(cell.window));
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    lines.map(move |(index, line)| (index + 1, read_row(line.trim(), hyperspace, cell, &stage)))
+    lines.map(move |(index, text)| {
+        let line = index + 1;
+        (line, read_row((line, text.trim()), hyperspace, cell, &stage))
+    })
 }
 
 fn read_row(
-    line: &str,
+    (line, text): (usize, &str),
     hyperspace: &Hyperspace,
     cell: Cell,
     elastic: &ElasticStage,
 ) -> Result<PublishedRow, Fault> {
-    let fields: Vec<&str> = line.split(',').collect();
+    let fields: Vec<&str> = text.split(',').collect();
     let Ok(fields): Result<[&str; 6], _> = fields.try_into() else {
-        let found = line.split(',').count();
+        let found = text.split(',').count();
         let reason = format!("{found} columns, needs {}", COLUMNS.len());
         return Err(Fault::unreadable("row", reason));
     };
@@ -131,6 +136,7 @@ fn read_row(
     let (input_width, resolution) = read_shape(fields[1], hyperspace, cell.stage)?;
     let Cell { stage, block, window } = cell;
     Ok(PublishedRow {
+        line,
         row: TableRow { stage, block, window, input_width, resolution, sub_stage },
         loss: figures[0],
         macs_m: figures[1],
@@ -165,7 +171,7 @@ fn read_shape(text: &str, hyperspace: &Hyperspace, index: usize) -> Result<(usiz
 /// scalars included).
 pub fn columns(rows: &[PublishedRow]) -> ScoreColumns {
     let mut columns = ScoreColumns::default();
-    for PublishedRow { row, loss, macs_m, params_m, latency_ms } in rows {
+    for PublishedRow { row, loss, macs_m, params_m, latency_ms, .. } in rows {
         let (macs, params) = ((macs_m * 1e6).round() as u64, (params_m * 1e6).round() as u64);
         columns.push(row, RowFigures { macs, params, loss: *loss, latency_ms: *latency_ms });
     }

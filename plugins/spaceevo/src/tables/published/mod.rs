@@ -133,11 +133,11 @@ pub fn row_latencies(
     let (file, rows) = read_cell(&table_folder(folder, hyperspace), hyperspace, cell)?;
     let stage = hyperspace.choice_stage(cell.stage, cell.block, Some(cell.window));
     let stride = hyperspace.input_stride(cell.stage);
-    let latency = |(index, published): (usize, PublishedRow)| {
-        let PublishedRow { row, latency_ms, .. } = published;
+    let latency = |published: PublishedRow| {
+        let PublishedRow { line, row, latency_ms, .. } = published;
         let input = Shape::square(row.input_width, row.resolution / stride);
         let graph = stage_graph(operators, &stage, &row.sub_stage, input).map_err(|error| {
-            PublishedError::Graph { file: file.clone(), line: index + 1, source: Box::new(error) }
+            PublishedError::Graph { file: file.clone(), line, source: Box::new(error) }
         })?;
         let widths = row.sub_stage.blocks.iter().map(|block| block.width);
         Ok(RowLatency {
@@ -146,7 +146,7 @@ pub fn row_latencies(
             ms: latency_ms,
         })
     };
-    rows.into_iter().enumerate().map(latency).collect()
+    rows.into_iter().map(latency).collect()
 }
 
 /// A printed figure that differs from the count of the row's graph.
@@ -217,8 +217,8 @@ fn check_cells(
         let (file, rows) = read_cell(folder, hyperspace, *cell)?;
         check.files += 1;
         check.rows += rows.len();
-        for (index, row) in rows.iter().enumerate() {
-            let line = index + 1;
+        for row in &rows {
+            let line = row.line;
             let counts = counter.counts(&row.row).map_err(|source| PublishedError::Graph {
                 file: file.clone(),
                 line,
