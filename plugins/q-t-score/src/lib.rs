@@ -31,7 +31,7 @@ use spacewright_core::{
         Analysis, Bounded, Bounds, ConstraintScore, PreparedScorer, ScoreError, ScoreProblem,
         Scorer, SpaceScore, Support,
     },
-    space::Space,
+    space::{Hyperspace, Space},
 };
 
 use bounds::QtBounds;
@@ -100,13 +100,17 @@ impl Default for QtOptions {
 }
 
 impl QtOptions {
-    fn read(options: &serde_json::Value, limits: usize) -> Result<Self, ScoreError> {
+    fn read(
+        options: &serde_json::Value,
+        hyperspace: &Hyperspace,
+        limits: usize,
+    ) -> Result<Self, ScoreError> {
         let options: Self = options::read(NAME, options)?;
-        options.check(limits)?;
+        options.check(hyperspace.stages.len(), limits)?;
         Ok(options)
     }
 
-    fn check(&self, limits: usize) -> Result<(), ScoreError> {
+    fn check(&self, stages: usize, limits: usize) -> Result<(), ScoreError> {
         for (option, value) in [("draws", self.draws), ("top", self.top), ("batch", self.batch)] {
             if value == 0 {
                 return Err(options::invalid_option(NAME, option, value, "a number from 1"));
@@ -118,15 +122,15 @@ impl QtOptions {
         if !(self.a >= 0.0 && self.a.is_finite()) {
             return Err(options::invalid_option(NAME, "a", self.a, "a number from 0"));
         }
-        let sound = self.weights.iter().all(|weight| weight.is_finite() && *weight >= 0.0);
-        if !sound || !(self.weights.is_empty() || self.weights.len() == limits) {
-            let allowed = format!("{limits} numbers from 0, one per latency limit");
-            return Err(options::invalid_option(
-                NAME,
-                "weights",
-                format!("{:?}", self.weights),
-                &allowed,
-            ));
+        for (option, values, count, of_what) in [
+            ("weights", &self.weights, limits, "latency limit"),
+            ("stage_weights", &self.stage_weights, stages, "stage"),
+        ] {
+            let sound = values.iter().all(|value| value.is_finite() && *value >= 0.0);
+            if !sound || !(values.is_empty() || values.len() == count) {
+                let allowed = format!("{count} numbers from 0, one per {of_what}");
+                return Err(options::invalid_option(NAME, option, format!("{values:?}"), &allowed));
+            }
         }
         Ok(())
     }
@@ -194,8 +198,13 @@ impl Scorer for QtScore {
         NAME
     }
 
-    fn check_options(&self, options: &serde_json::Value, limits: usize) -> Result<(), ScoreError> {
-        QtOptions::read(options, limits).map(drop)
+    fn check_options(
+        &self,
+        options: &serde_json::Value,
+        hyperspace: &Hyperspace,
+        limits: usize,
+    ) -> Result<(), ScoreError> {
+        QtOptions::read(options, hyperspace, limits).map(drop)
     }
 
     fn prepare(
@@ -203,20 +212,12 @@ impl Scorer for QtScore {
         problem: ScoreProblem,
         options: &serde_json::Value,
     ) -> Result<Box<dyn PreparedScorer>, ScoreError> {
-        let options = QtOptions::read(options, problem.constraints_ms.len())?;
+        let options = QtOptions::read(options, &problem.hyperspace, problem.constraints_ms.len())?;
         let positive = |limit: &f64| limit.is_finite() && *limit > 0.0;
         if problem.constraints_ms.is_empty() || !problem.constraints_ms.iter().all(positive) {
             let found = &problem.constraints_ms;
             let reason = format!("latency limits {found:?}; needed is at least one, above 0 ms");
             return Err(ScoreError::new(reason));
-        }
-        let stages = problem.hyperspace.stages.len();
-        let factors = &options.stage_weights;
-        let sound = factors.iter().all(|factor| factor.is_finite() && *factor >= 0.0);
-        if !sound || !(factors.is_empty() || factors.len() == stages) {
-            let allowed = format!("{stages} numbers from 0, one per stage");
-            let found = format!("{factors:?}");
-            return Err(options::invalid_option(NAME, "stage_weights", found, &allowed));
         }
         let tables = Tables::new(&problem, &options.stage_weights)?;
         let exact = (options.mode == Mode::Exact).then(|| {

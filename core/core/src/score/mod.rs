@@ -102,11 +102,15 @@ pub trait Scorer: Send + Sync {
     /// Name in study files.
     fn name(&self) -> &str;
 
-    /// Whether these are options of the scorer, for a number of latency limits: asked before a
-    /// study begins, hours before anything is scored. Scorers of plugins are asked when they are
-    /// prepared.
-    fn check_options(&self, options: &serde_json::Value, limits: usize) -> Result<(), ScoreError> {
-        let _ = (options, limits);
+    /// Whether these are options of the scorer, for spaces of a hyperspace and a number of latency limits: asked before
+    /// a study begins, hours before anything is scored. Scorers of plugins are asked when they are prepared.
+    fn check_options(
+        &self,
+        options: &serde_json::Value,
+        hyperspace: &Hyperspace,
+        limits: usize,
+    ) -> Result<(), ScoreError> {
+        let _ = (options, hyperspace, limits);
         Ok(())
     }
 

@@ -71,6 +71,9 @@ pub trait Strategy: Send + Sync {
     /// Name in study files.
     fn name(&self) -> &str;
 
+    /// Whether these are options of the strategy: asked before a study begins, hours before anything is searched for.
+    fn check_options(&self, options: &serde_json::Value) -> Result<(), ScoreError>;
+
     /// Looks for the space with the best score.
     fn search(
         &self,

@@ -4,7 +4,7 @@ use serde_json::Value;
 use spacewright_core::{
     call::CallError,
     score::{Analysis, Bounded, PreparedScorer, ScoreError, ScoreProblem, Scorer, SpaceScore},
-    space::Space,
+    space::{Hyperspace, Space},
 };
 
 use super::Watch;
@@ -27,8 +27,13 @@ impl Scorer for CheckedScorer {
         self.scorer.name()
     }
 
-    fn check_options(&self, options: &Value, limits: usize) -> Result<(), ScoreError> {
-        self.scorer.check_options(options, limits)
+    fn check_options(
+        &self,
+        options: &Value,
+        hyperspace: &Hyperspace,
+        limits: usize,
+    ) -> Result<(), ScoreError> {
+        self.scorer.check_options(options, hyperspace, limits)
     }
 
     fn prepare(

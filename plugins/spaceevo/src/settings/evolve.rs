@@ -18,13 +18,13 @@ pub struct EvolveSettings {
     /// What judges spaces.
     #[default = "q-t"]
     pub scorer: String,
-    /// Options of the scorer; those of `q-t`: mode (`exact` or `monte-carlo`), draws, top, t, a,
-    /// weights (one per budget), stage_weights (one per stage).
+    /// Options of the scorer; those of `q-t`: mode (`exact` or `monte-carlo`), draws, top, t, a, batch (draws at one
+    /// resolution), weights (one per budget), stage_weights (one per stage).
     pub score: BTreeMap<String, Value>,
     /// How to walk through spaces: `aging-evolution`, `random`, `descent` or `exact`.
     #[default = "aging-evolution"]
     pub strategy: String,
-    /// Options of the strategy.
+    /// Options of the strategy; those of `aging-evolution`: population, parents; of `exact`: candidates.
     pub strategy_options: BTreeMap<String, Value>,
     /// Spaces to score before the descent or the proof that ends a search; the random search
     /// beside it gets as many.

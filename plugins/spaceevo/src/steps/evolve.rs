@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
     quality::{Cell, RowFigures, ScoreColumns, TableRow},
-    score::{PreparedScorer, ScoreProblem},
+    score::{PreparedScorer, ScoreError, ScoreProblem},
     search::{ScoredSpace, SearchBudget, Searched, Strategy},
     space::{Space, stage_graph_batch},
     study::{
@@ -134,17 +134,20 @@ impl Step for Evolve {
         study: &StudyContext,
         (measure, evolve): &Self::Settings,
     ) -> Result<(), FieldError> {
-        let refuse = |field: &str, reason: String, hint: &str| {
-            Err(FieldError::refused(EvolveSettings::NAME, field, reason, hint))
+        let refused = |field: &str, error: ScoreError| {
+            let hint = "`spacewright study explain evolve` lists the fields";
+            FieldError::refused(EvolveSettings::NAME, field, error.to_string(), hint)
         };
-        let Some(scorer) = study.scorers.get(&evolve.scorer) else { return Ok(()) };
-        match scorer.check_options(&options(&evolve.score), measure.budgets.len()) {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                let hint = "`spacewright study explain evolve` lists the fields";
-                refuse("score", error.to_string(), hint)
-            }
+        if let Some(scorer) = study.scorers.get(&evolve.scorer) {
+            let (options, limits) = (options(&evolve.score), measure.budgets.len());
+            let checked = scorer.check_options(&options, &study.hyperspace, limits);
+            checked.map_err(|error| refused("score", error))?;
         }
+        if let Some(strategy) = study.strategies.get(&evolve.strategy) {
+            let checked = strategy.check_options(&options(&evolve.strategy_options));
+            checked.map_err(|error| refused("strategy_options", error))?;
+        }
+        Ok(())
     }
 
     fn run(

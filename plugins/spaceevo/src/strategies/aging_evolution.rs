@@ -46,16 +46,20 @@ impl Walk for AgingEvolution {
     const NAME: &str = "aging-evolution";
     type Options = EvolutionOptions;
 
-    fn walk(
-        &self,
-        course: &mut Course<'_, '_>,
-        options: &EvolutionOptions,
-    ) -> Result<bool, ScoreError> {
+    fn check(options: &EvolutionOptions) -> Result<(), ScoreError> {
         for (option, value) in [("population", options.population), ("parents", options.parents)] {
             if value == 0 {
                 return Err(options::invalid_option(Self::NAME, option, value, "a number from 1"));
             }
         }
+        Ok(())
+    }
+
+    fn walk(
+        &self,
+        course: &mut Course<'_, '_>,
+        options: &EvolutionOptions,
+    ) -> Result<bool, ScoreError> {
         let hyperspace = course.hyperspace;
         let first = options.population.min(course.evaluations);
         let mut spaces = hyperspace.uniform_spaces();

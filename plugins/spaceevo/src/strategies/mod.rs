@@ -10,11 +10,11 @@ mod seen;
 
 use std::sync::Arc;
 
-use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
 use serde::{Deserialize, de::DeserializeOwned};
 use spacewright_core::{
     options,
+    random::generator,
     score::{PreparedScorer, ScoreError},
     search::{SearchBudget, SearchProgress, Searched, Strategy},
     space::{Hyperspace, Space},
@@ -32,6 +32,12 @@ trait Walk: Send + Sync {
     /// Name of the strategy in study files.
     const NAME: &str;
     type Options: Default + DeserializeOwned;
+
+    /// Whether the options are such that spaces can be scored with them.
+    fn check(options: &Self::Options) -> Result<(), ScoreError> {
+        let _ = options;
+        Ok(())
+    }
 
     /// Scores spaces. `false` if the search was told to stop.
     fn walk(
@@ -77,11 +83,11 @@ fn search<W: Walk>(
     options: &serde_json::Value,
     progress: &mut SearchProgress<'_>,
 ) -> Result<Searched, ScoreError> {
-    let options: W::Options = options::read(W::NAME, options)?;
+    let options = read::<W>(options)?;
     let course = &mut Course {
         hyperspace,
         evaluations: budget.evaluations,
-        rng: Pcg64Mcg::seed_from_u64(budget.seed),
+        rng: generator(budget.seed, &["strategy", W::NAME]),
         seen: Seen::default(),
         history: History::new(scorer, budget.seed, progress),
     };
@@ -91,12 +97,22 @@ fn search<W: Walk>(
     Ok(course.history.found())
 }
 
+fn read<W: Walk>(options: &serde_json::Value) -> Result<W::Options, ScoreError> {
+    let options = options::read(W::NAME, options)?;
+    W::check(&options)?;
+    Ok(options)
+}
+
 /// Makes strategies of walks.
 macro_rules! strategies_of_walks {
     ($($walk:ty),*) => {$(
         impl Strategy for $walk {
             fn name(&self) -> &str {
                 <Self as Walk>::NAME
+            }
+
+            fn check_options(&self, options: &serde_json::Value) -> Result<(), ScoreError> {
+                read::<Self>(options).map(drop)
             }
 
             fn search(

@@ -42,6 +42,10 @@ impl Strategy for Exact {
         "exact"
     }
 
+    fn check_options(&self, options: &serde_json::Value) -> Result<(), ScoreError> {
+        options::read::<ExactOptions>(self.name(), options).map(drop)
+    }
+
     fn search(
         &self,
         hyperspace: &Hyperspace,
