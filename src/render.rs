@@ -226,12 +226,11 @@ impl Table {
             let mut line = String::new();
             for (column, cell) in row.iter().enumerate() {
                 let gap = if column > 0 { "  " } else { "" };
-                let width = widths[column];
-                let _ = if numeric[column] {
-                    write!(line, "{gap}{cell:>width$}")
-                } else {
-                    write!(line, "{gap}{cell:<width$}")
-                };
+                // Formats know no widths beyond 16 bits.
+                let padding = " ".repeat(widths[column] - cell.chars().count());
+                line += gap;
+                let parts = if numeric[column] { [&padding, cell] } else { [cell, &padding] };
+                line.extend(parts.map(String::as_str));
             }
             let _ = writeln!(text, "{}", line.trim_end());
         }

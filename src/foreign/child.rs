@@ -218,8 +218,8 @@ fn open(
             })?;
             let prepared = Prepared::of(&summary.metadata).map_err(&wrong)?;
             answers.tell(&Message::Summary(Box::new(summary)));
-            let mut loaded =
-                runtime.load(&content).map_err(|error| wrong(error.reason.to_string()))?;
+            let loaded = runtime.load_file(&file, &request.sizes);
+            let mut loaded = loaded.map_err(|error| wrong(error.reason.to_string()))?;
             answers.tell(&Message::Loaded);
             for image in images {
                 let logits = prepared.input(image).and_then(|input| {

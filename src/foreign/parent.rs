@@ -19,7 +19,7 @@ use tempfile::TempDir;
 
 use super::{
     memory_hint,
-    messages::{Found, Message, Request},
+    messages::{Found, Message, Request, Task},
 };
 use crate::{process::cancelled_by_signal, render::Failure};
 
@@ -38,6 +38,7 @@ const LONGEST_LOG_LINE: u64 = 1 << 14;
 /// Opens a file in a process of its own, and gives what became known of it. Where that process had
 /// to be ended after it had said what the file holds, the reason is [`Found::not_measured`].
 pub fn ask(request: &Request, verbose: bool) -> Result<Found, Failure> {
+    check_names(request)?;
     check_file(request)?;
     let mut process = Process::start(request, verbose)?;
     let mut watched = Watched::new(request);
@@ -78,6 +79,21 @@ pub fn ask(request: &Request, verbose: bool) -> Result<Found, Failure> {
         }
         Err(failure) => Err(failure),
         Ok(()) => Ok(found),
+    }
+}
+
+/// That the other process can be told of all files, which is done in JSON.
+fn check_names(request: &Request) -> Result<(), Failure> {
+    let more = match &request.task {
+        Task::Run { images } => &images[..],
+        Task::Import { folder, .. } | Task::Structure { folder } => std::slice::from_ref(folder),
+        Task::Inspect { .. } | Task::Measure => &[],
+    };
+    let mut all = std::iter::once(&request.model).chain(more);
+    match all.find(|path| path.to_str().is_none()) {
+        Some(path) => Err(Failure::input(format!("{}: its name is no UTF-8", path.display()))
+            .hint("give it another name, or a link with one")),
+        None => Ok(()),
     }
 }
 

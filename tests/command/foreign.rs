@@ -81,6 +81,51 @@ fn weights_in_another_file_are_found_beside_the_model_and_counted() {
     assert!(text.contains("constants in weights.bin: 864 bytes"), "{text}");
 }
 
+/// Those of a file of the same name in the current folder are another network's.
+#[test]
+fn images_are_classified_with_the_weights_beside_the_model() {
+    let of_class = |class: usize| (0..3 * 8 * 8).flat_map(move |_| (class as f32).to_le_bytes());
+    let weights: Vec<u8> = (0..8).flat_map(of_class).collect();
+    let models = Models::new().with("weights.bin", &weights);
+    let models = models.with("m.onnx", models::external_classifier("weights.bin"));
+    let elsewhere = tempfile::tempdir().unwrap();
+    fs::write(elsewhere.path().join("weights.bin"), vec![0; weights.len()]).unwrap();
+    let mut encoder = png::Encoder::new(fs::File::create(models.path("white.png")).unwrap(), 8, 8);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.write_header().unwrap().write_image_data(&[255; 3 * 8 * 8]).unwrap();
+    let run = |sizes: &[&str]| {
+        let output = command("--json model run")
+            .args([models.path("m.onnx"), models.path("white.png")])
+            .args(sizes)
+            .current_dir(elsewhere.path())
+            .output()
+            .unwrap();
+        (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+    };
+    for sizes in [&[][..], &["--size", "N=1"]] {
+        let (code, text) = run(sizes);
+        assert_eq!(code, Some(0), "{text}");
+        let report: Value = serde_json::from_str(&text).unwrap();
+        let first = &report["images"][0]["classes"][0];
+        assert_eq!((&first["class"], first["index"].as_u64()), (&"7".into(), Some(7)), "{text}");
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::ffi::OsStrExt as _;
+        let output = command("model run")
+            .arg(models.path("m.onnx"))
+            .arg(std::ffi::OsStr::from_bytes(b"\xff.jpg"))
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert!(text.contains(".jpg: its name is no UTF-8"), "{text}");
+    }
+    let (code, text) = run(&["--size", "bogus=7"]);
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("no open size is called `bogus`"), "{text}");
+}
+
 #[test]
 fn weights_that_are_not_there_are_named() {
     let models = Models::new().with("short.bin", [0; 10]);

@@ -79,6 +79,26 @@ fn a_network_is_quantized_and_stands_beside_what_it_was() {
     }
     assert!(again["calibration_images"].as_u64().unwrap() <= 60, "{again}");
 
+    assert_eq!(
+        (&report["classes_by_position"], &again["classes_by_position"]),
+        (&true.into(), &false.into())
+    );
+
+    // Of a set with some of the classes that the file names, what is right goes by name.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_spacewright"));
+    command.args(["--threads", "1", "--quiet", "--json", "model", "quantize"]);
+    command.arg(path("out/fp32.onnx")).arg("--data").arg(path("four"));
+    command.arg("--out").arg(path("some")).env("SPACEWRIGHT_HOME", path("home"));
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let some: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(some["fp32_accuracy"].is_number(), "{some}");
+    let named = |file: &str| {
+        let bytes = fs::read(path(file)).unwrap();
+        bytes.windows(15).any(|window| window == b"class-8\nclass-9")
+    };
+    assert!(named("out/fp32.onnx") && named("some/fp32.onnx"));
+
     // Trained with quantizers, it answers at least about as well; the figures of before are kept.
     let steps = ["--steps", "6", "--batch", "8", "--learning-rate", "1e-4", "--json"];
     let (code, stdout, stderr) = run("ten", "trained", &[&values[..], &steps].concat());
@@ -114,7 +134,7 @@ fn a_network_is_quantized_and_stands_beside_what_it_was() {
     assert!(stderr.contains("out: it is there already"), "{stderr}");
     let (code, _, stderr) = run("ten", "new", &[]);
     assert_eq!(code, Some(2));
-    assert!(stderr.contains("--mean: 3 numbers, and images have 1 channels"), "{stderr}");
+    assert!(stderr.contains("images are grey, and ImageNet's mean"), "{stderr}");
     assert!(!path("new").exists());
 }
 

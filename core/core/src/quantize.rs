@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    data::{LABELS_KEY, Preprocessing},
+    data::{LABELS_KEY, Preprocessing, label_line, label_lines},
     graph::{Graph, Shape},
     quant::{Quantizer, TrainedNetwork, fold_float, fold_integer},
     space::Hyperspace,
@@ -36,8 +36,11 @@ pub struct QuantizeJob<'a> {
     pub calibration_images: usize,
     /// Test images on which each operator is compared with the integer executor.
     pub check_images: usize,
-    /// What the images' classes are called; none where they are others than the network's.
-    pub classes: Option<&'a [String]>,
+    /// What the network's outputs are called; empty where nobody knows.
+    pub labels: &'a [String],
+    /// The output that stands for each class of the images, as [`outputs_of_classes`] tells; none where the network's
+    /// classes are others.
+    pub outputs: Option<&'a [u32]>,
     /// How the network is trained with quantizers; none: its scales are as the quantizer chooses them.
     pub training: Option<ScaleTraining<'a>>,
 }
@@ -108,6 +111,23 @@ pub struct BeforeTraining {
     pub identical_predictions: f64,
 }
 
+/// Which of a network's outputs stands for each class of the images: by name where the outputs have `names`, by position
+/// where they have none and are as many. `None` where the network has other classes.
+pub fn outputs_of_classes(
+    classes: &[String],
+    names: Option<&[String]>,
+    outputs: usize,
+) -> Option<Vec<u32>> {
+    let Some(names) = names else {
+        return (classes.len() == outputs).then(|| (0..outputs as u32).collect());
+    };
+    let output = |class: &String| {
+        let line = label_line(class);
+        names.iter().position(|name| *name == line).map(|output| output as u32)
+    };
+    classes.iter().map(output).collect()
+}
+
 /// What a trainer is told of a space where there is none.
 pub fn no_space(graph: &Graph, classes: usize) -> Hyperspace {
     let side = graph.input.height;
@@ -173,7 +193,10 @@ pub fn quantize(job: &QuantizeJob<'_>, monitor: &dyn Monitor) -> Result<Quantize
     };
     let (mut network, mut int8) = integer(&chosen)?;
     let mut by_int8 = predictions(&int8, judged, "integers")?;
-    let labels = job.classes.map(|_| context.images.labels(images));
+    let right = |outputs: &[u32]| -> Vec<u32> {
+        context.images.labels(images).iter().map(|&class| outputs[class as usize]).collect()
+    };
+    let labels = job.outputs.map(right);
     let accuracy = |of: &Predictions| labels.as_deref().map(|labels| of.accuracy(labels));
     let mut before_training = None;
     if let Some(ScaleTraining { job: training, output, scratch }) = &job.training {
@@ -215,10 +238,27 @@ fn info(job: &QuantizeJob<'_>) -> Result<ModelInfo, StepError> {
         ("spacewright.scheme".to_owned(), scheme),
         (Preprocessing::KEY.to_owned(), serde_json::to_string(&preprocessing)?),
     ]);
-    if let Some(classes) = job.classes {
-        let in_lines: Vec<String> =
-            classes.iter().map(|class| class.replace(char::is_control, " ")).collect();
-        metadata.insert(LABELS_KEY.to_owned(), in_lines.join("\n"));
+    if !job.labels.is_empty() {
+        metadata.insert(LABELS_KEY.to_owned(), label_lines(job.labels));
     }
     Ok(ModelInfo { name: job.name.to_owned(), metadata })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_are_found_by_name_and_without_names_by_position() {
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let classes = words("bird cat");
+        assert_eq!(outputs_of_classes(&classes, None, 2), Some(vec![0, 1]));
+        assert_eq!(outputs_of_classes(&classes, None, 3), None);
+        let outputs = |names: &str| outputs_of_classes(&classes, Some(&words(names)), 9);
+        assert_eq!(outputs("cat bird"), Some(vec![1, 0]));
+        assert_eq!(outputs("dog cat fox bird"), Some(vec![3, 1]));
+        assert_eq!(outputs("dog cat"), None);
+        let in_lines = vec!["a\nb".to_owned()];
+        assert_eq!(outputs_of_classes(&in_lines, Some(&["a b".to_owned()]), 1), Some(vec![0]));
+    }
 }

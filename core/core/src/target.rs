@@ -220,6 +220,17 @@ pub trait Runtime: Send + Sync {
     /// Loads a model file.
     fn load(&self, model: &[u8]) -> Result<Box<dyn LoadedModel>, TargetError>;
 
+    /// Loads a file that may lie beside others, with sizes for the dimensions that it leaves open. A runtime that does
+    /// not say so itself takes no sizes, and finds no other file.
+    fn load_file(
+        &self,
+        file: &ModelFile<'_>,
+        sizes: &OpenSizes,
+    ) -> Result<Box<dyn LoadedModel>, TargetError> {
+        without_sizes(sizes)?;
+        self.load(file.content)
+    }
+
     /// Measures how long a model file takes; it may be another one than those that the runtime
     /// writes.
     fn measure(&self, model: &[u8]) -> Result<Measurement, TargetError> {
@@ -236,9 +247,7 @@ pub trait Runtime: Send + Sync {
         sizes: &OpenSizes,
         monitor: &dyn MeasureMonitor,
     ) -> Result<Measurement, TargetError> {
-        if !sizes.is_empty() {
-            return Err(TargetError::new("", "its runtime takes no sizes of open dimensions"));
-        }
+        without_sizes(sizes)?;
         monitor.unwatched();
         self.measure(file.content)
     }
@@ -248,6 +257,13 @@ pub trait Runtime: Send + Sync {
     fn float_operators(&self, file: &ModelFile<'_>) -> Result<Option<Vec<String>>, TargetError> {
         let _ = file;
         Ok(None)
+    }
+}
+
+fn without_sizes(sizes: &OpenSizes) -> Result<(), TargetError> {
+    match sizes.is_empty() {
+        true => Ok(()),
+        false => Err(TargetError::new("", "its runtime takes no sizes of open dimensions")),
     }
 }
 

@@ -257,8 +257,8 @@ pub struct SupernetJob {
     pub guide: Guide,
     /// Transforms of the images, without normalization; none: those of the study.
     pub augment: Vec<Transform>,
-    /// Images of a subnet that are computed together; 0: all of a batch. Gradients of parts add up, but each
-    /// part is normalized by itself.
+    /// Images of a subnet that are computed together, two or three at least; 0: all of a batch. Gradients of parts add
+    /// up, but each part is normalized by itself.
     pub micro_batch: usize,
 }
 

@@ -116,6 +116,14 @@ impl Runtime for SplitRuntime {
         self.executor.load(model)
     }
 
+    fn load_file(
+        &self,
+        file: &ModelFile<'_>,
+        sizes: &OpenSizes,
+    ) -> Result<Box<dyn LoadedModel>, TargetError> {
+        self.executor.load_file(file, sizes)
+    }
+
     fn measure(&self, model: &[u8]) -> Result<Measurement, TargetError> {
         self.writer.measure(model)
     }

@@ -114,7 +114,15 @@ impl Runtime for LiteRtRuntime {
     }
 
     fn load(&self, model: &[u8]) -> Result<Box<dyn LoadedModel>, TargetError> {
-        let opened = self.open(model, &OpenSizes::new());
+        self.load_file(&ModelFile::in_memory(model), &OpenSizes::new())
+    }
+
+    fn load_file(
+        &self,
+        file: &ModelFile<'_>,
+        sizes: &OpenSizes,
+    ) -> Result<Box<dyn LoadedModel>, TargetError> {
+        let opened = self.open(file.content, sizes);
         let opened = opened.map_err(|error| self.error(error))?;
         let input = match &opened.summary.inputs[..] {
             [input] => input,

@@ -8,11 +8,11 @@ use ort::{
         Session,
         builder::{GraphOptimizationLevel, SessionBuilder},
     },
-    value::{Tensor, ValueType},
+    value::Tensor,
 };
 use prost::Message;
 use spacewright_core::{
-    foreign::ModelFile,
+    foreign::{ModelFile, OpenSizes},
     quant::{FloatNetwork, IntegerNetwork},
     target::{LoadedModel, ModelInfo, ModelOutputs, Runtime, TargetError},
 };
@@ -20,6 +20,7 @@ use spacewright_measure::{Bench, Timed};
 
 use crate::{
     error::OrtError,
+    file::OpenedFile,
     library::{Library, library},
     proto,
     reader::float::float_operators,
@@ -83,20 +84,15 @@ impl OrtRuntime {
     }
 
     pub(crate) fn open(&self, model: &[u8]) -> Result<OrtModel, TargetError> {
-        let session = self.session(Source::Memory(model), &[]);
-        let session = session.map_err(|error| self.error(OrtError::Refused(error)))?;
-        let shape = match session.inputs() {
-            [input] => match input.dtype() {
-                ValueType::Tensor { shape, .. } if shape.iter().all(|&size| size > 0) => {
-                    shape.to_vec()
-                }
-                ValueType::Tensor { shape, .. } => {
-                    let sizes: Vec<String> = shape.iter().map(i64::to_string).collect();
-                    let sizes = sizes.join("x").replace("-1", "?");
-                    return Err(self.error(format!("the model's input has open sizes: {sizes}")));
-                }
-                _ => return Err(self.error("the model's input is no tensor")),
-            },
+        let opened = OpenedFile::open(self, &ModelFile::in_memory(model), &OpenSizes::new());
+        self.model(opened.map_err(|error| self.error(error))?, model)
+    }
+
+    /// A file that takes one image.
+    pub(crate) fn model(&self, opened: OpenedFile, model: &[u8]) -> Result<OrtModel, TargetError> {
+        let OpenedFile { session, inputs } = opened;
+        let shape = match &inputs.inputs[..] {
+            [input] => input.shape.clone(),
             inputs => {
                 return Err(self.error(format!("the model has {} inputs, not one", inputs.len())));
             }

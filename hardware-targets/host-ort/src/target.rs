@@ -21,7 +21,7 @@ use spacewright_core::{
 use spacewright_measure::{Bench, PartLatency};
 
 use crate::{
-    file::MeasuredFile,
+    file::{MeasuredFile, OpenedFile},
     reader::{self, float::float_operators},
     runtime::{OrtRuntime, Source, optimized},
     writer,
@@ -134,7 +134,16 @@ impl Runtime for OrtRuntime {
     }
 
     fn load(&self, model: &[u8]) -> Result<Box<dyn LoadedModel>, TargetError> {
-        Ok(Box::new(self.open(model)?))
+        self.load_file(&ModelFile::in_memory(model), &OpenSizes::new())
+    }
+
+    fn load_file(
+        &self,
+        file: &ModelFile<'_>,
+        sizes: &OpenSizes,
+    ) -> Result<Box<dyn LoadedModel>, TargetError> {
+        let opened = OpenedFile::open(self, file, sizes).map_err(|error| self.error(error))?;
+        Ok(Box::new(self.model(opened, file.content)?))
     }
 
     fn measure(&self, model: &[u8]) -> Result<Measurement, TargetError> {

@@ -26,7 +26,7 @@ pub fn classify(
     let mut classes = Vec::with_capacity(images.len());
     tch::no_grad(|| {
         for x in batches::judged(context, images, EVALUATION_BATCH, resolution) {
-            let logits = run.forward(plan, &x?, &mut Norm::Fixed(statistics))?;
+            let logits = run.logits(plan, &x?, &mut Norm::Fixed(statistics))?;
             let values = params::floats("reading logits", &logits)?;
             classes.extend(Predictions::from_logits(&values, logits.size()[1] as usize).classes);
         }

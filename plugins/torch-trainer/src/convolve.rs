@@ -192,8 +192,7 @@ mod tests {
             };
             let expected = gradients(&x, &w, library);
             for threads in [1, 2] {
-                tch::set_num_threads(threads);
-                let computed = gradients(&x, &w, ours);
+                let computed = testing::with_threads(threads, || gradients(&x, &w, ours));
                 for (computed, expected) in computed.iter().zip(&expected) {
                     let difference = (computed - expected).abs().max().double_value(&[]);
                     let size = expected.abs().max().double_value(&[]);
@@ -225,9 +224,9 @@ mod tests {
             let x = randn("x", &[images, inputs, 16, 16]);
             let w = randn("kernel", &[32, inputs, 3, 3]);
             let bits = |threads: i32| {
-                tch::set_num_threads(threads);
                 let spec = ConvSpec::new(32, 3).stride(2).padding(Padding::all(1));
-                let [x, _] = gradients(&x, &w, |x, w| convolved(x, spec.clone(), w));
+                let ours = |x: &Tensor, w: &Tensor| convolved(x, spec.clone(), w);
+                let [x, _] = testing::with_threads(threads, || gradients(&x, &w, ours));
                 x
             };
             assert!(bits(1).equal(&bits(2)), "{images} images of {inputs} channels");

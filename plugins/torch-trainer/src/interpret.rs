@@ -100,7 +100,7 @@ pub struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// The output for a batch of inputs (`batch × channels × height × width`).
+    /// The output for a batch of inputs; both are `batch × channels × height × width`, as all values of a graph are.
     pub fn forward(
         &self,
         plan: &Plan,
@@ -108,6 +108,17 @@ impl Run<'_> {
         norm: &mut Norm<'_>,
     ) -> Result<Tensor, TrainError> {
         self.execute(plan, x, norm, &[], None).map(|mut outputs| outputs.remove(0))
+    }
+
+    /// The output for a batch of inputs as one row of numbers for each image (`batch × numbers`), such as the logits of
+    /// all classes.
+    pub fn logits(
+        &self,
+        plan: &Plan,
+        x: &Tensor,
+        norm: &mut Norm<'_>,
+    ) -> Result<Tensor, TrainError> {
+        Ok(self.forward(plan, x, norm)?.flatten(1, -1))
     }
 
     /// What is observed of each quantized value for a batch of inputs.
@@ -146,8 +157,8 @@ impl Run<'_> {
                 .iter()
                 .map(|&value| read(graph, &values, value))
                 .collect::<Result<Vec<Tensor>, _>>()?;
-            let Computed { value, output, is_rounded } = match (&node.op, inputs[0].dim()) {
-                (Op::BatchNorm { .. }, 4) => {
+            let Computed { value, output, is_rounded } = match &node.op {
+                Op::BatchNorm { .. } => {
                     self.normalize(plan, index, &inputs[0], norm, observations.is_none(), taps)?
                 }
                 _ => Computed::by_itself(index, self.apply(plan, index, &inputs, norm)?),
@@ -335,7 +346,8 @@ impl Run<'_> {
                 let linear = |x: &Tensor, kernel: &Tensor, bias: Option<&Tensor>| {
                     Ok(x.flatten(1, -1).linear(kernel, bias))
                 };
-                self.multiply(x, &kernel, bias.as_ref(), linear)?.to_kind(Kind::Float)
+                let y = self.multiply(x, &kernel, bias.as_ref(), linear)?.to_kind(Kind::Float);
+                y.unsqueeze(-1).unsqueeze(-1)
             }
             Op::BatchNorm { eps } => {
                 let (gamma, beta) = (weight(WeightRole::Gamma)?, weight(WeightRole::Beta)?);
@@ -351,7 +363,7 @@ impl Run<'_> {
             },
             Op::Add => x + &inputs[1],
             Op::Mul => x * &inputs[1],
-            Op::Concat => concat(inputs),
+            Op::Concat => Tensor::cat(inputs, 1),
             Op::AvgPool(pool) => {
                 let (k, s, p) = (pool.kernel as i64, pool.stride as i64, pool.padding as i64);
                 x.avg_pool2d([k, k], [s, s], [p, p], false, false, None::<i64>)
@@ -364,15 +376,6 @@ impl Run<'_> {
             Op::Dropout { rate } => x.dropout(*rate, self.dropout),
         })
     }
-}
-
-/// Joins channels; behind linear layers values have no rows and columns.
-fn concat(values: &[Tensor]) -> Tensor {
-    if values.iter().all(|value| value.dim() == values[0].dim()) {
-        return Tensor::cat(values, 1);
-    }
-    let flat: Vec<Tensor> = values.iter().map(|value| value.flatten(1, -1)).collect();
-    Tensor::cat(&flat, 1)
 }
 
 fn read(graph: &Graph, values: &[Option<Tensor>], value: ValueId) -> Result<Tensor, TrainError> {
@@ -422,61 +425,4 @@ fn keeps_integers(placed: &PlacedGraph, value: ValueId) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use spacewright_core::{
-        graph::{ConvSpec, GraphBuilder, Shape},
-        quant::activation_params,
-    };
-
-    use super::*;
-    use crate::{calibrate, layout::Layout, testing};
-
-    /// What is joined was rounded, each value on its own scale, and is rounded together.
-    #[test]
-    fn joined_channels_are_rounded_to_their_own_scale() {
-        let context = testing::context();
-        let mut b = GraphBuilder::new(Shape::square(3, 6));
-        let x = b.input();
-        let one = b.conv("one", x, ConvSpec::new(5, 3).bias());
-        let one = b.act("act", one, ActivationKind::Relu);
-        let other = b.conv("other", x, ConvSpec::new(2, 1).bias());
-        let all = b.concat("all", &[one, x, other]);
-        let pooled = b.global_avg_pool("pooled", all);
-        let fc = b.linear("fc", pooled, 4);
-        let features = b.concat("features", &[fc, pooled]);
-        let graph = b.finish(features);
-        let plan = Plan::new(&graph, &context.scheme).unwrap();
-        let mut layout = Layout::default();
-        layout.include(&graph, &context.scheme).unwrap();
-        let mut params = Params::init(&layout, 3);
-        let images = testing::randn("images", &[2, 3, 6, 6]);
-        calibrate::start(&mut params, &layout, &context, |params, _| {
-            let run = Run { params, quantized: false, dropout: false, factors: None };
-            run.observe(&plan, &images, &mut Norm::Batch)
-        })
-        .unwrap();
-        let run = Run { params: &params, quantized: true, dropout: false, factors: None };
-        let taps = [ValueId::INPUT, one, other, all, fc, pooled];
-        let values = run.execute(&plan, &images, &mut Norm::Batch, &taps, None).unwrap();
-        let [features, x, one, other, all, fc, pooled] = &values[..] else { panic!() };
-        for (name, joined, parts) in
-            [("all", all, vec![one, x, other]), ("features", features, vec![fc, pooled])]
-        {
-            let number =
-                |what: &str| params.get(&format!("{name}.{what}")).unwrap().double_value(&[0]);
-            let (scale, offset) = (number(SCALE) as f32, number(OFFSET) as f32);
-            let quantizer = activation_params(scale, offset, layout.activations[name]);
-            let parts: Vec<Tensor> = parts.iter().map(|part| part.flatten(1, -1)).collect();
-            let before = Tensor::cat(&parts, 1);
-            let floats = |tensor: &Tensor| Vec::<f32>::try_from(tensor.flatten(0, -1)).unwrap();
-            for (x, y) in floats(&before).into_iter().zip(floats(&joined.flatten(1, -1))) {
-                let expected = quantizer.dequantize(quantizer.quantize(x));
-                // A tie may go to either side.
-                let tie = ((x / scale).fract().abs() - 0.5).abs() < 1e-3;
-                let allowed = if tie { scale * 1.001 } else { scale * 0.001 };
-                assert!((y - expected).abs() <= allowed, "{name}: {x} is {y}, not {expected}");
-            }
-        }
-        assert!(!layout.activations["all"].non_negative && layout.activations["act"].non_negative);
-    }
-}
+mod tests;

@@ -55,7 +55,7 @@ impl Learned {
 }
 
 /// Adds the gradients of a batch to those of the parameters. No more than `at_once` images are computed
-/// together, 0 is all of them: gradients of parts add up to those of the whole, but for batch
+/// together, but two or three at least; 0 is all of them. Gradients of parts add up to those of the whole, but for batch
 /// normalization, which normalizes each part by itself.
 pub fn learn(
     run: &Run<'_>,
@@ -69,7 +69,7 @@ pub fn learn(
     let (mut all, mut losses) = (Vec::new(), Vec::new());
     for (from, count) in parts(images, at_once) {
         let start = Instant::now();
-        let logits = run.forward(plan, &inputs.narrow(0, from, count), &mut Norm::Batch)?;
+        let logits = run.logits(plan, &inputs.narrow(0, from, count), &mut Norm::Batch)?;
         let loss = compared.loss(&logits, from, count) * (count as f64 / images as f64);
         forward += start.elapsed();
         let start = Instant::now();

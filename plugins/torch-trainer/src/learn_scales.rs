@@ -93,7 +93,7 @@ pub fn train(
         let inputs = batch.inputs(side)?;
         let logits = |params: &Params, quantized| {
             let run = Run { params, quantized, dropout: false, factors };
-            run.forward(&plan, inputs, &mut Norm::Fixed(&none))
+            run.logits(&plan, inputs, &mut Norm::Fixed(&none))
         };
         let loss = watch.time(Part::Forward, || {
             let wanted = tch::no_grad(|| logits(&original, false))?;

@@ -139,7 +139,10 @@ mod tests {
     use tch::Kind;
 
     use super::*;
-    use crate::{fake_quant, testing::randn};
+    use crate::{
+        fake_quant,
+        testing::{self, randn},
+    };
 
     struct Case {
         x: Tensor,
@@ -283,10 +286,11 @@ mod tests {
     #[test]
     fn the_number_of_threads_does_not_matter() {
         let bits = |threads: i32| {
-            tch::set_num_threads(threads);
             let case = case([16, 48, 14, 14]);
             let range = ActivationRange { non_negative: true, max: None };
-            computed(&case, &together(&case, Some(ActivationKind::Relu), Some(range)))
+            testing::with_threads(threads, || {
+                computed(&case, &together(&case, Some(ActivationKind::Relu), Some(range)))
+            })
         };
         for (one, two) in bits(1).iter().zip(bits(2)) {
             assert!(one.equal(&two));

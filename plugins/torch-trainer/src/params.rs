@@ -56,8 +56,8 @@ fn sizes(shape: &[usize]) -> Vec<i64> {
 }
 
 impl Params {
-    /// Allocates weights and draws their initial values (He et al., arXiv 1502.01852, fan-out for
-    /// convolutions); each depends on the seed and its name alone.
+    /// Allocates weights and draws their initial values (He et al., arXiv 1502.01852: fan-out for
+    /// convolutions of several channels, fan-in for those of one, depth-wise ones above all); each depends on the seed and its name alone.
     pub fn init(layout: &Layout, seed: u64) -> Self {
         let floats = (Kind::Float, Device::Cpu);
         let tensor = |(name, (role, shape)): (&String, &(WeightRole, Vec<usize>))| {
@@ -185,10 +185,18 @@ impl Params {
         save(path, &kept)
     }
 
-    /// Reads what [`save`](Self::save) wrote.
+    /// Reads what [`save`](Self::save) wrote, or the weights of another program in any precision.
     pub fn load(path: &Path) -> Result<Self, TrainError> {
-        let leaf = |(name, t): (String, Tensor)| (name, t.set_requires_grad(true));
-        Ok(Self(load(path)?.into_iter().map(leaf).collect()))
+        let leaf = |(name, tensor): (String, Tensor)| match tensor.kind() {
+            Kind::Float | Kind::Double | Kind::Half | Kind::BFloat16 => {
+                Ok((name, tensor.to_kind(Kind::Float).set_requires_grad(true)))
+            }
+            other => {
+                let reason = format!("tensor `{name}` holds {other:?}, no real numbers");
+                Err(TrainError::file(path, reason))
+            }
+        };
+        load(path)?.into_iter().map(leaf).collect::<Result<_, _>>().map(Self)
     }
 }
 
@@ -233,6 +241,7 @@ pub fn save<S: AsRef<str>>(path: &Path, tensors: &[(S, Tensor)]) -> Result<(), T
 
 /// Reads a safetensors file.
 pub fn load(path: &Path) -> Result<Vec<(String, Tensor)>, TrainError> {
+    fs::File::open(path).map_err(|error| TrainError::file(path, error))?;
     Tensor::read_safetensors(path).map_err(|error| TrainError::file(path, error))
 }
 

@@ -67,7 +67,7 @@ fn fit(
         let batch = watch.time(Part::Data, || pending.wait())?;
         let run = Run { params, quantized: false, dropout: true, factors: context.factors() };
         let loss = watch.time(Part::Forward, || {
-            let logits = run.forward(plan, batch.inputs(side)?, &mut Norm::Batch)?;
+            let logits = run.logits(plan, batch.inputs(side)?, &mut Norm::Batch)?;
             Ok::<_, TrainError>(losses::cross_entropy(&logits, &batch.labels, job.label_smoothing))
         })?;
         watch.time(Part::Backward, || loss.backward());

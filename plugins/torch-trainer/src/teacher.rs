@@ -44,7 +44,7 @@ impl OpenTeacher {
     /// Its logits, `images × classes`.
     pub fn logits(&self, x: &Tensor) -> Result<Tensor, TrainError> {
         let norm = &mut Norm::Fixed(&self.statistics);
-        tch::no_grad(|| self.run().forward(&self.plan, x, norm))
+        tch::no_grad(|| self.run().logits(&self.plan, x, norm))
     }
 
     /// What the first choice stage reads, then what each choice stage gives:

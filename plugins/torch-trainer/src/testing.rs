@@ -28,6 +28,16 @@ pub fn randn(name: &str, shape: &[i64]) -> Tensor {
     Tensor::from_slice(&values).view(shape)
 }
 
+/// Computes with so many threads. Their number is that of the whole process: tests that run later have another one
+/// unless it is put back.
+pub fn with_threads<T>(threads: i32, compute: impl FnOnce() -> T) -> T {
+    let before = tch::get_num_threads();
+    tch::set_num_threads(threads);
+    let computed = compute();
+    tch::set_num_threads(before);
+    computed
+}
+
 fn images(count: usize) -> (Vec<u8>, Vec<u32>) {
     let mut rng = random::generator(5, &["images"]);
     let bright = |index: usize, position: usize| (position / 16) % 10 == index % 10;

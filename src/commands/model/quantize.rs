@@ -9,15 +9,20 @@ use std::{
 
 use serde::Serialize;
 use spacewright_core::{
-    data::{CenterCrop, Flip, Normalize, Preprocessing, Resize, Transform, check_judging},
+    data::{
+        CenterCrop, Flip, LABELS_KEY, Normalize, Preprocessing, Resize, Transform, check_judging,
+    },
     foreign::Escaped,
     graph::Graph,
     import::WEIGHTS,
     latency::Precision,
-    quantize::{BeforeTraining, QuantizeJob, QuantizeReport, ScaleTraining, no_space, quantize},
+    quantize::{
+        BeforeTraining, QuantizeJob, QuantizeReport, ScaleTraining, no_space, outputs_of_classes,
+        quantize,
+    },
     study::StepError,
     target::{Measurement, Target},
-    train::{LearnScalesJob, Monitor, Phase, TrainContext},
+    train::{LearnScalesJob, Monitor, Phase, TrainContext, TrainError},
 };
 use spacewright_engine::{
     Chosen, DataSettings, EngineError, OnBadImage, StudyData, Threads, default_home,
@@ -59,6 +64,8 @@ struct QuantizedReport<'a> {
     calibration_images: usize,
     /// How images are prepared.
     preprocessing: Preprocessing,
+    /// Whether the images' classes were taken for the network's outputs in their order, as the file names none.
+    classes_by_position: bool,
     #[serde(flatten)]
     report: QuantizeReport,
     /// What the operators cost that compute with real numbers.
@@ -83,11 +90,17 @@ pub fn run(args: &QuantizeArgs, global: &Global) -> Result<Output, Failure> {
         }
     };
     let graph = read_graph(folder)?;
-    if graph.input.height != graph.input.width {
+    let refused = |hint: &str| {
         let message = format!("{}: images of {}", args.model.display(), graph.input);
-        return Err(
-            Failure::input(message).hint("square images are known: choose sizes with `--size`")
+        Err(Failure::input(message).hint(hint))
+    };
+    if graph.input.height != graph.input.width {
+        return refused(
+            "square images are known; sizes that a file leaves open are chosen with `--size`",
         );
+    }
+    if ![1, 3].contains(&graph.input.channels) {
+        return refused("images of 1 channel (grey) or 3 (colours) are known");
     }
     let registry = catalog::registry()?;
     let target = catalog::target(&registry, &args.target)?;
@@ -99,8 +112,9 @@ pub fn run(args: &QuantizeArgs, global: &Global) -> Result<Output, Failure> {
 
     let bar = &progress::bar(0, global.quiet);
     let cancel = process::cancelled_by_signal();
-    let own = own_preprocessing(args, global);
-    let data = images(args, own.as_ref(), graph.input.channels, global)?.with_threads(threads);
+    let own = Own::of(args, global);
+    let preprocessing = own.preprocessing.as_ref();
+    let data = images(args, preprocessing, graph.input.channels, global)?.with_threads(threads);
     let looked = |done: usize, total: usize| {
         bar.set_length(total as u64);
         bar.set_position(done as u64);
@@ -109,6 +123,9 @@ pub fn run(args: &QuantizeArgs, global: &Global) -> Result<Output, Failure> {
     let images = data.images(&[graph.input.height], &[], looked)?;
     let classes = data.described()?.classes;
     let given = graph.output_shape().map_err(|error| Failure::input(error.to_string()))?.elements();
+    let names = own.labels.as_deref().filter(|names| names.len() == given);
+    let outputs = outputs_of_classes(&classes, names, given);
+    let by_position = names.is_none() && outputs.is_some();
     let context = TrainContext {
         operators: registry.operators(),
         images,
@@ -144,7 +161,8 @@ pub fn run(args: &QuantizeArgs, global: &Global) -> Result<Output, Failure> {
         quantizer: &*quantizer,
         calibration_images: args.calibration_images as usize,
         check_images: CHECKED,
-        classes: (classes.len() == given).then_some(&classes[..]),
+        labels: names.unwrap_or(if by_position { &classes } else { &[] }),
+        outputs: outputs.as_deref(),
         training: training.as_ref().map(|job| ScaleTraining {
             job,
             output: &learned,
@@ -154,9 +172,15 @@ pub fn run(args: &QuantizeArgs, global: &Global) -> Result<Output, Failure> {
     let quantized = quantize(&job, &Shown(bar));
     bar.finish_and_clear();
     let quantized = quantized.map_err(|error| {
-        let stopped = matches!(error, StepError::Cancelled);
+        let hint = match &error {
+            StepError::Cancelled => Some("nothing was kept: the command begins anew"),
+            StepError::Train(TrainError::Worker { .. }) => {
+                Some("nothing was kept; --verbose shows what the process said")
+            }
+            _ => None,
+        };
         let failure = Failure::from(EngineError::from(error));
-        if stopped { failure.hint("nothing was kept: the command begins anew") } else { failure }
+        hint.into_iter().fold(failure, Failure::hint)
     })?;
     let format = target.description().model_format;
     let names = [Precision::Fp32, Precision::Int8].map(|p| format!("{}.{format}", p.name()));
@@ -185,6 +209,7 @@ pub fn run(args: &QuantizeArgs, global: &Global) -> Result<Output, Failure> {
         quantizer: &args.quantizer,
         calibration_images: context.images.train.len().min(args.calibration_images as usize),
         preprocessing: context.images.preprocessing(graph.input.height),
+        classes_by_position: by_position,
         report: quantized.report,
         float_costs,
         fp32_latency,
@@ -212,17 +237,35 @@ fn float_costs(
     float_cost::costs(graph, operators, &*source, global.quiet)
 }
 
-/// How the file says that its images are prepared, where it does and nothing else is asked for.
-fn own_preprocessing(args: &QuantizeArgs, global: &Global) -> Option<Preprocessing> {
-    if args.model.is_dir() || args.mean.is_some() || args.std.is_some() || args.crop_share.is_some()
-    {
-        return None;
+/// What a file of Spacewright's says of itself.
+#[derive(Default)]
+struct Own {
+    /// How images are prepared, where nothing else is asked for.
+    preprocessing: Option<Preprocessing>,
+    /// What its outputs are called.
+    labels: Option<Vec<String>>,
+}
+
+impl Own {
+    fn of(args: &QuantizeArgs, global: &Global) -> Self {
+        if args.model.is_dir() {
+            return Self::default();
+        }
+        let task = Task::Inspect { measures: false };
+        let found = foreign::ask(&opened(&args.model, &args.opening, task, global), false);
+        let Some(summary) = found.ok().and_then(|found| found.summary) else {
+            return Self::default();
+        };
+        let text = |key: &str| summary.metadata.get(key).map(String::as_str);
+        let is_given = args.mean.is_some() || args.std.is_some() || args.crop_share.is_some();
+        let said = text(Preprocessing::KEY).filter(|_| !is_given);
+        let preprocessing = said.and_then(|text| serde_json::from_str(text).ok());
+        let can_judge = |own: &Preprocessing| check_judging(&own.transforms).is_ok();
+        Self {
+            preprocessing: preprocessing.filter(can_judge),
+            labels: text(LABELS_KEY).map(|text| text.lines().map(str::to_owned).collect()),
+        }
     }
-    let task = Task::Inspect { measures: false };
-    let found = foreign::ask(&opened(&args.model, &args.opening, task, global), false).ok()?;
-    let metadata = found.summary?.metadata;
-    let own: Preprocessing = serde_json::from_str(metadata.get(Preprocessing::KEY)?).ok()?;
-    check_judging(&own.transforms).ok().map(|()| own)
 }
 
 /// Images as the network was trained on them.
@@ -232,6 +275,10 @@ fn images(
     channels: usize,
     global: &Global,
 ) -> Result<StudyData, Failure> {
+    if own.is_none() && channels == 1 && (args.mean.is_none() || args.std.is_none()) {
+        let message = "images are grey, and ImageNet's mean and deviation are of three channels";
+        return Err(Failure::input(message).hint("give `--mean` and `--std`, a number each"));
+    }
     let mean = args.mean.clone().unwrap_or_else(|| IMAGENET_MEAN.to_vec());
     let std = args.std.clone().unwrap_or_else(|| IMAGENET_STD.to_vec());
     let given = [("--mean", &mean), ("--std", &std)];
@@ -368,6 +415,12 @@ fn text(report: &QuantizedReport<'_>, files: &[String; 2]) -> String {
     let named = |operators: &[String]| {
         operators.iter().map(|name| Escaped(name).to_string()).collect::<Vec<_>>().join(", ")
     };
+    if report.classes_by_position {
+        let _ = writeln!(
+            text,
+            "the file names no classes: its outputs are taken for the images' in their order"
+        );
+    }
     match &figures.wrong_operators[..] {
         [] => {}
         wrong => {

@@ -104,22 +104,43 @@ pub fn unknown_nodes() -> Vec<u8> {
     model(graph(&lines, image(&[1, 3, 8, 8]), vec![]))
 }
 
-/// A convolution whose weights, 864 bytes, are in another file.
-pub fn external(location: &str, offset: u64, length: u64) -> Vec<u8> {
-    let entry = |key: &str, value: &dyn ToString| StringStringEntryProto {
-        key: key.into(),
-        value: value.to_string(),
-    };
-    let weights = TensorProto {
+fn entry(key: &str, value: &dyn ToString) -> StringStringEntryProto {
+    StringStringEntryProto { key: key.into(), value: value.to_string() }
+}
+
+/// Weights in another file.
+fn beside(dims: &[i64], location: &str, offset: u64, length: u64) -> TensorProto {
+    TensorProto {
         external_data: vec![
             entry("location", &location),
             entry("offset", &offset),
             entry("length", &length),
         ],
         data_location: EXTERNAL,
-        ..constant("w", data_type::FLOAT, &[8, 3, 3, 3], vec![])
-    };
+        ..constant("w", data_type::FLOAT, dims, vec![])
+    }
+}
+
+/// A convolution whose weights, 864 bytes, are in another file.
+pub fn external(location: &str, offset: u64, length: u64) -> Vec<u8> {
+    let weights = beside(&[8, 3, 3, 3], location, offset, length);
     model(graph(&["y = Conv x w"], image(&[1, 3, 8, 8]), vec![weights]))
+}
+
+/// A classifier of images of 8 pixels into eight classes whose weights, 6,144 bytes, are in another file, with how
+/// images are prepared; the number of images is open.
+pub fn external_classifier(location: &str) -> Vec<u8> {
+    let weights = beside(&[8, 3, 8, 8], location, 0, 4 * 8 * 3 * 8 * 8);
+    let [three, eight] =
+        [3, 8].map(|size| DimensionProto { dim_value: Some(size), dim_param: None });
+    let open = DimensionProto { dim_param: Some("N".into()), dim_value: None };
+    let dims = vec![open, three, eight.clone(), eight];
+    let input = value("x", data_type::FLOAT, Some(dims));
+    let content = model(graph(&["c = Conv x w", "y = Flatten c"], input, vec![weights]));
+    let mut model = ModelProto::decode(content.as_slice()).unwrap();
+    let preprocessing = r#"{"channels": 3, "side": 8, "transforms": []}"#;
+    model.metadata_props.push(entry("spacewright.preprocessing", &preprocessing));
+    model.encode_to_vec()
 }
 
 /// A convolution of 3×3 of an image whose sizes are open: two with a name, one without.

@@ -94,6 +94,16 @@ impl Preprocessing {
 /// The name of a model's metadata that hold the names of the classes, a line each.
 pub const LABELS_KEY: &str = "spacewright.labels";
 
+/// The name of a class in one line.
+pub fn label_line(label: &str) -> String {
+    label.replace(char::is_control, " ")
+}
+
+/// The names of classes, a line each.
+pub fn label_lines(labels: &[String]) -> String {
+    labels.iter().map(|label| label_line(label)).collect::<Vec<String>>().join("\n")
+}
+
 /// The images of a study: which are for what, and how they become network inputs.
 #[derive(Clone)]
 pub struct StudyImages {

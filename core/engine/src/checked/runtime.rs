@@ -148,10 +148,15 @@ impl Runtime for CheckedRuntime {
     }
 
     fn load(&self, model: &[u8]) -> Result<Box<dyn LoadedModel>, TargetError> {
-        let loaded = self.culprit.told("load", self.runtime.load(model))?;
-        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        let lengths = written.get(&hash::of_bytes(model)).cloned().unwrap_or_default();
-        Ok(Box::new(CheckedModel { model: loaded, culprit: self.culprit.clone(), lengths }))
+        self.loaded(model, self.runtime.load(model))
+    }
+
+    fn load_file(
+        &self,
+        file: &ModelFile<'_>,
+        sizes: &OpenSizes,
+    ) -> Result<Box<dyn LoadedModel>, TargetError> {
+        self.loaded(file.content, self.runtime.load_file(file, sizes))
     }
 
     fn measure(&self, model: &[u8]) -> Result<Measurement, TargetError> {
@@ -173,6 +178,19 @@ impl Runtime for CheckedRuntime {
 }
 
 impl CheckedRuntime {
+    fn loaded(
+        &self,
+        model: &[u8],
+        answer: Result<Box<dyn LoadedModel>, TargetError>,
+    ) -> Result<Box<dyn LoadedModel>, TargetError> {
+        let loaded = self.culprit.told("load", answer)?;
+        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = written.get(&hash::of_bytes(model)).cloned();
+        let (culprit, is_own) = (self.culprit.clone(), known.is_some());
+        let lengths = known.unwrap_or_default();
+        Ok(Box::new(CheckedModel { model: loaded, culprit, is_own, lengths }))
+    }
+
     fn measured(
         &self,
         answer: Result<Measurement, TargetError>,
@@ -195,11 +213,13 @@ impl CheckedRuntime {
     }
 }
 
-/// A model whose answers are checked. A file that was written elsewhere gives every time what it
-/// gave for the first image.
+/// A model whose answers are checked. A file that was written elsewhere gives every time as many numbers as for the
+/// first image; that one is none may be its own doing.
 struct CheckedModel {
     model: Box<dyn LoadedModel>,
     culprit: Culprit,
+    /// Whether the runtime has written it.
+    is_own: bool,
     lengths: Lengths,
 }
 
@@ -210,10 +230,10 @@ impl LoadedModel for CheckedModel {
         let expected = *self.lengths.output.get_or_insert(output.len());
         self.culprit.length(CALL, "output", output.len(), expected)?;
         match output.iter().position(|number| !number.is_finite()) {
-            None => Ok(output),
-            Some(at) => {
+            Some(at) if self.is_own => {
                 Err(self.culprit.bad(CALL, &format!("output {at}"), output[at].to_string()))
             }
+            _ => Ok(output),
         }
     }
 

@@ -120,7 +120,7 @@ impl Section for DataSettings {
         if self.path.is_empty() && self.channels != 0 {
             return refused("channels", "is said, but no `path`", "a known set has its own");
         }
-        if self.channels == 2 {
+        if ![0, 1, 3].contains(&self.channels) {
             return refused("channels", "must be 0, 1 or 3", "1 is grey, 3 is colours");
         }
         if !self.path.is_empty() && self.transforms.is_empty() {

@@ -181,6 +181,11 @@ fn compare(
     let images: Vec<Vec<f32>> = (0..IMAGES).map(|_| image()).collect();
     let Some(theirs) = reader.run(file, sizes, &images).map_err(refused)? else { return Ok(None) };
     let failed = |reason: String| EngineError::new(ErrorKind::Step, reason);
+    if let Some(number) = theirs.iter().flatten().find(|number| !number.is_finite()) {
+        let hint = "look for weights that are no numbers, and for variances below 0";
+        let reason = format!("the network itself gives {number} for images of noise");
+        return Err(EngineError::study(reason).with_hint(hint));
+    }
     // That of the file's own format, if there is one.
     let mut runs: Vec<_> =
         registry.targets.values().filter(|target| target.has_runtime()).collect();

@@ -18,6 +18,7 @@ pub(super) struct Constant {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Elements {
     Real(Vec<f32>),
+    /// Truths are 0 and 1.
     Integers(Vec<i64>),
     /// Of a type that no network in floating point computes with, such as `int8`.
     Other(String),
@@ -96,6 +97,12 @@ fn elements(proto: &TensorProto, raw: &[u8]) -> Elements {
         (data_type::INT32, false) => {
             Elements::Integers(numbers(raw, |bytes| i64::from(i32::from_le_bytes(bytes))))
         }
+        (data_type::BOOL, true) => {
+            Elements::Integers(proto.int32_data.iter().map(|n| i64::from(*n != 0)).collect())
+        }
+        (data_type::BOOL, false) => {
+            Elements::Integers(numbers(raw, |[byte]: [u8; 1]| i64::from(byte != 0)))
+        }
         (other, _) => Elements::Other(data_type::name(other)),
     }
 }
@@ -117,6 +124,7 @@ mod tests {
         assert_eq!(of(&[2], data_type::FLOAT16, &half), Elements::Real(vec![1.5, -2.0]));
         let long = [7i64.to_le_bytes(), (-1i64).to_le_bytes()].concat();
         assert_eq!(of(&[2], data_type::INT64, &long), Elements::Integers(vec![7, -1]));
+        assert_eq!(of(&[2], data_type::BOOL, &[1, 0]), Elements::Integers(vec![1, 0]));
         assert_eq!(of(&[1], data_type::INT8, &[3]), Elements::Other("int8".into()));
     }
 

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::{
     constants::{Constant, Elements},
+    shapes::asked_sizes,
     window::Attributes,
 };
 use crate::proto::{NodeProto, data_type};
@@ -37,15 +38,20 @@ pub(super) fn evaluate(
         "Neg" => first.map(|number| -number),
         "Relu" => first.map(|number| number.max(0.0)),
         "Clip" => {
-            let limit = |at: usize, none: f32| match input(at).map(|limit| &limit.elements) {
+            let limit = |at: usize, name: &str, none: f32| match input(at).map(|c| &c.elements) {
                 Some(Elements::Real(numbers)) => numbers.first().copied().unwrap_or(none),
-                _ => none,
+                Some(Elements::Integers(numbers)) => numbers.first().map_or(none, |n| *n as f32),
+                Some(Elements::Other(_)) => none,
+                None => attributes.real(name, none),
             };
-            let (low, high) = (limit(1, f32::MIN), limit(2, f32::MAX));
+            let (low, high) = (limit(1, "min", f32::MIN), limit(2, "max", f32::MAX));
             first.map(|number| number.max(low).min(high))
         }
         "Cast" => cast(first, attributes.integer("to", 0)),
-        "Shape" => Ok(Constant::integers(first.shape.iter().map(|size| *size as i64).collect())),
+        "Shape" => {
+            let sizes: Vec<i64> = first.shape.iter().map(|size| *size as i64).collect();
+            Ok(asked_sizes(node, &sizes))
+        }
         "ConstantOfShape" => filled(first, &attributes),
         "Concat" => concatenated(inputs, attributes.integer("axis", 0)),
         "Gather" => gathered(first, input(1), attributes.integer("axis", 0)),
@@ -55,7 +61,10 @@ pub(super) fn evaluate(
             sliced(first, &starts, &ends, integers(3, "axes"), integers(4, "steps"))
         }
         "Transpose" => transposed(first, attributes.integers("perm")),
-        "Reshape" => reshaped(first, &integers(1, "shape").ok_or("it has no shape")?),
+        "Reshape" => {
+            let asked = integers(1, "shape").ok_or("it has no shape")?;
+            reshaped(first, &asked, attributes.integer("allowzero", 0) != 0)
+        }
         "Squeeze" => {
             let axes = places(&integers(1, "axes").unwrap_or_default(), first.shape.len())?;
             let kept =
@@ -118,7 +127,7 @@ fn count(shape: &[usize]) -> Result<usize, String> {
 }
 
 /// Axes from 0 on; negative ones are counted from the end.
-fn places(axes: &[i64], rank: usize) -> Result<Vec<usize>, String> {
+pub(super) fn places(axes: &[i64], rank: usize) -> Result<Vec<usize>, String> {
     let place = |axis: &i64| {
         let place = if *axis < 0 { axis.checked_add(rank as i64)? } else { *axis };
         usize::try_from(place).ok().filter(|place| *place < rank.max(1))
@@ -203,8 +212,13 @@ fn cast(constant: &Constant, to: i64) -> Result<Constant, String> {
         (Elements::Real(numbers), data_type::INT32 | data_type::INT64) => {
             Elements::Integers(numbers.iter().map(|number| *number as i64).collect())
         }
-        (Elements::Real(_), data_type::FLOAT)
-        | (Elements::Integers(_), data_type::INT32 | data_type::INT64) => constant.elements.clone(),
+        // Only the lower half is kept, as in ONNX Runtime.
+        (Elements::Integers(numbers), data_type::INT32) => {
+            Elements::Integers(numbers.iter().map(|number| i64::from(*number as i32)).collect())
+        }
+        (Elements::Real(_), data_type::FLOAT) | (Elements::Integers(_), data_type::INT64) => {
+            constant.elements.clone()
+        }
         (_, other) => return Err(format!("a cast to {}", data_type::name(other))),
     };
     Ok(Constant { shape: constant.shape.clone(), elements })
@@ -308,8 +322,9 @@ fn sliced(
                 (start..end).step_by(*step as usize).map(|at| at as usize).collect()
             }
             _ => {
-                let (start, end) =
-                    (from_end(*start).clamp(-1, size - 1), from_end(*end).clamp(-1, size - 1));
+                // Back from before the first element begins at it, unlike in numpy.
+                let start = from_end(*start).max(0).min(size - 1);
+                let end = from_end(*end).clamp(-1, size - 1);
                 let step = usize::try_from(step.unsigned_abs()).unwrap_or(usize::MAX);
                 (end + 1..=start).rev().step_by(step).map(|at| at as usize).collect()
             }
@@ -345,10 +360,11 @@ fn transposed(from: &Constant, order: Option<&[i64]>) -> Result<Constant, String
     from.pick(shape, &positions)
 }
 
-fn reshaped(from: &Constant, asked: &[i64]) -> Result<Constant, String> {
+/// A size of 0 is that of before, unless `zeros_stay`.
+fn reshaped(from: &Constant, asked: &[i64], zeros_stay: bool) -> Result<Constant, String> {
     let all = count(&from.shape)?;
     let sizes = asked.iter().enumerate().map(|(axis, size)| match size {
-        0 => from.shape.get(axis).map_or(0, |size| *size as i64),
+        0 if !zeros_stay => from.shape.get(axis).map_or(0, |size| *size as i64),
         size => *size,
     });
     let mut sizes: Vec<i64> = sizes.collect();
@@ -431,10 +447,31 @@ mod tests {
         let (from, to, axis) = (ints(&[1]), ints(&[9]), ints(&[1]));
         let column = run("Slice", &[], &[table.clone(), from, to, axis]).unwrap();
         assert_eq!(column, real(&[2, 1], &[2.0, 4.0]));
+        let (from, to, axis, step) = (ints(&[-9]), ints(&[-9]), ints(&[0]), ints(&[-1]));
+        let back = run("Slice", &[], &[ints(&[3, 4]), from, to, axis, step]).unwrap();
+        assert_eq!(back, ints(&[3]));
         assert_eq!(run("Squeeze", &[], std::slice::from_ref(&column)).unwrap().shape, [2]);
         assert_eq!(run("Unsqueeze", &[], &[column, ints(&[0, -1])]).unwrap().shape, [1, 2, 1, 1]);
         let wide = run("Concat", &[("axis", 1, &[])], &[table.clone(), table]).unwrap();
         assert_eq!(wide, real(&[2, 4], &[1.0, 2.0, 1.0, 2.0, 3.0, 4.0, 3.0, 4.0]));
+    }
+
+    #[test]
+    fn integers_are_limited_and_cast_as_such() {
+        assert_eq!(run("Clip", &[], &[ints(&[-5, 9]), ints(&[0]), ints(&[6])]), Ok(ints(&[0, 6])));
+        let halved = run("Cast", &[("to", 6, &[])], &[ints(&[i64::MAX, 7])]);
+        assert_eq!(halved, Ok(ints(&[-1, 7])));
+    }
+
+    #[test]
+    fn sizes_of_zero_stay_where_they_are_allowed() {
+        let reshaped = |allows: i64, asked: &[i64]| {
+            let allows: (&str, i64, &[i64]) = ("allowzero", allows, &[]);
+            run("Reshape", &[allows], &[real(&[2, 0], &[]), ints(asked)]).map(|made| made.shape)
+        };
+        assert_eq!(reshaped(0, &[0, 0]), Ok(vec![2, 0]));
+        assert_eq!(reshaped(1, &[0, 3]), Ok(vec![0, 3]));
+        assert!(reshaped(0, &[0, 3]).is_err());
     }
 
     #[test]

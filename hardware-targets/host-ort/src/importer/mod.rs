@@ -27,7 +27,7 @@ use spacewright_core::{
 };
 
 use self::{
-    constants::Constant,
+    constants::{Constant, Elements},
     evaluate::evaluate,
     network::{Network, Real},
     nodes::label,
@@ -86,6 +86,8 @@ struct Importer<'g> {
     unknown: Vec<(&'g NodeProto, UnknownNode)>,
 }
 
+/// Names of the domain of ONNX's own operators.
+const STANDARD: [&str; 2] = ["", "ai.onnx"];
 /// Operators of earlier versions have other attributes.
 const FIRST_VERSION: i64 = 7;
 /// Most elements of all constants that nodes compute.
@@ -115,7 +117,7 @@ fn import(file: &ModelFile<'_>, sizes: &OpenSizes) -> Result<ImportedNetwork, Im
         }
     };
     let model = ModelProto::decode(file.content).map_err(|error| unreadable(error.to_string()))?;
-    let is_standard = |set: &&OperatorSetIdProto| ["", "ai.onnx"].contains(&set.domain.as_str());
+    let is_standard = |set: &&OperatorSetIdProto| STANDARD.contains(&set.domain.as_str());
     let version = model.opset_import.iter().find(is_standard).map_or(0, |set| set.version);
     if version < FIRST_VERSION {
         let hint = "convert it with ONNX's version converter, or export it again";
@@ -172,6 +174,9 @@ impl<'g> Importer<'g> {
 
     fn node(&mut self, node: &'g NodeProto) {
         let made = match (node.op_type.as_str(), self.values.constants(node)) {
+            _ if !STANDARD.contains(&node.domain.as_str()) => {
+                Err(format!("operators of `{}` are not known", node.domain))
+            }
             ("Constant", _) => constant(node),
             // Another name of a constant, as exporters write weights that layers share, costs nothing.
             ("Identity", _) => self.value_of(node),
@@ -233,15 +238,12 @@ impl<'g> Importer<'g> {
 /// What a node of the operator `Constant` holds.
 fn constant(node: &NodeProto) -> Result<Value, String> {
     let attribute = node.attribute.first().ok_or("it has no value")?;
-    let integers = |numbers: Vec<i64>| Ok(Constant::integers(numbers));
+    let scalar = |elements: Elements| Ok(Constant { shape: Vec::new(), elements });
     let constant = match (attribute.name.as_str(), &attribute.t) {
         ("value", Some(tensor)) => Constant::of(tensor, None),
-        ("value_int", _) => integers(vec![attribute.i]),
-        ("value_ints", _) => integers(attribute.ints.clone()),
-        ("value_float", _) => Ok(Constant {
-            shape: Vec::new(),
-            elements: constants::Elements::Real(vec![attribute.f]),
-        }),
+        ("value_int", _) => scalar(Elements::Integers(vec![attribute.i])),
+        ("value_ints", _) => Ok(Constant::integers(attribute.ints.clone())),
+        ("value_float", _) => scalar(Elements::Real(vec![attribute.f])),
         (other, _) => Err(format!("`{other}` is not known")),
     };
     constant.map(|constant| Value::Constant(Rc::new(constant)))

@@ -13,15 +13,14 @@ use crate::proto::NodeProto;
 
 /// Weights that an average needs as a convolution: a file that says little may not ask for much memory.
 const MOST_EQUAL_WEIGHTS: usize = 1 << 22;
+/// What is said of a node that computes otherwise in inference.
+const TRAINS: &str = "it is in training mode: export the network for inference";
 /// From here on an upper limit is none.
 const NO_LIMIT: f32 = 1e30;
 
 impl<'g> Importer<'g> {
     /// The first output of a node.
     pub(super) fn value_of(&mut self, node: &'g NodeProto) -> Result<Value, String> {
-        if !["", "ai.onnx"].contains(&node.domain.as_str()) {
-            return Err(format!("operators of `{}` are not known", node.domain));
-        }
         match node.op_type.as_str() {
             "Conv" => self.convolution(node),
             "Gemm" | "MatMul" => self.linear(node),
@@ -46,9 +45,7 @@ impl<'g> Importer<'g> {
             "Softmax" => self.softmax(node),
             "Shape" => self.shape_of(node),
             "Concat" => self.concat(node),
-            "Dropout" | "Identity" => {
-                self.values.input(node, 0)?.ok_or_else(|| "it has no input".to_owned())
-            }
+            "Dropout" | "Identity" => self.unchanged(node),
             "QuantizeLinear" | "DequantizeLinear" | "QLinearConv" | "ConvInteger" => {
                 Err("the network is quantized already: import it as it was before".into())
             }
@@ -61,6 +58,15 @@ impl<'g> Importer<'g> {
     fn push(&mut self, node: &NodeProto, op: Op, real: Real, rank: usize) -> Result<Value, String> {
         let value = self.network.push(label(node), op, &[real.value])?;
         Ok(Value::Real(Real { value, rank, shared: false }))
+    }
+
+    /// What a node passes on, as a dropout does in inference.
+    fn unchanged(&self, node: &NodeProto) -> Result<Value, String> {
+        // Since version 12 a dropout may say that it is no inference.
+        if self.values.integers(node, 2)?.is_some_and(|trains| trains != [0]) {
+            return Err(TRAINS.into());
+        }
+        self.values.input(node, 0)?.ok_or_else(|| "it has no input".to_owned())
     }
 
     fn activation(&mut self, node: &NodeProto, kind: ActivationKind) -> Result<Value, String> {
@@ -191,8 +197,10 @@ impl<'g> Importer<'g> {
             return Err("its input was flattened".into());
         }
         let attributes = Attributes(node);
-        if attributes.integer("training_mode", 0) != 0 {
-            return Err("it is in training mode: export the network for inference".into());
+        // Before version 14, further outputs say so.
+        let trains = node.output.iter().skip(1).any(|output| !output.is_empty());
+        if attributes.integer("training_mode", 0) != 0 || trains {
+            return Err(TRAINS.into());
         }
         let mut parts = Vec::new();
         for (at, role) in (1..).zip(["gamma", "beta", "mean", "var"]) {

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::{
     Importer,
     constants::Constant,
+    evaluate::places,
     network::Real,
     values::{Value, sizes},
     window::{Attributes, sides},
@@ -28,6 +29,9 @@ impl<'g> Importer<'g> {
             Some(asked) => asked,
             None => Attributes(node).integers("shape").ok_or("it has no shape")?.to_vec(),
         };
+        if asked.contains(&0) && Attributes(node).integer("allowzero", 0) != 0 {
+            return Err(format!("`allowzero` with the shape {asked:?}, which has no elements"));
+        }
         let shape = self.network.shape(real);
         let before = sizes(real, shape);
         let all = shape.elements() as i64;
@@ -98,15 +102,14 @@ impl<'g> Importer<'g> {
             Some(pads) => pads,
             None => attributes.integers("pads").ok_or("it has no `pads`")?.to_vec(),
         };
-        let (Some((before, after)), true) = (pads.split_at_checked(4), pads.len() == 8) else {
-            return Err(format!("`pads` has {} numbers, not eight", pads.len()));
-        };
-        if [&before[..2], &after[..2]].concat().iter().any(|pad| *pad != 0) {
+        let axes = self.values.integers(node, 3)?.unwrap_or_else(|| vec![0, 1, 2, 3]);
+        let pads = pads_of_all(&pads, &axes)?;
+        let [0, 0, top, left, 0, 0, bottom, right] = pads else {
             return Err("it pads channels".into());
-        }
-        let padding = sides(&[&before[2..], &after[2..]].concat())?;
+        };
+        let padding = sides(&[top, left, bottom, right])?;
         match value {
-            _ if pads.iter().all(|pad| *pad == 0) => Ok(Value::Real(real)),
+            _ if pads == [0; 8] => Ok(Value::Real(real)),
             0.0 => Ok(Value::Padded(real, padding)),
             value => Err(format!("it pads with {value}; 0 is known")),
         }
@@ -116,6 +119,31 @@ impl<'g> Importer<'g> {
     pub(super) fn shape_of(&self, node: &NodeProto) -> Result<Value, String> {
         let real = self.values.real(node, 0)?;
         let sizes = sizes(real, self.network.shape(real));
-        Ok(Value::Constant(Rc::new(Constant::integers(sizes))))
+        Ok(Value::Constant(Rc::new(asked_sizes(node, &sizes))))
     }
+}
+
+/// Those of a tensor's sizes that a `Shape` asks for: all of them before version 15.
+pub(super) fn asked_sizes(node: &NodeProto, sizes: &[i64]) -> Constant {
+    let rank = sizes.len() as i64;
+    let place = |name: &str, otherwise: i64| {
+        let axis = Attributes(node).integer(name, otherwise);
+        let axis = if axis < 0 { axis + rank } else { axis };
+        axis.clamp(0, rank) as usize
+    };
+    let asked = sizes.get(place("start", 0)..place("end", rank));
+    Constant::integers(asked.unwrap_or_default().to_vec())
+}
+
+/// Pads of four dimensions, first those before each, from pads of some: others are not padded.
+fn pads_of_all(pads: &[i64], axes: &[i64]) -> Result<[i64; 8], String> {
+    if pads.len() != 2 * axes.len() {
+        return Err(format!("`pads` has {} numbers, not {}", pads.len(), 2 * axes.len()));
+    }
+    let (before, after) = pads.split_at(axes.len());
+    let mut all = [0; 8];
+    for (place, (before, after)) in places(axes, 4)?.into_iter().zip(before.iter().zip(after)) {
+        (all[place], all[place + 4]) = (*before, *after);
+    }
+    Ok(all)
 }

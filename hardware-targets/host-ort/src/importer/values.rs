@@ -153,7 +153,10 @@ pub(super) fn per_channel(
     shape: Shape,
     (sizes, numbers): Numbers,
 ) -> Result<Vec<f32>, String> {
-    if let [number] = numbers[..] {
+    // One of more dimensions would give the value as many.
+    if sizes.len() <= real.rank
+        && let [number] = numbers[..]
+    {
         return Ok(vec![number; shape.channels]);
     }
     // Sizes are aligned at the last dimension.

@@ -109,12 +109,19 @@ fn padding(
             let ends = |size: usize, span: usize| {
                 let steps = size.div_ceil(stride).saturating_sub(1);
                 let reach = steps.saturating_mul(stride).saturating_add(span);
+                // Of more pixels, ONNX Runtime leaves some out before the first window.
+                let left_out = size.saturating_sub(reach);
+                if left_out > 2 {
+                    return Err(format!(
+                        "`auto_pad` leaves {left_out} pixels out at the end; at most 2 are known"
+                    ));
+                }
                 let all = reach.saturating_sub(size);
                 let (less, more) = (all / 2, all.div_ceil(2));
-                if automatic == "SAME_UPPER" { (less, more) } else { (more, less) }
+                Ok(if automatic == "SAME_UPPER" { (less, more) } else { (more, less) })
             };
-            let (top, bottom) = ends(input.height, span.rows);
-            let (left, right) = ends(input.width, span.columns);
+            let (top, bottom) = ends(input.height, span.rows)?;
+            let (left, right) = ends(input.width, span.columns)?;
             Ok(Padding { top, left, bottom, right })
         }
         other => Err(format!("`auto_pad` is `{other}`")),
@@ -175,6 +182,12 @@ mod tests {
         assert!(error(&[three, ("strides", &[1, 2])]).contains("strides 1 and 2"));
         assert!(error(&[three, ("strides", &[0, 0])]).contains("`strides` is 0, 0"));
         assert!(error(&[three, ("pads", &[0, -1, 0, 0])]).contains("negative"));
+        let apart = |size: usize| {
+            let node = node(&[("kernel_shape", &[1, 1]), ("strides", &[4, 4])], "SAME_UPPER");
+            Window::of(&node, None, Shape::square(1, size))
+        };
+        assert_eq!(apart(7).unwrap().padding, Padding::default());
+        assert!(apart(8).unwrap_err().contains("leaves 3 pixels out"));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use spacewright_host_ort::proto::{
 
 /// A file whose input `x` has this shape, with a node for each line: `output = Operator input… ; name=value…`.
 /// The last output is the result. Inputs that are written as `w:8x3x3x3` are constants with seeded numbers,
-/// `[1,-1]` constants of integers, and `6.0` constants of one number.
+/// `[1,-1]` constants of integers, `6.0` and `true` constants of one number or truth; `_` leaves an input out.
 pub fn file(input: &[i64], opset: i64, lines: &str) -> ModelProto {
     let mut graph = GraphProto { name: "case".into(), ..GraphProto::default() };
     for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -75,6 +75,9 @@ fn constant(graph: &mut GraphProto, word: &str) -> String {
             dims,
             ..TensorProto::default()
         }
+    } else if let Ok(truth) = word.parse::<bool>() {
+        let raw_data = vec![u8::from(truth)];
+        TensorProto { data_type: data_type::BOOL, raw_data, ..TensorProto::default() }
     } else if let Ok(number) = word.parse::<f32>() {
         let raw_data = number.to_le_bytes().to_vec();
         TensorProto { data_type: data_type::FLOAT, raw_data, ..TensorProto::default() }

@@ -1,6 +1,7 @@
 //! Trained classifiers as other programs write them, imported: the op graph gives what ONNX Runtime gives.
 
 mod file;
+mod versions;
 
 use std::{collections::BTreeMap, fs};
 
@@ -28,8 +29,8 @@ fn read(model: &ModelProto) -> Result<ImportedNetwork, ImportError> {
 }
 
 /// The reasons for which nodes are not known, by their names.
-fn unknown(lines: &str) -> BTreeMap<String, String> {
-    match read(&file(&[1, 3, 16, 16], 17, lines)).unwrap_err() {
+fn unknown(opset: i64, lines: &str) -> BTreeMap<String, String> {
+    match read(&file(&[1, 3, 16, 16], opset, lines)).unwrap_err() {
         ImportError::Unknown(nodes) => {
             nodes.into_iter().map(|node| (node.node, node.reason)).collect()
         }
@@ -308,6 +309,7 @@ fn windows_need_not_be_square_or_dense() {
 #[test]
 fn all_that_is_not_known_is_named_at_once() {
     let reasons = unknown(
+        17,
         "a = Conv x w:8x3x3x3 ; strides=2,1
          b = Relu a
          c = LeakyRelu x

@@ -37,7 +37,8 @@ pub struct TrainSettings {
     pub teacher_views: usize,
     /// Transforms of its images; none: `augment` of `[data]`.
     pub augment: Vec<Transform>,
-    /// Images of a subnet that are computed together, where memory is short; 0: all of a batch. Each part is
+    /// Images of a subnet that are computed together, where memory is short, two or three at least; 0: all of a batch.
+    /// Each part is
     /// normalized by itself (gradient accumulation).
     pub micro_batch: usize,
 }

@@ -7,6 +7,7 @@ use std::{fs, path::PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
+    data::label_lines,
     graph::Graph,
     import::{GRAPH, WEIGHTS},
     latency::{Latency, Position, Precision},
@@ -208,19 +209,14 @@ impl Step for Export {
         for network in &networks {
             publish(context, network)?;
         }
-        let labels = class_names(&context.study().labels);
-        context.publish(CLASSES, format!("{}\n", labels.join("\n")).as_bytes())?;
+        let labels = label_lines(&context.study().labels);
+        context.publish(CLASSES, format!("{labels}\n").as_bytes())?;
         Ok(networks)
     }
 }
 
 /// The file of the names of all classes, a line each, beside the networks.
 const CLASSES: &str = "classes.txt";
-
-/// What the classes are called, each in one line.
-fn class_names(labels: &[String]) -> Vec<String> {
-    labels.iter().map(|label| label.replace(char::is_control, " ")).collect()
-}
 
 /// Puts the files of a network where people look for them, and says what it achieves.
 fn publish(context: &dyn StepContext, network: &ExportedNetwork) -> Result<(), StepError> {

@@ -7,9 +7,11 @@ use spacewright_core::{
     graph::{Graph, Shape},
     import::{GRAPH, WEIGHTS, graph_of},
     quant::place,
-    quantize::{QuantizeJob, QuantizeReport, ScaleTraining, no_space, quantize},
+    quantize::{
+        QuantizeJob, QuantizeReport, ScaleTraining, no_space, outputs_of_classes, quantize,
+    },
     study::{FieldError, Referred, Section, StepContext, StepError, StudyContext, Task},
-    train::{LearnScalesJob, TrainContext},
+    train::{LearnScalesJob, TrainContext, TrainError},
 };
 
 use super::{export::NetworkLatency, rivals::LeftOut};
@@ -105,7 +107,7 @@ pub(crate) fn judge(
     for (index, rival) in rivals(context.study(), settings)?.iter().enumerate() {
         match judge_one(context, settings, exported, (index, rival)) {
             Ok(rival) => judged.push(rival),
-            Err(StepError::Cancelled) => return Err(StepError::Cancelled),
+            Err(error) if may_pass(&error) => return Err(error),
             Err(error) => {
                 let (name, reason) = (rival.name.clone(), error.to_string());
                 context.say(&format!("warning: the rival {name} is left out: {reason}"));
@@ -114,6 +116,21 @@ pub(crate) fn judge(
         }
     }
     Ok((judged, left_out))
+}
+
+/// Whether an error says nothing of the network, so that the next run may not have it.
+fn may_pass(error: &StepError) -> bool {
+    use TrainError::{Device, File, Worker};
+    match error {
+        StepError::Task { source, .. } => may_pass(source),
+        StepError::Train(error) => matches!(error, Device { .. } | File { .. } | Worker { .. }),
+        StepError::Cancelled
+        | StepError::Artifact { .. }
+        | StepError::Engine(_)
+        | StepError::File(_)
+        | StepError::Json(_) => true,
+        _ => false,
+    }
 }
 
 fn judge_one(
@@ -141,6 +158,7 @@ fn judge_one(
         calibration_images: exported.calibration_images,
         augment: Vec::new(),
     });
+    let outputs = outputs_of_classes(&study.labels, None, study.hyperspace.classes);
     let quantized = context.task(Task::new(format!("rival-{index}"), |files, monitor| {
         let job = QuantizeJob {
             graph: &rival.graph,
@@ -152,7 +170,8 @@ fn judge_one(
             quantizer: &*quantizer,
             calibration_images: exported.calibration_images,
             check_images: exported.check_images,
-            classes: Some(&study.labels),
+            labels: &study.labels,
+            outputs: outputs.as_deref(),
             training: training.as_ref().map(|job| ScaleTraining {
                 job,
                 output: &files.output,
@@ -172,5 +191,18 @@ fn images(images: &StudyImages, settings: &ReportSettings) -> StudyImages {
     match &settings.rival_transforms[..] {
         [] => images.clone(),
         own => StudyImages { judging: Arc::from(own), ..images.clone() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_machine_fails_at_is_not_the_networks_fault() {
+        let dead = TrainError::Worker { source: "killed".into(), hint: "".into() };
+        assert!(may_pass(&StepError::from(dead).in_task("rival-0")));
+        let wide = TrainError::MissingTensor { name: "stem".into() };
+        assert!(!may_pass(&StepError::from(wide).in_task("rival-0")));
     }
 }

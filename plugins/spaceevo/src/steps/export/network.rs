@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
-    data::{LABELS_KEY, Preprocessing},
+    data::{LABELS_KEY, Preprocessing, label_lines},
     latency::Precision,
     network_files::files_of_trained,
     quant::{TrainedNetwork, fold_float},
@@ -15,7 +15,7 @@ use spacewright_core::{
     train::{EvaluateJob, Monitor, Trainer},
 };
 
-use super::{class_names, file_name, folder_name, integer_file_name};
+use super::{file_name, folder_name, integer_file_name};
 use crate::{
     settings::ExportSettings,
     steps::on_runtime::{OnRuntime, quantizer},
@@ -218,7 +218,7 @@ impl Verifier<'_> {
             ("spacewright.scheme", self.on.study.target.description().scheme.name),
             (Preprocessing::KEY, serde_json::to_string(&preprocessing)?),
         ];
-        metadata.push((LABELS_KEY, class_names(&self.on.study.labels).join("\n")));
+        metadata.push((LABELS_KEY, label_lines(&self.on.study.labels)));
         let metadata: BTreeMap<String, String> =
             metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
         Ok(ModelInfo { name: format!("network-{index}"), metadata })
