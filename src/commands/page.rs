@@ -5,8 +5,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use spacewright_core::study::Step;
-use spacewright_engine::{Attempt, Engine, EngineError, ErrorKind, StepHistory, TaskCurve};
+use spacewright_core::study::{Section, Step};
+use spacewright_engine::{
+    Attempt, ClusterSettings, ComputeSettings, Engine, EngineError, ErrorKind, StepHistory, Study,
+    TaskCurve, engine_sections,
+};
 use spacewright_spaceevo::{
     SpaceEvo,
     report::{BudgetNetwork, NetworkShape},
@@ -76,7 +79,7 @@ fn gathered(engine: &Engine, study: &Path) -> Result<Option<PageData>, EngineErr
             program: env!("CARGO_PKG_VERSION").into(),
             runs: unusual(&engine.options().runs),
             threads: engine.options().threads.here(),
-            flags: flags(engine),
+            flags: flags(engine.study()),
         },
         stages: stages_of(engine, &evolved),
         networks: networks.collect(),
@@ -105,19 +108,39 @@ pub fn unusual(runs: &Path) -> Option<String> {
     (runs != Path::new("runs")).then(|| runs.display().to_string())
 }
 
-/// Names and values of flags with which target and seed are those of the run, where the file says others.
-fn flags(engine: &Engine) -> Vec<(String, String)> {
-    let study = engine.study();
-    let file = study.text.parse::<toml::Table>().unwrap_or_default();
-    let mut flags = Vec::new();
-    if file.get("target").and_then(|target| target.as_str()) != Some(&study.target) {
-        flags.push(("target".to_owned(), study.target.clone()));
-    }
-    let seed = file.get("seed").and_then(toml::Value::as_integer).unwrap_or_default();
-    if u64::try_from(seed) != Ok(study.seed) {
-        flags.push(("seed".to_owned(), study.seed.to_string()));
-    }
-    flags
+/// Names and values of flags with which a study is the one that was run, where its file says otherwise.
+pub fn flags(study: &Study) -> Vec<(String, String)> {
+    let file = table(study);
+    // A study that takes from another has its seed.
+    let seeds = study.from.as_deref().map_or_else(|| file.clone(), table);
+    let [top, ..] = engine_sections();
+    let defaults = top.defaults();
+    let target = file.get("target").and_then(toml::Value::as_str).or(defaults["target"].as_str());
+    let seed = seeds.get("seed").and_then(toml::Value::as_integer).unwrap_or_default();
+    let compute: ComputeSettings = section(&file);
+    let cluster: ClusterSettings = section(&file);
+    let run = &study.compute;
+    let flags = [
+        ("target", target.unwrap_or_default().to_owned(), study.target.clone()),
+        ("seed", seed.to_string(), study.seed.to_string()),
+        ("device", compute.device.to_string(), run.device.to_string()),
+        ("precision", compute.precision.name().to_owned(), run.precision.name().to_owned()),
+        ("processes", compute.processes.to_string(), run.processes.to_string()),
+        ("cluster", cluster.engine.to_string(), study.cluster.engine.to_string()),
+    ];
+    let others = flags.into_iter().filter(|(_, of_file, of_run)| of_file != of_run);
+    others.map(|(flag, _, of_run)| (flag.to_owned(), of_run)).collect()
+}
+
+/// What the file of a study says.
+fn table(study: &Study) -> toml::Table {
+    study.text.parse().unwrap_or_default()
+}
+
+/// A section as a file has it.
+fn section<S: Section>(file: &toml::Table) -> S {
+    let given = file.get(S::NAME).cloned();
+    given.and_then(|given| given.try_into().ok()).unwrap_or_default()
 }
 
 /// What there is; `None` where a step has not run under the present settings.
@@ -182,5 +205,57 @@ fn network_of(
         layers: network.layers.clone(),
         shape: shape.ok(),
         files: names.filter_map(file).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use spacewright_core::train::Precision;
+    use spacewright_engine::{ClusterKind, Overrides, Registry};
+
+    use super::*;
+    use crate::{
+        cli::{ClusterArgs, ComputeArgs},
+        process,
+    };
+
+    #[test]
+    fn commands_have_the_flags_that_the_file_of_a_study_lacks() {
+        process::link_plugins();
+        let registry = Registry::built_in().unwrap();
+        let check = |text: &str, given: &Overrides, expected: &str| {
+            let text = format!("name = \"a\"\nhyperspace = \"mini\"\n{text}");
+            let study = Study::parse("a.toml", &text, Path::new("."), &registry, given).unwrap();
+            let flags = flags(&study);
+            let shown: Vec<String> =
+                flags.iter().map(|(flag, value)| format!("--{flag} {value}")).collect();
+            assert_eq!(shown.join(" "), expected, "{text}");
+        };
+        let compute = ComputeArgs {
+            device: Some("cpu".parse().unwrap()),
+            precision: Some(Precision::Bf16),
+            processes: Some(2),
+        };
+        let cluster = ClusterArgs { cluster: Some(ClusterKind::Slurm) };
+        let given = Overrides {
+            seed: Some(7),
+            target: Some("host-litert".into()),
+            fields: compute.fields().chain(cluster.fields()).collect(),
+        };
+        let all = "--target host-litert --seed 7 --device cpu --precision bf16 --processes 2 \
+                   --cluster slurm";
+        check("", &given, all);
+        check("", &Overrides::default(), "");
+        let file = "seed = 7
+            target = \"host-litert\"
+            [compute]
+            device = \"cpu\"
+            precision = \"bf16\"
+            processes = 2
+            [cluster]
+            engine = \"slurm\"";
+        check(file, &given, "");
+        check(file, &Overrides::default(), "");
+        check(file, &Overrides { seed: Some(0), ..given.clone() }, "--seed 0");
     }
 }

@@ -1,5 +1,7 @@
 //! `run` and its single steps.
 
+use std::path::{Path, PathBuf};
+
 use serde_json::json;
 use spacewright_core::study::{Section as _, Step as _, duration};
 use spacewright_engine::{
@@ -91,15 +93,21 @@ pub fn run(args: &StudyArgs, global: &Global) -> Result<Output, Failure> {
     let engine = open_to_train(args, Vec::new(), global)?;
     let outcomes = engine.run_all()?;
     if engine.method().name() == SpaceEvo::NAME {
-        let report = engine.output::<Report>()?;
-        let page = page::written(&engine, &args.study);
-        let page = page.map(|page| format!("\npage: {}\n", page.display()));
-        let text =
-            report::text(&report, &engine.folder(), engine.steps()) + &page.unwrap_or_default();
-        return Output::new(text, &report);
+        return Ok(found(&engine, &args.study)?.0);
     }
     let text = format!("finished; its files lie in {}", engine.folder().display());
     Output::new(text, &json!({ "folder": engine.folder(), "steps": outcomes }))
+}
+
+/// What a study has found, and its page, if that can be written.
+fn found(engine: &Engine, study: &Path) -> Result<(Output, Option<PathBuf>), Failure> {
+    let report = engine.output::<Report>()?;
+    let page = page::written(engine, study);
+    let mut text = report::text(&report, &engine.folder(), engine.steps());
+    if let Some(page) = &page {
+        text += &format!("\npage: {}\n", page.display());
+    }
+    Ok((Output::new(text, &report)?, page))
 }
 
 /// Runs one step; `open`s the page of the run then.
@@ -113,22 +121,21 @@ pub fn step(
     let engine = open_to_train(&args.study, fields, global)?;
     let inputs = if args.with_inputs { Inputs::Run } else { Inputs::Require };
     let outcome = engine.run_step(name, inputs)?;
-    let state = if outcome.skipped { "unchanged, skipped" } else { "finished" };
-    let mut text = format!("{name}: {state} ({})", duration(outcome.seconds));
-    let is_report = (engine.method().name(), name) == (SpaceEvo::NAME, Report::NAME);
-    let page = is_report.then(|| page::written(&engine, &args.study.study)).flatten();
-    if let Some(page) = &page {
-        text += &format!("\npage: {}", page.display());
-    }
+    let (output, page) = if (engine.method().name(), name) == (SpaceEvo::NAME, Report::NAME) {
+        found(&engine, &args.study.study)?
+    } else {
+        let state = if outcome.skipped { "unchanged, skipped" } else { "finished" };
+        let text = format!("{name}: {state} ({})", duration(outcome.seconds));
+        let value = json!({
+            "step": outcome.step,
+            "skipped": outcome.skipped,
+            "seconds": outcome.seconds,
+            "folder": engine.folder(),
+        });
+        (Output::new(text, &value)?, None)
+    };
     if open {
         page::open(page.as_deref())?;
     }
-    let value = json!({
-        "page": page,
-        "step": outcome.step,
-        "skipped": outcome.skipped,
-        "seconds": outcome.seconds,
-        "folder": engine.folder(),
-    });
-    Output::new(text, &value)
+    Ok(output)
 }

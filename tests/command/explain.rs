@@ -21,7 +21,8 @@ with_tables! {
         let out = folder.path().join("plots");
         let report = json(&format!(
             "space explain onnxw-151121-012130 --tables {} --constraint 10 --constraint 15.5 \
-             --against onnxw-151122-023231 onnxw-333333-111111 --out {}",
+             --against onnxw-151122-023231 onnxw-333333-111111 onnxw-151122-023231 \
+             onnxw-151121-012130 --out {}",
             tables(),
             out.display()
         ));

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use spacewright_core::graph::{ActivationKind, ConvSpec, GraphBuilder, Shape};
 
-use super::{json, refusal, text};
+use super::{json, refusal, run, text};
 
 fn examples() -> Vec<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
@@ -79,6 +79,9 @@ fn mistakes_in_a_study_are_refused_before_anything_runs() {
         assert!(error.contains(part), "{error}");
     };
     check("population = 6", "poplation = 6", "poplation");
+    check("name = \"smoke\"", "name = \"führen\"", "use letters a to z, digits, ");
+    let long = format!("name = \"{}\"", "a".repeat(101));
+    check("name = \"smoke\"", &long, "`name`: a name of 101 characters is too long");
     check("[teach]", "[taech]", "taech");
     check("target = \"host-ort\"", "target = \"host-otr\"", "did you mean `host-ort`?");
     check("evaluations = 100", "evaluations = 100\nstrategy = \"luck\"", "[evolve] strategy");
@@ -233,6 +236,46 @@ fn a_study_to_see_that_all_runs_has_a_twentieth_of_the_steps() {
     let runs = folder.path().join("runs");
     let history = run("study history", "short.toml", &["--runs", runs.to_str().unwrap()]);
     assert!(history.starts_with("nothing has run yet of this study in "), "{history}");
+    let arguments = ["--runs", runs.to_str().unwrap(), "--step", "teach"];
+    let history = run("study history", "short.toml", &arguments);
+    assert!(history.starts_with("step `teach` of this study has not run yet in "), "{history}");
+}
+
+#[test]
+fn a_study_whose_file_no_run_can_be_called_after_is_not_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let long = format!("{}.toml", "a".repeat(101));
+    for (name, said) in [
+        ("my study.toml", "`my study` cannot be the name of a run\nhint: use letters a to z, "),
+        ("führen.toml", "`führen` cannot be the name of a run\nhint: use letters a to z, "),
+        (long.as_str(), "a name of 101 characters is too long\nhint: use 100 at most; "),
+    ] {
+        let path = folder.path().join(name);
+        let mut command = super::command("study new");
+        let output = command.arg(&path).args(["--data", "synthetic"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{name}");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        let start = format!("error: {}: the run gets its name from the file, ", path.display());
+        assert!(stderr.starts_with(&start) && stderr.contains(said), "{stderr}");
+        assert!(!path.exists());
+    }
+}
+
+#[test]
+fn a_damaged_run_that_is_looked_at_stays_as_it_is() {
+    let runs = tempfile::tempdir().unwrap();
+    let folder = runs.path().join("smoke");
+    let (file, aside) = (folder.join("run.sqlite"), folder.join("run.sqlite.damaged-1"));
+    fs::create_dir(&folder).unwrap();
+    fs::write(&file, "this is no data base, and long enough to be sure").unwrap();
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/smoke.toml");
+    let ran = run(&format!("study show {example} --runs {}", runs.path().display()));
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let said = format!(" {}: damaged (", file.display());
+    assert!(ran.stderr.contains(&said) && !ran.stderr.contains("set aside"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("), and left as it is; 0 of its rows are sound"), "{}", ran.stderr);
+    assert!(ran.stderr.contains(", the next run makes anew what is lacking"), "{}", ran.stderr);
+    assert!(fs::read(&file).unwrap().starts_with(b"this is no data base") && !aside.exists());
 }
 
 #[test]

@@ -102,6 +102,8 @@ fn spaces_for_two_runtimes_and_for_both_stand_side_by_side() {
     let page = fs::read_to_string(page).unwrap();
     assert_eq!(page.matches("<section ").count(), 7);
     assert!(page.contains("tiny-litert") && page.contains("spacewright study compare"), "{page}");
+    // That command, and one for the page of each study.
+    assert_eq!(page.matches(" --threads 1</code>").count(), 4);
     let nowhere = ["study", "compare", "--html", "there/is/no/folder.html"];
     let (code, _, stderr) = place.on(&nowhere, &studies);
     assert_eq!(code, 2);

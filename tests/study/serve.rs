@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader, Lines, Read, Write},
     net::TcpStream,
     os::unix::fs::symlink,
     path::Path,
@@ -13,7 +13,7 @@ use std::{
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::Value;
 
-use super::{Place, tiny};
+use super::{Place, kill, tiny};
 
 #[path = "../../plugins/spaceevo-page/tests/browser/devtools.rs"]
 mod devtools;
@@ -86,9 +86,24 @@ impl Server {
 
     /// Reads what a page is told until a part of this name holds a text.
     fn heard(&self, path: &str, part: &str, text: &str) -> String {
+        self.listen(path).until(part, text)
+    }
+
+    fn listen(&self, path: &str) -> Listener {
+        Listener { lines: BufReader::new(self.connect(path, self.host(), "")).lines() }
+    }
+}
+
+/// A page that is open.
+struct Listener {
+    lines: Lines<BufReader<TcpStream>>,
+}
+
+impl Listener {
+    /// Reads on until a part of this name holds a text.
+    fn until(&mut self, part: &str, text: &str) -> String {
         let until = Instant::now() + PATIENCE;
-        let lines = BufReader::new(self.connect(path, self.host(), "")).lines();
-        for line in lines.map_while(Result::ok) {
+        for line in self.lines.by_ref().map_while(Result::ok) {
             assert!(Instant::now() < until, "{part} never held {text:?}");
             let Some(changes) = line.strip_prefix("data: ") else { continue };
             let changes: Vec<[String; 3]> = serde_json::from_str(changes).unwrap();
@@ -145,7 +160,58 @@ fn a_killed_run_shows_as_such() {
     // The system may take a moment to free what the process held.
     let server = Server::start(&place, &HERE);
     server.heard("/events", "list", ">killed</span>");
-    server.heard("/runs/tiny/events", "now-part", "its process ended without a word");
+    let mut page = server.listen("/runs/tiny/events");
+    page.until("now-part", "its process ended without a word");
+
+    // The page that is open shows the one that takes its place.
+    fs::remove_dir_all(place.run_folder()).unwrap();
+    let mut run = place.command(&["run"], &tiny());
+    let run = run.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    page.until("curves-of-teach", "training loss");
+    kill(run);
+}
+
+/// Files of a run that are opened to look at it.
+const FILES: [&str; 5] = ["study.json", "run.sqlite", "run.sqlite-wal", "run.sqlite-shm", "lock"];
+
+#[test]
+fn links_and_pipes_among_the_files_of_a_run_are_not_opened() {
+    let place = Place::new();
+    assert!(place.kill_in("measure", Duration::from_millis(10)));
+    let runs = place.folder.path().join("runs");
+    let lay = |kind: &str, name: &str, to: &str| {
+        let run = format!("{kind}-{name}");
+        let folder = runs.join(&run);
+        fs::create_dir(&folder).unwrap();
+        for name in FILES.iter().filter(|name| place.run_folder().join(name).exists()) {
+            fs::copy(place.run_folder().join(name), folder.join(name)).unwrap();
+        }
+        let _ = fs::remove_file(folder.join(name));
+        match kind {
+            "link" => symlink(Path::new("../tiny").join(to), folder.join(name)).unwrap(),
+            _ => assert!(Command::new("mkfifo").arg(folder.join(name)).status().unwrap().success()),
+        }
+        run
+    };
+    let kinds = ["link", "pipe"];
+    let mut hidden = Vec::new();
+    for kind in kinds {
+        hidden.extend(FILES.map(|name| lay(kind, name, name)));
+    }
+    let without_report = kinds.map(|kind| lay(kind, "report.html", "run.sqlite"));
+    let server = Server::start(&place, &HERE);
+    let list = server.page("/");
+    for run in &hidden {
+        assert!(!list.contains(run), "{run}");
+        for page in ["", "events", "report.html"] {
+            assert_eq!(server.status(&format!("/runs/{run}/{page}")), "404", "{run}/{page}");
+        }
+    }
+    for run in &without_report {
+        assert!(list.contains(run) && !list.contains(&format!("{run}/report.html")), "{run}");
+        server.page(&format!("/runs/{run}/"));
+        assert_eq!(server.status(&format!("/runs/{run}/report.html")), "404", "{run}");
+    }
 }
 
 #[test]
@@ -189,6 +255,15 @@ fn only_runs_are_shown_and_only_to_whom_they_may_be() {
     let cookie = kept.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap();
     let cookie = format!("Cookie: {}\r\n", cookie.split(';').next().unwrap());
     assert!(open.answer("/", open.host(), &cookie).0.starts_with("HTTP/1.1 200 "));
+    // A browser would take the first part for another server.
+    for path in ["//evil.example/", "/\\evil.example/"] {
+        let (kept, _) = open.answer(&format!("{path}?token={token}"), open.host(), "");
+        assert!(kept.contains("location: /evil.example/\r\n"), "{kept}");
+    }
+    let mut named = Command::new(env!("CARGO_BIN_EXE_spacewright"));
+    let output = named.arg("serve").arg(&runs).args(["--host", "gpu:7788"]).output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(2) && stderr.contains("without `http://`"), "{stderr}");
 }
 
 #[test]

@@ -3,10 +3,9 @@
 use std::{
     path::{Component, Path, PathBuf},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Instant,
 };
 
 use indexmap::IndexMap;
@@ -42,34 +41,19 @@ pub(crate) struct Context<'e> {
     /// Earlier keys of the step under which its tasks were the same.
     same_tasks: Vec<String>,
     recorder: Arc<Recorder>,
-    /// Of earlier attempts, and of tasks that were taken over.
-    earlier_seconds: Mutex<f64>,
-    started: Instant,
 }
 
 impl<'e> Context<'e> {
-    /// A context whose step was marked as running in the store under a key, after earlier attempts of so many seconds;
-    /// with the earlier keys under which its tasks were the same.
+    /// A context whose step was marked as running in the store under a key, with the earlier keys under which its tasks
+    /// were the same.
     pub fn new(
         engine: &'e Engine,
         store: &'e Store,
         step: &'e dyn AnyStep,
         (key, same_tasks): (String, Vec<String>),
         recorder: &Arc<Recorder>,
-        earlier_seconds: f64,
     ) -> Self {
-        let (recorder, started) = (recorder.clone(), Instant::now());
-        let earlier_seconds = Mutex::new(earlier_seconds);
-        Self { engine, store, step, key, same_tasks, recorder, earlier_seconds, started }
-    }
-
-    /// Seconds that the step has taken, interrupted attempts and tasks that were taken over included.
-    pub fn spent(&self) -> f64 {
-        *self.earlier_seconds() + self.started.elapsed().as_secs_f64()
-    }
-
-    fn earlier_seconds(&self) -> MutexGuard<'_, f64> {
-        self.earlier_seconds.lock().unwrap_or_else(PoisonError::into_inner)
+        Self { engine, store, step, key, same_tasks, recorder: recorder.clone() }
     }
 
     fn finished(&self, artifact: &ArtifactName) -> Result<Finished> {
@@ -182,20 +166,18 @@ impl StepContext for Context<'_> {
         let failed = Arc::new(AtomicBool::new(false));
         let runner = TaskRunner {
             store: self.store,
-            observer: self.recorder.as_ref(),
+            recorder: &self.recorder,
             step: self.step.name(),
             key: &self.key,
             same_tasks: &self.same_tasks,
             failed: &failed,
             monitor: &|task: &str| self.monitor(task, &failed),
-            spent: &|| self.spent(),
-            took_over: &|seconds| *self.earlier_seconds() += seconds,
         };
         match self.engine.cluster() {
             // A task without neighbours gains nothing from being elsewhere.
             Some(cluster) if place == Place::Anywhere && tasks.len() > 1 => {
                 let Self { engine, store, step, key, recorder, .. } = self;
-                runner.run_elsewhere(&tasks, recorder, || {
+                runner.run_elsewhere(&tasks, || {
                     cluster::prepare(engine, cluster, store, *step, key, recorder.as_ref())
                 })
             }

@@ -58,7 +58,7 @@ fn of_object<D: Digest>(path: &Path) -> Result<String> {
 }
 
 /// All files below a file or folder, sorted. Anything but files and folders is an error.
-pub(crate) fn files(path: &Path) -> Result<Vec<PathBuf>> {
+fn files(path: &Path) -> Result<Vec<PathBuf>> {
     let kind = fs::symlink_metadata(path).at(path)?.file_type();
     if kind.is_file() {
         return Ok(vec![path.to_owned()]);

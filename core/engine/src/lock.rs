@@ -11,6 +11,7 @@ use std::{
 use crate::{
     error::{AtPath, EngineError, ErrorKind, Result},
     home,
+    live::plain,
 };
 
 /// The lock of a run, in its folder.
@@ -55,7 +56,8 @@ impl Lock {
 
     /// Whether a process works on the run of a folder.
     pub fn is_held(folder: &Path) -> bool {
-        let Ok(file) = File::open(folder.join(RUN)) else { return false };
+        // What is no file can be no lock of this program, and a pipe would keep who looks waiting.
+        let Ok(file) = plain::open(&folder.join(RUN)) else { return false };
         // Dropped with the file.
         matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
     }

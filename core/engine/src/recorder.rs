@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -32,16 +32,20 @@ pub(crate) struct Recorder {
     cpu_before: f64,
     /// When progress was last kept, by task.
     kept: Mutex<HashMap<String, Instant>>,
+    started: Instant,
+    /// Of earlier attempts, and of tasks that were taken over.
+    earlier_seconds: Mutex<f64>,
     observer: Arc<dyn Observer>,
 }
 
 impl Recorder {
-    /// Opens an attempt at the step of this key.
+    /// Opens an attempt at the step of this key, after earlier ones of so many seconds.
     pub fn new(
         store: &Arc<Store>,
         key: &str,
         observer: &Arc<dyn Observer>,
         trainer: Option<Arc<dyn Trainer>>,
+        earlier_seconds: f64,
     ) -> Result<Self> {
         // What earlier steps have used is not this one's.
         if let Some(trainer) = &trainer {
@@ -55,6 +59,8 @@ impl Recorder {
             used: Mutex::default(),
             trainer,
             kept: Mutex::default(),
+            started: Instant::now(),
+            earlier_seconds: Mutex::new(earlier_seconds),
             observer: observer.clone(),
         })
     }
@@ -63,6 +69,25 @@ impl Recorder {
     pub fn add(&self, usage: Usage) {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         *used = used.and(usage);
+    }
+
+    /// Seconds that the step has taken so far, interrupted attempts and tasks that were taken over included.
+    pub fn spent(&self) -> f64 {
+        *self.earlier_seconds() + self.started.elapsed().as_secs_f64()
+    }
+
+    /// Adds what a task took that was taken over.
+    pub fn took_over(&self, seconds: f64) {
+        *self.earlier_seconds() += seconds;
+    }
+
+    /// Records how long the step has taken so far.
+    pub fn keep_spent(&self) -> Result<()> {
+        self.store.spent(&self.key, self.spent(), false)
+    }
+
+    fn earlier_seconds(&self) -> MutexGuard<'_, f64> {
+        self.earlier_seconds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Records how the attempt ended.
@@ -88,6 +113,7 @@ impl Recorder {
             Event::Progress { task, .. } if !self.is_due(task) => Ok(()),
             Event::Progress { .. } => {
                 self.store.event(&self.key, event)?;
+                self.keep_spent()?;
                 self.attempted(AttemptOutcome::Running)
             }
             _ => self.store.event(&self.key, event),

@@ -1,7 +1,7 @@
 //! What this program keeps on the disk, and what of it can go.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -10,8 +10,8 @@ use serde::Serialize;
 use crate::{
     error::{AtPath, EngineError, ErrorKind, Result},
     files::remove,
-    hash::files,
     lock::Lock,
+    runs::left_out,
     store::Store,
 };
 
@@ -57,22 +57,30 @@ pub fn kept(home: &Path, runs: &Path, unneeded: Unneeded) -> Result<Vec<Kept>> {
         ("fitted models of targets", home.join("models"), true),
     ] {
         if place.exists() {
-            let counted =
-                |file: &PathBuf| !all.iter().any(|kept: &Kept| file.starts_with(&kept.place));
-            let files: Vec<PathBuf> = files(&place)?.into_iter().filter(counted).collect();
-            let bytes = size(&files)?;
+            let is_counted =
+                |file: &PathBuf| all.iter().any(|kept: &Kept| file.starts_with(&kept.place));
+            let files = files(&place)?.into_iter().filter(|(file, _)| !is_counted(file));
+            let (files, sizes): (Vec<PathBuf>, Vec<u64>) = files.unzip();
+            let bytes = sizes.iter().sum();
             let (free, unneeded) = if is_needed { (0, Vec::new()) } else { (bytes, files) };
             all.push(Kept { what, place, bytes, free, unneeded });
         }
     }
     for folder in run_folders(runs)? {
-        if let Some(store) = Store::existing(&folder)? {
-            let unneeded = store.unneeded(unneeded.superseded)?;
-            let (bytes, free) = (size(&files(&folder)?)?, size(&all_files(&unneeded)?)?);
-            all.push(Kept { what: RUN, place: folder, bytes, free, unneeded });
+        match run(&folder, unneeded) {
+            Ok(run) => all.extend(run),
+            Err(error) => left_out(&folder, &error),
         }
     }
     Ok(all)
+}
+
+/// What a run takes; `None` where it has nothing yet.
+fn run(folder: &Path, unneeded: Unneeded) -> Result<Option<Kept>> {
+    let Some(store) = Store::existing(folder)? else { return Ok(None) };
+    let unneeded = store.unneeded(unneeded.superseded)?;
+    let (bytes, free) = (size(&[folder])?, size(&unneeded)?);
+    Ok(Some(Kept { what: RUN, place: folder.to_owned(), bytes, free, unneeded }))
 }
 
 /// Removes what is not needed of all that is [`kept`]. A run that a process works on is left alone, and
@@ -99,7 +107,7 @@ fn free_run(kept: Kept, unneeded: Unneeded) -> Result<Option<Kept>> {
     let store = Store::create(&kept.place)?;
     // Since it was counted, another process may have come to need something.
     let files = store.unneeded(unneeded.superseded)?;
-    let free = size(&all_files(&files)?)?;
+    let free = size(&files)?;
     if unneeded.superseded {
         store.forget_superseded()?;
     }
@@ -147,11 +155,30 @@ fn run_folders(runs: &Path) -> Result<Vec<PathBuf>> {
     Ok(folders)
 }
 
-fn all_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
-    let each = paths.iter().map(|path| files(path)).collect::<Result<Vec<_>>>()?;
-    Ok(each.concat())
+/// Bytes of all files below some paths.
+fn size(paths: &[impl AsRef<Path>]) -> Result<u64> {
+    let each = paths.iter().map(|path| files(path.as_ref())).collect::<Result<Vec<_>>>()?;
+    Ok(each.iter().flatten().map(|(_, bytes)| bytes).sum())
 }
 
-fn size(files: &[PathBuf]) -> Result<u64> {
-    files.iter().map(|file| Ok(fs::metadata(file).at(file)?.len())).sum()
+/// The files at or below a path, with their bytes. Links are counted, not followed; what processes at work remove
+/// meanwhile is not there.
+fn files(path: &Path) -> Result<Vec<(PathBuf, u64)>> {
+    let Some(kind) = if_there(fs::symlink_metadata(path)).at(path)? else { return Ok(Vec::new()) };
+    if !kind.is_dir() {
+        return Ok(vec![(path.to_owned(), kind.len())]);
+    }
+    let Some(entries) = if_there(fs::read_dir(path)).at(path)? else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    for entry in entries {
+        found.extend(files(&entry.at(path)?.path())?);
+    }
+    Ok(found)
+}
+
+fn if_there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+    match found {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        found => found.map(Some),
+    }
 }

@@ -118,12 +118,14 @@ impl Engine {
     /// training curves, events. `None` where it never ran.
     pub fn history(&self, step: &str) -> Result<Option<StepHistory>> {
         let owner = self.owner(self.step(step)?.as_ref());
+        let held = Lock::is_held(&owner.folder());
         let Some(store) = owner.existing_store()? else { return Ok(None) };
         // Without its images a step has no key.
         let present = self.key(step).ok();
         let current = present.as_ref().map_or(Ok(false), |key| store.has_attempts(key))?;
         let key = if current { present } else { store.latest_attempted(step)? };
-        key.map(|key| store.history(step, &key, current)).transpose()
+        let history = key.map(|key| store.history(step, &key, current)).transpose()?;
+        Ok(history.map(|history| history.seen(held)))
     }
 
     fn status_of(&self, store: Option<&Store>, step: &dyn AnyStep) -> Result<StepStatus> {
@@ -325,19 +327,19 @@ impl Engine {
         let same_tasks = self.keys_of_same_tasks(store, step)?;
         let earlier = store.begin(name, &key, &self.ingredients(step)?)?;
         let trainer = self.context().trainer.clone();
-        let recorder = Arc::new(Recorder::new(store, &key, &self.options().observer, trainer)?);
+        let observer = &self.options().observer;
+        let recorder = Arc::new(Recorder::new(store, &key, observer, trainer, earlier)?);
         let tell = |event: Event<'_>| {
             crate::events::Observer::event(recorder.as_ref(), &event);
         };
         let (summary, changes) = (step.summary().into(), changes.into());
         tell(Event::StepStarted { step: name.into(), summary, changes });
-        let context =
-            Context::new(self, store, step, (key.clone(), same_tasks.clone()), &recorder, earlier);
+        let context = Context::new(self, store, step, (key.clone(), same_tasks.clone()), &recorder);
         let run = || step.run(&context, &|section| self.study().section(section));
         let kept = unless_panicked(run)
             .map_err(|error| EngineError::in_step(name, error))
             .and_then(|output| store.keep_result(&key, ArtifactName::OUTPUT, &output));
-        let seconds = context.spent();
+        let seconds = recorder.spent();
         let kept = kept.and_then(|()| store.spent(&key, seconds, true));
         if let Err(error) = kept {
             if let Err(also) = store.spent(&key, seconds, false) {

@@ -71,7 +71,7 @@ impl Engine {
     }
 }
 
-/// All runs below a folder, by name.
+/// All runs below a folder, by name. One that cannot be read, of a later version say, is left out with a warning.
 pub fn list_runs(runs: &Path) -> Result<Vec<RunRecord>> {
     if !runs.is_dir() {
         return Ok(Vec::new());
@@ -84,7 +84,15 @@ pub fn list_runs(runs: &Path) -> Result<Vec<RunRecord>> {
         }
     }
     folders.sort();
-    folders.iter().map(|folder| RunRecord::read(folder)).collect()
+    let read = |folder: &PathBuf| {
+        RunRecord::read(folder).inspect_err(|error| left_out(folder, error)).ok()
+    };
+    Ok(folders.iter().filter_map(read).collect())
+}
+
+/// That a run cannot be read is no reason to hide the others.
+pub(crate) fn left_out(folder: &Path, error: &EngineError) {
+    tracing::warn!("the run {} is left out: {error}", folder.display());
 }
 
 /// Makes the run one of this study file. It is refused where another study file of the same name has

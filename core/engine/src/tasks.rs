@@ -32,7 +32,7 @@ use crate::{
 /// What the tasks of one step share.
 pub(crate) struct TaskRunner<'a> {
     pub store: &'a Store,
-    pub observer: &'a dyn Observer,
+    pub recorder: &'a Recorder,
     pub step: &'static str,
     pub key: &'a str,
     /// Earlier keys of the step under which its tasks were the same.
@@ -40,10 +40,6 @@ pub(crate) struct TaskRunner<'a> {
     /// Set when a task has failed: no other is started, and running ones are asked to stop.
     pub failed: &'a AtomicBool,
     pub monitor: &'a (dyn Fn(&str) -> StepMonitor + Sync),
-    /// Seconds that the step has taken so far.
-    pub spent: &'a (dyn Fn() -> f64 + Sync),
-    /// Adds what tasks that are taken over took.
-    pub took_over: &'a (dyn Fn(f64) + Sync),
 }
 
 type Slot = Mutex<Option<Result<Value, StepError>>>;
@@ -79,7 +75,6 @@ impl TaskRunner<'_> {
     pub fn run_elsewhere<'d>(
         &self,
         tasks: &[ErasedTask<'_>],
-        recorder: &Recorder,
         prepare: impl FnOnce() -> Result<Dispatch<'d>>,
     ) -> Result<Vec<Value>, StepError> {
         let slots = self.kept(tasks, 1)?;
@@ -93,9 +88,9 @@ impl TaskRunner<'_> {
             let Taken { task, result, output, seconds, usage, curve } = taken;
             for point in curve {
                 let (step, task) = (self.step.into(), task.as_str().into());
-                self.observer.event(&Event::Curve { step, task, point });
+                self.recorder.event(&Event::Curve { step, task, point });
             }
-            recorder.add(usage);
+            self.recorder.add(usage);
             self.keep(&task, &result, &output, seconds)?;
             if let Some(index) = tasks.iter().position(|known| known.name == task) {
                 *lock(&slots[index]) = Some(Ok(result));
@@ -118,22 +113,22 @@ impl TaskRunner<'_> {
             let kept = self.store.task(self.key, &task.name)?;
             if let (Some(seconds), Some(_)) = (seconds, &kept) {
                 taken_over += 1;
-                (self.took_over)(seconds / workers.clamp(1, tasks.len()) as f64);
+                self.recorder.took_over(seconds / workers.clamp(1, tasks.len()) as f64);
             }
             if kept.is_none() && self.store.knows_task(self.key, &task.name)? {
                 let line = format!(
                     "task `{}` is done anew: what it had written is damaged or gone",
                     task.name
                 );
-                self.observer.event(&Event::Said { step: self.step.into(), line: line.into() });
+                self.recorder.event(&Event::Said { step: self.step.into(), line: line.into() });
             }
             slots.push(Mutex::new(kept.map(|kept| Ok(kept.result))));
         }
         if taken_over > 0 {
             let all = tasks.len();
             let line = format!("finished before, and taken over: {taken_over} of {all} tasks");
-            self.observer.event(&Event::Said { step: self.step.into(), line: line.into() });
-            self.store.spent(self.key, (self.spent)(), false)?;
+            self.recorder.event(&Event::Said { step: self.step.into(), line: line.into() });
+            self.recorder.keep_spent()?;
         }
         self.tell_tasks(slots.len() - pending(&slots).len(), slots.len());
         Ok(slots)
@@ -157,13 +152,13 @@ impl TaskRunner<'_> {
             return Err(StepError::Cancelled);
         }
         let (step, name) = (self.step, task.name.as_str());
-        self.observer.event(&Event::TaskStarted { step: step.into(), task: name.into() });
+        self.recorder.event(&Event::TaskStarted { step: step.into(), task: name.into() });
         let started = Instant::now();
         let result = self.work(task, &monitor, started);
         let seconds = started.elapsed().as_secs_f64();
         let succeeded = result.is_ok();
         let (step, task) = (step.into(), name.into());
-        self.observer.event(&Event::TaskFinished { step, task, seconds, succeeded });
+        self.recorder.event(&Event::TaskFinished { step, task, seconds, succeeded });
         result.map_err(|error| error.in_task(name))
     }
 
@@ -182,12 +177,12 @@ impl TaskRunner<'_> {
     /// Keeps what a task has left; its scratch folder is not needed any more.
     fn keep(&self, task: &str, result: &Value, output: &Path, seconds: f64) -> Result<()> {
         self.store.keep(self.key, task, result, output, seconds)?;
-        self.store.spent(self.key, (self.spent)(), false)?;
+        self.recorder.keep_spent()?;
         remove(&self.store.scratch(self.step, self.key, task))
     }
 
     fn tell_tasks(&self, done: usize, total: usize) {
-        self.observer.event(&Event::Tasks { step: self.step.into(), done, total });
+        self.recorder.event(&Event::Tasks { step: self.step.into(), done, total });
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
 
 use common::{Bench, STUDY, Taught, Teach};
 use spacewright_core::study::{Artifact, Step};
-use spacewright_engine::{Engine, EngineOptions, StepState, Threads};
+use spacewright_engine::{Attempt, AttemptOutcome, Engine, EngineOptions, StepState, Threads};
 
 const FOLDER: &str = "SPACEWRIGHT_TEST_KILL_FOLDER";
 
@@ -52,7 +52,12 @@ fn killing_loses_unfinished_tasks_only() {
             break;
         }
         kills += 1;
-        let tasks = engine(&bench, folder.path()).status().unwrap()[1].tasks;
+        let killed = engine(&bench, folder.path());
+        let history = killed.history(Teach::NAME).unwrap();
+        let attempts = history.map(|history| history.attempts).unwrap_or_default();
+        let goes_on = |attempt: &Attempt| attempt.outcome == AttemptOutcome::Running;
+        assert!(!attempts.iter().any(goes_on), "{attempts:?}");
+        let tasks = killed.status().unwrap()[1].tasks;
         assert!(tasks >= known, "{tasks} of {known} tasks are left after kill {kills}");
         known = tasks;
         assert!(kills < 200, "it never ends");

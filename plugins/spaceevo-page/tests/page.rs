@@ -132,7 +132,8 @@ fn what_is_lacking_has_its_command() {
     let page = page(&data);
     let file = data["study"]["file"].as_str().unwrap();
     for step in ["plain", "proxy", "spaces"] {
-        assert!(page.contains(&format!("<code>spacewright bench {step} {file}</code>")), "{step}");
+        let command = format!("<code>spacewright bench {step} {file} --threads 1</code>");
+        assert!(page.contains(&command), "{step}");
     }
     assert!(!self::page(&common::data()).contains("class=\"lacking\""));
 }

@@ -1,6 +1,6 @@
 //! Who may look: names by which the machine is asked for, and tokens.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use axum::http::{HeaderMap, header};
 use blake3::Hash;
@@ -11,8 +11,10 @@ use crate::render::Failure;
 const TOKEN: &str = "SPACEWRIGHT_TOKEN";
 /// Shortest token of a user, in bytes.
 const SHORTEST: usize = 16;
-/// Keeps the token in a browser.
+/// Keeps the token in a browser; what follows is a port, as cookies of a machine go to all of its servers.
 const COOKIE: &str = "spacewright-token";
+/// The port of an address that names none.
+const HTTP: u16 = 80;
 
 /// Who may look.
 pub struct Access {
@@ -37,6 +39,13 @@ pub enum Verdict {
 impl Access {
     /// Listening at an address that others reach needs a token, which is made up where the user has none.
     pub fn new(ip: IpAddr, hosts: &[String]) -> Result<Self, Failure> {
+        if let Some(host) = hosts.iter().find(|host| !is_host(host)) {
+            let message = format!("--host {host:?}: no browser asks for a machine by this name");
+            return Err(Failure::input(message).hint(
+                "write a name or a number alone, without `http://` and port, such as \
+                 `--host gpu-3.example.org`",
+            ));
+        }
         let given = std::env::var(TOKEN).ok().filter(|token| !token.is_empty());
         if given.as_ref().is_some_and(|token| !is_token(token)) {
             let message = format!(
@@ -62,47 +71,59 @@ impl Access {
     pub fn judge(&self, headers: &HeaderMap, query: &str) -> Verdict {
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
         // A page of somebody else may lead its own name to this machine: then the name is a strange one.
-        if !host.is_some_and(|host| self.is_known(host)) {
+        let Some(port) = host.and_then(|host| self.port_of(host)) else {
             return Verdict::WrongHost;
-        }
+        };
         let Some(token) = &self.token else { return Verdict::Granted };
-        if brought(headers).any(|found| equal(found, token)) {
+        let cookie = format!("{COOKIE}-{port}");
+        if brought(headers, &cookie).any(|found| equal(found, token)) {
             return Verdict::Granted;
         }
         let in_address = query.split('&').filter_map(|pair| pair.strip_prefix("token="));
         match in_address.into_iter().any(|found| equal(found, token)) {
             true => {
-                Verdict::Remember(format!("{COOKIE}={token}; HttpOnly; SameSite=Strict; Path=/"))
+                Verdict::Remember(format!("{cookie}={token}; HttpOnly; SameSite=Strict; Path=/"))
             }
             false => Verdict::NoToken,
         }
     }
 
-    fn is_known(&self, host: &str) -> bool {
+    /// The port at which a browser asks for this machine, which may be that of a tunnel; none where the name is not
+    /// one of this machine.
+    fn port_of(&self, host: &str) -> Option<u16> {
         let host = host.to_lowercase();
         if let Some(rest) = host.strip_prefix('[') {
-            let (number, port) = rest.split_once(']').unwrap_or((rest, "?"));
-            return number.parse::<Ipv6Addr>().is_ok() && (port.is_empty() || is_port(port));
+            let (number, port) = rest.split_once(']')?;
+            return number.parse::<Ipv6Addr>().ok().and_then(|_| port_number(port));
         }
-        let (name, port) = host.split_once(':').unwrap_or((&host, "0"));
-        let known = name == "localhost"
-            || name.parse::<std::net::Ipv4Addr>().is_ok()
+        let (name, port) = host.split_at(host.find(':').unwrap_or(host.len()));
+        let is_known = name == "localhost"
+            || name.parse::<Ipv4Addr>().is_ok()
             || self.hosts.iter().any(|known| known == name);
-        known && is_port(&format!(":{port}"))
+        if is_known { port_number(port) } else { None }
     }
 }
 
-fn is_port(text: &str) -> bool {
-    text.strip_prefix(':').is_some_and(|digits| digits.parse::<u16>().is_ok())
+/// The number in what follows the name of a machine.
+fn port_number(text: &str) -> Option<u16> {
+    if text.is_empty() {
+        return Some(HTTP);
+    }
+    text.strip_prefix(':')?.parse().ok()
 }
 
 /// Tokens in a request's headers.
-fn brought(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+fn brought<'a>(headers: &'a HeaderMap, cookie: &'a str) -> impl Iterator<Item = &'a str> {
     let text = |name| headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
     let cookies = text(header::COOKIE).flat_map(|line| line.split(';'));
-    let kept = cookies.filter_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='));
-    let bearer = text(header::AUTHORIZATION).filter_map(|value| value.strip_prefix("Bearer "));
-    kept.chain(bearer)
+    let kept = cookies.filter_map(move |pair| pair.trim().strip_prefix(cookie)?.strip_prefix('='));
+    kept.chain(text(header::AUTHORIZATION).filter_map(bearer))
+}
+
+/// The token of an authorization. Names of schemes have letters of any case: RFC 9110, section 11.1.
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("Bearer").then(|| token.trim())
 }
 
 /// Hashes are compared in a time that does not tell how much of them is equal.
@@ -112,8 +133,17 @@ fn equal(a: &str, b: &str) -> bool {
 }
 
 fn is_token(text: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    text.len() >= SHORTEST && text.bytes().all(plain)
+    text.len() >= SHORTEST && text.bytes().all(is_plain)
+}
+
+/// Whether a text can be what a browser asks for, without the port.
+fn is_host(text: &str) -> bool {
+    let is_part = |part: &str| !part.is_empty() && part.bytes().all(is_plain);
+    text.split('.').all(is_part) || text.parse::<IpAddr>().is_ok()
+}
+
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
 }
 
 fn made_up() -> Result<String, Failure> {
@@ -180,9 +210,49 @@ mod tests {
         assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
         let pair = cookie.split(';').next().unwrap();
         assert_eq!(judge(Some((header::COOKIE, &format!("x=y; {pair}"))), ""), Verdict::Granted);
-        assert_eq!(judge(Some((header::COOKIE, "spacewright-token=x")), ""), Verdict::NoToken);
-        let bearer = format!("Bearer {SECRET}");
-        assert_eq!(judge(Some((header::AUTHORIZATION, &bearer)), ""), Verdict::Granted);
+        assert_eq!(judge(Some((header::COOKIE, "spacewright-token-80=x")), ""), Verdict::NoToken);
+        for scheme in ["Bearer", "bearer", "BEARER"] {
+            let bearer = format!("{scheme} {SECRET}");
+            assert_eq!(judge(Some((header::AUTHORIZATION, &bearer)), ""), Verdict::Granted);
+        }
+        for other in [SECRET.to_owned(), format!("Basic {SECRET}"), format!("Bearer{SECRET}")] {
+            assert_eq!(judge(Some((header::AUTHORIZATION, &other)), ""), Verdict::NoToken);
+        }
+    }
+
+    #[test]
+    fn servers_of_one_machine_keep_cookies_of_their_own() {
+        let access = access(Some(SECRET));
+        let name = |host: &str| {
+            let query = format!("token={SECRET}");
+            let Verdict::Remember(cookie) = access.judge(&headers(&[(header::HOST, host)]), &query)
+            else {
+                panic!("the token is right")
+            };
+            cookie.split_once('=').unwrap().0.to_owned()
+        };
+        assert_eq!(name("localhost:7788"), "spacewright-token-7788");
+        assert_eq!(name("[::1]:7789"), "spacewright-token-7789");
+        assert_eq!(name("[::1]"), name("gpu-3.example.org"));
+        let both = format!("spacewright-token-77=x; spacewright-token-7788={SECRET}");
+        let judge = |host: &str| {
+            access.judge(&headers(&[(header::HOST, host), (header::COOKIE, both.as_str())]), "")
+        };
+        assert_eq!(judge("localhost:7788"), Verdict::Granted);
+        assert_eq!(judge("localhost:77"), Verdict::NoToken);
+    }
+
+    #[test]
+    fn only_what_browsers_ask_for_is_a_name() {
+        let refusal = |host: &str| Access::new(Ipv4Addr::LOCALHOST.into(), &[host.into()]).err();
+        for good in ["gpu", "GPU-3.example.org", "my_machine", "10.1.2.3", "fe80::1"] {
+            assert!(refusal(good).is_none(), "{good}");
+        }
+        for bad in ["", ".", "gpu:7788", "http://gpu", "gpu.", "*.org", " gpu", "ä", "[::1]"] {
+            let refusal = refusal(bad).unwrap();
+            assert!(refusal.is_input() && refusal.to_string().contains(&format!("{bad:?}")));
+            assert!(refusal.hint_text().unwrap().contains("`--host gpu-3.example.org`"));
+        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! `spacewright serve`: runs in a browser, while they go on.
 //!
 //! Nothing is written, and no address leads to a file but `/` and what is below `/runs/`: a run's name is one
-//! of a folder within the folder of runs, and the only file that is handed out is its report.
+//! of a folder within the folder of runs, and the only file that is handed out is its report. Nothing is opened
+//! through a link among a run's files.
 
 mod access;
 mod pages;

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use spacewright_engine::{AttemptOutcome, EngineError, LiveRun, RunNow, RunState, RunningTask};
+use spacewright_engine::{EngineError, LiveRun, RunNow, RunState, RunningTask};
 use spacewright_spaceevo_page::{
-    LiveNetwork, LiveRunData, LiveRunRow, LiveTask, PageStep, Standing, StepStanding,
+    LiveNetwork, LiveRunData, LiveRunRow, LiveTask, Standing, StepStanding,
 };
 
 use crate::commands::page::step_of;
@@ -52,13 +52,7 @@ pub fn run(
     has_report: bool,
 ) -> Result<LiveRunData, EngineError> {
     let now = live.now()?;
-    let mut history: Vec<PageStep> = live.histories()?.into_iter().map(step_of).collect();
-    if now.state == RunState::Killed {
-        // Nobody has said yet how its last attempt ended.
-        let attempts = history.iter_mut().flat_map(|step| &mut step.attempts);
-        let open = attempts.filter(|attempt| attempt.outcome == AttemptOutcome::Running.name());
-        open.for_each(|attempt| attempt.outcome = AttemptOutcome::Killed.name().to_owned());
-    }
+    let history = live.histories()?.into_iter().map(step_of).collect();
     let networks = live.judged()?.into_iter().map(|judged| LiveNetwork {
         network: judged.network,
         latency_ms: judged.latency_ms,

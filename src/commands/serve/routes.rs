@@ -50,7 +50,7 @@ async fn guarded(State(access): State<Arc<Access>>, request: Request, next: Next
         Verdict::Granted => next.run(request).await,
         Verdict::Remember(cookie) => {
             // Without the token, which others could see in the address.
-            let to = Redirect::to(request.uri().path());
+            let to = Redirect::to(&own_path(request.uri().path()));
             ([(header::SET_COOKIE, cookie)], to).into_response()
         }
         Verdict::WrongHost => refused(
@@ -72,6 +72,11 @@ async fn guarded(State(access): State<Arc<Access>>, request: Request, next: Next
     set(header::CACHE_CONTROL, "no-store");
     set(HeaderName::from_static("cross-origin-resource-policy"), "same-origin");
     answer
+}
+
+/// A path of this server: behind two slashes, of which browsers take a `\` for one, is the name of another server.
+fn own_path(path: &str) -> String {
+    format!("/{}", path.trim_start_matches(['/', '\\']))
 }
 
 fn refused(status: StatusCode, why: &'static str) -> Response {

@@ -15,9 +15,6 @@ use spacewright_spaceevo_page::{Change, LiveRunData, LiveRunRow, list_changes, r
 use super::pages;
 use crate::render::Failure;
 
-/// The page of a run.
-pub const REPORT: &str = "report.html";
-
 /// The runs of a folder.
 pub struct Runs {
     /// As the user has named it.
@@ -63,25 +60,20 @@ impl Runs {
         &self.shown
     }
 
-    /// The folder of the run of a name; none where there is none, or where it lies elsewhere.
+    /// The folder of the run of a name; none where there is none, or where it or one of its files lies elsewhere.
     pub fn find(&self, name: &str) -> Option<PathBuf> {
         let mut parts = Path::new(name).components();
         let (Some(Component::Normal(part)), None) = (parts.next(), parts.next()) else {
             return None;
         };
-        let folder = self.within(&self.folder.join(part))?;
-        folder.join("study.json").is_file().then_some(folder)
+        let folder = self.folder.join(part).canonicalize().ok()?;
+        let is_within = folder != self.folder && folder.starts_with(&self.folder);
+        (is_within && LiveRun::is_in(&folder)).then_some(folder)
     }
 
     /// The report of a run.
     pub fn report(&self, name: &str) -> Option<Vec<u8>> {
-        fs::read(self.within(&self.find(name)?.join(REPORT))?).ok()
-    }
-
-    /// A path without links, where it lies in the folder of runs.
-    fn within(&self, path: &Path) -> Option<PathBuf> {
-        let path = path.canonicalize().ok()?;
-        (path != self.folder && path.starts_with(&self.folder)).then_some(path)
+        LiveRun::report(&self.find(name)?).ok()
     }
 
     /// All runs, those that were heard of last first. One that cannot be read is left out.
@@ -98,7 +90,7 @@ impl Runs {
     fn row(&self, name: &str) -> Option<LiveRunRow> {
         let folder = self.find(name)?;
         let now = self.glance(&folder, name).ok()?;
-        Some(pages::row(&now, &self.methods, folder.join(REPORT).is_file()))
+        Some(pages::row(&now, &self.methods, LiveRun::has_report(&folder)))
     }
 
     fn glance(&self, folder: &Path, name: &str) -> Result<RunNow, EngineError> {
@@ -179,13 +171,14 @@ impl RunWatch {
                     return None;
                 }
                 Ok(_) => live,
+                // It may have been begun anew.
                 Err(_) => LiveRun::open(&folder).ok()?,
             },
             None => LiveRun::open(&folder).ok()?,
         };
         // Before it is read: what comes in between is new the next time.
         let version = live.version().ok()?;
-        let data = pages::run(&mut live, &runs.methods, folder.join(REPORT).is_file());
+        let data = pages::run(&mut live, &runs.methods, LiveRun::has_report(&folder));
         self.opened = Some((live, version));
         data.ok()
     }

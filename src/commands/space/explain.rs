@@ -152,9 +152,9 @@ fn compared(
     let best = best_of_each(uniform.iter().cloned());
     let is_best = |scored: &ScoredSpace| best.iter().any(|best| best.space == scored.space);
     let mut all = vec![(Role::Explained, true, explained.clone())];
-    all.extend(scored(against)?.into_iter().map(|scored| (Role::Against, true, scored)));
+    let against = scored(against)?.into_iter().map(|scored| (Role::Against, true, scored));
     let uniform = uniform.into_iter().map(|scored| (Role::Uniform, is_best(&scored), scored));
-    for entry in uniform {
+    for entry in against.chain(uniform) {
         if !all.iter().any(|known| known.2.space == entry.2.space) {
             all.push(entry);
         }

@@ -98,9 +98,20 @@ fn page_data(args: &CompareArgs, engines: &[Engine], report: StudiesReport) -> C
             program: env!("CARGO_PKG_VERSION").into(),
             runs: page::unusual(&args.several.runs),
             threads: engines[0].options().threads.here(),
-            flags: Vec::new(),
+            flags: flags(engines),
         },
     }
+}
+
+/// Flags that were given for all studies: those with which one of them is not as its file says.
+fn flags(engines: &[Engine]) -> Vec<(String, String)> {
+    let mut all = Vec::new();
+    for flag in engines.iter().flat_map(|engine| page::flags(engine.study())) {
+        if !all.contains(&flag) {
+            all.push(flag);
+        }
+    }
+    all
 }
 
 /// That studies for one target measure with the same number of threads: their milliseconds stand in

@@ -23,7 +23,10 @@ pub fn run(args: &HistoryArgs, global: &Global) -> Result<Output, Failure> {
     }
     if histories.is_empty() {
         let runs = args.study.runs.display();
-        let text = format!("nothing has run yet of this study in `{runs}`");
+        let text = match &args.step {
+            Some(step) => format!("step `{step}` of this study has not run yet in `{runs}`"),
+            None => format!("nothing has run yet of this study in `{runs}`"),
+        };
         return Output::new(text, &json!({ "steps": histories }));
     }
     let mut text = format!("{}\n{}", attempts(&histories), curves(&histories));

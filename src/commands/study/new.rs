@@ -40,6 +40,7 @@ pub fn run(args: &NewArgs, global: &Global) -> Result<Output, Failure> {
     if folder.is_some_and(|folder| !folder.is_dir()) {
         return wrong("there is no folder for it", "make the folder first");
     }
+    check_name(&args.file)?;
     let registry = catalog::registry()?;
     let data = match &args.data {
         Some(data) => data.clone(),
@@ -86,6 +87,21 @@ pub fn run(args: &NewArgs, global: &Global) -> Result<Output, Failure> {
         "notices": images.notices,
     });
     Output::new(shown, &told)
+}
+
+/// What the run of a new study is called.
+fn run_name(file: &Path) -> String {
+    file.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// That a run can be called as the file is. Said before there is a text: a line of it would be of no file yet.
+fn check_name(file: &Path) -> Result<(), Failure> {
+    let [top, ..] = engine_sections();
+    top.complete(&json!({ "name": run_name(file) })).map(drop).map_err(|error| {
+        let (file, problem) = (file.display(), &error.problem);
+        Failure::input(format!("{file}: the run gets its name from the file, and {problem}"))
+            .hint(error.hint())
+    })
 }
 
 /// A recipe with a twentieth of the steps of each training.
@@ -163,7 +179,7 @@ fn text(
     recipe: &str,
     (target, budgets): (&str, &[Budget]),
 ) -> String {
-    let name = file.file_stem().unwrap_or_default().to_string_lossy();
+    let name = run_name(file);
     let budget = |budget: &Budget| match budget {
         Budget::Quantile(share) => format!("{{ quantile = {share} }}"),
         // Such a number without an exponent would be an integer, and too large for one.

@@ -1,6 +1,9 @@
 //! What a head tells other machines of a step, before it hands them tasks of it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
 use spacewright_core::study::{AnyStep, ArtifactName};
 
@@ -40,7 +43,7 @@ pub(crate) fn prepare<'a>(
         settings: &engine.study().cluster,
         exchange,
         command,
-        variables: own_variables(),
+        variables: own_variables(std::env::vars_os()),
         label: format!("{}-{}", engine.study().name, step.name()),
         patience: PATIENCE,
         step: step.name(),
@@ -88,8 +91,36 @@ fn whole(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// Environment variables of this program's own; the home is part of the description.
-fn own_variables() -> Vec<(String, String)> {
-    let own = |name: &str| name.starts_with("SPACEWRIGHT_") && name != "SPACEWRIGHT_HOME";
-    std::env::vars().filter(|(name, _)| own(name)).collect()
+/// Variables of this program's own that stay here: the home is part of the description, and a token that opens `serve`
+/// is nothing for the command lines of jobs, which others can see.
+const KEPT_HERE: [&str; 2] = ["SPACEWRIGHT_HOME", "SPACEWRIGHT_TOKEN"];
+
+/// Environment variables of this program's own for jobs.
+fn own_variables(all: impl IntoIterator<Item = (OsString, OsString)>) -> Vec<(String, String)> {
+    let texts = all
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let own = |name: &str| name.starts_with("SPACEWRIGHT_") && !KEPT_HERE.contains(&name);
+    texts.filter(|(name, _)| own(name)).collect()
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::ffi::OsStringExt as _;
+
+    use super::*;
+
+    #[test]
+    fn jobs_get_the_programs_own_variables_but_no_secret() {
+        let text = |text: &str| OsString::from(text);
+        let all = vec![
+            (text("SPACEWRIGHT_LOG"), text("debug")),
+            (text("SPACEWRIGHT_HOME"), text("/home")),
+            (text("SPACEWRIGHT_TOKEN"), text("secret")),
+            (text("PATH"), text("/bin")),
+            (text("SPACEWRIGHT_DATA"), OsString::from_vec(vec![0xe9])),
+            (OsString::from_vec(vec![0xe9]), text("1")),
+        ];
+        assert_eq!(own_variables(all), [("SPACEWRIGHT_LOG".to_owned(), "debug".to_owned())]);
+    }
 }

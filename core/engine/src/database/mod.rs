@@ -95,15 +95,21 @@ impl Table {
 /// structure is damaged is set aside, and what can be verified of it is taken over. Of both there is a
 /// warning.
 pub(crate) fn open(path: &Path, schema: &Schema) -> Result<Connection> {
-    let connection = match usable(path, schema) {
+    opened(path, path, schema)
+}
+
+/// Opens a data base, or a copy of the `original`, which stays as it is and is what messages are about.
+fn opened(path: &Path, original: &Path, schema: &Schema) -> Result<Connection> {
+    let connection = match usable(path, original, schema) {
         Ok(connection) => connection,
         Err(Unusable::Failed(error)) => return Err(error),
-        Err(Unusable::Damaged(reason)) => repair::replace(path, schema, &reason)?,
+        Err(Unusable::Damaged(reason)) => repair::replace(path, original, schema, &reason)?,
     };
     let lost = repair::drop_damaged_rows(&connection, schema)
-        .map_err(|error| sqlite_error(path, error))?;
+        .map_err(|error| sqlite_error(original, error))?;
     if lost > 0 {
-        tracing::warn!("{}: {}", path.display(), left_out(lost));
+        let remedy = repair::remedy(path != original);
+        tracing::warn!("{}: {}; {remedy}", original.display(), left_out(lost));
     }
     Ok(connection)
 }
@@ -111,7 +117,7 @@ pub(crate) fn open(path: &Path, schema: &Schema) -> Result<Connection> {
 fn left_out(rows: usize) -> String {
     let rows =
         if rows == 1 { "a damaged row is".into() } else { format!("{rows} damaged rows are") };
-    format!("{rows} left out; what is lacking is made anew")
+    format!("{rows} left out")
 }
 
 /// Opens a data base that exists, to read it. One that cannot be written, is of an earlier version or
@@ -130,7 +136,7 @@ pub(crate) fn open_for_reading(path: &Path, schema: &Schema) -> Result<Database>
             make_writable(&to)?;
         }
     }
-    let connection = open(&copy, schema)?;
+    let connection = opened(&copy, path, schema)?;
     Ok(Database { connection, _copy: Some(folder) })
 }
 
@@ -212,7 +218,7 @@ fn wrong_with(connection: &Connection, schema: &Schema) -> rusqlite::Result<Opti
     Ok((verdict != "ok").then_some(verdict))
 }
 
-fn usable(path: &Path, schema: &Schema) -> Result<Connection, Unusable> {
+fn usable(path: &Path, original: &Path, schema: &Schema) -> Result<Connection, Unusable> {
     let failed = |error: rusqlite::Error| match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
             Unusable::Damaged(error.to_string())
@@ -222,7 +228,7 @@ fn usable(path: &Path, schema: &Schema) -> Result<Connection, Unusable> {
         Some(ErrorCode::Unknown) | None => Unusable::Damaged(error.to_string()),
         // The file itself says so.
         Some(ErrorCode::ReadOnly) if is_writable(path) => Unusable::Damaged(error.to_string()),
-        _ => Unusable::Failed(sqlite_error(path, error)),
+        _ => Unusable::Failed(sqlite_error(original, error)),
     };
     let mut connection = connect(path).map_err(failed)?;
     connection
@@ -233,7 +239,7 @@ fn usable(path: &Path, schema: &Schema) -> Result<Connection, Unusable> {
     if found != known {
         let transaction =
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-        update(&transaction, path, schema).map_err(|error| match error {
+        update(&transaction, original, schema).map_err(|error| match error {
             Updating::Sqlite(error) => failed(error),
             Updating::Unknown(error) => Unusable::Failed(error),
         })?;

@@ -77,22 +77,45 @@ pub(super) fn drop_damaged_rows(
     Ok(dropped)
 }
 
-/// Sets a damaged file aside and puts one in its place with what can be verified of it.
-pub(super) fn replace(path: &Path, schema: &Schema, reason: &str) -> Result<Connection> {
+/// Sets a damaged file aside and puts one in its place with what can be verified of it. Where the file is a copy, that
+/// is nothing to people: they are told of the `original`.
+pub(super) fn replace(
+    path: &Path,
+    original: &Path,
+    schema: &Schema,
+    reason: &str,
+) -> Result<Connection> {
     let aside = set_aside(path)?;
     for suffix in ["-wal", "-shm"] {
         // Where it cannot be moved it is not there.
         let _ = fs::rename(with_suffix(path, suffix), with_suffix(&aside, suffix));
     }
-    let fresh = usable(path, schema)
-        .map_err(|_| EngineError::file(path, "is damaged, and cannot be made anew"))?;
+    let fresh = usable(path, original, schema)
+        .map_err(|_| EngineError::file(original, "is damaged, and cannot be made anew"))?;
     let kept = salvage(&aside, &fresh, schema);
-    let (path, aside) = (path.display(), aside.display());
-    tracing::warn!(
-        "{path}: damaged ({reason}), and set aside as {aside}; {kept} of its rows were sound and are \
-         kept, what is lacking is made anew"
-    );
+    let is_copy = path != original;
+    let (what, remedy) = (became(&aside, kept, is_copy), remedy(is_copy));
+    tracing::warn!("{}: damaged ({reason}), and {what}, {remedy}", original.display());
     Ok(fresh)
+}
+
+/// What has become of a damaged file, and of the rows of it that are kept.
+fn became(aside: &Path, kept: usize, is_copy: bool) -> String {
+    match is_copy {
+        true => format!("left as it is; {kept} of its rows are sound and are read"),
+        false => {
+            let aside = aside.display();
+            format!("set aside as {aside}; {kept} of its rows were sound and are kept")
+        }
+    }
+}
+
+/// What is done about what a damaged file lacks: nothing where only a copy of it is read.
+pub(super) fn remedy(is_copy: bool) -> &'static str {
+    match is_copy {
+        true => "the next run makes anew what is lacking",
+        false => "what is lacking is made anew",
+    }
 }
 
 /// Copies what is sound; how many rows.

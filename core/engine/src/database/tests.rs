@@ -142,6 +142,7 @@ fn one_of_a_later_version_is_refused() {
     drop(later);
     for error in [open(&path, &SCHEMA).err(), open_for_reading(&path, &SCHEMA).err()] {
         let error = error.unwrap().to_string();
+        assert!(error.starts_with(&format!("{}: ", path.display())), "{error}");
         assert!(error.ends_with("written in format 9, this program knows format 2"), "{error}");
     }
     assert!(fs::read(&path).unwrap().len() > 100);

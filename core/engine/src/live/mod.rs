@@ -3,11 +3,11 @@
 //! A data base is not checked as a whole, which takes as long as it is large: rows whose checksum is
 //! wrong are left out as they are read.
 
+pub(crate) mod plain;
 mod progress;
 
 use std::{
     collections::HashSet,
-    fs,
     path::{Path, PathBuf},
 };
 
@@ -20,11 +20,16 @@ use crate::{
     error::{AtPath, EngineError, ErrorKind, Result},
     events::Event,
     lock::Lock,
-    runs::StepRecord,
+    runs::{PAGE, StepRecord},
     store::{Attempt, AttemptOutcome, StepHistory, Store},
 };
+use plain::{Identity, are_plain, identity, is_plain};
 use progress::Follower;
 
+/// What the run is of.
+const STUDY: &str = "study.json";
+/// The data base of a run.
+const DATA: &str = "run.sqlite";
 /// Lines of a step that are kept.
 const LINES: usize = 20;
 
@@ -99,26 +104,57 @@ struct Followed {
 /// A run that is looked at again and again: what was read before is not read anew.
 pub struct LiveRun {
     folder: PathBuf,
+    /// The data base, whose name may have become that of another run's.
+    file: Option<Identity>,
     store: Store,
     followed: Vec<Followed>,
 }
 
 impl LiveRun {
+    /// Whether a folder is that of a run whose files are all its own: none that is opened to look at it is a link, or
+    /// a pipe, at which whoever opens it would wait.
+    pub fn is_in(folder: &Path) -> bool {
+        is_plain(&folder.join(STUDY)) && are_plain(folder)
+    }
+
+    /// Whether the run of a folder has a page of its own, its report.
+    pub fn has_report(folder: &Path) -> bool {
+        is_plain(&folder.join(PAGE))
+    }
+
+    /// The page of the run of a folder, its report.
+    ///
+    /// # Errors
+    ///
+    /// Where there is none, or something else is in its place, such as a link.
+    pub fn report(folder: &Path) -> Result<Vec<u8>> {
+        let path = folder.join(PAGE);
+        plain::read(&path).at(&path)
+    }
+
     /// Opens a run's folder to look at it.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Missing`] where the folder holds no run.
+    /// [`ErrorKind::Missing`] where the folder holds no run, or one of its files is a link or a pipe.
     pub fn open(folder: &Path) -> Result<Self> {
-        let Some(store) = Store::to_glance(folder)? else {
-            let message = format!("{}: no run", folder.display());
-            return Err(EngineError::new(ErrorKind::Missing, message));
-        };
-        Ok(Self { folder: folder.to_owned(), store, followed: Vec::new() })
+        // Before it is opened: another one that takes its place in between is noticed the next time.
+        let file = identity(&folder.join(DATA));
+        let store = are_plain(folder).then(|| Store::to_glance(folder)).transpose()?.flatten();
+        let store = store.ok_or_else(|| missing(folder, "no run"))?;
+        Ok(Self { folder: folder.to_owned(), file, store, followed: Vec::new() })
     }
 
     /// What changes when there is something new to see.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Missing`] where the run was removed, or begun anew in its place: then it is to be opened again.
     pub fn version(&self) -> Result<RunVersion> {
+        // SQLite would read on in the file that was removed.
+        if identity(&self.folder.join(DATA)) != self.file {
+            return Err(missing(&self.folder, "the run was removed"));
+        }
         let held = Lock::is_held(&self.folder);
         Ok(RunVersion { written: self.store.data_version()?, held })
     }
@@ -127,10 +163,10 @@ impl LiveRun {
     pub fn now(&mut self) -> Result<RunNow> {
         // Before the attempt is read: one that ends in between is not taken for a killed one.
         let held = Lock::is_held(&self.folder);
-        let path = self.folder.join("study.json");
-        let text = fs::read_to_string(&path).at(&path)?;
+        let path = self.folder.join(STUDY);
+        let text = plain::read(&path).at(&path)?;
         let StudySummary { method, target } =
-            serde_json::from_str(&text).map_err(|error| EngineError::file(&path, error))?;
+            serde_json::from_slice(&text).map_err(|error| EngineError::file(&path, error))?;
         let steps = self.store.records()?;
         let latest = self.store.latest_attempt()?;
         let (mut progress, mut reason, mut lines) = (None, None, Vec::new());
@@ -206,6 +242,10 @@ impl LiveRun {
         }
         Ok(followed)
     }
+}
+
+fn missing(folder: &Path, why: &str) -> EngineError {
+    EngineError::new(ErrorKind::Missing, format!("{}: {why}", folder.display()))
 }
 
 fn state_of(held: bool, attempt: &Attempt) -> RunState {

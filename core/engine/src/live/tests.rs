@@ -1,4 +1,4 @@
-use std::time::Instant;
+use std::{fs, time::Instant};
 
 use rusqlite::Connection;
 use spacewright_core::train::{CurvePoint, Usage};
@@ -51,8 +51,11 @@ fn a_run_is_seen_as_it_goes_on() {
     assert_eq!((progress.share(), progress.running[0].note.as_str()), (0.25, "loss 1"));
 
     store.attempted(attempt, Usage::default(), AttemptOutcome::Running).unwrap();
+    let outcome = |live: &LiveRun| live.histories().unwrap()[0].attempts[0].outcome;
+    assert_eq!(outcome(&live), AttemptOutcome::Running);
     drop(lock);
     assert_eq!(live.now().unwrap().state, RunState::Killed, "nobody has its lock");
+    assert_eq!(outcome(&live), AttemptOutcome::Killed);
     store.attempted(attempt, Usage::default(), AttemptOutcome::Finished).unwrap();
     assert_eq!(live.now().unwrap().state, RunState::Finished);
 }
@@ -141,6 +144,66 @@ fn who_looks_is_in_nobodys_way() {
             drop(Lock::run(folder.path()).unwrap());
         }
     });
+}
+
+#[test]
+#[cfg(unix)]
+fn a_run_that_is_begun_anew_is_opened_again() {
+    let (folder, store, _) = run();
+    let live = LiveRun::open(folder.path()).unwrap();
+    live.version().unwrap();
+    drop(store);
+    for name in ["run.sqlite", "run.sqlite-wal", "run.sqlite-shm"] {
+        let _ = fs::remove_file(folder.path().join(name));
+    }
+    assert_eq!(live.version().unwrap_err().kind, ErrorKind::Missing);
+    let _anew = Store::create(folder.path()).unwrap();
+    assert_eq!(live.version().unwrap_err().kind, ErrorKind::Missing);
+    let mut live = LiveRun::open(folder.path()).unwrap();
+    live.version().unwrap();
+    assert_eq!(live.now().unwrap().state, RunState::New);
+}
+
+#[test]
+#[cfg(unix)]
+fn links_and_pipes_are_no_files_of_a_run() {
+    use std::{os::unix::fs::symlink, process::Command};
+    let lay = |kind: &str, path: &Path, to: &Path| match kind {
+        "link" => symlink(to, path).unwrap(),
+        _ => assert!(Command::new("mkfifo").arg(path).status().unwrap().success()),
+    };
+    let kinds = ["link", "pipe"];
+    let (folder, store, _) = run();
+    drop((Lock::run(folder.path()).unwrap(), store));
+    let outside = tempfile::tempdir().unwrap();
+    for name in plain::OPENED {
+        let (path, aside) = (folder.path().join(name), outside.path().join(name));
+        let is_there = path.exists();
+        if is_there {
+            fs::rename(&path, &aside).unwrap();
+        }
+        for kind in kinds {
+            lay(kind, &path, &aside);
+            assert!(!LiveRun::is_in(folder.path()), "{name}");
+            assert_eq!(LiveRun::open(folder.path()).err().unwrap().kind, ErrorKind::Missing);
+            assert!(!Lock::is_held(folder.path()), "{name}");
+            fs::remove_file(&path).unwrap();
+        }
+        if is_there {
+            fs::rename(&aside, &path).unwrap();
+        }
+    }
+    assert!(LiveRun::is_in(folder.path()) && LiveRun::open(folder.path()).is_ok());
+
+    let page = folder.path().join(PAGE);
+    for kind in kinds {
+        lay(kind, &page, &folder.path().join("run.sqlite"));
+        assert!(!LiveRun::has_report(folder.path()) && LiveRun::report(folder.path()).is_err());
+        fs::remove_file(&page).unwrap();
+    }
+    fs::write(&page, "a page").unwrap();
+    assert!(LiveRun::has_report(folder.path()));
+    assert_eq!(LiveRun::report(folder.path()).unwrap(), b"a page");
 }
 
 #[test]

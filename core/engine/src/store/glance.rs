@@ -4,12 +4,26 @@ use std::path::Path;
 
 use rusqlite::OptionalExtension;
 
-use super::{Attempt, FILE, SCHEMA, StepHistory, Store, TimedEvent};
+use super::{Attempt, AttemptOutcome, FILE, SCHEMA, StepHistory, Store, TimedEvent};
 use crate::{
     database::{open_for_reading, open_to_glance},
     error::Result,
     events::Event,
+    lock::Lock,
 };
+
+impl StepHistory {
+    /// The same where a process worked on the run just before this was read (`held`), or none did: then an attempt that
+    /// seems to go on was killed, which its process could not write.
+    pub(crate) fn seen(mut self, held: bool) -> Self {
+        for attempt in &mut self.attempts {
+            if attempt.outcome == AttemptOutcome::Running && !held {
+                attempt.outcome = AttemptOutcome::Killed;
+            }
+        }
+        self
+    }
+}
 
 impl Store {
     /// Opens the folder of a run to look at a few rows at a time, whoever writes: damaged rows are left out
@@ -55,14 +69,10 @@ impl Store {
 
     /// How a step went under a key, without its events.
     pub fn curves_of_step(&self, step: &str, key: &str) -> Result<StepHistory> {
+        let held = Lock::is_held(&self.folder);
         let (attempts, curves) = (self.attempts(key)?, self.curves(key)?);
-        Ok(StepHistory {
-            step: step.to_owned(),
-            current: true,
-            attempts,
-            curves,
-            events: Vec::new(),
-        })
+        let (step, events) = (step.to_owned(), Vec::new());
+        Ok(StepHistory { step, current: true, attempts, curves, events }.seen(held))
     }
 
     /// Why the step of a key was stopped last, if it was.

@@ -10,7 +10,7 @@ use rusqlite::{Row, params};
 
 use super::Store;
 use crate::{
-    error::{AtPath, Result},
+    error::{AtPath, EngineError, Result},
     files::{remove, set_aside},
     hash,
     keys::Change,
@@ -49,7 +49,12 @@ impl Store {
         }
         for (name, hash) in self.published_files(key)? {
             let path = self.folder.join(&name);
-            if path.exists() && !is_published(&path, hash.as_deref()) {
+            // What other settings have left there is sound, and may be written over.
+            let is_sound = || {
+                let mut known = self.hashes_of_published(&name)?.into_iter();
+                Ok::<_, EngineError>(known.any(|hash| is_published(&path, Some(&hash))))
+            };
+            if path.exists() && !is_published(&path, hash.as_deref()) && !is_sound()? {
                 set_aside(&path)?;
             }
         }
@@ -116,6 +121,12 @@ impl Store {
             let file = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
             connection.prepare(query)?.query_map([key], file)?.collect()
         })
+    }
+
+    /// Hashes of all that any step has published under a name.
+    fn hashes_of_published(&self, name: &str) -> Result<Vec<String>> {
+        let query = "SELECT hash FROM published WHERE name = ?1 AND hash IS NOT NULL";
+        Ok(self.column(query, name)?.into_iter().flatten().collect())
     }
 
     /// Removes the files that a step has published under other keys and not under this one, so that

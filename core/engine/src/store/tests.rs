@@ -1,10 +1,13 @@
+use std::sync::Arc;
+
 use serde_json::json;
 use spacewright_core::train::Usage;
 
 use super::*;
 use crate::{
-    events::Event,
+    events::{Event, Observer},
     keys::{Change, Ingredients},
+    recorder::Recorder,
     store::AttemptOutcome,
 };
 
@@ -147,6 +150,19 @@ fn a_published_file_is_as_it_was_written() {
 }
 
 #[test]
+fn what_a_stopped_attempt_under_other_settings_has_published_is_not_damaged() {
+    let (folder, store) = store();
+    let publish = |key: &str| {
+        fs::write(folder.path().join("report.json"), key).unwrap();
+        store.published(key, "report.json", key.as_bytes()).unwrap();
+    };
+    publish("one");
+    publish("other");
+    store.set_damage_aside("one").unwrap();
+    assert!(folder.path().join("report.json").exists());
+}
+
+#[test]
 fn results_of_other_settings_do_not_stay_beside_new_ones() {
     let (folder, store, _) = finished("content");
     let publish = |key: &str, name: &str| {
@@ -188,6 +204,24 @@ fn seconds_of_attempts_add_up_and_keys_supersede_each_other() {
     assert_eq!(store.finished_step("one").unwrap(), None);
     assert!(store.has_run_before("step").unwrap());
     assert!(store.seconds().unwrap().is_empty());
+}
+
+#[test]
+fn the_time_of_an_attempt_that_is_killed_counts() {
+    struct Nobody;
+    impl Observer for Nobody {
+        fn event(&self, _: &Event<'_>) {}
+    }
+    let (_folder, store) = store();
+    let store = Arc::new(store);
+    let earlier = store.begin("step", "key", &ingredients()).unwrap();
+    let observer: Arc<dyn Observer> = Arc::new(Nobody);
+    let recorder = Recorder::new(&store, "key", &observer, None, earlier).unwrap();
+    recorder.took_over(60.0);
+    let (step, task) = ("step".into(), "task".into());
+    recorder.event(&Event::Progress { step, task, done: 1, total: 2, note: "".into() });
+    drop(recorder);
+    assert!(store.begin("step", "key", &ingredients()).unwrap() > 60.0);
 }
 
 #[test]

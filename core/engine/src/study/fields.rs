@@ -38,6 +38,9 @@ pub(crate) struct StudyFields {
     pub from: String,
 }
 
+/// Characters of a name: most file systems know names of 255 bytes, and what belongs to a run may be named after it.
+const LONGEST_NAME: usize = 100;
+
 fn hyperspace(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": ["string", "object"] })
 }
@@ -48,13 +51,17 @@ impl Section for StudyFields {
 
     fn check(&self) -> Result<(), FieldError> {
         let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        let refused = |reason: String, hint: &str| {
+            let hint = format!("use {hint}; it becomes the name of a folder");
+            Err(FieldError::refused("", "name", reason, hint))
+        };
         if self.name.is_empty() || self.name.starts_with('.') || !self.name.chars().all(legal) {
-            return Err(FieldError::refused(
-                "",
-                "name",
-                format!("`{}` cannot be the name of a run", self.name),
-                "use letters, digits, `-`, `_` and `.`; it becomes the name of a folder",
-            ));
+            let reason = format!("`{}` cannot be the name of a run", self.name);
+            return refused(reason, "letters a to z, digits, `-`, `_` and, but not first, `.`");
+        }
+        if self.name.len() > LONGEST_NAME {
+            let reason = format!("a name of {} characters is too long", self.name.len());
+            return refused(reason, &format!("{LONGEST_NAME} at most"));
         }
         Ok(())
     }

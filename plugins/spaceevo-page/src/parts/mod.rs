@@ -76,13 +76,14 @@ fn command(data: &PageData, words: &str) -> String {
     program_call(&data.origin, words, &[&data.study.file])
 }
 
-/// A command of the program for these study files.
+/// A command of the program for these study files, with the flags that results depend on.
 pub fn program_call(origin: &Origin, words: &str, files: &[&str]) -> String {
     let files: String = files.iter().map(|file| format!(" {}", word(file))).collect();
     let runs = origin.runs.as_deref();
     let runs = runs.map(|runs| format!(" --runs {}", word(runs))).unwrap_or_default();
     let flags = origin.flags.iter().map(|(flag, value)| format!(" --{flag} {}", word(value)));
-    format!("spacewright {words}{files}{runs}{}", flags.collect::<String>())
+    let (flags, threads) = (flags.collect::<String>(), origin.threads);
+    format!("spacewright {words}{files}{runs}{flags} --threads {threads}")
 }
 
 /// A name as one word of a shell, which nothing in it can leave.
@@ -191,7 +192,8 @@ mod tests {
         };
         assert_eq!(
             program_call(&origin, "study compare", &["a.toml", "b.toml"]),
-            "spacewright study compare a.toml b.toml --runs 'other runs' --target host-litert --seed 7"
+            "spacewright study compare a.toml b.toml --runs 'other runs' --target host-litert --seed 7 \
+             --threads 1"
         );
     }
 

@@ -67,7 +67,7 @@ fn classes(classes: &[String]) -> Markup {
 fn commands(data: &PageData) -> Markup {
     html! {
         p { "To repeat the run, in the folder in which the study was run:" }
-        (shell(&format!("{} --threads {}", command(data, "run"), data.origin.threads)))
+        (shell(&command(data, "run")))
         p { "How its steps stand, and what would make them run again:" }
         (shell(&command(data, "study show")))
     }
