@@ -249,3 +249,24 @@ fn spaces<'r>(spaces: impl Iterator<Item = &'r SpaceSummary>) -> String {
     }
     table.render()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stages_of_the_teachers_own_blocks_are_named() {
+        let choice = |stage: &str, block: &str| StageChoice {
+            stage: stage.into(),
+            block: block.into(),
+            widths: vec![16],
+            best_alternative: None,
+            support: Vec::new(),
+        };
+        let choices =
+            [choice("stage1", "resnet"), choice("stage2", "fused"), choice("stage3", "resnet")];
+        let note = flattered("resnet", &choices).unwrap();
+        assert!(note.starts_with("note: resnet in stage1, stage3 is the teacher's own"), "{note}");
+        assert_eq!(flattered("basic", &choices), None);
+    }
+}

@@ -127,6 +127,18 @@ fn drawn(data: &Value, page: &str) -> usize {
 }
 
 #[test]
+fn blocks_that_the_teacher_flatters_are_named() {
+    let mut data = common::data();
+    let own = data["report"]["choices"][0]["block"].clone();
+    let words = |data: &Value| page(data).contains("blocks itself, like");
+    assert!(!words(&data));
+    data["report"]["teacher_block"] = own;
+    assert!(words(&data));
+    data["report"]["teacher_block"] = "another".into();
+    assert!(!words(&data));
+}
+
+#[test]
 fn what_is_lacking_has_its_command() {
     let data = data_of_run();
     let page = page(&data);

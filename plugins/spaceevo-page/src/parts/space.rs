@@ -23,6 +23,7 @@ pub fn part(data: &PageData) -> Part {
             (stages(data))
             (costs(data))
             (choices(data))
+            (flattered(data))
             @if let Some(gap) = data.report.gap {
                 p {
                     "It is proven that no space of the hyperspace has a score that is better by more than "
@@ -170,6 +171,22 @@ fn costs(data: &PageData) -> Markup {
         csv,
     };
     figure.markup()
+}
+
+/// What to think of stages that have the teacher's own block type.
+fn flattered(data: &PageData) -> Markup {
+    let own = data.report.teacher_block.as_deref();
+    let stages = data.report.choices.iter().filter(|choice| own == Some(&choice.block));
+    let stages: Vec<&str> = stages.map(|choice| choice.stage.as_str()).collect();
+    html! {
+        @if let (Some(own), [_, ..]) = (own, &stages[..]) {
+            p {
+                "The teacher is of " b { (own) } " blocks itself, like " (stages.join(", "))
+                ": such blocks copy it more easily than others do. What other teachers say, "
+                code { "spacewright study blocks" } " tells."
+            }
+        }
+    }
 }
 
 fn choices(data: &PageData) -> Markup {
