@@ -12,7 +12,10 @@ use std::{
 
 use serde::Serialize;
 use serde_json::Value;
-use spacewright_core::{foreign::is_hidden, train::TrainError};
+use spacewright_core::{
+    foreign::{Escaped, is_hidden, shortened},
+    train::TrainError,
+};
 use spacewright_data::DataError;
 use spacewright_engine::{EngineError, ErrorKind};
 
@@ -236,6 +239,11 @@ impl Table {
         }
         text
     }
+}
+
+/// A name out of a file that others wrote, as it is shown: in one line that is not long.
+pub fn foreign_name(name: &str) -> String {
+    Escaped(shortened(name, 60)).to_string()
 }
 
 fn is_number(cell: &str) -> bool {

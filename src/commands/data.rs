@@ -7,7 +7,7 @@ use std::{
     sync::atomic::Ordering,
 };
 
-use spacewright_core::foreign::{Escaped, shortened};
+use spacewright_core::foreign::Escaped;
 use spacewright_data::{
     BadImage, Catalog, Checked, CheckedPart, Part, Sizes, Wanted, check, divide, open,
     usual_training,
@@ -17,13 +17,11 @@ use spacewright_engine::{DataSettings, EngineError, write_atomically};
 use crate::{
     cli::{DataCheckArgs, DataCommand, Global},
     process, progress,
-    render::{Failure, Output, Table, grouped},
+    render::{Failure, Output, Table, foreign_name, grouped},
 };
 
 /// How many bad files, duplicates and classes are shown; all of them are in the JSON document.
 const SHOWN: usize = 20;
-/// Letters of a class's name that are shown.
-const LONGEST_NAME: usize = 100;
 
 pub fn run(command: &DataCommand, global: &Global) -> Result<Output, Failure> {
     let DataCommand::Check(DataCheckArgs { places, layout, held_out, sheet }) = command;
@@ -136,12 +134,7 @@ fn classes(checked: &Checked) -> String {
         parts().next().map(|part| part.classes.keys().collect()).unwrap_or_default();
     for name in names.iter().take(SHOWN) {
         let counts = parts().map(|part| part.classes.get(*name).copied().unwrap_or(0).to_string());
-        table.cells(
-            [Escaped(shortened(name, LONGEST_NAME)).to_string()]
-                .into_iter()
-                .chain(counts)
-                .collect(),
-        );
+        table.cells([foreign_name(name)].into_iter().chain(counts).collect());
     }
     let mut text = format!("\n{}", table.render());
     if names.len() > SHOWN {

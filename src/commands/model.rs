@@ -23,7 +23,7 @@ use crate::{
     cli::{Global, InspectArgs, ModelCommand, ModelFileArgs, OpeningArgs},
     commands::{subnet, target::Predictor},
     foreign::{self, Found, Request, Task},
-    render::{Failure, Output, Table, grouped},
+    render::{Failure, Output, Table, foreign_name, grouped},
 };
 
 pub fn run(command: &ModelCommand, global: &Global) -> Result<Output, Failure> {
@@ -143,29 +143,29 @@ fn text(inspected: &InspectReport) -> String {
     let bytes = |count: u64| grouped(&count.to_string());
     let mut text = format!(
         "{} ({}): {} bytes, {} bytes of constants\n",
-        shown(&summary.name),
+        foreign_name(&summary.name),
         summary.format,
         bytes(summary.file_bytes),
         bytes(summary.constants_bytes)
     );
     for (file, used) in &summary.external_files {
-        let _ = writeln!(text, "constants in {}: {} bytes", shown(file), bytes(*used));
+        let _ = writeln!(text, "constants in {}: {} bytes", foreign_name(file), bytes(*used));
     }
     for (key, value) in &summary.metadata {
         let value = value.trim_end().replace('\n', ", ");
-        let _ = writeln!(text, "{}: {}", shown(key), Escaped(shortened(&value, 1000)));
+        let _ = writeln!(text, "{}: {}", foreign_name(key), Escaped(shortened(&value, 1000)));
     }
     for (what, tensors) in [("input", &summary.inputs), ("output", &summary.outputs)] {
         for tensor in tensors {
-            let _ = writeln!(text, "{what} {}: {}", shown(&tensor.name), described(tensor));
+            let _ = writeln!(text, "{what} {}: {}", foreign_name(&tensor.name), described(tensor));
         }
     }
     let mut table = Table::new(&["operator", "name", "result", "weights"]);
     for operator in &summary.operators {
         let result = operator.outputs.first().and_then(|place| summary.tensors.get(*place));
         table.row([
-            shown(&operator.kind),
-            shown(summary.name_of(operator)),
+            foreign_name(&operator.kind),
+            foreign_name(summary.name_of(operator)),
             result.map(described).unwrap_or_default(),
             weights(summary, operator),
         ]);
@@ -173,7 +173,7 @@ fn text(inspected: &InspectReport) -> String {
     let _ = writeln!(text, "\n{}", table.render());
     let _ = writeln!(text, "{} operators: {}", summary.operators.len(), counted(kinds));
     if !summary.custom_operators.is_empty() {
-        let kinds: Vec<String> = summary.custom_operators.iter().map(|k| shown(k)).collect();
+        let kinds: Vec<String> = summary.custom_operators.iter().map(|k| foreign_name(k)).collect();
         let _ = writeln!(text, "of other libraries: {}", kinds.join(", "));
     }
     let float = match &summary.float_operators[..] {
@@ -230,13 +230,8 @@ fn count<'a>(kinds: impl Iterator<Item = &'a str>) -> BTreeMap<String, usize> {
 }
 
 fn counted(kinds: &BTreeMap<String, usize>) -> String {
-    let each = kinds.iter().map(|(kind, count)| format!("{count} {}", shown(kind)));
+    let each = kinds.iter().map(|(kind, count)| format!("{count} {}", foreign_name(kind)));
     each.collect::<Vec<_>>().join(", ")
-}
-
-/// A foreign name as it is shown: in one line that is not long.
-fn shown(name: &str) -> String {
-    Escaped(shortened(name, 60)).to_string()
 }
 
 /// Type, shape and scale of a tensor, as far as the file tells.

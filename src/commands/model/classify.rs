@@ -3,24 +3,18 @@
 use std::path::Path;
 
 use serde::Serialize;
-use spacewright_core::{
-    data::LABELS_KEY,
-    foreign::{Escaped, shortened},
-};
+use spacewright_core::{data::LABELS_KEY, foreign::Escaped};
 
 use super::request;
 use crate::{
     cli::{Global, ModelRunArgs},
     foreign::{self, Found, Task},
-    render::{Failure, Output, Table},
+    render::{Failure, Output, Table, foreign_name},
     report::percent,
 };
 
 /// How many classes of each image are told, the likeliest first.
 const TOLD: usize = 5;
-
-/// Letters of a class's name that are shown.
-const LONGEST_NAME: usize = 100;
 
 #[derive(Serialize)]
 struct RunReport {
@@ -92,10 +86,7 @@ fn likeliest(logits: &[f32], labels: &[&str]) -> Vec<ClassShare> {
 fn text(report: &RunReport) -> String {
     let mut table = Table::new(&["image", "class", "probability", "next"]);
     for Classified { image, classes, error } in &report.images {
-        let told = |share: &ClassShare| {
-            let name = Escaped(shortened(&share.class, LONGEST_NAME)).to_string();
-            (name, percent(share.probability))
-        };
+        let told = |share: &ClassShare| (foreign_name(&share.class), percent(share.probability));
         let mut shares = classes.iter().map(told);
         let (class, probability) = match (shares.next(), error) {
             (Some(first), _) => first,
