@@ -279,6 +279,25 @@ fn a_damaged_run_that_is_looked_at_stays_as_it_is() {
 }
 
 #[test]
+fn a_run_of_another_study_of_the_same_name_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/smoke.toml");
+    let [one, other] = ["one", "other"].map(|name| {
+        let path = folder.path().join(name).join("smoke.toml");
+        fs::create_dir(path.parent().unwrap()).unwrap();
+        fs::copy(example, &path).unwrap();
+        path.display().to_string()
+    });
+    let runs = folder.path().join("runs").display().to_string();
+    assert_eq!(run(&format!("--quiet tables {one} --runs {runs}")).code, 0);
+    assert_eq!(run(&format!("--quiet study show {one} --runs {runs}")).stderr, "");
+    let said = format!("is the run of {one}, which has the same name");
+    let shown = run(&format!("study show {other} --runs {runs}"));
+    assert!(shown.code == 0 && shown.stderr.contains(&said), "{}", shown.stderr);
+    assert!(refusal(&format!("--quiet tables {other} --runs {runs}")).contains(&said));
+}
+
+#[test]
 fn a_new_study_is_short_says_where_its_schema_is_and_can_be_opened() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("mine.toml");

@@ -17,7 +17,7 @@ use crate::{
     lock::Lock,
     recorder::Recorder,
     room,
-    runs::{claim, keep_study},
+    runs::{claim, keep_study, of_another},
     store::{AttemptOutcome, StepHistory, Store},
     tasks::unless_panicked,
 };
@@ -111,7 +111,11 @@ impl Engine {
     /// How all steps stand. Writes nothing, also where the store is that of an earlier version.
     pub fn status(&self) -> Result<Vec<StepStatus>> {
         let store = self.existing_store()?;
-        self.steps().iter().map(|step| self.status_of(store.as_deref(), step.as_ref())).collect()
+        let store = store.as_deref();
+        if let Some(message) = store.map_or(Ok(None), |store| of_another(self.study(), store))? {
+            tracing::warn!("{message}");
+        }
+        self.steps().iter().map(|step| self.status_of(store, step.as_ref())).collect()
     }
 
     /// How a step went with the present settings, or else with those it last ran with: attempts,

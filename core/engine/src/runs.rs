@@ -98,21 +98,28 @@ pub(crate) fn left_out(folder: &Path, error: &EngineError) {
 /// Makes the run one of this study file. It is refused where another study file of the same name has
 /// it, whose results it would mix with its own.
 pub(crate) fn claim(study: &Study, store: &Store) -> Result<()> {
-    let Some(file) = study.file() else { return Ok(()) };
-    let owner = store.origin()?;
-    if owner.as_ref() == Some(&file) {
-        return Ok(());
-    }
-    if let Some(owner) = owner.filter(|owner| Study::name_in(owner).as_ref() == Some(&study.name)) {
-        let folder = store.folder().display();
-        let message =
-            format!("{folder} is the run of {}, which has the same name", owner.display());
+    if let Some(message) = of_another(study, store)? {
         return Err(EngineError::study(message).with_hint(
             "give this study another `name`, or other runs a folder of their own with `--runs`; a \
              study file that has moved away leaves its run to the next of its name",
         ));
     }
-    store.set_origin(&file)
+    match study.file() {
+        Some(file) if store.origin()?.as_ref() != Some(&file) => store.set_origin(&file),
+        _ => Ok(()),
+    }
+}
+
+/// Whose run it is, in words, where another study file of the same name has it.
+pub(crate) fn of_another(study: &Study, store: &Store) -> Result<Option<String>> {
+    let Some(file) = study.file() else { return Ok(None) };
+    let owner = store.origin()?.filter(|owner| *owner != file);
+    let owner = owner.filter(|owner| Study::name_in(owner).as_ref() == Some(&study.name));
+    let folder = store.folder().display();
+    let message = |owner: PathBuf| {
+        format!("{folder} is the run of {}, which has the same name", owner.display())
+    };
+    Ok(owner.map(message))
 }
 
 /// Leaves the study in the run's folder: as it was written, and with all that it means.
