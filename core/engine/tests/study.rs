@@ -185,7 +185,9 @@ fn wrong_values_are_named_with_their_line() {
     check(
         &STUDY.replace("\"test\"", "\"../test\""),
         "study.toml:2: `name`: `../test` cannot be the name of a run",
-        Some("use letters, digits, `-`, `_` and `.`; it becomes the name of a folder"),
+        Some(
+            "use letters a to z, digits, `-`, `_` and, but not first, `.`; it becomes the name of a folder",
+        ),
     );
     check(
         &STUDY.replace("name = \"test\"", ""),
