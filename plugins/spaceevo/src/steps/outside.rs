@@ -118,17 +118,13 @@ pub(crate) fn judge(
     Ok((judged, left_out))
 }
 
-/// Whether an error says nothing of the network, so that the next run may not have it.
+/// Whether an error says nothing of the network, so that the next run may not have it: a trainer that is gone, mostly for
+/// want of memory. Others may be about a file or a latency of this network.
 fn may_pass(error: &StepError) -> bool {
-    use TrainError::{Device, File, Worker};
     match error {
         StepError::Task { source, .. } => may_pass(source),
-        StepError::Train(error) => matches!(error, Device { .. } | File { .. } | Worker { .. }),
-        StepError::Cancelled
-        | StepError::Artifact { .. }
-        | StepError::Engine(_)
-        | StepError::File(_)
-        | StepError::Json(_) => true,
+        StepError::Train(TrainError::Device { .. } | TrainError::Worker { .. })
+        | StepError::Cancelled => true,
         _ => false,
     }
 }
