@@ -152,7 +152,9 @@ pub fn place(graph: &Graph, scheme: &Scheme) -> Result<PlacedGraph, PlacementErr
         });
         weights.push(match &node.op {
             Op::Conv2d(conv)
-                if conv.groups > 1 && conv.groups == shapes[node.inputs[0].index()].channels =>
+                if conv.groups > 1
+                    && conv.groups == shapes[node.inputs[0].index()].channels
+                    && conv.groups == conv.out_channels =>
             {
                 Some(scheme.depthwise_weights)
             }
@@ -290,6 +292,19 @@ mod tests {
         let expected =
             [range(true, Some(6.0)), range(true, None), range(true, None), range(false, None)];
         assert_eq!(ranges, expected);
+    }
+
+    #[test]
+    fn only_one_channel_a_group_both_ways_is_depth_wise() {
+        let mut b = GraphBuilder::new(Shape::square(8, 8));
+        let depthwise = b.conv("one", b.input(), ConvSpec::new(8, 3).groups(8));
+        let multiplied = b.conv("two", depthwise, ConvSpec::new(16, 3).groups(8));
+        let y = b.conv("grouped", multiplied, ConvSpec::new(16, 3).groups(4));
+        let scheme = Scheme { dense_weights: WeightRange::Bits7, ..scheme() };
+        let placed = place(&b.finish(y), &scheme).unwrap();
+        assert_ne!(scheme.depthwise_weights, scheme.dense_weights);
+        let [depthwise, dense] = [scheme.depthwise_weights, scheme.dense_weights].map(Some);
+        assert_eq!(placed.weights, [depthwise, dense, dense]);
     }
 
     #[test]

@@ -61,7 +61,7 @@ pub struct Scheme {
     pub name: String,
     /// Weights of dense and grouped convolutions and of linear layers.
     pub dense_weights: WeightRange,
-    /// Weights of depth-wise convolutions.
+    /// Weights of depth-wise convolutions that make as many channels as they read; a multiplier makes them grouped ones.
     pub depthwise_weights: WeightRange,
     /// Pairs of operators that the runtime fuses: no quantizer on the value between them, if the
     /// second is the only reader of the first.

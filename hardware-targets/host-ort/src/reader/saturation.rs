@@ -74,8 +74,10 @@ fn saturates(node: &NodeProto, dims: &[i64], bytes: &[u8]) -> bool {
     let weights: Vec<i8> = bytes.iter().map(|byte| *byte as i8).collect();
     let is_convolution = node.op_type.contains("Conv");
     let (weights, shape) = match sizes[..] {
-        // Kernels for one channel per group add in 32 bits.
-        [_, 1, ..] if is_convolution && number("group") > 1 => return false,
+        // The kernels for one channel a group, read and made, add in 32 bits.
+        [made, 1, ..] if is_convolution && made > 1 && number("group") as usize == made => {
+            return false;
+        }
         [_, _, ..] if is_convolution => (weights, sizes),
         [rows, columns] if number("transB") == 0 => {
             let at = |i: usize| weights[i % rows * columns + i / rows];
@@ -106,6 +108,8 @@ mod tests {
         check("QLinearConv", 1, &[1, 2, 1, 1], &[127, -127], false);
         check("Conv", 1, &[1, 2, 1, 1], &[-128, -1], true);
         check("Conv", 2, &[2, 1, 1, 2], &[127, 127, 127, 127], false);
+        // Two channels made of each that is read: ONNX Runtime multiplies matrices.
+        check("Conv", 2, &[4, 1, 1, 2], &[127; 8], true);
     }
 
     #[test]
