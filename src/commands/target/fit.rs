@@ -1,7 +1,7 @@
 //! Fitting predictors.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::HashSet,
     fs, mem,
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -146,8 +146,9 @@ fn of_files(
     }
     let settings = Settings::default();
     let mut splits = vec![Split::rows(all.len(), 5, 0)];
-    if widths.iter().flatten().collect::<BTreeSet<_>>().len() > 1 {
-        splits.push(Split::keys("width", &widths, 8));
+    let unseen_widths = Split::keys("width", &widths, 8);
+    if unseen_widths.is_usable() {
+        splits.push(unseen_widths);
     }
     let bar = progress::bar(splits.len() + 1, global.quiet);
     let mut predicted = Vec::new();

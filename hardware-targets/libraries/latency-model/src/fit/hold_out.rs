@@ -35,15 +35,21 @@ impl Split {
     }
 
     /// Holds out keys, such as widths: every `folds`-th of the sorted keys makes a fold, which
-    /// holds out all rows that have one of them.
+    /// holds out all rows that have one of them. There are no more folds than keys.
     pub fn keys(name: &str, keys: &[Vec<u64>], folds: usize) -> Self {
         let all: BTreeSet<u64> = keys.iter().flatten().copied().collect();
+        let folds = folds.clamp(1, all.len().max(1));
         let fold: BTreeMap<u64, usize> =
-            all.iter().enumerate().map(|(index, key)| (*key, index % folds.max(1))).collect();
+            all.iter().enumerate().map(|(index, key)| (*key, index % folds)).collect();
         let held =
             |of: usize| keys.iter().map(|keys| keys.iter().any(|key| fold[key] == of)).collect();
         let how = format!("rows with a {name} that the fit never saw, {folds} folds");
         Self { how, folds: (0..folds).map(held).collect() }
+    }
+
+    /// Whether each fold holds out some rows, and leaves some to learn from.
+    pub fn is_usable(&self) -> bool {
+        self.folds.iter().all(|held| held.contains(&true) && held.contains(&false))
     }
 }
 
