@@ -127,8 +127,10 @@ impl QtOptions {
             ("stage_weights", &self.stage_weights, stages, "stage"),
         ] {
             let sound = values.iter().all(|value| value.is_finite() && *value >= 0.0);
-            if !sound || !(values.is_empty() || values.len() == count) {
-                let allowed = format!("{count} numbers from 0, one per {of_what}");
+            // Where none counts every score is zero, or no number.
+            let counts = values.len() == count && values.iter().any(|value| *value > 0.0);
+            if !sound || !(values.is_empty() || counts) {
+                let allowed = format!("{count} numbers from 0, one per {of_what}, and not all 0");
                 return Err(options::invalid_option(NAME, option, format!("{values:?}"), &allowed));
             }
         }
@@ -205,6 +207,10 @@ impl Scorer for QtScore {
         limits: usize,
     ) -> Result<(), ScoreError> {
         QtOptions::read(options, hyperspace, limits).map(drop)
+    }
+
+    fn has_bounds(&self, options: &serde_json::Value) -> bool {
+        options::read::<QtOptions>(NAME, options).is_ok_and(|read| read.mode == Mode::Exact)
     }
 
     fn prepare(

@@ -184,13 +184,13 @@ fn what_is_missing_is_named() {
     check(
         |_| (),
         json!({ "stage_weights": [1.0, -1.0] }),
-        "options of `q-t`: stage_weights = [1.0, -1.0]; allowed is 2 numbers from 0, one per stage",
+        "options of `q-t`: stage_weights = [1.0, -1.0]; allowed is 2 numbers from 0, one per stage, and not all 0",
     );
     check(|_| (), json!({ "t": 0.0 }), "options of `q-t`: t = 0; allowed is above 0, at most 1");
     check(
         |_| (),
         json!({ "weights": [1.0, 2.0] }),
-        "options of `q-t`: weights = [1.0, 2.0]; allowed is 1 numbers from 0, one per latency limit",
+        "options of `q-t`: weights = [1.0, 2.0]; allowed is 1 numbers from 0, one per latency limit, and not all 0",
     );
 }
 

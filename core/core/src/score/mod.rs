@@ -114,6 +114,13 @@ pub trait Scorer: Send + Sync {
         Ok(())
     }
 
+    /// Whether it will know [`Bounded`] scores with these options, which are options of the scorer: asked before a study
+    /// begins.
+    fn has_bounds(&self, options: &serde_json::Value) -> bool {
+        let _ = options;
+        false
+    }
+
     /// Prepares for one problem; `options` are the scorer's own fields of the study file.
     fn prepare(
         &self,

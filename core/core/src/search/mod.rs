@@ -74,6 +74,11 @@ pub trait Strategy: Send + Sync {
     /// Whether these are options of the strategy: asked before a study begins, hours before anything is searched for.
     fn check_options(&self, options: &serde_json::Value) -> Result<(), ScoreError>;
 
+    /// Whether it works only with a scorer that knows what no space scores above.
+    fn needs_bounds(&self) -> bool {
+        false
+    }
+
     /// Looks for the space with the best score.
     fn search(
         &self,

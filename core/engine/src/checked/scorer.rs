@@ -36,6 +36,10 @@ impl Scorer for CheckedScorer {
         self.scorer.check_options(options, hyperspace, limits)
     }
 
+    fn has_bounds(&self, options: &Value) -> bool {
+        self.scorer.has_bounds(options)
+    }
+
     fn prepare(
         &self,
         problem: ScoreProblem,

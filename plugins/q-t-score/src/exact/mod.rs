@@ -129,7 +129,8 @@ impl Exact {
                 sum += subnet.loss * (within - below);
                 below = within;
             }
-            BestSubnets { feasible, loss: (below > 0.0).then(|| sum / below) }
+            // A sum of all shares may end a rounding error above 1.
+            BestSubnets { feasible: feasible.min(1.0), loss: (below > 0.0).then(|| sum / below) }
         };
         self.limits_ms.iter().map(best).collect()
     }

@@ -70,6 +70,20 @@ fn nothing_feasible_has_no_loss() {
 }
 
 #[test]
+fn no_more_than_all_subnets_are_feasible() {
+    let hyperspace = testing::hyperspace();
+    let space = Space::parse("mini-0123-0101", &hyperspace).unwrap();
+    for rows in 1..=12 {
+        for composition in [Composition::Consistent, Composition::Independent] {
+            let tables = tables(&hyperspace, composition, rows);
+            let exact = Exact::new(&tables, composition, &[1e6], TopShare::new(1000, 10));
+            let feasible = exact.best(&tables, &space)[0].feasible;
+            assert!(feasible <= 1.0 && feasible > 1.0 - 1e-6, "{composition:?} {rows}: {feasible}");
+        }
+    }
+}
+
+#[test]
 fn distributions_hold_the_feasible_subnets_and_their_best() {
     let hyperspace = testing::hyperspace();
     let space = Space::parse("mini-0123-0101", &hyperspace).unwrap();

@@ -27,6 +27,7 @@ use crate::{
     multi_target::{self, MultiTargetScorer, OnTarget},
     network_parts::sub_stages,
     settings::{EvolveSettings, MeasureSettings},
+    strategies::NO_BOUNDS,
     tables::BlockRows,
 };
 
@@ -138,16 +139,25 @@ impl Step for Evolve {
             let hint = "`spacewright study explain evolve` lists the fields";
             FieldError::refused(EvolveSettings::NAME, field, error.to_string(), hint)
         };
-        if let Some(scorer) = study.scorers.get(&evolve.scorer) {
-            let (options, limits) = (options(&evolve.score), measure.budgets.len());
-            let checked = scorer.check_options(&options, &study.hyperspace, limits);
+        let (scorer, strategy) =
+            (study.scorers.get(&evolve.scorer), study.strategies.get(&evolve.strategy));
+        let (score, limits) = (options(&evolve.score), measure.budgets.len());
+        if let Some(scorer) = scorer {
+            let checked = scorer.check_options(&score, &study.hyperspace, limits);
             checked.map_err(|error| refused("score", error))?;
         }
-        if let Some(strategy) = study.strategies.get(&evolve.strategy) {
+        if let Some(strategy) = strategy {
             let checked = strategy.check_options(&options(&evolve.strategy_options));
             checked.map_err(|error| refused("strategy_options", error))?;
         }
-        Ok(())
+        match (scorer, strategy) {
+            (Some(scorer), Some(strategy))
+                if strategy.needs_bounds() && !scorer.has_bounds(&score) =>
+            {
+                Err(refused("strategy", ScoreError::new(NO_BOUNDS)))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn run(

@@ -27,6 +27,10 @@ use history::History;
 pub use random::Random;
 use seen::Seen;
 
+/// Why a strategy that needs bounds refuses a scorer.
+pub(crate) const NO_BOUNDS: &str = "the scorer has no bounds, which the strategy `exact` needs; `q-t` has them with \
+                                    mode = \"exact\"";
+
 /// A way through a hyperspace.
 trait Walk: Send + Sync {
     /// Name of the strategy in study files.

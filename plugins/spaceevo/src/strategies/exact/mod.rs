@@ -11,7 +11,7 @@ use spacewright_core::{
     space::{Halves, Hyperspace, Space},
 };
 
-use super::AgingEvolution;
+use super::{AgingEvolution, NO_BOUNDS};
 use candidates::{Candidate, Candidates};
 
 /// Candidates that are scored together, those with a common half side by side.
@@ -46,6 +46,10 @@ impl Strategy for Exact {
         options::read::<ExactOptions>(self.name(), options).map(drop)
     }
 
+    fn needs_bounds(&self) -> bool {
+        true
+    }
+
     fn search(
         &self,
         hyperspace: &Hyperspace,
@@ -56,9 +60,7 @@ impl Strategy for Exact {
     ) -> Result<Searched, ScoreError> {
         let options: ExactOptions = options::read(self.name(), options)?;
         let Some(bounded) = scorer.bounded() else {
-            let reason = "the scorer has no bounds, which the strategy `exact` needs; `q-t` has \
-                          them with mode = \"exact\"";
-            return Err(ScoreError::new(reason));
+            return Err(ScoreError::new(NO_BOUNDS));
         };
         let mut goes_on = true;
         let mut watch = |evaluations: usize, best: &ScoredSpace| {
@@ -97,6 +99,7 @@ impl Strategy for Exact {
             }
             keep_best(&mut found.scored);
         }
+        progress(found.evaluations, &best);
         keep_best(&mut found.scored);
         found.bound = Some(bound.max(best.score.score));
         Ok(found)
