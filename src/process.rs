@@ -57,6 +57,10 @@ pub fn link_plugins() {
     ));
 }
 
+/// The name that the second program's trainer has for keys.
+#[cfg(unix)]
+const TRAINER: &str = "torch-trainer/5";
+
 /// The trainer of the second program, which lies beside this one: computing needs a library that would slow
 /// every command down, and may end its process.
 #[cfg(unix)]
@@ -64,13 +68,12 @@ fn trainers(compute: &Compute) -> Vec<Arc<dyn Trainer>> {
     // What is wrong about it was said by who has asked before.
     let launch = Launch::of_this_process().ok().flatten();
     let launched = |launch: Launch| {
-        let Launch { processes, local_rank, host, port, listens, .. } = launch;
+        let Launch { processes, on_this_machine, local_rank, host, port, listens, .. } = launch;
         let cancelled = cancelled_by_signal();
-        Launched { processes, local_rank, host, port, listens, cancelled }
+        Launched { processes, on_this_machine, local_rank, host, port, listens, cancelled }
     };
     let launched = launch.map(launched).filter(|launched| launched.processes == compute.processes);
-    // The name that the second program's trainer has for keys.
-    vec![Arc::new(WorkerTrainer::new("torch-trainer/5", trainer(), *compute, launched))]
+    vec![Arc::new(WorkerTrainer::new(TRAINER, trainer(), *compute, launched))]
 }
 
 #[cfg(unix)]

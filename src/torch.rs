@@ -15,8 +15,8 @@ use spacewright_torch_trainer::{NAME, TorchTrainer, announced};
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
-    let make = |compute: &Compute, place: Option<&TeamPlace>| {
-        let trainer = TorchTrainer::new(compute, place)?;
+    let make = |compute: &Compute, local_rank: usize, place: Option<&TeamPlace>| {
+        let trainer = TorchTrainer::new(compute, local_rank, place)?;
         let card = trainer.card().map(str::to_owned);
         Ok((trainer, card))
     };

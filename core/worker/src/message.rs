@@ -17,7 +17,7 @@ use spacewright_core::{
 };
 
 /// Changes with everything below; both sides have to be of one version.
-pub const PROTOCOL: u32 = 5;
+pub const PROTOCOL: u32 = 6;
 
 /// What the head tells.
 #[derive(Debug, Serialize, Deserialize)]
@@ -26,8 +26,8 @@ pub enum ToWorker {
     Start {
         /// What it computes with.
         compute: Compute,
-        /// Its place among processes that train together, if it has one; it waits for the others.
-        place: Option<TeamPlace>,
+        /// Where it stands among other workers.
+        place: Place,
         /// Whether messages for who looks for mistakes are wanted.
         verbose: bool,
     },
@@ -43,6 +43,34 @@ pub enum ToWorker {
     Scales(Option<Scales>),
     /// Stop at the next safe point.
     Cancel,
+}
+
+/// Where a worker stands among others.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Place {
+    /// It computes alone, beside other workers of its machine.
+    Alone { local_rank: usize },
+    /// It trains together with others, for which it waits.
+    InTeam(TeamPlace),
+}
+
+impl Place {
+    /// Its number among the workers of its machine: which of the machine's GPUs it computes on. Several that
+    /// compute alone may have the same one.
+    pub fn local_rank(&self) -> usize {
+        match self {
+            Self::Alone { local_rank } => *local_rank,
+            Self::InTeam(place) => place.local_rank,
+        }
+    }
+
+    /// Its place in a team, if it belongs to one.
+    pub fn in_team(&self) -> Option<&TeamPlace> {
+        match self {
+            Self::Alone { .. } => None,
+            Self::InTeam(place) => Some(place),
+        }
+    }
 }
 
 /// The images of a study.

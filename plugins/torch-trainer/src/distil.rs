@@ -3,7 +3,7 @@
 //!
 //! Two 1×1 convolutions, for training only, join the widths of teacher and student.
 
-use std::{collections::BTreeMap, fs, io, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use rand::Rng;
 use spacewright_core::{
@@ -22,6 +22,7 @@ use crate::{
     layout::Layout,
     optim::Rule,
     params::Params,
+    replace::replace,
     stopwatch::Stopwatch,
     student::{PlannedVariant, Student, Variant},
 };
@@ -52,8 +53,7 @@ pub fn distil(
                 let slower = SLOWER.powi(attempt);
                 match train(&student, job, slower, output, &folder, monitor) {
                     Err(TrainError::Diverged { step, .. }) => {
-                        remember(&marker, step)
-                            .map_err(|error| TrainError::file(&marker, error))?;
+                        remember(&marker, step)?;
                         step
                     }
                     result => return result,
@@ -73,13 +73,8 @@ fn remembered(marker: &Path) -> Option<usize> {
 }
 
 /// Writes at which step an attempt diverged, so that it is not made again.
-fn remember(marker: &Path, step: usize) -> io::Result<()> {
-    if let Some(folder) = marker.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    let temporary = marker.with_extension("tmp");
-    fs::write(&temporary, seal_line(&step.to_string()))?;
-    fs::rename(&temporary, marker)
+fn remember(marker: &Path, step: usize) -> Result<(), TrainError> {
+    replace(marker, |beside| fs::write(beside, seal_line(&step.to_string())))
 }
 
 /// INT8 losses of sub-stages of a (stage, block) that was distilled.

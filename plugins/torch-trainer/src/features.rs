@@ -102,7 +102,7 @@ impl StageFeatures {
     /// Inputs of the images at these positions, `positions × channels × height × width`.
     pub fn inputs(&self, context: &Context, positions: &[usize]) -> Result<Tensor, TrainError> {
         match &self.kept[0] {
-            Some(rows) => Ok(rows.read(positions)?.to_device(context.device)),
+            Some(rows) => rows.read(positions, context.device),
             None => Ok(self.computed(context, positions)?.swap_remove(self.stage)),
         }
     }
@@ -110,8 +110,7 @@ impl StageFeatures {
     /// Inputs and outputs for the images at these positions.
     pub fn pairs(&self, context: &Context, positions: &[usize]) -> Result<[Tensor; 2], TrainError> {
         if let [Some(inputs), Some(targets)] = &self.kept {
-            let read =
-                |rows: &Rows| Ok::<_, TrainError>(rows.read(positions)?.to_device(context.device));
+            let read = |rows: &Rows| rows.read(positions, context.device);
             return Ok([read(inputs)?, read(targets)?]);
         }
         let mut stages = self.computed(context, positions)?;

@@ -122,13 +122,16 @@ impl Fit<'_> {
         for index in progress.steps..steps {
             // All processes of a group stop after the same step.
             if cancelled || self.group.is_none() && monitor.cancelled() {
-                self.store(params, &optimizer, &progress)?;
-                return Err(TrainError::Cancelled);
+                return self.stop(params, &optimizer, &progress);
             }
             let number = index.to_string();
             tch::manual_seed(self.torch_seed(&number) as i64);
             let mut rng = random::generator(self.seed, &[self.what, "step", &number]);
-            let mut loss = step(params, index, &mut rng)?;
+            let mut loss = match step(params, index, &mut rng) {
+                // Parameters are still those of the step before.
+                Err(TrainError::Cancelled) => return self.stop(params, &optimizer, &progress),
+                outcome => outcome?,
+            };
             if let Some(group) = self.group {
                 let asked = f64::from(u8::from(monitor.cancelled()));
                 let batch = self.phase.batch;
@@ -170,6 +173,17 @@ impl Fit<'_> {
             None | Some(0) => random::seed(self.seed, &[self.what, "torch", step]),
             Some(rank) => random::seed(self.seed, &[self.what, "torch", step, &rank.to_string()]),
         }
+    }
+
+    /// Stops on request, so that the next run goes on from here.
+    fn stop(
+        &self,
+        params: &Params,
+        optimizer: &Optimizer,
+        progress: &Progress,
+    ) -> Result<Fitted, TrainError> {
+        self.store(params, optimizer, progress)?;
+        Err(TrainError::Cancelled)
     }
 
     fn store(
@@ -249,8 +263,17 @@ mod tests {
         }
     }
 
-    /// Two parameters, the second of which is used in every fifth step only.
     fn train(rule: Rule, folder: &Path, watch: &Watch) -> Result<Vec<f32>, TrainError> {
+        train_until(STEPS, rule, folder, watch)
+    }
+
+    /// Two parameters, the second of which is used in every fifth step only; the step `stop` stops by itself.
+    fn train_until(
+        stop: usize,
+        rule: Rule,
+        folder: &Path,
+        watch: &Watch,
+    ) -> Result<Vec<f32>, TrainError> {
         let mut params = Params::default();
         params.insert("a.weight".into(), Tensor::from_slice(&[3.0f32, -4.0]));
         params.insert("b.weight".into(), Tensor::from_slice(&[1.0f32, 2.0]));
@@ -286,7 +309,7 @@ mod tests {
                 loss += distance("b.weight");
             }
             loss.backward();
-            Ok(loss.double_value(&[]))
+            if step == stop { Err(TrainError::Cancelled) } else { Ok(loss.double_value(&[])) }
         })?;
         let values = |name: &str| Vec::<f32>::try_from(&params.0[name]).unwrap();
         Ok([values("a.weight"), values("b.weight")].concat())
@@ -313,6 +336,22 @@ mod tests {
                 assert_eq!(train(rule, folder.path(), &parts).unwrap(), weights);
                 assert_eq!(parts.points.into_inner().unwrap(), points);
             }
+        }
+    }
+
+    /// As where a teacher's opinion is computed in a step, and the user asks to stop.
+    #[test]
+    fn a_step_that_is_stopped_is_done_again() {
+        let watch = || Watch { steps: Mutex::new(usize::MAX - 1), points: Mutex::default() };
+        let whole = train(Rule::Adam, tempfile::tempdir().unwrap().path(), &watch()).unwrap();
+        for stop in [0, 7] {
+            let folder = tempfile::tempdir().unwrap();
+            let stopped = train_until(stop, Rule::Adam, folder.path(), &watch());
+            assert!(matches!(stopped, Err(TrainError::Cancelled)));
+            let checkpoint = checkpoint::load(&folder.path().join("c.safetensors")).unwrap();
+            let step = checkpoint.unwrap().take("step").unwrap();
+            assert_eq!(step.int64_value(&[0]), stop as i64);
+            assert_eq!(train(Rule::Adam, folder.path(), &watch()).unwrap(), whole);
         }
     }
 

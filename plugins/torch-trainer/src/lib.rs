@@ -19,7 +19,7 @@ mod features;
 mod fit;
 mod group;
 #[cfg(test)]
-mod implementations;
+mod implementations_tests;
 mod interpret;
 mod kernels;
 mod layout;
@@ -33,6 +33,7 @@ mod optim;
 mod params;
 mod plan;
 mod recalibrate;
+mod replace;
 mod replicas;
 mod rows;
 mod scale_bounds;
@@ -81,14 +82,18 @@ pub struct TorchTrainer {
 }
 
 impl TorchTrainer {
-    /// A trainer that computes so; waits for the other processes where it has a `place` among several.
+    /// A trainer that computes so. `local_rank` is the number of this process among those of its machine, which take
+    /// the machine's GPUs in turn. Waits for the other processes where it has a `place` among several.
     ///
     /// # Errors
     ///
     /// [`TrainError::Device`] where the device cannot be used; processes that do not find each other.
-    pub fn new(compute: &Compute, place: Option<&TeamPlace>) -> Result<Self, TrainError> {
+    pub fn new(
+        compute: &Compute,
+        local_rank: usize,
+        place: Option<&TeamPlace>,
+    ) -> Result<Self, TrainError> {
         let compute = Compute { threads: compute.threads.max(1), ..*compute };
-        let local_rank = place.map_or(0, |place| place.local_rank);
         let (device, card) = device::open(&compute, local_rank)?;
         loader::use_threads(compute.threads);
         let group = place.map(|place| Group::open(place, device).map(Arc::new)).transpose()?;

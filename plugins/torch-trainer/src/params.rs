@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -13,7 +13,7 @@ use tch::{Device, Kind, Tensor};
 
 use torch_sys::C_tensor;
 
-use crate::{kernels::take, layout::Layout};
+use crate::{kernels::take, layout::Layout, replace::replace};
 
 /// Trained tensors by name: `<node>.<role>`, `<node>.weight_scale`, `<value>.scale`,
 /// `<value>.offset`.
@@ -178,7 +178,7 @@ impl Params {
         Ok(())
     }
 
-    /// Writes all tensors: temporary file, sync, rename.
+    /// Writes all tensors to a safetensors file, atomically.
     pub fn save(&self, path: &Path) -> Result<(), TrainError> {
         let kept: Vec<(&str, Tensor)> =
             self.0.iter().map(|(name, tensor)| (name.as_str(), in_file(tensor))).collect();
@@ -200,16 +200,6 @@ impl Params {
     }
 }
 
-/// Where a file is written before it takes its place, in a folder that then exists.
-pub fn beside(path: &Path) -> Result<PathBuf, TrainError> {
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).map_err(|error| TrainError::file(path, error))?;
-    }
-    let mut name = path.as_os_str().to_owned();
-    name.push(".tmp");
-    Ok(name.into())
-}
-
 /// A tensor on a device, in the order in which it is read there: on the processor, kernels of convolutions with input
 /// channels innermost (channels-last), where that is another order.
 pub fn placed(tensor: &Tensor, device: Device) -> Tensor {
@@ -229,14 +219,7 @@ pub fn in_file(tensor: &Tensor) -> Tensor {
 
 /// Writes tensors to a safetensors file, atomically.
 pub fn save<S: AsRef<str>>(path: &Path, tensors: &[(S, Tensor)]) -> Result<(), TrainError> {
-    let temporary = beside(path)?;
-    Tensor::write_safetensors(tensors, &temporary)
-        .map_err(|error| TrainError::file(path, error))?;
-    let publish = || -> io::Result<()> {
-        fs::File::open(&temporary)?.sync_all()?;
-        fs::rename(&temporary, path)
-    };
-    publish().map_err(|error| TrainError::file(path, error))
+    replace(path, |beside| Tensor::write_safetensors(tensors, beside))
 }
 
 /// Reads a safetensors file.

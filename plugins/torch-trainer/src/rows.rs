@@ -7,7 +7,7 @@ use std::{
 };
 
 use spacewright_core::{graph::Shape, train::TrainError};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::params::in_file;
 
@@ -115,8 +115,8 @@ impl Rows {
         Ok(Self { base, files, shape })
     }
 
-    /// The rows at these positions, `positions × channels × height × width`, in single precision.
-    pub fn read(&self, positions: &[usize]) -> Result<Tensor, TrainError> {
+    /// The rows at these positions, `positions × channels × height × width`, in single precision on a device.
+    pub fn read(&self, positions: &[usize], device: Device) -> Result<Tensor, TrainError> {
         let (row, per_file) = (bytes(self.shape), per_file(self.shape));
         let mut content = vec![0; row * positions.len()];
         for (&position, content) in positions.iter().zip(content.chunks_exact_mut(row.max(1))) {
@@ -127,7 +127,9 @@ impl Rows {
         }
         let Shape { channels, height, width } = self.shape;
         let size = [positions.len(), channels, height, width].map(|size| size as i64);
-        Ok(Tensor::from_data_size(&content, &size, Kind::Half).to_kind(Kind::Float))
+        let halves = Tensor::from_data_size(&content, &size, Kind::Half);
+        // Half as much to copy as after the conversion, which is exact anywhere.
+        Ok(halves.to_device(device).to_kind(Kind::Float))
     }
 }
 
@@ -139,13 +141,14 @@ mod tests {
     fn rows_are_read_by_position() {
         let folder = tempfile::tempdir().unwrap();
         let (base, shape) = (folder.path().join("s0"), Shape::new(2, 1, 3));
-        let all = Tensor::arange(60, (Kind::Float, tch::Device::Cpu)).view([10, 2, 1, 3]);
+        let all = Tensor::arange(60, (Kind::Float, Device::Cpu)).view([10, 2, 1, 3]);
         let mut writer = RowsWriter::new(base.clone(), shape);
         writer.append(&all.narrow(0, 0, 4)).unwrap();
         writer.append(&all.narrow(0, 4, 6)).unwrap();
         writer.finish().unwrap();
         let rows = Rows::open(base.clone(), shape, 10).unwrap();
-        let read = rows.read(&[7, 0, 9]).unwrap();
+        let read = rows.read(&[7, 0, 9], Device::Cpu).unwrap();
+        assert_eq!(read.kind(), Kind::Float);
         let wanted = all.index_select(0, &Tensor::from_slice(&[7i64, 0, 9]));
         assert_eq!(read, wanted);
         let error = Rows::open(base, shape, 11).unwrap_err().to_string();

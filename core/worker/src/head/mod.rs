@@ -2,6 +2,7 @@
 
 mod error;
 mod evaluator;
+mod places;
 mod pool;
 mod process;
 mod program;
@@ -28,9 +29,8 @@ use crate::message::{Answer, Job};
 use pool::{Lease, Pool};
 use process::Asked;
 
-/// A trainer whose work is done by other processes: as many as there are jobs at a time, started when
-/// they are first needed, ended with it, all but one also when a job comes that uses all threads. Where
-/// several processes compute together, such a job is done by a team of them.
+/// A trainer whose work is done by other processes. One process per concurrent job, started on demand. A job that
+/// uses all threads ends all but one; where several processes compute together, a team of them does it.
 pub struct WorkerTrainer {
     /// Name and version.
     name: String,

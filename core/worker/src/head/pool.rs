@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use super::{
     error::WorkerError,
+    places::Places,
     process::{Asked, Process},
     program::WorkerProgram,
     team::{Launched, Team, TeamStarter},
@@ -24,6 +25,8 @@ pub struct Pool {
     compute: Compute,
     /// Processes that were started together with this one; at most one team is made of them.
     launched: Option<Launched>,
+    /// Where workers of no team compute: on the GPUs that the team's processes of this machine take, too.
+    places: Places,
     idle: Mutex<Vec<Process>>,
     /// Where the team has met; its workers are among the idle ones.
     meeting: Mutex<Option<TempDir>>,
@@ -46,8 +49,10 @@ impl Pool {
         launched: Option<Launched>,
     ) -> Self {
         let name = name.to_owned();
+        let on_this_machine = launched.as_ref().map(|launched| launched.on_this_machine);
+        let places = Places::new(on_this_machine.unwrap_or(compute.processes));
         let (idle, meeting, gathered, images, used) = Default::default();
-        Self { program, name, compute, launched, idle, meeting, gathered, images, used }
+        Self { program, name, compute, launched, places, idle, meeting, gathered, images, used }
     }
 
     /// A worker that nobody else has.
@@ -55,7 +60,7 @@ impl Pool {
         let idle = lock(&self.idle).pop();
         let process = match idle {
             Some(process) => process,
-            None => Process::start(&self.program, &self.name, &self.compute)?,
+            None => Process::start(&self.program, &self.name, &self.compute, self.places.take())?,
         };
         Ok(Lease { pool: self.clone(), process: Some(process) })
     }

@@ -26,13 +26,14 @@ use spacewright_core::{
 
 use super::{
     error::{End, WorkerError},
+    places::HeldPlace,
     program::WorkerProgram,
 };
 use crate::{
     invitation::Guest,
     message::{
-        Answer, FromWorker, LogLevel, NeedScales, PROTOCOL, Problem, Scales, SharedStudyImages,
-        ToWorker,
+        Answer, FromWorker, LogLevel, NeedScales, PROTOCOL, Place, Problem, Scales,
+        SharedStudyImages, ToWorker,
     },
     socket::Socket,
     wire,
@@ -75,6 +76,8 @@ pub struct Process {
     pub card: Option<String>,
     /// Its number in a team, if it belongs to one.
     pub rank: Option<usize>,
+    /// Its place on this machine, if it belongs to no team.
+    place: Option<HeldPlace>,
     /// The name of its machine, where that is another one.
     pub machine: Option<String>,
     /// What it has used since this was taken last, as far as it has said.
@@ -82,13 +85,16 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a process that serves the trainer of this name, and waits until it can compute.
+    /// Starts a process that serves the trainer of this name in a place of this machine, and waits until it can
+    /// compute.
     pub fn start(
         program: &WorkerProgram,
         name: &str,
         compute: &Compute,
+        place: HeldPlace,
     ) -> Result<Self, WorkerError> {
         let mut process = Self::launch(program, compute)?;
+        process.place = Some(place);
         process.begin(name, compute, None)?;
         process.get_ready()?;
         Ok(process)
@@ -152,6 +158,7 @@ impl Process {
             images: HashSet::new(),
             card: None,
             rank: None,
+            place: None,
             machine: None,
             usage: Usage::default(),
         })
@@ -162,10 +169,12 @@ impl Process {
         &mut self,
         name: &str,
         compute: &Compute,
-        place: Option<TeamPlace>,
+        in_team: Option<TeamPlace>,
     ) -> Result<(), WorkerError> {
         self.greet(name)?;
-        self.rank = place.as_ref().map(|place| place.rank);
+        self.rank = in_team.as_ref().map(|place| place.rank);
+        let local_rank = self.place.as_ref().map_or(0, |place| place.number);
+        let place = in_team.map_or(Place::Alone { local_rank }, Place::InTeam);
         let verbose = tracing::enabled!(tracing::Level::DEBUG);
         let start = ToWorker::Start { compute: *compute, place, verbose };
         self.tell(&start).map_err(|_| self.ended(STARTING))

@@ -69,7 +69,7 @@ impl WorkerProgram {
                 command.env(variable, value);
             }
         }
-        if let Some(library) = self.library(device) {
+        if let Some(library) = self.library(device, env::var_os(LIBRARY)) {
             for variable in SEARCHED {
                 let others = env::var_os(variable).unwrap_or_default();
                 command.env(variable, first_of(&library.join("lib"), &others));
@@ -78,9 +78,10 @@ impl WorkerProgram {
         command
     }
 
-    /// The folder of the library that it is to find, where that is another one than it was built with.
-    fn library(&self, device: Device) -> Option<PathBuf> {
-        if let Some(named) = env::var_os(LIBRARY) {
+    /// The folder of the library that it is to find, where that is another one than it was built with: the `named`
+    /// one, if there is one.
+    fn library(&self, device: Device, named: Option<OsString>) -> Option<PathBuf> {
+        if let Some(named) = named {
             return Some(named.into());
         }
         let fetched = self.path.ancestors().skip(1).map(|folder| folder.join(WITH_CUDA));
@@ -110,22 +111,22 @@ mod tests {
 
     #[test]
     fn only_gpus_need_what_was_fetched_for_them() {
-        if env::var_os(LIBRARY).is_some() {
-            return;
-        }
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("target/release/trainer");
         let program = WorkerProgram { path, libraries: Vec::new() };
-        assert_eq!(program.library(Device::Cuda(0)), None);
+        assert_eq!(program.library(Device::Cuda(0), None), None);
         let fetched = folder.path().join(WITH_CUDA);
         fs::create_dir_all(fetched.join("lib")).unwrap();
-        assert_eq!(program.library(Device::Cuda(0)), Some(fetched.clone()));
-        assert_eq!(program.library(Device::Cpu), None);
+        assert_eq!(program.library(Device::Cuda(0), None), Some(fetched.clone()));
+        assert_eq!(program.library(Device::Cpu, None), None);
         let installed = folder.path().join("site-packages/torch");
         let program = program.with_libraries([folder.path().join("none"), installed.clone()]);
-        assert_eq!(program.library(Device::Cpu), None);
+        assert_eq!(program.library(Device::Cpu, None), None);
         fs::create_dir_all(installed.join("lib")).unwrap();
-        assert_eq!(program.library(Device::Cpu), Some(installed));
-        assert_eq!(program.library(Device::Cuda(0)), Some(fetched));
+        assert_eq!(program.library(Device::Cpu, None), Some(installed));
+        assert_eq!(program.library(Device::Cuda(0), None), Some(fetched));
+        for device in [Device::Cpu, Device::Cuda(0)] {
+            assert_eq!(program.library(device, Some("/named".into())), Some("/named".into()));
+        }
     }
 }

@@ -28,8 +28,13 @@ use crate::{
 
 /// How long processes are waited for that were started with this one.
 const ARRIVAL: Duration = Duration::from_secs(15 * 60);
-/// How long the others of a team may go on after one has failed: they may all have been asked to stop.
+/// How often it is looked meanwhile whether the user asks to stop.
+const LOOK: Duration = Duration::from_secs(5);
+/// How long the others of a team may go on after one has failed: most wait in vain for what it would have computed.
 const GRACE: Duration = Duration::from_secs(5);
+/// How long they may go on after one of them has stopped on request: all stop after the same step, but the first one
+/// writes a checkpoint then, of gigabytes perhaps, to a disk that may be slow.
+const LAST_CHECKPOINT: Duration = Duration::from_secs(10 * 60);
 
 /// Other processes that were started together with the head's, perhaps on other machines, as `torchrun` and
 /// `srun` do. Each of them is to [`join`](crate::join).
@@ -37,6 +42,8 @@ const GRACE: Duration = Duration::from_secs(5);
 pub struct Launched {
     /// How many there are, the head's included.
     pub processes: usize,
+    /// How many of them are on the head's machine.
+    pub on_this_machine: usize,
     /// The head's number among those of its machine.
     pub local_rank: usize,
     /// The head's machine, by which the others know it.
@@ -85,7 +92,7 @@ impl TeamStarter<'_> {
     /// Starts the first worker, and waits for those that were launched.
     pub fn gather(&self, launched: &Launched) -> Result<Team, WorkerError> {
         let Self { program, name, compute } = self;
-        let Launched { processes, local_rank, host, port, listens, cancelled } = launched;
+        let Launched { processes, local_rank, host, port, listens, cancelled, .. } = launched;
         let invitation = Invitation::new().map_err(|error| self.failed(error))?;
         let announced = invitation.announced(host).map_err(|error| self.failed(error))?;
         let place = |rank: usize, local_rank: usize| {
@@ -107,7 +114,7 @@ impl TeamStarter<'_> {
             if cancelled.load(Ordering::Relaxed) {
                 return Err(WorkerError::Cancelled);
             }
-            let look = until.min(Instant::now() + GRACE);
+            let look = until.min(Instant::now() + LOOK);
             let guest = invitation.wait(look).map_err(|error| self.failed(error))?;
             let Some(guest) = guest else {
                 let missing: Vec<usize> =
@@ -179,6 +186,15 @@ struct Failure {
 }
 
 impl Failure {
+    /// How long the others may go on after it.
+    fn patience(&self) -> Duration {
+        match self.error {
+            // The first one has written its checkpoint before it says that it has stopped.
+            TrainError::Cancelled if self.rank > 0 => LAST_CHECKPOINT,
+            _ => GRACE,
+        }
+    }
+
     /// What matters most first: a request to stop, a process that has ended, what was first.
     fn weight(&self) -> (u8, Instant) {
         let kind = match &self.error {
@@ -227,7 +243,8 @@ pub fn work(
     let processes = team.len();
     let failures: Mutex<Vec<Failure>> = Mutex::default();
     let lock = || failures.lock().unwrap_or_else(PoisonError::into_inner);
-    let given_up = || lock().first().is_some_and(|first| first.when.elapsed() > GRACE);
+    let is_over = |failure: &Failure| failure.when.elapsed() > failure.patience();
+    let given_up = || lock().iter().any(is_over);
     let one = |rank: usize, mut lease: Lease| {
         let monitor = if rank == 0 { monitor } else { &Unheard };
         let asked = Asked {
@@ -256,5 +273,21 @@ pub fn work(
         (Some(failure), _) => Err(failure.told(processes)),
         (None, Some(answer)) => Ok(answer),
         (None, None) => Err(super::other_answer()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_writes_the_checkpoint_is_waited_for() {
+        let patience = |rank: usize, error: TrainError| {
+            Failure { when: Instant::now(), rank, error, machine: None }.patience()
+        };
+        assert!(patience(1, TrainError::Cancelled) >= Duration::from_secs(60));
+        assert_eq!(patience(0, TrainError::Cancelled), GRACE);
+        let diverged = TrainError::Diverged { what: "a network".into(), step: 3 };
+        assert_eq!(patience(1, diverged), GRACE);
     }
 }

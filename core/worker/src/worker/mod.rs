@@ -28,22 +28,25 @@ use crate::{
 };
 use line::{FromHead, Incoming, Line, RemoteOperators, RemoteQuantizer};
 
+/// A trainer, and the name of the card that it computes on, if it is one; or why there is none.
+type Made<T> = Result<(T, Option<String>), TrainError>;
+
 /// Serves the trainer of this name over the socket that is the standard input of this process, until the other
 /// side closes it; then the process ends at once. `make` gives the trainer, and the name of the card that it
-/// computes on, if it is one.
+/// computes on, if it is one; it is told what to compute with, this process's number among those of its machine,
+/// which GPUs go by, and its place in a team, if it has one.
 ///
 /// # Errors
 ///
 /// A standard input that is no socket, or another side that says what cannot be understood.
 pub fn serve<T: Trainer>(
     name: &str,
-    make: impl FnOnce(&Compute, Option<&TeamPlace>) -> Result<(T, Option<String>), TrainError>,
+    make: impl FnOnce(&Compute, usize, Option<&TeamPlace>) -> Made<T>,
 ) -> io::Result<()> {
     serve_on(take_socket()?, name, make)
 }
 
-/// Serves the trainer of this name to a head that has `announced` where it is, perhaps on another machine, as
-/// the process of this rank, and of this number on its machine.
+/// Connects to the head at the address `announced` and serves it as process `rank` (`local_rank` on this machine).
 ///
 /// # Errors
 ///
@@ -52,7 +55,7 @@ pub fn join<T: Trainer>(
     announced: &str,
     (rank, local_rank): (usize, usize),
     name: &str,
-    make: impl FnOnce(&Compute, Option<&TeamPlace>) -> Result<(T, Option<String>), TrainError>,
+    make: impl FnOnce(&Compute, usize, Option<&TeamPlace>) -> Made<T>,
 ) -> io::Result<()> {
     serve_on(invitation::accept(announced, rank, local_rank)?, name, make)
 }
@@ -60,7 +63,7 @@ pub fn join<T: Trainer>(
 fn serve_on<T: Trainer>(
     socket: Socket,
     name: &str,
-    make: impl FnOnce(&Compute, Option<&TeamPlace>) -> Result<(T, Option<String>), TrainError>,
+    make: impl FnOnce(&Compute, usize, Option<&TeamPlace>) -> Made<T>,
 ) -> io::Result<()> {
     tell_panics_in_one_line();
     let version = env!("CARGO_PKG_VERSION").to_owned();
@@ -71,7 +74,7 @@ fn serve_on<T: Trainer>(
     };
     let line = Arc::new(Line::new(socket)?);
     log::send_to(&line, verbose);
-    let trainer = match make(&compute, place.as_ref()) {
+    let trainer = match make(&compute, place.local_rank(), place.in_team()) {
         Ok((trainer, card)) => {
             line.tell(&FromWorker::Started { card });
             trainer
