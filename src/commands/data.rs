@@ -63,8 +63,9 @@ fn can_be_written(path: &Path) -> Result<(), Failure> {
 /// How many images are held out; a tenth is enough to judge by where they are few.
 pub fn held_out_of(catalog: &Catalog, typed: Option<usize>) -> Result<usize, Failure> {
     let images = catalog.count(Part::Train);
+    let is_used = [Part::Validation, Part::Test].iter().any(|part| catalog.count(*part) == 0);
     match typed {
-        Some(held_out) if held_out >= images => {
+        Some(held_out) if is_used && held_out >= images => {
             let message =
                 format!("--held-out {held_out} leaves none of {images} images to train on");
             Err(Failure::input(message))
@@ -103,7 +104,7 @@ fn text(checked: &Checked) -> String {
         text += &first(notices.iter().cloned(), notices.len());
     }
     if !duplicates.is_empty() {
-        let _ = writeln!(text, "\nthe same pixels in several parts, {} times:", duplicates.len());
+        let _ = writeln!(text, "\nthe same pixels for different uses, {} times:", duplicates.len());
         let lines = duplicates.iter().map(|names| names.join(" = "));
         text += &first(lines, duplicates.len());
     }

@@ -55,7 +55,7 @@ fn bad_files_are_listed_and_counted() {
     let ran = run(&format!("--quiet data check {path}"));
     assert_eq!((ran.code, &*ran.stderr), (1, ""));
     for line in [
-        "the same pixels in several parts, 1 times:\n  train/dog/4.png = test/dog/same.png\n",
+        "the same pixels for different uses, 1 times:\n  train/dog/4.png = test/dog/same.png\n",
         "images that cannot be used: 25\n  train/dog/bad-00.jpg (class dog): is empty\n",
         "  … and 5 more: --json lists all\n",
     ] {

@@ -242,6 +242,34 @@ fn a_study_to_see_that_all_runs_has_a_twentieth_of_the_steps() {
 }
 
 #[test]
+fn the_layout_of_a_folder_that_looks_like_two_can_be_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, set) = (folder.path().join("mine.toml"), folder.path().join("set"));
+    for class in ["cat", "dog"] {
+        fs::create_dir_all(set.join(class)).unwrap();
+        for index in 0..4 {
+            fs::write(set.join(class).join(format!("{index}.bmp")), BMP).unwrap();
+        }
+    }
+    fs::write(set.join("papers.tar"), "").unwrap();
+    let new = |data: &str, more: &[&str]| {
+        let mut command = super::command("study new");
+        command.arg(&file).args(["--data", data]).args(more);
+        let output = command.env("SPACEWRIGHT_HOME", folder.path().join("home")).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let set = set.to_str().unwrap();
+    let (code, said) = new(set, &[]);
+    assert!(code == Some(2) && said.contains("say which it is: --layout"), "{said}");
+    let (code, said) = new("synthetic", &["--layout", "idx"]);
+    assert!(code == Some(2) && said.contains("--layout idx: `synthetic` is a known set"), "{said}");
+    let (code, said) = new(set, &["--layout", "image-folder"]);
+    assert_eq!(code, Some(0), "{said}");
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(text.contains("\nlayout = \"image-folder\"\n") && accepted(&text), "{text}");
+}
+
+#[test]
 fn a_study_whose_file_no_run_can_be_called_after_is_not_written() {
     let folder = tempfile::tempdir().unwrap();
     let long = format!("{}.toml", "a".repeat(101));
@@ -407,4 +435,8 @@ fn targets_say_what_they_are() {
     assert_eq!(names, ["host-litert", "host-ort", "host-ort-pairs"]);
     let target = json("target inspect host-ort");
     assert_eq!(target["target"]["scheme"]["dense_weights"], "bits7");
+    let said = text("target inspect host-ort");
+    assert!(said.contains("dense weights in 7 bits, depth-wise weights in 8 bits\n"), "{said}");
+    assert!(said.contains("fused: conv2d with relu, conv2d with relu6, linear with"), "{said}");
+    assert!(said.contains("\ndecomposed: swish\n"), "{said}");
 }

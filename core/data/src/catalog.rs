@@ -1,7 +1,7 @@
 //! What there is of a set, before any image is decoded.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     ffi::OsStr,
     fs::{self, File},
     io,
@@ -34,6 +34,8 @@ pub struct Catalog {
     pub samples: Vec<Sample>,
     /// Images that cannot be used, as is known without decoding them.
     pub refused: Vec<BadImage>,
+    /// The parts that they belong to, where that is known.
+    pub(crate) refused_in: BTreeSet<Part>,
     /// How many foreign files were skipped, by what they are.
     pub skipped: BTreeMap<String, usize>,
     /// What a user may want to know of the set.
@@ -82,6 +84,9 @@ pub enum Place {
 pub(crate) struct Archive {
     /// What it is called in messages: its path from the set's folder.
     pub name: String,
+    /// That path, whose name need not be text; none of what a program has made, nor of what another process
+    /// has listed.
+    pub file: Option<PathBuf>,
     /// Where its content, unpacked, is read.
     pub source: Source,
     /// How its records are laid out, if it has any.
@@ -121,6 +126,7 @@ impl Catalog {
             classes: Vec::new(),
             samples: Vec::new(),
             refused: Vec::new(),
+            refused_in: BTreeSet::new(),
             skipped: BTreeMap::new(),
             notices: Vec::new(),
             archives: Vec::new(),
@@ -142,7 +148,7 @@ impl Catalog {
             let records = Some(Records { first: 0, stride, shape, planes: false });
             let name = format!("{layout}, {}", part.name());
             let source = Source::Memory(pixels);
-            catalog.archives.push(Archive { name, source, records });
+            catalog.archives.push(Archive { name, file: None, source, records });
             let place = |number: u32| Place::Record { archive, number };
             let samples = (0..).zip(labels);
             catalog.samples.extend(samples.map(|(number, class)| Sample {
@@ -172,9 +178,8 @@ impl Catalog {
             Place::File(path) => Some(self.root.join(path)),
             Place::Member { .. } | Place::Record { .. } => None,
         };
-        let is_file = |archive: &&Archive| !matches!(archive.source, Source::Memory(_));
-        let archives = self.archives.iter().filter(is_file);
-        let archives = archives.map(|archive| self.root.join(&archive.name));
+        let of_archive = |archive: &Archive| Some(self.root.join(archive.file.as_ref()?));
+        let archives = self.archives.iter().filter_map(of_archive);
         archives.chain(self.samples.iter().filter_map(of_sample)).collect()
     }
 
@@ -199,16 +204,16 @@ impl Catalog {
         shown: String,
     ) {
         let classes = self.classes.len() as u32;
-        match class {
+        let problem = match class {
             Ok(class) if (0..i64::from(classes)).contains(&class) => {
                 self.samples.push(Sample { part, class: class as u32, place });
+                return;
             }
-            Ok(class) => {
-                let problem = ImageProblem::ClassOutOfRange { class, classes };
-                self.refused.push(BadImage { file: shown, class: None, problem });
-            }
-            Err(problem) => self.refused.push(BadImage { file: shown, class: None, problem }),
-        }
+            Ok(class) => ImageProblem::ClassOutOfRange { class, classes },
+            Err(problem) => problem,
+        };
+        self.refused.push(BadImage { file: shown, class: None, problem });
+        self.refused_in.insert(part);
     }
 
     /// What an image is called in messages.
@@ -243,6 +248,11 @@ impl Catalog {
     /// What the archives are called in messages.
     pub(crate) fn archive_names(&self) -> Vec<String> {
         self.archives.iter().map(|archive| archive.name.clone()).collect()
+    }
+
+    /// Whether a part has images, be it only such as cannot be used.
+    pub(crate) fn has(&self, part: Part) -> bool {
+        self.refused_in.contains(&part) || self.samples.iter().any(|sample| sample.part == part)
     }
 
     /// How many images a part has.
@@ -356,9 +366,11 @@ pub(crate) fn name_of(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// Whether a file or folder is hidden.
+/// Whether a file or folder is none of the person who made the set: hidden, or what a file system puts at the root of
+/// its disk.
 pub(crate) fn is_hidden(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+    path.file_name()
+        .is_some_and(|name| name.as_encoded_bytes().starts_with(b".") || name == "lost+found")
 }
 
 /// Extensions of images, in lower case.

@@ -1,7 +1,7 @@
 //! What a set is like, image by image: everything is decoded once.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::atomic::{AtomicUsize, Ordering},
 };
 
@@ -13,7 +13,7 @@ use spacewright_core::data::{Transform, TransformError};
 use crate::{
     catalog::{Catalog, Sample},
     decode::Pixels,
-    division::{Part, Wanted, divide},
+    division::{Division, Part, Wanted, divide},
     error::BadImage,
     transform::Pipeline,
 };
@@ -27,7 +27,8 @@ pub struct Checked {
     pub parts: IndexMap<&'static str, CheckedPart>,
     /// How many foreign files were skipped, by what they are.
     pub skipped: BTreeMap<String, usize>,
-    /// Groups of images in different parts with the same pixels.
+    /// Groups of images with the same pixels that a study would not use for the same: it would test on what
+    /// it has trained on, say.
     pub duplicates: Vec<Vec<String>>,
     /// Images that cannot be used.
     pub bad: Vec<BadImage>,
@@ -145,12 +146,13 @@ pub fn check(
     let undecodable = seen.iter().filter_map(|seen| seen.as_ref().err());
     let mut notices = catalog.notices.clone();
     notices.extend(rare_classes(&parts));
-    let division = divide(catalog, |image| seen[image].is_ok(), wanted);
+    let usable = |image: usize| seen[image].is_ok();
+    let division = divide(catalog, usable, wanted);
     Some(Checked {
         layout: catalog.layout,
         parts,
         skipped: catalog.skipped.clone(),
-        duplicates: duplicates(catalog, &seen),
+        duplicates: duplicates(catalog, &seen, &division),
         bad: catalog.refused.iter().chain(undecodable).cloned().collect(),
         notices,
         sizes: seen.iter().flatten().map(|seen| [seen.width, seen.height]).collect(),
@@ -158,7 +160,7 @@ pub fn check(
             train: division.train.len(),
             held_out: division.held_out.len(),
             test: division.test.len(),
-            refused: division.check(catalog, wanted).err().map(|error| error.to_string()),
+            refused: division.check(catalog, usable, wanted).err().map(|error| error.to_string()),
         },
     })
 }
@@ -211,19 +213,28 @@ fn rare_classes(parts: &IndexMap<&'static str, CheckedPart>) -> Vec<String> {
     [told(with(0), "no image"), told(with(1), "one image")].into_iter().flatten().collect()
 }
 
-/// The names of images with the same pixels that are not all in one part.
-fn duplicates(catalog: &Catalog, seen: &[Result<Seen, BadImage>]) -> Vec<Vec<String>> {
+/// The names of images with the same pixels of which some are for one thing and some for another.
+fn duplicates(
+    catalog: &Catalog,
+    seen: &[Result<Seen, BadImage>],
+    division: &Division,
+) -> Vec<Vec<String>> {
+    let mut purposes = vec![None; seen.len()];
+    let Division { train, held_out, test } = division;
+    for (purpose, images) in [train, held_out, test].into_iter().enumerate() {
+        images.iter().for_each(|&image| purposes[image] = Some(purpose));
+    }
     let mut equal: HashMap<blake3::Hash, Vec<usize>> = HashMap::new();
     for (index, seen) in seen.iter().enumerate() {
         if let Ok(seen) = seen {
             equal.entry(seen.hash).or_default().push(index);
         }
     }
-    let part = |index: &usize| catalog.samples[*index].part;
-    let mut groups: Vec<Vec<usize>> = equal
-        .into_values()
-        .filter(|group| group.iter().any(|index| part(index) != part(&group[0])))
-        .collect();
+    let is_divided = |group: &Vec<usize>| {
+        let purposes = group.iter().filter_map(|&image| purposes[image]);
+        purposes.collect::<HashSet<usize>>().len() > 1
+    };
+    let mut groups: Vec<Vec<usize>> = equal.into_values().filter(is_divided).collect();
     groups.sort();
     let name = |index: usize| catalog.name(&catalog.samples[index]);
     groups.into_iter().map(|group| group.into_iter().map(name).collect()).collect()

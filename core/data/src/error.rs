@@ -101,9 +101,15 @@ pub enum ImageProblem {
     /// The file ends before the image.
     #[error("does not decode: it ends before its last line")]
     Truncated,
-    /// The file system refuses it.
+    /// The file system fails to read it.
     #[error("cannot be read: {reason}")]
     Unreadable {
+        /// Why.
+        reason: String,
+    },
+    /// This user may not read it.
+    #[error("cannot be read: {reason}")]
+    Denied {
         /// Why.
         reason: String,
     },
@@ -182,9 +188,13 @@ pub enum ImageProblem {
 }
 
 impl ImageProblem {
-    /// The file system refuses it.
+    /// What is wrong with an image that cannot be read.
     pub(crate) fn unreadable(error: &io::Error) -> Self {
-        Self::Unreadable { reason: error.to_string() }
+        let reason = error.to_string();
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => Self::Denied { reason },
+            _ => Self::Unreadable { reason },
+        }
     }
 }
 
@@ -211,5 +221,17 @@ pub(crate) trait AtPath<T> {
 impl<T> AtPath<T> for io::Result<T> {
     fn at(self, path: &Path) -> Result<T, DataError> {
         self.map_err(|source| DataError::Storage { path: path.to_owned(), source })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_not_be_read_is_told_from_what_fails() {
+        let of = |kind: io::ErrorKind| ImageProblem::unreadable(&kind.into());
+        assert!(matches!(of(io::ErrorKind::PermissionDenied), ImageProblem::Denied { .. }));
+        assert!(matches!(of(io::ErrorKind::TimedOut), ImageProblem::Unreadable { .. }));
     }
 }

@@ -134,7 +134,7 @@ pub fn read(
             SharedSource::At(path) => Source::At(path.into()),
             SharedSource::Memory(content) => Source::Memory(content),
         };
-        catalog.archives.push(Archive { name, source, records });
+        catalog.archives.push(Archive { name, file: None, source, records });
     }
     let archives = catalog.archives.len();
     for sample in samples {

@@ -13,7 +13,10 @@ use std::{
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use spacewright_core::sealed::{seal, unseal};
+use spacewright_core::{
+    data::LEAST_STD,
+    sealed::{seal, unseal},
+};
 
 use crate::{
     catalog::{Catalog, Sample},
@@ -90,8 +93,9 @@ impl Values {
         let mean = |channel: usize| self.sums[channel] as f64 / count;
         let std = |channel: usize| {
             let variance = self.squares[channel] as f64 / count - mean(channel).powi(2);
-            // A set of one colour is centred, not blown up.
-            if variance > 0.0 { variance.sqrt() / 255.0 } else { 1.0 }
+            let std = variance.max(0.0).sqrt() / 255.0;
+            // A set of one colour, or of almost one, is centred, not blown up.
+            if std >= LEAST_STD { std } else { 1.0 }
         };
         let channels = if channels == 1 { GREY..GREY + 1 } else { 0..GREY };
         (
@@ -244,7 +248,8 @@ fn remove(path: &Path) -> io::Result<()> {
 /// What is known of an image.
 type Seen = Result<(Entry, Values), ImageProblem>;
 
-/// Decodes an image. That the file system refuses it is no property of the set: it is an error.
+/// Decodes an image. That the file system fails is no property of the set: it is an error. Who may read an
+/// image is one.
 fn look(
     catalog: &Catalog,
     sample: &Sample,
@@ -294,11 +299,6 @@ fn survey(catalog: &Catalog, seen: Vec<Seen>, chunks: Option<Chunks>) -> Survey 
 }
 
 impl Survey {
-    /// Whether the image at a position of the catalog can be used.
-    pub fn is_usable(&self, image: usize) -> bool {
-        self.entries.get(image).is_some_and(Option::is_some)
-    }
-
     /// Images that cannot be used, with their names in the catalog that was looked through, and why.
     pub fn bad(&self, catalog: &Catalog) -> Vec<String> {
         let told = |(position, reason): &(usize, String)| {
@@ -322,5 +322,24 @@ impl Survey {
     /// Bytes of pixels that were kept.
     pub fn kept_bytes(&self) -> u64 {
         self.chunks.as_ref().map_or(0, Chunks::length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_of_almost_one_colour_is_not_blown_up() {
+        let of = |pixels: u64, one: u64, other: u64| {
+            let all = |value: u64, last: u64| [(pixels - 1) * value + last; 4];
+            let squares = all(one * one, other * other);
+            let values = Values { pixels, sums: all(one, other), squares };
+            let (mean, std) = values.mean_and_std(1);
+            (mean[0], std[0])
+        };
+        assert_eq!(of(2, 0, 255), (0.5, 0.5));
+        assert_eq!(of(9, 51, 51), (0.2, 1.0));
+        assert_eq!(of(1_000_000_000_000, 51, 52).1, 1.0);
     }
 }

@@ -253,8 +253,15 @@ impl Engine {
         Ok(())
     }
 
+    /// That there are images for the steps among these that train, and enough of them: steps before may take hours.
+    fn require_images(&self, steps: &[Arc<dyn AnyStep>]) -> Result<()> {
+        let mut training = steps.iter().filter(|step| step.needs().training);
+        training.try_for_each(|step| self.owner(step.as_ref()).data().check())
+    }
+
     fn run(&self, steps: &[Arc<dyn AnyStep>]) -> Result<Vec<StepOutcome>> {
         self.require_trainer(steps)?;
+        self.require_images(steps)?;
         let folder = self.folder();
         if folder.is_dir() && !is_writable(&folder) {
             let hint =

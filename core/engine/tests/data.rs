@@ -27,7 +27,7 @@ fn write_set(folder: &Path, gzip: bool) {
     write("train-images-idx3-ubyte", &idx(&[4, 2, 2], &[7; 16]));
     write("train-labels-idx1-ubyte", &idx(&[4], &[0, 1, 0, 1]));
     write("t10k-images-idx3-ubyte", &idx(&[2, 2, 2], &[9; 8]));
-    write("t10k-labels-idx1-ubyte", &idx(&[2], &[4, 5]));
+    write("t10k-labels-idx1-ubyte", &idx(&[2], &[0, 1]));
 }
 
 fn transforms() -> Vec<Transform> {
@@ -72,6 +72,17 @@ fn images_have_to_suit_what_sections_do_with_them() {
     let error = data().images(&[2], &of(3), |_, _| true).map(|_| ()).unwrap_err();
     let said = error.to_string();
     assert!(said.ends_with("(`augment` of [train])"), "{said}");
+    // What suits them at one side does not have to at another.
+    let resize = vec![Transform::Resize(Resize { crop_share: 1.0, ..Resize::default() })];
+    let settings = DataSettings { transforms: resize.clone(), augment: resize, ..settings() };
+    let home = folder.path().join("home");
+    let data = || StudyData::new(settings.clone(), folder.path().into(), &home, 0);
+    assert!(data().images(&[2], &of(2), |_, _| true).is_ok());
+    let error = data().images(&[2, 3], &of(2), |_, _| true).map(|_| ()).unwrap_err().to_string();
+    assert!(
+        error.contains("has 2x2 pixels after all transforms, the network takes 3x3"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -121,18 +132,44 @@ fn the_fingerprint_follows_the_content() {
     write_set(&set, false);
     let fingerprint = || data(settings(), folder.path()).fingerprint().unwrap();
     let before = fingerprint();
+    // As the first version knew it: what was made of such images is still current.
+    let content = "7f94116660e09c1e292a6acc740ff424636bc2989d4e4cb91f0ad938ee074685";
+    assert!(before.starts_with(content), "{before}");
     assert_eq!(fingerprint(), before);
     fs::rename(&set, folder.path().join("moved")).unwrap();
     fs::create_dir(&set).unwrap();
     write_set(&set, false);
     assert_eq!(fingerprint(), before);
-    fs::write(set.join("t10k-labels-idx1-ubyte"), idx(&[2], &[4, 6])).unwrap();
+    fs::write(set.join("t10k-labels-idx1-ubyte"), idx(&[2], &[1, 0])).unwrap();
     let relabelled = fingerprint();
     assert_ne!(relabelled, before);
     fs::write(set.join("t10k-images-idx3-ubyte"), idx(&[2, 2, 2], &[8; 8])).unwrap();
     assert_ne!(fingerprint(), relabelled);
     let other = DataSettings { transforms: vec![], ..settings() };
     assert_ne!(data(other, folder.path()).fingerprint().unwrap(), fingerprint());
+}
+
+#[test]
+fn which_images_are_left_out_is_part_of_the_fingerprint() {
+    let fingerprint = |labels: &[u8]| {
+        let folder = folder();
+        let set = folder.path().join("set");
+        write_set(&set, false);
+        let count = labels.len() as u32;
+        let pixels: Vec<u8> = (0..4 * labels.len() as u8).collect();
+        fs::write(set.join("train-images-idx3-ubyte"), idx(&[count, 2, 2], &pixels)).unwrap();
+        fs::write(set.join("train-labels-idx1-ubyte"), idx(&[count], labels)).unwrap();
+        fs::write(set.join("classes.txt"), "a\nb\n").unwrap();
+        let skipping = DataSettings { on_bad_image: OnBadImage::Skip, ..settings() };
+        let data = data(skipping, folder.path());
+        let classes: Vec<u32> =
+            data.catalog().unwrap().samples.iter().map(|sample| sample.class).collect();
+        (classes, data.fingerprint().unwrap())
+    };
+    let ((classes, first), (same, third)) =
+        (fingerprint(&[9, 0, 1, 0, 1]), fingerprint(&[0, 1, 9, 0, 1]));
+    assert_eq!((&classes, &classes[..]), (&same, &[0, 1, 0, 1, 0, 1][..]));
+    assert_ne!(first, third);
 }
 
 #[test]
@@ -338,4 +375,54 @@ fn bad_images_stop_a_study_or_are_left_out() {
     assert_eq!(set.train.len() + set.held_out.len(), 19);
     let usable = [&set.train[..], &set.held_out, &set.test].concat();
     assert!(set.judged(&usable, 2).is_ok());
+}
+
+#[test]
+fn a_part_or_a_class_of_bad_images_is_not_skipped() {
+    let folder = folder();
+    write_photographs(folder.path());
+    let skipping = || DataSettings { on_bad_image: OnBadImage::Skip, ..photographs() };
+    let spoil = |part: &str, class: &str| {
+        for file in fs::read_dir(folder.path().join("set").join(part).join(class)).unwrap() {
+            fs::write(file.unwrap().path(), "no image").unwrap();
+        }
+    };
+    spoil("train", "horse");
+    write_png(folder.path(), "train", "ox", 1);
+    let refused = images(skipping(), folder.path()).map(|_| ()).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "class horse has images to choose by or to test on, but none to train on that can be used"
+    );
+    assert!(refused.hint.unwrap().contains("or remove it from all parts"));
+    spoil("test", "horse");
+    assert!(images(skipping(), folder.path()).is_ok(), "no network is judged on it");
+    spoil("test", "cat");
+    assert_eq!(error(skipping(), folder.path()), "no image of the test part can be used");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_image_that_may_not_be_read_is_a_bad_one() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = folder();
+    write_photographs(folder.path());
+    let path = folder.path().join("set/train/cat/3.png");
+    let permit = |mode: u32| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    let readable = data(photographs(), folder.path()).fingerprint().unwrap();
+    permit(0);
+    // The administrator may read everything.
+    if fs::read(&path).is_ok() {
+        return;
+    }
+    let said = error(photographs(), folder.path());
+    let start = "an image cannot be used: train/cat/3.png (class cat): cannot be read: ";
+    assert!(said.starts_with(start), "{said}");
+    let skipping = || DataSettings { on_bad_image: OnBadImage::Skip, ..photographs() };
+    let set = images(skipping(), folder.path()).unwrap();
+    assert_eq!(set.train.len() + set.held_out.len(), 19);
+    permit(0o644);
+    assert_eq!(data(photographs(), folder.path()).fingerprint().unwrap(), readable);
+    let set = images(skipping(), folder.path()).unwrap();
+    assert_eq!(set.train.len() + set.held_out.len(), 20);
 }

@@ -7,9 +7,9 @@ use std::{fs::File, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 pub use transform::{
-    AutoAugment, CenterCrop, ColorJitter, Flip, Interpolation, Normalize, Pad, RandAugment,
-    RandomCrop, RandomErasing, RandomResizedCrop, Resize, Transform, TransformError, check_judging,
-    check_training, check_transforms,
+    AutoAugment, CenterCrop, ColorJitter, Flip, Interpolation, LEAST_STD, Normalize, Pad,
+    RandAugment, RandomCrop, RandomErasing, RandomResizedCrop, Resize, Transform, TransformError,
+    check_judging, check_training, check_transforms,
 };
 
 use crate::{random, train::AnyError};

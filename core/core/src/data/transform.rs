@@ -13,6 +13,10 @@ const MOST_PADDING: usize = 1024;
 /// Most operations of RandAugment.
 const MOST_OPERATIONS: usize = 16;
 
+/// Least standard deviation that values are divided by: what is divided by much less is a number that no
+/// network can compute with.
+pub const LEAST_STD: f64 = 1e-6;
+
 /// A change of an image, or of its numbers. `side` below is the side of the network's input, in pixels:
 /// what is drawn at random does not depend on it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -137,12 +141,21 @@ pub struct RandAugment {
     /// Standard deviation of the strength, which is drawn anew for each operation.
     #[schemars(range(min = 0.0, max = 10.0))]
     pub magnitude_std: f64,
+    /// How often each of them is done: always in the paper, 0.5 in timm's `rand-m9-mstd0.5`.
+    // It came later: what identifies a study that does not give it is as before.
+    #[serde(skip_serializing_if = "is_always")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub probability: f64,
 }
 
 impl Default for RandAugment {
     fn default() -> Self {
-        Self { operations: 2, magnitude: 9.0, magnitude_std: 0.5 }
+        Self { operations: 2, magnitude: 9.0, magnitude_std: 0.5, probability: 1.0 }
     }
+}
+
+fn is_always(probability: &f64) -> bool {
+    *probability == 1.0
 }
 
 /// See [`Transform::ColorJitter`]. Factors are drawn from 1 less the strength to 1 plus it.
@@ -276,11 +289,15 @@ impl Transform {
                 let good = (0.1..=1.0).contains(crop_share);
                 (!good).then(|| format!("`crop_share` = {crop_share} is not from 0.1 to 1"))
             }
-            Self::RandAugment(RandAugment { operations, magnitude, magnitude_std }) => {
-                count("operations", *operations, 1, MOST_OPERATIONS)
-                    .or(share("magnitude", *magnitude, 10.0))
-                    .or(share("magnitude_std", *magnitude_std, 10.0))
-            }
+            Self::RandAugment(RandAugment {
+                operations,
+                magnitude,
+                magnitude_std,
+                probability,
+            }) => count("operations", *operations, 1, MOST_OPERATIONS)
+                .or(share("magnitude", *magnitude, 10.0))
+                .or(share("magnitude_std", *magnitude_std, 10.0))
+                .or(share("probability", *probability, 1.0)),
             Self::ColorJitter(ColorJitter { brightness, contrast, saturation, hue }) => {
                 share("brightness", *brightness, 1.0)
                     .or(share("contrast", *contrast, 1.0))
@@ -289,11 +306,15 @@ impl Transform {
             }
             Self::Normalize(Normalize { mean, std }) => {
                 let bad = mean.iter().any(|mean| !(0.0..=1.0).contains(mean))
-                    || std.iter().any(|std| !(*std > 0.0 && *std <= 1.0));
+                    || std.iter().any(|std| !(LEAST_STD..=1.0).contains(std));
                 let uneven = !mean.is_empty() && !std.is_empty() && mean.len() != std.len();
-                const RANGE: &str = "values are from 0 to 1: `mean` must be, too, and `std` above 0 and at most 1 \
-                                     (divide numbers for values up to 255 by that)";
-                bad.then(|| RANGE.to_owned()).or(uneven
+                let range = || {
+                    format!(
+                        "values are from 0 to 1: `mean` must be, too, and `std` from {LEAST_STD:e} \
+                         to 1 (divide numbers for values up to 255 by that)"
+                    )
+                };
+                bad.then(range).or(uneven
                     .then(|| format!("has {} means and {} deviations", mean.len(), std.len())))
             }
             Self::Pad(Pad { to }) => count("to", *to, 1, LARGEST_SIDE),
@@ -393,6 +414,36 @@ mod tests {
         assert!(error(check_training(&judging)).starts_with("transform 1, normalize: belongs to"));
         assert_eq!(check_judging(&[normalize]), Ok(()));
         assert_eq!(check_training(&[flip]), Ok(()));
+    }
+
+    #[test]
+    fn a_deviation_that_blows_values_up_is_refused() {
+        let refused = |std: f64| {
+            let normalize = Transform::Normalize(Normalize { mean: vec![0.5], std: vec![std] });
+            check_judging(&[normalize]).err().map(|error| error.reason)
+        };
+        let reason = refused(1e-320).unwrap();
+        assert!(reason.contains("`std` from 1e-6 to 1 (divide"), "{reason}");
+        assert_eq!(refused(0.0), Some(reason.clone()));
+        assert_eq!(refused(f64::NAN), Some(reason.clone()));
+        assert_eq!(refused(58.4), Some(reason));
+        assert_eq!([LEAST_STD, 1.0].map(refused), [None, None]);
+    }
+
+    #[test]
+    fn a_study_that_says_nothing_of_a_later_field_is_written_as_before() {
+        let written = |text: &str| serde_json::to_string(&read(text).unwrap()).unwrap();
+        assert_eq!(
+            written("transforms = [{ rand-augment = {} }]"),
+            r#"[{"rand-augment":{"operations":2,"magnitude":9.0,"magnitude_std":0.5}}]"#
+        );
+        let half = written("transforms = [{ rand-augment = { probability = 0.5 } }]");
+        assert!(half.ends_with(r#""magnitude_std":0.5,"probability":0.5}}]"#), "{half}");
+        let often = read("transforms = [{ rand-augment = { probability = 2.0 } }]").unwrap();
+        assert_eq!(
+            check_training(&often).unwrap_err().to_string(),
+            "transform 0, rand-augment: `probability` = 2 is not from 0 to 1"
+        );
     }
 
     #[test]

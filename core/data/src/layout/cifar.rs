@@ -138,6 +138,7 @@ impl Catalog {
         let archive = self.archives.len() as u32;
         self.archives.push(Archive {
             name: name.to_owned(),
+            file: Some(name.into()),
             source: Source::Open(Arc::new(File::open(path).at(path)?)),
             records: Some(Records {
                 first: version.labels as u64,

@@ -2,12 +2,15 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs, io,
     path::{Path, PathBuf},
 };
 
-use super::Layout;
+use super::{
+    Layout,
+    alike::{alike, difference},
+};
 use crate::{
     catalog::{Catalog, Place, Sample, entries, is_hidden, is_image, name_of},
     division::Part,
@@ -40,8 +43,11 @@ impl Layout for ImageFolder {
 
     fn catalog(&self, root: &Path) -> Result<Catalog, DataError> {
         let parts = parts(root)?;
-        let catalog = Catalog::empty(self.name(), root);
-        let mut found = Found { images: Vec::new(), catalog };
+        let mut found = Found {
+            images: Vec::new(),
+            missed: HashMap::new(),
+            catalog: Catalog::empty(self.name(), root),
+        };
         if parts.is_empty() {
             folders_are_classes(root)?;
             found.part(Part::Train, root)?;
@@ -117,6 +123,9 @@ fn folders_are_classes(root: &Path) -> Result<(), DataError> {
 struct Found {
     /// Part, class, and path from the root.
     images: Vec<(Part, OsString, PathBuf)>,
+    /// Of each class of the training part the first image, folder or link that is not used, by its path from
+    /// the root, and why: it may be all that there is of the class.
+    missed: HashMap<OsString, (String, String)>,
     /// The set, as yet without images.
     catalog: Catalog,
 }
@@ -126,32 +135,40 @@ impl Found {
         *self.catalog.skipped.entry(what.into()).or_default() += 1;
     }
 
+    /// A path from the root, for messages.
+    fn shown(&self, path: &Path) -> String {
+        path.strip_prefix(&self.catalog.root).unwrap_or(path).display().to_string()
+    }
+
     /// A link to nothing may have been a class, or a part: what lies there is missed.
     fn refuse_link(&mut self, path: &Path) {
-        let file = path.strip_prefix(&self.catalog.root).unwrap_or(path).display().to_string();
-        let problem = ImageProblem::DanglingLink;
+        let (file, problem) = (self.shown(path), ImageProblem::DanglingLink);
         self.catalog.refused.push(BadImage { file, class: None, problem });
     }
 
-    /// A folder that may not be read: what lies there is missed.
-    fn refuse_folder(&mut self, class: &OsString, folder: &Path, error: &io::Error) {
-        let file = folder.strip_prefix(&self.catalog.root).unwrap_or(folder).display().to_string();
-        let class = Some(class.display().to_string());
-        self.catalog.refused.push(BadImage {
-            file,
-            class,
-            problem: ImageProblem::unreadable(error),
-        });
+    /// An image of a class, or a folder of them, that cannot be used.
+    fn refuse(&mut self, part: Part, class: &OsStr, path: &Path, problem: ImageProblem) {
+        self.miss(part, class, path, &problem.to_string());
+        let (file, class) = (self.shown(path), Some(class.display().to_string()));
+        self.catalog.refused.push(BadImage { file, class, problem });
+        self.catalog.refused_in.insert(part);
+    }
+
+    fn miss(&mut self, part: Part, class: &OsStr, path: &Path, why: &str) {
+        if part == Part::Train {
+            let missed = (self.shown(path), why.to_owned());
+            self.missed.entry(class.to_owned()).or_insert(missed);
+        }
     }
 
     /// Lists the classes of a part.
     fn part(&mut self, part: Part, folder: &Path) -> Result<(), DataError> {
-        // Of all classes: images that two of them link to would have two labels.
-        let mut walk = Walk { above: vec![real(folder)?], seen: HashSet::new() };
-        for path in entries(folder)? {
-            if path.is_dir() && !is_hidden(&path) {
+        let below = entries(folder)?;
+        let mut walk = Walk::of(folder, &below)?;
+        for path in below {
+            let class = path.file_name().unwrap_or_default().to_owned();
+            if is_visible_folder(&path) {
                 let before = self.images.len();
-                let class = path.file_name().unwrap_or_default().to_owned();
                 self.class(part, &class, &path, &mut walk)?;
                 if self.images.len() == before {
                     let class = class.display();
@@ -162,6 +179,7 @@ impl Found {
                 }
             } else if is_dangling(&path) {
                 self.refuse_link(&path);
+                self.miss(part, &class, &path, &ImageProblem::DanglingLink.to_string());
             } else if is_image(path.extension()) && !is_hidden(&path) {
                 self.skip("in no class");
             } else {
@@ -175,20 +193,21 @@ impl Found {
     fn class(
         &mut self,
         part: Part,
-        class: &OsString,
+        class: &OsStr,
         folder: &Path,
         walk: &mut Walk,
     ) -> Result<(), DataError> {
         let here = real(folder)?;
-        if let Some(reason) = walk.refuses(&here) {
+        if let Some(reason) = walk.refuses(&here, class) {
             self.catalog.notices.push(format!("{} {reason}: left out", folder.display()));
+            self.miss(part, class, folder, reason);
             return Ok(());
         }
         let entries = match entries(folder) {
             Err(DataError::Storage { source, .. })
                 if source.kind() == io::ErrorKind::PermissionDenied =>
             {
-                self.refuse_folder(class, folder, &source);
+                self.refuse(part, class, folder, ImageProblem::unreadable(&source));
                 return Ok(());
             }
             entries => entries?,
@@ -202,19 +221,17 @@ impl Found {
             } else if is_folder(&kind) {
                 self.class(part, class, &path, walk)?;
             } else {
-                let from_root = path.strip_prefix(&self.catalog.root).unwrap_or(&path).to_owned();
                 let problem = match kind {
                     Ok(kind) if kind.is_file() => {
-                        self.images.push((part, class.clone(), from_root));
+                        let from_root = path.strip_prefix(&self.catalog.root).unwrap_or(&path);
+                        self.images.push((part, class.to_owned(), from_root.to_owned()));
                         continue;
                     }
                     Ok(_) => ImageProblem::NoFile,
                     Err(_) if path.is_symlink() => ImageProblem::DanglingLink,
                     Err(error) => ImageProblem::unreadable(&error),
                 };
-                let class = Some(class.display().to_string());
-                let file = from_root.display().to_string();
-                self.catalog.refused.push(BadImage { file, class, problem });
+                self.refuse(part, class, &path, problem);
             }
         }
         walk.above.pop();
@@ -222,7 +239,7 @@ impl Found {
     }
 
     fn catalog(self) -> Result<Catalog, DataError> {
-        let Self { images, mut catalog } = self;
+        let Self { images, missed, mut catalog } = self;
         let root = &catalog.root;
         let mut names: Vec<&OsString> = images
             .iter()
@@ -234,13 +251,12 @@ impl Found {
         let positions: HashMap<&OsString, u32> = names.iter().copied().zip(0..).collect();
         let mut samples = Vec::with_capacity(images.len());
         for (part, class, path) in &images {
-            let Some(&class) = positions.get(class) else {
-                let reason =
-                    format!("no image of class {} is in the training part", class.display());
-                let hint = "the classes of all parts must be those of the training part";
+            let Some(&position) = positions.get(class) else {
+                let (reason, hint) = untrained(class, &names, missed.get(class));
                 return Err(DataError::layout(&root.join(path), reason, hint));
             };
-            samples.push(Sample { part: *part, class, place: Place::File(path.clone()) });
+            let place = Place::File(path.clone());
+            samples.push(Sample { part: *part, class: position, place });
         }
         catalog.samples = samples;
         let names: Vec<String> = names.iter().map(|name| name.display().to_string()).collect();
@@ -250,42 +266,86 @@ impl Found {
     }
 }
 
+/// Why images of a class are refused that has none in the training part, whose classes are `trained`, and
+/// what to do about it.
+fn untrained(
+    class: &OsStr,
+    trained: &[&OsString],
+    missed: Option<&(String, String)>,
+) -> (String, String) {
+    let shown = class.display();
+    if let Some((file, why)) = missed {
+        let reason =
+            format!("no image of class {shown} in the training part can be used: {file} {why}");
+        return (reason, format!("mend {file}, or remove the class from all parts"));
+    }
+    let alike = trained.iter().find_map(|name| Some((name, difference(name, class)?)));
+    let hint = match alike {
+        Some((name, difference)) => format!(
+            "its name and that of `{}` in the training part differ in {difference} only: rename one",
+            name.display()
+        ),
+        None => "the classes of all parts must be those of the training part".into(),
+    };
+    (format!("no image of class {shown} is in the training part"), hint)
+}
+
 /// Whether a path is a link whose end is not there.
 fn is_dangling(path: &Path) -> bool {
     path.is_symlink() && !path.exists() && !is_hidden(path)
 }
 
-/// The way through the folders of a class, by their real paths.
+/// The way through the folders of a part's classes, by their real paths. Images that two classes link to
+/// would have two labels.
 struct Walk {
     /// Folders that lead here, that of the part first.
     above: Vec<PathBuf>,
-    /// Folders that were listed.
+    /// Folders that were listed, of all classes.
     seen: HashSet<PathBuf>,
+    /// The classes that are folders of the part.
+    folders: HashMap<PathBuf, OsString>,
+    /// The classes that are links in the part; of several to one folder the first.
+    links: HashMap<PathBuf, OsString>,
 }
 
 impl Walk {
-    /// Why a folder is not listed, if it is not.
-    fn refuses(&self, here: &Path) -> Option<&'static str> {
+    /// The way into a part that has these entries.
+    fn of(part: &Path, entries: &[PathBuf]) -> Result<Self, DataError> {
+        let part = real(part)?;
+        let (mut folders, mut links) = (HashMap::new(), HashMap::new());
+        for path in entries.iter().filter(|path| is_visible_folder(path)) {
+            let here = real(path)?;
+            // A link that leads back is left out: not all that lies elsewhere is its own.
+            if !part.starts_with(&here) {
+                let classes = if path.is_symlink() { &mut links } else { &mut folders };
+                let class = path.file_name().unwrap_or_default().to_owned();
+                classes.entry(here).or_insert(class);
+            }
+        }
+        Ok(Self { above: vec![part], seen: HashSet::new(), folders, links })
+    }
+
+    /// Why a folder is not listed in a class, if it is not.
+    fn refuses(&self, here: &Path, class: &OsStr) -> Option<&'static str> {
         if self.above.iter().any(|above| above.starts_with(here)) {
             return Some("leads back to a folder above it");
         }
         if self.above.len() > DEEPEST {
             return Some("is more than 32 folders deep");
         }
-        self.seen.contains(here).then_some("leads to a folder that is listed already")
-    }
-}
-
-/// Classes whose names differ in case only.
-fn alike(classes: &[String]) -> Vec<String> {
-    let mut seen: BTreeMap<String, &str> = BTreeMap::new();
-    let mut notices = Vec::new();
-    for class in classes {
-        if let Some(other) = seen.insert(class.to_lowercase(), class) {
-            notices.push(format!("classes {other} and {class} differ in case only"));
+        if self.seen.contains(here) {
+            return Some("leads to a folder that is listed already");
         }
+        let is_another = self.owner(here).is_some_and(|owner| owner != class);
+        is_another.then_some("leads to a folder of another class")
     }
-    notices
+
+    /// The class that a folder belongs to, whatever links to it: that in which it lies, else that which is a
+    /// link to it or to a folder above it.
+    fn owner(&self, here: &Path) -> Option<&OsString> {
+        let mut kinds = [&self.folders, &self.links].into_iter();
+        kinds.find_map(|classes| here.ancestors().find_map(|above| classes.get(above)))
+    }
 }
 
 fn is_folder(kind: &io::Result<fs::Metadata>) -> bool {
@@ -307,12 +367,14 @@ fn real(folder: &Path) -> Result<PathBuf, DataError> {
 }
 
 fn folders(root: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let visible = |path: &PathBuf| path.is_dir() && !is_hidden(path);
-    Ok(entries(root)?.into_iter().filter(visible).collect())
+    Ok(entries(root)?.into_iter().filter(|path| is_visible_folder(path)).collect())
 }
 
-/// Whether images lie in the folder or below it; a folder that may not be read holds none, such as the
-/// `lost+found` of a disk.
+fn is_visible_folder(path: &Path) -> bool {
+    path.is_dir() && !is_hidden(path)
+}
+
+/// Whether images lie in the folder or below it; a folder that may not be read holds none.
 fn holds_image(folder: &Path, above: &mut Vec<PathBuf>) -> Result<bool, DataError> {
     let here = real(folder)?;
     if above.iter().any(|above| above.starts_with(&here)) || above.len() > DEEPEST {
@@ -330,7 +392,7 @@ fn holds_image(folder: &Path, above: &mut Vec<PathBuf>) -> Result<bool, DataErro
         return Ok(true);
     }
     above.push(here);
-    for below in entries.iter().filter(|path| path.is_dir() && !is_hidden(path)) {
+    for below in entries.iter().filter(|path| is_visible_folder(path)) {
         if holds_image(below, above)? {
             return Ok(true);
         }

@@ -294,7 +294,8 @@ fn archive(path: &Path) -> Result<(Archive, usize), IdxError> {
     let count = header.sizes[0];
     file = unpacked(path, file, header)?;
     let source = Source::Open(Arc::new(file));
-    Ok((Archive { name: name_of(path), source, records: Some(records) }, count))
+    let (name, file) = (name_of(path), path.file_name().map(PathBuf::from));
+    Ok((Archive { name, file, source, records: Some(records) }, count))
 }
 
 fn is_packed(path: &Path) -> bool {

@@ -1,5 +1,6 @@
 //! How sets of images lie on the disk, a module each.
 
+mod alike;
 pub mod cifar;
 mod class_names;
 mod folder;
@@ -44,26 +45,40 @@ pub fn layouts() -> [&'static dyn Layout; 4] {
 ///
 /// # Errors
 ///
-/// A folder that looks like no layout, or like several of which none is named; a set without an image to
-/// train on; whatever a layout refuses.
+/// A folder that looks like no layout, or like several of which none is named; shards beside the name of
+/// another layout; a set without an image to train on; whatever a layout refuses.
 pub fn open(places: &[PathBuf], layout: Option<&str>) -> Result<Catalog, DataError> {
+    let place = places.first().map_or(Path::new(""), PathBuf::as_path);
     let catalog = match places {
         [root] if root.is_dir() => layout_of(root, layout)?.catalog(root)?,
-        _ => webdataset::catalog(Path::new(""), &named_shards(places)?)?,
+        _ => {
+            let (shards, theirs) = (named_shards(places)?, webdataset::WebDataset.name());
+            if let Some(other) = layout.filter(|named| *named != theirs) {
+                let reason = format!("shards have the layout `{theirs}`, not `{other}`");
+                let hint = "leave the layout out, or give the folder of the set";
+                return Err(DataError::layout(place, reason, hint));
+            }
+            webdataset::catalog(Path::new(""), &shards)?
+        }
     };
     if catalog.count(Part::Train) == 0 && catalog.refused.is_empty() {
-        let place = places.first().map_or(Path::new(""), PathBuf::as_path);
         let hint = "images to train on lie in `train`, or in shards with that word in their names";
         return Err(DataError::layout(place, "no image to train on", hint));
     }
     Ok(catalog)
 }
 
-/// The files that patterns stand for.
+/// The files that places stand for. Only what follows the last folder that is there is a pattern: the names
+/// of folders and files may have braces themselves.
 fn named_shards(places: &[PathBuf]) -> Result<Vec<PathBuf>, DataError> {
     let mut shards = Vec::new();
     for place in places {
-        let names = expand(place)?;
+        let there = place.ancestors().find(|above| above.exists()).unwrap_or(Path::new(""));
+        let pattern = place.strip_prefix(there).unwrap_or(place);
+        let names = match pattern.as_os_str().is_empty() {
+            true => vec![place.clone()],
+            false => expanded(there, pattern)?,
+        };
         let missing: Vec<String> =
             names.iter().filter(|name| !name.is_file()).map(|name| name_of(name)).collect();
         let is_shard = |name: &PathBuf| {
@@ -76,7 +91,7 @@ fn named_shards(places: &[PathBuf]) -> Result<Vec<PathBuf>, DataError> {
             return Err(DataError::layout(other, "is neither a folder nor a shard", hint));
         }
         if let Some(first) = missing.first() {
-            let reason = match is_pattern(place) {
+            let reason = match is_pattern(pattern) {
                 true => {
                     format!("{} of {} files are missing, {first} first", missing.len(), names.len())
                 }
@@ -89,6 +104,17 @@ fn named_shards(places: &[PathBuf]) -> Result<Vec<PathBuf>, DataError> {
         shards.extend(names);
     }
     Ok(shards)
+}
+
+/// The names in a folder that a pattern stands for.
+fn expanded(folder: &Path, pattern: &Path) -> Result<Vec<PathBuf>, DataError> {
+    let names = expand(pattern).map_err(|error| match error {
+        DataError::Layout { path, reason, hint } => {
+            DataError::layout(&folder.join(path), reason, hint)
+        }
+        other => other,
+    })?;
+    Ok(names.into_iter().map(|name| folder.join(name)).collect())
 }
 
 /// The layout of a folder. Those that are told by the names of their files win over others, as the archive

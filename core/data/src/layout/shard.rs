@@ -208,8 +208,9 @@ fn member<R: Read>(entry: &mut Entry<'_, R>) -> io::Result<Option<Member>> {
     let name = String::from_utf8_lossy(&path).into_owned();
     let mut member = Member { name, offset: 0, length: entry.size(), label: None };
     let (key, extension) = member.key();
+    let extension = extension.to_lowercase();
     let last = key.rsplit('/').next().unwrap_or_default();
-    let is_label = matches!(extension, "cls" | "json");
+    let is_label = matches!(&*extension, "cls" | "json");
     let counts = is_label || is_image(Some(extension.as_ref()));
     if !counts || last.is_empty() || last.starts_with('.') {
         return Ok(None);

@@ -3,19 +3,21 @@
 //! `000017.json`, an integer or an object with one as its `label` or `cls`.
 
 use std::{
-    io,
+    collections::HashMap,
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use super::{
     Layout,
     class_names::class_names,
+    folder::ImageFolder,
     shard::{Member, members},
 };
 use crate::{
     catalog::{Archive, Catalog, LARGEST_FILE, Place, entries, is_hidden, name_of},
     division::Part,
-    error::{DataError, ImageProblem},
+    error::{AtPath, DataError, ImageProblem},
 };
 
 /// The layout.
@@ -31,25 +33,62 @@ impl Layout for WebDataset {
     }
 
     fn matches(&self, root: &Path) -> Result<bool, DataError> {
-        Ok(!shards_in(root)?.is_empty())
+        let Listed { shards, dangling, .. } = listed(root)?;
+        // An archive that is gone does not make shards of a folder of images.
+        Ok(!shards.is_empty() || !dangling.is_empty() && !ImageFolder.matches(root)?)
     }
 
     fn catalog(&self, root: &Path) -> Result<Catalog, DataError> {
-        catalog(root, &shards_in(root)?)
+        let Listed { shards, dangling, others } = listed(root)?;
+        if let Some(link) = dangling.first() {
+            let reason = ImageProblem::DanglingLink.to_string();
+            return Err(DataError::layout(link, reason, "mend the link, or remove it"));
+        }
+        let mut catalog = catalog(root, &shards)?;
+        let notice = |path: &PathBuf| format!("{} is no file: left out", path.display());
+        catalog.notices.extend(others.iter().map(notice));
+        Ok(catalog)
     }
 }
 
-/// The shards of a folder and of its parts' folders, in the order of their names.
-fn shards_in(root: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let mut found = Vec::new();
+/// What in a folder and in the folders of its parts is called like a shard, in the order of the names.
+#[derive(Default)]
+struct Listed {
+    shards: Vec<PathBuf>,
+    /// Links to nothing; those in place of a part's folder, too.
+    dangling: Vec<PathBuf>,
+    /// Folders, sockets and the like.
+    others: Vec<PathBuf>,
+}
+
+fn listed(root: &Path) -> Result<Listed, DataError> {
+    let mut listed = Listed::default();
     for path in entries(root)? {
-        if is_shard(&path) && path.is_file() {
-            found.push(path);
-        } else if Part::named(&name_of(&path)).is_some() && path.is_dir() {
-            found.extend(entries(&path)?.into_iter().filter(|path| is_shard(path)));
+        if is_shard(&path) {
+            listed.add(path);
+        } else if Part::named(&name_of(&path)).is_some() {
+            if path.is_dir() {
+                let below = entries(&path)?;
+                below.into_iter().filter(|path| is_shard(path)).for_each(|path| listed.add(path));
+            } else if path.is_symlink() && !path.exists() {
+                listed.dangling.push(path);
+            }
         }
     }
-    Ok(found)
+    Ok(listed)
+}
+
+impl Listed {
+    fn add(&mut self, path: PathBuf) {
+        let places = match fs::metadata(&path) {
+            Ok(kind) if kind.is_file() => &mut self.shards,
+            Ok(_) => &mut self.others,
+            Err(_) if path.is_symlink() => &mut self.dangling,
+            // Whoever opens it is told why it cannot be.
+            Err(_) => &mut self.shards,
+        };
+        places.push(path);
+    }
 }
 
 fn is_shard(path: &Path) -> bool {
@@ -67,23 +106,64 @@ fn part_of(root: &Path, shard: &Path) -> Part {
     words.find_map(Part::named).unwrap_or(Part::Train)
 }
 
+/// That no images count twice: those of a shard that is given twice, or that lies beside itself, packed.
+fn check_once(root: &Path, shards: &[PathBuf]) -> Result<(), DataError> {
+    let (mut files, mut names) = (HashMap::new(), HashMap::new());
+    for path in shards {
+        // By links, two parts may have the same images.
+        let file = (part_of(root, path), fs::canonicalize(path).at(path)?);
+        if let Some(other) = files.insert(file, path) {
+            let reason = if other == path {
+                "is given twice".to_owned()
+            } else {
+                format!("is the same file as {}", other.display())
+            };
+            return Err(DataError::layout(path, reason, "give each shard once"));
+        }
+        let name = without_ending(&std::path::absolute(path).at(path)?);
+        if let Some(other) = names.insert(name, path) {
+            let reason = format!("`{}` beside it is for the same", name_of(other));
+            return Err(DataError::layout(path, reason, "leave one of them out"));
+        }
+    }
+    Ok(())
+}
+
+/// A shard's path without `.tar`, `.tar.gz` or `.tgz`.
+fn without_ending(shard: &Path) -> PathBuf {
+    let short = shard.with_extension("");
+    match shard.extension().is_some_and(|extension| extension == "gz") {
+        true => short.with_extension(""),
+        false => short,
+    }
+}
+
 /// Lists the samples of shards.
 pub(crate) fn catalog(root: &Path, shards: &[PathBuf]) -> Result<Catalog, DataError> {
+    check_once(root, shards)?;
     let mut catalog = Catalog::empty(WebDataset.name(), root);
     let (mut samples, mut unpacked) = (Vec::new(), None);
     for (archive, path) in (0..).zip(shards) {
-        let name = path.strip_prefix(root).unwrap_or(path).display().to_string();
+        let from_root = path.strip_prefix(root).unwrap_or(path);
+        let (name, file) = (from_root.display().to_string(), Some(from_root.to_owned()));
         let (source, members) = members(path, &mut unpacked).map_err(|error| wrong(path, error))?;
         let found = group(archive, members);
         samples.extend(found.into_iter().map(|found| (part_of(root, path), found)));
-        catalog.archives.push(Archive { name, source, records: None });
+        catalog.archives.push(Archive { name, file, source, records: None });
     }
-    let place = shards.first().map_or(root, PathBuf::as_path);
     let labels = samples.iter().filter_map(|(_, found)| found.label.as_ref().ok());
+    let place = shards.first().map_or(root, PathBuf::as_path);
     let Some(largest) = labels.max() else {
-        let hint = "samples are files like 000017.jpg with 000017.cls, in which the class is a number; \
-                    unpack what holds a folder of images";
-        return Err(DataError::layout(place, "no image has a label", hint));
+        let problem = samples.iter().find_map(|(_, found)| found.label_problem());
+        let Some((archive, reason)) = problem else {
+            let hint = "samples are files like 000017.jpg with 000017.cls, in which the class is a number; \
+                        unpack what holds a folder of images";
+            return Err(DataError::layout(place, "no image has a label", hint));
+        };
+        let reason = format!("no label names a class: {reason}");
+        let hint = "a class is a number from 0: what a .cls file holds as text, or a .json file by itself or \
+                    as `label` or `cls`";
+        return Err(DataError::layout(&shards[archive as usize], reason, hint));
     };
     let beside = place.parent().filter(|folder| folder.is_dir()).unwrap_or(Path::new("."));
     let names_in = if root.is_dir() { root } else { beside };
@@ -141,6 +221,17 @@ struct Found {
     label: Result<u32, ImageProblem>,
     /// Whether it has other images, such as a mask.
     has_more: bool,
+}
+
+impl Found {
+    /// What is wrong with its label, if it has one, and in which archive.
+    fn label_problem(&self) -> Option<(u32, String)> {
+        let name = self.image.as_ref().map_or(&self.key, |image| &image.name);
+        match &self.label {
+            Ok(_) | Err(ImageProblem::NoLabel) => None,
+            Err(problem) => Some((self.archive, format!("{name} {problem}"))),
+        }
+    }
 }
 
 /// Puts neighbouring files of one key together.

@@ -157,11 +157,17 @@ fn zero(values: &[f32; 256]) -> u8 {
     (0..=255).min_by(|a, b| size(a).total_cmp(&size(b))).unwrap_or(0)
 }
 
-/// Operations drawn from all of them; each strength is normally distributed and clipped to 0…10.
+/// Operations drawn from all of them, each done as often as is asked for; each strength is normally
+/// distributed and clipped to 0…10.
 fn rand_augment(mut image: Pixels, settings: &RandAugment, rng: &mut impl Rng) -> Pixels {
-    for _ in 0..settings.operations {
+    let RandAugment { operations, magnitude, magnitude_std, probability } = *settings;
+    for _ in 0..operations {
         let operation = Operation::RANDOM[rng.random_range(0..Operation::RANDOM.len())];
-        let level = settings.magnitude + settings.magnitude_std * normal(rng);
+        // Where it is always done, nothing is drawn: results from before this could be chosen stay valid.
+        if probability < 1.0 && rng.random::<f64>() >= probability {
+            continue;
+        }
+        let level = magnitude + magnitude_std * normal(rng);
         image = operation.apply(image, level.clamp(0.0, 10.0), rng);
     }
     image
@@ -223,6 +229,29 @@ mod tests {
             seen.insert(first.data);
         }
         assert_eq!(seen.len(), 50);
+    }
+
+    #[test]
+    fn operations_are_done_as_often_as_is_asked_for() {
+        let changed = |probability: f64, seed: u64| {
+            let settings = RandAugment { probability, ..RandAugment::default() };
+            rand_augment(image(12, 9), &settings, &mut random::generator(seed, &["test"]))
+        };
+        let always = |seed: u64| {
+            let mut rng = random::generator(seed, &["test"]);
+            (0..2).fold(image(12, 9), |image, _| {
+                let operation = Operation::RANDOM[rng.random_range(0..Operation::RANDOM.len())];
+                let level = 9.0 + 0.5 * normal(&mut rng);
+                operation.apply(image, level.clamp(0.0, 10.0), &mut rng)
+            })
+        };
+        for seed in 0..50 {
+            assert_eq!(changed(1.0, seed), always(seed));
+            assert_eq!(changed(0.0, seed), image(12, 9));
+        }
+        // One of two is done in three quarters of all draws, and some change nothing.
+        let half = (0..400).filter(|seed| changed(0.5, *seed) != image(12, 9)).count();
+        assert!((200..=330).contains(&half), "{half}");
     }
 
     #[test]

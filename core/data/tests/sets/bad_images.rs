@@ -261,6 +261,29 @@ fn promises_of_headers_are_not_believed() {
 }
 
 #[test]
+fn equal_images_that_a_study_would_use_for_two_things_are_told() {
+    let duplicates =
+        |folder: &Folder| check(&folder.open().unwrap(), &WANTED, |_, _| true).unwrap().duplicates;
+    let write = |folder: &Folder, part: &str| {
+        for index in 0..4 {
+            folder
+                .write(format!("{part}cat/{index}.png"), png(1))
+                .write(format!("{part}dog/{index}.png"), png(10 + index));
+        }
+    };
+    let folder = Folder::new();
+    write(&folder, "");
+    let told = [0, 1, 2, 3].map(|index| format!("cat/{index}.png"));
+    assert_eq!(duplicates(&folder), [told]);
+    let whole = Folder::new();
+    write(&whole, "train/");
+    for (part, red) in [("val", 20), ("test", 30)] {
+        whole.write(format!("{part}/dog/1.png"), png(red));
+    }
+    assert!(duplicates(&whole).is_empty(), "all are trained on");
+}
+
+#[test]
 fn a_check_lists_all_that_is_wrong() {
     let folder = Folder::new();
     let jpeg = two_colours().encoded(Format::Jpeg);

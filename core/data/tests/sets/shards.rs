@@ -199,6 +199,148 @@ fn promises_of_headers_are_not_believed() {
 }
 
 #[test]
+fn labels_are_told_by_extensions_in_any_case() {
+    let folder = Folder::new();
+    let members: [(&str, &[u8]); 4] =
+        [("0.PNG", &png(1)), ("0.CLS", b"1"), ("1.PNG", &png(2)), ("1.Json", br#"{"cls": 0}"#)];
+    folder.write("a.tar", tar(&members));
+    let catalog = folder.open().unwrap();
+    assert_eq!(reds(&catalog), [1, 2]);
+    assert_eq!(catalog.samples[0].class, 1);
+}
+
+#[test]
+fn where_no_label_is_of_use_the_first_is_told() {
+    let folder = Folder::new();
+    let members: [(&str, &[u8]); 4] = [
+        ("0.png", &png(1)),
+        ("1.png", &png(2)),
+        ("1.json", br#"{"label": "1"}"#),
+        ("2.cls", b"-1"),
+    ];
+    folder.write("a.tar", tar(&members));
+    assert_eq!(
+        folder.refused(),
+        "SET/a.tar: no label names a class: 1.png has a label that is no integer; a class is a number \
+         from 0: what a .cls file holds as text, or a .json file by itself or as `label` or `cls`"
+    );
+}
+
+#[test]
+fn shards_have_one_layout() {
+    let folder = Folder::new();
+    folder.write("a.tar", two(1));
+    let at = |layout| open(&[folder.path().join("a.tar")], Some(layout));
+    assert_eq!(at("webdataset").unwrap().samples.len(), 2);
+    let error = at("cifar").unwrap_err().to_string();
+    assert!(error.ends_with("a.tar: shards have the layout `webdataset`, not `cifar`"), "{error}");
+}
+
+#[test]
+fn no_shard_counts_twice() {
+    let folder = Folder::new();
+    folder.write("a.tar", two(1));
+    let at = |name: &str| folder.path().join(name);
+    let error = open(&[at("a.tar"), at("a.tar")], None).unwrap_err();
+    assert!(error.to_string().ends_with("a.tar: is given twice"), "{error}");
+    assert_eq!(error.hint(), Some("give each shard once"));
+    folder.write("a.tar.gz", packed(&two(1)));
+    assert_eq!(
+        folder.refused(),
+        "SET/a.tar.gz: `a.tar` beside it is for the same; leave one of them out"
+    );
+}
+
+#[test]
+fn braces_of_what_is_there_are_no_pattern() {
+    let folder = Folder::new();
+    for (name, red) in [("set{1}/a-0.tar", 1), ("set{1}/a-1.tar", 3), ("set{1}/b{2}.tar", 5)] {
+        folder.write(name, two(red));
+    }
+    let opened = |name: &str| open(&[folder.path().join("set{1}").join(name)], None);
+    assert_eq!(reds(&opened("a-{0..1}.tar").unwrap()), [1, 2, 3, 4]);
+    assert_eq!(reds(&opened("b{2}.tar").unwrap()), [5, 6]);
+    for (name, expected) in [
+        ("c.tar", "set{1}/c.tar: there is no such folder or file"),
+        ("a-{1..2}.tar", "set{1}/a-{1..2}.tar: 1 of 2 files are missing, a-2.tar first"),
+        ("a-{1.tar", "set{1}/a-{1.tar: `{` without `}`"),
+    ] {
+        let error = opened(name).unwrap_err().to_string();
+        assert!(error.ends_with(expected), "{error}");
+    }
+}
+
+#[cfg(unix)]
+mod unix {
+    use std::{
+        ffi::OsStr,
+        fs,
+        os::unix::{ffi::OsStrExt, fs::symlink, net::UnixListener},
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_link_to_nothing_in_place_of_a_shard_is_told() {
+        let folder = Folder::new();
+        let link = |name: &str| symlink("gone.tar", folder.path().join(name)).unwrap();
+        link("train-1.tar");
+        let told = "SET/train-1.tar: is a link to nothing; mend the link, or remove it";
+        assert_eq!(folder.refused(), told);
+        folder.write("train-0.tar", two(1));
+        assert_eq!(folder.refused(), told);
+        fs::remove_file(folder.path().join("train-1.tar")).unwrap();
+        link("val");
+        assert_eq!(folder.refused(), "SET/val: is a link to nothing; mend the link, or remove it");
+    }
+
+    #[test]
+    fn an_archive_that_is_gone_makes_no_shards_of_images() {
+        let folder = Folder::new();
+        folder.write("cat/1.png", png(1));
+        symlink("gone.tar", folder.path().join("set.tar")).unwrap();
+        let catalog = folder.open().unwrap();
+        assert_eq!((catalog.layout, reds(&catalog)), ("image-folder", vec![1]));
+        assert_eq!(refused(&catalog), ["set.tar: is a link to nothing"]);
+    }
+
+    #[test]
+    fn names_of_shards_need_not_be_text() {
+        let folder = Folder::new();
+        let names = [&b"a\xff.tar"[..], b"b\xff.tar.gz"].map(OsStr::from_bytes);
+        folder.write(names[0], two(1)).write(names[1], packed(&two(3)));
+        let catalog = folder.open().unwrap();
+        assert_eq!(reds(&catalog), [1, 2, 3, 4]);
+        assert_eq!(catalog.files(), names.map(|name| folder.path().join(name)));
+    }
+
+    #[test]
+    fn what_is_no_file_is_no_shard() {
+        let folder = Folder::new();
+        folder.write("train/0.tar", two(1)).write("train/old.tar/1.txt", "");
+        let socket = folder.path().join("train/1.tar");
+        let _listener = UnixListener::bind(&socket).unwrap();
+        let catalog = folder.open().unwrap();
+        assert_eq!(reds(&catalog), [1, 2]);
+        let old = folder.path().join("train/old.tar");
+        let told = [socket, old].map(|path| format!("{} is no file: left out", path.display()));
+        assert_eq!(catalog.notices, told);
+    }
+
+    #[test]
+    fn a_link_to_a_shard_counts_in_another_part_only() {
+        let folder = Folder::new();
+        folder.write("a.tar", two(1));
+        symlink("a.tar", folder.path().join("a-val.tar")).unwrap();
+        let catalog = folder.open().unwrap();
+        assert_eq!([Part::Train, Part::Validation].map(|part| catalog.count(part)), [2, 2]);
+        symlink("a.tar", folder.path().join("b.tar")).unwrap();
+        let told = "SET/b.tar: is the same file as SET/a.tar; give each shard once";
+        assert_eq!(folder.refused(), told);
+    }
+}
+
+#[test]
 fn the_folder_of_a_set_does_not_say_which_part_it_is() {
     let folder = Folder::new();
     folder.write("test/000.tar", two(1));

@@ -1,7 +1,7 @@
 //! What identifies a set of images: its content, whatever the names and times of its files.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -11,7 +11,7 @@ use spacewright_core::{
     hex::hex,
     sealed::{seal_line, unseal_line},
 };
-use spacewright_data::Catalog;
+use spacewright_data::{Catalog, Place};
 
 use crate::error::{AtPath, Result};
 
@@ -24,11 +24,25 @@ pub fn hash(catalog: &Catalog, folder: &Path) -> Result<String> {
     }
     for sample in &catalog.samples {
         hasher.update(&[sample.part as u8]).update(&sample.class.to_le_bytes());
+        // Where none is refused, files that are the same have the same images: their hash is as ever.
+        if !catalog.refused.is_empty() {
+            add_place(&mut hasher, &sample.place);
+        }
     }
     let files = catalog.files();
     let known = signature(&files)?.map(|name| folder.join(format!("{name}.content")));
     hasher.update(of_files(&files, known.as_deref())?.as_bytes());
     Ok(hex(hasher.finalize().as_bytes()))
+}
+
+/// Adds which image of its file a sample is: whose label names no class is left out.
+fn add_place(hasher: &mut Hasher, place: &Place) {
+    let (archive, at) = match place {
+        Place::File(_) => return,
+        Place::Member { archive, offset, .. } => (archive, *offset),
+        Place::Record { archive, number } => (archive, u64::from(*number)),
+    };
+    hasher.update(&archive.to_le_bytes()).update(&at.to_le_bytes());
 }
 
 /// Files that were changed less long ago may be changed again without another time.
@@ -61,17 +75,52 @@ fn of_files(files: &[PathBuf], known: Option<&Path>) -> Result<String> {
     if let Some(hash) = line.as_deref().and_then(unseal_line) {
         return Ok(hash.to_owned());
     }
-    let mut all = Hasher::new();
+    let (mut all, mut all_are_read) = (Hasher::new(), true);
     for file in files {
-        let mut hasher = Hasher::new();
-        hasher.update_reader(fs::File::open(file).at(file)?).at(file)?;
-        all.update(hasher.finalize().as_bytes());
+        all_are_read &= add_file(&mut all, fs::File::open(file)).at(file)?;
     }
     let hash = hex(all.finalize().as_bytes());
-    if let Some(known) = known {
+    // Who may read a file does not show in its time everywhere.
+    if let Some(known) = known.filter(|_| all_are_read) {
         let folder = known.parent().unwrap_or(known);
         // Where it cannot be kept, files are read again.
         let _ = fs::create_dir_all(folder).and_then(|()| fs::write(known, seal_line(&hash)));
     }
     Ok(hash)
+}
+
+/// Adds what a file holds, or that this user may not read it: it is an image that cannot be used. Whether it
+/// was read.
+fn add_file(all: &mut Hasher, file: io::Result<impl io::Read>) -> io::Result<bool> {
+    let file = match file {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            all.update(b"may not be read");
+            return Ok(false);
+        }
+        file => file?,
+    };
+    let mut hasher = Hasher::new();
+    hasher.update_reader(file)?;
+    all.update(hasher.finalize().as_bytes());
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_may_not_be_read_is_known_as_such() {
+        let added = |file: io::Result<&[u8]>| {
+            let mut all = Hasher::new();
+            let is_read = add_file(&mut all, file).ok();
+            (is_read, all.finalize())
+        };
+        let denied = || added(Err(io::ErrorKind::PermissionDenied.into()));
+        let (empty, full) = (added(Ok(b"")), added(Ok(b"an image")));
+        assert_eq!([denied().0, empty.0, full.0], [Some(false), Some(true), Some(true)]);
+        assert_eq!(denied(), denied());
+        assert!(denied().1 != empty.1 && empty.1 != full.1);
+        assert_eq!(added(Err(io::ErrorKind::TimedOut.into())).0, None);
+    }
 }

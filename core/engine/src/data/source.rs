@@ -12,8 +12,8 @@ use std::{
 use rayon::ThreadPoolBuilder;
 use spacewright_core::data::{StudyImages, Transform};
 use spacewright_data::{
-    Catalog, CatalogImages, DataError, Division, DivisionError, Kept, Pipeline, SURVEY_VERSION,
-    Survey, SurveyFiles, Values, Wanted, divide, idx, open,
+    Catalog, CatalogImages, DataError, Division, Kept, Pipeline, SURVEY_VERSION, Survey,
+    SurveyFiles, Values, Wanted, divide, idx, open,
 };
 
 use super::{
@@ -162,8 +162,8 @@ impl StudyData {
     }
 
     /// The images, once each was looked at, for networks whose inputs have these sides, in pixels. Those to train on
-    /// have to suit what sections, by name, have as `augment` of their own, too. `progress` is told how many of how
-    /// many were looked at, and says whether to go on.
+    /// have to suit what sections, by name, have as `augment` of their own, too, at each of the sides. `progress` is
+    /// told how many of how many were looked at, and says whether to go on.
     pub fn images(
         &self,
         sides: &[usize],
@@ -279,16 +279,19 @@ impl StudyData {
         Err(EngineError::study(message).with_hint(hint))
     }
 
+    /// That the set is there and can be divided as the study asks, as if all of its images could be used.
+    pub fn check(&self) -> Result<()> {
+        let catalog = self.catalog()?;
+        self.division(&catalog, &vec![true; catalog.samples.len()]).map(drop)
+    }
+
     fn division(&self, catalog: &Catalog, usable: &[bool]) -> Result<Division> {
         let DataSettings { held_out, train_images, test_images, .. } = self.settings;
         let wanted = Wanted { held_out, train: train_images, test: test_images, seed: self.seed };
-        let division = divide(catalog, |image| usable[image], &wanted);
-        division.check(catalog, &wanted).map_err(|error| {
-            let hint = match &error {
-                DivisionError::TooManyHeldOut { .. } => "set `held_out` in [data] to fewer",
-                DivisionError::OneClass { .. } => "at least two classes are needed to tell apart",
-                DivisionError::Nothing { .. } => "more images of each class are needed",
-            };
+        let usable = |image: usize| usable[image];
+        let division = divide(catalog, usable, &wanted);
+        division.check(catalog, usable, &wanted).map_err(|error| {
+            let hint = error.hint();
             EngineError::study(error.to_string()).with_source(error).with_hint(hint)
         })?;
         Ok(division)
@@ -352,7 +355,8 @@ fn usable(
     Ok((usable, bad))
 }
 
-/// That these images suit what sections have as `augment`.
+/// That these images suit what sections have as `augment`, at every side: at which of them a section trains is
+/// known to its steps alone.
 fn check_sections(
     catalog: &Catalog,
     survey: Option<&Survey>,
@@ -367,13 +371,12 @@ fn check_sections(
             let sample = &catalog.samples[image];
             let size = survey.map_or_else(|| catalog.size(sample), |survey| survey.size(image));
             let Some(size) = size.filter(|size| sizes.insert(*size)) else { continue };
-            // Not every step trains at all resolutions.
-            let unfit: Option<Vec<_>> =
-                sides.iter().map(|side| pipeline.check_size(size, *side).err()).collect();
-            if let Some(problem) = unfit.and_then(|problems| problems.into_iter().next()) {
+            let problem = sides.iter().find_map(|side| pipeline.check_size(size, *side).err());
+            if let Some(problem) = problem {
                 let named = catalog.named(sample);
                 let message = format!("{named}: {problem} (`augment` of [{section}])");
-                let hint = "it must suit all images to train on that those of [data] suit";
+                let hint = "it must suit all images to train on that those of [data] suit, at every \
+                            resolution of the hyperspace";
                 return Err(EngineError::study(message).with_hint(hint));
             }
         }

@@ -105,15 +105,23 @@ impl Kind {
 }
 
 impl Images {
-    /// A known set, or those of a folder or of shards, each of which is looked at; paths in the study are
-    /// relative to its `file` where they were given so.
-    pub fn of(data: &str, file: &Path, global: &Global) -> Result<Self, Failure> {
+    /// A known set, or those of a folder or of shards, each of which is looked at; `layout` says which it is of
+    /// several that a folder looks like. Paths in the study are relative to its `file` where they were given so.
+    pub fn of(
+        (data, layout): (&str, Option<&str>),
+        file: &Path,
+        global: &Global,
+    ) -> Result<Self, Failure> {
         if serde_json::from_value::<DataKind>(json!(data)).is_ok() {
+            if let Some(layout) = layout {
+                let message = format!("--layout {layout}: `{data}` is a known set, no folder");
+                return Err(Failure::input(message).hint("leave it out, or give a folder"));
+            }
             let (kind, held_out) = (Kind::SmallGrey, DataSettings::default().held_out);
             let lines = vec![format!("set = {data:?}")];
             return Ok(Self { kind, lines, held_out, bad: 0, notices: Vec::new() });
         }
-        let catalog = open(&[PathBuf::from(data)], None).map_err(|error| {
+        let catalog = open(&[PathBuf::from(data)], layout).map_err(|error| {
             let hint = error.hint().map(str::to_owned);
             let hint =
                 hint.unwrap_or_else(|| "give `fashion-mnist`, `synthetic`, or a folder".into());
@@ -130,14 +138,14 @@ impl Images {
         bar.finish_and_clear();
         let checked = checked.ok_or_else(EngineError::cancelled)?;
         if let Some(reason) = &checked.study.refused {
-            let hint = format!("`spacewright data check {data}` says what the set holds");
+            let hint = format!("`{}` says what the set holds", check_command(data, layout));
             return Err(Failure::input(format!("{data}: {reason}")).hint(hint));
         }
-        Self::checked(data, file, &checked, held_out)
+        Self::checked((data, layout), file, &checked, held_out)
     }
 
     fn checked(
-        data: &str,
+        (data, layout): (&str, Option<&str>),
         file: &Path,
         checked: &Checked,
         held_out: usize,
@@ -145,7 +153,7 @@ impl Images {
         let part = checked.parts.get(Part::Train.name()).filter(|part| part.images > 0);
         let Some(part) = part else {
             let message = format!("{data}: no image to train on can be used");
-            return Err(Failure::input(message).hint(format!("spacewright data check {data}")));
+            return Err(Failure::input(message).hint(check_command(data, layout)));
         };
         let sizes = &checked.sizes;
         let kind = Kind::of(part, sizes);
@@ -172,6 +180,12 @@ impl Images {
         }
         Ok(Self { kind, lines, held_out, bad, notices: checked.notices.clone() })
     }
+}
+
+/// The command that says what there is in a folder, of the layout that was named.
+pub fn check_command(data: &str, layout: Option<&str>) -> String {
+    let layout = layout.map(|layout| format!(" --layout {layout}")).unwrap_or_default();
+    format!("spacewright data check {data}{layout}")
 }
 
 /// Transforms as a study has them.

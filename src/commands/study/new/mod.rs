@@ -15,7 +15,7 @@ use spacewright_engine::{
 };
 use spacewright_spaceevo::settings::{Budget, MeasureSettings};
 
-use self::images::Images;
+use self::images::{Images, check_command};
 use super::schema::json_schema_value;
 use crate::{
     catalog,
@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Fills in a study.
-const TEMPLATE: &str = include_str!("new.toml.in");
+const TEMPLATE: &str = include_str!("../new.toml.in");
 
 pub fn run(args: &NewArgs, global: &Global) -> Result<Output, Failure> {
     let wrong = |reason: &str, hint: &str| {
@@ -60,7 +60,7 @@ pub fn run(args: &NewArgs, global: &Global) -> Result<Output, Failure> {
     };
     // Without it editors do not complete fields; the study is the same.
     let schema = write_schema().map_err(|failure| tracing::warn!("{}", failure.in_one_line())).ok();
-    let images = Images::of(&data, &args.file, global)?;
+    let images = Images::of((&data, args.layout.as_deref()), &args.file, global)?;
     let recipe = match args.short {
         true => with_few_steps(images.kind.recipe()),
         false => images.kind.recipe().to_owned(),
@@ -73,8 +73,9 @@ pub fn run(args: &NewArgs, global: &Global) -> Result<Output, Failure> {
         format!("wrote {file}\nrun it with: spacewright run {file}", file = args.file.display());
     if images.bad > 0 {
         shown += &format!(
-            "\n{} images cannot be used, and the study skips them: `spacewright data check {data}` names them",
-            images.bad
+            "\n{} images cannot be used, and the study skips them: `{}` names them",
+            images.bad,
+            check_command(&data, args.layout.as_deref())
         );
     }
     for notice in &images.notices {
