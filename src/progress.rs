@@ -4,17 +4,20 @@ use std::{
     collections::HashMap,
     fmt,
     io::{IsTerminal, Write, stderr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
-use spacewright_core::study::duration;
+use spacewright_core::{study::duration, train::Monitor};
 use spacewright_engine::{Change, Event, Observer, Silent};
 
 use crate::{
     cli::{Global, ProgressFormat},
-    process::is_dumb,
+    process::{cancelled_by_signal, is_dumb},
     render::json_line,
 };
 
@@ -60,6 +63,44 @@ pub fn bar(length: usize, quiet: bool) -> ProgressBar {
         bar.set_style(style);
     }
     bar
+}
+
+/// A bar for work that tells itself how much there is of it; Ctrl-C stops it at its next safe point. It goes when this
+/// is dropped.
+pub struct Shown {
+    bar: ProgressBar,
+    cancel: Arc<AtomicBool>,
+}
+
+impl Shown {
+    /// Of work that begins; hidden where `quiet`.
+    pub fn new(quiet: bool) -> Self {
+        Self { bar: bar(0, quiet), cancel: cancelled_by_signal() }
+    }
+
+    /// Shows that `done` of `total` units of work are done, and says whether to go on.
+    pub fn goes_on(&self, done: usize, total: usize) -> bool {
+        self.progress(done, total, "");
+        !self.cancelled()
+    }
+}
+
+impl Monitor for Shown {
+    fn progress(&self, done: usize, total: usize, note: &str) {
+        self.bar.set_length(total as u64);
+        self.bar.set_position(done as u64);
+        self.bar.set_message(note.to_owned());
+    }
+
+    fn cancelled(&self) -> bool {
+        self.cancel.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
 }
 
 /// Units of work per second, or how long one takes where that is longer than a second.
@@ -204,7 +245,20 @@ impl Observer for Lines {
 
 #[cfg(test)]
 mod tests {
-    use super::rate;
+    use super::*;
+
+    #[test]
+    fn work_that_is_shown_goes_on_until_it_is_cancelled() {
+        let cancel = Arc::<AtomicBool>::default();
+        let shown = Shown { bar: bar(0, true), cancel: cancel.clone() };
+        let state = || (shown.bar.position(), shown.bar.length(), shown.bar.message());
+        shown.progress(1, 4, "loss 0.5");
+        assert_eq!(state(), (1, Some(4), "loss 0.5".into()));
+        assert!(shown.goes_on(2, 5));
+        assert_eq!(state(), (2, Some(5), String::new()));
+        cancel.store(true, Ordering::Relaxed);
+        assert!(shown.cancelled() && !shown.goes_on(3, 5));
+    }
 
     #[test]
     fn slow_work_has_a_time_instead_of_a_rate() {

@@ -3,9 +3,10 @@
 use std::{
     cell::Cell,
     collections::BTreeMap,
+    fmt::Display,
     fs::{self, File},
     io::{self, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
     process,
     sync::Arc,
     time::{Duration, Instant},
@@ -14,18 +15,19 @@ use std::{
 use spacewright_core::{
     data::{Preprocessing, check_judging},
     foreign::{Escaped, MeasureMonitor, MeasuredInput, ModelFile, shortened},
+    model::ModelSummary,
     random,
-    target::{Runtime, Target},
+    target::{Runtime, Target, TargetError},
 };
 use spacewright_data::{ImageProblem, LARGEST_FILE, Pipeline, decode_image};
 use spacewright_engine::{
-    EngineError, Registry,
+    Registry,
     import::{Import, write_structure},
 };
 
 use super::{
     memory_hint,
-    messages::{Message, Problem, Request, Task},
+    messages::{Message, OpenTask, Problem, ReadTask, Request, Task},
 };
 use crate::{catalog, commands, render::Failure};
 
@@ -139,30 +141,43 @@ impl MeasureMonitor for Told<'_> {
 fn work(request: &Request, answers: &Answers) -> Result<(), Failure> {
     let registry = catalog::registry()?;
     match &request.task {
-        Task::Import { folder, compares } => {
-            let import = |file: &ModelFile<'_>| {
-                let import = Import::read(&registry, file, &request.sizes, *compares)?;
-                import.write(folder)?;
-                answers.tell(&Message::Imported(Box::new(import.report)));
-                Ok(())
-            };
-            read(&registry, request, answers, import)
-        }
-        Task::Structure { folder } => read(&registry, request, answers, |file| {
-            write_structure(&registry, file, &request.sizes, folder)
-        }),
-        task => open(task, &registry, request, answers),
+        Task::Read(task) => read(task, &registry, request, answers),
+        Task::Open(task) => open(task, &registry, request, answers),
     }
 }
 
-/// Opens a file with a target's runtime.
-fn open(
-    task: &Task,
+/// Reads a file as a network from outside.
+fn read(
+    task: &ReadTask,
     registry: &Registry,
     request: &Request,
     answers: &Answers,
 ) -> Result<(), Failure> {
     let path = request.model.as_path();
+    // Loads the libraries of runtimes before time is taken.
+    registry.targets.values().for_each(|target| drop(target.runtime()));
+    let content = content(request, String::new(), answers)?;
+    let file = ModelFile { content: &content, path: Some(path) };
+    let made = match task {
+        ReadTask::Import { folder } => {
+            Import::read(registry, &file, &request.sizes).and_then(|import| {
+                import.write(folder)?;
+                answers.tell(&Message::Imported(Box::new(import.report)));
+                Ok(())
+            })
+        }
+        ReadTask::Structure { folder } => write_structure(registry, &file, &request.sizes, folder),
+    };
+    Ok(made.map_err(|error| error.about_file(path, None))?)
+}
+
+/// Opens a file with a target's runtime.
+fn open(
+    task: &OpenTask,
+    registry: &Registry,
+    request: &Request,
+    answers: &Answers,
+) -> Result<(), Failure> {
     let Chosen { target, reader } = choose(registry, request)?;
     let name = target.description().name;
     let target = match request.threads {
@@ -171,87 +186,102 @@ fn open(
     };
     // Loads the library before time is taken.
     let runtime = target.runtime();
-    limit(request.memory_gib).map_err(Failure::failed)?;
-    answers.tell(&Message::Ready { target: name });
-    let wrong = |reason: String| Failure::input(format!("{}: {reason}", path.display()));
-    let content = fs::read(path).map_err(|error| wrong(error.to_string()))?;
-    let file = ModelFile { content: &content, path: Some(path) };
+    let content = content(request, name, answers)?;
+    let file = ModelFile { content: &content, path: Some(request.model.as_path()) };
     let summary = reader.inspect(&file);
+    let opened = OpenedFile { request, answers, target, runtime, file, summary };
     match task {
-        Task::Measure => {
-            let runtime = runtime.map_err(|error| {
-                Failure::failed(format!("{}: {}", path.display(), error.reason))
-            })?;
-            // Where it cannot be read, whoever measures it says so.
-            if let Ok(summary) = summary {
-                let saturates = !summary.saturating_operators.is_empty();
-                answers.tell(&Message::Summary(Box::new(summary)));
-                if saturates {
-                    look(&*runtime, &file, answers);
-                }
-            }
-            measure(&*runtime, &file, request, answers)
-        }
-        Task::Inspect { measures } => {
-            let summary = summary.map_err(|error| wrong(error.reason.to_string()))?;
-            let predicted = commands::predict(&*target, &summary);
-            let predicted = predicted.map_err(|failure| failure.in_one_line());
-            answers.tell(&Message::Predicted(predicted));
-            answers.tell(&Message::Summary(Box::new(summary)));
-            let runtime = match runtime {
-                Ok(runtime) => runtime,
-                Err(error) => {
-                    answers.tell(&Message::NotMeasured(error.reason.to_string()));
-                    return Ok(());
-                }
-            };
-            look(&*runtime, &file, answers);
-            if *measures && let Err(failure) = measure(&*runtime, &file, request, answers) {
-                answers.tell(&Message::NotMeasured(failure.in_one_line()));
-            }
-            Ok(())
-        }
-        Task::Run { images } => {
-            let summary = summary.map_err(|error| wrong(error.reason.to_string()))?;
-            let runtime = runtime.map_err(|error| {
-                Failure::failed(format!("{}: {}", path.display(), error.reason))
-            })?;
-            let prepared = Prepared::of(&summary.metadata).map_err(&wrong)?;
-            answers.tell(&Message::Summary(Box::new(summary)));
-            let loaded = runtime.load_file(&file, &request.sizes);
-            let mut loaded = loaded.map_err(|error| wrong(error.reason.to_string()))?;
-            answers.tell(&Message::Loaded);
-            for image in images {
-                let logits = prepared.input(image).and_then(|input| {
-                    let logits = loaded.run(&input).map_err(|error| error.reason.to_string())?;
-                    let are_numbers = logits.iter().all(|logit| logit.is_finite());
-                    are_numbers.then_some(logits).ok_or_else(|| "gives what is no number".into())
-                });
-                answers.tell(&Message::Ran(logits));
-            }
-            Ok(())
-        }
-        // Needs no target.
-        Task::Import { .. } | Task::Structure { .. } => Ok(()),
+        OpenTask::Inspect { measures } => opened.inspect(*measures),
+        OpenTask::Measure => opened.measure(),
+        OpenTask::Run { images } => opened.run(images),
     }
 }
 
-/// Opens a file as a network from outside.
-fn read(
-    registry: &Registry,
-    request: &Request,
-    answers: &Answers,
-    use_it: impl FnOnce(&ModelFile<'_>) -> Result<(), EngineError>,
-) -> Result<(), Failure> {
-    let path = request.model.as_path();
-    // Loads the libraries of runtimes before time is taken.
-    registry.targets.values().for_each(|target| drop(target.runtime()));
+/// What the file holds. From here on this process is limited, and whoever asked takes the time.
+fn content(request: &Request, target: String, answers: &Answers) -> Result<Vec<u8>, Failure> {
     limit(request.memory_gib).map_err(Failure::failed)?;
-    answers.tell(&Message::Ready { target: String::new() });
-    let wrong = |reason: String| Failure::input(format!("{}: {reason}", path.display()));
-    let content = fs::read(path).map_err(|error| wrong(error.to_string()))?;
-    let file = ModelFile { content: &content, path: Some(path) };
-    Ok(use_it(&file).map_err(|error| error.about_file(path, None))?)
+    answers.tell(&Message::Ready { target });
+    fs::read(&request.model).map_err(|error| wrong(request, error))
+}
+
+/// That the file is not what it should be.
+fn wrong(request: &Request, reason: impl Display) -> Failure {
+    Failure::input(format!("{}: {reason}", request.model.display()))
+}
+
+/// A file that is opened with a target's runtime, and what is known of it by then.
+struct OpenedFile<'a> {
+    request: &'a Request,
+    answers: &'a Answers,
+    target: Arc<dyn Target>,
+    runtime: Result<Arc<dyn Runtime>, TargetError>,
+    file: ModelFile<'a>,
+    summary: Result<ModelSummary, TargetError>,
+}
+
+impl OpenedFile<'_> {
+    /// Tells its summary and what its latency is predicted to be; measures it where that is wanted.
+    fn inspect(self, measures: bool) -> Result<(), Failure> {
+        let Self { request, answers, target, runtime, file, summary } = self;
+        let summary = summary.map_err(|error| wrong(request, error.reason))?;
+        let predicted = commands::predict(&*target, &summary);
+        let predicted = predicted.map_err(|failure| failure.in_one_line());
+        answers.tell(&Message::Predicted(predicted));
+        answers.tell(&Message::Summary(Box::new(summary)));
+        let runtime = match runtime {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                answers.tell(&Message::NotMeasured(error.reason.to_string()));
+                return Ok(());
+            }
+        };
+        look(&*runtime, &file, answers);
+        if measures && let Err(failure) = measure(&*runtime, &file, request, answers) {
+            answers.tell(&Message::NotMeasured(failure.in_one_line()));
+        }
+        Ok(())
+    }
+
+    /// Tells its latency.
+    fn measure(self) -> Result<(), Failure> {
+        let Self { request, answers, runtime, file, summary, .. } = self;
+        let runtime = runtime.map_err(|error| runtime_failed(request, &error))?;
+        // Where it cannot be read, whoever measures it says so.
+        if let Ok(summary) = summary {
+            let saturates = !summary.saturating_operators.is_empty();
+            answers.tell(&Message::Summary(Box::new(summary)));
+            if saturates {
+                look(&*runtime, &file, answers);
+            }
+        }
+        measure(&*runtime, &file, request, answers)
+    }
+
+    /// Tells what the network says of each of these images.
+    fn run(self, images: &[PathBuf]) -> Result<(), Failure> {
+        let Self { request, answers, runtime, file, summary, .. } = self;
+        let summary = summary.map_err(|error| wrong(request, error.reason))?;
+        let runtime = runtime.map_err(|error| runtime_failed(request, &error))?;
+        let prepared = Prepared::of(&summary.metadata).map_err(|reason| wrong(request, reason))?;
+        answers.tell(&Message::Summary(Box::new(summary)));
+        let loaded = runtime.load_file(&file, &request.sizes);
+        let mut loaded = loaded.map_err(|error| wrong(request, error.reason))?;
+        answers.tell(&Message::Loaded);
+        for image in images {
+            let logits = prepared.input(image).and_then(|input| {
+                let logits = loaded.run(&input).map_err(|error| error.reason.to_string())?;
+                let are_numbers = logits.iter().all(|logit| logit.is_finite());
+                are_numbers.then_some(logits).ok_or_else(|| "gives what is no number".into())
+            });
+            answers.tell(&Message::Ran(logits));
+        }
+        Ok(())
+    }
+}
+
+/// That there is no runtime, which is not the file's fault.
+fn runtime_failed(request: &Request, error: &TargetError) -> Failure {
+    Failure::failed(format!("{}: {}", request.model.display(), error.reason))
 }
 
 /// How a file's images are prepared.
@@ -330,8 +360,11 @@ fn by_format(registry: &Registry, model: &Path) -> Result<Arc<dyn Target>, Failu
         target.has_runtime() && target.description().model_format == format
     };
     registry.targets.values().find(runs).cloned().ok_or_else(|| {
-        Failure::input(format!("{}: no target runs `{format}` files", model.display()))
-            .hint("name a target with --target")
+        let reason = match format.as_str() {
+            "" => "its name has no extension, such as `.onnx`, to say what runs it".to_owned(),
+            format => format!("no target runs `{format}` files"),
+        };
+        Failure::input(format!("{}: {reason}", model.display())).hint("name a target with --target")
     })
 }
 

@@ -30,16 +30,30 @@ pub struct Request {
 /// What is wanted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Task {
+    /// Of the network in the file, by who knows the file's format: no target is asked.
+    Read(ReadTask),
+    /// Of the file, opened with a target's runtime.
+    Open(OpenTask),
+}
+
+/// What is wanted of a network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReadTask {
+    /// Its graph and weights, written into this folder; its results are compared.
+    Import { folder: PathBuf },
+    /// Its graph alone, written into this folder.
+    Structure { folder: PathBuf },
+}
+
+/// What is wanted of a file that a runtime opens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OpenTask {
     /// A summary, and the latency unless `measures` is not set.
     Inspect { measures: bool },
     /// The latency.
     Measure,
     /// What the network says of these images, prepared as the file says.
     Run { images: Vec<PathBuf> },
-    /// Its graph and weights, written into this folder; whether its results are compared.
-    Import { folder: PathBuf, compares: bool },
-    /// Its graph alone, written into this folder.
-    Structure { folder: PathBuf },
 }
 
 /// What the child tells, a line each.

@@ -10,7 +10,7 @@ mod messages;
 mod parent;
 
 pub use child::serve;
-pub use messages::{Found, Request, Task};
+pub use messages::{Found, OpenTask, ReadTask, Request, Task};
 pub use parent::ask;
 
 /// What to do where memory ends.

@@ -19,7 +19,7 @@ use tempfile::TempDir;
 
 use super::{
     memory_hint,
-    messages::{Found, Message, Request, Task},
+    messages::{Found, Message, OpenTask, ReadTask, Request, Task},
 };
 use crate::{process::cancelled_by_signal, render::Failure};
 
@@ -85,9 +85,11 @@ pub fn ask(request: &Request, verbose: bool) -> Result<Found, Failure> {
 /// That the other process can be told of all files, which is done in JSON.
 fn check_names(request: &Request) -> Result<(), Failure> {
     let more = match &request.task {
-        Task::Run { images } => &images[..],
-        Task::Import { folder, .. } | Task::Structure { folder } => std::slice::from_ref(folder),
-        Task::Inspect { .. } | Task::Measure => &[],
+        Task::Read(ReadTask::Import { folder } | ReadTask::Structure { folder }) => {
+            std::slice::from_ref(folder)
+        }
+        Task::Open(OpenTask::Run { images }) => &images[..],
+        Task::Open(OpenTask::Inspect { .. } | OpenTask::Measure) => &[],
     };
     let mut all = std::iter::once(&request.model).chain(more);
     match all.find(|path| path.to_str().is_none()) {
@@ -243,7 +245,7 @@ enum Phase {
 
 impl<'r> Watched<'r> {
     fn new(request: &'r Request) -> Self {
-        let inspects = matches!(request.task, super::Task::Inspect { .. });
+        let inspects = matches!(request.task, Task::Open(OpenTask::Inspect { .. }));
         let (found, deadline) = (Found::default(), Instant::now() + START);
         Self { request, inspects, found, phase: Phase::Starting, deadline }
     }

@@ -236,7 +236,9 @@ fn bytes(element: &str, shape: &[i64]) -> u128 {
 /// Bytes of an element of this type; the most that one has where the type is not known.
 fn element_bytes(element: &str) -> u8 {
     match element {
-        "bool" | "int8" | "uint8" | "int4" | "uint4" | "int2" | "float8" => 1,
+        "bool" | "int8" | "uint8" | "int4" | "uint4" | "int2" => 1,
+        // Each of several kinds, such as `float8e4m3fn`.
+        name if name.starts_with("float8") || name.starts_with("float4") => 1,
         "float16" | "bfloat16" | "int16" | "uint16" => 2,
         "float32" | "int32" | "uint32" => 4,
         "complex128" => 16,
@@ -335,6 +337,18 @@ mod tests {
         let inputs = vec![image(&[1 << 27], &[]); 3];
         let error = ResolvedInputs::new(&inputs, &sizes(&[])).unwrap_err().to_string();
         assert!(error.starts_with("all 3 inputs together"), "{error}");
+    }
+
+    #[test]
+    fn elements_have_the_bytes_of_their_type() {
+        let check = |bytes: u8, elements: &[&str]| {
+            elements.iter().for_each(|name| assert_eq!(element_bytes(name), bytes, "{name}"));
+        };
+        check(1, &["int8", "float8e4m3fn", "float8e4m3fnuz", "float8e5m2", "float4e2m1"]);
+        check(2, &["float16", "bfloat16", "uint16"]);
+        check(4, &["float32", "int32"]);
+        check(8, &["float64", "int64", "complex64", "type 99"]);
+        check(16, &["complex128"]);
     }
 
     #[test]

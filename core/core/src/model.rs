@@ -172,6 +172,15 @@ pub fn operator_label(kind: &str, name: &str) -> String {
     format!("{} ({})", shortened(kind, SHOWN_NAME), shortened(name, SHOWN_NAME))
 }
 
+/// The name of a model's metadata that hold the name of its study.
+pub const STUDY_KEY: &str = "spacewright.study";
+/// The name of a model's metadata that hold the encoding of its space.
+pub const SPACE_KEY: &str = "spacewright.space";
+/// The name of a model's metadata that hold the encoding of its subnet.
+pub const SUBNET_KEY: &str = "spacewright.subnet";
+/// The name of a model's metadata that hold the name of the scheme under which it was quantized.
+pub const SCHEME_KEY: &str = "spacewright.scheme";
+
 /// Name of the tensor that goes into a written model.
 pub const INPUT: &str = "image";
 /// Name of the tensor that comes out of a written model.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     data::{LABELS_KEY, Preprocessing, label_line, label_lines},
     graph::{Graph, Shape},
+    model::SCHEME_KEY,
     quant::{Quantizer, TrainedNetwork, fold_float, fold_integer},
     space::Hyperspace,
     study::StepError,
@@ -235,7 +236,7 @@ fn info(job: &QuantizeJob<'_>) -> Result<ModelInfo, StepError> {
     let preprocessing = job.context.images.preprocessing(job.graph.input.height);
     let scheme = job.target.description().scheme.name;
     let mut metadata = BTreeMap::from([
-        ("spacewright.scheme".to_owned(), scheme),
+        (SCHEME_KEY.to_owned(), scheme),
         (Preprocessing::KEY.to_owned(), serde_json::to_string(&preprocessing)?),
     ]);
     if !job.labels.is_empty() {

@@ -8,7 +8,7 @@ use spacewright_core::rank::kendall_tau_of_pairs;
 
 /// What a network loses stage by stage, and what it reaches as a whole.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct JudgedNetwork {
+pub struct NetworkLosses {
     /// Index of the block type of each stage.
     pub blocks: Vec<usize>,
     /// Loss of each stage: noise-to-signal ratio of its output against the teacher's.
@@ -17,7 +17,7 @@ pub struct JudgedNetwork {
     pub accuracy: f64,
 }
 
-impl JudgedNetwork {
+impl NetworkLosses {
     /// The sum of its losses, each with the factor of its stage and block type.
     pub fn corrected(&self, factors: &[Vec<f64>]) -> f64 {
         corrected(&self.losses, &self.blocks, factors)
@@ -47,7 +47,7 @@ const SPREAD_OF_PAIRS: f64 = 0.25;
 /// its stage, of its block type, and of both. Gaussians around 0 stand against the evidence of as many observations as
 /// there are networks: a few networks move factors little, and what all stages say of a block type counts more than
 /// what one of them says.
-pub fn fit(networks: &[JudgedNetwork], stages: usize, blocks: usize) -> Vec<Vec<f64>> {
+pub fn fit(networks: &[NetworkLosses], stages: usize, blocks: usize) -> Vec<Vec<f64>> {
     let mut factors = Factors::new(stages, blocks);
     let sums: Vec<f64> = networks.iter().map(|network| network.losses.iter().sum()).collect();
     let mean = sums.iter().sum::<f64>() / sums.len().max(1) as f64;
@@ -88,7 +88,7 @@ pub struct LeftOutPairs {
 
 impl LeftOutPairs {
     /// Fits factors as often as there are networks.
-    pub fn new(networks: &[JudgedNetwork], stages: usize, blocks: usize) -> Self {
+    pub fn new(networks: &[NetworkLosses], stages: usize, blocks: usize) -> Self {
         let mut pairs = Vec::new();
         for (left_out, network) in networks.iter().enumerate() {
             let mut others = networks.to_vec();
@@ -174,7 +174,7 @@ struct Pair {
     weight: f64,
 }
 
-fn pairs(networks: &[JudgedNetwork]) -> Vec<Pair> {
+fn pairs(networks: &[NetworkLosses]) -> Vec<Pair> {
     let all = (0..networks.len()).flat_map(|i| (0..networks.len()).map(move |j| (i, j)));
     let pair = |(better, worse): (usize, usize)| {
         let weight = networks[better].accuracy - networks[worse].accuracy;
@@ -187,7 +187,7 @@ fn pairs(networks: &[JudgedNetwork]) -> Vec<Pair> {
 }
 
 struct Problem<'a> {
-    networks: &'a [JudgedNetwork],
+    networks: &'a [NetworkLosses],
     pairs: Vec<Pair>,
     /// Standard deviation of the sums of losses.
     spread: f64,
@@ -211,7 +211,7 @@ impl Problem<'_> {
         }
         let mut slope = factors.clone();
         slope.each_mut().for_each(|part| *part *= pull);
-        for (JudgedNetwork { blocks, losses, .. }, of_sum) in self.networks.iter().zip(of_sums) {
+        for (NetworkLosses { blocks, losses, .. }, of_sum) in self.networks.iter().zip(of_sums) {
             for (stage, (&block, loss)) in blocks.iter().zip(losses).enumerate() {
                 let of_logarithm = of_sum * all[stage][block] * loss;
                 slope.stages[stage] += SPREAD_OF_STAGES * of_logarithm;
@@ -231,7 +231,7 @@ mod tests {
     use super::*;
 
     /// Networks of random block types whose accuracy falls with `truth` times their losses, but for noise.
-    fn networks(truth: &[Vec<f64>], noise: f64, seed: u64) -> Vec<JudgedNetwork> {
+    fn networks(truth: &[Vec<f64>], noise: f64, seed: u64) -> Vec<NetworkLosses> {
         let mut rng = generator(seed, &["test"]);
         let mut network = |_| {
             let blocks: Vec<usize> =
@@ -239,12 +239,12 @@ mod tests {
             let losses: Vec<f64> = truth.iter().map(|_| rng.random_range(0.1..0.5)).collect();
             let noise = noise * rng.random_range(-1.0..1.0);
             let accuracy = 0.9 - corrected(&losses, &blocks, truth) + noise;
-            JudgedNetwork { blocks, losses, accuracy }
+            NetworkLosses { blocks, losses, accuracy }
         };
         (0..60).map(&mut network).collect()
     }
 
-    fn tau(networks: &[JudgedNetwork], factors: &[Vec<f64>]) -> f64 {
+    fn tau(networks: &[NetworkLosses], factors: &[Vec<f64>]) -> f64 {
         let losses: Vec<f64> = networks.iter().map(|network| -network.corrected(factors)).collect();
         let accuracies: Vec<f64> = networks.iter().map(|network| network.accuracy).collect();
         kendall_tau(&losses, &accuracies).unwrap()
@@ -308,7 +308,7 @@ mod tests {
     #[test]
     fn a_correction_that_changes_no_order_is_worth_nothing() {
         let network =
-            |loss: f64, accuracy| JudgedNetwork { blocks: vec![0], losses: vec![loss], accuracy };
+            |loss: f64, accuracy| NetworkLosses { blocks: vec![0], losses: vec![loss], accuracy };
         let networks = [
             network(0.1, 0.9),
             network(0.2, 0.7),
@@ -328,7 +328,7 @@ mod tests {
 
     #[test]
     fn without_evidence_all_losses_count_the_same() {
-        let network = |losses: [f64; 2], accuracy| JudgedNetwork {
+        let network = |losses: [f64; 2], accuracy| NetworkLosses {
             blocks: vec![0, 1],
             losses: losses.to_vec(),
             accuracy,

@@ -1,9 +1,6 @@
 //! How fast the images of a study become network inputs.
 
-use std::{
-    sync::atomic::Ordering,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use rand::seq::SliceRandom;
 use serde::Serialize;
@@ -16,7 +13,7 @@ use spacewright_data::Catalog;
 use crate::{
     cli::{Global, StudyArgs},
     commands::run::open,
-    process, progress,
+    progress::Shown,
     render::{Failure, Output, Table, grouped},
 };
 
@@ -44,13 +41,9 @@ struct DataReport {
 
 pub fn run(args: &StudyArgs, global: &Global) -> Result<Output, Failure> {
     let engine = open(args, Vec::new(), global)?;
-    let (cancel, bar) = (process::cancelled_by_signal(), progress::bar(0, global.quiet));
-    let context = engine.train_context(|done, total| {
-        bar.set_length(total as u64);
-        bar.set_position(done as u64);
-        !cancel.load(Ordering::Relaxed)
-    });
-    bar.finish_and_clear();
+    let shown = Shown::new(global.quiet);
+    let context = engine.train_context(|done, total| shown.goes_on(done, total));
+    drop(shown);
     let images = context?.images;
     let side = engine.context().hyperspace.resolutions.iter().max().copied().unwrap_or(1);
     let (catalog, kept_bytes) = (engine.data().catalog()?, engine.data().kept_bytes()?);

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use spacewright_spaceevo::report::{Agreement, AgreementParts, Compared, ProxyReport};
+use spacewright_spaceevo::report::{Agreement, AgreementParts, ProxyReport, SpaceAgreement};
 
 use crate::{render::Table, report::correlation};
 
@@ -39,8 +39,8 @@ pub fn text(report: &ProxyReport) -> String {
         ("held out", &report.held_out),
         ("of a random space", &report.second),
     ];
-    let mut row = |name: &str, space: String, compared: &Compared| {
-        let Compared { n, multiply_adds, raw, corrected, weighted, .. } = compared;
+    let mut row = |name: &str, space: String, compared: &SpaceAgreement| {
+        let SpaceAgreement { n, multiply_adds, raw, corrected, weighted, .. } = compared;
         let figures =
             [raw, corrected, weighted].map(|Agreement { kendall_tau, interval, spearman }| {
                 [correlation(*kendall_tau, *interval), figure(*spearman)]

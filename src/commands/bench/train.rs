@@ -1,6 +1,6 @@
 //! How fast supernets are trained, on images of noise.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
 
 use rand::Rng;
 use serde::Serialize;
@@ -9,7 +9,7 @@ use spacewright_core::{
     random,
     space::Hyperspace,
     train::{
-        BenchmarkJob, BenchmarkReport, Device, Monitor, Precision, SUBNETS_PER_STEP, TrainContext,
+        BenchmarkJob, BenchmarkReport, Device, Precision, SUBNETS_PER_STEP, TrainContext,
         TrainingPhases,
     },
 };
@@ -19,7 +19,7 @@ use spacewright_engine::{Chosen, EngineError, Threads};
 use crate::{
     catalog,
     cli::{BenchTrainArgs, Global},
-    process, progress,
+    progress::Shown,
     render::{Failure, Output, Table},
 };
 
@@ -83,9 +83,9 @@ pub fn run(args: &BenchTrainArgs, global: &Global) -> Result<Output, Failure> {
         hyperspace,
         seed: global.seed.unwrap_or_default(),
     };
-    let monitor = Shown { bar: progress::bar(0, global.quiet) };
-    let measured = trainer.benchmark(&context, &job, &monitor);
-    monitor.bar.finish_and_clear();
+    let shown = Shown::new(global.quiet);
+    let measured = trainer.benchmark(&context, &job, &shown);
+    drop(shown);
     let BenchmarkReport { fp32, int8 } = measured?;
     let report = TrainingReport {
         space: args.space.clone(),
@@ -125,21 +125,6 @@ fn noise(hyperspace: &Hyperspace, side: usize) -> StudyImages {
         test: [0].into(),
         judging: [resize.clone()].into(),
         training: [resize, Transform::Flip(Flip::default())].into(),
-    }
-}
-
-struct Shown {
-    bar: indicatif::ProgressBar,
-}
-
-impl Monitor for Shown {
-    fn progress(&self, done: usize, total: usize, _: &str) {
-        self.bar.set_length(total as u64);
-        self.bar.set_position(done as u64);
-    }
-
-    fn cancelled(&self) -> bool {
-        process::cancelled_by_signal().load(Ordering::Relaxed)
     }
 }
 

@@ -8,7 +8,7 @@ use spacewright_core::{data::LABELS_KEY, foreign::Escaped};
 use super::request;
 use crate::{
     cli::{Global, ModelRunArgs},
-    foreign::{self, Found, Task},
+    foreign::{self, Found, OpenTask},
     render::{Failure, Output, Table, foreign_name},
     report::percent,
 };
@@ -45,7 +45,7 @@ struct ClassShare {
 }
 
 pub fn run(args: &ModelRunArgs, global: &Global) -> Result<Output, Failure> {
-    let task = Task::Run { images: args.images.clone() };
+    let task = OpenTask::Run { images: args.images.clone() };
     let found = foreign::ask(&request(&args.file, task, global), global.verbose)?;
     let Found { target, summary, ran, .. } = found;
     let labels = summary.and_then(|mut summary| summary.metadata.remove(LABELS_KEY));

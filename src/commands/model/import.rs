@@ -1,6 +1,6 @@
 //! `spacewright model import`: a trained network of another program as a folder.
 
-use std::{collections::BTreeMap, path::Path};
+use std::path::Path;
 
 use serde::Serialize;
 use spacewright_core::{
@@ -10,10 +10,10 @@ use spacewright_core::{
 };
 use spacewright_engine::import::{Agreement, ImportReport, TOLERANCE, read_graph};
 
-use super::{folder::NewFolder, opened};
+use super::{counted, folder::NewFolder, opened};
 use crate::{
     cli::{Global, ImportArgs, OpeningArgs},
-    foreign::{self, Task},
+    foreign::{self, ReadTask, Task},
     render::{Failure, Output, grouped},
 };
 
@@ -31,7 +31,7 @@ struct Imported<'a> {
 
 pub fn run(args: &ImportArgs, global: &Global) -> Result<Output, Failure> {
     let made = NewFolder::at(&args.out)?;
-    let report = read(&args.model, &args.opening, (made.path(), true), global)?;
+    let report = read(&args.model, &args.opening, made.path(), global)?;
     let model = args.model.display().to_string();
     made.write(PAGE, format!("{}\n", page(&model, &report)).as_bytes())?;
     made.finish()?;
@@ -39,14 +39,14 @@ pub fn run(args: &ImportArgs, global: &Global) -> Result<Output, Failure> {
     Output::new(text(&imported), &imported)
 }
 
-/// Reads a network into a folder that is there, and compares its results where that is asked for.
+/// Reads a network into a folder that is there, and compares its results.
 pub fn read(
     model: &Path,
     opening: &OpeningArgs,
-    (folder, compares): (&Path, bool),
+    folder: &Path,
     global: &Global,
 ) -> Result<ImportReport, Failure> {
-    let task = Task::Import { folder: folder.to_owned(), compares };
+    let task = Task::Read(ReadTask::Import { folder: folder.to_owned() });
     let found = foreign::ask(&opened(model, opening, task, global), global.verbose)?;
     found.imported.ok_or_else(|| Failure::failed(format!("{}: nothing was read", model.display())))
 }
@@ -65,7 +65,7 @@ pub fn graph(
         return Ok(None);
     }
     let folder = tempfile::tempdir().map_err(Failure::failed)?;
-    let task = Task::Structure { folder: folder.path().to_owned() };
+    let task = Task::Read(ReadTask::Structure { folder: folder.path().to_owned() });
     foreign::ask(&opened(path, opening, task, global), global.verbose)?;
     Ok(Some(read_graph(folder.path())?))
 }
@@ -131,9 +131,4 @@ fn agreement(agreement: Option<&Agreement>) -> String {
         ),
         None => "not compared: no program at hand runs such files".into(),
     }
-}
-
-fn counted(operators: &BTreeMap<String, usize>) -> String {
-    let each = operators.iter().map(|(kind, count)| format!("{count} {kind}"));
-    each.collect::<Vec<_>>().join(", ")
 }

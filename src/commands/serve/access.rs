@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use axum::http::{HeaderMap, header};
 use blake3::Hash;
+use spacewright_core::hex::hex;
 
 use crate::render::Failure;
 
@@ -150,7 +151,7 @@ fn made_up() -> Result<String, Failure> {
     let mut bytes = [0; 24];
     getrandom::fill(&mut bytes)
         .map_err(|error| Failure::failed(format!("no token can be made up: {error}")))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&bytes))
 }
 
 #[cfg(test)]

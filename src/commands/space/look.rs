@@ -9,6 +9,7 @@ use spacewright_core::space::{ElasticStage, Space, Subnet, network, subnet_segme
 use crate::{
     catalog,
     render::{Failure, Output, Table, grouped, magnitude},
+    report::or_dash,
 };
 
 #[derive(Serialize)]
@@ -97,7 +98,7 @@ pub fn show(space: &str, hyperspace: Option<&str>) -> Result<Output, Failure> {
         "sub-stages",
     ]);
     for stage in &report.stages {
-        let values = |axis: &str| stage.choices.get(axis).map_or("-".to_owned(), |v| words(v));
+        let values = |axis: &str| or_dash(stage.choices.get(axis), |v| words(v));
         let others =
             stage.choices.iter().filter(|(axis, _)| !["kernel", "expand"].contains(&&***axis));
         let others: Vec<String> = others.map(|(axis, v)| format!("{axis} {}", words(v))).collect();

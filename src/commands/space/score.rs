@@ -14,6 +14,7 @@ use crate::{
     cli::SpaceScoreArgs,
     commands::scoring,
     render::{Failure, Output, Table},
+    report::or_dash,
 };
 
 #[derive(Serialize)]
@@ -79,7 +80,7 @@ pub fn score(args: &SpaceScoreArgs, seed: u64) -> Result<Output, Failure> {
                 once(format!("{:.5}", space.score)),
                 once(format!("{:.5}", space.mean)),
                 once(format!("{:.5}", space.std)),
-                once(space.error_bound.map_or("-".into(), |bound| format!("{bound:.0e}"))),
+                once(or_dash(space.error_bound, |bound| format!("{bound:.0e}"))),
                 format!("{} ms", part.limit_ms),
                 format!("{:.3} %", part.feasible * 100.0),
                 part.quality(),

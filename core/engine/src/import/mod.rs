@@ -50,7 +50,7 @@ pub struct ImportReport {
     pub softmax: bool,
     /// What is computed otherwise than the file says it, with the same result.
     pub notes: Vec<String>,
-    /// How near the file's own results are; `None` where no program runs such files, or none was asked.
+    /// How near the file's own results are; `None` where no program runs such files.
     pub agreement: Option<Agreement>,
 }
 
@@ -75,18 +75,13 @@ pub struct Import {
 }
 
 impl Import {
-    /// Reads a network out of a file, and compares its results where that is asked for.
+    /// Reads a network out of a file, and compares its results where a program runs such files.
     ///
     /// # Errors
     ///
     /// Files of unknown formats, damaged files, nodes that are not known (all of them), and results that
     /// differ by more than [`TOLERANCE`].
-    pub fn read(
-        registry: &Registry,
-        file: &ModelFile<'_>,
-        sizes: &OpenSizes,
-        compares: bool,
-    ) -> Result<Self> {
+    pub fn read(registry: &Registry, file: &ModelFile<'_>, sizes: &OpenSizes) -> Result<Self> {
         let reader = reader(registry, file)?;
         let network = reader.read(file, sizes).map_err(refused)?;
         let graph = &network.graph;
@@ -97,10 +92,7 @@ impl Import {
         for node in &graph.nodes {
             *operators.entry(node.op.kind().name().to_owned()).or_default() += 1;
         }
-        let agreement = match compares {
-            true => compare(registry, reader, &network, file, sizes)?,
-            false => None,
-        };
+        let agreement = compare(registry, reader, &network, file, sizes)?;
         let report = ImportReport {
             format: reader.format().to_owned(),
             name: network.name.clone(),

@@ -12,6 +12,9 @@ use crate::proto::{NodeProto, data_type};
 /// Most elements of a constant that a node computes.
 const MOST_ELEMENTS: usize = 1 << 24;
 
+/// What is said of integers that leave 64 bits.
+const OVERFLOWS: &str = "arithmetic of constants that overflows";
+
 /// What a node makes of constants; inputs that are left out are `None`.
 pub(super) fn evaluate(
     node: &NodeProto,
@@ -33,10 +36,10 @@ pub(super) fn evaluate(
                 elementwise(node.op_type.as_str(), &sum, other)
             })
         }
-        "Ceil" => first.map(f32::ceil),
-        "Floor" => first.map(f32::floor),
-        "Neg" => first.map(|number| -number),
-        "Relu" => first.map(|number| number.max(0.0)),
+        "Ceil" => first.map(f32::ceil, Some),
+        "Floor" => first.map(f32::floor, Some),
+        "Neg" => first.map(|number| -number, i64::checked_neg),
+        "Relu" => first.map(|number| number.max(0.0), |number| Some(number.max(0))),
         "Clip" => {
             let limit = |at: usize, name: &str, none: f32| match input(at).map(|c| &c.elements) {
                 Some(Elements::Real(numbers)) => numbers.first().copied().unwrap_or(none),
@@ -44,8 +47,19 @@ pub(super) fn evaluate(
                 Some(Elements::Other(_)) => none,
                 None => attributes.real(name, none),
             };
+            // Single precision does not hold all integers.
+            let whole = |at: usize, real: f32| match input(at).map(|c| &c.elements) {
+                Some(Elements::Integers(numbers)) => {
+                    numbers.first().copied().unwrap_or(real as i64)
+                }
+                _ => real as i64,
+            };
             let (low, high) = (limit(1, "min", f32::MIN), limit(2, "max", f32::MAX));
-            first.map(|number| number.max(low).min(high))
+            let (lowest, highest) = (whole(1, low), whole(2, high));
+            first.map(
+                |number| number.max(low).min(high),
+                |number| Some(number.max(lowest).min(highest)),
+            )
         }
         "Cast" => cast(first, attributes.integer("to", 0)),
         "Shape" => {
@@ -91,13 +105,20 @@ pub(super) fn evaluate(
 }
 
 impl Constant {
-    /// Applies a function to real elements; to integers where it leaves them as they are.
-    fn map(&self, of: impl Fn(f32) -> f32) -> Result<Self, String> {
+    /// Applies one function to real elements, or the other to integers: that one gives nothing where it overflows.
+    fn map(
+        &self,
+        of_real: impl Fn(f32) -> f32,
+        of_integer: impl Fn(i64) -> Option<i64>,
+    ) -> Result<Self, String> {
         let elements = match &self.elements {
-            Elements::Real(numbers) => Elements::Real(numbers.iter().map(|n| of(*n)).collect()),
+            Elements::Real(numbers) => {
+                Elements::Real(numbers.iter().map(|number| of_real(*number)).collect())
+            }
             Elements::Integers(numbers) => {
-                // Sizes are small: real numbers hold them exactly.
-                Elements::Integers(numbers.iter().map(|n| of(*n as f32) as i64).collect())
+                let all: Option<Vec<i64>> =
+                    numbers.iter().map(|number| of_integer(*number)).collect();
+                Elements::Integers(all.ok_or(OVERFLOWS)?)
             }
             Elements::Other(kind) => return Err(format!("a constant of {kind}")),
         };
@@ -147,8 +168,11 @@ fn strides(shape: &[usize]) -> Vec<usize> {
 
 /// For each place of a shape, in order, the sum of its coordinates times these strides.
 fn positions(shape: &[usize], strides: &[usize]) -> Result<Vec<usize>, String> {
-    let mut all = Vec::with_capacity(count(shape)?);
-    all.push(0);
+    // Other dimensions of what has no elements may be as large as they like.
+    if count(shape)? == 0 {
+        return Ok(Vec::new());
+    }
+    let mut all = vec![0];
     for (size, stride) in shape.iter().zip(strides) {
         all = all.iter().flat_map(|at| (0..*size).map(move |step| at + step * stride)).collect();
     }
@@ -197,7 +221,7 @@ fn elementwise(operator: &str, one: &Constant, other: &Constant) -> Result<Const
                 _ => Some(*a.min(b)),
             };
             let all: Option<Vec<i64>> = a.iter().zip(b).map(of).collect();
-            Elements::Integers(all.ok_or("arithmetic of constants that overflows")?)
+            Elements::Integers(all.ok_or(OVERFLOWS)?)
         }
         _ => return Err("constants of two types".into()),
     };
@@ -262,8 +286,10 @@ fn concatenated(inputs: &[Option<Rc<Constant>>], axis: i64) -> Result<Constant, 
     }
     let mut shape = first.shape.clone();
     shape[axis] = parts.iter().fold(0, |sum: usize, part| sum.saturating_add(part.shape[axis]));
-    count(&shape)?;
-    let rows: usize = first.shape[..axis].iter().product();
+    let rows: usize = match count(&shape)? {
+        0 => 0,
+        _ => first.shape[..axis].iter().product(),
+    };
     fn joined<T: Copy>(parts: &[&[T]], rows: usize) -> Vec<T> {
         let row = |at: usize| {
             parts.iter().flat_map(move |part| {
@@ -311,26 +337,35 @@ fn sliced(
     if from.shape.is_empty() || [ends.len(), axes.len(), steps.len()] != [starts.len(); 3] {
         return Err("`starts`, `ends`, `axes` and `steps` of different lengths".into());
     }
+    // Their elements were not read: nothing bounds their shape.
+    if let Elements::Other(kind) = &from.elements {
+        return Err(format!("a constant of {kind}"));
+    }
     let mut slice = from.clone();
     for (((start, end), step), axis) in starts.iter().zip(ends).zip(&steps).zip(axes) {
         let size = slice.shape[axis] as i64;
         let from_end = |at: i64| if at < 0 { at.saturating_add(size) } else { at };
-        let along: Vec<usize> = match step {
+        let (start, distance) = match step {
             0 => return Err("a step of 0".into()),
             1.. => {
                 let (start, end) = (from_end(*start).clamp(0, size), from_end(*end).clamp(0, size));
-                (start..end).step_by(*step as usize).map(|at| at as usize).collect()
+                (start, end - start)
             }
             _ => {
                 // Back from before the first element begins at it, unlike in numpy.
                 let start = from_end(*start).max(0).min(size - 1);
                 let end = from_end(*end).clamp(-1, size - 1);
-                let step = usize::try_from(step.unsigned_abs()).unwrap_or(usize::MAX);
-                (end + 1..=start).rev().step_by(step).map(|at| at as usize).collect()
+                (start, start - end)
             }
         };
+        let taken = distance.max(0).unsigned_abs().div_ceil(step.unsigned_abs());
         let mut shape = slice.shape.clone();
-        shape[axis] = along.len();
+        shape[axis] = taken as usize;
+        if shape.contains(&0) {
+            slice = slice.pick(shape, &[])?;
+            continue;
+        }
+        let along: Vec<usize> = (0..taken as i64).map(|at| (start + at * step) as usize).collect();
         let mut all = vec![0];
         for (at, (size, stride)) in slice.shape.iter().zip(strides(&slice.shape)).enumerate() {
             let places: Vec<usize> = if at == axis { along.clone() } else { (0..*size).collect() };
@@ -381,107 +416,4 @@ fn reshaped(from: &Constant, asked: &[i64], zeros_stay: bool) -> Result<Constant
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::proto::AttributeProto;
-
-    fn real(shape: &[usize], numbers: &[f32]) -> Constant {
-        Constant { shape: shape.to_vec(), elements: Elements::Real(numbers.to_vec()) }
-    }
-
-    fn run(
-        operator: &str,
-        attributes: &[(&str, i64, &[i64])],
-        inputs: &[Constant],
-    ) -> Result<Constant, String> {
-        let attribute = |(name, i, ints): &(&str, i64, &[i64])| AttributeProto {
-            name: (*name).into(),
-            i: *i,
-            ints: ints.to_vec(),
-            ..AttributeProto::default()
-        };
-        let node = NodeProto {
-            op_type: operator.into(),
-            attribute: attributes.iter().map(attribute).collect(),
-            ..NodeProto::default()
-        };
-        let inputs: Vec<_> = inputs.iter().map(|input| Some(Rc::new(input.clone()))).collect();
-        evaluate(&node, &inputs)
-    }
-
-    fn ints(numbers: &[i64]) -> Constant {
-        Constant::integers(numbers.to_vec())
-    }
-
-    #[test]
-    fn arithmetic_repeats_sizes_of_one() {
-        let column = real(&[2, 1], &[1.0, 2.0]);
-        let row = real(&[3], &[10.0, 20.0, 30.0]);
-        let sum = run("Add", &[], &[column, row]).unwrap();
-        assert_eq!(sum, real(&[2, 3], &[11.0, 21.0, 31.0, 12.0, 22.0, 32.0]));
-        assert_eq!(run("Div", &[], &[ints(&[7]), ints(&[2])]), Ok(ints(&[3])));
-        assert!(run("Div", &[], &[ints(&[7]), ints(&[0])]).unwrap_err().contains("overflows"));
-        assert!(run("Add", &[], &[ints(&[1]), real(&[1], &[1.0])]).is_err());
-        assert!(run("Add", &[], &[ints(&[1, 2]), ints(&[1, 2, 3])]).is_err());
-    }
-
-    /// As PyTorch writes the padding of a map: pairs from the last axis, put into the order of ONNX.
-    #[test]
-    fn paddings_are_put_into_order() {
-        let zeros = run("ConstantOfShape", &[], &[ints(&[4])]).unwrap();
-        let zeros = run("Cast", &[("to", 7, &[])], &[zeros]).unwrap();
-        let all = run("Concat", &[("axis", 0, &[])], &[ints(&[0, 1, 2, 3]), zeros]).unwrap();
-        let pairs = run("Reshape", &[], &[all, ints(&[-1, 2])]).unwrap();
-        let (from, to, axis, step) = (ints(&[-1]), ints(&[i64::MIN]), ints(&[0]), ints(&[-1]));
-        let turned = run("Slice", &[], &[pairs, from, to, axis, step]).unwrap();
-        let turned = run("Transpose", &[("perm", 0, &[1, 0])], &[turned]).unwrap();
-        let pads = run("Reshape", &[], &[turned, ints(&[-1])]).unwrap();
-        assert_eq!(pads, ints(&[0, 0, 2, 0, 0, 0, 3, 1]));
-    }
-
-    #[test]
-    fn parts_are_taken_and_dimensions_of_one_come_and_go() {
-        let table = real(&[2, 2], &[1.0, 2.0, 3.0, 4.0]);
-        let row = run("Gather", &[], &[table.clone(), ints(&[-1])]).unwrap();
-        assert_eq!(row, real(&[1, 2], &[3.0, 4.0]));
-        let (from, to, axis) = (ints(&[1]), ints(&[9]), ints(&[1]));
-        let column = run("Slice", &[], &[table.clone(), from, to, axis]).unwrap();
-        assert_eq!(column, real(&[2, 1], &[2.0, 4.0]));
-        let (from, to, axis, step) = (ints(&[-9]), ints(&[-9]), ints(&[0]), ints(&[-1]));
-        let back = run("Slice", &[], &[ints(&[3, 4]), from, to, axis, step]).unwrap();
-        assert_eq!(back, ints(&[3]));
-        assert_eq!(run("Squeeze", &[], std::slice::from_ref(&column)).unwrap().shape, [2]);
-        assert_eq!(run("Unsqueeze", &[], &[column, ints(&[0, -1])]).unwrap().shape, [1, 2, 1, 1]);
-        let wide = run("Concat", &[("axis", 1, &[])], &[table.clone(), table]).unwrap();
-        assert_eq!(wide, real(&[2, 4], &[1.0, 2.0, 1.0, 2.0, 3.0, 4.0, 3.0, 4.0]));
-    }
-
-    #[test]
-    fn integers_are_limited_and_cast_as_such() {
-        assert_eq!(run("Clip", &[], &[ints(&[-5, 9]), ints(&[0]), ints(&[6])]), Ok(ints(&[0, 6])));
-        let halved = run("Cast", &[("to", 6, &[])], &[ints(&[i64::MAX, 7])]);
-        assert_eq!(halved, Ok(ints(&[-1, 7])));
-    }
-
-    #[test]
-    fn sizes_of_zero_stay_where_they_are_allowed() {
-        let reshaped = |allows: i64, asked: &[i64]| {
-            let allows: (&str, i64, &[i64]) = ("allowzero", allows, &[]);
-            run("Reshape", &[allows], &[real(&[2, 0], &[]), ints(asked)]).map(|made| made.shape)
-        };
-        assert_eq!(reshaped(0, &[0, 0]), Ok(vec![2, 0]));
-        assert_eq!(reshaped(1, &[0, 3]), Ok(vec![0, 3]));
-        assert!(reshaped(0, &[0, 3]).is_err());
-    }
-
-    #[test]
-    fn what_would_be_too_large_is_not_made() {
-        let large = ints(&[1 << 40, 1 << 40]);
-        assert!(run("ConstantOfShape", &[], &[large]).unwrap_err().contains("is too large"));
-        let thin = real(&[0], &[]);
-        assert!(run("Gather", &[], &[thin, ints(&[3])]).is_err());
-        let column = run("ConstantOfShape", &[], &[ints(&[1 << 20, 1])]).unwrap();
-        let row = run("ConstantOfShape", &[], &[ints(&[1, 1 << 20])]).unwrap();
-        assert!(run("Mul", &[], &[column, row]).unwrap_err().contains("is too large"));
-    }
-}
+mod tests;

@@ -15,6 +15,7 @@ mod published;
 mod space;
 mod spaces;
 mod study;
+mod table;
 
 pub use block_types::{BlockTypesReport, StudyOfBlockTypes, UniformSpace};
 pub use certainty::Interval;
@@ -28,7 +29,8 @@ pub use plain::{
 pub(crate) use proxy::SampledSubnets;
 pub(crate) use proxy::publish as publish_proxy;
 pub use proxy::{
-    Agreement, AgreementParts, Compared, JudgedSubnet, PairPart, PairParts, ProxyReport, SubnetPart,
+    Agreement, AgreementParts, JudgedSubnet, PairPart, PairParts, ProxyReport, SpaceAgreement,
+    SubnetPart,
 };
 pub use published::{PublishedBlock, PublishedReport, PublishedStage};
 pub use space::SpaceSummary;

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{AlternativeRow, Choice, ExplainReport, StageRow};
-use crate::render::Table;
+use crate::{render::Table, report::or_dash};
 
 pub fn text(report: &ExplainReport) -> String {
     let mut text = format!("{}: score {:.5}", report.space, report.score);
@@ -59,15 +59,12 @@ fn stages(report: &ExplainReport) -> String {
         "rows by limit",
     ]);
     for stage in &report.stages {
-        let alternative = |other: Option<&AlternativeRow>, name: fn(&Choice) -> String| match other
-        {
-            Some(other) => format!("{:+.5} {}", other.difference, name(&other.choice)),
-            None => "-".into(),
+        let alternative = |other: Option<&AlternativeRow>, name: fn(&Choice) -> String| {
+            or_dash(other, |other| format!("{:+.5} {}", other.difference, name(&other.choice)))
         };
         let [window, block, next] = best(stage);
-        let rows = stage.support.iter().map(|support| match support {
-            Some(support) => format!("{:.1}", support.effective),
-            None => "-".into(),
+        let rows = stage.support.iter().map(|support| {
+            or_dash(support.as_ref(), |support| format!("{:.1}", support.effective))
         });
         table.row([
             stage.stage.clone(),
@@ -110,7 +107,7 @@ fn losses(report: &ExplainReport, limit: usize) -> String {
     let mut table = Table::new(&heading);
     for space in report.spaces.iter().filter(|space| space.shown) {
         let of_limit = &space.constraints[limit];
-        let loss = |loss: &Option<f64>| loss.map_or("-".into(), |loss| format!("{loss:.4}"));
+        let loss = |loss: &Option<f64>| or_dash(*loss, |loss| format!("{loss:.4}"));
         let mut cells = vec![
             space.name(),
             format!("{:.5}", space.score),

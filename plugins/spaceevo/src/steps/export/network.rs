@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use spacewright_core::{
     data::{LABELS_KEY, Preprocessing, label_lines},
     latency::Precision,
+    model::{SCHEME_KEY, SPACE_KEY, STUDY_KEY, SUBNET_KEY},
     network_files::files_of_trained,
     quant::{TrainedNetwork, fold_float},
     space::Subnet,
@@ -212,10 +213,10 @@ impl Verifier<'_> {
     fn info(&self, subnet: &Subnet, index: usize) -> Result<ModelInfo, StepError> {
         let preprocessing = self.on.train.images.preprocessing(subnet.resolution);
         let mut metadata = vec![
-            ("spacewright.study", self.on.study.name.clone()),
-            ("spacewright.space", self.space.clone()),
-            ("spacewright.subnet", subnet.to_string()),
-            ("spacewright.scheme", self.on.study.target.description().scheme.name),
+            (STUDY_KEY, self.on.study.name.clone()),
+            (SPACE_KEY, self.space.clone()),
+            (SUBNET_KEY, subnet.to_string()),
+            (SCHEME_KEY, self.on.study.target.description().scheme.name),
             (Preprocessing::KEY, serde_json::to_string(&preprocessing)?),
         ];
         metadata.push((LABELS_KEY, label_lines(&self.on.study.labels)));

@@ -292,11 +292,10 @@ fn layers(
     let of_network = |subnet: &&Subnet| {
         let parts = network_parts::subnet_parts(context.study(), stages, subnet)?;
         known.ask(context, &parts)?;
-        let layer = |part: &network_parts::NetworkPart| LayerLatency {
-            layer: part.name.clone(),
-            int8_ms: known.part(part).unwrap_or(f64::NAN),
+        let layer = |part: &network_parts::NetworkPart| {
+            Ok(LayerLatency { layer: part.name.clone(), int8_ms: known.part(part)? })
         };
-        Ok(parts.iter().map(layer).collect())
+        parts.iter().map(layer).collect()
     };
     subnets.iter().map(of_network).collect()
 }

@@ -12,6 +12,7 @@ use spacewright_core::score::ConstraintScore;
 use crate::{
     cli::SpaceCommand,
     render::{Failure, Output},
+    report::or_dash,
 };
 
 /// What one latency limit contributes to a score.
@@ -37,7 +38,7 @@ impl From<&ConstraintScore> for ConstraintRow {
 impl ConstraintRow {
     /// Quality for a table.
     fn quality(&self) -> String {
-        self.quality.map_or("-".into(), |quality| format!("{quality:.4}"))
+        or_dash(self.quality, |quality| format!("{quality:.4}"))
     }
 }
 

@@ -12,7 +12,7 @@ use serde::Serialize;
 use spacewright_core::{
     foreign::{Escaped, shortened},
     latency::{LatencyQuery, Position, Precision},
-    model::{ModelSummary, OperatorSummary, Scales, TensorSummary},
+    model::{ModelSummary, OperatorSummary, SPACE_KEY, SUBNET_KEY, Scales, TensorSummary},
     space::network,
     target::{Measurement, Target},
 };
@@ -22,7 +22,7 @@ use crate::{
     catalog,
     cli::{Global, InspectArgs, ModelCommand, ModelFileArgs, OpeningArgs},
     commands::{subnet, target::Predictor},
-    foreign::{self, Found, Request, Task},
+    foreign::{self, Found, OpenTask, Request, Task},
     render::{Failure, Output, Table, foreign_name, grouped},
 };
 
@@ -36,9 +36,9 @@ pub fn run(command: &ModelCommand, global: &Global) -> Result<Output, Failure> {
 }
 
 /// What the process that opens a file is asked.
-pub fn request(args: &ModelFileArgs, task: Task, global: &Global) -> Request {
+pub fn request(args: &ModelFileArgs, task: OpenTask, global: &Global) -> Request {
     let target = args.target.clone();
-    Request { target, ..opened(&args.model, &args.opening, task, global) }
+    Request { target, ..opened(&args.model, &args.opening, Task::Open(task), global) }
 }
 
 /// The same of a file whose format says who opens it.
@@ -75,7 +75,7 @@ struct InspectReport {
 }
 
 fn inspect(args: &InspectArgs, global: &Global) -> Result<Output, Failure> {
-    let task = Task::Inspect { measures: !args.no_measuring };
+    let task = OpenTask::Inspect { measures: !args.no_measuring };
     let found = foreign::ask(&request(&args.file, task, global), global.verbose)?;
     let Found { target, summary, float_by, predicted, measured, mut not_measured, .. } = found;
     let model = args.file.model.display().to_string();
@@ -127,7 +127,7 @@ pub fn predict(target: &dyn Target, summary: &ModelSummary) -> Result<f64, Failu
         let message = || format!("the file does not say its network: it has no `{key}`");
         text.ok_or_else(|| Failure::input(message()))
     };
-    let (space, encoding) = (entry("spacewright.space")?, entry("spacewright.subnet")?);
+    let (space, encoding) = (entry(SPACE_KEY)?, entry(SUBNET_KEY)?);
     let source = Predictor::of(target, &[])?.source;
     let (hyperspace, space) = catalog::space(space, None)?;
     let (_, segments) = subnet::segments(encoding, &hyperspace, &space)?;
