@@ -80,7 +80,7 @@ pub fn text(report: &StudyReport, folder: &Path, steps: &[Arc<dyn AnyStep>]) -> 
         let (name, reason) = (Escaped(&left_out.name), &left_out.reason);
         let _ = writeln!(text, "warning: the rival {name} is left out: {reason}");
     }
-    text.extend(report.budgets.iter().enumerate().map(encoding));
+    text.extend(report.budgets.iter().map(encoding));
     let _ = writeln!(text, "\nspaces and their scores:\n");
     text += &spaces(std::iter::once(space).chain(&report.other_spaces));
     let _ = writeln!(text, "\nchoices of the space, and what the next best would change:\n");
@@ -184,14 +184,14 @@ fn rivals(rivals: &[RivalNetwork]) -> String {
     table.render()
 }
 
-fn encoding((index, budget): (usize, &BudgetNetwork)) -> String {
-    let network = &budget.network;
+fn encoding(budget: &BudgetNetwork) -> String {
+    let (number, network) = (budget.number(), &budget.network);
     let wrong = match &network.wrong_operators[..] {
         [] => String::new(),
-        wrong => format!("warning: network {index} is wrong in {}\n", wrong.join(", ")),
+        wrong => format!("warning: network {number} is wrong in {}\n", wrong.join(", ")),
     };
     format!(
-        "\nnetwork {index}: {}\n  {:.2} M multiply-adds, {} parameters\n{wrong}",
+        "\nnetwork {number}: {}\n  {:.2} M multiply-adds, {} parameters\n{wrong}",
         network.encoding,
         network.macs as f64 / 1e6,
         network.params

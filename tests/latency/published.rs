@@ -55,7 +55,7 @@ pub fn tables(folder: &Path, hyperspace: &str) -> Result<Published, Box<dyn Erro
         Published { rows: KernelSums::default(), widths: Vec::new(), blocks: Vec::new() };
     let mut kernels = Vec::new();
     for PublishedRow { row, latency_ms, .. } in read_rows(&folder, &hyperspace)? {
-        let size = row.resolution / hyperspace.input_stride(row.stage);
+        let size = hyperspace.input_side(row.stage, row.resolution);
         let mut shape = Shape::square(row.input_width, size);
         let mut widths = vec![row.input_width as u64];
         let mut stride = hyperspace.choice_stage(row.stage, row.block, None).stride;

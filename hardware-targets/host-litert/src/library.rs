@@ -8,6 +8,7 @@ use std::{
 use spacewright_core::{
     graph::{ActivationKind, GraphBuilder, Shape},
     quant::{FloatNetwork, FloatWeights},
+    random::fnv1a,
     target::ModelInfo,
 };
 use spacewright_measure::library::{RuntimeLibrary, version};
@@ -47,7 +48,7 @@ pub(crate) fn library() -> Result<&'static Library, &'static LiteRtError> {
             Ok(content) => content,
             Err(source) => return Err(LiteRtError::Read { file: path, source }),
         };
-        let version = format!("{} ({:016x})", version(&path), fnv(&content));
+        let version = format!("{} ({:016x})", version(&path), fnv1a(&content));
         Ok(Library { litert: LiteRt::load(&path)?, version })
     };
     static SAID: Once = Once::new();
@@ -69,20 +70,5 @@ fn greet(library: &'static Library) {
     let compiled = logged(|| CompiledModel::new(&library.litert, file, cpu, &mut spec));
     if let Err(error) = compiled {
         tracing::debug!("{error}");
-    }
-}
-
-/// FNV-1a: tells builds of the library apart.
-fn fnv(bytes: &[u8]) -> u64 {
-    let add = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, add)
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn the_hash_is_fnv_1a() {
-        assert_eq!(super::fnv(b""), 0xcbf2_9ce4_8422_2325);
-        assert_eq!(super::fnv(b"a"), 0xaf63_dc4c_8601_ec8c);
     }
 }

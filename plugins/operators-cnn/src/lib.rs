@@ -1,8 +1,7 @@
 //! The convolutional block types of the SpaceEvo search spaces, in four operator sets.
 //!
 //! Each block is one function from a request to a graph (SpaceEvo, arXiv 2303.08308, and its
-//! public repository microsoft/Moonlit). `width(v)` below is the usual rounding of channel
-//! counts to a multiple of eight.
+//! public repository microsoft/Moonlit).
 
 mod fixed;
 mod fused;

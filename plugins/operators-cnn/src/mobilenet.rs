@@ -8,7 +8,7 @@ use spacewright_core::{
 
 use crate::{
     Block,
-    parts::{Built, Shortcut, add_shortcut, expanded, squeeze_excite, width},
+    parts::{Built, ChannelGate, Shortcut, add_shortcut, expanded, squeeze_excite, width},
 };
 
 pub(crate) const BLOCKS: &[Block] = &[
@@ -28,37 +28,64 @@ pub(crate) const BLOCKS: &[Block] = &[
         name: "mobilenet-v2",
         summary: "Inverted bottleneck; identity shortcut only",
         axes: &["kernel", "expand"],
-        graph: |r| inverted_bottleneck(r, Depthwise::Single, false, Shortcut::IdentityOnly),
+        graph: |r| {
+            inverted_bottleneck(r, Depthwise::Single, ChannelGate::None, Shortcut::IdentityOnly)
+        },
     },
     Block {
         name: "mobilenet-v2-res",
         summary: "Inverted bottleneck; projecting shortcut where shapes differ",
         axes: &["kernel", "expand"],
-        graph: |r| inverted_bottleneck(r, Depthwise::Single, false, Shortcut::Projecting),
+        graph: |r| {
+            inverted_bottleneck(r, Depthwise::Single, ChannelGate::None, Shortcut::Projecting)
+        },
     },
     Block {
         name: "mobilenet-v3",
         summary: "Inverted bottleneck with squeeze and excitation; identity shortcut only",
         axes: &["kernel", "expand"],
-        graph: |r| inverted_bottleneck(r, Depthwise::Single, true, Shortcut::IdentityOnly),
+        graph: |r| {
+            inverted_bottleneck(
+                r,
+                Depthwise::Single,
+                ChannelGate::SqueezeExcite,
+                Shortcut::IdentityOnly,
+            )
+        },
     },
     Block {
         name: "mobilenet-v3-res",
         summary: "Inverted bottleneck with squeeze and excitation; projecting shortcut",
         axes: &["kernel", "expand"],
-        graph: |r| inverted_bottleneck(r, Depthwise::Single, true, Shortcut::Projecting),
+        graph: |r| {
+            inverted_bottleneck(
+                r,
+                Depthwise::Single,
+                ChannelGate::SqueezeExcite,
+                Shortcut::Projecting,
+            )
+        },
     },
     Block {
         name: "mobilenet-v2-k3-res",
         summary: "As mobilenet-v2-res, its kernel made of stacked 3x3 depth-wise convolutions",
         axes: &["kernel", "expand"],
-        graph: |r| inverted_bottleneck(r, Depthwise::Stacked, false, Shortcut::Projecting),
+        graph: |r| {
+            inverted_bottleneck(r, Depthwise::Stacked, ChannelGate::None, Shortcut::Projecting)
+        },
     },
     Block {
         name: "mobilenet-v3-k3-res",
         summary: "As mobilenet-v3-res, its kernel made of stacked 3x3 depth-wise convolutions",
         axes: &["kernel", "expand"],
-        graph: |r| inverted_bottleneck(r, Depthwise::Stacked, true, Shortcut::Projecting),
+        graph: |r| {
+            inverted_bottleneck(
+                r,
+                Depthwise::Stacked,
+                ChannelGate::SqueezeExcite,
+                Shortcut::Projecting,
+            )
+        },
     },
     Block {
         name: "mobilenet-v4-res",
@@ -72,34 +99,51 @@ pub(crate) const BLOCKS: &[Block] = &[
 fn v1(r: &BlockRequest) -> Built {
     let mut b = GraphBuilder::new(r.input);
     let x = b.input();
-    let y =
-        separable(&mut b, x, ["dw", "pw"], r.input.channels, r.out_channels, r.kernel()?, r.stride);
+    let separable = Separable {
+        names: ["dw", "pw"],
+        channels: r.input.channels,
+        out_channels: r.out_channels,
+        kernel: r.kernel()?,
+        stride: r.stride,
+    };
+    let y = separable.append(&mut b, x);
     Ok(b.finish(y))
 }
 
 fn v1_dual(r: &BlockRequest) -> Built {
-    let kernel = r.kernel()?;
     let mut b = GraphBuilder::new(r.input);
     let x = b.input();
-    let y =
-        separable(&mut b, x, ["dw1", "pw1"], r.input.channels, r.out_channels, kernel, r.stride);
-    let y = separable(&mut b, y, ["dw2", "pw2"], r.out_channels, r.out_channels, kernel, 1);
+    let first = Separable {
+        names: ["dw1", "pw1"],
+        channels: r.input.channels,
+        out_channels: r.out_channels,
+        kernel: r.kernel()?,
+        stride: r.stride,
+    };
+    let second = Separable { names: ["dw2", "pw2"], channels: r.out_channels, stride: 1, ..first };
+    let y = first.append(&mut b, x);
+    let y = second.append(&mut b, y);
     let y = add_shortcut(&mut b, r, y, Shortcut::Projecting);
     Ok(b.finish(y))
 }
 
-fn separable(
-    b: &mut GraphBuilder,
-    x: ValueId,
-    [depthwise, pointwise]: [&str; 2],
+/// A depth-wise separable convolution: a depth-wise one, then one of 1×1.
+struct Separable {
+    /// Names of both.
+    names: [&'static str; 2],
     channels: usize,
     out_channels: usize,
     kernel: usize,
     stride: usize,
-) -> ValueId {
-    let spec = ConvSpec::depthwise(channels, kernel).stride(stride);
-    let y = b.conv_bn_act(depthwise, x, spec, ActivationKind::Relu);
-    b.conv_bn_act(pointwise, y, ConvSpec::new(out_channels, 1), ActivationKind::Relu)
+}
+
+impl Separable {
+    fn append(&self, b: &mut GraphBuilder, x: ValueId) -> ValueId {
+        let [depthwise, pointwise] = self.names;
+        let spec = ConvSpec::depthwise(self.channels, self.kernel).stride(self.stride);
+        let y = b.conv_bn_act(depthwise, x, spec, ActivationKind::Relu);
+        b.conv_bn_act(pointwise, y, ConvSpec::new(self.out_channels, 1), ActivationKind::Relu)
+    }
 }
 
 #[derive(PartialEq)]
@@ -112,7 +156,7 @@ enum Depthwise {
 fn inverted_bottleneck(
     r: &BlockRequest,
     depthwise: Depthwise,
-    se: bool,
+    gate: ChannelGate,
     shortcut: Shortcut,
 ) -> Built {
     let kernel = r.kernel()?;
@@ -128,7 +172,7 @@ fn inverted_bottleneck(
     } else {
         y = stacked_depthwise(&mut b, r, y, hidden, kernel)?;
     }
-    if se {
+    if gate == ChannelGate::SqueezeExcite {
         y = squeeze_excite(&mut b, y, hidden, width(hidden as f64 / 4.0));
     }
     let y = b.conv_bn("project", y, ConvSpec::new(r.out_channels, 1));
@@ -181,6 +225,6 @@ fn stacked_depthwise(
         let stride = if index == 0 { r.stride } else { 1 };
         y = b.conv(&format!("dw{index}"), y, ConvSpec::depthwise(hidden, 3).stride(stride));
     }
-    let y = b.node("dw.bn", spacewright_core::graph::Op::BatchNorm { eps: 1e-5 }, &[y]);
+    let y = b.batch_norm("dw.bn", y);
     Ok(b.act("dw.act", y, r.activation))
 }

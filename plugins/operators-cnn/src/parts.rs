@@ -31,6 +31,15 @@ pub(crate) fn squeeze_excite(
     b.mul("se.scale", x, gate)
 }
 
+/// What weighs the channels of an image, each by what the whole image shows.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum ChannelGate {
+    /// Nothing: all of them count alike.
+    None,
+    /// Squeeze and excitation.
+    SqueezeExcite,
+}
+
 /// What is added to the main path.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Shortcut {

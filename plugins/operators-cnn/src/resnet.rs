@@ -8,7 +8,7 @@ use spacewright_core::{
 
 use crate::{
     Block,
-    parts::{Built, Shortcut, add_shortcut, expanded, squeeze_excite, width},
+    parts::{Built, ChannelGate, Shortcut, add_shortcut, expanded, squeeze_excite, width},
 };
 
 pub(crate) const BLOCKS: &[Block] = &[
@@ -16,13 +16,13 @@ pub(crate) const BLOCKS: &[Block] = &[
         name: "resnet",
         summary: "Bottleneck with a dense k x k convolution; activation after the sum",
         axes: &["kernel", "expand"],
-        graph: |r| bottleneck(r, false),
+        graph: |r| bottleneck(r, ChannelGate::None),
     },
     Block {
         name: "resnet-se",
         summary: "Bottleneck with squeeze and excitation; activation after the sum",
         axes: &["kernel", "expand"],
-        graph: |r| bottleneck(r, true),
+        graph: |r| bottleneck(r, ChannelGate::SqueezeExcite),
     },
     Block {
         name: "resnet-basic",
@@ -32,7 +32,7 @@ pub(crate) const BLOCKS: &[Block] = &[
     },
 ];
 
-fn bottleneck(r: &BlockRequest, se: bool) -> Built {
+fn bottleneck(r: &BlockRequest, gate: ChannelGate) -> Built {
     let hidden = expanded(r, r.out_channels)?;
     let relu = ActivationKind::Relu;
     let mut b = GraphBuilder::new(r.input);
@@ -40,7 +40,7 @@ fn bottleneck(r: &BlockRequest, se: bool) -> Built {
     let y = b.conv_bn_act("reduce", x, ConvSpec::new(hidden, 1), relu);
     let spec = ConvSpec::new(hidden, r.kernel()?).stride(r.stride);
     let mut y = b.conv_bn_act("conv", y, spec, relu);
-    if se {
+    if gate == ChannelGate::SqueezeExcite {
         y = squeeze_excite(&mut b, y, hidden, width((r.input.channels / 4) as f64));
     }
     let y = b.conv_bn("project", y, ConvSpec::new(r.out_channels, 1));

@@ -1,8 +1,6 @@
 //! Error-distribution functions (Radosavovic et al., "On Network Design Spaces for Visual
 //! Recognition", ICCV 2019): which share of a space's subnets has at most some loss.
 
-use std::fmt::Write;
-
 use rayon::prelude::*;
 use spacewright_core::{
     score::{Analysis, ScoreError},
@@ -114,14 +112,22 @@ pub fn curves(
 /// feasible subnets with at most this loss, share of all subnets with at most this loss and within
 /// the limit.
 pub fn csv(curves: &[Curve]) -> String {
-    let mut text = String::from("space,limit_ms,loss,share,share_of_all\n");
+    let mut table = csv::Writer::from_writer(Vec::new());
+    // Writing to memory does not fail.
+    let _ = table.write_record(["space", "limit_ms", "loss", "share", "share_of_all"]);
     for Curve { name, limit_ms, edf } in curves {
         for (loss, below) in &edf.points {
-            let share = below / edf.feasible;
-            let _ = writeln!(text, "{name},{limit_ms},{loss:.6},{share:.6e},{below:.6e}");
+            let _ = table.write_record([
+                name.clone(),
+                limit_ms.to_string(),
+                format!("{loss:.6}"),
+                format!("{:.6e}", below / edf.feasible),
+                format!("{below:.6e}"),
+            ]);
         }
     }
-    text
+    let bytes = table.into_inner().unwrap_or_default();
+    String::from_utf8(bytes).unwrap_or_default()
 }
 
 /// The functions of one limit as SVG: of the feasible subnets, and of the best of all subnets.

@@ -31,6 +31,12 @@ pub enum SpaceEvoError {
         /// Latencies.
         measured: usize,
     },
+    /// A part of a network has no latency.
+    #[error("no latency of `{part}` is known: the latency source has left it out")]
+    NoLatency {
+        /// Stage and index of the block within it, or the name of the head block.
+        part: String,
+    },
     /// No subnet can be composed of the rows of the quality tables.
     #[error(
         "no subnet can be composed of the rows of the quality tables: `{block}` in {stage}, window {window}, has \

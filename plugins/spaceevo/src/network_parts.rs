@@ -14,6 +14,8 @@ use spacewright_core::{
     study::{StepContext, StepError, StudyContext},
 };
 
+use crate::error::SpaceEvoError;
+
 /// A part of a network: one block.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NetworkPart {
@@ -86,16 +88,20 @@ impl PartLatencies {
         let parts = |subnet: &Subnet| subnet_parts(context.study(), stages, subnet);
         let parts: Vec<_> = subnets.iter().map(parts).collect::<Result<_, _>>()?;
         self.ask(context, parts.iter().flatten())?;
-        Ok(parts.iter().map(|parts| self.sum(parts).unwrap_or(f64::NAN)).collect())
+        Ok(parts.iter().map(|parts| self.sum(parts)).collect::<Result<_, _>>()?)
     }
 
-    /// Milliseconds of one part; `None` where it was never asked for.
-    pub fn part(&self, part: &NetworkPart) -> Option<f64> {
-        self.known.get(&part.key()).copied()
+    /// Milliseconds of one part, which was asked for.
+    pub fn part(&self, part: &NetworkPart) -> Result<f64, SpaceEvoError> {
+        let known = self.known.get(&part.key()).copied();
+        known.ok_or_else(|| SpaceEvoError::NoLatency { part: part.name.clone() })
     }
 
-    /// Milliseconds of all parts together; `None` where one was never asked for.
-    pub fn sum<'a>(&self, parts: impl IntoIterator<Item = &'a NetworkPart>) -> Option<f64> {
+    /// Milliseconds of all parts together, each of which was asked for.
+    pub fn sum<'a>(
+        &self,
+        parts: impl IntoIterator<Item = &'a NetworkPart>,
+    ) -> Result<f64, SpaceEvoError> {
         parts.into_iter().map(|part| self.part(part)).sum()
     }
 }
@@ -112,7 +118,7 @@ pub fn stage_input(
     width: usize,
     resolution: usize,
 ) -> Shape {
-    Shape::square(width, resolution.div_ceil(hyperspace.input_stride(stage)))
+    Shape::square(width, hyperspace.input_side(stage, resolution))
 }
 
 /// The sub-stages of rows of one stage and block type, and the shapes that enter them.
@@ -223,4 +229,26 @@ pub fn whole_network(
     subnet: &Subnet,
 ) -> Result<Graph, StepError> {
     Ok(network(subnet_segments(&study.operators, &study.hyperspace, stages, subnet)?)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_without_a_latency_is_named() {
+        let part = |name: &str, width| NetworkPart {
+            name: name.to_owned(),
+            graph: Graph::identity(Shape::square(width, 1)),
+            position: Position::Inside,
+        };
+        let parts = [part("stage1.0", 1), part("stage1.1", 2), part("stage2.0", 3)];
+        let known = [(parts[0].key(), 0.5), (parts[1].key(), 0.25)];
+        let latencies = PartLatencies { known: HashMap::from(known), target: None };
+        assert_eq!(latencies.sum(&parts[..2]).unwrap(), 0.75);
+        assert_eq!(
+            latencies.sum(&parts).unwrap_err().to_string(),
+            "no latency of `stage2.0` is known: the latency source has left it out"
+        );
+    }
 }

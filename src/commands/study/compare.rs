@@ -159,8 +159,8 @@ fn text(report: &StudiesReport) -> String {
     }
     let mut networks = Table::new(&header.iter().map(String::as_str).collect::<Vec<_>>());
     for row in &report.studies {
-        for (index, network) in row.networks.iter().enumerate() {
-            let mut cells = vec![row.study.clone(), index.to_string()];
+        for network in &row.networks {
+            let mut cells = vec![row.study.clone(), network.network.to_string()];
             cells.extend(network.on.iter().flat_map(on));
             networks.cells(cells);
         }

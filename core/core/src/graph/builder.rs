@@ -107,10 +107,15 @@ impl GraphBuilder {
         self.node(name, spec.into(), &[x])
     }
 
-    /// A convolution and its batch normalization `<name>.bn` (eps 1e-5).
+    /// A batch normalization (eps 1e-5).
+    pub fn batch_norm(&mut self, name: &str, x: ValueId) -> ValueId {
+        self.node(name, Op::BatchNorm { eps: 1e-5 }, &[x])
+    }
+
+    /// A convolution and its [`batch_norm`](Self::batch_norm) `<name>.bn`.
     pub fn conv_bn(&mut self, name: &str, x: ValueId, spec: ConvSpec) -> ValueId {
         let y = self.conv(name, x, spec);
-        self.node(format!("{name}.bn"), Op::BatchNorm { eps: 1e-5 }, &[y])
+        self.batch_norm(&format!("{name}.bn"), y)
     }
 
     /// [`conv_bn`](Self::conv_bn) and the activation `<name>.act`.

@@ -169,7 +169,8 @@ pub trait LatencySource: Send + Sync {
     /// fingerprints are never mixed.
     fn fingerprint(&self) -> String;
 
-    /// The precisions that it knows; it is asked for no other.
+    /// The precisions that it knows; it is asked for no other. Studies are of INT8 latencies: a source that lacks them
+    /// is refused.
     fn precisions(&self) -> Vec<Precision> {
         Precision::ALL.to_vec()
     }

@@ -199,4 +199,23 @@ impl Hyperspace {
         self.stem.iter().map(|s| s.stride).product::<usize>()
             * self.stages[..index].iter().map(|s| s.stride).product::<usize>()
     }
+
+    /// Side length of the features that enter choice stage `index`, or the head where `index` is the
+    /// number of stages, for images of this side length: rounded up, as each stride does.
+    pub fn input_side(&self, index: usize, resolution: usize) -> usize {
+        resolution.div_ceil(self.input_stride(index))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::space::testing;
+
+    #[test]
+    fn sides_that_a_stride_does_not_divide_are_rounded_up() {
+        let hyperspace = testing::hyperspace();
+        let sides = |resolution| [0, 1, 2].map(|stage| hyperspace.input_side(stage, resolution));
+        assert_eq!(sides(32), [32, 16, 8]);
+        assert_eq!(sides(33), [33, 17, 9]);
+    }
 }

@@ -46,8 +46,7 @@ pub trait Section:
     const NAME: &'static str;
     /// Fields that have no default: a study must give them.
     const REQUIRED: &'static [&'static str] = &[];
-    /// Fields that came later than others: with their default, a step does what it did before they came, and what it
-    /// made then is still current.
+    /// Fields added after the first release. At their default the step behaves as before, so old results stay valid.
     const LATER: &'static [&'static str] = &[];
 
     /// What types and limits of single fields do not say.

@@ -1,6 +1,7 @@
 //! Bars with their names at the left and their values at the right.
 
 use maud::{Markup, html};
+use spacewright_core::foreign::shortened;
 
 use super::{at, color};
 
@@ -91,14 +92,6 @@ impl Bar {
                 text.value x=(at(text)) y=(at(top + BAR / 2.0 + 4.5)) { (self.text) }
             }
         }
-    }
-}
-
-/// A name of so many letters at most, which fits beside a row.
-pub fn shortened(name: &str, most: usize) -> String {
-    match name.char_indices().nth(most) {
-        Some((end, _)) => format!("{}…", &name[..end]),
-        None => name.to_owned(),
     }
 }
 

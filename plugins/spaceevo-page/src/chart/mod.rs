@@ -8,12 +8,13 @@ mod intervals;
 mod plot;
 mod scale;
 
-pub use bars::{Bar, BarRow, Bars, LEFT, LETTERS, shortened};
+pub use bars::{Bar, BarRow, Bars, LEFT, LETTERS};
 pub use csv::Csv;
 pub use figure::{Figure, Key, keys};
 pub use intervals::{IntervalRow, Intervals};
 pub use plot::{Line, Mark, Plot, Rule, Shape, Stroke, accuracy_axes};
 pub use scale::{Axis, Scale};
+pub use spacewright_core::foreign::shortened;
 
 /// Colours that repeat; the palette is in `chart.css`.
 pub const COLORS: usize = 8;

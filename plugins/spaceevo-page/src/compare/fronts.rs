@@ -64,7 +64,7 @@ fn front(report: &StudiesReport, at: usize) -> Markup {
                     on.ms,
                     on.accuracy,
                     color,
-                    format!("{name}, network {index}: {}, {}", ms.text(), share.text()),
+                    format!("{name}, network {}: {}, {}", network.network, ms.text(), share.text()),
                 )
             });
             points.push((on.ms, on.accuracy));

@@ -83,14 +83,15 @@ fn networks(report: &StudiesReport, at: usize, matched: &MatchedTarget) -> Marku
     heading.extend(report.studies.iter().map(|row| row.study.as_str()));
     let rows = matched.limits.iter().enumerate().map(|(index, limit)| {
         let path = format!("report.matched.{at}.limits.{index}");
-        let mut cells =
-            vec![html! { (Shown::ms(format!("{path}.limit_ms"), limit.limit_ms)) }];
+        let mut cells = vec![html! { (Shown::ms(format!("{path}.limit_ms"), limit.limit_ms)) }];
         cells.extend(limit.networks.iter().enumerate().map(|(position, network)| {
             let path = format!("{path}.networks.{position}");
             html! {
                 @match network {
                     Some(network) => {
-                        a href={ "#network-" (position) "-" (network.network) } { "network " (network.network) } ": "
+                        a href={ "#network-" (position) "-" (network.network) } {
+                            "network " (report.studies[position].networks[network.network].network)
+                        } ": "
                         (Shown::percent(format!("{path}.accuracy"), network.accuracy))
                         @if let Some(interval) = network.interval {
                             " (" (Shown::signed("", 100.0 * interval.low, 2).derived()) " to "

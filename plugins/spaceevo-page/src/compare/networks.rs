@@ -22,7 +22,7 @@ pub fn part(report: &StudiesReport) -> Part {
         for (index, network) in row.networks.iter().enumerate() {
             let mut cells = vec![
                 html! { bdi { (row.study) } },
-                html! { span id={ "network-" (position) "-" (index) } { (index) } },
+                html! { span id={ "network-" (position) "-" (index) } { (network.network) } },
             ];
             for (at, on) in network.on.iter().enumerate() {
                 let path = format!("report.studies.{position}.networks.{index}.on.{at}");

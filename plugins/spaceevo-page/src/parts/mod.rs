@@ -145,9 +145,7 @@ pub fn listed(words: &[String]) -> String {
 
 /// The number of the network at a position: that of its budget, as in the names of its files.
 fn network_number(data: &PageData, index: usize) -> String {
-    let file = data.report.budgets.get(index).map_or("", |network| network.file.as_str());
-    let number = file.strip_prefix("network-").and_then(|rest| rest.split('.').next());
-    number.map_or_else(|| index.to_string(), str::to_owned)
+    data.report.budgets.get(index).map_or_else(|| index.to_string(), |of| of.number().to_owned())
 }
 
 /// What the network at a position is called.

@@ -37,10 +37,9 @@ impl Interval {
         Self { low: difference - below, high: difference + above }
     }
 
-    /// A correlation over all things of which `n` were drawn, where `found` is that over these, and `without(i)` that
-    /// over these without the one at `i`: Tukey's jackknife (Ann. Math. Stat. 29, 1958, p. 614) with the quantile of
-    /// Student's distribution. `None` for fewer than three, where one of them is not known, and where none
-    /// of them is another: an order without an exception does not tell how rare exceptions are.
+    /// 95 % interval of a correlation from `n` samples, by Tukey's jackknife (Ann. Math. Stat. 29, 1958, p. 614);
+    /// `without(i)` is the correlation with sample `i` left out. `None` if n < 3, a leave-one-out value is unknown, or
+    /// all are equal: an order without an exception does not tell how rare exceptions are.
     pub(crate) fn of_correlation(
         found: f64,
         n: usize,

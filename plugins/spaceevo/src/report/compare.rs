@@ -64,6 +64,8 @@ pub struct ComparedStudy {
 /// A network on every target.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NetworkOnTargets {
+    /// Its number, as in the names of its files: the position of its budget among those of its study.
+    pub network: usize,
     /// Its encoding.
     pub subnet: String,
     /// Number of test images of its accuracies; none where an earlier version exported it.
@@ -166,8 +168,12 @@ fn row(
             let (accuracy, verified) = (*here.unwrap_or(&own), here.is_some());
             OnTarget { ms, spread_ms, accuracy, verified }
         });
-        let OutcomeNetwork { subnet, test_images, .. } = network;
-        NetworkOnTargets { subnet: subnet.clone(), test_images: *test_images, on: on.collect() }
+        NetworkOnTargets {
+            network: network.budget,
+            subnet: network.subnet.clone(),
+            test_images: network.test_images,
+            on: on.collect(),
+        }
     };
     let lost = outcome.losses.iter().map(|loss| (loss.target.clone(), loss.lost));
     ComparedStudy {
@@ -198,13 +204,14 @@ mod tests {
         let hyperspace = built_in("mini").unwrap();
         let space = Space::parse("mini-0000-0000", &hyperspace).unwrap();
         let stages = space.elastic_stages(&hyperspace);
-        let network = |accuracy: &f64| OutcomeNetwork {
+        let network = |(budget, accuracy): (usize, &f64)| OutcomeNetwork {
+            budget,
             subnet: Subnet::largest(&stages, &hyperspace.resolutions).to_string(),
             graph: Graph::identity(spacewright_core::graph::Shape::square(1, 1)),
             test_images: Some(100),
             accuracies: BTreeMap::from([(target.to_owned(), *accuracy)]),
         };
-        let networks = accuracies.iter().map(network).collect();
+        let networks = accuracies.iter().enumerate().map(network).collect();
         StudyOutcome {
             study: study.into(),
             target: target.into(),

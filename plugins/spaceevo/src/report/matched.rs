@@ -43,8 +43,7 @@ pub struct MatchedNetwork {
     pub interval: Option<Interval>,
 }
 
-/// Limits of which the smaller is less than this share below the larger are one, as are those of one network that was
-/// measured twice.
+/// Latency limits closer than 2 % are merged: one network measured twice differs by as much.
 const EQUAL: f64 = 0.02;
 
 impl MatchedTarget {
@@ -119,7 +118,7 @@ mod tests {
 
     fn network(ms: f64, accuracy: f64) -> NetworkOnTargets {
         let on = vec![OnTarget { ms, spread_ms: 0.0, accuracy, verified: true }];
-        NetworkOnTargets { subnet: String::new(), test_images: Some(1000), on }
+        NetworkOnTargets { network: 0, subnet: String::new(), test_images: Some(1000), on }
     }
 
     #[test]

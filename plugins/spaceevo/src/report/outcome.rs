@@ -33,6 +33,8 @@ pub struct StudyOutcome {
 
 #[derive(Debug, Clone)]
 pub(super) struct OutcomeNetwork {
+    /// Position of its budget among all budgets.
+    pub(super) budget: usize,
     pub(super) subnet: String,
     pub(super) graph: Graph,
     pub(super) test_images: Option<usize>,
@@ -81,7 +83,7 @@ impl StudyOutcome {
             let graph = whole_network(study, &elastic, &network.chosen.subnet)?;
             let subnet = network.chosen.subnet.to_string();
             let test_images = network.verified.test_images;
-            Ok(OutcomeNetwork { subnet, graph, test_images, accuracies })
+            Ok(OutcomeNetwork { budget: network.budget, subnet, graph, test_images, accuracies })
         };
         let networks = exported.iter().map(network).collect::<Result<_, StepError>>()?;
         let stem = study.hyperspace.stem.len();

@@ -11,6 +11,7 @@ use super::{
     blocks_of,
     fronts::{Comparison, Front},
     paired::{Certainty, TestedNetwork},
+    table::csv_text,
 };
 use crate::{
     error::SpaceEvoError,
@@ -275,39 +276,71 @@ pub(crate) fn publish(
 ) -> Result<(), StepError> {
     let text = serde_json::to_string_pretty(report)? + "\n";
     context.publish("spaces.json", text.as_bytes())?;
-    let mut rows = "name,space,training,budget_ms,subnet,macs,params,predicted_ms,int8_ms,\
-                    int8_spread_ms,held_out_accuracy,test_accuracy\n"
-        .to_owned();
+    context.publish("spaces.csv", networks_table(report).map_err(StepError::method)?.as_bytes())?;
+    let subnets = subnets_table(outcomes).map_err(StepError::method)?;
+    context.publish("spaces-subnets.csv", subnets.as_bytes())?;
+    plots(context, report)
+}
+
+/// A line for each network that was chosen.
+fn networks_table(report: &SpacesReport) -> Result<String, csv::Error> {
+    let heading = [
+        "name",
+        "space",
+        "training",
+        "budget_ms",
+        "subnet",
+        "macs",
+        "params",
+        "predicted_ms",
+        "int8_ms",
+        "int8_spread_ms",
+        "held_out_accuracy",
+        "test_accuracy",
+    ];
+    let mut rows = Vec::new();
     for ComparedSpace { name, space, networks, repeats, .. } in &report.spaces {
         let repeats = repeats.iter().map(|repeat| (repeat.training, &repeat.networks));
         for (training, networks) in std::iter::once((0, networks)).chain(repeats) {
-            for n in networks {
-                rows += &format!(
-                    "{name},{space},{training},{},{},{},{},{},{},{},{},{}\n",
-                    n.budget_ms,
-                    n.subnet,
-                    n.macs,
-                    n.params,
-                    n.predicted_ms,
-                    n.int8_ms,
-                    n.int8_spread_ms,
-                    n.held_out_accuracy,
-                    n.test_accuracy
-                );
-            }
+            rows.extend(networks.iter().map(|network| {
+                vec![
+                    name.clone(),
+                    space.clone(),
+                    training.to_string(),
+                    network.budget_ms.to_string(),
+                    network.subnet.clone(),
+                    network.macs.to_string(),
+                    network.params.to_string(),
+                    network.predicted_ms.to_string(),
+                    network.int8_ms.to_string(),
+                    network.int8_spread_ms.to_string(),
+                    network.held_out_accuracy.to_string(),
+                    network.test_accuracy.to_string(),
+                ]
+            }));
         }
     }
-    context.publish("spaces.csv", rows.as_bytes())?;
-    let mut subnets = "name,space,subnet,predicted_ms,error\n".to_owned();
-    for SpaceOutcome { first, sampled, accuracies, sampled_ms, .. } in outcomes {
+    csv_text(&heading, rows)
+}
+
+/// A line for each random subnet.
+fn subnets_table(outcomes: &[SpaceOutcome<'_>]) -> Result<String, csv::Error> {
+    let rows = outcomes.iter().flat_map(|outcome| {
+        let SpaceOutcome { first, sampled, accuracies, sampled_ms, .. } = outcome;
         let Contender { name, space, .. } = first.contender;
-        for ((subnet, accuracy), ms) in sampled.iter().zip(accuracies).zip(sampled_ms) {
+        let judged = sampled.iter().zip(accuracies).zip(sampled_ms);
+        judged.map(move |((subnet, accuracy), ms)| {
             let error = 1.0 - accuracy;
-            subnets += &format!("{name},{space},{subnet},{ms},{error}\n");
-        }
-    }
-    context.publish("spaces-subnets.csv", subnets.as_bytes())?;
-    plots(context, report)
+            vec![
+                name.clone(),
+                space.to_string(),
+                subnet.to_string(),
+                ms.to_string(),
+                error.to_string(),
+            ]
+        })
+    });
+    csv_text(&["name", "space", "subnet", "predicted_ms", "error"], rows)
 }
 
 fn plots(context: &dyn StepContext, report: &SpacesReport) -> Result<(), StepError> {
@@ -352,5 +385,37 @@ mod tests {
         assert_eq!(distribution.points()[3], (40.0, 1.0));
         let nothing = ErrorDistribution::new(Vec::new(), &[0.1]);
         assert_eq!((nothing.n, nothing.median, nothing.shares), (0, None, vec![0.0]));
+    }
+
+    #[test]
+    fn every_chosen_network_is_a_line_of_the_table() {
+        let network = |budget_ms: f64, accuracy: f64| {
+            serde_json::json!({
+                "budget_ms": budget_ms, "subnet": "d1_k3", "macs": 1000, "params": 20,
+                "predicted_ms": 1.25, "int8_ms": 1.0, "int8_spread_ms": 0.0001,
+                "held_out_accuracy": 0.5, "test_accuracy": accuracy,
+            })
+        };
+        let errors = ErrorDistribution::new(Vec::new(), &[]);
+        let report = serde_json::json!({
+            "target": "npu", "latency_source": "a machine", "seed": 0, "budgets_ms": [2.0],
+            "levels": [], "comparisons": [], "left_out": [],
+            "spaces": [{
+                "name": "found", "space": "mini-0000-0000", "blocks": [], "supernet": {},
+                "networks": [network(2.0, 0.75)], "infeasible_budgets_ms": [],
+                "repeats": [{ "training": 1, "supernet": {}, "networks": [network(2.5, 0.8)] }],
+                "errors": errors, "errors_within_budget": errors,
+            }],
+        });
+        let table = networks_table(&serde_json::from_value(report).unwrap()).unwrap();
+        assert_eq!(
+            table.lines().collect::<Vec<_>>(),
+            [
+                "name,space,training,budget_ms,subnet,macs,params,predicted_ms,int8_ms,\
+                 int8_spread_ms,held_out_accuracy,test_accuracy",
+                "found,mini-0000-0000,0,2,d1_k3,1000,20,1.25,1,0.0001,0.5,0.75",
+                "found,mini-0000-0000,1,2.5,d1_k3,1000,20,1.25,1,0.0001,0.5,0.8",
+            ]
+        );
     }
 }

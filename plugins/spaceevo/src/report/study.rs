@@ -176,6 +176,12 @@ pub struct BudgetNetwork {
 }
 
 impl BudgetNetwork {
+    /// Its number, as in the names of its files: the position of its budget among those of the study.
+    pub fn number(&self) -> &str {
+        let number = self.file.strip_prefix("network-").and_then(|rest| rest.split('.').next());
+        number.unwrap_or(&self.file)
+    }
+
     /// INT8 latency and accuracy.
     pub(crate) fn point(&self) -> Point {
         (self.latency.int8_ms, self.network.int8_accuracy)

@@ -14,8 +14,8 @@ pub struct TableSettings {
     #[schemars(range(min = 1))]
     pub rows: usize,
     /// Folder of published tables of the hyperspace, or of one that holds more, relative to the study: rows are taken
-    /// out of them, to compare what is found with what was published (`spacewright table compare`). Empty: rows are drawn
-    /// anew.
+    /// out of them, to compare what is found with what was published (`spacewright table compare`), and drawn only where
+    /// they have none. Empty: all rows are drawn.
     pub published: String,
 }
 

@@ -9,7 +9,7 @@ use spacewright_core::{
 
 use super::{distil::Distil, tables::Tables, train_mixed::TrainMixed};
 use crate::{
-    loss_factors::{self, JudgedNetwork, LeftOutPairs},
+    loss_factors::{self, LeftOutPairs, NetworkLosses},
     report::Interval,
 };
 
@@ -39,13 +39,13 @@ pub struct CorrectingNetwork {
     /// Its encoding.
     pub subnet: Subnet,
     /// Its losses and its INT8 accuracy on held-out images.
-    pub judged: JudgedNetwork,
+    pub judged: NetworkLosses,
 }
 
 impl Correction {
     fn new(hyperspace: &Hyperspace, networks: Vec<CorrectingNetwork>) -> Self {
         let [stages, blocks] = [hyperspace.stages.len(), hyperspace.candidates.len()];
-        let judged: Vec<JudgedNetwork> =
+        let judged: Vec<NetworkLosses> =
             networks.iter().map(|network| network.judged.clone()).collect();
         let distilled = |wanted: &dyn Fn(usize) -> bool| {
             let judged = judged.iter().enumerate().filter(|(index, _)| wanted(*index));
@@ -105,7 +105,7 @@ impl Step for Correct {
         let networks = context.get(&TrainMixed::OUTPUT)?;
         let judged = networks.into_iter().filter_map(|network| {
             let loss = |&(table, row): &(usize, usize)| losses[table][row];
-            let judged = JudgedNetwork {
+            let judged = NetworkLosses {
                 blocks: network.space.blocks.clone(),
                 losses: network.rows.iter().map(loss).collect(),
                 accuracy: network.accuracy?,
@@ -150,7 +150,7 @@ mod tests {
                 let losses = vec![loss; drawn.space.blocks.len()];
                 let of_stage = drawn.space.blocks.iter().map(|&block| worth[block] * loss);
                 let accuracy = 1.0 - of_stage.sum::<f64>();
-                let judged = JudgedNetwork { blocks: drawn.space.blocks.clone(), losses, accuracy };
+                let judged = NetworkLosses { blocks: drawn.space.blocks.clone(), losses, accuracy };
                 let (space, subnet) = (drawn.space.clone(), drawn.subnet.clone());
                 CorrectingNetwork { space, subnet, judged }
             };

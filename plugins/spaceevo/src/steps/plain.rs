@@ -200,8 +200,9 @@ impl Step for Plain {
     }
 }
 
-/// Each network once, though it may be offered for several budgets.
-fn distinct(networks: Vec<ExportedNetwork>) -> Vec<ExportedNetwork> {
+/// Each network once, for the smallest of the budgets that it is offered for.
+fn distinct(mut networks: Vec<ExportedNetwork>) -> Vec<ExportedNetwork> {
+    networks.sort_by(|a, b| a.chosen.budget_ms.total_cmp(&b.chosen.budget_ms));
     let mut seen = HashSet::new();
     let new = |network: &ExportedNetwork| seen.insert(network.verified.encoding.clone());
     networks.into_iter().filter(new).collect()

@@ -10,6 +10,7 @@ use crate::{
     tables::{
         BlockRows, draw, pick,
         published::{NoRow, rows_for_tables},
+        unknown_places,
     },
 };
 
@@ -40,13 +41,19 @@ impl Step for Tables {
         let known = rows_for_tables(&study.folder.join(published), &study.hyperspace)
             .map_err(StepError::method)?;
         let known: Vec<TableRow> = known.into_iter().map(|published| published.row).collect();
-        let picked = pick(&study.hyperspace, &known, rows, study.seed);
-        match picked.iter().find(|table| table.rows.is_empty()) {
-            Some(table) => {
-                let table = table.task_name(&study.hyperspace);
-                Err(StepError::method(NoRow { table }))
-            }
-            None => Ok(picked),
+        let hyperspace = &study.hyperspace;
+        let picked = pick(hyperspace, &known, rows, study.seed);
+        let is_known = |table: &BlockRows| {
+            known.iter().any(|row| (row.stage, row.block) == (table.stage, table.block))
+        };
+        if let Some(table) = picked.iter().find(|table| !is_known(table)) {
+            return Err(StepError::method(NoRow { table: table.task_name(hyperspace) }));
         }
+        if let (unknown @ 1.., all) = unknown_places(hyperspace, &known) {
+            context.say(&format!(
+                "no published row for {unknown} of {all} pairs of an input width and a resolution: rows are drawn there"
+            ));
+        }
+        Ok(picked)
     }
 }

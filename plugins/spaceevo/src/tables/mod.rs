@@ -3,4 +3,4 @@
 pub mod published;
 mod rows;
 
-pub use rows::{BlockRows, draw, pick, task_name};
+pub use rows::{BlockRows, draw, pick, task_name, unknown_places};

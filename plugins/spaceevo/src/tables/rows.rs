@@ -1,6 +1,6 @@
 //! Which sub-stages the quality tables hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand::{Rng, seq::IndexedRandom};
 use rand_pcg::Pcg64Mcg;
@@ -52,23 +52,32 @@ impl Place {
 /// resolution `count` sub-stages, drawn with a fixed seed.
 pub fn draw(hyperspace: &Hyperspace, count: usize, seed: u64) -> Vec<BlockRows> {
     at_all_places(hyperspace, "rows", seed, |place, rng| {
-        let Cell { stage, block, window } = place.cell;
-        let elastic = hyperspace.choice_stage(stage, block, Some(window));
-        let first: usize = rng.random_range(0..elastic.widths.len());
-        let sub_stage = |index| {
-            let mut sub_stage = SubStage::random(&elastic, rng);
-            // Output widths take turns, so that every width of a window is reached: the
-            // rows of the next stage begin at each of them.
-            if let Some(BlockChoice { width, .. }) = sub_stage.blocks.last_mut() {
-                *width = elastic.widths[(first + index) % elastic.widths.len()];
-            }
-            sub_stage
-        };
-        (0..count).map(sub_stage).collect()
+        draw_at(hyperspace, place.cell, count, rng)
     })
 }
 
-/// The same out of known rows, each taken once at most: fewer where fewer are known.
+fn draw_at(
+    hyperspace: &Hyperspace,
+    Cell { stage, block, window }: Cell,
+    count: usize,
+    rng: &mut Pcg64Mcg,
+) -> Vec<SubStage> {
+    let elastic = hyperspace.choice_stage(stage, block, Some(window));
+    let first: usize = rng.random_range(0..elastic.widths.len());
+    let sub_stage = |index| {
+        let mut sub_stage = SubStage::random(&elastic, rng);
+        // Output widths take turns, so that every width of a window is reached: the
+        // rows of the next stage begin at each of them.
+        if let Some(BlockChoice { width, .. }) = sub_stage.blocks.last_mut() {
+            *width = elastic.widths[(first + index) % elastic.widths.len()];
+        }
+        sub_stage
+    };
+    (0..count).map(sub_stage).collect()
+}
+
+/// The same out of known rows, each taken once at most: fewer where fewer are known. Where none is known rows are drawn,
+/// as a space can be scored only if its stages go on from every width.
 pub fn pick(
     hyperspace: &Hyperspace,
     known: &[TableRow],
@@ -79,9 +88,26 @@ pub fn pick(
     for row in known {
         places.entry(Place::of(row)).or_default().push(row);
     }
-    at_all_places(hyperspace, "published rows", seed, |place, rng| {
-        let known = places.get(&place).map_or(&[][..], Vec::as_slice);
-        known.choose_multiple(rng, count).map(|row| row.sub_stage.clone()).collect()
+    at_all_places(hyperspace, "published rows", seed, |place, rng| match places.get(&place) {
+        Some(known) => known.choose_multiple(rng, count).map(|row| row.sub_stage.clone()).collect(),
+        None => draw_at(hyperspace, place.cell, count, rng),
+    })
+}
+
+/// How many pairs of an input width and a resolution, of all cells, have no known row, and how many there are.
+pub fn unknown_places(hyperspace: &Hyperspace, known: &[TableRow]) -> (usize, usize) {
+    let known: BTreeSet<Place> = known.iter().map(Place::of).collect();
+    let all = Cell::of_hyperspace(hyperspace).into_iter();
+    let all: Vec<Place> = all.flat_map(|cell| places(hyperspace, cell)).collect();
+    (all.iter().filter(|place| !known.contains(place)).count(), all.len())
+}
+
+/// Where the rows of a cell begin: input widths, and resolutions of each.
+fn places(hyperspace: &Hyperspace, cell: Cell) -> impl Iterator<Item = Place> {
+    let inputs = hyperspace.input_widths(cell.stage).iter();
+    inputs.flat_map(move |&input_width| {
+        let resolutions = hyperspace.table_resolutions.iter();
+        resolutions.map(move |&resolution| Place { cell, input_width, resolution })
     })
 }
 
@@ -101,20 +127,17 @@ fn at_all_places(
         let mut rng = random::generator(seed, &purpose);
         let mut rows = Vec::new();
         for window in 0..hyperspace.stages[stage].windows() {
-            for &input_width in hyperspace.input_widths(stage) {
-                for &resolution in &hyperspace.table_resolutions {
-                    let cell = Cell { stage, block, window };
-                    let place = Place { cell, input_width, resolution };
-                    let row = |sub_stage| TableRow {
-                        stage,
-                        block,
-                        window,
-                        input_width,
-                        resolution,
-                        sub_stage,
-                    };
-                    rows.extend(sub_stages(place, &mut rng).into_iter().map(row));
-                }
+            for place in places(hyperspace, Cell { stage, block, window }) {
+                let Place { input_width, resolution, .. } = place;
+                let row = |sub_stage| TableRow {
+                    stage,
+                    block,
+                    window,
+                    input_width,
+                    resolution,
+                    sub_stage,
+                };
+                rows.extend(sub_stages(place, &mut rng).into_iter().map(row));
             }
         }
         BlockRows { stage, block, rows }
@@ -141,5 +164,24 @@ mod tests {
         // All that are known, where more are asked for.
         let all = pick(&hyperspace, &known, 9, 5).into_iter().flat_map(|table| table.rows).count();
         assert_eq!(all, known.len());
+    }
+
+    #[test]
+    fn rows_are_drawn_where_none_is_known() {
+        let hyperspace = built_in("mini").unwrap();
+        let known: Vec<TableRow> =
+            draw(&hyperspace, 2, 1).into_iter().flat_map(|table| table.rows).collect();
+        let all = unknown_places(&hyperspace, &[]).1;
+        assert_eq!((unknown_places(&hyperspace, &known), known.len()), ((0, all), 2 * all));
+        let width = hyperspace.input_widths(1)[0];
+        let lacks = |row: &TableRow| (row.stage, row.input_width) == (1, width);
+        let some: Vec<TableRow> = known.iter().filter(|row| !lacks(row)).cloned().collect();
+        let lacking = (known.len() - some.len()) / 2;
+        assert!(lacking > 0);
+        assert_eq!(unknown_places(&hyperspace, &some), (lacking, all));
+        let rows: Vec<TableRow> =
+            pick(&hyperspace, &some, 2, 5).into_iter().flat_map(|table| table.rows).collect();
+        assert_eq!(unknown_places(&hyperspace, &rows).0, 0);
+        assert!(rows.iter().all(|row| lacks(row) || some.contains(row)));
     }
 }

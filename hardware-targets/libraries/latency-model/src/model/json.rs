@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use serde::{Deserialize, Serialize};
 use serde_json::ser::Formatter;
+use spacewright_core::random::fnv1a;
 
 use super::{FORMAT, Model, ModelError, VERSION};
 
@@ -44,8 +45,10 @@ impl Model {
     /// A short hash of the content (FNV-1a): predictions of models that differ in it are never
     /// mixed.
     pub fn content_hash(&self) -> Result<String, ModelError> {
-        let hash = spacewright_core::random::seed(0, &[&self.to_json()?]);
-        Ok(format!("{hash:016x}"))
+        let mut content = self.to_json()?.into_bytes();
+        // Kept from the first version: models that are in use keep their hashes.
+        content.push(0xff);
+        Ok(format!("{:016x}", fnv1a(&content)))
     }
 }
 

@@ -7,7 +7,7 @@ use spacewright_core::{quality::TableRow, random, study::StudyContext};
 use super::NetworkEnd;
 use crate::{error::SpaceEvoError, tables::BlockRows};
 
-/// Draws of one subnet: tables of published rows may lack some widths.
+/// Draws of one subnet: tables that an earlier version took from published rows may lack some widths.
 const TRIES: usize = 1000;
 
 /// The parts of a subnet.

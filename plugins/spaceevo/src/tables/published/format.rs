@@ -16,6 +16,8 @@ use spacewright_core::{
 };
 use thiserror::Error;
 
+use crate::network_parts::stage_input;
+
 /// What is wrong with a table, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{file}, line {line}, {field}: {reason}")]
@@ -157,14 +159,14 @@ fn read_shape(text: &str, hyperspace: &Hyperspace, index: usize) -> Result<(usiz
     if !widths.contains(&shape.channels) {
         return no_choice(format!("{} channels; allowed are {widths:?}", shape.channels));
     }
-    let stride = hyperspace.input_stride(index);
-    let resolution = shape.height * stride;
-    if !hyperspace.table_resolutions.contains(&resolution) {
-        let sizes: Vec<usize> =
-            hyperspace.table_resolutions.iter().map(|resolution| resolution / stride).collect();
-        return no_choice(format!("{} pixels; allowed are {sizes:?}", shape.height));
-    }
-    Ok((shape.channels, resolution))
+    let resolutions = &hyperspace.table_resolutions;
+    let side = |resolution: &usize| hyperspace.input_side(index, *resolution);
+    let Some(resolution) = resolutions.iter().find(|resolution| side(resolution) == shape.height)
+    else {
+        let sides: Vec<usize> = resolutions.iter().map(side).collect();
+        return no_choice(format!("{} pixels; allowed are {sides:?}", shape.height));
+    };
+    Ok((shape.channels, *resolution))
 }
 
 /// The columns of a table. Multiply-adds and parameters are as printed (to a hundred; quantizer
@@ -212,8 +214,8 @@ type BlockKey = (usize, usize, usize, bool, Vec<u64>);
 /// Counts sub-stages of one stage from the graphs of their blocks, each built once.
 pub struct Counter<'a> {
     operators: &'a Operators,
+    hyperspace: &'a Hyperspace,
     stage: ElasticStage,
-    input_stride: usize,
     blocks: HashMap<BlockKey, (Counts, Shape)>,
 }
 
@@ -221,22 +223,21 @@ impl<'a> Counter<'a> {
     /// For choice stage `stage` with candidate `block`.
     pub fn new(
         operators: &'a Operators,
-        hyperspace: &Hyperspace,
+        hyperspace: &'a Hyperspace,
         stage: usize,
         block: usize,
     ) -> Self {
         Self {
             operators,
+            hyperspace,
             stage: hyperspace.choice_stage(stage, block, None),
-            input_stride: hyperspace.input_stride(stage),
             blocks: HashMap::new(),
         }
     }
 
     /// Counts of a row's sub-stage.
     pub fn counts(&mut self, row: &TableRow) -> Result<Counts, OperatorError> {
-        let side = row.resolution / self.input_stride;
-        let mut shape = Shape::square(row.input_width, side);
+        let mut shape = stage_input(self.hyperspace, row.stage, row.input_width, row.resolution);
         let mut sum = Counts::default();
         for (index, choice) in row.sub_stage.blocks.iter().enumerate() {
             let (block, output) = self.block(shape, index == 0, choice)?;
@@ -320,6 +321,19 @@ mod tests {
         let columns = columns(&rows);
         assert_eq!((columns.macs[0], columns.output_width[0]), (19_669_000, 32));
         assert_eq!((columns.latency_ms[0], columns.loss[0]), (1.5004, 0.4557));
+    }
+
+    #[test]
+    fn the_size_of_images_is_that_whose_features_have_the_size_of_the_input() {
+        let mut hyperspace = hyperspace();
+        hyperspace.table_resolutions = vec![33, 37];
+        let row = |side: usize| format!("3#24#0.5,1x16x{side}x{side},0.4,19.6,0.0,1.5\n");
+        let resolution = |side: usize| {
+            let rows = read_published("t.csv", &row(side), &hyperspace, CELL);
+            rows.map(|rows| rows[0].row.resolution).map_err(|error| error.reason)
+        };
+        assert_eq!((resolution(17), resolution(19)), (Ok(33), Ok(37)));
+        assert_eq!(resolution(16), Err("16 pixels; allowed are [17, 19]".to_owned()));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use spacewright_core::{
+    hex::hex,
     quality::{Cell, ScoreColumns},
     sealed::{seal, unseal},
     space::Hyperspace,
@@ -33,7 +34,7 @@ pub fn read_columns(
     let text = |cell: &Cell| Ok((*cell, read_text(&folder, hyperspace, *cell)?));
     let texts: Vec<(Cell, String)> =
         cells.par_iter().map(text).collect::<Result<_, PublishedError>>()?;
-    let path = keep.join(format!("{}.tables", content_hash(hyperspace, &texts)));
+    let path = keep.join(format!("{}.tables", content_hash(hyperspace, &texts)?));
     if let Some(columns) = kept(&path) {
         return Ok(columns);
     }
@@ -48,15 +49,18 @@ pub fn read_columns(
     Ok(columns)
 }
 
-fn content_hash(hyperspace: &Hyperspace, texts: &[(Cell, String)]) -> String {
+fn content_hash(
+    hyperspace: &Hyperspace,
+    texts: &[(Cell, String)],
+) -> Result<String, serde_json::Error> {
     // Tables are checked against the hyperspace while they are read.
-    let meaning = serde_json::to_vec(hyperspace).unwrap_or_default();
+    let meaning = serde_json::to_vec(hyperspace)?;
     let each: Vec<_> = texts.par_iter().map(|(_, text)| Sha256::digest(text)).collect();
     let mut all = Sha256::new();
     all.update(FORM);
     all.update(Sha256::digest(meaning));
     each.iter().for_each(|hash| all.update(hash));
-    all.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    Ok(hex(&all.finalize()[..16]))
 }
 
 fn kept(path: &Path) -> Option<Columns> {
@@ -88,7 +92,7 @@ mod tests {
             let expand = values.get(1).map_or("None".to_owned(), |value| format!("{value:?}"));
             let (kernel, width) = (values[0], stage.widths[0]);
             let input = hyperspace.input_widths(cell.stage)[0];
-            let side = 32 / hyperspace.input_stride(cell.stage);
+            let side = hyperspace.input_side(cell.stage, 32);
             let row =
                 format!("{kernel}#{width}#{expand},1x{input}x{side}x{side},{loss},1.0,0.1,2.5\n");
             fs::write(folder.join(file_of(hyperspace, cell)), row).unwrap();

@@ -10,7 +10,6 @@ use std::{
 
 use rayon::prelude::*;
 use spacewright_core::{
-    graph::Shape,
     latency::{LatencyQuery, Position, Precision},
     operators::{OperatorError, Operators},
     quality::Cell,
@@ -21,6 +20,8 @@ use thiserror::Error;
 use format::{Counter, read_held, read_published};
 pub use format::{PublishedRow, TableError};
 pub use kept::read_columns;
+
+use crate::network_parts::stage_input;
 
 /// Why published tables cannot be read or checked.
 #[derive(Debug, Error)]
@@ -36,6 +37,9 @@ pub enum PublishedError {
     /// A file says something impossible.
     #[error(transparent)]
     Table(#[from] TableError),
+    /// The hyperspace, by which kept tables are told apart, cannot be written down.
+    #[error("the hyperspace cannot be written as JSON: {0}")]
+    Hyperspace(#[from] serde_json::Error),
     /// A row's graph cannot be built.
     #[error("{file}, line {line}: {source}")]
     Graph {
@@ -132,10 +136,9 @@ pub fn row_latencies(
 ) -> Result<Vec<RowLatency>, PublishedError> {
     let (file, rows) = read_cell(&table_folder(folder, hyperspace), hyperspace, cell)?;
     let stage = hyperspace.choice_stage(cell.stage, cell.block, Some(cell.window));
-    let stride = hyperspace.input_stride(cell.stage);
     let latency = |published: PublishedRow| {
         let PublishedRow { line, row, latency_ms, .. } = published;
-        let input = Shape::square(row.input_width, row.resolution / stride);
+        let input = stage_input(hyperspace, row.stage, row.input_width, row.resolution);
         let graph = stage_graph(operators, &stage, &row.sub_stage, input).map_err(|error| {
             PublishedError::Graph { file: file.clone(), line, source: Box::new(error) }
         })?;

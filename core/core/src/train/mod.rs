@@ -375,9 +375,9 @@ impl Usage {
 
 /// Trains networks given as graphs. Knows no block: every network is interpreted.
 ///
-/// Each method writes its result below `output` and keeps what it needs to continue after a kill
-/// in `scratch`; with the same context, job and [`Compute`] the result is the same bit for bit,
-/// interrupted or not.
+/// Methods with `output` write their result there, and keep what they need to continue after a kill in
+/// `scratch`, if they have it; [`TwoPhaseFiles`] names both. With the same context, job and [`Compute`]
+/// the result is the same bit for bit, interrupted or not.
 pub trait Trainer: Send + Sync {
     /// Makes sure that it can compute where it should, which may take seconds at the first call.
     fn prepare(&self) -> Result<(), TrainError> {

@@ -18,6 +18,7 @@ use spacewright_core::{
 use self::composed::ComposedSubnet;
 use super::tables::Tables;
 use crate::{
+    error::SpaceEvoError,
     network_parts::{self, NetworkPart, PartLatencies},
     settings::{Budget, MeasureSettings},
     tables::BlockRows,
@@ -96,8 +97,11 @@ impl Step for Measure {
             return Err(FieldError::refused(MeasureSettings::NAME, "also", reason, hint));
         }
         let others = settings.also.iter().filter_map(|name| study.targets.get(name));
-        for target in std::iter::once(&study.target).chain(others) {
+        let others = others.map(|target| (MeasureSettings::NAME, "also", target));
+        for (section, field, target) in std::iter::once(("", "target", &study.target)).chain(others)
+        {
             check_threads(target.as_ref(), settings.threads)?;
+            check_precision(target.as_ref(), section, field)?;
         }
         Ok(())
     }
@@ -144,6 +148,26 @@ fn check_threads(target: &dyn Target, threads: usize) -> Result<(), FieldError> 
     Err(FieldError::refused(MeasureSettings::NAME, "threads", reason, hint))
 }
 
+/// That the latencies of a target, which this field names, are known in integers. What is not there on this machine
+/// says so where it is asked for latencies.
+fn check_precision(target: &dyn Target, section: &str, field: &str) -> Result<(), FieldError> {
+    let Ok(source) = target.latency_source() else { return Ok(()) };
+    let precisions = source.precisions();
+    if precisions.contains(&Precision::Int8) {
+        return Ok(());
+    }
+    let known: Vec<&str> = precisions.into_iter().map(Precision::name).collect();
+    let reason = format!(
+        "latencies of `{}` come from `{}`, which knows {} alone; the networks of a study are in \
+         int8",
+        target.description().name,
+        source.name(),
+        known.join(", ")
+    );
+    let hint = "take a target, or a source of latencies (`latency`), that knows int8";
+    Err(FieldError::refused(section, field, reason, hint))
+}
+
 fn measure(
     context: &dyn StepContext,
     settings: &MeasureSettings,
@@ -166,21 +190,20 @@ fn measure(
         .chain(heads.iter().map(|head| &head.parts));
     latencies.ask(context, all.flatten())?;
 
-    let sum = |parts: &Vec<NetworkPart>| latencies.sum(parts).unwrap_or(f64::NAN);
+    let sum = |parts: &Vec<NetworkPart>| latencies.sum(parts);
+    let sums = |rows: &Vec<Vec<NetworkPart>>| rows.iter().map(sum).collect();
     let rows_ms: Vec<Vec<f64>> =
-        row_parts.iter().map(|rows| rows.iter().map(sum).collect()).collect();
-    let stem = |end: &NetworkEnd| StemRow {
-        width: end.width,
-        resolution: end.resolution,
-        latency_ms: sum(&end.parts),
+        row_parts.iter().map(sums).collect::<Result<_, SpaceEvoError>>()?;
+    let stem = |end: &NetworkEnd| {
+        let NetworkEnd { width, resolution, parts } = end;
+        Ok(StemRow { width: *width, resolution: *resolution, latency_ms: sum(parts)? })
     };
-    let head = |end: &NetworkEnd| HeadRow {
-        width: end.width,
-        resolution: end.resolution,
-        latency_ms: sum(&end.parts),
+    let head = |end: &NetworkEnd| {
+        let NetworkEnd { width, resolution, parts } = end;
+        Ok(HeadRow { width: *width, resolution: *resolution, latency_ms: sum(parts)? })
     };
-    let stem: Vec<StemRow> = stems.iter().map(stem).collect();
-    let head: Vec<HeadRow> = heads.iter().map(head).collect();
+    let stem: Vec<StemRow> = stems.iter().map(stem).collect::<Result<_, SpaceEvoError>>()?;
+    let head: Vec<HeadRow> = heads.iter().map(head).collect::<Result<_, SpaceEvoError>>()?;
     let subnet_ms = |subnet: &ComposedSubnet| {
         let rows = subnet.rows.iter().map(|&(table, row)| rows_ms[table][row]);
         rows.fold(stem[subnet.stem].latency_ms, |sum, ms| sum + ms) + head[subnet.head].latency_ms
@@ -295,7 +318,7 @@ fn check_sums(
         let whole = network_parts::whole_network(study, &stages, &subnet)?;
         let query = network_parts::query(whole, Position::Whole, Precision::Int8);
         let measured = latencies.latencies(context, std::slice::from_ref(&query))?[0];
-        let predicted_ms = latencies.sum(&parts).unwrap_or(f64::NAN);
+        let predicted_ms = latencies.sum(&parts)?;
         sums.push(SumOfParts { space, predicted_ms, measured_ms: measured.ms });
     }
     Ok(sums)
@@ -306,7 +329,7 @@ mod tests {
     use std::sync::Arc;
 
     use spacewright_core::{
-        latency::LatencySource,
+        latency::{Latency, LatencyError, LatencyQuery, LatencySource},
         target::{TargetDescription, TargetError},
     };
 
@@ -333,5 +356,49 @@ mod tests {
             "[measure] threads: latencies of `npu` are those of 1 thread(s), not of 4"
         );
         assert!(error.hint().starts_with("threads = 1, or a target"), "{}", error.hint());
+    }
+
+    /// A target, and its latencies, that are known in floating point alone.
+    struct FloatOnly;
+
+    impl Target for FloatOnly {
+        fn description(&self) -> TargetDescription {
+            TargetDescription::modelled("npu", "A model.", "onnx")
+        }
+
+        fn latency_source(&self) -> Result<Arc<dyn LatencySource>, TargetError> {
+            Ok(Arc::new(Self))
+        }
+    }
+
+    impl LatencySource for FloatOnly {
+        fn name(&self) -> &str {
+            "my-source"
+        }
+
+        fn fingerprint(&self) -> String {
+            "1".into()
+        }
+
+        fn precisions(&self) -> Vec<Precision> {
+            vec![Precision::Fp32]
+        }
+
+        fn latencies(&self, _: &[LatencyQuery]) -> Result<Vec<Latency>, LatencyError> {
+            Err(LatencyError::new("it is not asked"))
+        }
+    }
+
+    #[test]
+    fn latencies_in_floating_point_alone_are_refused() {
+        check_precision(&Predicted, "", "target").unwrap();
+        let error = check_precision(&FloatOnly, "", "target").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`target`: latencies of `npu` come from `my-source`, which knows fp32 alone; the \
+             networks of a study are in int8"
+        );
+        let error = check_precision(&FloatOnly, MeasureSettings::NAME, "also").unwrap_err();
+        assert!(error.to_string().starts_with("[measure] also: "), "{error}");
     }
 }

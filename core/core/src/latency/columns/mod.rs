@@ -19,10 +19,13 @@ pub const NO_VALUE: u32 = u32::MAX;
 /// As many as a column of bytes can tell apart.
 const MOST_OPERATORS: usize = 1 << u8::BITS;
 
-/// A batch of graphs as columns: those before `names` have an entry for each graph, the others one
-/// for each node, but for `operators`, the [`ListedOperator`]s that `operator` refers to, `padding`, which has
-/// four, and `second_input`, which goes on with what concatenations read after their second value.
-/// `latency-source` in `core/plugin/wit/plugin.wit` documents each of them.
+/// A batch of graphs as columns, each documented at `latency-source` in `core/plugin/wit/plugin.wit`:
+///
+/// - per graph: `first_node` to `position`;
+/// - per node: `operator` and `first_input` to `parameter`, and a line of `names`;
+/// - `operators`: the [`ListedOperator`]s that `operator` refers to, each once;
+/// - `padding`: four per node;
+/// - `second_input`: one per node, then the further inputs of concatenations.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct GraphColumns {
