@@ -1,18 +1,28 @@
 //! Other machines, on the command line.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, str::FromStr as _};
 
 use clap::Args;
 use serde_json::json;
 use spacewright_core::study::Section as _;
 use spacewright_engine::{ClusterKind, ClusterSettings, FieldOverride};
 
+use super::offered::offered;
+
+/// Everybody who can hand tasks to other machines, and nobody.
+const CLUSTERS: [ClusterKind; 3] = [ClusterKind::None, ClusterKind::Slurm, ClusterKind::Ray];
+
 /// Which other machines run tasks, instead of what a study says.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct ClusterArgs {
     /// Who hands tasks to other machines: `slurm`, `ray`, or `none`; the study's own, or `none`, where not
     /// given.
-    #[arg(long, value_name = "ENGINE")]
+    #[arg(
+        long,
+        value_name = "ENGINE",
+        value_parser = offered(ClusterKind::from_str, CLUSTERS.map(ClusterKind::name)),
+        hide_possible_values = true
+    )]
     pub cluster: Option<ClusterKind>,
 }
 

@@ -1,18 +1,33 @@
 //! Where to compute, on the command line.
 
+use std::str::FromStr as _;
+
 use clap::Args;
 use serde_json::json;
 use spacewright_core::{study::Section as _, train::Precision};
 use spacewright_engine::{ComputeSettings, DeviceChoice, FieldOverride};
 
+use super::offered::offered;
+
+/// Devices that any machine may have; others have a number.
+const DEVICES: [&str; 3] = ["auto", "cpu", "cuda"];
+
 /// What trainings are computed with, instead of what a study says.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct ComputeArgs {
     /// Where to train: `cpu`, `cuda`, `cuda:1`, or `auto`; the study's own, or `auto`, where not given.
-    #[arg(long)]
+    #[arg(
+        long,
+        value_parser = offered(DeviceChoice::from_str, DEVICES),
+        hide_possible_values = true
+    )]
     pub device: Option<DeviceChoice>,
     /// How exactly to train: `fp32`, `tf32` or `bf16`; the study's own, or `fp32`, where not given.
-    #[arg(long)]
+    #[arg(
+        long,
+        value_parser = offered(Precision::from_str, Precision::ALL.map(Precision::name)),
+        hide_possible_values = true
+    )]
     pub precision: Option<Precision>,
     /// Processes that train a teacher or a supernet together; the study's own number, or 1, where not given.
     #[arg(long, value_name = "N")]

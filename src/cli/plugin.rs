@@ -1,9 +1,11 @@
 //! Plugins, on the command line.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, str::FromStr as _};
 
 use clap::{Args, Subcommand, ValueEnum};
 use spacewright_sdk::Kind;
+
+use super::offered::offered;
 
 #[derive(Debug, Subcommand)]
 pub enum PluginCommand {
@@ -61,7 +63,11 @@ pub enum PluginCommand {
 pub struct PluginNewArgs {
     /// What the plugin offers: operator-set, hyperspace, quantizer, latency-source, scorer or
     /// target.
-    #[arg(long)]
+    #[arg(
+        long,
+        value_parser = offered(Kind::from_str, Kind::ALL.map(Kind::name)),
+        hide_possible_values = true
+    )]
     pub kind: Kind,
     /// How it comes into the program.
     #[arg(long, value_enum, default_value_t = CarrierArg::Wasm)]

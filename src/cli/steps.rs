@@ -3,19 +3,23 @@
 use std::sync::Arc;
 
 use clap::{
-    Arg, ArgAction, ArgMatches, Args, Command, CommandFactory, FromArgMatches, value_parser,
+    Arg, ArgAction, ArgMatches, Args, Command, CommandFactory, FromArgMatches,
+    builder::StringValueParser, value_parser,
 };
 use serde_json::json;
-use spacewright_core::study::{AnyStep, FlagValue, Step as _, StepFlag};
-use spacewright_engine::FieldOverride;
-use spacewright_spaceevo::steps::report::Report;
+use spacewright_core::study::{AnyStep, FlagValue, Section as _, Step as _, StepFlag, sections_of};
+use spacewright_engine::{FieldOverride, engine_sections};
+use spacewright_spaceevo::{settings::ExportSettings, steps::report::Report};
 
-use super::{Cli, Global, StepArgs, StudyArgs, Typed};
+use super::{Cli, Global, StepArgs, StudyArgs, TOP_SECTION, Typed, offered::offered};
 
 type Steps = [Arc<dyn AnyStep>];
 
 /// The flag that opens the page of a run.
 const OPEN: &str = "open";
+
+/// Formats of model files that the program itself writes and runs, and the word for all that there are.
+const FORMATS: [&str; 3] = ["onnx", "tflite", "all"];
 
 /// Whether a step's command can open the page of the run.
 fn shows_page(step: &dyn AnyStep) -> bool {
@@ -39,9 +43,33 @@ fn with_steps(command: Command, steps: &Steps) -> Command {
     let command = of_runs
         .fold(command, |command, step| command.subcommand(step_command::<StepArgs>(step.as_ref())));
     let extra = steps.iter().filter(|step| step.is_extra());
-    command.mut_subcommand("bench", |bench| {
+    let command = command.mut_subcommand("bench", |bench| {
         extra.fold(bench, |bench, step| bench.subcommand(step_command::<StudyArgs>(step.as_ref())))
-    })
+    });
+    let command = command.mut_subcommand("study", |study| {
+        study.mut_subcommand("explain", |explain| {
+            let sections = offered(StringValueParser::new(), section_names(steps));
+            explain.mut_arg("section", |section| section.value_parser(sections))
+        })
+    });
+    with_negative_numbers(command)
+}
+
+/// The sections of study files.
+fn section_names(steps: &Steps) -> Vec<&'static str> {
+    let [_, of_engine @ ..] = engine_sections();
+    let of_methods = sections_of(steps);
+    let names = of_engine.iter().chain(&of_methods).map(|section| section.name);
+    std::iter::once(TOP_SECTION).chain(names).collect()
+}
+
+/// Lets options read negative numbers, to say why they take none: to clap these are unknown options.
+fn with_negative_numbers(command: Command) -> Command {
+    let read = |option: Arg| {
+        let takes_value = option.get_long().is_some() && option.get_action().takes_values();
+        if takes_value { option.allow_negative_numbers(true) } else { option }
+    };
+    command.mut_args(read).mut_subcommands(with_negative_numbers)
 }
 
 fn step_command<A: Args>(step: &dyn AnyStep) -> Command {
@@ -59,10 +87,20 @@ fn step_command<A: Args>(step: &dyn AnyStep) -> Command {
     step.flags().iter().fold(command, |command, flag| {
         let arg = Arg::new(flag.flag).long(flag.flag).help(flag.help);
         command.arg(match flag.value {
+            FlagValue::Texts(value) if is_format(flag) => arg
+                .action(ArgAction::Append)
+                .value_name(value)
+                .value_parser(offered(StringValueParser::new(), FORMATS))
+                .hide_possible_values(true),
             FlagValue::Texts(value) => arg.action(ArgAction::Append).value_name(value),
             FlagValue::Number(value) => arg.value_parser(value_parser!(u32)).value_name(value),
         })
     })
+}
+
+/// Whether a flag names formats of model files.
+fn is_format(flag: &StepFlag) -> bool {
+    (flag.section, flag.field) == (ExportSettings::NAME, "formats")
 }
 
 fn typed(matches: &ArgMatches, steps: &Steps) -> Result<Typed, clap::Error> {
@@ -107,6 +145,7 @@ fn fields(step: &dyn AnyStep, matches: &ArgMatches) -> Vec<FieldOverride> {
 #[cfg(test)]
 mod tests {
     use spacewright_core::study::Method;
+    use spacewright_engine::Registry;
     use spacewright_spaceevo::SpaceEvo;
 
     use super::*;
@@ -138,5 +177,36 @@ mod tests {
         assert!(
             command.clone().try_get_matches_from(["spacewright", "export", "a", "--open"]).is_err()
         );
+    }
+
+    #[test]
+    fn formats_are_those_of_targets_that_are_built_in() {
+        let mut formats = vec!["all".to_owned()];
+        let registry = Registry::built_in().unwrap();
+        for target in registry.targets.values() {
+            let format = target.description().model_format;
+            if !formats.contains(&format) {
+                formats.push(format);
+            }
+        }
+        formats.sort();
+        let mut offered = FORMATS;
+        offered.sort_unstable();
+        assert_eq!(formats, offered);
+    }
+
+    #[test]
+    fn numbers_below_zero_are_refused_by_who_reads_them() {
+        let command = with_steps(Cli::command(), &SpaceEvo.steps());
+        for (line, reason) in [
+            ("space count mini --seed -1", "not a whole number from 0 to 18446744073709551615"),
+            ("space score a --tables b --constraint -10", "not a positive number"),
+            ("space count mini --threads -2", "-2 is not in 1.."),
+            ("study new a.toml --budget -1.5", "`-1.5` is no latency budget"),
+        ] {
+            let words = std::iter::once("spacewright").chain(line.split(' '));
+            let error = command.clone().try_get_matches_from(words).unwrap_err().to_string();
+            assert!(error.contains(reason), "{line}: {error}");
+        }
     }
 }

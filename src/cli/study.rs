@@ -7,6 +7,9 @@ use spacewright_spaceevo::settings::Budget;
 
 use super::{ClusterArgs, ComputeArgs, StudyArgs};
 
+/// The name under which `explain` shows the fields outside of sections.
+pub const TOP_SECTION: &str = "study";
+
 #[derive(Debug, Subcommand)]
 pub enum StudyCommand {
     /// Write a study for one's own images and hardware: a short file with comments.
@@ -104,6 +107,9 @@ pub struct NewArgs {
     /// terminal, else `fashion-mnist`.
     #[arg(long, value_name = "SET|DIR")]
     pub data: Option<String>,
+    /// What the folder is, where it looks like several: cifar, idx, image-folder or webdataset.
+    #[arg(long)]
+    pub layout: Option<String>,
     /// The hardware and its runtime. Asked for on a terminal, else `host-ort`.
     #[arg(long)]
     pub target: Option<String>,

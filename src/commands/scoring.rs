@@ -1,5 +1,7 @@
 //! From flags to a prepared scorer.
 
+use std::path::PathBuf;
+
 use serde_json::{Map, Value};
 use spacewright_core::{
     latency::milliseconds,
@@ -51,10 +53,8 @@ pub fn problem(args: &ScoringArgs, hyperspace: &Hyperspace) -> Result<ScoreProbl
         return Err(Failure::input(message)
             .hint("published tables hold no stem and head; add their latency by resolution"));
     }
-    let home = default_home()?;
-    home::make(&home)?;
-    let keep = home.join("cache").join("tables");
-    let cells = read_columns(&args.tables, hyperspace, &keep).map_err(|error| match error {
+    let cells = read_columns(&args.tables, hyperspace, &kept_tables()?);
+    let cells = cells.map_err(|error| match error {
         PublishedError::File { .. } => Failure::input(error)
             .hint("--tables names the folder of the tables, or the folder above it"),
         other => Failure::input(other),
@@ -66,6 +66,20 @@ pub fn problem(args: &ScoringArgs, hyperspace: &Hyperspace) -> Result<ScoreProbl
         constraints_ms: args.constraints.clone(),
         composition: args.composition.into(),
     })
+}
+
+/// Where tables are kept in a form that is read fast. Nothing else of the home is needed: where it cannot be made,
+/// they are read anew each time.
+fn kept_tables() -> Result<PathBuf, Failure> {
+    let home = default_home()?;
+    if let Err(error) = home::make(&home) {
+        // One in which others can write is not believed.
+        if home.exists() {
+            return Err(error.into());
+        }
+        tracing::warn!("tables are not kept for the next time: {error}");
+    }
+    Ok(home.join("cache").join("tables"))
 }
 
 /// That no limit is below what stem, head and the fastest sub-stages take, of whatever space: a search

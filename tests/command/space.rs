@@ -2,12 +2,23 @@ use std::{fs, path::Path};
 
 use insta::assert_snapshot;
 
-use crate::{json, refusal, text};
+use crate::{command, json, refusal, text};
 
 #[test]
 fn count() {
     assert_snapshot!(text("space count mobilew"), @"mobilew has 1,185,901,920 spaces: 7 block types and [2, 6, 6, 7, 5, 4] width windows in its stages");
     assert_eq!(json("space count onnxw")["spaces"], "95551488");
+}
+
+#[test]
+fn the_hyperspace_of_the_reference_is_one() {
+    let page = include_str!("../../docs/reference/hyperspace.md");
+    let mut blocks = page.split("```toml\n").filter_map(|rest| rest.split("```").next());
+    let example = blocks.find(|block| block.starts_with("name = \"garden\"")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("garden.toml");
+    fs::write(&file, example).unwrap();
+    assert_eq!(json(&format!("space count {}", file.display()))["spaces"], "16");
 }
 
 #[test]
@@ -66,6 +77,18 @@ fn errors_say_where_and_what_is_allowed() {
     ");
     assert!(refusal("space score").contains("required arguments were not provided"));
     assert!(refusal("--threads 0 space count mini").contains("--threads"));
+    assert!(refusal("--seed -1 space count mini").contains("not a whole number from 0"));
+}
+
+/// The home is only where they would be kept in another form.
+#[test]
+fn tables_are_read_where_they_cannot_be_kept() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let score = "space score onnxw-151122-023231 --tables /nowhere --constraint 10";
+    let output = command(score).env("SPACEWRIGHT_HOME", file.path().join("home")).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("tables are not kept for the next time"), "{said}");
+    assert!(said.contains("cannot read /nowhere/stage1_0_0.csv"), "{said}");
 }
 
 fn edited_mini(from: &str, to: &str) -> (tempfile::TempDir, String) {

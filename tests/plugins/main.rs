@@ -146,6 +146,8 @@ fn every_kind_has_a_template_that_conforms() {
     assert_eq!(listed["plugins"].as_array().unwrap().len(), 5);
     let counted = place.text("space count my_hyperspace");
     assert!(counted.contains("has 256 spaces"), "{counted}");
+    let (code, error) = place.failure("plugin new --kind scorer my_scorer");
+    assert!(code == 2 && error.contains("`my-scorer` is installed already"), "{error}");
 }
 
 #[test]
@@ -155,8 +157,10 @@ fn nothing_is_overwritten_and_mistakes_are_named() {
     let (code, error) = place.failure("plugin new --kind scorer here");
     assert_eq!(code, 2);
     assert!(error.contains("here exists already"), "{error}");
-    let (_, error) = place.failure("plugin new --kind scorer ../evil");
-    assert!(error.contains("cannot be the name of a plugin"), "{error}");
+    for name in ["../evil", "host-ort", "fn", "spacewright-mine"] {
+        let (_, error) = place.failure(&format!("plugin new --kind scorer {name}"));
+        assert!(error.contains("cannot be the name of a plugin"), "{error}");
+    }
     let (_, error) = place.failure("plugin new --kind teleporter x");
     assert!(error.contains("there are operator-set, hyperspace"), "{error}");
     let (_, error) = place.failure("plugin build here");

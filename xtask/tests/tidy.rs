@@ -118,6 +118,23 @@ fn rust_files_have_at_most_500_lines() {
 }
 
 #[test]
+fn modules_with_parts_are_the_mod_file_of_their_folder() {
+    let (_, files) = walk();
+    let of_folder = |path: &String| {
+        let folder = format!("{}/", path.strip_suffix(".rs")?);
+        let is_part = |file: &String| {
+            file.strip_prefix(&folder)
+                .is_some_and(|name| name.ends_with(".rs") && name != "tests.rs")
+        };
+        files.iter().any(is_part).then(|| format!("{path}: {folder}mod.rs"))
+    };
+    none(
+        "a module whose parts lie in a folder stands there, too",
+        files.iter().filter_map(of_folder),
+    );
+}
+
+#[test]
 fn the_architecture_page_names_every_folder_and_crate() {
     let page = fs::read_to_string(root().join("ARCHITECTURE.md"))
         .expect("ARCHITECTURE.md must be at the root");
@@ -157,6 +174,29 @@ fn the_paths_of_the_architecture_page_exist() {
     let words = page.split('`').skip(1).step_by(2).filter(is_path);
     let missing = words.flat_map(expanded).filter(|path| !exists(path));
     none("named in ARCHITECTURE.md, but not there", missing);
+}
+
+/// What a constant's value holds in quotes, of a file whose code is formatted by rustfmt.
+fn quoted_in_constant(path: &str, name: &str) -> Vec<String> {
+    let text = fs::read_to_string(root().join(path)).unwrap();
+    let declared = text.split_once(&format!("const {name}: ")).map(|(_, rest)| rest);
+    let value = declared.and_then(|rest| rest.split_once(" = ")?.1.split_once(";\n"));
+    let (value, _) = value.unwrap_or_else(|| panic!("{path}: there is no constant {name}"));
+    value.split('"').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_program_knows_the_trainer_by_its_name() {
+    let own = quoted_in_constant("plugins/torch-trainer/src/lib.rs", "NAME");
+    assert_eq!(quoted_in_constant("src/process.rs", "TRAINER"), own);
+}
+
+#[test]
+fn the_program_knows_which_targets_are_plugins_of_the_project() {
+    let mut installed = quoted_in_constant("xtask/src/targets.rs", "PLUGINS");
+    // Each stands beside the extension of what it is built into.
+    installed.retain(|word| word != "wasm");
+    assert_eq!(quoted_in_constant("src/catalog.rs", "SHIPPED"), installed);
 }
 
 #[test]

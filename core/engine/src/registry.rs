@@ -342,7 +342,7 @@ impl Registry {
     }
 
     /// What is built in and has a name that people take for this one: a plugin, or what it offers.
-    pub(crate) fn built_in_alike(&self, name: &str) -> Option<&str> {
+    pub fn built_in_alike(&self, name: &str) -> Option<&str> {
         let built_in = self.owners.iter().filter(|(_, origin)| !origin.is_loaded());
         let mut names = built_in.flat_map(|((_, item), origin)| [item, &origin.plugin]);
         names.find(|known| are_alike(known, name)).map(String::as_str)
@@ -409,6 +409,10 @@ impl Registry {
             Some((plugin, reason)) if error.hint.is_none() => {
                 error.with_hint(format!("the plugin `{plugin}` is not used: {reason}"))
             }
+            None if error.hint.is_none() && named == Named::Item(Kind::Target) => error.with_hint(
+                "`spacewright plugin list` shows the plugins that are installed, `spacewright plugin install FILE` \
+                 installs one",
+            ),
             _ => error,
         }
     }

@@ -42,27 +42,34 @@ pub struct Unneeded {
     pub superseded: bool,
 }
 
-/// All that is kept in the home and in the runs below a folder. Compiled code and tables count as
-/// unneeded: they are made anew when they are asked for.
+/// Where Rust's standard library for WebAssembly is unpacked, which plugins are built with: a folder for
+/// each archive.
+pub fn wasm_std(home: &Path) -> PathBuf {
+    home.join("cache").join("wasm-std")
+}
+
+/// All that is kept in the home and in the runs below a folder. Compiled code, unpacked libraries, tables and
+/// images count as unneeded: they are made anew when they are asked for.
 pub fn kept(home: &Path, runs: &Path, unneeded: Unneeded) -> Result<Vec<Kept>> {
-    let mut all = Vec::new();
+    let mut all: Vec<Kept> = Vec::new();
     let cache = home.join("cache");
     for (what, place, is_needed) in [
         ("measured latencies", home.join("latency.sqlite"), true),
         ("kept tables", cache.join("tables"), false),
         ("decoded images", cache.join("images"), false),
+        ("standard library for WebAssembly", wasm_std(home), false),
+        // All the rest of the folder in which those above lie.
         ("compiled code of plugins", cache, false),
         ("installed plugins", home.join("plugins"), true),
         ("trusted libraries", home.join("trusted"), true),
         ("fitted models of targets", home.join("models"), true),
     ] {
         if place.exists() {
-            let is_counted =
-                |file: &PathBuf| all.iter().any(|kept: &Kept| file.starts_with(&kept.place));
-            let files = files(&place)?.into_iter().filter(|(file, _)| !is_counted(file));
-            let (files, sizes): (Vec<PathBuf>, Vec<u64>) = files.unzip();
-            let bytes = sizes.iter().sum();
-            let (free, unneeded) = if is_needed { (0, Vec::new()) } else { (bytes, files) };
+            let mut entries = entries(&place)?;
+            entries.retain(|entry| all.iter().all(|kept| kept.place != *entry));
+            let bytes = size(&entries)?;
+            // Each as a whole: a folder without its files would look like what was made in it.
+            let (free, unneeded) = if is_needed { (0, Vec::new()) } else { (bytes, entries) };
             all.push(Kept { what, place, bytes, free, unneeded });
         }
     }
@@ -155,30 +162,73 @@ fn run_folders(runs: &Path) -> Result<Vec<PathBuf>> {
     Ok(folders)
 }
 
-/// Bytes of all files below some paths.
+/// Bytes of all files at or below some paths.
 fn size(paths: &[impl AsRef<Path>]) -> Result<u64> {
-    let each = paths.iter().map(|path| files(path.as_ref())).collect::<Result<Vec<_>>>()?;
-    Ok(each.iter().flatten().map(|(_, bytes)| bytes).sum())
+    paths.iter().map(|path| bytes(path.as_ref())).sum()
 }
 
-/// The files at or below a path, with their bytes. Links are counted, not followed; what processes at work remove
-/// meanwhile is not there.
-fn files(path: &Path) -> Result<Vec<(PathBuf, u64)>> {
+/// Bytes of all files at or below a path. Links are counted, not followed; what processes at work remove meanwhile is
+/// not there.
+fn bytes(path: &Path) -> Result<u64> {
+    match if_there(fs::symlink_metadata(path)).at(path)? {
+        None => Ok(0),
+        Some(kind) if kind.is_dir() => size(&entries(path)?),
+        Some(file) => Ok(file.len()),
+    }
+}
+
+/// What lies in a folder; a file or link is all there is of it.
+fn entries(path: &Path) -> Result<Vec<PathBuf>> {
     let Some(kind) = if_there(fs::symlink_metadata(path)).at(path)? else { return Ok(Vec::new()) };
     if !kind.is_dir() {
-        return Ok(vec![(path.to_owned(), kind.len())]);
+        return Ok(vec![path.to_owned()]);
     }
     let Some(entries) = if_there(fs::read_dir(path)).at(path)? else { return Ok(Vec::new()) };
-    let mut found = Vec::new();
-    for entry in entries {
-        found.extend(files(&entry.at(path)?.path())?);
-    }
-    Ok(found)
+    entries.map(|entry| Ok(entry.at(path)?.path())).collect()
 }
 
 fn if_there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
     match found {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         found => found.map(Some),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_unpacked_or_compiled_goes_as_a_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path();
+        let library = wasm_std(home).join("rust-std.tar.xz-7");
+        for (file, bytes) in [
+            (library.join("lib/rustlib/libcore.rlib"), 4),
+            (home.join("cache/00-01.cwasm"), 3),
+            // Left by an earlier version, which removed its files only.
+            (home.join("cache/old-library/lib/libcore.rlib"), 2),
+            (home.join("cache/tables/00.tables"), 1),
+            (home.join("plugins/00.wasm"), 8),
+        ] {
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, vec![0_u8; bytes]).unwrap();
+        }
+        let runs = home.join("no-runs");
+        let sizes = || {
+            let kept = kept(home, &runs, Unneeded::default()).unwrap();
+            kept.into_iter().map(|kept| (kept.what, kept.bytes, kept.free)).collect::<Vec<_>>()
+        };
+        let expected: [(&str, u64, u64); 4] = [
+            ("kept tables", 1, 1),
+            ("standard library for WebAssembly", 4, 4),
+            ("compiled code of plugins", 5, 5),
+            ("installed plugins", 8, 0),
+        ];
+        assert_eq!(sizes(), expected);
+        free(home, &runs, Unneeded::default()).unwrap();
+        assert_eq!(sizes(), expected.map(|(what, bytes, free)| (what, bytes - free, 0)));
+        assert!(!library.exists() && !home.join("cache/old-library").exists());
+        assert!(home.join("plugins/00.wasm").exists());
     }
 }

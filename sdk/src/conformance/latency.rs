@@ -36,6 +36,12 @@ pub(super) fn judge(
     if !knows(item) {
         return;
     }
+    item.check("precisions: int8 is among them", || {
+        require(precisions.contains(&Precision::Int8), || {
+            let known: Vec<&str> = precisions.iter().map(|known| known.name()).collect();
+            format!("{} alone; the networks of studies are in int8", known.join(", "))
+        })
+    });
     item.check("fingerprint: it is there and stays the same", || fingerprint(source));
     let call = Call {
         name: "latencies".into(),

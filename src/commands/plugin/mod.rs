@@ -5,6 +5,7 @@ mod build;
 mod c;
 mod doctor;
 mod inspect;
+mod names;
 mod new;
 mod tools;
 mod trust;

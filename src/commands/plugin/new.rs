@@ -6,8 +6,9 @@ use std::{
 };
 
 use serde_json::json;
-use spacewright_sdk::{Kind, text::is_legal_name};
+use spacewright_sdk::Kind;
 
+use super::names;
 use crate::{
     cli::{CarrierArg, LanguageArg, PluginNewArgs},
     commands::target::fitted,
@@ -31,12 +32,9 @@ pub type File = (String, String);
 
 pub fn new(args: &PluginNewArgs) -> Result<Output, Failure> {
     let PluginNewArgs { kind, carrier, language, name, path, models } = args;
-    if !is_legal_name(name) || !name.starts_with(|c: char| c.is_ascii_alphabetic()) {
-        return Err(Failure::input(format!("`{name}` cannot be the name of a plugin"))
-            .hint("use letters, digits, `-` and `_`, a letter first"));
-    }
+    names::check(name)?;
     let folder = path.clone().unwrap_or_else(|| PathBuf::from(name));
-    if folder.exists() {
+    if folder.symlink_metadata().is_ok() {
         return Err(Failure::input(format!("{} exists already", folder.display()))
             .hint("give another --path; nothing is overwritten"));
     }
@@ -51,9 +49,7 @@ pub fn new(args: &PluginNewArgs) -> Result<Output, Failure> {
         #[cfg(not(feature = "wasm-plugins"))]
         LanguageArg::C => return Err(Failure::input("this program makes no WebAssembly plugins")),
     };
-    for (file, text) in &files {
-        write(&folder.join(file), text)?;
-    }
+    write_all(&folder, &files)?;
     let names: Vec<&str> = files.iter().map(|(file, _)| file.as_str()).collect();
     let text = format!(
         "made {} with {}\nnext: fill in {}, then spacewright plugin build {0}",
@@ -62,6 +58,19 @@ pub fn new(args: &PluginNewArgs) -> Result<Output, Failure> {
         fill_in(*kind, *language)
     );
     Output::new(text, &json!({ "folder": folder, "files": names }))
+}
+
+/// Writes the files of a folder that is not there yet. Where one cannot be written, nothing is left.
+fn write_all(folder: &Path, files: &[File]) -> Result<(), Failure> {
+    let is_missing = |above: &&Path| !above.as_os_str().is_empty() && !above.exists();
+    let made: Vec<&Path> = folder.ancestors().skip(1).take_while(is_missing).collect();
+    let written = files.iter().try_for_each(|(file, text)| write(&folder.join(file), text));
+    if written.is_err() {
+        let _ = fs::remove_dir_all(folder);
+        // The innermost first; one that is not empty stays.
+        made.iter().for_each(|above| drop(fs::remove_dir(above)));
+    }
+    written
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
@@ -221,4 +230,21 @@ pub fn fill(
         ("{{fill-in}}", fill_in(kind, language)),
     ];
     places.iter().fold(text.to_owned(), |text, (place, value)| text.replace(place, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_a_file_cannot_be_written_nothing_is_left() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("deep/below/plugin");
+        let file = |name: &str| (name.to_owned(), "text".to_owned());
+        // The second one lies below the first, which is no folder.
+        write_all(&folder, &[file("Cargo.toml"), file("Cargo.toml/lib.rs")]).unwrap_err();
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
+        write_all(&folder, &[file("Cargo.toml"), file("src/lib.rs")]).unwrap();
+        assert_eq!(fs::read_to_string(folder.join("src/lib.rs")).unwrap(), "text");
+    }
 }

@@ -14,12 +14,9 @@ use spacewright_spaceevo::report::{
 
 use crate::{
     catalog,
-    cli::ReportName,
+    cli::{ReportName, TOP_SECTION},
     render::{Failure, Output},
 };
-
-/// The name under which `explain` shows the fields outside of sections.
-const TOP: &str = "study";
 
 /// The engine's sections, then those of all methods.
 fn sections() -> Result<Vec<SectionDescription>, Failure> {
@@ -84,7 +81,7 @@ pub fn explain(name: Option<&str>) -> Result<Output, Failure> {
     let mut sections = sections()?;
     for section in &mut sections {
         if section.name.is_empty() {
-            TOP.clone_into(&mut section.name);
+            TOP_SECTION.clone_into(&mut section.name);
         }
     }
     if let Some(name) = name {

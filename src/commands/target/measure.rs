@@ -8,7 +8,7 @@ use spacewright_core::target::Measurement;
 use crate::{
     cli::{Global, ModelFileArgs},
     commands::model::{request, saturation},
-    foreign::{self, Found, Task},
+    foreign::{self, Found, OpenTask},
     render::{Failure, Output},
 };
 
@@ -21,7 +21,7 @@ struct MeasureReport<'a> {
 }
 
 pub fn measure(args: &ModelFileArgs, global: &Global) -> Result<Output, Failure> {
-    let found = foreign::ask(&request(args, Task::Measure, global), global.verbose)?;
+    let found = foreign::ask(&request(args, OpenTask::Measure, global), global.verbose)?;
     let Found { target, summary, measured, not_measured, .. } = found;
     let mut measurement = measured.ok_or_else(|| {
         let reason = not_measured.unwrap_or_else(|| "there is no measurement".into());

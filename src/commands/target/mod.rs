@@ -14,7 +14,9 @@ use std::fmt::Write as _;
 use serde::Serialize;
 use serde_json::json;
 use spacewright_core::{
+    graph::OpKind,
     latency::{Accuracy, HeldOut},
+    quant::WeightRange,
     target::{LatencyKind, Target, TargetDescription},
 };
 
@@ -106,22 +108,24 @@ fn inspect(target: &dyn Target) -> Result<Output, Failure> {
     };
     let scheme = &description.scheme;
     let mut text = format!(
-        "{}: {}\nlatency: {}, {source}\nprecisions: {precisions:?}\nmodel format: {}\n\
-         runtime: {runtime}\nscheme {}: dense weights {:?}, depth-wise weights {:?}\n\
-         fused: {:?}\ndecomposed: {:?}\nkernels take in: {:?}\n",
+        "{}: {}\nlatency: {}, {source}\nprecisions: {}\nmodel format: {}\n\
+         runtime: {runtime}\nscheme {}: dense weights in {}, depth-wise weights in {}\n\
+         fused: {}\ndecomposed: {}\nkernels take in: {}\n",
         description.name,
         description.summary,
         kind(description.latency),
+        listed_names(precisions.iter().map(|precision| precision.name())),
         description.model_format,
         scheme.name,
-        scheme.dense_weights,
-        scheme.depthwise_weights,
-        scheme.fused,
-        scheme.decomposed,
-        description.fusion.absorbed,
+        weights(scheme.dense_weights),
+        weights(scheme.depthwise_weights),
+        pairs(&scheme.fused),
+        listed_names(scheme.decomposed.iter().map(|activation| activation.name())),
+        pairs(&description.fusion.absorbed),
     );
     if !description.unsupported.is_empty() {
-        let _ = writeln!(text, "not in integers: {:?}", description.unsupported);
+        let unsupported = listed_names(description.unsupported.iter().map(|kind| kind.name()));
+        let _ = writeln!(text, "not in integers: {unsupported}");
     }
     for (what, errors) in
         [("predictions", &description.held_out), ("predictor fitted here", &listed.fitted)]
@@ -140,6 +144,26 @@ fn inspect(target: &dyn Target) -> Result<Output, Failure> {
         "runtime": runtime,
     });
     Output::new(text, &report)
+}
+
+/// Names as a list.
+fn listed_names(names: impl Iterator<Item = impl AsRef<str>>) -> String {
+    let names: Vec<String> = names.map(|name| name.as_ref().to_owned()).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+/// Pairs of operators that are computed together.
+fn pairs(pairs: &[(OpKind, OpKind)]) -> String {
+    listed_names(pairs.iter().map(|(first, then)| format!("{} with {}", first.name(), then.name())))
+}
+
+/// The integers that weights may be.
+fn weights(range: WeightRange) -> &'static str {
+    match range {
+        WeightRange::Bits7 => "7 bits",
+        WeightRange::Bits8 => "8 bits",
+        WeightRange::PairAware8 => "8 bits under the pair rule",
+    }
 }
 
 /// How latencies are known, in a word.

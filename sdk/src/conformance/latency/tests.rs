@@ -174,3 +174,27 @@ fn channels_that_are_free_are_noted() {
         .map(|p| (note(p), "free: 16 channels take 1 ms, 128 take 1 ms"));
     expect(Plugin::new(about()).latency_source(Roofline { ms: |_| 1.0, ..GOOD }), &[], &notes);
 }
+
+/// Knows latencies in floating point alone.
+struct FloatOnly;
+
+impl LatencySource for FloatOnly {
+    fn name(&self) -> &str {
+        GOOD.name()
+    }
+    fn fingerprint(&self) -> String {
+        GOOD.fingerprint()
+    }
+    fn precisions(&self) -> Vec<Precision> {
+        vec![Precision::Fp32]
+    }
+    fn latencies(&self, queries: &[LatencyQuery]) -> Result<Vec<Latency>, LatencyError> {
+        GOOD.latencies(queries)
+    }
+}
+
+#[test]
+fn a_source_without_int8_is_wrong() {
+    let check = "precisions: int8 is among them";
+    expect(Plugin::new(about()).latency_source(FloatOnly), &[(check, "fp32 alone")], &[]);
+}

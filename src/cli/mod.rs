@@ -4,8 +4,9 @@ mod cluster;
 mod compute;
 mod data;
 #[cfg(test)]
-mod documented;
+mod documented_tests;
 mod model;
+mod offered;
 mod plugin;
 #[cfg(feature = "serve")]
 mod serve;
@@ -33,7 +34,8 @@ pub use serve::ServeArgs;
 pub use space::{FrontArg, OtherDevice, SpaceExplainArgs};
 pub use steps::{command, parse};
 pub use study::{
-    CompareArgs, HistoryArgs, NewArgs, ReportName, SeveralStudies, StudyCommand, budget,
+    CompareArgs, HistoryArgs, NewArgs, ReportName, SeveralStudies, StudyCommand, TOP_SECTION,
+    budget,
 };
 pub use target::{EvaluateArgs, FitArgs, PredictArgs, ProfileArgs, TargetCommand};
 
@@ -78,7 +80,7 @@ pub struct Global {
     #[arg(long, global = true, value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
     /// Seed of everything random; the study's own, or 0, where not given.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, value_parser = seed)]
     pub seed: Option<u64>,
     /// Show no progress.
     #[arg(long, global = true)]
@@ -163,8 +165,8 @@ pub enum Command {
 pub enum CacheCommand {
     /// What is kept in the home and in runs, and how much of it nothing needs.
     List(CacheArgs),
-    /// Remove what nothing needs: compiled code and tables, which are made anew when asked for, objects
-    /// of no task, damaged files that were set aside.
+    /// Remove what nothing needs: compiled code, unpacked libraries and tables, which are made anew when
+    /// asked for, objects of no task, damaged files that were set aside.
     Clear(CacheArgs),
 }
 
@@ -264,7 +266,7 @@ pub struct ScoringArgs {
     #[arg(long)]
     pub tables: PathBuf,
     /// Latency limit in milliseconds; may be given several times.
-    #[arg(long = "constraint", required = true)]
+    #[arg(long = "constraint", required = true, value_parser = positive)]
     pub constraints: Vec<f64>,
     /// How `q-t` finds the best subnets of a space; exactly where not given.
     #[arg(long, value_enum, conflicts_with = "options")]
@@ -424,6 +426,10 @@ pub struct BenchScoreArgs {
     /// Spaces that the search scores before the descent that ends it.
     #[arg(long, default_value_t = 5000)]
     pub evaluations: usize,
+}
+
+fn seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("not a whole number from 0 to {}", u64::MAX))
 }
 
 fn positive(text: &str) -> Result<f64, String> {

@@ -151,6 +151,7 @@ fn damaged_files_are_wrong_input_in_every_command() {
     let models = Models::new().with("no.onnx", b"no model").with("no.tflite", b"no model");
     let models = models.with("empty.onnx", b"").with("cut.onnx", &models::relu(&[1, 4])[..40]);
     let models = models.with("other.bin", models::relu(&[1, 4]));
+    let models = models.with("other", models::relu(&[1, 4]));
     fs::create_dir(models.path("folder.onnx")).unwrap();
     for model in ["no.onnx", "no.tflite", "empty.onnx", "cut.onnx", "folder.onnx", "none.onnx"] {
         for command in ["model inspect", "target measure"] {
@@ -161,6 +162,8 @@ fn damaged_files_are_wrong_input_in_every_command() {
     let unknown = models.run("model inspect", "other.bin");
     assert!(unknown.stderr.contains("no target runs `bin` files"), "{}", unknown.stderr);
     assert!(unknown.stderr.contains("hint: name a target with --target"), "{}", unknown.stderr);
+    let unnamed = models.run("model inspect", "other");
+    assert!(unnamed.stderr.contains("other: its name has no extension"), "{}", unnamed.stderr);
     // A target that is named decides, not the name of the file.
     let model = models.json("model inspect --no-measuring --target host-ort", "other.bin");
     assert_eq!(model["kinds"]["Relu"], 1);

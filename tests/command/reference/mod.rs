@@ -24,6 +24,20 @@ fn check(name: &str, expected: &str) {
     );
 }
 
+/// The lines of a help. Where some option is so long that there is no room beside it, what each is for stands in the
+/// line below it: both lines are one entry.
+fn entries(help: &str) -> Vec<String> {
+    const BELOW: &str = "          ";
+    let mut entries: Vec<String> = Vec::new();
+    for line in help.lines().map(str::trim_end) {
+        match entries.last_mut() {
+            Some(entry) if line.starts_with(BELOW) => *entry += &format!("\n{line}"),
+            _ => entries.push(line.to_owned()),
+        }
+    }
+    entries
+}
+
 /// The short help of a command, without the options that all commands have, and its subcommands.
 fn help(command: &str, common: &[String]) -> (String, Vec<String>) {
     let help = text(&format!("{command} -h"));
@@ -35,8 +49,8 @@ fn help(command: &str, common: &[String]) -> (String, Vec<String>) {
         subcommands.extend(word.filter(|word| *word != "help").map(str::to_owned));
     }
     let same = |a: &str, b: &str| a.split_whitespace().eq(b.split_whitespace());
-    let kept = help.lines().filter(|line| !common.iter().any(|other| same(other, line)));
-    let kept: Vec<&str> = kept.map(str::trim_end).collect();
+    let mut kept = entries(&help);
+    kept.retain(|entry| !common.iter().any(|other| same(other, entry)));
     let mut kept = kept.join("\n");
     // Where nothing but common options is left.
     if kept.trim_end().ends_with("Options:") {
@@ -52,6 +66,17 @@ fn describe(command: &str, common: &[String], pages: &mut String) {
     for subcommand in subcommands {
         describe(format!("{command} {subcommand}").trim_start(), common, pages);
     }
+}
+
+#[test]
+fn common_options_are_left_out_however_they_are_laid_out() {
+    let common = ["      --json       Print one JSON document instead of text".to_owned()];
+    let (help, _) = help("space search", &common);
+    assert!(
+        help.contains("--strategy-options <STRATEGY_OPTIONS>\n          The strategy's"),
+        "{help}"
+    );
+    assert!(!help.contains("--json") && help.contains("--threads"), "{help}");
 }
 
 #[test]
