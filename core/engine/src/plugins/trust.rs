@@ -85,8 +85,7 @@ impl Trust {
         Ok(gone)
     }
 
-    /// Trusts a library no longer: the one with this SHA-256, or the contents of this file that
-    /// are trusted, whether it still has them or not.
+    /// Revokes trust, by SHA-256 or by path: of a path, every content that was trusted there.
     pub fn untrust(&self, library: &str) -> Result<Vec<Trusted>> {
         if is_sha256(library) {
             return Ok(vec![self.revoke(library)?]);
