@@ -44,7 +44,9 @@ fn the_method_and_the_target_have_defaults() {
     let message = format!("study.toml: no method `{}`; known are fake", default("method"));
     check("name = \"x\"\nhyperspace = \"tiny\"", &message, None);
     let message = format!("study.toml: no target `{}`; known are fake-target", default("target"));
-    check("name = \"x\"\nmethod = \"fake\"\nhyperspace = \"tiny\"", &message, None);
+    let hint = "`spacewright plugin list` shows the plugins that are installed, `spacewright plugin install FILE` \
+                installs one";
+    check("name = \"x\"\nmethod = \"fake\"\nhyperspace = \"tiny\"", &message, Some(hint));
 }
 
 #[test]

@@ -355,9 +355,10 @@ mod tests {
                     (folded_name(plan, value), integers)
                 });
                 for check in check(&integers, &observed.collect()).unwrap() {
-                    // Integers have rounded biases, which fake quantization has not.
+                    // Integers have rounded biases, which fake quantization has not; where its sums end depends on
+                    // the threads that other tests have torch compute with.
                     let different = check.elements - check.equal;
-                    assert!(different <= 1 + check.elements / 100, "block {block}: {check:?}");
+                    assert!(different <= 1 + check.elements / 50, "block {block}: {check:?}");
                 }
             }
         }

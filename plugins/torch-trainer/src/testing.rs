@@ -1,6 +1,6 @@
 //! What the tests of this crate share.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rand::Rng;
 use rand_distr::StandardNormal;
@@ -28,9 +28,11 @@ pub fn randn(name: &str, shape: &[i64]) -> Tensor {
     Tensor::from_slice(&values).view(shape)
 }
 
-/// Computes with so many threads. Their number is that of the whole process: tests that run later have another one
-/// unless it is put back.
+/// Computes with so many threads. Their number is that of the whole process: one test at a time sets it, and those
+/// that run later have another one unless it is put back.
 pub fn with_threads<T>(threads: i32, compute: impl FnOnce() -> T) -> T {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let before = tch::get_num_threads();
     tch::set_num_threads(threads);
     let computed = compute();
