@@ -99,27 +99,14 @@ pub(crate) const BLOCKS: &[Block] = &[
 fn v1(r: &BlockRequest) -> Built {
     let mut b = GraphBuilder::new(r.input);
     let x = b.input();
-    let separable = Separable {
-        names: ["dw", "pw"],
-        channels: r.input.channels,
-        out_channels: r.out_channels,
-        kernel: r.kernel()?,
-        stride: r.stride,
-    };
-    let y = separable.append(&mut b, x);
+    let y = Separable::of(r, ["dw", "pw"])?.append(&mut b, x);
     Ok(b.finish(y))
 }
 
 fn v1_dual(r: &BlockRequest) -> Built {
     let mut b = GraphBuilder::new(r.input);
     let x = b.input();
-    let first = Separable {
-        names: ["dw1", "pw1"],
-        channels: r.input.channels,
-        out_channels: r.out_channels,
-        kernel: r.kernel()?,
-        stride: r.stride,
-    };
+    let first = Separable::of(r, ["dw1", "pw1"])?;
     let second = Separable { names: ["dw2", "pw2"], channels: r.out_channels, stride: 1, ..first };
     let y = first.append(&mut b, x);
     let y = second.append(&mut b, y);
@@ -138,6 +125,17 @@ struct Separable {
 }
 
 impl Separable {
+    /// That which a whole block is asked for as.
+    fn of(r: &BlockRequest, names: [&'static str; 2]) -> Result<Self, OperatorError> {
+        Ok(Self {
+            names,
+            channels: r.input.channels,
+            out_channels: r.out_channels,
+            kernel: r.kernel()?,
+            stride: r.stride,
+        })
+    }
+
     fn append(&self, b: &mut GraphBuilder, x: ValueId) -> ValueId {
         let [depthwise, pointwise] = self.names;
         let spec = ConvSpec::depthwise(self.channels, self.kernel).stride(self.stride);
