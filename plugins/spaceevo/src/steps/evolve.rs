@@ -39,7 +39,7 @@ const KEPT: usize = 20;
 pub struct Evolved {
     /// The best spaces, best first; at least one.
     pub best: Vec<ScoredSpace>,
-    /// The best space of a random search with as many evaluations.
+    /// The best space of a random search with as many evaluations, and of the descent from the best that it drew.
     pub random: ScoredSpace,
     /// Spaces with one block type everywhere.
     pub uniform: Vec<ScoredSpace>,
@@ -150,14 +150,13 @@ impl Step for Evolve {
             let checked = strategy.check_options(&options(&evolve.strategy_options));
             checked.map_err(|error| refused("strategy_options", error))?;
         }
-        match (scorer, strategy) {
-            (Some(scorer), Some(strategy))
-                if strategy.needs_bounds() && !scorer.has_bounds(&score) =>
-            {
-                Err(refused("strategy", ScoreError::new(NO_BOUNDS)))
-            }
-            _ => Ok(()),
+        if let (Some(scorer), Some(strategy)) = (scorer, strategy)
+            && strategy.needs_bounds()
+            && !scorer.has_bounds(&score)
+        {
+            return Err(refused("strategy", ScoreError::new(NO_BOUNDS)));
         }
+        Ok(())
     }
 
     fn run(
@@ -212,7 +211,8 @@ fn evolve(
         let mut progress = |done: usize, best: &ScoredSpace| {
             trace.stands(done, best.score.score);
             let note = format!("{note}: best {:.4}", best.score.score);
-            monitor.progress(done, settings.evaluations, &note);
+            // A descent or a proof follows the evaluations that were asked for.
+            monitor.progress(done, settings.evaluations.max(done), &note);
             !monitor.cancelled()
         };
         let found = strategy.search(&study.hyperspace, scorer, &budget, options, &mut progress);
