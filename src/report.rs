@@ -87,13 +87,15 @@ pub fn text(report: &StudyReport, folder: &Path, steps: &[Arc<dyn AnyStep>]) -> 
     text += &choices(&report.choices);
     text.extend(report.teacher_block.as_deref().and_then(|own| flattered(own, &report.choices)));
     let latency = &report.latency;
-    let _ = writeln!(
-        text,
-        "\nsum of parts against {} whole networks: {:+.1} % on average, {:.1} % rms",
-        latency.networks,
-        100.0 * latency.bias,
-        100.0 * latency.rms_error
-    );
+    if latency.networks > 0 {
+        let _ = writeln!(
+            text,
+            "\nsum of parts against {} whole networks: {:+.1} % on average, {:.1} % rms",
+            latency.networks,
+            100.0 * latency.bias,
+            100.0 * latency.rms_error
+        );
+    }
     for block in &report.diverged_blocks {
         let _ = writeln!(text, "warning: {block} diverged in distillation");
     }
@@ -238,7 +240,10 @@ fn spaces<'r>(spaces: impl Iterator<Item = &'r SpaceSummary>) -> String {
     let mut table = Table::new(&["score", "space", "found by", "feasible", "loss"]);
     for SpaceSummary { found_by, space, score, constraints, .. } in spaces {
         let feasible = constraints.iter().map(|limit| format!("{:.1}%", 100.0 * limit.feasible));
-        let loss = constraints.iter().map(|limit| format!("{:.3}", limit.loss));
+        let loss = constraints.iter().map(|limit| match limit.feasible > 0.0 {
+            true => format!("{:.3}", limit.loss),
+            false => "-".to_owned(),
+        });
         table.row([
             format!("{score:.4}"),
             space.clone(),

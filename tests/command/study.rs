@@ -90,6 +90,11 @@ fn mistakes_in_a_study_are_refused_before_anything_runs() {
         "score = { drows",
         "[evolve] score: options of `q-t`: unknown field `drows`",
     );
+    check(
+        "score = { draws",
+        "strategy = \"exact\"\nscore = { mode = \"monte-carlo\", draws",
+        "[evolve] strategy: the scorer has no bounds",
+    );
     check("check_images = 2", "post_training = \"magic\"", "[export] post_training");
     check(
         "phase = { steps = 40 }",

@@ -77,7 +77,7 @@ impl TestImages<'_> {
     }
 
     /// Compares every operator with the integer executor, fed with the runtime's own integers, on the first
-    /// `count` images.
+    /// `count` images; with none of them the runtime is not asked for such a file.
     ///
     /// # Errors
     ///
@@ -88,9 +88,12 @@ impl TestImages<'_> {
         (network, info): (&IntegerNetwork, &ModelInfo),
         count: usize,
     ) -> Result<CheckedOperators, StepError> {
+        let mut checked = CheckedOperators::default();
+        if count == 0 {
+            return Ok(checked);
+        }
         let model = runtime.write_integer(network, info, ModelOutputs::Integers)?;
         let mut loaded = runtime.load(&model)?;
-        let mut checked = CheckedOperators::default();
         for index in 0..count.min(self.images.test.len()) {
             let observed = loaded.run_integers(&self.image(index)?)?;
             for operator in check(network, &observed)? {

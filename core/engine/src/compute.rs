@@ -99,6 +99,13 @@ impl Section for ComputeSettings {
     const NAME: &'static str = "compute";
 
     fn check(&self) -> Result<(), FieldError> {
+        // Settings from flags have not been compared with the schema.
+        let processes = self.processes;
+        if !(1..=MOST_PROCESSES).contains(&processes) {
+            let reason = format!("{processes} is not between 1 and {MOST_PROCESSES}");
+            let hint = "1 trains in one process";
+            return Err(FieldError::refused(Self::NAME, "processes", reason, hint));
+        }
         match (self.device, self.precision) {
             (DeviceChoice::On(Device::Cpu), Precision::Tf32) => Err(only_on_gpus("")),
             _ => Ok(()),

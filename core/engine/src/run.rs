@@ -351,7 +351,11 @@ impl Engine {
             .map_err(|error| EngineError::in_step(name, error))
             .and_then(|output| store.keep_result(&key, ArtifactName::OUTPUT, &output));
         let seconds = recorder.spent();
-        let kept = kept.and_then(|()| store.spent(&key, seconds, true));
+        // Cleaned before it counts as done: a later run would skip the step, and what is left with it.
+        let kept = kept
+            .and_then(|()| store.clean(name, &same_tasks))
+            .and_then(|()| store.remove_superseded_results(name, &key))
+            .and_then(|()| store.spent(&key, seconds, true));
         if let Err(error) = kept {
             if let Err(also) = store.spent(&key, seconds, false) {
                 tracing::warn!("the time that step `{name}` took cannot be kept: {also}");
@@ -363,8 +367,6 @@ impl Engine {
             return Err(error);
         }
         recorder.ended(AttemptOutcome::Finished);
-        store.clean(name, &same_tasks)?;
-        store.remove_superseded_results(name, &key)?;
         tell(Event::StepFinished { step: name.into(), seconds, earlier_seconds: earlier });
         Ok(StepOutcome { step: name.to_owned(), skipped: false, seconds })
     }

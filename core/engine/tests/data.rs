@@ -269,6 +269,24 @@ fn an_image_of_another_size_follows_the_transforms_and_nothing_else() {
 }
 
 #[test]
+fn images_that_are_only_judged_need_not_suit_what_augments() {
+    let folder = folder();
+    write_set(&folder.path().join("set"), false);
+    let test = idx(&[2, 3, 3], &[9; 18]);
+    fs::write(folder.path().join("set/t10k-images-idx3-ubyte"), test).unwrap();
+    let judged = || {
+        let resize = Transform::Resize(Resize { crop_share: 1.0, ..Resize::default() });
+        DataSettings { transforms: vec![resize], ..settings() }
+    };
+    assert_eq!(images(judged(), folder.path()).unwrap().test.len(), 2);
+    let train = idx(&[4, 3, 3], &[7; 36]);
+    fs::write(folder.path().join("set/train-images-idx3-ubyte"), train).unwrap();
+    let refused = error(judged(), folder.path());
+    assert!(refused.starts_with("4 images cannot be used:\n"), "{refused}");
+    assert!(refused.contains("(`augment` of [data])"), "{refused}");
+}
+
+#[test]
 fn no_more_is_unpacked_than_the_header_promises() {
     let folder = folder();
     write_set(&folder.path().join("set"), true);

@@ -59,8 +59,8 @@ pub fn is_legal_name(name: &str) -> bool {
     !name.is_empty() && name.len() <= LONGEST_NAME && name.chars().all(legal)
 }
 
-/// Longer texts are cut off.
-const LONGEST_TEXT: usize = 1000;
+/// Bytes from which [`shown`] cuts a text off.
+pub const LONGEST_TEXT: usize = 1000;
 
 /// The text as one line of bounded length, with characters that could steer a terminal or hide
 /// something written as escapes: safe for a terminal, a log or a page.

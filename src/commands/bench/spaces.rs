@@ -67,7 +67,7 @@ fn comparisons(comparisons: &[AgainstSpace]) -> String {
     ]);
     for AgainstSpace { name, compared, certainty } in comparisons {
         let speed_ups = &compared.speed_ups;
-        let reached = speed_ups.iter().filter(|point| point.speed_up.is_some()).count();
+        let reached = compared.reached();
         let gained = compared.gains.iter().filter(|point| point.gain.is_some()).count();
         let estimate = |of: fn(&Certainty) -> Option<Estimate>| certainty.as_ref().and_then(of);
         let (speed_up, gain) = (estimate(|c| c.speed_up), estimate(|c| c.gain));

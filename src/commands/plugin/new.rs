@@ -185,7 +185,12 @@ fn dependency(folder: &str) -> String {
     let path = Path::new(PROJECT).join(folder);
     match path.is_dir() {
         true => format!("path = \"{}\"", path.display().to_string().replace('\\', "/")),
-        false => format!("git = \"{}\"", env!("CARGO_PKG_REPOSITORY")),
+        // A program of another version refuses what is built with this one's interface.
+        false => format!(
+            "git = \"{}\", tag = \"v{}\"",
+            env!("CARGO_PKG_REPOSITORY"),
+            env!("CARGO_PKG_VERSION")
+        ),
     }
 }
 

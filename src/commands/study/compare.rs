@@ -173,7 +173,14 @@ fn text(report: &StudiesReport) -> String {
     for row in &report.studies {
         let mut cells = vec![row.study.clone()];
         cells.extend(row.deployed.iter().map(|deployed| {
-            let speed = deployed.speed_up.map_or("-".into(), |speed| format!("{speed:.2}x"));
+            let at_least = if deployed.at_least { "at least " } else { "" };
+            let part = match deployed.reached < deployed.of {
+                true => format!(" ({} of {})", deployed.reached, deployed.of),
+                false => String::new(),
+            };
+            let speed = deployed
+                .speed_up
+                .map_or("-".into(), |speed| format!("{at_least}{speed:.2}x{part}"));
             let gain = deployed.gain.map_or("-".into(), |gain| format!("{:+.2}", 100.0 * gain));
             format!("{speed} {gain}")
         }));
@@ -181,8 +188,8 @@ fn text(report: &StudiesReport) -> String {
     }
     let _ = write!(
         text,
-        "Against the networks that were designed for the target: speed at equal accuracy, points \
-         of accuracy at equal latency.\n{}",
+        "Against the networks that were designed for the target: speed at equal accuracy (at so many \
+         of their accuracies, where not all are reached), points of accuracy at equal latency.\n{}",
         deployed.render()
     );
     if report.studies.iter().any(unverified) {

@@ -101,14 +101,26 @@ impl Scheme {
 
     /// Checks that networks can be computed by the scheme.
     pub fn check(&self) -> Result<(), SchemeError> {
-        let not_positive = self.fixed.iter().find(|(_, params)| params.scale <= 0.0);
-        if let Some(&(operator, QParams { scale, .. })) = not_positive {
+        let is_scale = |scale: f32| scale.is_finite() && scale > 0.0;
+        let unusable = self.fixed.iter().find(|(_, params)| !is_scale(params.scale));
+        if let Some(&(operator, QParams { scale, .. })) = unusable {
             return Err(SchemeError::FixedScale { operator, scale });
         }
         let with_several_inputs =
             |operator: &&OpKind| matches!(operator, OpKind::Add | OpKind::Mul | OpKind::Concat);
         if let Some(&operator) = self.unscaled.iter().find(with_several_inputs) {
             return Err(SchemeError::SeveralInputs { operator });
+        }
+        let with_weights = |operator: &&OpKind| {
+            matches!(operator, OpKind::Conv2d | OpKind::Linear | OpKind::BatchNorm)
+        };
+        if let Some(&operator) = self.unscaled.iter().find(with_weights) {
+            return Err(SchemeError::UnscaledWeights { operator });
+        }
+        let is_fused =
+            |operator: &&OpKind| self.fused.iter().any(|(_, second)| second == *operator);
+        if let Some(&operator) = self.unscaled.iter().find(is_fused) {
+            return Err(SchemeError::UnscaledFused { operator });
         }
         // The integers of a fused operator are clamped to the range of what follows, and only
         // these two functions do nothing else.
@@ -124,7 +136,7 @@ impl Scheme {
 #[derive(Debug, Clone, Copy, PartialEq, Error)]
 pub enum SchemeError {
     /// In the field `fixed`.
-    #[error("{}: the fixed scale {scale} is not positive", operator.name())]
+    #[error("{}: the fixed scale {scale} is not a positive number", operator.name())]
     FixedScale {
         /// The operator whose result has that scale.
         operator: OpKind,
@@ -134,6 +146,18 @@ pub enum SchemeError {
     /// In the field `unscaled`: an operator that cannot keep the scale of its input.
     #[error("{} has several inputs, whose scales differ", operator.name())]
     SeveralInputs {
+        /// The operator.
+        operator: OpKind,
+    },
+    /// In the field `unscaled`: an operator whose weights change the scale.
+    #[error("{} has weights, which give its result another scale than its input has", operator.name())]
+    UnscaledWeights {
+        /// The operator.
+        operator: OpKind,
+    },
+    /// In the field `unscaled`: an operator before which, fused, there is no scale that it could keep.
+    #[error("{} is fused with what it follows, so that its input has no scale to keep", operator.name())]
+    UnscaledFused {
         /// The operator.
         operator: OpKind,
     },
@@ -149,4 +173,30 @@ pub enum SchemeError {
         /// The operator that follows it.
         second: OpKind,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schemes_that_no_network_can_be_computed_by_are_refused() {
+        let common = || Scheme::common("common", WeightRange::Bits8);
+        assert_eq!(common().check(), Ok(()));
+        for scale in [0.0, -1.0, f32::INFINITY] {
+            let fixed = vec![(OpKind::Sigmoid, QParams { scale, zero_point: 0 })];
+            let refused = Err(SchemeError::FixedScale { operator: OpKind::Sigmoid, scale });
+            assert_eq!(Scheme { fixed, ..common() }.check(), refused);
+        }
+        let fixed = vec![(OpKind::Sigmoid, QParams { scale: f32::NAN, zero_point: 0 })];
+        assert!(Scheme { fixed, ..common() }.check().is_err());
+        for (operator, refused) in [
+            (OpKind::AvgPool, Ok(())),
+            (OpKind::Add, Err(SchemeError::SeveralInputs { operator: OpKind::Add })),
+            (OpKind::Conv2d, Err(SchemeError::UnscaledWeights { operator: OpKind::Conv2d })),
+            (OpKind::Relu, Err(SchemeError::UnscaledFused { operator: OpKind::Relu })),
+        ] {
+            assert_eq!(Scheme { unscaled: vec![operator], ..common() }.check(), refused);
+        }
+    }
 }

@@ -68,7 +68,7 @@ pub struct ConstraintScore {
     pub limit_ms: f64,
     /// Share of subnets within the limit.
     pub feasible: f64,
-    /// Mean summed loss of the best feasible subnets.
+    /// Mean summed loss of the best feasible subnets; no measure of quality where none is feasible.
     pub loss: f64,
     /// Factor by which a small feasible share is punished; 1 where it is large enough.
     pub penalty: f64,

@@ -17,6 +17,8 @@ const LARGEST_DEPTH: usize = 100;
 const MOST_ENTRIES: usize = 100;
 /// Values of one list, such as the widths of a stage.
 const MOST_VALUES: usize = 1000;
+/// Configurations of one block type, each of which has a graph when its stage is trained.
+const MOST_CONFIGS: usize = 10_000;
 
 /// What is wrong with a hyperspace, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -203,7 +205,11 @@ fn check_candidate(at: &str, candidate: &Candidate, operators: &Operators) -> Fi
             probe(&field, &candidate.block, candidate.activation, config, operators)?;
         }
     }
-    Ok(())
+    let lengths = candidate.choices.values().map(Vec::len);
+    let configs = lengths.fold(1, usize::saturating_mul);
+    require(configs <= MOST_CONFIGS, &format!("{at}.choices"), || {
+        format!("its values make {configs} configurations; at most {MOST_CONFIGS} are allowed")
+    })
 }
 
 /// Lets the operator set say whether a block can be what is asked of it.
@@ -300,7 +306,7 @@ mod tests {
     #[test]
     fn faults_are_named_with_their_field() {
         type Fault = (fn(&mut Hyperspace), &'static str);
-        let faults: [Fault; 17] = [
+        let faults: [Fault; 18] = [
             (
                 |h| h.name = "a-b".into(),
                 "name: must be letters, digits and underscores, at least one letter",
@@ -359,6 +365,14 @@ mod tests {
             (
                 |h| h.stages[0].widths = (1..=1001).collect(),
                 "stage[0].widths: 1001 values; at most 1000 are allowed",
+            ),
+            (
+                |h| {
+                    let values = |step: usize| (1..=201).step_by(step).map(|value| value as f64);
+                    h.candidates[1].choices.insert("kernel".into(), values(2).collect());
+                    h.candidates[1].choices.insert("expand".into(), values(2).take(100).collect());
+                },
+                "candidate[1].choices: its values make 10100 configurations; at most 10000 are allowed",
             ),
             (|h| h.head[0].width = 11, "head[0].width: 11 is not the number of classes, 10"),
         ];

@@ -1,6 +1,7 @@
 //! Operations on whole images of a strength from 0 to 10, as AutoAugment has them; what a strength means is
 //! that of TensorFlow's EfficientNet (`autoaugment.py`), but for moving, which is by a share of the image
-//! instead of by 250 pixels at most.
+//! instead of by 250 pixels at most, and shearing, which leaves the middle of the image where it is instead of
+//! its corner.
 
 use rand::Rng;
 

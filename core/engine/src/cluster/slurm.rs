@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    env,
     io::{self, Write as _},
     process::{Command, Output, Stdio},
 };
@@ -81,8 +82,15 @@ fn run(program: &'static str, arguments: &[String], input: &str) -> Result<Strin
     })
 }
 
+/// Beginnings of a user's variables that stand in for options: jobs that such filters hide would count as lost.
+const FILTERS: [&str; 2] = ["SQUEUE_", "SCANCEL_"];
+
 fn output(program: &str, arguments: &[String], input: &str) -> io::Result<Output> {
     let mut command = Command::new(program);
+    let is_filter = |name: &str| FILTERS.iter().any(|filter| name.starts_with(filter));
+    for (name, _) in env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_filter)) {
+        command.env_remove(name);
+    }
     // Ctrl-C is for the head alone, which then has jobs to cancel.
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
@@ -90,8 +98,6 @@ fn output(program: &str, arguments: &[String], input: &str) -> io::Result<Output
         .args(arguments)
         // Messages and columns as they are written in this file; no options but those that are given.
         .env("LC_ALL", "C")
-        .env_remove("SQUEUE_FORMAT")
-        .env_remove("SQUEUE_STATES")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

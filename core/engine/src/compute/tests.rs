@@ -53,7 +53,11 @@ fn processes_share_the_threads_of_a_machine() {
     assert_eq!(threads(4, Threads::InAll(2)), (1, 4));
     assert_eq!(threads(4, Threads::OfEach(8)), (8, 4));
     let none = SectionKind::of::<ComputeSettings>().complete(&json!({ "processes": 0 }));
-    assert_eq!(none.unwrap_err().to_string(), "[compute] processes: 0 is not between 1 and 4096");
+    let refused = "[compute] processes: 0 is not between 1 and 4096";
+    assert_eq!(none.unwrap_err().to_string(), refused);
+    let flags = ComputeSettings { processes: 0, ..settings("cpu", "fp32") };
+    let none = flags.choose(&registry, Threads::InAll(8)).err().map(|error| error.to_string());
+    assert_eq!(none.as_deref(), Some(refused));
 }
 
 #[test]

@@ -22,10 +22,13 @@ pub fn hash(catalog: &Catalog, folder: &Path) -> Result<String> {
     for class in &catalog.classes {
         hasher.update(&(class.len() as u64).to_le_bytes()).update(class.as_bytes());
     }
+    // Where none is refused and all lie in the order of their files, files that are the same have the same images:
+    // their hash is as ever.
+    let is_ordered = catalog.samples.is_sorted_by_key(|sample| archive(&sample.place));
+    let is_plain = catalog.refused.is_empty() && is_ordered;
     for sample in &catalog.samples {
         hasher.update(&[sample.part as u8]).update(&sample.class.to_le_bytes());
-        // Where none is refused, files that are the same have the same images: their hash is as ever.
-        if !catalog.refused.is_empty() {
+        if !is_plain {
             add_place(&mut hasher, &sample.place);
         }
     }
@@ -35,7 +38,16 @@ pub fn hash(catalog: &Catalog, folder: &Path) -> Result<String> {
     Ok(hex(hasher.finalize().as_bytes()))
 }
 
-/// Adds which image of its file a sample is: whose label names no class is left out.
+/// The archive that a sample lies in; `None`: a file of its own.
+fn archive(place: &Place) -> Option<u32> {
+    match place {
+        Place::File(_) => None,
+        Place::Member { archive, .. } | Place::Record { archive, .. } => Some(*archive),
+    }
+}
+
+/// Adds which image of its file a sample is: whose label names no class is left out, and shards of one part can
+/// lie between those of another.
 fn add_place(hasher: &mut Hasher, place: &Place) {
     let (archive, at) = match place {
         Place::File(_) => return,
@@ -59,7 +71,10 @@ fn signature(files: &[PathBuf]) -> Result<Option<String>> {
         let time = modified.duration_since(UNIX_EPOCH).ok();
         // Whatever sets times back sets this one.
         #[cfg(unix)]
-        hasher.update(&std::os::unix::fs::MetadataExt::ctime_nsec(&found).to_le_bytes());
+        {
+            use std::os::unix::fs::MetadataExt;
+            hasher.update(&found.ctime().to_le_bytes()).update(&found.ctime_nsec().to_le_bytes());
+        }
         let path = std::path::absolute(file).at(file)?;
         hasher
             .update(path.as_os_str().as_encoded_bytes())
@@ -122,5 +137,33 @@ mod tests {
         assert_eq!(denied(), denied());
         assert!(denied().1 != empty.1 && empty.1 != full.1);
         assert_eq!(added(Err(io::ErrorKind::TimedOut.into())).0, None);
+    }
+
+    /// A shard of one image and its label; images are not decoded here.
+    fn shard(image: &[u8]) -> Vec<u8> {
+        let members: [(&str, &[u8]); 2] = [("0.png", image), ("0.cls", b"0")];
+        let mut tar = tar::Builder::new(Vec::new());
+        for (name, content) in members {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(content.len() as u64);
+            header.set_mode(0o644);
+            tar.append_data(&mut header, name, content).unwrap();
+        }
+        tar.into_inner().unwrap()
+    }
+
+    #[test]
+    fn shards_that_change_their_parts_are_another_set() {
+        let hash_of = |names: [&str; 3]| {
+            let folder = tempfile::tempdir().unwrap();
+            for (name, image) in names.into_iter().zip([b"a", b"b", b"c"]) {
+                fs::write(folder.path().join(name), shard(image)).unwrap();
+            }
+            let catalog = spacewright_data::open(&[folder.path().into()], None).unwrap();
+            hash(&catalog, &folder.path().join("known")).unwrap()
+        };
+        let first = hash_of(["1-val.tar", "2-train.tar", "3-train.tar"]);
+        assert_ne!(first, hash_of(["1-train.tar", "2-val.tar", "3-train.tar"]));
+        assert_eq!(first, hash_of(["4-val.tar", "5-train.tar", "6-train.tar"]));
     }
 }

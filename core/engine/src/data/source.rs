@@ -12,7 +12,7 @@ use std::{
 use rayon::ThreadPoolBuilder;
 use spacewright_core::data::{StudyImages, Transform};
 use spacewright_data::{
-    Catalog, CatalogImages, DataError, Division, Kept, Pipeline, SURVEY_VERSION, Survey,
+    Catalog, CatalogImages, DataError, Division, Kept, Part, Pipeline, SURVEY_VERSION, Survey,
     SurveyFiles, Values, Wanted, divide, idx, open,
 };
 
@@ -325,7 +325,7 @@ impl StudyData {
 }
 
 /// Which images can be used, and of those that decode, which the transforms refuse at one of the sides,
-/// by their sizes.
+/// by their sizes. The first list of transforms is for all images, the second one for those to train on.
 fn usable(
     catalog: &Catalog,
     survey: Option<&Survey>,
@@ -337,7 +337,8 @@ fn usable(
         let pipeline = Pipeline::new(transforms, channels).map_err(DataError::from)?;
         pipelines.push((field, pipeline));
     }
-    let refused = |size: [usize; 2]| {
+    let refused = |size: [usize; 2], trains: bool| {
+        let pipelines = if trains { &pipelines[..] } else { &pipelines[..1] };
         let mut all = sides.iter().flat_map(|side| pipelines.iter().map(move |one| (side, one)));
         all.find_map(|(side, (field, pipeline))| {
             let problem = pipeline.check_size(size, *side).err()?;
@@ -347,8 +348,10 @@ fn usable(
     let (mut by_size, mut usable, mut bad) = (HashMap::new(), Vec::new(), Vec::new());
     for (position, sample) in catalog.samples.iter().enumerate() {
         let size = survey.map_or_else(|| catalog.size(sample), |survey| survey.size(position));
-        let problem =
-            size.and_then(|size| by_size.entry(size).or_insert_with(|| refused(size)).clone());
+        let trains = sample.part == Part::Train;
+        let problem = size.and_then(|size| {
+            by_size.entry((size, trains)).or_insert_with(|| refused(size, trains)).clone()
+        });
         usable.push(size.is_some() && problem.is_none());
         bad.extend(problem.map(|problem| format!("{}: {problem}", catalog.named(sample))));
     }

@@ -13,9 +13,10 @@ use spacewright_core::{
     score::{PreparedScorer, ScoreError, ScoreProblem, Scorer},
     target::{LatencyKind, Runtime, Target, TargetDescription, TargetError},
 };
-use spacewright_plugin::text::shown;
+use spacewright_plugin::text::{LONGEST_TEXT, shown};
 
 use super::claims::{self, item_name};
+use crate::hash;
 
 /// Result of a call.
 pub(super) type Called<T> = Result<T, CallError>;
@@ -120,6 +121,15 @@ pub(super) fn source(calls: impl SourceCalls) -> Called<Arc<dyn LatencySource>> 
     LoadedSource::described(calls, measures)
 }
 
+/// A fingerprint as it stands in keys: what is too long to be shown is told apart by its hash.
+pub(super) fn shown_fingerprint(text: &str) -> String {
+    let shown = shown(text);
+    match shown.len() < LONGEST_TEXT {
+        true => shown,
+        false => format!("{shown} {}", hash::of_bytes(text.as_bytes())),
+    }
+}
+
 struct LoadedSource<C> {
     calls: C,
     name: String,
@@ -134,7 +144,8 @@ impl<C: SourceCalls> LoadedSource<C> {
         let (name, fingerprint, precisions) = calls.describe()?;
         let name = item_name("name", name)?;
         let precisions = claims::precisions("precisions", precisions)?;
-        Ok(Arc::new(Self { calls, name, fingerprint: shown(&fingerprint), precisions, measures }))
+        let fingerprint = shown_fingerprint(&fingerprint);
+        Ok(Arc::new(Self { calls, name, fingerprint, precisions, measures }))
     }
 }
 
@@ -238,5 +249,17 @@ impl<C: TargetCalls> Target for LoadedTarget<C> {
 
     fn has_runtime(&self) -> bool {
         self.has_runtime
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_fingerprints_differ_where_their_ends_do() {
+        assert_eq!(shown_fingerprint("driver\t5"), "driver 5");
+        let [first, second] = [1, 2].map(|end| format!("{}{end}", "x".repeat(2 * LONGEST_TEXT)));
+        assert_ne!(shown_fingerprint(&first), shown_fingerprint(&second));
     }
 }

@@ -86,10 +86,19 @@ pub fn answer(ms: &str, count: &str, runs: &str) -> String {
 
 /// A good answer, but that each interval goes from `ms` to 0.
 pub fn upside_down(ms: &str) -> String {
+    with_column(ms, ANSWER + 28)
+}
+
+/// A good answer, but that it counts runs as if it had measured.
+pub fn timed(ms: &str) -> String {
+    with_column(ms, ANSWER + 20)
+}
+
+/// A good answer, but that the column at `place` is that of `ms`.
+fn with_column(ms: &str, place: usize) -> String {
     format!(
-        "(drop {}) (i32.store (i32.const {}) (i32.const {COLUMNS})) (i32.const {ANSWER})",
-        good(ms),
-        ANSWER + 28
+        "(drop {}) (i32.store (i32.const {place}) (i32.const {COLUMNS})) (i32.const {ANSWER})",
+        good(ms)
     )
 }
 

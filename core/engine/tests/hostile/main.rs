@@ -11,7 +11,7 @@ mod guest;
 use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc, time::Instant};
 
 use common::{Bench, HYPERSPACE, STUDY};
-use guest::{ANSWER, COLUMNS, Guest, answer, component, error, good, upside_down};
+use guest::{ANSWER, COLUMNS, Guest, answer, component, error, good, timed, upside_down};
 use serde_json::Value;
 use spacewright_core::{
     graph::{ConvSpec, GraphBuilder, Shape},
@@ -180,6 +180,7 @@ fn wrong_latencies_name_plugin_call_and_graph() {
             latencies(answer("(f64.const 1)", two, "(i32.const 7)")),
             "columns have the lengths [2, 2, 7, 2, 2]",
         ),
+        ("timed", latencies(timed("(f64.const 1)")), "but a component cannot measure"),
         ("upside down", latencies(upside_down("(f64.const 1)")), "from 1 to 0 ms"),
         (
             "precision",

@@ -47,7 +47,13 @@ fn speed(report: &StudiesReport, position: usize, at: usize) -> Markup {
     html! {
         @match against.speed_up {
             Some(factor) => {
-                "at equal accuracy " (Shown::times(format!("{path}.speed_up"), factor)) " as fast"
+                "at equal accuracy "
+                @if against.at_least { "at least " }
+                (Shown::times(format!("{path}.speed_up"), factor)) " as fast"
+                @if against.reached < against.of {
+                    " (for " (Shown::count(format!("{path}.reached"), against.reached as u64)) " of "
+                    (Shown::count(format!("{path}.of"), against.of as u64)) ")"
+                }
             }
             None => "as accurate as none of these networks",
         }

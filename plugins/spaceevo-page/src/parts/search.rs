@@ -88,7 +88,7 @@ fn scores(data: &PageData) -> Markup {
     let figure = Figure {
         id: "scores",
         title: "Scores of spaces",
-        about: "The space that was found, the best of a random search, and the best with each block type alone.",
+        about: "The space that was found, the best of a random search with the same descent at its end, and the best with each block type alone.",
         svg: Bars { rows }.svg("Scores of the space that was found and of others"),
         csv,
     };

@@ -97,6 +97,13 @@ pub struct AgainstNative {
     pub native: String,
     /// How many times as fast at equal accuracy, as a geometric mean; none where it reaches no accuracy of theirs.
     pub speed_up: Option<f64>,
+    /// Whether its fastest network is more accurate than some of theirs: the speed-up is at least this, then, and less
+    /// than 1 does not mean slower.
+    pub at_least: bool,
+    /// How many of their accuracies it reaches, of which the speed-up is the mean.
+    pub reached: usize,
+    /// How many networks they are: those that no other is faster and as accurate as.
+    pub of: usize,
     /// By which share of test images more accurate at equal latency, as a mean; none where they have no network
     /// as fast.
     pub gain: Option<f64>,
@@ -136,6 +143,9 @@ impl StudiesReport {
                     target: target.clone(),
                     native: outcomes[native].study.clone(),
                     speed_up: compared.mean_speed_up,
+                    at_least: compared.is_at_least(),
+                    reached: compared.reached(),
+                    of: compared.speed_ups.len(),
                     gain: compared.mean_gain,
                 });
             }

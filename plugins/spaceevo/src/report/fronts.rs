@@ -127,6 +127,16 @@ impl Comparison {
         let mean_gain = mean(gains.iter().filter_map(|point| point.gain));
         Self { speed_ups, mean_speed_up, gains, mean_gain }
     }
+
+    /// Whether the mean speed-up is a lower bound, as one of its speed-ups is.
+    pub fn is_at_least(&self) -> bool {
+        self.speed_ups.iter().any(|point| point.at_least)
+    }
+
+    /// How many of the other's accuracies are reached.
+    pub fn reached(&self) -> usize {
+        self.speed_ups.iter().filter(|point| point.speed_up.is_some()).count()
+    }
 }
 
 /// A front against one network: between its points, in proportion.
@@ -208,6 +218,9 @@ mod tests {
         assert!(compared.speed_ups[0].at_least && !compared.speed_ups[1].at_least);
         assert_eq!(compared.speed_ups[1].speed_up, None);
         close(compared.mean_speed_up, 1.5);
+        assert!(compared.is_at_least());
+        assert_eq!(compared.reached(), 1);
+        assert!(!Comparison::new(&own, &own).is_at_least());
         let nothing = Comparison::new(&Front::new(Vec::new()), &other);
         assert_eq!((nothing.mean_speed_up, nothing.mean_gain), (None, None));
     }

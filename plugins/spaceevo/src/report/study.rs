@@ -74,7 +74,8 @@ pub struct StudyReport {
     /// then those of all targets, in this order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub devices: Vec<TargetLoss>,
-    /// Random search and the uniform spaces, by score and predicted feasibility.
+    /// Random search, which ends with the same descent as other strategies, and the uniform spaces, by score and
+    /// predicted feasibility.
     pub other_spaces: Vec<SpaceSummary>,
     /// What the largest subnet of the supernet achieves after each phase of training, `fp32` and `int8`.
     pub supernet: PhaseReports,

@@ -149,7 +149,7 @@ fn job(
 ) -> Result<SupernetJob, StepError> {
     let hyperspace = &context.study().hyperspace;
     let teacher = Teach::teacher(context)?;
-    // Nodes are called after their stage; a network from outside has none of these.
+    // Nodes are called after their stage; a network from outside has none of these but where a study trained it.
     let has = |name: &&String| {
         teacher.graph.nodes.iter().any(|node| node.name.split('.').next() == Some(name.as_str()))
     };

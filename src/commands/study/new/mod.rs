@@ -67,8 +67,11 @@ pub fn run(args: &NewArgs, global: &Global) -> Result<Output, Failure> {
     };
     let text = text(&args.file, schema.as_deref(), &images, &recipe, (&target, &budgets));
     check(&args.file, &text, &registry)?;
-    fs::write(&args.file, &text)
-        .map_err(|error| Failure::failed(format!("{}: {error}", args.file.display())))?;
+    fs::write(&args.file, &text).map_err(|error| {
+        // What a full disk leaves would be in the way of the next try.
+        let _ = fs::remove_file(&args.file);
+        Failure::failed(format!("{}: {error}", args.file.display()))
+    })?;
     let mut shown =
         format!("wrote {file}\nrun it with: spacewright run {file}", file = args.file.display());
     if images.bad > 0 {

@@ -69,7 +69,9 @@ impl Library {
     pub fn ask(&self, request: &Request<'_>) -> Result<Answer, CallError> {
         let call = request.call();
         let start = Instant::now();
-        let answer = encode(request).map_err(unreadable).and_then(|bytes| self.call(&bytes));
+        let answer = encode(request)
+            .map_err(unreadable)
+            .and_then(|bytes| self.call(&bytes, self.most_bytes(request)));
         self.meter.count(call, start.elapsed(), 0);
         answer.map_err(|fault| CallError::new(call, fault))
     }
@@ -79,13 +81,21 @@ impl Library {
         self.root.ping()
     }
 
-    fn call(&self, request: &[u8]) -> Result<Answer, Fault> {
+    /// Bytes of an answer: a model's file is as large as its weights.
+    fn most_bytes(&self, request: &Request<'_>) -> usize {
+        match request {
+            Request::WriteFloat(..) | Request::WriteInteger(..) => usize::MAX,
+            _ => self.most_bytes,
+        }
+    }
+
+    fn call(&self, request: &[u8], most: usize) -> Result<Answer, Fault> {
         let answer = match (self.root.call())(request.into()) {
             ROk(answer) => answer,
             RErr(reason) => return Err(Fault::Refused(shown(&reason))),
         };
-        if answer.len() > self.most_bytes {
-            let (bytes, most) = (answer.len(), self.most_bytes);
+        if answer.len() > most {
+            let bytes = answer.len();
             let reason = format!("an answer of {bytes} bytes; at most {most} are allowed");
             return Err(Fault::Unreadable(reason));
         }

@@ -7,12 +7,12 @@ use spacewright_core::{
     quant::{FloatNetwork, IntegerNetwork},
     target::{LoadedModel, Measurement, ModelInfo, ModelOutputs, Runtime, TargetError},
 };
-use spacewright_plugin::{
-    native::protocol::{Answer, Handle, Request},
-    text::shown,
-};
+use spacewright_plugin::native::protocol::{Answer, Handle, Request};
 
-use super::library::{Library, ask};
+use super::{
+    super::items::shown_fingerprint,
+    library::{Library, ask},
+};
 
 #[derive(Clone)]
 pub(super) struct NativeRuntime {
@@ -42,7 +42,7 @@ impl Runtime for NativeRuntime {
         let request = Request::RuntimeFingerprint;
         let answer =
             ask!(self.library, request, Answer::RuntimeFingerprint(fingerprint) => fingerprint);
-        answer.map(|fingerprint| shown(&fingerprint)).unwrap_or_default()
+        answer.map(|fingerprint| shown_fingerprint(&fingerprint)).unwrap_or_default()
     }
 
     fn write_float(

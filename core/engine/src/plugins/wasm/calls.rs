@@ -11,7 +11,7 @@ use spacewright_core::{
     quant::{ActivationRange, Quantizer, TensorStats, WeightRange},
     score::{PreparedScorer, ScoreError, ScoreProblem, Scorer, SpaceScore},
     space::Space,
-    target::{Runtime, Target, TargetDescription},
+    target::{LatencyKind, Runtime, Target, TargetDescription},
 };
 use spacewright_plugin::{
     LoadItems,
@@ -136,7 +136,14 @@ impl SourceCalls for Guest<wit::latency_source::GuestIndices> {
         let size = Size { items: graphs.first_node.len(), item_bytes: NUMBERS_BYTES };
         let answer =
             self.call(CALL, size, |store, guest| guest.call_latencies_of(store, &graphs))?;
-        convert::latency_source::latencies_from_wit(answer).map_err(|error| bad(CALL, error))
+        let latencies = convert::latency_source::latencies_from_wit(answer);
+        let latencies: Vec<Latency> = latencies.map_err(|error| bad(CALL, error))?;
+        match latencies.iter().find(|latency| latency.runs > 0) {
+            Some(Latency { runs, .. }) => {
+                Err(bad(CALL, format!("{runs} timed runs, but a component cannot measure")))
+            }
+            None => Ok(latencies),
+        }
     }
 }
 
@@ -205,6 +212,9 @@ impl TargetCalls for ComponentTarget {
             let description = guest.start(CALL, |store, guest| guest.call_describe(store))?;
             convert::target::from_wit(description).map_err(|error| bad(CALL, error))
         })?;
+        if description.latency == LatencyKind::Measured {
+            return Err(bad(CALL, "its latencies are `measured`, but a component cannot measure"));
+        }
         Ok((description, false))
     }
 

@@ -1,5 +1,7 @@
 //! How well sums of losses rank subnets.
 
+use std::collections::HashSet;
+
 use spacewright_core::{
     rank::{PartOfTau, kendall_tau, kendall_tau_by_group, spearman},
     space::Subnet,
@@ -65,7 +67,7 @@ impl ProxyReport {
             manual: manual.collect(),
             all: compared(&encodings.join(", "), &is_new),
             parts: AgreementParts {
-                spaces: spaces.len(),
+                spaces: all.iter().map(|subnet| &subnet.name).collect::<HashSet<_>>().len(),
                 multiply_adds: PairParts::new(&all, fewness),
                 raw: PairParts::new(&all, |subnet| subnet.loss),
                 corrected: PairParts::new(&all, |subnet| subnet.corrected_loss),
