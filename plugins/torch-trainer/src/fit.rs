@@ -80,9 +80,16 @@ struct Progress {
     mean_loss: f64,
     /// Sum of the losses since the last point of the training curve.
     loss_sum: f64,
+    /// Loss of that point; not a number where it is not known.
+    last_loss: f64,
 }
 
 impl Progress {
+    /// Before the first step.
+    fn start() -> Self {
+        Self { steps: 0, mean_loss: f64::NAN, loss_sum: 0.0, last_loss: f64::NAN }
+    }
+
     fn add(&mut self, loss: f64) {
         self.steps += 1;
         self.loss_sum += loss;
@@ -105,12 +112,11 @@ impl Fit<'_> {
     ) -> Result<Fitted, TrainError> {
         let Phase { steps, learning_rate, warmup, .. } = *self.phase;
         let curve = Curve::new(self.name, steps);
-        let mut last = curve.start();
         let mut optimizer =
             Optimizer::new(self.rule, self.phase.weight_decay, self.learns_quantizers)
                 .with_rates(self.rates.clone());
         let bounds = ScaleBounds::around(params, self.layout);
-        let mut progress = Progress { steps: 0, mean_loss: f64::NAN, loss_sum: 0.0 };
+        let mut progress = Progress::start();
         if let Some(file) = checkpoint::load(self.checkpoint)? {
             progress = restore(file, params, &mut optimizer)?;
         }
@@ -118,6 +124,7 @@ impl Fit<'_> {
             group.check_batch(self.phase.batch)?;
             group.start_equal(params, &optimizer, progress.steps)?;
         }
+        let rate_of = |index| rate(learning_rate, warmup, index, steps) * self.slower;
         let mut cancelled = false;
         for index in progress.steps..steps {
             // All processes of a group stop after the same step.
@@ -144,7 +151,7 @@ impl Fit<'_> {
                 let what = self.what.to_owned();
                 return Err(TrainError::Diverged { what, step: self.offset + index });
             }
-            let rate = rate(learning_rate, warmup, index, steps) * self.slower;
+            let rate = rate_of(index);
             self.watch.time(Part::Optimizer, || {
                 optimizer.step(params, rate, index)?;
                 bounds.keep(params);
@@ -157,13 +164,19 @@ impl Fit<'_> {
             if let Some(point) = curve.point(done, progress.loss_sum, rate) {
                 monitor.curve(&point);
                 progress.loss_sum = 0.0;
-                last = point;
+                progress.last_loss = point.loss.unwrap_or(f64::NAN);
             }
-            let due = done.is_multiple_of(self.phase.checkpoint_steps.max(1));
-            if due && done < steps {
+            // What follows a phase takes long, too.
+            if done.is_multiple_of(self.phase.checkpoint_steps.max(1)) || done == steps {
                 self.store(params, &optimizer, &progress)?;
             }
         }
+        let last = CurvePoint {
+            step: steps,
+            loss: (!progress.last_loss.is_nan()).then_some(progress.last_loss),
+            learning_rate: rate_of(steps.saturating_sub(1)),
+            ..curve.start()
+        };
         Ok(Fitted { loss: progress.mean_loss, last })
     }
 
@@ -205,6 +218,7 @@ impl Fit<'_> {
         tensors.push(("step".into(), Tensor::from_slice(&[progress.steps as i64])));
         tensors.push(("loss".into(), Tensor::from_slice(&[progress.mean_loss])));
         tensors.push(("loss_sum".into(), Tensor::from_slice(&[progress.loss_sum])));
+        tensors.push(("last_loss".into(), Tensor::from_slice(&[progress.last_loss])));
         checkpoint::save(self.checkpoint, &tensors)
     }
 }
@@ -219,6 +233,8 @@ fn restore(
         steps: file.take("step")?.int64_value(&[0]) as usize,
         mean_loss: file.take("loss")?.double_value(&[0]),
         loss_sum: file.take("loss_sum")?.double_value(&[0]),
+        // Files of earlier versions lack it.
+        last_loss: file.take("last_loss").map_or(f64::NAN, |loss| loss.double_value(&[0])),
     };
     for (name, tensor) in file.tensors {
         match name.strip_prefix("p.") {
@@ -301,7 +317,7 @@ mod tests {
             total: STEPS,
             watch: &Stopwatch::new(),
         };
-        fit.run(&mut params, watch, |params, step, rng| {
+        let fitted = fit.run(&mut params, watch, |params, step, rng| {
             let noise = Tensor::from_slice(&[rng.random::<f32>(), rng.random()]);
             let distance = |name: &str| (&params.0[name] - &noise).square().sum(tch::Kind::Float);
             let mut loss = distance("a.weight");
@@ -311,6 +327,7 @@ mod tests {
             loss.backward();
             if step == stop { Err(TrainError::Cancelled) } else { Ok(loss.double_value(&[])) }
         })?;
+        fitted.judged(watch, 0.5);
         let values = |name: &str| Vec::<f32>::try_from(&params.0[name]).unwrap();
         Ok([values("a.weight"), values("b.weight")].concat())
     }
@@ -353,6 +370,19 @@ mod tests {
             assert_eq!(step.int64_value(&[0]), stop as i64);
             assert_eq!(train(Rule::Adam, folder.path(), &watch()).unwrap(), whole);
         }
+    }
+
+    /// As after a kill in the phase that follows.
+    #[test]
+    fn a_phase_that_is_done_is_not_done_again() {
+        let watch = || Watch { steps: Mutex::new(usize::MAX - 1), points: Mutex::default() };
+        let folder = tempfile::tempdir().unwrap();
+        let (first, again) = (watch(), watch());
+        let weights = train(Rule::Adam, folder.path(), &first).unwrap();
+        assert_eq!(train(Rule::Adam, folder.path(), &again).unwrap(), weights);
+        let last = first.points.into_inner().unwrap().remove(&STEPS).unwrap();
+        assert!(last.loss.is_some() && last.held_out_accuracy == Some(0.5));
+        assert_eq!(again.points.into_inner().unwrap(), BTreeMap::from([(STEPS, last)]));
     }
 
     /// As after a kill: the work since the last checkpoint is done again.

@@ -57,12 +57,19 @@ impl Pool {
 
     /// A worker that nobody else has.
     pub fn lease(self: &Arc<Self>) -> Result<Lease, WorkerError> {
-        let idle = lock(&self.idle).pop();
-        let process = match idle {
+        let process = match self.take_idle() {
             Some(process) => process,
             None => Process::start(&self.program, &self.name, &self.compute, self.places.take())?,
         };
         Ok(Lease { pool: self.clone(), process: Some(process) })
+    }
+
+    /// A worker that waits for work. Those that have ended meanwhile, killed for their memory perhaps, had
+    /// nothing to lose.
+    fn take_idle(&self) -> Option<Process> {
+        let mut idle = lock(&self.idle);
+        idle.retain_mut(|process| !process.has_ended());
+        idle.pop()
     }
 
     /// Ends all workers that wait for work, but one: whoever uses all threads needs the memory, too.
@@ -83,7 +90,7 @@ impl Pool {
     /// for work.
     pub fn team(self: &Arc<Self>) -> Result<Vec<Lease>, WorkerError> {
         let mut members: Vec<Process> = std::mem::take(&mut *lock(&self.idle));
-        members.retain(|process| process.rank.is_some());
+        members.retain_mut(|process| process.rank.is_some() && !process.has_ended());
         members.sort_by_key(|process| process.rank);
         if members.len() != self.compute.processes {
             drop(members);
@@ -213,5 +220,30 @@ impl Drop for Lease {
         if let Some(process) = self.process.take() {
             lock(&self.pool.idle).push(process);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{thread, time::Duration};
+
+    use super::*;
+
+    #[test]
+    fn a_worker_that_ended_while_it_waited_is_not_given_work() {
+        let pool = |program: &str| {
+            let (program, compute) = (WorkerProgram::at(program.into()), Compute::on_processor(1));
+            let process = Process::launch(&program, &compute).unwrap();
+            let pool = Pool::new(program, "test", compute, None);
+            lock(&pool.idle).push(process);
+            pool
+        };
+        // Reads what it is told, and ends when its input does.
+        assert!(pool("cat").take_idle().is_some());
+        let ends = pool("true");
+        while !lock(&ends.idle)[0].has_ended() {
+            thread::sleep(Duration::from_millis(5));
+        }
+        assert!(ends.take_idle().is_none());
     }
 }

@@ -164,6 +164,11 @@ impl Process {
         })
     }
 
+    /// Whether it is known to have ended; of one on another machine nothing is.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| !matches!(child.try_wait(), Ok(None)))
+    }
+
     /// Hears who it is, and tells it what to compute with, and its place in a team, if it has one.
     pub fn begin(
         &mut self,

@@ -48,6 +48,12 @@ impl WorkerProgram {
         Self { path, libraries: Vec::new() }
     }
 
+    /// The program in this file.
+    #[cfg(test)]
+    pub fn at(path: PathBuf) -> Self {
+        Self { path, libraries: Vec::new() }
+    }
+
     /// Folders where the library may lie that it computes with, instead of the one that it was built with: the
     /// first that has it counts.
     pub fn with_libraries(self, libraries: impl IntoIterator<Item = PathBuf>) -> Self {
@@ -112,8 +118,7 @@ mod tests {
     #[test]
     fn only_gpus_need_what_was_fetched_for_them() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("target/release/trainer");
-        let program = WorkerProgram { path, libraries: Vec::new() };
+        let program = WorkerProgram::at(folder.path().join("target/release/trainer"));
         assert_eq!(program.library(Device::Cuda(0), None), None);
         let fetched = folder.path().join(WITH_CUDA);
         fs::create_dir_all(fetched.join("lib")).unwrap();
