@@ -1,4 +1,4 @@
-//! The convolutional block types of the SpaceEvo search spaces, in four operator sets.
+//! The convolutional block types of the SpaceEvo search spaces and some more, in four operator sets.
 //!
 //! Each block is one function from a request to a graph (SpaceEvo, arXiv 2303.08308, and its
 //! public repository microsoft/Moonlit).

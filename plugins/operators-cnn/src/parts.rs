@@ -1,7 +1,7 @@
 //! What several blocks share.
 
 use spacewright_core::{
-    graph::{ActivationKind, ConvSpec, Graph, GraphBuilder, ValueId},
+    graph::{ActivationKind, ConvSpec, Graph, GraphBuilder, Op, Pool, ValueId},
     operators::{BlockRequest, OperatorError},
 };
 
@@ -49,6 +49,25 @@ pub(crate) enum Shortcut {
     Projecting,
 }
 
+/// Whether a block's output has the shape of its input.
+pub(crate) fn keeps_shape(request: &BlockRequest) -> bool {
+    request.stride == 1 && request.input.channels == request.out_channels
+}
+
+/// Maximum pooling in place of a block's stride, where it has one. Its windows overlap, as in ResNet's stem (arXiv
+/// 1512.03385, table 1): odd ones, padded by half of themselves, give `size / stride` rounded up for every size, as
+/// convolutions do.
+pub(crate) fn max_pool(
+    b: &mut GraphBuilder,
+    name: &str,
+    x: ValueId,
+    request: &BlockRequest,
+) -> ValueId {
+    let (stride, padding) = (request.stride, request.stride / 2);
+    let pool = Pool { kernel: 2 * padding + 1, stride, padding };
+    if stride > 1 { b.node(name, Op::MaxPool(pool), &[x]) } else { x }
+}
+
 /// Ends a block: adds the shortcut to `y`.
 pub(crate) fn add_shortcut(
     b: &mut GraphBuilder,
@@ -57,8 +76,7 @@ pub(crate) fn add_shortcut(
     shortcut: Shortcut,
 ) -> ValueId {
     let x = b.input();
-    let same = request.stride == 1 && request.input.channels == request.out_channels;
-    if same {
+    if keeps_shape(request) {
         b.add("sum", y, x)
     } else if shortcut == Shortcut::Projecting {
         let spec = ConvSpec::new(request.out_channels, 1).stride(request.stride);

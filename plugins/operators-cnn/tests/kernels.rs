@@ -38,6 +38,13 @@ impl Expected {
         self.windowed(Kind::Dwconv, size, [channels; 2], kernel, stride);
     }
 
+    /// In place of a stride.
+    fn max_pool(&mut self, channels: u32) {
+        if self.stride > 1 {
+            self.windowed(Kind::MaxPool, self.size, [channels; 2], 3, self.stride);
+        }
+    }
+
     fn pointwise(&mut self, kind: Kind, size: u32, channels: u32) {
         self.kernels.push(Kernel::pointwise(kind, size, size, channels));
     }
@@ -127,6 +134,17 @@ impl Expected {
                 self.conv(size, cin, hidden, kernel, stride);
                 self.conv(out, hidden, cout, kernel, 1);
                 self.shortcut(true);
+            }
+            "resnet-pool" => {
+                let hidden = width(expand * f64::from(cout));
+                self.conv(size, cin, hidden, kernel, 1);
+                self.max_pool(hidden);
+                self.conv(out, hidden, cout, kernel, 1);
+                if stride > 1 || cin != cout {
+                    self.max_pool(cin);
+                    self.conv(out, cin, cout, 1, 1);
+                }
+                self.pointwise(Kind::Add, out, cout);
             }
             _ if name.starts_with("resnet") => {
                 let hidden = width(expand * f64::from(cout));

@@ -276,7 +276,7 @@ fn data(tensor: &Tensor) -> Result<TensorData, TrainError> {
 mod tests {
     use spacewright_core::{
         graph::{OpKind, ValueId},
-        quant::{check, fold_integer},
+        quant::{ValueQuant, check, fold_integer},
         space::Space,
     };
 
@@ -343,13 +343,21 @@ mod tests {
             let integers = fold_integer(&network, &context.scheme).unwrap();
 
             let plan = &subnet.plan;
-            let taps: Vec<ValueId> = plan.placed.quantized().map(|(value, ..)| value).collect();
+            // Each with the value whose parameters it has: pooling passes on those of what it reads.
+            let placed = plan.placed.values.iter().enumerate();
+            let sources = placed.filter_map(|(index, quant)| match quant {
+                ValueQuant::Own(_) => Some((ValueId(index as u32), ValueId(index as u32))),
+                ValueQuant::SameAs(source) => Some((ValueId(index as u32), *source)),
+                _ => None,
+            });
+            let (taps, sources): (Vec<_>, Vec<_>) = sources.unzip();
             for image in [0, 5, 9] {
                 let x = input(&context, &[image], subnet.resolution);
                 let norm = &mut Norm::Fixed(&subnet.statistics);
                 let values = subnet.run.execute(plan, &x, norm, &taps, None).unwrap();
-                let observed = taps.iter().zip(&values[1..]).map(|(&value, tensor)| {
-                    let params = quant.activations[plan.placed.graph.value_name(value)];
+                let tapped = taps.iter().zip(&sources).zip(&values[1..]);
+                let observed = tapped.map(|((&value, &source), tensor)| {
+                    let params = quant.activations[plan.placed.graph.value_name(source)];
                     let reals = data(tensor).unwrap().data;
                     let integers = reals.into_iter().map(|x| params.quantize(x)).collect();
                     (folded_name(plan, value), integers)
