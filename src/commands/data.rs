@@ -105,7 +105,7 @@ fn text(checked: &Checked) -> String {
     }
     if !duplicates.is_empty() {
         let _ = writeln!(text, "\nthe same pixels for different uses, {} times:", duplicates.len());
-        let lines = duplicates.iter().map(|names| names.join(" = "));
+        let lines = duplicates.iter().map(|names| equal(names));
         text += &first(lines, duplicates.len());
     }
     if !bad.is_empty() {
@@ -114,6 +114,9 @@ fn text(checked: &Checked) -> String {
     }
     if let Some(reason) = &study.refused {
         let _ = writeln!(text, "\na study would refuse the set: {reason}");
+        if let Some(hint) = study.hint {
+            let _ = writeln!(text, "hint: {hint}");
+        }
         return text;
     }
     let _ = writeln!(
@@ -124,6 +127,16 @@ fn text(checked: &Checked) -> String {
         grouped(&study.test.to_string()),
     );
     text
+}
+
+/// The first names of images with the same pixels: they may be those of a thousand placeholders.
+fn equal(names: &[String]) -> String {
+    const NAMED: usize = 4;
+    let shown = names[..names.len().min(NAMED)].join(" = ");
+    match names.len().saturating_sub(NAMED) {
+        0 => shown,
+        more => format!("{shown} = {more} more"),
+    }
 }
 
 /// How many images each class has in each part.

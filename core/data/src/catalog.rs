@@ -20,6 +20,9 @@ use crate::{
 /// Most bytes of an image's file: more than any camera writes, little enough to read at once.
 pub const LARGEST_FILE: u64 = 256 << 20;
 
+/// Most bytes of a label's file in a shard: JSON may have more than the class.
+pub const LARGEST_LABEL: u64 = 1 << 20;
+
 /// A set of labelled images.
 #[derive(Debug)]
 pub struct Catalog {

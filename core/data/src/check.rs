@@ -13,7 +13,7 @@ use spacewright_core::data::{Transform, TransformError};
 use crate::{
     catalog::{Catalog, Sample},
     decode::Pixels,
-    division::{Division, Part, Wanted, divide},
+    division::{Division, DivisionError, Part, Wanted, divide},
     error::BadImage,
     transform::Pipeline,
 };
@@ -104,6 +104,9 @@ pub struct InStudy {
     /// Why no study can use the set, where that is so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<&'static str>,
 }
 
 /// What is kept of a decoded image.
@@ -148,6 +151,7 @@ pub fn check(
     notices.extend(rare_classes(&parts));
     let usable = |image: usize| seen[image].is_ok();
     let division = divide(catalog, usable, wanted);
+    let refused = division.check(catalog, usable, wanted).err();
     Some(Checked {
         layout: catalog.layout,
         parts,
@@ -160,7 +164,8 @@ pub fn check(
             train: division.train.len(),
             held_out: division.held_out.len(),
             test: division.test.len(),
-            refused: division.check(catalog, usable, wanted).err().map(|error| error.to_string()),
+            refused: refused.as_ref().map(DivisionError::to_string),
+            hint: refused.as_ref().map(DivisionError::hint),
         },
     })
 }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use rand::{Rng, seq::SliceRandom};
+use rand_pcg::Pcg64Mcg;
 use serde::{Deserialize, Serialize};
 use spacewright_core::random;
 use thiserror::Error;
@@ -207,7 +208,7 @@ impl Division {
 pub struct Wanted {
     /// Images that are held out of training where a set has no part for it.
     pub held_out: usize,
-    /// Most images of the training part, of every class its share; 0: all.
+    /// Most images of the training part, of every class its share, but at least one; 0: all.
     pub train: usize,
     /// Most images of the part that is tested on, of every class its share; 0: all.
     pub test: usize,
@@ -236,7 +237,8 @@ pub fn divide(catalog: &Catalog, usable: impl Fn(usize) -> bool, wanted: &Wanted
         let of_part = samples.filter(|(index, sample)| sample.part == part && usable(*index));
         let images: Vec<usize> = of_part.map(|(index, _)| index).collect();
         let beyond = if most == 0 { 0 } else { images.len().saturating_sub(most) };
-        hold_out(catalog, images, beyond, seed, "left out").0
+        let kept = if part == Part::Train { shares } else { shares_of_judged };
+        hold_out_by(kept, catalog, images, beyond, (seed, "left out")).0
     };
     let (train, test) = (of(Part::Train, wanted.train), of(Part::Test, wanted.test));
     let validation = of(Part::Validation, if test.is_empty() { wanted.test } else { 0 });
@@ -281,6 +283,17 @@ fn hold_out(
     seed: u64,
     purpose: &str,
 ) -> (Vec<usize>, Vec<usize>) {
+    hold_out_by(shares, catalog, images, count, (seed, purpose))
+}
+
+/// Takes `count` of the images out, of each class as many as `shares` says; both lists keep their order.
+fn hold_out_by(
+    shares: fn(&[usize], usize, &mut Pcg64Mcg) -> Vec<usize>,
+    catalog: &Catalog,
+    images: Vec<usize>,
+    count: usize,
+    (seed, purpose): (u64, &str),
+) -> (Vec<usize>, Vec<usize>) {
     if count == 0 {
         return (images, Vec::new());
     }
@@ -301,7 +314,7 @@ fn hold_out(
 
 /// How many images each class gives, of classes that have so many: `count` in all, or as many as there are
 /// if every class keeps one.
-fn shares(sizes: &[usize], count: usize, rng: &mut impl Rng) -> Vec<usize> {
+fn shares(sizes: &[usize], count: usize, rng: &mut Pcg64Mcg) -> Vec<usize> {
     let shares = shares_of_images(sizes, count);
     let is_given = |(share, size): (&usize, &usize)| *share == 0 || share < size;
     if shares.iter().zip(sizes).all(is_given) {
@@ -309,6 +322,11 @@ fn shares(sizes: &[usize], count: usize, rng: &mut impl Rng) -> Vec<usize> {
     }
     let most: Vec<usize> = sizes.iter().map(|size| size.saturating_sub(1)).collect();
     shares_of_most(&most, count, rng)
+}
+
+/// The same for images that are judged on alone: no class has to keep one.
+fn shares_of_judged(sizes: &[usize], count: usize, _: &mut Pcg64Mcg) -> Vec<usize> {
+    shares_of_images(sizes, count)
 }
 
 /// The same share of the images of each class, be it all of them. What rounding leaves of one class is added
@@ -381,6 +399,14 @@ mod tests {
         );
         let mut rng = random::generator(0, &["test"]);
         assert_eq!(shares(&[7, 13, 40, 2, 0, 5], 9, &mut rng), [1, 2, 5, 0, 0, 1]);
+    }
+
+    #[test]
+    fn fewer_images_than_classes_are_judged_where_so_many_are_wanted() {
+        let mut set = catalog(Part::Train, &[3; 20]);
+        set.samples.extend(catalog(Part::Test, &[2; 20]).samples);
+        let Division { train, test, .. } = divide(&set, |_| true, &wanted(5, 0, 8));
+        assert_eq!((train.len(), test.len()), (60 - 5, 8));
     }
 
     #[test]

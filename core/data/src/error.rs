@@ -9,7 +9,10 @@ use serde::{Serialize, Serializer};
 use spacewright_core::data::TransformError;
 use thiserror::Error;
 
-use crate::{catalog::LARGEST_FILE, decode::LARGEST_PIXELS};
+use crate::{
+    catalog::{LARGEST_FILE, LARGEST_LABEL},
+    decode::LARGEST_PIXELS,
+};
 
 /// Why a set of images cannot be used.
 #[derive(Debug, Error)]
@@ -135,15 +138,24 @@ pub enum ImageProblem {
         /// The number of its compression.
         compression: u32,
     },
+    /// A BMP file with the header of OS/2.
+    #[error("is a BMP file of OS/2: save it as PNG")]
+    OldBmp,
     /// A label is no number.
     #[error("has a label that is no integer")]
     LabelNoInteger,
     /// An image in a shard has no label.
-    #[error("has no label: no .cls, no .json of that name")]
+    #[error("has no label: no .cls, no .json of that name beside it")]
     NoLabel,
     /// A label in a shard has no image.
-    #[error("has a label, but no image")]
+    #[error("has a label, but no image beside it")]
     LabelAlone,
+    /// The file of a label in a shard is longer than is read.
+    #[error("has a label of {bytes} bytes, more than {LARGEST_LABEL}")]
+    LongLabel {
+        /// Its length.
+        bytes: u64,
+    },
     /// `pad` is to less than the image has.
     #[error("has {width}x{height} pixels, more than `pad` to {to}")]
     LargerThanPad {

@@ -204,18 +204,23 @@ impl SurveyFiles {
         let writer = Mutex::new(writer);
         let (done, total) = (AtomicUsize::new(0), catalog.samples.len());
         let look = |sample: &Sample| {
-            let seen = look(catalog, sample, &writer);
-            progress(done.fetch_add(1, Ordering::Relaxed) + 1, total).then_some(seen)
+            let seen = look(catalog, sample, &writer).map_err(Stop::Failed)?;
+            let goes_on = progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
+            if goes_on { Ok(seen) } else { Err(Stop::Told) }
         };
-        let seen: Option<Vec<Result<Seen, DataError>>> =
-            catalog.samples.par_iter().map(look).collect();
+        // Ends at the first failure: what is left of a large set takes hours.
+        let seen: Result<Vec<Seen>, Stop> = catalog.samples.par_iter().map(look).collect();
         let writer = writer.into_inner().unwrap_or_else(PoisonError::into_inner);
         let survey = match seen {
-            Some(seen) => {
-                let seen = seen.into_iter().collect::<Result<Vec<Seen>, DataError>>()?;
-                Some(survey(catalog, seen, writer.and_then(|writer| writer.finish(&self.pixels))))
+            Ok(seen) => {
+                let chunks = writer.and_then(|writer| writer.finish(&self.pixels));
+                Some(survey(catalog, seen, chunks))
             }
-            None => None,
+            Err(Stop::Told) => None,
+            Err(Stop::Failed(error)) => {
+                remove(&part).at(&part)?;
+                return Err(error);
+            }
         };
         // What was not finished, and what an earlier survey kept, is nobody's.
         remove(&part).at(&part)?;
@@ -243,6 +248,14 @@ fn remove(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
+}
+
+/// Why not all images were looked at.
+enum Stop {
+    /// Whoever is told of the progress said so.
+    Told,
+    /// The file system fails.
+    Failed(DataError),
 }
 
 /// What is known of an image.

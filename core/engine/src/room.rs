@@ -137,6 +137,12 @@ pub(crate) fn check(folder: &Path) -> Result<()> {
         .with_hint("`spacewright cache list` says what can go; `--runs` names another folder"))
 }
 
+/// Bytes that can be written below a folder, be it there or not, so that a step can still begin; `None` where
+/// that cannot be told.
+pub(crate) fn to_spare(folder: &Path) -> Option<u64> {
+    folder.ancestors().find_map(free_bytes).map(|free| free.saturating_sub(LEAST))
+}
+
 /// Bytes that are free where a folder is; `None` where that cannot be told.
 fn free_bytes(folder: &Path) -> Option<u64> {
     #[cfg(unix)]

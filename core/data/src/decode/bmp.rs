@@ -15,16 +15,19 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, ImageProblem> {
     };
     let start = word(10)? as usize;
     let header = word(14)? as usize;
+    if header < 40 {
+        return Err(ImageProblem::OldBmp);
+    }
     let (width, height) = (word(18)? as i32, word(22)? as i32);
     let bits = (word(26)? >> 16) as u16;
     let (compression, colours) = (word(30)?, word(46)? as usize);
     let other = || ImageProblem::OtherBmp { bits, compression };
     // Masks of 32 bits are nearly always those of blue, green and red; any others are refused.
-    let masked = compression == 3 && bits == 32 && header >= 40;
+    let masked = compression == 3 && bits == 32;
     if masked && [word(54)?, word(58)?, word(62)?] != [0xff_0000, 0xff00, 0xff] {
         return Err(other());
     }
-    if header < 40 || !(masked || compression == 0) || width <= 0 || height == 0 {
+    if !(masked || compression == 0) || width <= 0 || height == 0 {
         return Err(other());
     }
     let (columns, rows) = (width as usize, height.unsigned_abs() as usize);

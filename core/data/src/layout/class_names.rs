@@ -10,14 +10,15 @@ use crate::{
     error::{AtPath, DataError},
 };
 
-/// The lines of `classes.txt` in a folder, or of the only file whose name ends so; else the numbers of
-/// `count` classes.
+/// The lines of `classes.txt` in the first of the folders that has one, or of its only file whose name ends so;
+/// else the numbers of `count` classes.
 ///
 /// # Errors
 ///
 /// A file that cannot be read, is no text, or names no class.
-pub(crate) fn class_names(folder: &Path, count: usize) -> Result<Vec<String>, DataError> {
-    let Some(path) = file(folder)? else {
+pub(crate) fn class_names(folders: &[&Path], count: usize) -> Result<Vec<String>, DataError> {
+    let mut found = folders.iter().map(|folder| file(folder)).filter_map(Result::transpose);
+    let Some(path) = found.next().transpose()? else {
         return Ok((0..count).map(|class| class.to_string()).collect());
     };
     let text = fs::read_to_string(&path).at(&path)?;

@@ -34,7 +34,7 @@ impl Layout for ImageFolder {
 
     fn matches(&self, root: &Path) -> Result<bool, DataError> {
         for folder in folders(root)? {
-            if holds_image(&folder, &mut Vec::new())? {
+            if holds_image(&folder)? {
                 return Ok(true);
             }
         }
@@ -67,7 +67,8 @@ impl Layout for ImageFolder {
                     foreign(&path)
                 });
                 if path.is_dir() && Part::named(&name_of(&path)).is_some() {
-                    let notice = format!("`{}` holds no folders of classes", name_of(&path));
+                    let notice =
+                        format!("`{}` holds no images in folders of classes", name_of(&path));
                     found.catalog.notices.push(format!("{notice}, and is left out"));
                 }
             }
@@ -87,7 +88,8 @@ fn parts(root: &Path) -> Result<BTreeMap<Part, PathBuf>, DataError> {
         let Some(part) = Part::named(&name_of(&folder)) else { continue };
         let mut holds_class = false;
         for below in folders(&folder)? {
-            holds_class = holds_class || holds_image(&below, &mut Vec::new())?;
+            // What may not be read is refused as a class: the part is not left out for its sake.
+            holds_class = holds_class || is_denied(&below) || holds_image(&below)?;
         }
         if !holds_class {
             continue;
@@ -216,7 +218,9 @@ impl Found {
         walk.seen.insert(here);
         for path in entries {
             let kind = fs::metadata(&path);
-            if is_hidden(&path) || !is_image(path.extension()) && !is_folder(&kind) {
+            let may_hold_images =
+                is_image(path.extension()) || is_folder(&kind) || is_dangling(&path);
+            if is_hidden(&path) || !may_hold_images {
                 self.skip(foreign(&path));
             } else if is_folder(&kind) {
                 self.class(part, class, &path, walk)?;
@@ -374,10 +378,25 @@ fn is_visible_folder(path: &Path) -> bool {
     path.is_dir() && !is_hidden(path)
 }
 
+/// Whether this user may not list a folder.
+fn is_denied(folder: &Path) -> bool {
+    fs::read_dir(folder).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+}
+
 /// Whether images lie in the folder or below it; a folder that may not be read holds none.
-fn holds_image(folder: &Path, above: &mut Vec<PathBuf>) -> Result<bool, DataError> {
+fn holds_image(folder: &Path) -> Result<bool, DataError> {
+    holds_image_below(folder, &mut Vec::new(), &mut HashSet::new())
+}
+
+/// The same below folders that lead here, but for those that were `seen`: links may lead to them in many ways.
+fn holds_image_below(
+    folder: &Path,
+    above: &mut Vec<PathBuf>,
+    seen: &mut HashSet<PathBuf>,
+) -> Result<bool, DataError> {
     let here = real(folder)?;
-    if above.iter().any(|above| above.starts_with(&here)) || above.len() > DEEPEST {
+    let is_above = above.iter().any(|above| above.starts_with(&here));
+    if is_above || above.len() > DEEPEST || !seen.insert(here.clone()) {
         return Ok(false);
     }
     let entries = match entries(folder) {
@@ -393,7 +412,7 @@ fn holds_image(folder: &Path, above: &mut Vec<PathBuf>) -> Result<bool, DataErro
     }
     above.push(here);
     for below in entries.iter().filter(|path| is_visible_folder(path)) {
-        if holds_image(below, above)? {
+        if holds_image_below(below, above, seen)? {
             return Ok(true);
         }
     }

@@ -71,7 +71,7 @@ impl Layout for Idx {
         let Some(largest) = largest else {
             return Err(DataError::layout(root, "no label names a class", "classes count from 0"));
         };
-        catalog.name_classes(class_names(root, largest as usize + 1)?);
+        catalog.name_classes(class_names(&[root], largest as usize + 1)?);
         for ((archive, (part, labels)), name) in (0..).zip(labels).zip(catalog.archive_names()) {
             for (number, label) in (0..).zip(labels) {
                 let shown = format!("{name}: image {number}");

@@ -14,12 +14,9 @@ use tar::{Archive, Entries, Entry};
 
 use super::MOST_CLASSES;
 use crate::{
-    catalog::{LARGEST_FILE, Source, is_image, name_of},
+    catalog::{LARGEST_FILE, LARGEST_LABEL, Source, is_image, name_of},
     error::ImageProblem,
 };
-
-/// Most bytes of a label's file.
-const LARGEST_LABEL: u64 = 64 << 10;
 
 /// Most bytes of a path.
 const LONGEST_NAME: usize = 4096;
@@ -216,9 +213,14 @@ fn member<R: Read>(entry: &mut Entry<'_, R>) -> io::Result<Option<Member>> {
         return Ok(None);
     }
     if is_label {
-        let mut content = Vec::new();
-        entry.take(LARGEST_LABEL).read_to_end(&mut content)?;
-        member.label = Some(class(&content));
+        member.label = Some(match member.length > LARGEST_LABEL {
+            true => Err(ImageProblem::LongLabel { bytes: member.length }),
+            false => {
+                let mut content = Vec::new();
+                entry.take(LARGEST_LABEL).read_to_end(&mut content)?;
+                class(&content)
+            }
+        });
     }
     Ok(Some(member))
 }

@@ -4,7 +4,7 @@
 
 use std::{
     collections::HashMap,
-    fs, io,
+    env, fs, io,
     path::{Path, PathBuf},
 };
 
@@ -165,9 +165,11 @@ pub(crate) fn catalog(root: &Path, shards: &[PathBuf]) -> Result<Catalog, DataEr
                     as `label` or `cls`";
         return Err(DataError::layout(&shards[archive as usize], reason, hint));
     };
-    let beside = place.parent().filter(|folder| folder.is_dir()).unwrap_or(Path::new("."));
-    let names_in = if root.is_dir() { root } else { beside };
-    let names = class_names(names_in, *largest as usize + 1)?;
+    let beside = shards.iter().filter_map(|shard| shard.parent());
+    let mut folders: Vec<&Path> = [root].into_iter().chain(beside).collect();
+    folders.retain(|folder| folder.is_dir());
+    folders.dedup();
+    let names = class_names(&folders, *largest as usize + 1)?;
     catalog.name_classes(names);
     let with_more = samples.iter().filter(|(_, found)| found.has_more).count();
     if with_more > 0 {
@@ -190,6 +192,11 @@ fn wrong(path: &Path, error: io::Error) -> DataError {
         | io::ErrorKind::Other => {
             let reason = format!("is no whole tar file: {error}");
             DataError::layout(path, reason, "take the shard from the set anew")
+        }
+        io::ErrorKind::StorageFull => {
+            let reason = format!("cannot be unpacked: {} is full", env::temp_dir().display());
+            let hint = "unpack the shards, or let TMPDIR name a folder with more space";
+            DataError::layout(path, reason, hint)
         }
         _ => DataError::Storage { path: path.to_owned(), source: error },
     }

@@ -258,6 +258,8 @@ fn promises_of_headers_are_not_believed() {
     bmp[18..22].copy_from_slice(&60_000u32.to_le_bytes());
     bmp[22..26].copy_from_slice(&60_000u32.to_le_bytes());
     refused(&bmp, "has 60000x60000 pixels");
+    bmp[14..18].copy_from_slice(&12u32.to_le_bytes());
+    refused(&bmp, "is a BMP file of OS/2: save it as PNG");
 }
 
 #[test]

@@ -361,7 +361,26 @@ fn links_to_nothing_in_place_of_classes_and_parts_are_refused() {
     for link in ["train/c", "test"] {
         std::os::unix::fs::symlink("/nowhere/at/all", folder.path().join(link)).unwrap();
     }
+    std::os::unix::fs::symlink("/nowhere/at/all", folder.path().join("train/a/more")).unwrap();
     let catalog = folder.open().unwrap();
     let refused: Vec<String> = catalog.refused.iter().map(ToString::to_string).collect();
-    assert_eq!(refused, ["test: is a link to nothing", "train/c: is a link to nothing"]);
+    let link = |place: &str| format!("{place}: is a link to nothing");
+    assert_eq!(refused, ["test", "train/a/more (class a)", "train/c"].map(link));
+    assert!(catalog.skipped.is_empty());
+}
+
+#[cfg(unix)]
+#[test]
+fn folders_that_lead_to_one_another_are_looked_into_once() {
+    let folder = Folder::new();
+    folder.write("train/a/1.png", png(1)).write("train/b/2.png", png(2));
+    let at = |name: &str| folder.path().join(name);
+    let names: Vec<String> = (0..12).map(|index| format!("notes/{index}")).collect();
+    names.iter().for_each(|name| std::fs::create_dir_all(at(name)).unwrap());
+    for name in &names {
+        for (index, other) in names.iter().enumerate() {
+            std::os::unix::fs::symlink(at(other), at(name).join(format!("to-{index}"))).unwrap();
+        }
+    }
+    assert_eq!(reds(&folder.open().unwrap()), [1, 2]);
 }

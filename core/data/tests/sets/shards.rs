@@ -118,17 +118,49 @@ fn samples_that_lack_something_are_told() {
     assert_eq!(
         refused(&catalog),
         [
-            "a.tar: alone.png: has no label: no .cls, no .json of that name",
-            "a.tar: no-image: has a label, but no image",
+            "a.tar: alone.png: has no label: no .cls, no .json of that name beside it",
+            "a.tar: no-image: has a label, but no image beside it",
             "a.tar: word.png: has a label that is no integer",
             "a.tar: below.png: has class -1, which is not from 0 to 99999",
             "a.tar: above.png: has class 4000000000, which is not from 0 to 99999",
-            "a.tar: half: has a label, but no image",
+            "a.tar: half: has a label, but no image beside it",
         ]
     );
     folder.write("classes.txt", "only\n");
     let catalog = folder.open().unwrap();
     assert_eq!(refused(&catalog)[0], "a.tar: good.png: has class 1, which is not from 0 to 0");
+}
+
+#[test]
+fn labels_beside_much_text_are_read_but_not_without_bounds() {
+    let folder = Folder::new();
+    let json = |text: usize| format!(r#"{{"label": 1, "text": "{}"}}"#, "x".repeat(text));
+    let (long, too_long) = (json(100_000), json(1 << 20));
+    folder.write(
+        "a.tar",
+        tar(&[
+            ("long.png", &png(1)),
+            ("long.json", long.as_bytes()),
+            ("longer.png", &png(2)),
+            ("longer.json", too_long.as_bytes()),
+        ]),
+    );
+    let catalog = folder.open().unwrap();
+    assert_eq!(reds(&catalog), [1]);
+    let reason = "has a label of 1048600 bytes, more than 1048576";
+    assert_eq!(refused(&catalog), [format!("a.tar: longer.png: {reason}")]);
+}
+
+#[test]
+fn names_of_classes_may_lie_beside_the_shards_of_a_part() {
+    let folder = Folder::new();
+    folder
+        .write("test/0.tar", tar(&[("a.png", &png(1)), ("a.cls", b"1")]))
+        .write("train/0.tar", tar(&[("a.png", &png(1)), ("a.cls", b"1")]))
+        .write("train/classes.txt", "cat\ndog\n");
+    assert_eq!(folder.open().unwrap().classes, ["cat", "dog"]);
+    folder.write("classes.txt", "cow\nhen\n");
+    assert_eq!(folder.open().unwrap().classes, ["cow", "hen"]);
 }
 
 #[test]

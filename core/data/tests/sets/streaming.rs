@@ -1,6 +1,12 @@
 //! Images as studies read them: the same from any number of threads, in bounded memory.
 
-use std::{fs, sync::Arc};
+use std::{
+    fs,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use rayon::prelude::*;
 use spacewright_core::data::{
@@ -76,6 +82,29 @@ fn more_than_may_be_kept_is_not_kept() {
     assert!(files.read(20).is_some_and(|(_, kept)| kept.is_none()));
     assert!(files.read(21).is_none());
     assert!(files.make(&catalog, 0, |done, _| done < 5).unwrap().is_none());
+}
+
+#[test]
+fn a_survey_ends_at_the_first_image_that_cannot_be_read_and_leaves_nothing() {
+    let folder = Folder::new();
+    for index in 0..200 {
+        let picture = Picture::of(8, 8, |x, y| [x as u8, y as u8, index]);
+        folder.write(format!("cat/{index:03}.png"), picture.encoded(Format::Png));
+    }
+    let catalog = folder.open().unwrap();
+    fs::remove_file(folder.path().join("cat/000.png")).unwrap();
+    let files = SurveyFiles::new(&folder.path().join("kept"), "set");
+    let looked_at = AtomicUsize::new(0);
+    let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let made = one_thread.install(|| {
+        files.make(&catalog, 10 << 20, |done, _| {
+            looked_at.store(done, Ordering::Relaxed);
+            true
+        })
+    });
+    assert!(made.unwrap_err().to_string().contains("000.png"));
+    assert!(looked_at.load(Ordering::Relaxed) < 200 - 1);
+    assert_eq!(fs::read_dir(folder.path().join("kept")).unwrap().count(), 0);
 }
 
 #[test]

@@ -26,6 +26,7 @@ use crate::{
     error::{AtPath as _, EngineError, Result},
     home,
     lock::Lock,
+    room,
 };
 
 /// What a network needs to know of images.
@@ -188,6 +189,7 @@ impl StudyData {
             let (usable, of_other_sizes) = usable(&catalog, survey, (channels, lists), sides)?;
             bad.extend(of_other_sizes);
             self.check_bad(&bad)?;
+            catalog.notices.iter().for_each(|notice| tracing::warn!("{notice}"));
             let Division { train, held_out, test } = self.division(&catalog, &usable)?;
             check_sections(&catalog, survey, (channels, of_sections), sides, &train)?;
             Ok(StudyImages {
@@ -253,7 +255,8 @@ impl StudyData {
             given if given >= 0.0 => given * GIGABYTE,
             _ => (memory().unwrap_or(4.0 * GIGABYTE) / 2.0).min(MOST),
         };
-        bytes as u64
+        // More than the disk holds would fill it, and be decoded in vain each time.
+        (bytes as u64).min(room::to_spare(&self.cache).unwrap_or(u64::MAX))
     }
 
     /// Stops at images that cannot be used, or says how many there are.

@@ -138,7 +138,9 @@ impl Images {
         bar.finish_and_clear();
         let checked = checked.ok_or_else(EngineError::cancelled)?;
         if let Some(reason) = &checked.study.refused {
-            let hint = format!("`{}` says what the set holds", check_command(data, layout));
+            let says = format!("`{}` says what the set holds", check_command(data, layout));
+            let hint =
+                checked.study.hint.map_or_else(|| says.clone(), |hint| format!("{hint}; {says}"));
             return Err(Failure::input(format!("{data}: {reason}")).hint(hint));
         }
         Self::checked((data, layout), file, &checked, held_out)
