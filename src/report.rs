@@ -5,6 +5,7 @@ use std::{fmt::Write, path::Path, sync::Arc};
 use spacewright_core::{
     foreign::Escaped,
     latency::milliseconds,
+    search::proof,
     study::{AnyStep, duration},
 };
 use spacewright_spaceevo::{
@@ -37,10 +38,8 @@ pub fn text(report: &StudyReport, folder: &Path, steps: &[Arc<dyn AnyStep>]) -> 
     let mut text = String::new();
     let space = &report.space;
     let _ = writeln!(text, "space    {} ({})", space.space, space.blocks.join(", "));
-    let gap = report.gap.map_or_else(String::new, |gap| {
-        format!("; none of the hyperspace is better by more than {:.2} %", 100.0 * gap)
-    });
-    let _ = writeln!(text, "search   {} spaces scored{gap}", report.evaluations);
+    let proof = report.gap.map_or_else(String::new, |gap| format!("; {}", proof(gap)));
+    let _ = writeln!(text, "search   {} spaces scored{proof}", report.evaluations);
     let before = report.teacher_before.map(|before| percent(before.test));
     let before = before.map(|share| format!(", {share} before fine-tuning")).unwrap_or_default();
     let accuracy = percent(report.teacher_accuracy);

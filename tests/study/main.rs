@@ -360,6 +360,8 @@ fn the_report_holds_what_was_verified() {
     let place = Place::new();
     place.finish(&["run", "--quiet"]);
     let report = place.report();
+    assert_eq!(report["space"]["found_by"], "exact");
+    assert!(report["gap"].as_f64().unwrap() < 5e-5, "{}", report["gap"]);
     let correction = &report["correction"];
     assert_eq!(correction["networks"], 6);
     let factors = correction["factors"].as_array().unwrap();

@@ -66,6 +66,17 @@ impl Searched {
     }
 }
 
+/// A smaller [gap](Searched::gap) counts as none: it would be shown as 0.00 %.
+pub const SMALLEST_GAP: f64 = 5e-5;
+
+/// What a [gap](Searched::gap) says of the best space that was found.
+pub fn proof(gap: f64) -> String {
+    match gap < SMALLEST_GAP {
+        true => "none of the hyperspace is better".to_owned(),
+        false => format!("none of the hyperspace is better by more than {:.2} %", 100.0 * gap),
+    }
+}
+
 /// Walks through spaces.
 pub trait Strategy: Send + Sync {
     /// Name in study files.

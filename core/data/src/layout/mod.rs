@@ -6,6 +6,7 @@ mod class_names;
 mod folder;
 pub mod idx;
 pub mod shard;
+mod unknown;
 mod webdataset;
 
 use std::path::{Path, PathBuf};
@@ -140,8 +141,9 @@ fn layout_of(root: &Path, named: Option<&str>) -> Result<&'static dyn Layout, Da
         [layout] => Ok(layout),
         [] => {
             let known = layouts().map(|layout| format!("{}: {}", layout.name(), layout.holds()));
-            let reason = "no known layout of images";
-            Err(DataError::layout(root, reason, format!("known are {}", known.join("; "))))
+            let reason = format!("no known layout of images{}", unknown::files_of(root));
+            let hint = format!("known are {}; images are JPEG, PNG, WebP or BMP", known.join("; "));
+            Err(DataError::layout(root, reason, hint))
         }
         [..] => {
             let names: Vec<&str> = found.iter().map(|layout| layout.name()).collect();

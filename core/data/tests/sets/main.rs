@@ -73,9 +73,18 @@ fn refused(catalog: &Catalog) -> Vec<String> {
 #[test]
 fn a_folder_of_nothing_names_the_layouts() {
     let folder = Folder::new();
-    folder.write("notes.txt", "");
+    assert!(folder.refused().starts_with("SET: no known layout of images; known are cifar: "));
+    folder.write("notes", "");
+    for (class, image) in [("cat", 0), ("cat", 1), ("dog", 2)] {
+        folder.write(&format!("{class}/{image}.TIF"), "");
+    }
+    folder.write("dog/3.heic", "");
+    folder.write("dog/3.xmp", "");
+    folder.write(".thumbs/0.jpg", "");
     let refused = folder.refused();
-    assert!(refused.starts_with("SET: no known layout of images; known are cifar: "), "{refused}");
+    let holds = "(files: 3 .tif, 1 .heic, 1 .xmp and others); known are cifar: ";
+    assert!(refused.starts_with(&format!("SET: no known layout of images {holds}")), "{refused}");
+    assert!(refused.ends_with("; images are JPEG, PNG, WebP or BMP"), "{refused}");
     for layout in ["idx: ", "webdataset: ", "image-folder: "] {
         assert!(refused.contains(layout), "{refused}");
     }

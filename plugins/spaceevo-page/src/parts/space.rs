@@ -1,6 +1,7 @@
 //! The space, stage by stage.
 
 use maud::{Markup, html};
+use spacewright_core::search::SMALLEST_GAP;
 use spacewright_spaceevo::report::StageChoice;
 
 use super::{Part, block_types, table};
@@ -26,8 +27,9 @@ pub fn part(data: &PageData) -> Part {
             (flattered(data))
             @if let Some(gap) = data.report.gap {
                 p {
-                    "It is proven that no space of the hyperspace has a score that is better by more than "
-                    (Shown::percent("report.gap", gap)) "."
+                    "It is proven that no space of the hyperspace has a better score"
+                    @if gap >= SMALLEST_GAP { " by more than " (Shown::percent("report.gap", gap)) }
+                    "."
                 }
             }
         },

@@ -11,7 +11,7 @@ use spacewright_core::{
 /// A space and its score.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SpaceSummary {
-    /// How it was found, in words, such as `aging-evolution` or `random search`.
+    /// How it was found, in words, such as `exact` or `random search`.
     pub found_by: String,
     /// Its encoding.
     pub space: String,

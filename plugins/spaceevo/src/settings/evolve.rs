@@ -21,9 +21,9 @@ pub struct EvolveSettings {
     /// Options of the scorer; those of `q-t`: mode (`exact` or `monte-carlo`), draws, top, t, a, batch (draws at one
     /// resolution), weights (one per budget), stage_weights (one per stage).
     pub score: BTreeMap<String, Value>,
-    /// How to walk through spaces: `aging-evolution`, `random`, `descent` or `exact`.
-    #[default = "aging-evolution"]
-    pub strategy: String,
+    /// How to walk through spaces: `aging-evolution`, `random`, `descent`, or `exact`, which ends in a proof. Where not
+    /// given, `exact` with a scorer that has bounds, as `q-t` in its mode `exact` has, and `aging-evolution` otherwise.
+    pub strategy: Option<String>,
     /// Options of the strategy; those of `aging-evolution`: population, parents; of `exact`: candidates.
     pub strategy_options: BTreeMap<String, Value>,
     /// Spaces to score before the descent or the proof that ends a search; the random search
@@ -39,9 +39,9 @@ impl Section for EvolveSettings {
     const NAME: &'static str = "evolve";
 
     fn references(&self) -> Vec<Reference> {
-        vec![
-            Reference::new("scorer", Referred::Scorer(self.scorer.clone())),
-            Reference::new("strategy", Referred::Strategy(self.strategy.clone())),
-        ]
+        let scorer = Reference::new("scorer", Referred::Scorer(self.scorer.clone()));
+        let strategy = self.strategy.clone();
+        let strategy = strategy.map(|name| Reference::new("strategy", Referred::Strategy(name)));
+        std::iter::once(scorer).chain(strategy).collect()
     }
 }

@@ -8,7 +8,7 @@ use spacewright_core::{
 use super::{
     correct::Correct,
     distil::{Distil, Distilled},
-    evolve::Evolve,
+    evolve::{Evolve, RANDOM_SEARCH},
     export::{Export, ExportedNetwork, file_name},
     measure::Measure,
     outside::{self, JudgedOutside},
@@ -22,7 +22,7 @@ use crate::{
         AgainstNetwork, BudgetNetwork, Front, LossCorrection, RivalNetwork, SpaceSummary,
         StageChoice, StudyReport, SumOfPartsError, publish_networks,
     },
-    settings::{EvolveSettings, ExportSettings, ReportSettings, TeachSettings},
+    settings::{ExportSettings, ReportSettings, TeachSettings},
 };
 
 /// Says what was found.
@@ -44,7 +44,7 @@ impl Step for Report {
     ];
     const NEEDS: StepNeeds = StepNeeds { training: true, latencies: true, runtime: true };
 
-    type Settings = (ReportSettings, EvolveSettings, ExportSettings, TeachSettings);
+    type Settings = (ReportSettings, ExportSettings, TeachSettings);
     type Output = StudyReport;
 
     fn check(
@@ -58,7 +58,7 @@ impl Step for Report {
     fn run(
         &self,
         context: &dyn StepContext,
-        (settings, evolve, export, teach): Self::Settings,
+        (settings, export, teach): Self::Settings,
     ) -> Result<StudyReport, StepError> {
         let study = context.study();
         let hyperspace = &study.hyperspace;
@@ -87,7 +87,7 @@ impl Step for Report {
         let uniform = evolved.uniform.iter();
         let uniform = uniform
             .map(|scored| SpaceSummary::new("one block type everywhere", scored, hyperspace));
-        let random = SpaceSummary::new("random search", &evolved.random, hyperspace);
+        let random = SpaceSummary::new(RANDOM_SEARCH, &evolved.random, hyperspace);
         let budgets: Vec<BudgetNetwork> =
             context.get(&Export::OUTPUT)?.into_iter().map(budget).collect();
         let own = Front::new(budgets.iter().map(BudgetNetwork::point).collect());
@@ -103,7 +103,7 @@ impl Step for Report {
             teacher_before: teacher.before,
             teacher_block: teach.own_block().map(str::to_owned),
             correction: LossCorrection::new(context.get(&Correct::OUTPUT)?, hyperspace),
-            space: SpaceSummary::new(&evolve.strategy, &evolved.best[0], hyperspace),
+            space: SpaceSummary::new(&evolved.found_by, &evolved.best[0], hyperspace),
             choices: StageChoice::of(&evolved.explanation, hyperspace),
             evaluations: evolved.evaluations,
             gap: evolved.gap,

@@ -1,13 +1,15 @@
 //! Quality tables from distillation and measurement; the search for the space.
 
-use std::{cell::RefCell, collections::BTreeMap};
+mod searches;
+
+use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use spacewright_core::{
     quality::{Cell, RowFigures, ScoreColumns, TableRow},
-    score::{PreparedScorer, ScoreError, ScoreProblem},
-    search::{ScoredSpace, SearchBudget, Searched, Strategy},
+    score::{PreparedScorer, ScoreError, ScoreProblem, Scorer},
+    search::{ScoredSpace, Strategy, proof},
     space::{Space, stage_graph_batch},
     study::{
         FieldError, Referred, Section, Step, StepContext, StepError, StepNeeds, StudyContext, Task,
@@ -27,9 +29,13 @@ use crate::{
     multi_target::{self, MultiTargetScorer, OnTarget},
     network_parts::sub_stages,
     settings::{EvolveSettings, MeasureSettings},
-    strategies::NO_BOUNDS,
+    strategies::{AgingEvolution, Exact, NO_BOUNDS},
     tables::BlockRows,
 };
+
+pub(super) use searches::RANDOM_SEARCH;
+use searches::{Beside, Searches};
+pub use searches::{BestSoFar, SearchTrace};
 
 /// How many of the best spaces are kept: more than anyone looks at, and still a small file.
 const KEPT: usize = 20;
@@ -37,6 +43,8 @@ const KEPT: usize = 20;
 /// What the step found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evolved {
+    /// What found the best space: the strategy, or the random search, where that one was luckier.
+    pub found_by: String,
     /// The best spaces, best first; at least one.
     pub best: Vec<ScoredSpace>,
     /// The best space of a random search with as many evaluations, and of the descent from the best that it drew.
@@ -56,44 +64,6 @@ pub struct Evolved {
     /// How the strategy and the random search came to their best; results of earlier versions do not say it.
     #[serde(default)]
     pub traces: Vec<SearchTrace>,
-}
-
-/// How a search came to its best space.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct SearchTrace {
-    /// Name of the search.
-    pub search: String,
-    /// Each time that a better space was found, and in the end.
-    pub points: Vec<BestSoFar>,
-}
-
-/// The best space of a search that goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct BestSoFar {
-    /// Spaces that were scored.
-    pub evaluations: usize,
-    /// The best score among them.
-    pub score: f64,
-}
-
-impl SearchTrace {
-    fn new(search: &str) -> Self {
-        Self { search: search.to_owned(), points: Vec::new() }
-    }
-
-    /// Takes note of how the search stands.
-    fn stands(&mut self, evaluations: usize, score: f64) {
-        let is_level = |point: &BestSoFar| point.score == score;
-        // Of a level stretch, its two ends.
-        if let [.., before, last] = &mut self.points[..]
-            && is_level(before)
-            && is_level(last)
-        {
-            last.evaluations = evaluations;
-        } else {
-            self.points.push(BestSoFar { evaluations, score });
-        }
-    }
 }
 
 impl Evolved {
@@ -139,21 +109,16 @@ impl Step for Evolve {
             let hint = "`spacewright study explain evolve` lists the fields";
             FieldError::refused(EvolveSettings::NAME, field, error.to_string(), hint)
         };
-        let (scorer, strategy) =
-            (study.scorers.get(&evolve.scorer), study.strategies.get(&evolve.strategy));
+        let Some(scorer) = study.scorers.get(&evolve.scorer) else { return Ok(()) };
         let (score, limits) = (options(&evolve.score), measure.budgets.len());
-        if let Some(scorer) = scorer {
-            let checked = scorer.check_options(&score, &study.hyperspace, limits);
-            checked.map_err(|error| refused("score", error))?;
-        }
-        if let Some(strategy) = strategy {
-            let checked = strategy.check_options(&options(&evolve.strategy_options));
-            checked.map_err(|error| refused("strategy_options", error))?;
-        }
-        if let (Some(scorer), Some(strategy)) = (scorer, strategy)
-            && strategy.needs_bounds()
-            && !scorer.has_bounds(&score)
-        {
+        let checked = scorer.check_options(&score, &study.hyperspace, limits);
+        checked.map_err(|error| refused("score", error))?;
+        let Some(strategy) = study.strategies.get(strategy_name(evolve, &**scorer)) else {
+            return Ok(());
+        };
+        let checked = strategy.check_options(&options(&evolve.strategy_options));
+        checked.map_err(|error| refused("strategy_options", error))?;
+        if strategy.needs_bounds() && !scorer.has_bounds(&score) {
             return Err(refused("strategy", ScoreError::new(NO_BOUNDS)));
         }
         Ok(())
@@ -167,7 +132,8 @@ impl Step for Evolve {
         let evolved =
             context.task(Task::new("space", |_, monitor| evolve(context, &settings, monitor)))?;
         let best = &evolved.best[0];
-        context.say(&format!("space: {} (score {:.4})", best.space, best.score.score));
+        let proof = evolved.gap.map_or_else(String::new, |gap| format!("; {}", proof(gap)));
+        context.say(&format!("space: {} (score {:.4}{proof})", best.space, best.score.score));
         for TargetLoss { target, alone, lost, .. } in &evolved.devices {
             let lost = 100.0 * lost;
             context.say(&format!("{target}: {lost:.2} % below its own best, {}", alone.space));
@@ -181,9 +147,16 @@ fn options(given: &BTreeMap<String, serde_json::Value>) -> serde_json::Value {
     given.clone().into_iter().collect()
 }
 
-fn strategy<'s>(study: &'s StudyContext, name: &str) -> Result<&'s dyn Strategy, SpaceEvoError> {
-    let not_there = || SpaceEvoError::NotThere(Referred::Strategy(name.to_owned()));
-    Ok(study.strategies.get(name).ok_or_else(not_there)?.as_ref())
+/// Name of the strategy that is asked for, or else of the best one for the scorer.
+fn strategy_name<'s>(settings: &'s EvolveSettings, scorer: &dyn Scorer) -> &'s str {
+    let best_for_scorer = || {
+        if scorer.has_bounds(&options(&settings.score)) {
+            Exact.name()
+        } else {
+            AgingEvolution.name()
+        }
+    };
+    settings.strategy.as_deref().unwrap_or_else(best_for_scorer)
 }
 
 fn evolve(
@@ -201,28 +174,14 @@ fn evolve(
         Ok::<_, StepError>(scorer.prepare(problem, &options(&settings.score))?)
     };
     let scorers = latencies.each().map(prepare).collect::<Result<Vec<_>, _>>()?;
-    let traces = RefCell::new(Vec::new());
-    let search = |scorer: &dyn PreparedScorer,
-                  strategy: &dyn Strategy,
-                  options: &serde_json::Value,
-                  note: &str| {
-        let budget = SearchBudget { evaluations: settings.evaluations, seed: study.seed };
-        let mut trace = SearchTrace::new(note);
-        let mut progress = |done: usize, best: &ScoredSpace| {
-            trace.stands(done, best.score.score);
-            let note = format!("{note}: best {:.4}", best.score.score);
-            // A descent or a proof follows the evaluations that were asked for.
-            monitor.progress(done, settings.evaluations.max(done), &note);
-            !monitor.cancelled()
-        };
-        let found = strategy.search(&study.hyperspace, scorer, &budget, options, &mut progress);
-        traces.borrow_mut().push(trace);
-        if monitor.cancelled() { Err(StepError::Cancelled) } else { Ok(found?) }
+    let searches =
+        Searches { study, settings, strategy: strategy_name(settings, &**scorer), monitor };
+    let mut beside = None;
+    let mut walk = |scorer: &dyn PreparedScorer| {
+        let (found, of_this) = searches.both(scorer)?;
+        beside = Some(of_this);
+        Ok::<_, StepError>(found)
     };
-    let chosen = strategy(study, &settings.strategy)?;
-    let strategy_options = options(&settings.strategy_options);
-    let walk =
-        |scorer: &dyn PreparedScorer| search(scorer, chosen, &strategy_options, &settings.strategy);
     let each: Vec<&dyn PreparedScorer> = scorers.iter().map(AsRef::as_ref).collect();
     let (found, on_each) = match each[..] {
         [only] => (walk(only)?, Vec::new()),
@@ -231,14 +190,13 @@ fn evolve(
             (common.found, common.targets)
         }
     };
+    let Beside { found_by, random, traces } = beside.ok_or(SpaceEvoError::NoSpace)?;
     let bests = on_each.iter().map(|target| target.alone.score.score);
     let several = match on_each.is_empty() {
         true => None,
         false => Some(MultiTargetScorer::new(each.iter().copied().zip(bests).collect())?),
     };
     let scorer: &dyn PreparedScorer = several.as_ref().map_or(each[0], |several| several);
-    let no_options = serde_json::json!({});
-    let random = search(scorer, strategy(study, "random")?, &no_options, "random search")?;
     let best: Vec<ScoredSpace> = found.diverse(KEPT, 1).into_iter().cloned().collect();
     let space = &best.first().ok_or(SpaceEvoError::NoSpace)?.space;
     let explanation = Explanation::new(&study.hyperspace, scorer, space, study.seed)?;
@@ -249,19 +207,16 @@ fn evolve(
         alone: on.alone,
     };
     Ok(Evolved {
-        random: first(random)?,
+        found_by,
+        random,
         uniform: uniform(study, scorer)?,
         explanation: explanation.brief(),
         evaluations: found.evaluations,
         gap: found.gap(),
         devices: latencies.each().zip(on_each).map(loss).collect(),
-        traces: traces.into_inner(),
+        traces,
         best,
     })
-}
-
-fn first(found: Searched) -> Result<ScoredSpace, SpaceEvoError> {
-    found.scored.into_iter().next().ok_or(SpaceEvoError::NoSpace)
 }
 
 /// The best space of each block type among those that use it in every stage.
@@ -343,20 +298,4 @@ fn problem(
         constraints_ms: latencies.budgets_ms.clone(),
         composition: settings.composition,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_trace_has_the_ends_of_its_level_stretches() {
-        let mut trace = SearchTrace::new("search");
-        for (evaluations, score) in [(1, 0.5), (2, 0.5), (3, 0.5), (4, 0.75), (5, 0.75)] {
-            trace.stands(evaluations, score);
-        }
-        let points: Vec<(usize, f64)> =
-            trace.points.iter().map(|point| (point.evaluations, point.score)).collect();
-        assert_eq!(points, [(1, 0.5), (3, 0.5), (4, 0.75), (5, 0.75)]);
-    }
 }
