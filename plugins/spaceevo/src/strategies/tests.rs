@@ -151,6 +151,17 @@ fn a_search_stops_when_told() {
 }
 
 #[test]
+fn a_proof_stops_when_told_and_proves_nothing() {
+    let budget = SearchBudget { evaluations: 100, seed: 7 };
+    let hyperspace = built_in("mini").unwrap();
+    let mut before = 0;
+    // Told again of as many spaces, where evolution and descent have ended.
+    let mut progress = |scored: usize, _: &_| std::mem::replace(&mut before, scored) != scored;
+    let found = Exact.search(&hyperspace, &Sum, &budget, &Value::Null, &mut progress).unwrap();
+    assert!(found.scored.len() > 100 && found.bound.is_none(), "{:?}", found.bound);
+}
+
+#[test]
 fn wrong_options_are_refused() {
     let hyperspace = built_in("mini").unwrap();
     let error = search(&AgingEvolution, &hyperspace, 10, json!({ "parents": 0 })).unwrap_err();

@@ -5,6 +5,9 @@ use spacewright_core::{score::Bounds, space::Halves};
 
 /// Pairs of halves that are given tight bounds at most: what is kept of them takes 16 bytes each.
 const MOST_PAIRS: usize = 8 << 20;
+/// First halves that are looked at together, however many threads there are: each may leave as many pairs as there are
+/// last halves, which wait in memory for the highest to be taken.
+const TOGETHER: usize = 256;
 
 /// Spaces that may beat a score, as pairs of halves.
 pub(super) struct Candidates {
@@ -29,29 +32,40 @@ impl Candidate {
 }
 
 impl Candidates {
-    /// Those with a bound above `threshold`, at most `most`.
-    pub(super) fn find(bounds: &dyn Bounds, halves: &Halves, threshold: f64, most: usize) -> Self {
-        let of_first = |first: usize| {
+    /// Those with a bound above `threshold`, at most `most`. Nothing where `goes_on`, which is asked now and then, says no.
+    pub(super) fn find(
+        bounds: &dyn Bounds,
+        halves: &Halves,
+        threshold: f64,
+        most: usize,
+        mut goes_on: impl FnMut() -> bool,
+    ) -> Option<Self> {
+        let of_first = |first: usize| -> Vec<Candidate> {
             let rough = bounds.rough(first);
             let may_beat = |last: &u32| rough[*last as usize] > threshold;
             let lasts: Vec<u32> = (0..rough.len() as u32).filter(may_beat).collect();
-            let mut highest = Highest::new(MOST_PAIRS);
-            for (bound, last) in bounds.closer(first, &lasts).into_iter().zip(lasts) {
-                if bound > threshold {
-                    highest.push(Candidate { bound, first: first as u32, last });
-                }
-            }
-            highest
+            let closer = bounds.closer(first, &lasts).into_iter().zip(lasts);
+            let candidates =
+                closer.map(|(bound, last)| Candidate { bound, first: first as u32, last });
+            candidates.filter(|candidate| candidate.bound > threshold).collect()
         };
-        let firsts = (0..halves.first_count()).into_par_iter().map(of_first);
-        let close = firsts.reduce(|| Highest::new(MOST_PAIRS), Highest::merged).finished();
+        let mut close = Highest::new(MOST_PAIRS);
+        for start in (0..halves.first_count()).step_by(TOGETHER) {
+            if !goes_on() {
+                return None;
+            }
+            let firsts = start..halves.first_count().min(start + TOGETHER);
+            let found: Vec<Vec<Candidate>> = firsts.into_par_iter().map(of_first).collect();
+            found.into_iter().flatten().for_each(|candidate| close.push(candidate));
+        }
+        let close = close.finished();
         let pairs: Vec<(u32, u32)> = close.spaces.iter().map(Candidate::pair).collect();
         let tight = bounds.tight(&pairs).into_iter().zip(pairs);
         let mut highest = Highest { rest: close.rest, ..Highest::new(most) };
         for (bound, (first, last)) in tight.filter(|(bound, _)| *bound > threshold) {
             highest.push(Candidate { bound, first, last });
         }
-        highest.finished()
+        Some(highest.finished())
     }
 }
 
@@ -85,15 +99,6 @@ impl Highest {
         }
     }
 
-    fn merged(self, other: Self) -> Self {
-        // The smaller one moves.
-        let self_is_larger = self.found.len() >= other.found.len();
-        let (mut to, from) = if self_is_larger { (self, other) } else { (other, self) };
-        to.rest = to.rest.max(from.rest);
-        from.found.into_iter().for_each(|found| to.push(found));
-        to
-    }
-
     fn finished(mut self) -> Candidates {
         self.cut();
         Candidates { spaces: self.found, rest: self.rest }
@@ -113,7 +118,7 @@ mod tests {
             }
             highest
         };
-        let found = of(&[1.0, 9.0, 3.0, 4.0]).merged(of(&[8.0, 2.0])).finished();
+        let found = of(&[1.0, 9.0, 3.0, 4.0, 8.0, 2.0]).finished();
         let bounds: Vec<f64> = found.spaces.iter().map(|found| found.bound).collect();
         assert_eq!((bounds, found.rest), (vec![9.0, 8.0, 4.0], 3.0));
         let all = of(&[1.0, 2.0]).finished();

@@ -76,7 +76,12 @@ impl Strategy for Exact {
         let bounds = bounded.bounds(&best.space)?;
         let halves = Halves::of(hyperspace);
         let score = best.score.score;
-        let mut candidates = Candidates::find(&*bounds, &halves, score, options.candidates);
+        let goes_on = || progress(found.evaluations, &best);
+        let Some(mut candidates) =
+            Candidates::find(&*bounds, &halves, score, options.candidates, goes_on)
+        else {
+            return Ok(found);
+        };
         let mut bound = candidates.rest;
         for batch in candidates.spaces.chunks_mut(BATCH) {
             let highest = batch[0].bound;
