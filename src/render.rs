@@ -152,7 +152,10 @@ pub fn show(outcome: Result<Output, Failure>, json: bool) -> ExitCode {
                 false => visible(&output.text, |letter| letter.escape_default().to_string()),
             };
             match writeln!(io::stdout(), "{}", text.trim_end()) {
-                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                    let _ = writeln!(io::stderr(), "error: standard output: {error}");
+                    ExitCode::FAILURE
+                }
                 _ => ExitCode::from(u8::from(!output.good)),
             }
         }

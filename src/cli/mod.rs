@@ -39,6 +39,9 @@ pub use study::{
 };
 pub use target::{EvaluateArgs, FitArgs, PredictArgs, ProfileArgs, TargetCommand};
 
+/// Folder of all runs where no other is named.
+pub const DEFAULT_RUNS: &str = "runs";
+
 /// Designs INT8 neural networks that are really fast on the hardware at hand.
 #[derive(Debug, Parser)]
 #[command(name = "spacewright", version)]
@@ -173,7 +176,7 @@ pub enum CacheCommand {
 #[derive(Debug, Args)]
 pub struct CacheArgs {
     /// Folder of all runs.
-    #[arg(long, value_name = "DIR", default_value = "runs")]
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_RUNS)]
     pub runs: PathBuf,
     /// Count what runs have made under other settings than their present ones, too.
     #[arg(long)]
@@ -359,7 +362,7 @@ pub struct StudyArgs {
     /// The study file (TOML).
     pub study: PathBuf,
     /// Folder of all runs.
-    #[arg(long, default_value = "runs", value_name = "DIR")]
+    #[arg(long, default_value = DEFAULT_RUNS, value_name = "DIR")]
     pub runs: PathBuf,
     /// Another target than the study's.
     #[arg(long)]

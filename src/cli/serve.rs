@@ -4,10 +4,12 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Args;
 
+use super::DEFAULT_RUNS;
+
 #[derive(Debug, Args)]
 pub struct ServeArgs {
     /// Folder of all runs.
-    #[arg(default_value = "runs", value_name = "RUNS")]
+    #[arg(default_value = DEFAULT_RUNS, value_name = "RUNS")]
     pub runs: PathBuf,
     /// Where to listen; port 0 is any that is free. Beyond this machine's own addresses (such as 127.0.0.1), a
     /// token is asked for: that of SPACEWRIGHT_TOKEN, or one that is made up and shown.

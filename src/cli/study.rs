@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use spacewright_spaceevo::settings::Budget;
 
-use super::{ClusterArgs, ComputeArgs, StudyArgs};
+use super::{ClusterArgs, ComputeArgs, DEFAULT_RUNS, StudyArgs};
 
 /// The name under which `explain` shows the fields outside of sections.
 pub const TOP_SECTION: &str = "study";
@@ -31,7 +31,7 @@ pub enum StudyCommand {
     /// The runs of a folder.
     List {
         /// Folder of all runs.
-        #[arg(long, default_value = "runs", value_name = "DIR")]
+        #[arg(long, default_value = DEFAULT_RUNS, value_name = "DIR")]
         runs: PathBuf,
     },
     /// How the steps of a study stand, and why those run again that have run before.
@@ -78,7 +78,7 @@ pub struct SeveralStudies {
     #[arg(required = true, value_name = "STUDY")]
     pub studies: Vec<PathBuf>,
     /// Folder of all runs.
-    #[arg(long, default_value = "runs", value_name = "DIR")]
+    #[arg(long, default_value = DEFAULT_RUNS, value_name = "DIR")]
     pub runs: PathBuf,
     #[command(flatten)]
     pub compute: ComputeArgs,

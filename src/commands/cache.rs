@@ -1,18 +1,25 @@
 //! What the program keeps on the disk.
 
+use std::path::Path;
+
 use spacewright_engine::{
     default_home,
     room::{Kept, Unneeded, free, kept},
 };
 
 use crate::{
-    cli::{CacheArgs, CacheCommand},
+    cli::{CacheArgs, CacheCommand, DEFAULT_RUNS},
     render::{Failure, Output, Table},
 };
 
 pub fn run(command: &CacheCommand) -> Result<Output, Failure> {
     let (CacheCommand::List(CacheArgs { runs, superseded })
     | CacheCommand::Clear(CacheArgs { runs, superseded })) = command;
+    // A run's folder is there once something has run; another name may be a typing error.
+    if !runs.is_dir() && (runs.exists() || *runs != Path::new(DEFAULT_RUNS)) {
+        let failure = Failure::input(format!("there is no folder {}", runs.display()));
+        return Err(failure.hint("`--runs` names the folder of all runs"));
+    }
     let (home, unneeded) = (default_home()?, Unneeded { superseded: *superseded });
     let (heading, all) = match command {
         CacheCommand::List(_) => ("can go", kept(&home, runs, unneeded)?),

@@ -3,7 +3,7 @@
 use std::{
     fmt::Write as _,
     fs::{self, OpenOptions},
-    path::Path,
+    path::{Path, PathBuf},
     sync::atomic::Ordering,
 };
 
@@ -26,7 +26,7 @@ const SHOWN: usize = 20;
 pub fn run(command: &DataCommand, global: &Global) -> Result<Output, Failure> {
     let DataCommand::Check(DataCheckArgs { places, layout, held_out, sheet }) = command;
     let catalog = open(places, layout.as_deref())?;
-    sheet.as_deref().map_or(Ok(()), can_be_written)?;
+    sheet.as_deref().map_or(Ok(()), |sheet| can_be_written(sheet, places))?;
     let cancel = process::cancelled_by_signal();
     let bar = progress::bar(catalog.samples.len(), global.quiet);
     let (held_out, seed) = (held_out_of(&catalog, *held_out)?, global.seed.unwrap_or(0));
@@ -52,10 +52,28 @@ pub fn run(command: &DataCommand, global: &Global) -> Result<Output, Failure> {
     Ok(Output::new(text, &checked)?.good(is_good))
 }
 
-/// Whether a sheet has a place, before hours are spent on what belongs in it. What is there stays until then.
-fn can_be_written(path: &Path) -> Result<(), Failure> {
+/// Whether a sheet has a place, before hours are spent on what belongs in it. What is there stays until then; an earlier
+/// sheet is overwritten, a file of the set or a device is not.
+fn can_be_written(path: &Path, places: &[PathBuf]) -> Result<(), Failure> {
+    let wrong = |reason: &str, hint: &str| {
+        Err(Failure::input(format!("{}: {reason}", path.display())).hint(hint))
+    };
+    if path.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("png")) {
+        return wrong("a sheet is a PNG file", "give it a name that ends in .png");
+    }
     let failure = |error| Failure::input(format!("{}: {error}", path.display()));
-    let is_new = !path.exists();
+    let is_new = fs::symlink_metadata(path).is_err();
+    if !is_new {
+        let real = path.canonicalize().map_err(failure)?;
+        let is_of_set =
+            |place: &PathBuf| place.canonicalize().is_ok_and(|set| real.starts_with(set));
+        if places.iter().any(is_of_set) {
+            return wrong("there is such a file already, in the set", "give it a place outside");
+        }
+        if !path.is_file() {
+            return wrong("is no file", "give it a place of its own");
+        }
+    }
     OpenOptions::new().append(true).create(true).open(path).map_err(failure)?;
     if is_new { fs::remove_file(path).map_err(failure) } else { Ok(()) }
 }

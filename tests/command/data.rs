@@ -86,8 +86,16 @@ fn a_set_of_bad_images_is_described() {
     assert_eq!(said, "error: --held-out 0 leaves no image to choose by\n");
     assert!(!sheet.exists(), "there is nothing to show");
     fs::write(&sheet, "mine").unwrap();
-    run(&format!("--quiet data check {path} --sheet {}", sheet.display()));
+    let said = refusal(&format!("data check {path} --sheet {}", sheet.display()));
+    assert!(said.contains("sheet.png: there is such a file already, in the set\n"), "{said}");
     assert_eq!(fs::read_to_string(&sheet).unwrap(), "mine");
+    let said = refusal(&format!("data check {path} --sheet {path}/sheet.txt"));
+    assert!(
+        said.contains("sheet.txt: a sheet is a PNG file\nhint: give it a name that "),
+        "{said}"
+    );
+    let device = refusal(&format!("data check {path} --sheet {path}"));
+    assert!(device.starts_with("error: "), "{device}");
 }
 
 #[test]

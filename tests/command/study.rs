@@ -237,6 +237,8 @@ fn a_study_to_see_that_all_runs_has_a_twentieth_of_the_steps() {
     assert!(twentieths.len() >= 3, "{twentieths:?}");
     assert_eq!(steps(&read("short.toml")), twentieths);
     assert!(accepted(&read("short.toml")));
+    run("study new", "seeded.toml", &["--data", "synthetic", "--seed", "5"]);
+    assert!(read("seeded.toml").contains("\nseed = 5\n"));
 
     let runs = folder.path().join("runs");
     let history = run("study history", "short.toml", &["--runs", runs.to_str().unwrap()]);
@@ -309,6 +311,18 @@ fn a_damaged_run_that_is_looked_at_stays_as_it_is() {
     assert!(ran.stderr.contains("), and left as it is; 0 of its rows are sound"), "{}", ran.stderr);
     assert!(ran.stderr.contains(", the next run makes anew what is lacking"), "{}", ran.stderr);
     assert!(fs::read(&file).unwrap().starts_with(b"this is no data base") && !aside.exists());
+    // A run that lacks a file is no less a run.
+    let ran = run(&format!("study list --runs {}", runs.path().display()));
+    let said = format!("the run {} is left out: ", folder.display());
+    assert!(ran.code == 0 && ran.stderr.contains(&said), "{}", ran.stderr);
+}
+
+#[test]
+fn what_is_kept_of_runs_that_are_not_there_is_not_listed() {
+    for command in ["list", "clear"] {
+        let said = refusal(&format!("cache {command} --runs not-there"));
+        assert!(said.starts_with("error: there is no folder not-there\n"), "{said}");
+    }
 }
 
 #[test]

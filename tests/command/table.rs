@@ -52,6 +52,8 @@ fn mismatches_are_listed_and_fail() {
     let ran = run(&check);
     assert_snapshot!(ran.stdout, @"1 rows in 1 files: macs equal in 1, params equal in 1");
     assert_eq!(ran.code, 0);
+    let (_folder, marked) = one_table("\u{feff}3#24#None,1x16x16x16,0.5,0.1091,0.0019,1.0\r\n");
+    assert_eq!(run(&marked).stdout, ran.stdout);
     let (_folder, check) = one_table("3#24#None,1x16x16x16,0.5,0.1191,0.0019,1.0\n");
     let ran = run(&check);
     assert_snapshot!(ran.stdout, @"
@@ -70,9 +72,10 @@ fn faults_are_named_with_file_line_and_field() {
         ("3#24#None,1x17x16x16,0.5,0.1,0.1,1.0", "body_0_0.csv, line 1, input shape: 17 channels"),
         ("3#24#None,1x16x16x16,0.5,0.1", "body_0_0.csv, line 1, row: 4 columns, needs 6"),
     ] {
-        let (_folder, check) = one_table(row);
+        let (folder, check) = one_table(row);
         let error = refusal(&check);
-        assert!(error.contains(part), "{error}");
+        assert!(error.contains(&format!("{}/", folder.path().display())), "{error}");
+        assert!(error.contains(&format!("/{part}")), "{error}");
     }
     assert!(refusal("table check /nowhere --hyperspace mobilew").contains("hint: "));
 }

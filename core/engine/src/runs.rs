@@ -79,7 +79,7 @@ pub fn list_runs(runs: &Path) -> Result<Vec<RunRecord>> {
     let mut folders = Vec::new();
     for entry in fs::read_dir(runs).at(runs)? {
         let folder = entry.at(runs)?.path();
-        if folder.join("study.json").is_file() {
+        if ["study.json", crate::store::FILE].iter().any(|file| folder.join(file).is_file()) {
             folders.push(folder);
         }
     }

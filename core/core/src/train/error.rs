@@ -150,6 +150,9 @@ impl TrainError {
         match self {
             Self::Device { hint, .. } => Some(hint),
             Self::Worker { hint, .. } => Some(hint),
+            Self::Diverged { .. } => {
+                Some("lower the `learning_rate` of this training, or give it a longer `warmup`")
+            }
             _ => None,
         }
     }

@@ -76,7 +76,7 @@ fn a_folder_of_nothing_names_the_layouts() {
     assert!(folder.refused().starts_with("SET: no known layout of images; known are cifar: "));
     folder.write("notes", "");
     for (class, image) in [("cat", 0), ("cat", 1), ("dog", 2)] {
-        folder.write(&format!("{class}/{image}.TIF"), "");
+        folder.write(format!("{class}/{image}.TIF"), "");
     }
     folder.write("dog/3.heic", "");
     folder.write("dog/3.xmp", "");

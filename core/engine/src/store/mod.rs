@@ -35,7 +35,7 @@ use crate::{
     runs::StepRecord,
 };
 
-const FILE: &str = "run.sqlite";
+pub(crate) const FILE: &str = "run.sqlite";
 /// How many results the step of a row of `steps` has.
 const RESULTS: &str = "((SELECT count(*) FROM tasks WHERE step_key = key)
     + (SELECT count(*) FROM published WHERE step_key = key))";

@@ -8,7 +8,7 @@ use std::{
 
 use rusqlite::{Row, params};
 
-use super::Store;
+use super::{FILE, Store};
 use crate::{
     error::{AtPath, EngineError, Result},
     files::{remove, set_aside},
@@ -63,8 +63,14 @@ impl Store {
 
     /// Files and folders of the run that nothing refers to: objects of no task, and what was set aside.
     /// Where `superseded` results count as unneeded, those of keys that are not the present ones of their
-    /// steps, too.
+    /// steps, too. Nothing, with a warning, where the data base was damaged or is empty: what it said of the
+    /// objects may still be found, in the file that was set aside or in a copy of somebody's.
     pub fn unneeded(&self, superseded: bool) -> Result<Vec<PathBuf>> {
+        if let Some(reason) = self.doubt()? {
+            let folder = self.folder.display();
+            tracing::warn!("{folder}: {reason}, so that nothing of this run counts as unneeded");
+            return Ok(Vec::new());
+        }
         let needed: HashSet<String> = self.read(|connection| {
             let query = "SELECT DISTINCT object FROM tasks LEFT JOIN steps ON steps.key = step_key
                 WHERE object IS NOT NULL AND (NOT ?1 OR state <> 'superseded')";
@@ -83,6 +89,29 @@ impl Store {
         }
         unneeded.sort();
         Ok(unneeded)
+    }
+
+    /// Why the data base cannot tell which objects are needed.
+    fn doubt(&self) -> Result<Option<String>> {
+        let names = |folder: &Path| -> Result<Vec<String>> {
+            let name = |entry: fs::DirEntry| entry.file_name().to_string_lossy().into_owned();
+            fs::read_dir(folder).at(folder)?.map(|entry| Ok(name(entry.at(folder)?))).collect()
+        };
+        let aside = format!("{FILE}.damaged-");
+        if let Some(aside) = names(&self.folder)?.into_iter().find(|name| name.starts_with(&aside))
+        {
+            return Ok(Some(format!(
+                "its data base was damaged; remove {aside} to go on without it"
+            )));
+        }
+        let known: i64 = self.read(|connection| {
+            connection.query_row("SELECT count(*) FROM steps", [], |row| row.get(0))
+        })?;
+        let is_lost = known == 0 && !names(&self.folder.join("objects"))?.is_empty();
+        Ok(is_lost.then(|| {
+            "its data base is empty, though there are objects (run the study again, or remove the folder)"
+                .to_owned()
+        }))
     }
 
     /// Forgets what steps have made under keys that are not their present ones.

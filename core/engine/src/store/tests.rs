@@ -122,6 +122,30 @@ fn an_object_with_another_content_is_set_aside() {
 }
 
 #[test]
+fn nothing_is_unneeded_of_a_run_whose_data_base_was_lost() {
+    let content = |damage: fn(&Path)| {
+        let (folder, store, object) = finished("content");
+        drop(store);
+        damage(&folder.path().join(FILE));
+        let unneeded = reopened(&folder).unneeded(true).unwrap();
+        assert!(object.exists());
+        (folder, unneeded)
+    };
+    let (folder, unneeded) = content(|_| ());
+    assert_eq!(unneeded, Vec::<PathBuf>::new());
+    fs::write(folder.path().join("objects/b3-of-no-task"), "").unwrap();
+    assert_eq!(reopened(&folder).unneeded(true).unwrap().len(), 1);
+    let (folder, unneeded) =
+        content(|file| fs::write(file, "no data base, and long enough").unwrap());
+    assert_eq!(unneeded, Vec::<PathBuf>::new());
+    // Whoever removes what was set aside goes on without it.
+    fs::remove_file(folder.path().join("run.sqlite.damaged-1")).unwrap();
+    assert_eq!(reopened(&folder).unneeded(true).unwrap(), Vec::<PathBuf>::new());
+    let (_folder, unneeded) = content(|file| fs::write(file, "").unwrap());
+    assert_eq!(unneeded, Vec::<PathBuf>::new());
+}
+
+#[test]
 fn a_damaged_object_is_not_taken_for_an_equal_output() {
     let (folder, _, object) = finished("content");
     overwrite(&object, "content!");

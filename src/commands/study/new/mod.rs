@@ -65,7 +65,8 @@ pub fn run(args: &NewArgs, global: &Global) -> Result<Output, Failure> {
         true => with_few_steps(images.kind.recipe()),
         false => images.kind.recipe().to_owned(),
     };
-    let text = text(&args.file, schema.as_deref(), &images, &recipe, (&target, &budgets));
+    let seed = global.seed.unwrap_or(0);
+    let text = text(&args.file, schema.as_deref(), &images, &recipe, (&target, &budgets, seed));
     check(&args.file, &text, &registry)?;
     fs::write(&args.file, &text).map_err(|error| {
         // What a full disk leaves would be in the way of the next try.
@@ -181,7 +182,7 @@ fn text(
     schema: Option<&Path>,
     images: &Images,
     recipe: &str,
-    (target, budgets): (&str, &[Budget]),
+    (target, budgets, seed): (&str, &[Budget], u64),
 ) -> String {
     let name = run_name(file);
     let budget = |budget: &Budget| match budget {
@@ -197,6 +198,7 @@ fn text(
             schema.map(|path| format!("#:schema {}\n", path.display())).unwrap_or_default(),
         ),
         ("{{name}}", quoted(&name)),
+        ("{{seed}}", seed.to_string()),
         ("{{hyperspace}}", images.kind.hyperspace().to_owned()),
         ("{{target}}", target.to_owned()),
         ("{{images}}", images.lines.join("\n")),

@@ -12,9 +12,9 @@ use spacewright_core::{
 };
 
 use super::{
-    PublishedError, file_of,
+    PublishedError,
     format::{columns, read_published},
-    read_text, table_folder,
+    read_text, shown, table_folder,
 };
 
 /// Changes with the form in which tables are kept.
@@ -39,7 +39,7 @@ pub fn read_columns(
         return Ok(columns);
     }
     let parse = |(cell, text): &(Cell, String)| {
-        let rows = read_published(&file_of(hyperspace, *cell), text, hyperspace, *cell)?;
+        let rows = read_published(&shown(&folder, hyperspace, *cell), text, hyperspace, *cell)?;
         Ok((*cell, columns(&rows)))
     };
     let columns: Columns = texts.par_iter().map(parse).collect::<Result<_, PublishedError>>()?;
@@ -81,7 +81,7 @@ fn store(path: &Path, columns: &Columns) -> Result<(), Box<dyn std::error::Error
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hyperspaces::built_in;
+    use crate::{hyperspaces::built_in, tables::published::file_of};
 
     /// Every file has one row, of the smallest choices.
     fn write_tables(folder: &Path, hyperspace: &Hyperspace, loss: f64) {

@@ -83,7 +83,7 @@ pub fn rows_for_tables(
     let cells: Vec<Cell> = Cell::of_hyperspace(hyperspace).into_iter().collect();
     let read = |cell: &Cell| {
         let text = read_text(&folder, hyperspace, *cell)?;
-        Ok(read_held(&file_of(hyperspace, *cell), &text, hyperspace, *cell)?)
+        Ok(read_held(&shown(&folder, hyperspace, *cell), &text, hyperspace, *cell)?)
     };
     let rows = cells.par_iter().map(read).collect::<Result<Vec<Vec<_>>, PublishedError>>()?;
     Ok(rows.into_iter().flatten().collect())
@@ -101,7 +101,7 @@ fn read_cell(
 ) -> Result<(String, Vec<PublishedRow>), PublishedError> {
     let file = file_of(hyperspace, cell);
     let text = read_text(folder, hyperspace, cell)?;
-    let rows = read_published(&file, &text, hyperspace, cell)?;
+    let rows = read_published(&shown(folder, hyperspace, cell), &text, hyperspace, cell)?;
     Ok((file, rows))
 }
 
@@ -110,9 +110,17 @@ fn file_of(hyperspace: &Hyperspace, cell: Cell) -> String {
     format!("{stage}_{}_{}.csv", cell.block, cell.window)
 }
 
+/// A cell's file in messages: with its folder, as several may hold the same names.
+fn shown(folder: &Path, hyperspace: &Hyperspace, cell: Cell) -> String {
+    folder.join(file_of(hyperspace, cell)).display().to_string()
+}
+
+/// A cell's file, but for the byte-order mark that some editors put at its start.
 fn read_text(folder: &Path, hyperspace: &Hyperspace, cell: Cell) -> Result<String, PublishedError> {
     let path = folder.join(file_of(hyperspace, cell));
-    fs::read_to_string(&path).map_err(|source| PublishedError::File { path, source })
+    let text = fs::read_to_string(&path);
+    let text = text.map_err(|source| PublishedError::File { path, source })?;
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
 /// A row's graph, with the latency that was published for it.
