@@ -147,7 +147,7 @@ fn text(checked: &Checked) -> String {
     text
 }
 
-/// The first names of images with the same pixels: they may be those of a thousand placeholders.
+/// The first names of images with the same pixels: they may be those of a picture that stands for a thousand missing ones.
 fn equal(names: &[String]) -> String {
     const NAMED: usize = 4;
     let shown = names[..names.len().min(NAMED)].join(" = ");

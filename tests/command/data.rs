@@ -94,8 +94,11 @@ fn a_set_of_bad_images_is_described() {
         said.contains("sheet.txt: a sheet is a PNG file\nhint: give it a name that "),
         "{said}"
     );
-    let device = refusal(&format!("data check {path} --sheet {path}"));
-    assert!(device.starts_with("error: "), "{device}");
+    let place = tempfile::tempdir().unwrap();
+    let taken = place.path().join("folder.png");
+    fs::create_dir(&taken).unwrap();
+    let said = refusal(&format!("data check {path} --sheet {}", taken.display()));
+    assert!(said.contains("folder.png: is no file\n"), "{said}");
 }
 
 #[test]

@@ -22,7 +22,7 @@ use crate::{
         AgainstNetwork, BudgetNetwork, Front, LossCorrection, RivalNetwork, SpaceSummary,
         StageChoice, StudyReport, SumOfPartsError, publish_networks,
     },
-    settings::{ExportSettings, ReportSettings, TeachSettings},
+    settings::{EvolveSettings, ExportSettings, ReportSettings, TeachSettings},
 };
 
 /// Says what was found.
@@ -44,7 +44,7 @@ impl Step for Report {
     ];
     const NEEDS: StepNeeds = StepNeeds { training: true, latencies: true, runtime: true };
 
-    type Settings = (ReportSettings, ExportSettings, TeachSettings);
+    type Settings = (ReportSettings, EvolveSettings, ExportSettings, TeachSettings);
     type Output = StudyReport;
 
     fn check(
@@ -58,7 +58,7 @@ impl Step for Report {
     fn run(
         &self,
         context: &dyn StepContext,
-        (settings, export, teach): Self::Settings,
+        (settings, evolve, export, teach): Self::Settings,
     ) -> Result<StudyReport, StepError> {
         let study = context.study();
         let hyperspace = &study.hyperspace;
@@ -92,6 +92,7 @@ impl Step for Report {
             context.get(&Export::OUTPUT)?.into_iter().map(budget).collect();
         let own = Front::new(budgets.iter().map(BudgetNetwork::point).collect());
         let (rivals, rivals_left_out) = outside::judge(context, &settings, &export)?;
+        let found_by = evolved.found_by.as_deref().or(evolve.strategy.as_deref());
         let report = StudyReport {
             hyperspace: hyperspace.name.clone(),
             target: study.target.description().name,
@@ -103,7 +104,7 @@ impl Step for Report {
             teacher_before: teacher.before,
             teacher_block: teach.own_block().map(str::to_owned),
             correction: LossCorrection::new(context.get(&Correct::OUTPUT)?, hyperspace),
-            space: SpaceSummary::new(&evolved.found_by, &evolved.best[0], hyperspace),
+            space: SpaceSummary::new(found_by.unwrap_or_default(), &evolved.best[0], hyperspace),
             choices: StageChoice::of(&evolved.explanation, hyperspace),
             evaluations: evolved.evaluations,
             gap: evolved.gap,

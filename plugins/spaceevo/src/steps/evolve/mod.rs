@@ -43,8 +43,10 @@ const KEPT: usize = 20;
 /// What the step found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evolved {
-    /// What found the best space: the strategy, or the random search, where that one was luckier.
-    pub found_by: String,
+    /// What found the best space: the strategy, or the random search, where that one was luckier. Results of earlier
+    /// versions, which took the strategy's, do not say it.
+    #[serde(default)]
+    pub found_by: Option<String>,
     /// The best spaces, best first; at least one.
     pub best: Vec<ScoredSpace>,
     /// The best space of a random search with as many evaluations, and of the descent from the best that it drew.
@@ -207,7 +209,7 @@ fn evolve(
         alone: on.alone,
     };
     Ok(Evolved {
-        found_by,
+        found_by: Some(found_by),
         random,
         uniform: uniform(study, scorer)?,
         explanation: explanation.brief(),
@@ -298,4 +300,30 @@ fn problem(
         constraints_ms: latencies.budgets_ms.clone(),
         composition: settings.composition,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn results_of_earlier_versions_are_read() {
+        let space = json!({ "hyperspace": "mini", "blocks": [0], "windows": [0] });
+        let scored = json!({ "space": space, "score": { "score": 1.0, "constraints": [] } });
+        let explanation =
+            json!({ "scored": scored, "error_bound": null, "support": [], "alternatives": [] });
+        let earlier = json!({
+            "best": [scored],
+            "random": scored,
+            "uniform": [],
+            "explanation": explanation,
+            "evaluations": 1,
+            "gap": null,
+        });
+        let evolved: Evolved = serde_json::from_value(earlier).unwrap();
+        assert_eq!(evolved.space().to_string(), "mini-0-0");
+        assert_eq!(evolved.found_by, None);
+    }
 }
